@@ -1,0 +1,26 @@
+"""One enumeration for how a computation ended; every result's ``status`` field holds its integer values."""
+
+import enum
+
+__all__ = ["Status"]
+
+
+class Status(enum.IntEnum):
+    """How one computation ended, one name for each way.
+
+    ========== =====================================================================================
+    CONVERGED  the equation is solved: the residual (or the enclosure) is within its tolerance
+    RESOLVED   the error bound says that the floats carry the answer
+    UNRESOLVED the error bound says that the floats cannot carry the answer; do not use the number
+    UNDECIDED  no exact rule applied and the run was too short to tell
+    DIVERGED   the state left the finite numbers
+    MAX_STEPS  the iteration ended before its test was met
+    ========== =====================================================================================
+    """
+
+    CONVERGED = 0
+    RESOLVED = 1
+    UNRESOLVED = 2
+    UNDECIDED = 3
+    DIVERGED = 4
+    MAX_STEPS = 5
