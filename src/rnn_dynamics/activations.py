@@ -1,0 +1,187 @@
+"""Activations φ with a derivative that stays right in saturation, and the bound γ = sup|φ′| of each.
+
+JAX forms σ′ as σ(1 − σ), which is exactly 0 in float64 from z = 37, and tanh′ as 1 − tanh², 0 from z = 20.
+Here σ′(z) = σ(z) σ(−z) and tanh′(z) = sech²(z), both by a custom JVP and both right until they underflow.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.validation import choice
+
+__all__ = [
+    "Activation",
+    "get",
+    "leaky_relu",
+    "linear",
+    "logistic",
+    "logit",
+    "relu",
+    "sigmoid",
+    "sigmoid_derivative",
+    "tanh",
+    "tanh_derivative",
+]
+
+
+@jax.custom_jvp
+def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The logistic sigmoid σ(z) = 1/(1 + e^(−z)), to a few ulp on both sides.
+
+    Its derivative is σ(z) σ(−z) (``sigmoid_derivative``), not σ(1 − σ).
+    """
+    tail = jnp.exp(-jnp.abs(z))
+    return jnp.where(z >= 0, jnp.ones_like(tail), tail) / (1 + tail)
+
+
+@sigmoid.defjvp
+def _sigmoid_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return sigmoid(z), sigmoid_derivative(z) * dz
+
+
+@jax.custom_jvp
+def sigmoid_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """σ′(z) = σ(z) σ(−z) = e^(−|z|)/(1 + e^(−|z|))², positive until it underflows.
+
+    Its own derivative is σ″(z) = −σ′(z) tanh(z/2).
+    """
+    tail = jnp.exp(-jnp.abs(z))
+    return tail / jnp.square(1 + tail)
+
+
+@sigmoid_derivative.defjvp
+def _sigmoid_derivative_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return sigmoid_derivative(z), -sigmoid_derivative(z) * tanh(z / 2) * dz
+
+
+@jax.custom_jvp
+def tanh(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """The hyperbolic tangent; its derivative is sech²(z) (``tanh_derivative``), not 1 − tanh²(z)."""
+    return jnp.tanh(z)
+
+
+@tanh.defjvp
+def _tanh_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return tanh(z), tanh_derivative(z) * dz
+
+
+@jax.custom_jvp
+def tanh_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """tanh′(z) = sech²(z) = 4 e^(−2|z|)/(1 + e^(−2|z|))², positive until it underflows."""
+    tail = jnp.exp(-2 * jnp.abs(z))
+    return 4 * tail / jnp.square(1 + tail)
+
+
+@tanh_derivative.defjvp
+def _tanh_derivative_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return tanh_derivative(z), -2 * tanh(z) * tanh_derivative(z) * dz
+
+
+def logit(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """ln(x/(1 − x)), the inverse of ``sigmoid``, for x in (0, 1).
+
+    Near ½ it is 2 artanh(2x − 1), elsewhere ln x − ln(1 − x): neither form loses digits where it is used.
+    """
+    middle = jnp.abs(x - 0.5) <= 0.25
+    centred = jnp.where(middle, 2 * x - 1, jnp.zeros_like(x))
+    return jnp.where(middle, 2 * jnp.arctanh(centred), jnp.log(x) - jnp.log(1 - x))
+
+
+def _rectify(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.where(z > 0, z, jnp.zeros_like(z))
+
+
+def _step(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.where(z > 0, jnp.ones_like(z), jnp.zeros_like(z))
+
+
+def _identity(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return z
+
+
+@dataclasses.dataclass(frozen=True)
+class Activation:
+    """A scalar function φ applied to every unit, its derivative, and its slope bound γ ≥ sup|φ′|.
+
+    Args:
+        name: how it prints.
+        function: φ, elementwise.
+        derivative: φ′, elementwise; by default JAX's derivative of ``function``.
+        slope_bound: a number γ ≥ |φ′(z)| for all z, declared by whoever wrote φ. Without it no theorem that
+            needs γ is claimed for a network that uses φ.
+
+    At a kink the derivative is the left one (relu′(0) = 0), so that a unit at rest passes no gradient.
+    """
+
+    name: str
+    function: Callable[[Any], Any]
+    derivative: Callable[[Any], Any] | None = None
+    slope_bound: float | None = None
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return self.function(z)
+
+    def slope(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
+        """φ′(z), elementwise, in the shape of ``z``."""
+        if self.derivative is not None:
+            return self.derivative(z)
+        return jax.jvp(self.function, (z,), (jnp.ones_like(z),))[1]
+
+    def __repr__(self) -> str:
+        return f"Activation({self.name!r}, slope_bound={self.slope_bound})"
+
+
+logistic = Activation("logistic", sigmoid, sigmoid_derivative, 0.25)
+hyperbolic = Activation("tanh", tanh, tanh_derivative, 1.0)
+relu = Activation("relu", _rectify, _step, 1.0)
+linear = Activation("linear", _identity, jnp.ones_like, 1.0)
+
+
+@functools.cache
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """φ(z) = z for z > 0 and ``slope``·z elsewhere; γ = max(1, |slope|)."""
+    slope = float(slope)
+
+    def function(z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(z > 0, z, slope * z)
+
+    def derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
+        return jnp.where(z > 0, jnp.ones_like(z), jnp.full_like(z, slope))
+
+    return Activation(f"leaky_relu({slope:g})", function, derivative, max(1.0, abs(slope)))
+
+
+_BY_NAME = {
+    "logistic": logistic,
+    "sigmoid": logistic,
+    "tanh": hyperbolic,
+    "relu": relu,
+    "leaky_relu": leaky_relu(),
+    "linear": linear,
+}
+
+
+def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:
+    """The activation of that name, the one given, or a user's function as one without a slope bound.
+
+    Raises:
+        ValueError: an unknown name.
+        TypeError: neither a name, an Activation nor a callable.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if isinstance(activation, str):
+        return _BY_NAME[choice("activation", activation, list(_BY_NAME))]
+    if callable(activation):
+        return Activation(getattr(activation, "__name__", "user"), activation)
+    raise TypeError(f"activation: expected a name, an Activation or a callable, got {activation!r}")

@@ -1,0 +1,279 @@
+"""Numbers, vectors and matrices as ``unit * 2**exponent``: products that cannot leave the float range.
+
+A product of many Jacobians passes 1e±308 (float32: 1e±38) within a few hundred steps. Here a value is a
+float array, its ``unit``, and one integer power of two for each scalar, vector or matrix. Scaling by a power
+of two is exact, so the representation adds no rounding of its own; the only logarithm is taken at the end.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rnn_dynamics.validation import choice
+
+__all__ = ["Scaled", "add", "exponent_of", "from_float", "matmul", "multiply", "power_of_two"]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+_BITS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
+# Far below any exponent a product reaches, far above the int32 floor: stands in for the exponent of a zero.
+_ZERO_EXPONENT = -(2**30)
+
+
+def _layout(dtype: Any) -> tuple[Any, int, int]:
+    info = jnp.finfo(dtype)
+    return _BITS[info.dtype.itemsize], int(info.nmant), -int(info.minexp) + 1
+
+
+def exponent_of(x: Float[Array, "..."]) -> Int[Array, "..."]:
+    """The integer e with 2^(e−1) ≤ |x| < 2^e, as int32, read from the bits; 0 where x is zero or not finite.
+
+    Subnormals count as zero, as XLA's arithmetic flushes them.
+    """
+    integer, mantissa, bias = _layout(x.dtype)
+    bits = jax.lax.bitcast_convert_type(jax.lax.stop_gradient(x), integer)
+    mask = (1 << (jnp.finfo(x.dtype).bits - 1 - mantissa)) - 1
+    raw = jnp.bitwise_and(jax.lax.shift_right_logical(bits, jnp.asarray(mantissa, integer)), mask)
+    raw = raw.astype(jnp.int32)
+    return jnp.where((raw == 0) | (raw == mask), 0, raw - (bias - 1))
+
+
+def power_of_two(exponent: Int[Array, "..."], dtype: Any) -> Float[Array, "..."]:
+    """2^exponent in ``dtype``, exact; exponents outside the normal range give 0 below it and inf above it."""
+    integer, mantissa, bias = _layout(dtype)
+    clipped = jnp.clip(exponent, -bias, bias + 1).astype(integer)
+    return jax.lax.bitcast_convert_type((clipped + bias) << mantissa, jnp.dtype(dtype))
+
+
+def _ldexp(x: Float[Array, "..."], exponent: Int[Array, "..."]) -> Float[Array, "..."]:
+    """x·2^exponent; in two factors, so that a large exponent meets a small x without a detour through inf."""
+    half = exponent // 2
+    return x * power_of_two(half, x.dtype) * power_of_two(exponent - half, x.dtype)
+
+
+def _expand(a: Array, count: int) -> Array:
+    return a.reshape(a.shape + (1,) * count)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["unit", "exponent"], meta_fields=["event_ndim"]
+)
+@dataclasses.dataclass(frozen=True)
+class Scaled:
+    """An array of scalars, vectors or matrices, each ``unit * 2**exponent``.
+
+    Attributes:
+        unit: floats, shape ``batch + event``; the largest |entry| of each event lies in [½, 1), or all are 0.
+        exponent: int32, shape ``batch``; 0 for an event that is exactly zero.
+        event_ndim: 0 for scalars, 1 for vectors, 2 for matrices: how many trailing axes share an exponent.
+
+    Exact zeros stay exact zeros; NaN and infinities stay in ``unit``. Indexing runs over the batch.
+    """
+
+    unit: Float[Array, "..."]
+    exponent: Int[Array, "..."]
+    event_ndim: int = 0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.unit.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.unit.dtype
+
+    def __getitem__(self, item: Any) -> "Scaled":
+        return Scaled(self.unit[item], self.exponent[item], self.event_ndim)
+
+    def __len__(self) -> int:
+        if not self.exponent.ndim:
+            raise TypeError("a Scaled without batch axes has no length")
+        return self.exponent.shape[0]
+
+    def normalize(self) -> "Scaled":
+        """The same value with the largest |entry| of each event in [½, 1)."""
+        axes = tuple(range(self.unit.ndim - self.event_ndim, self.unit.ndim))
+        largest = jnp.max(jnp.abs(self.unit), axis=axes) if axes else jnp.abs(self.unit)
+        shift = exponent_of(largest)
+        exponent = jnp.where(largest == 0, jnp.zeros_like(self.exponent), self.exponent + shift)
+        return Scaled(_ldexp(self.unit, _expand(-shift, self.event_ndim)), exponent, self.event_ndim)
+
+    def __neg__(self) -> "Scaled":
+        return Scaled(-self.unit, self.exponent, self.event_ndim)
+
+    def __mul__(self, other: Any) -> "Scaled":
+        return multiply(self, other)
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> "Scaled":
+        return add(self, other)
+
+    def __sub__(self, other: Any) -> "Scaled":
+        return add(self, -_scaled(other, self))
+
+    def __matmul__(self, other: Any) -> "Scaled":
+        return matmul(self, other)
+
+    @property
+    def transpose(self) -> "Scaled":
+        """Of matrices: the transposes."""
+        if self.event_ndim != 2:
+            raise ValueError(f"transpose: expected matrices (event_ndim 2), got event_ndim {self.event_ndim}")
+        return Scaled(jnp.swapaxes(self.unit, -1, -2), self.exponent, 2)
+
+    def norm(self, ord: str | int | None = None) -> "Scaled":
+        """The norm of each event, as scaled scalars.
+
+        Args:
+            ord: for vectors 2 (the default); for matrices ``"fro"`` (the default) or 2, the spectral norm.
+
+        The spectral norm is √λ_max of the Gram matrix, which keeps relative accuracy for the *largest*
+        singular value; its derivative is uᵀ dP v, a valid subgradient where the largest value is repeated.
+        """
+        if self.event_ndim == 0:
+            return Scaled(jnp.abs(self.unit), self.exponent)
+        if self.event_ndim == 1:
+            choice("ord", 2 if ord is None else ord, [2])
+            size = _safe_root(jnp.sum(jnp.square(self.unit), axis=-1))
+        elif choice("ord", "fro" if ord is None else ord, ["fro", 2]) == "fro":
+            size = _safe_root(jnp.sum(jnp.square(self.unit), axis=(-2, -1)))
+        else:
+            size = _spectral_norm(self.unit)
+        return Scaled(size, self.exponent).normalize()
+
+    def sign(self) -> Float[Array, "..."]:
+        """The sign of every entry: −1, 0 or 1."""
+        return jnp.sign(self.unit)
+
+    def log2(self) -> Float[Array, "..."]:
+        """log₂|value| of every entry; −inf where it is exactly zero."""
+        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
+        return exponent + _log_absolute(self.unit) * (1 / math.log(2))
+
+    def log(self) -> Float[Array, "..."]:
+        """ln|value| of every entry; −inf where it is exactly zero."""
+        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
+        return exponent * math.log(2) + _log_absolute(self.unit)
+
+    def log10(self) -> Float[Array, "..."]:
+        """log₁₀|value| of every entry; −inf where it is exactly zero."""
+        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
+        return exponent * math.log10(2) + _log_absolute(self.unit) * (1 / math.log(10))
+
+    def to_float(self) -> Float[Array, "..."]:
+        """The plain floats; what does not fit becomes 0 or ±inf, as IEEE rounding does (see ``fits``)."""
+        return _ldexp(self.unit, _expand(self.exponent, self.event_ndim))
+
+    def fits(self) -> Array:
+        """For every event: whether its largest entry is a normal float, so that ``to_float`` keeps it."""
+        _, _, bias = _layout(self.dtype)
+        return (self.exponent <= bias + 1) & (self.exponent > -bias + 1)
+
+    def __repr__(self) -> str:
+        kind = ("scalars", "vectors", "matrices")[self.event_ndim]
+        if isinstance(self.unit, jax.core.Tracer):
+            return f"Scaled(traced {kind}, shape={self.shape}, dtype={self.dtype})"
+        if self.unit.ndim == 0:
+            return f"Scaled({_decimal(float(self.unit), int(self.exponent))})"
+        return f"Scaled({kind}, shape={self.shape}, dtype={self.dtype})"
+
+
+def _decimal(unit: float, exponent: int) -> str:
+    if unit == 0 or not math.isfinite(unit):
+        return f"{unit:g}"
+    power = exponent * math.log10(2) + math.log10(abs(unit))
+    whole = math.floor(power)
+    return f"{math.copysign(10 ** (power - whole), unit):.6g}e{whole:+d}"
+
+
+def _safe_root(square: Float[Array, "..."]) -> Float[Array, "..."]:
+    positive = square > 0
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), square)
+
+
+def _log_absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    zero = x == 0
+    return jnp.where(zero, -jnp.inf, jnp.log(jnp.where(zero, jnp.ones_like(x), jnp.abs(x))))
+
+
+def _spectral_norm(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
+    """‖matrix‖₂ through the smaller Gram matrix, for entries near 1 in size."""
+    wide = matrix.shape[-2] < matrix.shape[-1]
+    tall = jnp.swapaxes(matrix, -1, -2) if wide else matrix
+    fixed = jax.lax.stop_gradient(tall)
+    gram = jnp.einsum("...ki,...kj->...ij", fixed, fixed, precision=_HIGHEST)
+    finite = jnp.isfinite(gram).all(axis=(-2, -1), keepdims=True)
+    vector = jnp.linalg.eigh(jnp.where(finite, gram, jnp.zeros_like(gram)))[1][..., -1]
+    image = jnp.einsum("...ij,...j->...i", tall, vector, precision=_HIGHEST)
+    size = _safe_root(jnp.sum(jnp.square(image), axis=-1))
+    return jnp.where(finite[..., 0, 0], size, jnp.full_like(size, jnp.nan))
+
+
+def from_float(x: Float[Array, "..."], *, event_ndim: int = 0) -> Scaled:
+    """Plain floats as a normalised ``Scaled`` whose last ``event_ndim`` axes share an exponent.
+
+    Raises:
+        ValueError: ``event_ndim`` is none of 0, 1, 2 or exceeds the rank of ``x``.
+    """
+    choice("event_ndim", event_ndim, [0, 1, 2])
+    x = jnp.asarray(x)
+    if x.ndim < event_ndim:
+        raise ValueError(f"x: expected at least {event_ndim} dimensions, got shape {x.shape}")
+    batch = x.shape[: x.ndim - event_ndim]
+    return Scaled(x, jnp.zeros(batch, jnp.int32), event_ndim).normalize()
+
+
+def _scaled(value: Any, like: Scaled) -> Scaled:
+    if isinstance(value, Scaled):
+        return value
+    return from_float(jnp.asarray(value, like.dtype), event_ndim=min(np.ndim(value), like.event_ndim))
+
+
+def multiply(a: Scaled, b: Any) -> Scaled:
+    """The elementwise product; a factor of scaled scalars multiplies whole vectors or matrices."""
+    b = _scaled(b, a)
+    if a.event_ndim < b.event_ndim:
+        a, b = b, a
+    factor = _expand(b.unit, a.event_ndim - b.event_ndim)
+    return Scaled(a.unit * factor, a.exponent + b.exponent, a.event_ndim).normalize()
+
+
+def add(a: Scaled, b: Any) -> Scaled:
+    """The sum of two scaled values of one kind; the smaller is shifted to the exponent of the larger."""
+    b = _scaled(b, a)
+    if a.event_ndim != b.event_ndim:
+        raise ValueError(f"b: expected event_ndim {a.event_ndim}, got {b.event_ndim}")
+    return _aligned_sum(a, b).normalize()
+
+
+def _aligned_sum(a: Scaled, b: Scaled) -> Scaled:
+    axes = tuple(range(-a.event_ndim, 0))
+    low = jnp.full_like(a.exponent, _ZERO_EXPONENT)
+    of_a = jnp.where(jnp.any(a.unit != 0, axis=axes), a.exponent, low)
+    of_b = jnp.where(jnp.any(b.unit != 0, axis=axes), b.exponent, low)
+    top = jnp.maximum(of_a, of_b)
+    shift_a = _expand(jnp.maximum(a.exponent - top, -(2**15)), a.event_ndim)
+    shift_b = _expand(jnp.maximum(b.exponent - top, -(2**15)), b.event_ndim)
+    unit = _ldexp(a.unit, jnp.minimum(shift_a, 0)) + _ldexp(b.unit, jnp.minimum(shift_b, 0))
+    return Scaled(unit, jnp.where(top == low, jnp.zeros_like(top), top), a.event_ndim)
+
+
+def matmul(a: Any, b: Any) -> Scaled:
+    """The product of scaled (or plain) matrices and vectors: matrix·matrix, matrix·vector, vector·matrix.
+
+    Full precision is asked for on every device. Rounding is that of one plain product: relative to ‖a‖‖b‖.
+    """
+    a = a if isinstance(a, Scaled) else from_float(a, event_ndim=min(jnp.ndim(a), 2))
+    b = b if isinstance(b, Scaled) else from_float(b, event_ndim=min(jnp.ndim(b), 2))
+    left, right = ("i" if a.event_ndim == 2 else ""), ("k" if b.event_ndim == 2 else "")
+    if not (a.event_ndim and b.event_ndim):
+        raise ValueError("matmul: expected vectors or matrices, got scalars; use multiply")
+    spec = f"...{left}j,...j{right}->...{left}{right}"
+    unit = jnp.einsum(spec, a.unit, b.unit, precision=_HIGHEST)
+    return Scaled(unit, a.exponent + b.exponent, len(left) + len(right)).normalize()

@@ -1,0 +1,220 @@
+"""Argument checks with one voice: every error names the argument, what was expected and what came.
+
+Values are looked at with NumPy before JAX sees them, so that a wrong argument costs microseconds and
+compiles nothing. Tracers pass: their shapes and dtypes are checked, their values cannot be.
+"""
+
+import math
+import operator
+import reprlib
+from collections.abc import Collection
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["broadcast_arrays", "choice", "count", "flag", "fraction", "index", "real_array", "real_arrays"]
+
+
+def _shown(value: Any) -> str:
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
+
+
+def _default_float() -> np.dtype:
+    return np.dtype(jnp.zeros(()).dtype) if jax.config.jax_enable_x64 else np.dtype(np.float32)
+
+
+def _as_real(name: str, value: Any) -> Any:
+    """``value`` as a NumPy array (or tracer, or JAX array) of a floating dtype that JAX will keep."""
+    if isinstance(value, jax.core.Tracer | jax.Array):
+        raw = value
+    elif value is None or isinstance(value, str | bytes | bool | dict | set):
+        raise TypeError(f"{name}: expected real numbers, got {_shown(value)}")
+    else:
+        try:
+            raw = np.asarray(value)
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"{name}: expected a regular array of real numbers, got {_shown(value)}"
+            ) from error
+    real = jnp.issubdtype(raw.dtype, jnp.floating) or jnp.issubdtype(raw.dtype, jnp.integer)
+    if not real:
+        raise TypeError(f"{name}: expected real numbers, got {_shown(value)}")
+    if isinstance(raw, jax.core.Tracer | jax.Array):
+        return raw if jnp.issubdtype(raw.dtype, jnp.floating) else jnp.asarray(raw, _default_float())
+    weak = not hasattr(value, "dtype")
+    if weak or not jnp.issubdtype(raw.dtype, jnp.floating) or raw.dtype.itemsize > _default_float().itemsize:
+        return raw.astype(_default_float())
+    return raw
+
+
+def _check_values(name: str, array: Any, value: Any, finite: bool) -> None:
+    if not finite or isinstance(array, jax.core.Tracer):
+        return
+    numbers = np.asarray(array)
+    if not np.isfinite(numbers).all():
+        bad = np.argwhere(~np.isfinite(np.atleast_1d(numbers)))[0]
+        found = np.atleast_1d(numbers)[tuple(bad)]
+        where = f" at index {tuple(int(i) for i in bad)}" if numbers.ndim else ""
+        given = np.asarray(value) if not isinstance(value, jax.Array) else numbers
+        overflowed = bool(np.isfinite(given.astype(np.float64)).all()) if given.dtype != object else False
+        reason = f" ({numbers.dtype} cannot hold the value given)" if overflowed else ""
+        raise ValueError(f"{name}: expected finite numbers, got {found}{where}{reason}")
+
+
+def real_array(
+    name: str,
+    value: Any,
+    *,
+    ndim: int | None = None,
+    shape: tuple[int | None, ...] | None = None,
+    finite: bool = True,
+) -> jax.Array:
+    """``value`` as a JAX array of a floating dtype.
+
+    Floating dtypes are kept (without x64 JAX has no float64, and such input becomes float32); integers and
+    Python numbers take JAX's default floating dtype.
+
+    Args:
+        name: the argument's name, for the message.
+        value: an array, a number or nested lists of them, or a tracer.
+        ndim: the rank it must have.
+        shape: the shape it must have; ``None`` in it matches any length.
+        finite: whether NaN and infinities are refused.
+
+    Raises:
+        TypeError: not real numbers (complex, bool, str, None).
+        ValueError: wrong rank or shape, or a value that is not finite.
+    """
+    with np.errstate(over="ignore"):
+        raw = _as_real(name, value)
+    if ndim is not None and raw.ndim != ndim:
+        raise ValueError(
+            f"{name}: expected {ndim} dimension{'s' * (ndim != 1)}, got shape {tuple(raw.shape)}"
+        )
+    if shape is not None and not (
+        len(shape) == raw.ndim and all(e is None or e == g for e, g in zip(shape, raw.shape, strict=True))
+    ):
+        expected = (
+            "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," * (len(shape) == 1)) + ")"
+        )
+        raise ValueError(f"{name}: expected shape {expected}, got shape {tuple(raw.shape)}")
+    _check_values(name, raw, value, finite)
+    return jnp.asarray(raw)
+
+
+def _is_weak(value: Any) -> bool:
+    return not hasattr(value, "dtype") or not jnp.issubdtype(value.dtype, jnp.floating)
+
+
+def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
+    """The named values as JAX arrays of one floating dtype: the widest floating dtype among them.
+
+    Python numbers, lists and integer arrays follow the others. Shapes are left as they are.
+
+    Raises:
+        TypeError, ValueError: as ``real_array``, naming the argument.
+    """
+    arrays = {name: real_array(name, value, finite=finite) for name, value in named.items()}
+    strong = [a.dtype for name, a in arrays.items() if not _is_weak(named[name])]
+    dtype = np.result_type(*strong) if strong else _default_float()
+    return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays.values())
+
+
+def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
+    """The named values as JAX arrays of one floating dtype and one shape.
+
+    Raises:
+        TypeError, ValueError: as ``real_array``; ValueError too where a shape does not fit those before it.
+    """
+    arrays = real_arrays(finite=finite, **named)
+    common: tuple[int, ...] = ()
+    for name, array in zip(named, arrays, strict=True):
+        try:
+            common = np.broadcast_shapes(common, array.shape)
+        except ValueError:
+            raise ValueError(
+                f"{name}: expected a shape that broadcasts with {common}, got shape {array.shape}"
+            ) from None
+    return tuple(a if a.shape == common else jnp.broadcast_to(a, common) for a in arrays)
+
+
+def count(name: str, value: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+    """``value`` as a Python int of at least ``minimum``; floats, bools and arrays of rank > 0 are refused.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: out of range.
+    """
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{name}: expected a Python integer (it sets shapes), got a traced value; make it static"
+        )
+    if isinstance(value, bool | np.bool_) or getattr(value, "ndim", 0):
+        raise TypeError(f"{name}: expected an integer, got {_shown(value)}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: expected an integer, got {_shown(value)}") from None
+    if not minimum <= number <= maximum:
+        bound = f"at least {minimum}" if number < minimum else f"at most {maximum}"
+        raise ValueError(f"{name}: expected an integer of {bound}, got {number}")
+    return number
+
+
+def index(name: str, value: Any, *, minimum: int, maximum: int) -> int:
+    """``value`` as a Python int in [minimum, maximum], both ends included.
+
+    Raises:
+        TypeError: not an integer.
+        ValueError: out of range.
+    """
+    number = count(name, value, minimum=-(2**31))
+    if not minimum <= number <= maximum:
+        raise ValueError(f"{name}: expected an integer from {minimum} to {maximum}, got {number}")
+    return number
+
+
+def fraction(name: str, value: Any) -> jax.Array:
+    """``value`` as a real array whose every entry lies in (0, 1] (Euler step, leak).
+
+    Raises:
+        TypeError, ValueError: as ``real_array``; ValueError where an entry leaves (0, 1].
+    """
+    array = real_array(name, value)
+    if not isinstance(array, jax.core.Tracer):
+        numbers = np.asarray(array)
+        outside = ~((numbers > 0) & (numbers <= 1))
+        if outside.any():
+            raise ValueError(f"{name}: expected a value in (0, 1], got {numbers[outside].flat[0]}")
+    return array
+
+
+def choice(name: str, value: Any, options: Collection[Any]) -> Any:
+    """``value`` if it is one of ``options``.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    for option in options:
+        if type(value) is type(option) and value == option:
+            return option
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        for option in options:
+            if option == value:
+                return option
+    raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {_shown(value)}")
+
+
+def flag(name: str, value: Any) -> bool:
+    """``value`` if it is a bool.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {_shown(value)}")
+    return bool(value)

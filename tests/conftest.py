@@ -1,0 +1,29 @@
+"""Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import jax
+import pytest
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> str:
+    """Both floating dtypes, one after the other."""
+    return request.param
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Soak tests run only when asked for by marker, GPU tests only where JAX sees a GPU."""
+    asked = config.getoption("-m") or ""
+    has_gpu = any(device.platform == "gpu" for device in jax.devices())
+    for item in items:
+        if "soak" in item.keywords and "soak" not in asked:
+            item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
+        if "gpu" in item.keywords and not has_gpu:
+            item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
