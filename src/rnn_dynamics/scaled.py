@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.validation import choice
@@ -177,7 +178,7 @@ class Scaled:
 
     def __repr__(self) -> str:
         kind = ("scalars", "vectors", "matrices")[self.event_ndim]
-        if isinstance(self.unit, jax.core.Tracer):
+        if isinstance(self.unit, Tracer):
             return f"Scaled(traced {kind}, shape={self.shape}, dtype={self.dtype})"
         if self.unit.ndim == 0:
             return f"Scaled({_decimal(float(self.unit), int(self.exponent))})"

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 __all__ = ["broadcast_arrays", "choice", "count", "flag", "fraction", "index", "real_array", "real_arrays"]
 
@@ -24,12 +25,12 @@ def _shown(value: Any) -> str:
 
 
 def _default_float() -> np.dtype:
-    return np.dtype(jnp.zeros(()).dtype) if jax.config.jax_enable_x64 else np.dtype(np.float32)
+    return np.dtype(jnp.result_type(float))
 
 
 def _as_real(name: str, value: Any) -> Any:
     """``value`` as a NumPy array (or tracer, or JAX array) of a floating dtype that JAX will keep."""
-    if isinstance(value, jax.core.Tracer | jax.Array):
+    if isinstance(value, Tracer | jax.Array):
         raw = value
     elif value is None or isinstance(value, str | bytes | bool | dict | set):
         raise TypeError(f"{name}: expected real numbers, got {_shown(value)}")
@@ -43,7 +44,7 @@ def _as_real(name: str, value: Any) -> Any:
     real = jnp.issubdtype(raw.dtype, jnp.floating) or jnp.issubdtype(raw.dtype, jnp.integer)
     if not real:
         raise TypeError(f"{name}: expected real numbers, got {_shown(value)}")
-    if isinstance(raw, jax.core.Tracer | jax.Array):
+    if isinstance(raw, Tracer | jax.Array):
         return raw if jnp.issubdtype(raw.dtype, jnp.floating) else jnp.asarray(raw, _default_float())
     weak = not hasattr(value, "dtype")
     if weak or not jnp.issubdtype(raw.dtype, jnp.floating) or raw.dtype.itemsize > _default_float().itemsize:
@@ -52,7 +53,7 @@ def _as_real(name: str, value: Any) -> Any:
 
 
 def _check_values(name: str, array: Any, value: Any, finite: bool) -> None:
-    if not finite or isinstance(array, jax.core.Tracer):
+    if not finite or isinstance(array, Tracer):
         return
     numbers = np.asarray(array)
     if not np.isfinite(numbers).all():
@@ -149,7 +150,7 @@ def count(name: str, value: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) 
         TypeError: not an integer.
         ValueError: out of range.
     """
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{name}: expected a Python integer (it sets shapes), got a traced value; make it static"
         )
@@ -185,7 +186,7 @@ def fraction(name: str, value: Any) -> jax.Array:
         TypeError, ValueError: as ``real_array``; ValueError where an entry leaves (0, 1].
     """
     array = real_array(name, value)
-    if not isinstance(array, jax.core.Tracer):
+    if not isinstance(array, Tracer):
         numbers = np.asarray(array)
         outside = ~((numbers > 0) & (numbers <= 1))
         if outside.any():
