@@ -1,0 +1,151 @@
+"""Recurrent weights: the common ensembles, and an exact spectral radius or spectral norm for any of them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
+from rnn_dynamics.eigen import spectral_norm, spectral_radius
+from rnn_dynamics.validation import choice, count, real_array
+
+__all__ = [
+    "gaussian",
+    "glorot",
+    "identity",
+    "orthogonal",
+    "random_rnn",
+    "sparse",
+    "with_spectral_norm",
+    "with_spectral_radius",
+]
+
+
+def _check_key(key: Any) -> Any:
+    if not isinstance(key, jax.Array):
+        raise TypeError(f"key: expected a JAX random key such as jax.random.key(0), got {key!r}")
+    return key
+
+
+def gaussian(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """W_ij ~ N(0, gain²/n): by the circular law its spectral radius is near ``gain`` for large n."""
+    n = count("n", n, minimum=1)
+    return jax.random.normal(_check_key(key), (n, n), dtype) * (gain / n**0.5)
+
+
+def orthogonal(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """``gain`` times an orthogonal matrix drawn from Haar's measure: all singular values equal ``gain``."""
+    n = count("n", n, minimum=1)
+    q, r = jnp.linalg.qr(jax.random.normal(_check_key(key), (n, n), dtype))
+    return gain * q * jnp.where(jnp.diagonal(r) < 0, -1, 1)[None, :].astype(q.dtype)
+
+
+def identity(n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """``gain`` times the identity (the start of the IRNN of Le, Jaitly and Hinton, arXiv 1504.00941)."""
+    return gain * jnp.eye(count("n", n, minimum=1), dtype=dtype)
+
+
+def glorot(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """W_ij uniform on ±gain √(6/(n + n)) (Glorot and Bengio, AISTATS 2010): variance gain²/n."""
+    n = count("n", n, minimum=1)
+    limit = gain * (3 / n) ** 0.5
+    return jax.random.uniform(_check_key(key), (n, n), dtype, -limit, limit)
+
+
+def sparse(
+    key: Any, n: int, *, connections: int = 15, gain: float = 1.0, dtype: Any = float
+) -> Float[Array, "n n"]:
+    """Gaussian weights with exactly ``connections`` inputs to each unit, of variance gain²/connections.
+
+    Raises:
+        ValueError: more connections than units, or none.
+    """
+    n = count("n", n, minimum=1)
+    connections = count("connections", connections, minimum=1, maximum=n)
+    chosen, drawn = jax.random.split(_check_key(key))
+    order = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(chosen, n))
+    weights = jax.random.normal(drawn, (n, n), dtype) * (gain / connections**0.5)
+    return jnp.where(order < connections, weights, jnp.zeros_like(weights))
+
+
+def _rescaled(name: str, W: Any, measure: Any, target: Any) -> Float[Array, "n n"]:
+    W = real_array("W", W, ndim=2)
+    if W.shape[0] != W.shape[1]:
+        raise ValueError(f"W: expected a square matrix, got shape {W.shape}")
+    goal = real_array(name, target, ndim=0).astype(W.dtype)
+    if not isinstance(goal, Tracer) and goal < 0:
+        raise ValueError(f"{name}: expected a number ≥ 0, got {goal}")
+    size = measure(W)
+    if not isinstance(size, Tracer) and not size > 0 and goal > 0:
+        raise ValueError(f"W: its measure is {size}; no factor gives it {name} {goal}")
+    return W * (goal / size)
+
+
+def with_spectral_radius(W: Any, target: Any) -> Float[Array, "n n"]:
+    """W times the factor that makes its spectral radius ``target`` exactly (to rounding).
+
+    A nilpotent W has radius 0 and no such factor; a strongly non-normal one has a radius that rounding moves,
+    so look at its eigenvalues' condition before you trust it.
+
+    Raises:
+        TypeError, ValueError: W is not square or not finite, its radius is 0, or ``target`` is negative.
+    """
+    return _rescaled("target", W, spectral_radius, target)
+
+
+def with_spectral_norm(W: Any, target: Any) -> Float[Array, "n n"]:
+    """W times the factor that makes its largest singular value ``target`` (to rounding).
+
+    Raises:
+        TypeError, ValueError: W is not square or not finite, is zero, or ``target`` is negative.
+    """
+    return _rescaled("target", W, spectral_norm, target)
+
+
+_CELLS = {"elman": ElmanRNN, "pre_activation": PreActivationRNN, "leaky": LeakyRNN}
+_ENSEMBLES = {"gaussian": gaussian, "orthogonal": orthogonal, "glorot": glorot, "sparse": sparse}
+
+
+def random_rnn(
+    key: Any,
+    n: int,
+    *,
+    spectral_radius: float | None = None,
+    spectral_norm: float | None = None,
+    ensemble: str = "gaussian",
+    form: str = "elman",
+    bias: float = 0.0,
+    activation: Any = "tanh",
+    dtype: Any = float,
+) -> ElmanRNN | PreActivationRNN | LeakyRNN:
+    """A random network for a first try.
+
+    Args:
+        key: a JAX random key.
+        n: number of units.
+        spectral_radius: ρ(W), exactly; or
+        spectral_norm: s₁(W), exactly. Without either the ensemble's own scale is kept (gain 1).
+        ensemble: "gaussian", "orthogonal", "glorot" or "sparse".
+        form: "elman", "pre_activation" or "leaky".
+        bias: standard deviation of the Gaussian biases.
+        activation: as for the cells.
+        dtype: floating dtype; ``float`` is JAX's default.
+
+    Raises:
+        TypeError, ValueError: an argument out of range, or both radius and norm given.
+    """
+    n = count("n", n, minimum=1)
+    if spectral_radius is not None and spectral_norm is not None:
+        raise ValueError("spectral_norm: expected None where spectral_radius is given; one fixes the other")
+    drawn, shifted = jax.random.split(_check_key(key))
+    make = _ENSEMBLES[choice("ensemble", ensemble, list(_ENSEMBLES))]
+    build = _CELLS[choice("form", form, list(_CELLS))]
+    W = make(drawn, n, connections=min(15, n), dtype=dtype) if make is sparse else make(drawn, n, dtype=dtype)
+    if spectral_radius is not None:
+        W = with_spectral_radius(W, spectral_radius)
+    elif spectral_norm is not None:
+        W = with_spectral_norm(W, spectral_norm)
+    b = bias * jax.random.normal(shifted, (n,), W.dtype)
+    return build(W, b, activation=activation)

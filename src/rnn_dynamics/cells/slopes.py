@@ -1,0 +1,57 @@
+"""A user's cell with the derivatives of ``tanh`` and ``logistic`` made right in saturation.
+
+A cell that calls ``jnp.tanh`` or ``jax.nn.sigmoid`` has a derivative of exactly 0 once the unit saturates,
+and the product of its Jacobians is then 0 where the truth is 1e−300. Here the cell's jaxpr is run again with
+those two primitives replaced by the library's own, whose derivatives are right.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.extend.core import Literal
+
+from rnn_dynamics.activations import sigmoid, tanh
+
+__all__ = ["exact_slopes"]
+
+_REPLACED = {"tanh": tanh, "logistic": sigmoid}
+_TRANSPARENT = {"pjit", "jit", "closed_call", "core_call", "core_closed_call"}
+
+
+def exact_slopes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` with the same values, and derivatives through ``tanh`` and ``logistic`` right in saturation.
+
+    Calls under ``jit`` are followed; bodies of ``scan``, ``while``, ``cond`` and custom derivative rules are
+    left as they are.
+    """
+
+    def rewritten(*arguments: Any) -> Any:
+        closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+        outputs = _evaluate(closed.jaxpr, closed.consts, jax.tree_util.tree_leaves(arguments))
+        return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(shape), outputs)
+
+    return rewritten
+
+
+def _evaluate(jaxpr: Any, constants: Any, arguments: Any) -> list[Any]:
+    values: dict[Any, Any] = dict(
+        zip((*jaxpr.constvars, *jaxpr.invars), (*constants, *arguments), strict=True)
+    )
+    for equation in jaxpr.eqns:
+        operands = [a.val if isinstance(a, Literal) else values[a] for a in equation.invars]
+        values.update(zip(equation.outvars, _apply(equation, operands), strict=True))
+    return [a.val if isinstance(a, Literal) else values[a] for a in jaxpr.outvars]
+
+
+def _apply(equation: Any, operands: list[Any]) -> list[Any]:
+    name = equation.primitive.name
+    if name in _REPLACED and jax.numpy.issubdtype(operands[0].dtype, jax.numpy.floating):
+        return [_REPLACED[name](operands[0])]
+    if name in _TRANSPARENT:
+        inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
+        return _evaluate(inner.jaxpr, inner.consts, operands)
+    bound = equation.primitive.get_bind_params(equation.params)
+    functions, parameters = bound if isinstance(bound, tuple) else ((), bound)  # a pair before JAX 0.10
+    result = equation.primitive.bind(*functions, *operands, **parameters)
+    return list(result) if equation.primitive.multiple_results else [result]

@@ -1,0 +1,168 @@
+"""Networks of one layer: Pascanu's pre-activation form, Elman's post-activation form, and the leaky form."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics import activations
+from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells.structure import RecurrentStructure, cell_type, set_fields
+from rnn_dynamics.validation import fraction, real_array, real_arrays
+
+__all__ = ["ElmanRNN", "LeakyRNN", "PreActivationRNN"]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def _dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array, " n"]:
+    return jnp.matmul(matrix, vector, precision=_HIGHEST)
+
+
+def _weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
+    """The three weight arrays, of one dtype and of shapes (n, n), (n,) and (n, inputs)."""
+    shape = real_array("W", W, ndim=2).shape
+    if shape[0] != shape[1] or not shape[0]:
+        raise ValueError(f"W: expected a square matrix with at least one unit, got shape {shape}")
+    real_array("b", b, shape=(shape[0],))
+    if W_in is None:
+        W, b = real_arrays(W=W, b=b)
+        return {"W": W, "b": b, "W_in": None}
+    real_array("W_in", W_in, shape=(shape[0], None))
+    W, b, W_in = real_arrays(W=W, b=b, W_in=W_in)
+    return {"W": W, "b": b, "W_in": W_in}
+
+
+def _drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> Float[Array, " n"]:
+    """W_in u + b, or b where there is no input."""
+    if u is None:
+        return b
+    if W_in is None:
+        raise ValueError("inputs: this cell has no W_in, expected None")
+    return _dot(W_in, u) + b
+
+
+@cell_type(static=("activation",))
+class PreActivationRNN:
+    """x⁺ = W φ(x) + W_in u + b, the form of Pascanu, Mikolov and Bengio; ∂x⁺/∂x = W diag φ′(x).
+
+    Args:
+        W: recurrent weights, shape (n, n).
+        b: bias, shape (n,).
+        W_in: input weights, shape (n, inputs); ``None`` for a network without input.
+        activation: "logistic", "tanh", "relu", "leaky_relu", "linear", an ``Activation``, or a function,
+            which then declares no slope bound.
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, values that are not finite, an unknown activation.
+
+    Reference: arXiv 1211.5063, equation 2.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    activation: Activation
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, activation: Any = "logistic") -> None:
+        set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        return _dot(self.W, self.activation(x)) + _drive(self.b, self.W_in, u)
+
+    def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = W D."""
+        return self.activation.slope(x)
+
+    def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
+        """∂x⁺/∂x = W diag φ′(x)."""
+        return self.W * self.slopes(x, u)[None, :]
+
+    def structure(self) -> RecurrentStructure:
+        """W and the slope bound γ of the activation."""
+        return RecurrentStructure(self.W, self.activation.slope_bound)
+
+
+@cell_type(static=("activation",))
+class ElmanRNN:
+    """x⁺ = φ(W x + W_in u + b), Elman's form; ∂x⁺/∂x = diag φ′(W x + W_in u + b) W.
+
+    Arguments, errors: as ``PreActivationRNN``; the activation is "tanh" by default.
+
+    Reference: J. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    activation: Activation
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, activation: Any = "tanh") -> None:
+        set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
+
+    def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
+        return _dot(self.W, x) + _drive(self.b, self.W_in, u)
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        return self.activation(self._input(x, u))
+
+    def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = D W."""
+        return self.activation.slope(self._input(x, u))
+
+    def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
+        """∂x⁺/∂x = diag φ′(W x + W_in u + b) W."""
+        return self.slopes(x, u)[:, None] * self.W
+
+    def structure(self) -> RecurrentStructure:
+        """W and the slope bound γ of the activation."""
+        return RecurrentStructure(self.W, self.activation.slope_bound)
+
+
+@cell_type(static=("activation",))
+class LeakyRNN:
+    """x⁺ = (1−α) x + α φ(W x + W_in u + b); ∂x⁺/∂x = (1−α) I + α diag φ′(·) W.
+
+    Args:
+        W, b, W_in, activation: as ``ElmanRNN``.
+        leak: α in (0, 1], the fraction that is replaced in each step; 1 gives ``ElmanRNN``.
+
+    Raises:
+        TypeError, ValueError: as ``ElmanRNN``; ValueError where α leaves (0, 1].
+
+    Reference: H. Jaeger et al., "Optimization and applications of echo state networks with leaky-integrator
+    neurons", Neural Networks 20, 2007.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    leak: Float[Array, ""]
+    activation: Activation
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, leak: Any = 0.5, activation: Any = "tanh") -> None:
+        fields = _weights(W, b, W_in)
+        if fraction("leak", leak).ndim:
+            raise ValueError(f"leak: expected a scalar, got shape {jnp.shape(leak)}")
+        leak = jnp.asarray(leak, fields["W"].dtype)
+        set_fields(self, **fields, leak=leak, activation=activations.get(activation))
+
+    def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
+        return _dot(self.W, x) + _drive(self.b, self.W_in, u)
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        return (1 - self.leak) * x + self.leak * self.activation(self._input(x, u))
+
+    def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = (1−α) I + α D W."""
+        return self.activation.slope(self._input(x, u))
+
+    def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
+        """∂x⁺/∂x = (1−α) I + α diag φ′(W x + W_in u + b) W."""
+        identity = jnp.eye(self.W.shape[0], dtype=self.W.dtype)
+        return (1 - self.leak) * identity + (self.leak * self.slopes(x, u))[:, None] * self.W
+
+    def structure(self) -> RecurrentStructure:
+        """W, the slope bound γ of the activation, and the leak."""
+        return RecurrentStructure(self.W, self.activation.slope_bound, self.leak)

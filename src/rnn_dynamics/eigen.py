@@ -1,0 +1,48 @@
+"""Eigenvalues and the two numbers that textbooks confuse: spectral radius and spectral norm."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Complex, Float
+
+__all__ = ["eigenvalues", "spectral_norm", "spectral_radius"]
+
+
+@functools.cache
+def _device_has_eig(platform: str) -> bool:
+    """Whether XLA lowers the nonsymmetric eigenproblem on this platform (CPU and CUDA do, TPU does not)."""
+    matrix = jax.ShapeDtypeStruct((1, 1), jnp.float32)
+    try:
+        jax.jit(jnp.linalg.eigvals).trace(matrix).lower(lowering_platforms=(platform,))
+    except Exception:  # the error's type differs between JAX versions and platforms
+        return False
+    return True
+
+
+def _host_eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    complex_dtype = np.result_type(matrix.dtype, np.complex64)
+    finite = np.asarray(np.isfinite(matrix).all(axis=(-2, -1)))
+    values = np.linalg.eigvals(np.where(finite[..., None, None], matrix, 0.0)).astype(complex_dtype)
+    return np.where(finite[..., None], values, np.nan + 0j).astype(complex_dtype)
+
+
+def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
+    """The eigenvalues of square matrices, in no order; on the host where the device has no such routine."""
+    platform = {"cuda": "cuda", "gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
+    if _device_has_eig(platform):
+        return jnp.linalg.eigvals(matrix)
+    dtype = jnp.result_type(matrix.dtype, jnp.complex64)
+    shape = jax.ShapeDtypeStruct(matrix.shape[:-1], dtype)
+    return jax.pure_callback(_host_eigenvalues, shape, matrix, vmap_method="expand_dims")
+
+
+def spectral_radius(matrix: Float[Array, "... n n"]) -> Float[Array, "..."]:
+    """ρ(W) = max |λ_i(W)|. It bounds ‖Wᵏ‖₂ from below (‖Wᵏ‖₂ ≥ ρᵏ), never from above."""
+    return jnp.max(jnp.abs(eigenvalues(matrix)), axis=-1)
+
+
+def spectral_norm(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
+    """s₁(W) = ‖W‖₂, the largest singular value."""
+    return jnp.linalg.svd(matrix, compute_uv=False)[..., 0]
