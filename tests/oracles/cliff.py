@@ -1,0 +1,120 @@
+"""Losses of a one-unit map over its parameters, to 50 digits, with their limits on either side of the wall.
+
+Geometric model (Doya neuron)   L = (target − x_T)²,      x ← σ(w x + b)
+Pascanu figure 6                E = (σ(x_T) − target)²,   x ← w σ(x) + b
+"""
+
+from dataclasses import dataclass
+
+import mpmath
+from flint import arb
+
+from oracles.neuron import (
+    DIGITS,
+    equilibrium_balls,
+    sensitivities,
+    two_cycle_balls,
+    wall_ball,
+)
+from oracles.precision import (
+    logistic,
+    logistic_slope,
+    sign,
+    to_mpf,
+    with_enough_precision,
+)
+
+GUARD_DIGITS = 400
+"""Digits of the last subtraction, so that a loss of 1e−100 is still exact to the digits of x_T."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss with its derivatives with respect to b and w."""
+
+    value: mpmath.mpf
+    db: mpmath.mpf
+    dw: mpmath.mpf
+
+
+def geometric_loss(
+    b: float, steps: int, w: float = 5.0, x0: float = 0.5, target: float = 0.855, epsilon: float = 1.0
+) -> Loss:
+    """L = (target − x_T)² and 2 (x_T − target) ∂x_T/∂(b, w)."""
+    end = sensitivities(w, b, x0, steps, epsilon)
+    with mpmath.workdps(DIGITS):
+        error = end.x - mpmath.mpf(float(target))
+        return Loss(error**2, 2 * error * end.db, 2 * error * end.dw)
+
+
+def pascanu_loss(w: float, b: float, steps: int = 50, x0: float = 0.5, target: float = 0.7) -> Loss:
+    """E = (σ(x_T) − target)² and 2 (σ(x_T) − target) σ′(x_T) ∂x_T/∂(b, w)."""
+    end = sensitivities(w, b, x0, steps, model="pascanu")
+    with mpmath.workdps(DIGITS):
+        decay = mpmath.exp(-end.x)
+        error = 1 / (1 + decay) - mpmath.mpf(float(target))
+        factor = 2 * error * decay / (1 + decay) ** 2
+        return Loss(error**2, factor * end.db, factor * end.dw)
+
+
+@dataclass(frozen=True)
+class WallLimit:
+    """Limits for T → ∞ of the loss at b_wall ± 0, through even T where w < 0 (odd T exchanges the two)."""
+
+    b: mpmath.mpf
+    below: mpmath.mpf
+    above: mpmath.mpf
+    multiplier: mpmath.mpf
+    """w x_0 (1 − x_0), or w σ′(x_0): the multiplier of the map with ε = 1 at x_0."""
+
+
+def geometric_limit(w: float = 5.0, x0: float = 0.5, target: float = 0.855) -> WallLimit:
+    """Limits of the geometric model's loss at its wall, b = logit(x_0) − w x_0, where it is one for ε = 1."""
+    return with_enough_precision(lambda: _limit("doya", w, x0, target))
+
+
+def pascanu_limit(w: float, x0: float = 0.5, target: float = 0.7) -> WallLimit:
+    """Limits of figure 6's loss at its wall, b = x_0 − w σ(x_0), where it is one."""
+    return with_enough_precision(lambda: _limit("pascanu", w, x0, target))
+
+
+def _limit(model: str, w: float, x0: float, target: float) -> WallLimit:
+    """Both losses read σ(z) at z = w x + b of the attractor: for w > 0 the outer equilibria, else the 2-cycle."""
+    b = wall_ball(w, x0, model)
+    start = arb(float(x0)) if model == "pascanu" else arb(float(w)) * arb(float(x0)) + b
+    multiplier = arb(float(w)) * logistic_slope(start)
+    if sign(abs(multiplier) - 1) <= 0:
+        raise ValueError(f"x0: expected an unstable equilibrium at the wall of w = {w!r}, got {x0!r}")
+    if w > 0:
+        below, *_, above = equilibrium_balls(w, b)
+    else:
+        above, below = two_cycle_balls(w, b, start)
+    losses = [to_mpf((logistic(z) - arb(float(target))) ** 2) for z in (below, above)]
+    return WallLimit(to_mpf(b), *losses, to_mpf(multiplier))
+
+
+def limit_loss(b: float, w: float = 5.0, x0: float = 0.5, target: float = 0.855) -> mpmath.mpf:
+    """Limit for T → ∞ of the geometric model's loss at b, w > 0, off the wall: the equilibrium that x_0 reaches.
+
+    The orbit is monotone, so it ends at the next equilibrium in the direction of its first step.
+    """
+
+    def loss() -> mpmath.mpf:
+        start = arb(float(x0))
+        direction = sign(logistic(arb(float(w)) * start + arb(float(b))) - start)
+        states = [logistic(z) for z in equilibrium_balls(w, arb(float(b)))]
+        if direction == 0:
+            end = start
+        elif direction > 0:
+            end = next(x for x in states if sign(x - start) > 0)
+        else:
+            end = next(x for x in reversed(states) if sign(x - start) < 0)
+        return to_mpf((end - arb(float(target))) ** 2)
+
+    return with_enough_precision(loss)
+
+
+def slope_of_branch(w: float, x: mpmath.mpf) -> mpmath.mpf:
+    """∂x_∞/∂b = (1/(x(1 − x)) − w)⁻¹ at an equilibrium x."""
+    with mpmath.workdps(DIGITS):
+        return 1 / (1 / (x * (1 - x)) - mpmath.mpf(float(w)))
