@@ -24,9 +24,6 @@ from oracles.precision import (
     with_enough_precision,
 )
 
-GUARD_DIGITS = 400
-"""Digits of the last subtraction, so that a loss of 1e−100 is still exact to the digits of x_T."""
-
 
 @dataclass(frozen=True)
 class Loss:
@@ -42,7 +39,7 @@ def geometric_loss(
 ) -> Loss:
     """L = (target − x_T)² and 2 (x_T − target) ∂x_T/∂(b, w)."""
     end = sensitivities(w, b, x0, steps, epsilon)
-    with mpmath.workdps(DIGITS):
+    with mpmath.workdps(2 * DIGITS):
         error = end.x - mpmath.mpf(float(target))
         return Loss(error**2, 2 * error * end.db, 2 * error * end.dw)
 
@@ -50,7 +47,7 @@ def geometric_loss(
 def pascanu_loss(w: float, b: float, steps: int = 50, x0: float = 0.5, target: float = 0.7) -> Loss:
     """E = (σ(x_T) − target)² and 2 (σ(x_T) − target) σ′(x_T) ∂x_T/∂(b, w)."""
     end = sensitivities(w, b, x0, steps, model="pascanu")
-    with mpmath.workdps(DIGITS):
+    with mpmath.workdps(2 * DIGITS):
         decay = mpmath.exp(-end.x)
         error = 1 / (1 + decay) - mpmath.mpf(float(target))
         factor = 2 * error * decay / (1 + decay) ** 2
@@ -79,7 +76,7 @@ def pascanu_limit(w: float, x0: float = 0.5, target: float = 0.7) -> WallLimit:
 
 
 def _limit(model: str, w: float, x0: float, target: float) -> WallLimit:
-    """Both losses read σ(z) at z = w x + b of the attractor: for w > 0 the outer equilibria, else the 2-cycle."""
+    """Both losses read σ(z), z = w x + b, of the attractor: the outer equilibria, or the 2-cycle for w < 0."""
     b = wall_ball(w, x0, model)
     start = arb(float(x0)) if model == "pascanu" else arb(float(w)) * arb(float(x0)) + b
     multiplier = arb(float(w)) * logistic_slope(start)
@@ -94,7 +91,7 @@ def _limit(model: str, w: float, x0: float, target: float) -> WallLimit:
 
 
 def limit_loss(b: float, w: float = 5.0, x0: float = 0.5, target: float = 0.855) -> mpmath.mpf:
-    """Limit for T → ∞ of the geometric model's loss at b, w > 0, off the wall: the equilibrium that x_0 reaches.
+    """Limit for T → ∞ of the geometric model's loss at b, w > 0: read at the equilibrium that x_0 reaches.
 
     The orbit is monotone, so it ends at the next equilibrium in the direction of its first step.
     """

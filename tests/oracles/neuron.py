@@ -91,7 +91,7 @@ class Neuron:
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """x_T and its derivatives with respect to x_0, w and b, with the logarithm and sign of each derivative."""
+    """x_T and its derivatives by x_0, w and b, with the logarithm of the size and the sign of each."""
 
     x: mpmath.mpf
     dx0: mpmath.mpf
@@ -311,9 +311,9 @@ def wall_ball(w: float, x0: float, model: str) -> arb:
 def basin(w: float, b: float, x0: float) -> str:
     """Side of the unstable equilibrium on which x_0 lies, for w > 0 and every ε: certain, never undecided.
 
-    "ONLY" where one equilibrium attracts everything; else "LOW" or "HIGH" by the sign of logit x_0 − w x_0 − b
-    between the folds' x±, or "BOUNDARY" at x_0 = ½, b = −w/2, the only point of the separatrix that floats hold:
-    logit of a rational number is rational at ½ alone.
+    "ONLY" where one equilibrium attracts everything; else "LOW" or "HIGH", between the folds' x± by the sign of
+    logit x_0 − w x_0 − b, or "BOUNDARY" at x_0 = ½, b = −w/2, the only point of the separatrix that floats
+    hold, because the logit of a rational number is rational at ½ alone.
     """
     w, b, x0 = float(w), float(b), float(x0)
     if not w > 0:
@@ -336,7 +336,9 @@ def _is_bistable(w: float, b: float) -> bool:
     return sign(half_width - abs(arb(b) + arb(w) / 2)) > 0
 
 
-def basin_by_iteration(w: float, b: float, x0: float, epsilon: float = 1.0, steps: int = 20_000) -> str | None:
+def basin_by_iteration(
+    w: float, b: float, x0: float, epsilon: float = 1.0, steps: int = 20_000
+) -> str | None:
     """`basin` found by iterating the map in balls until the orbit leaves (x₋, x₊); None if it does not.
 
     Shares no rule with `basin` but the count of equilibria; meant for w > 4 with three of them.
@@ -362,8 +364,8 @@ def basin_by_iteration(w: float, b: float, x0: float, epsilon: float = 1.0, step
 def two_cycle(w: float, b: float) -> tuple[mpmath.mpf, mpmath.mpf] | None:
     """The attracting 2-cycle (x_low, x_high) at ε = 1, w < −4; None where the equilibrium is stable.
 
-    Lowest and highest roots of F(F(z)) = z in z = w x + b: F² increases and has a negative Schwarzian derivative,
-    so no more than three fixed points, the equilibrium among them.
+    Lowest and highest roots of F(F(z)) = z in z = w x + b: F² increases and has a negative Schwarzian
+    derivative, so no more than three fixed points, the equilibrium among them.
     """
     if not float(w) < -4:
         raise ValueError(f"w: expected w < −4, got {w!r}")

@@ -91,7 +91,7 @@ def logit(x: arb) -> arb:
 def bracketed_root(function: Callable[[arb], arb], low: arb, high: arb, bits: int = 2 * RELATIVE_BITS) -> arb:
     """Root of `function` between `low` and `high`, where it changes sign once, from minus at `low` to plus.
 
-    Bisection on certain signs until the bracket is narrower than 2^−bits, so the ball returned holds the root.
+    Bisection on certain signs until the bracket is narrower than 2^−bits; the ball returned holds the root.
     The ends themselves are never evaluated. Raises `NotEnoughPrecisionError` when a sign stays open.
     """
     low, high = arb(low).mid(), arb(high).mid()
