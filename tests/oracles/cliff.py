@@ -76,7 +76,7 @@ def pascanu_limit(w: float, x0: float = 0.5, target: float = 0.7) -> WallLimit:
 
 
 def _limit(model: str, w: float, x0: float, target: float) -> WallLimit:
-    """Both losses read σ(z), z = w x + b, of the attractor: the outer equilibria, or the 2-cycle for w < 0."""
+    """Both losses read σ(z), z = w x + b, at the attractor: the outer equilibria; the 2-cycle, w < 0."""
     b = wall_ball(w, x0, model)
     start = arb(float(x0)) if model == "pascanu" else arb(float(w)) * arb(float(x0)) + b
     multiplier = arb(float(w)) * logistic_slope(start)

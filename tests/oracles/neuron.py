@@ -1,7 +1,7 @@
 """Orbits, derivatives, equilibria, cycles and basins of the one-unit maps, to 50 digits.
 
 Doya neuron     x ← (1 − ε) x + ε σ(w x + b) + ε w′ u
-Pascanu neuron  x ← w σ(x) + b
+Pascanu neuron  x ← w σ(x) + b + w′ u
 """
 
 import math
@@ -13,6 +13,7 @@ import flint
 import mpmath
 from flint import arb
 
+from oracles.maps import Neuron
 from oracles.precision import (
     NotEnoughPrecisionError,
     bracketed_root,
@@ -29,64 +30,6 @@ from oracles.precision import (
 
 DIGITS = 60
 """Decimal digits of the mpmath evaluations of closed forms (guard digits come on top)."""
-
-FLOAT_EXPONENT = 700.0
-"""Largest argument of `math.exp` in the float passes that only choose a precision."""
-
-
-@dataclass(frozen=True)
-class Neuron:
-    """A one-unit map with its parameters at their exact binary values; `model` is "doya" or "pascanu"."""
-
-    w: float
-    b: float
-    epsilon: float = 1.0
-    w_in: float = 1.0
-    model: str = "doya"
-
-    def __post_init__(self) -> None:
-        for name in ("w", "b", "epsilon", "w_in"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        if self.model not in ("doya", "pascanu"):
-            raise ValueError(f"model: expected 'doya' or 'pascanu', got {self.model!r}")
-        if self.model == "pascanu" and self.epsilon != 1.0:
-            raise ValueError(f"epsilon: expected 1 for the Pascanu neuron, got {self.epsilon!r}")
-
-    def float_step(self, x: float, u: float) -> tuple[float, float]:
-        """(F(x), F′(x)) in plain floats; only used to choose a precision."""
-        z = self.w * x + self.b if self.model == "doya" else x
-        decay = math.exp(-min(abs(z), FLOAT_EXPONENT))
-        slope = decay / (1 + decay) ** 2
-        value = 1 / (1 + decay) if z >= 0 else decay / (1 + decay)
-        if self.model == "pascanu":
-            return self.w * value + self.b + self.w_in * u, self.w * slope
-        leak = 1 - self.epsilon
-        value = leak * x + self.epsilon * (value + self.w_in * u)
-        return value, leak + self.epsilon * self.w * slope
-
-    def step(self, x: arb, u: float = 0.0) -> tuple[arb, arb, arb, arb]:
-        """Balls of F(x), ∂F/∂x, ∂F/∂w, ∂F/∂b over the ball x.
-
-        F(x) = F(c) + F′(ball)·(±r) about the centre c, so that a contracting step contracts the ball; σ′ over
-        the ball is σ′(c)(1 ± 3ρ/2), because |d ln σ′/dz| ≤ 1 and e^ρ − 1 ≤ 3ρ/2 for ρ ≤ ½.
-        """
-        centre, radius, w, b = x.mid(), x.rad(), arb(self.w), arb(self.b)
-        z, reach = (w * centre + b, abs(w) * radius) if self.model == "doya" else (centre, radius)
-        if not reach <= 0.5:
-            raise NotEnoughPrecisionError
-        decay = (-z).exp()
-        value = 1 / (1 + decay)
-        slope_at_centre = decay * value * value
-        slope = slope_at_centre * arb(1, (1.5 * reach).upper())
-        value_over_ball = value + slope * arb(0, reach.upper())
-        drive = arb(self.w_in) * arb(u)
-        if self.model == "pascanu":
-            return w * value_over_ball + b + drive, w * slope, value_over_ball, arb(1)
-        epsilon = arb(self.epsilon)
-        leak = 1 - epsilon
-        along_x = leak + epsilon * w * slope
-        at_centre = leak * centre + epsilon * (value + drive)
-        return at_centre + along_x * arb(0, radius.upper()), along_x, epsilon * slope * x, epsilon * slope
 
 
 @dataclass(frozen=True)
@@ -311,8 +254,8 @@ def wall_ball(w: float, x0: float, model: str) -> arb:
 def basin(w: float, b: float, x0: float) -> str:
     """Side of the unstable equilibrium on which x_0 lies, for w > 0 and every ε: certain, never undecided.
 
-    "ONLY" where one equilibrium attracts everything; else "LOW" or "HIGH", between the folds' x± by the sign of
-    logit x_0 − w x_0 − b, or "BOUNDARY" at x_0 = ½, b = −w/2, the only point of the separatrix that floats
+    "ONLY" where one equilibrium attracts everything; else "LOW" or "HIGH", between the folds' x± by the sign
+    of logit x_0 − w x_0 − b, or "BOUNDARY" at x_0 = ½, b = −w/2, the only point of the separatrix that floats
     hold, because the logit of a rational number is rational at ½ alone.
     """
     w, b, x0 = float(w), float(b), float(x0)

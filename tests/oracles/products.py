@@ -250,7 +250,8 @@ def singular_values(values: np.ndarray) -> list[mpmath.mpf]:
 def kreiss_2x2(r: float, c: float) -> mpmath.mpf:
     """Kreiss constant sup_{|z|>1} (|z| − 1) ‖(z − A)⁻¹‖₂ of A = [[r, c], [0, r]], 0 ≤ r < 1, c > 0.
 
-    By symmetry z > 1; with v = 1/(z − r) in (0, 1/(1 − r)) it is (1 − (1 − r) v) (c v + √(c² v² + 4))/2: 1 at v → 0 and 0 at the other end, with at most one maximum between; its derivative is bisected.
+    By symmetry z > 1; with v = 1/(z − r) in (0, 1/(1 − r)) it is (1 − (1 − r) v) (c v + √(c² v² + 4))/2: 1 at v → 0
+    and 0 at the other end, with at most one maximum between; its derivative is bisected.
     """
     gap, shear = 1 - arb(float(r)), arb(float(c))
 
