@@ -9,19 +9,20 @@ from dataclasses import dataclass
 import mpmath
 from flint import arb
 
-from oracles.neuron import (
+from tests.oracles.neuron import (
     DIGITS,
     equilibrium_balls,
     sensitivities,
     two_cycle_balls,
     wall_ball,
 )
-from oracles.precision import (
+from tests.oracles.precision import (
     logistic,
     logistic_slope,
     sign,
     to_mpf,
     with_enough_precision,
+    working_precision,
 )
 
 
@@ -85,9 +86,11 @@ def _limit(model: str, w: float, x0: float, target: float) -> WallLimit:
     if w > 0:
         below, *_, above = equilibrium_balls(w, b)
     else:
-        above, below = two_cycle_balls(w, b, start)
-    losses = [to_mpf((logistic(z) - arb(float(target))) ** 2) for z in (below, above)]
-    return WallLimit(to_mpf(b), *losses, to_mpf(multiplier))
+        cycle = two_cycle_balls(w, b, start)
+        assert cycle is not None
+        above, below = cycle
+    loss_below, loss_above = (to_mpf((logistic(z) - arb(float(target))) ** 2) for z in (below, above))
+    return WallLimit(to_mpf(b), loss_below, loss_above, to_mpf(multiplier))
 
 
 def limit_loss(b: float, w: float = 5.0, x0: float = 0.5, target: float = 0.855) -> mpmath.mpf:
@@ -101,14 +104,55 @@ def limit_loss(b: float, w: float = 5.0, x0: float = 0.5, target: float = 0.855)
         direction = sign(logistic(arb(float(w)) * start + arb(float(b))) - start)
         states = [logistic(z) for z in equilibrium_balls(w, arb(float(b)))]
         if direction == 0:
-            end = start
-        elif direction > 0:
-            end = next(x for x in states if sign(x - start) > 0)
-        else:
-            end = next(x for x in reversed(states) if sign(x - start) < 0)
+            return to_mpf((start - arb(float(target))) ** 2)
+        ahead = [x for x in states if sign(x - start) == direction]
+        end = ahead[0] if direction > 0 else ahead[-1]
         return to_mpf((end - arb(float(target))) ** 2)
 
     return with_enough_precision(loss)
+
+
+def descend(
+    w: float,
+    b: float,
+    rate: float,
+    steps: int,
+    threshold: float | None = None,
+    *,
+    horizon: int = 50,
+    x0: float = 0.5,
+    target: float = 0.7,
+    bits: int = 512,
+) -> tuple[list[tuple[float, float]], list[float]]:
+    """Gradient descent of figure 6's loss with `bits` bits: the path of (w, b), and ‖g‖ at each step.
+
+    g ← threshold g/‖g‖ where ‖g‖ ≥ threshold, then (w, b) ← (w, b) − rate g. Centres of balls are
+    carried on, without their radii: a path is exact to the digits that two precisions share, and no further.
+    """
+    with working_precision(bits):
+        at_w, at_b, rate_exact = arb(float(w)), arb(float(b)), arb(float(rate))
+        path, norms = [(float(w), float(b))], []
+        for _ in range(steps):
+            along_w, along_b = _pascanu_gradient(at_w, at_b, horizon, float(x0), float(target))
+            norm = (along_w**2 + along_b**2).sqrt().mid()
+            share = rate_exact
+            if threshold is not None and norm >= threshold:
+                share = rate_exact * arb(float(threshold)) / norm
+            at_w, at_b = (at_w - share * along_w).mid(), (at_b - share * along_b).mid()
+            path.append((float(at_w), float(at_b)))
+            norms.append(float(norm))
+        return path, norms
+
+
+def _pascanu_gradient(w: arb, b: arb, horizon: int, x0: float, target: float) -> tuple[arb, arb]:
+    x, dw, db = arb(x0), arb(0), arb(0)
+    for _ in range(horizon):
+        value = logistic(x)
+        along_x = w * value * (1 - value)
+        x, dw, db = (w * value + b).mid(), (along_x * dw + value).mid(), (along_x * db + 1).mid()
+    value = logistic(x)
+    factor = 2 * (value - arb(target)) * value * (1 - value)
+    return (factor * dw).mid(), (factor * db).mid()
 
 
 def slope_of_branch(w: float, x: mpmath.mpf) -> mpmath.mpf:

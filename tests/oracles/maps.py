@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from flint import arb
 
-from oracles.precision import NotEnoughPrecisionError
+from tests.oracles.precision import NotEnoughPrecisionError
 
 FLOAT_EXPONENT = 700.0
 """Largest argument of `math.exp` in the float passes that only choose a precision."""

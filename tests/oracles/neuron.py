@@ -13,8 +13,8 @@ import flint
 import mpmath
 from flint import arb
 
-from oracles.maps import Neuron
-from oracles.precision import (
+from tests.oracles.maps import Neuron
+from tests.oracles.precision import (
     NotEnoughPrecisionError,
     bracketed_root,
     is_tight,
@@ -27,6 +27,9 @@ from oracles.precision import (
     with_enough_precision,
     working_precision,
 )
+
+CurvePair = tuple[tuple[mpmath.mpf, mpmath.mpf], tuple[mpmath.mpf, mpmath.mpf]]
+"""((x, b), (x, b)): two points of the equilibrium curve."""
 
 DIGITS = 60
 """Decimal digits of the mpmath evaluations of closed forms (guard digits come on top)."""
@@ -70,9 +73,18 @@ def sensitivities(
         lambda: _propagate(neuron, float(x0), forcing), _precision_for(neuron, float(x0), forcing)
     )
     with working_precision(512):
-        logarithms = [_ln_abs(value) for value in (dx0, dw, db)]
-        signs = [sign(value) for value in (dx0, dw, db)]
-    return Sensitivities(*map(midpoint, (x, dx0, dw, db)), *logarithms, *signs)
+        return Sensitivities(
+            x=midpoint(x),
+            dx0=midpoint(dx0),
+            dw=midpoint(dw),
+            db=midpoint(db),
+            ln_dx0=_ln_abs(dx0),
+            ln_dw=_ln_abs(dw),
+            ln_db=_ln_abs(db),
+            sign_dx0=sign(dx0),
+            sign_dw=sign(dw),
+            sign_db=sign(db),
+        )
 
 
 def orbit(
@@ -201,26 +213,27 @@ def _curve_point(w: mpmath.mpf, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
     return +x, _logit(x) - w * x
 
 
-def folds(w: float) -> tuple[tuple[mpmath.mpf, mpmath.mpf], tuple[mpmath.mpf, mpmath.mpf]]:
+def folds(w: float) -> CurvePair:
     """((x₋, b₋), (x₊, b₊)) with x± = (1 ± √(1 − 4/w))/2 and b = logit(x) − w x, for w > 4; b₊ < b₋."""
     return _quadratic_pair(w, 4 / mpmath.mpf(float(w)))
 
 
-def flips(w: float, epsilon: float = 1.0) -> tuple[tuple[mpmath.mpf, mpmath.mpf], ...]:
+def flips(w: float, epsilon: float = 1.0) -> CurvePair:
     """((x₋, b₋), (x₊, b₊)) where 1 − ε + ε w x(1 − x) = −1, for w < −4(2 − ε)/ε."""
     with mpmath.workdps(3 * DIGITS):
         step = mpmath.mpf(float(epsilon))
         return _quadratic_pair(w, 4 * (2 - step) / (-step * mpmath.mpf(float(w))))
 
 
-def _quadratic_pair(w: float, four_q: mpmath.mpf) -> tuple[tuple[mpmath.mpf, mpmath.mpf], ...]:
+def _quadratic_pair(w: float, four_q: mpmath.mpf) -> CurvePair:
     """The two points of the equilibrium curve where x(1 − x) = q."""
     with mpmath.workdps(3 * DIGITS):
         root = mpmath.sqrt(1 - four_q)
         if not mpmath.im(root) == 0:
             raise ValueError(f"w: expected a value beyond the cusp or the first flip, got {w!r}")
         above = (1 + root) / 2
-        return tuple(_curve_point(mpmath.mpf(float(w)), x) for x in (four_q / (4 * above), above))
+        w_exact = mpmath.mpf(float(w))
+        return _curve_point(w_exact, four_q / (4 * above)), _curve_point(w_exact, above)
 
 
 def fold_window(w: float) -> mpmath.mpf:
@@ -315,7 +328,7 @@ def two_cycle(w: float, b: float) -> tuple[mpmath.mpf, mpmath.mpf] | None:
 
     def cycle() -> tuple[mpmath.mpf, mpmath.mpf] | None:
         balls = two_cycle_balls(w, arb(float(b)))
-        return balls and tuple(to_mpf(logistic(z)) for z in balls)
+        return None if balls is None else (to_mpf(logistic(balls[0])), to_mpf(logistic(balls[1])))
 
     return with_enough_precision(cycle)
 

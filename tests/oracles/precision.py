@@ -7,6 +7,7 @@ from typing import TypeVar
 import flint
 import mpmath
 from flint import arb
+from mpmath.libmp import from_man_exp
 
 Result = TypeVar("Result")
 
@@ -58,7 +59,7 @@ def to_mpf(ball: arb) -> mpmath.mpf:
 def midpoint(ball: arb) -> mpmath.mpf:
     """Midpoint of a ball as an mpf, exactly, however wide the ball."""
     mantissa, exponent = ball.mid().man_exp()
-    return mpmath.mp.make_mpf(mpmath.libmp.from_man_exp(int(mantissa), int(exponent)))
+    return mpmath.mp.make_mpf(from_man_exp(int(mantissa), int(exponent)))
 
 
 def sign(ball: arb) -> int:

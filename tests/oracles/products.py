@@ -14,7 +14,7 @@ import mpmath
 import numpy as np
 from flint import arb, arb_mat
 
-from oracles.precision import (
+from tests.oracles.precision import (
     NotEnoughPrecisionError,
     bracketed_root,
     logistic,
@@ -250,8 +250,8 @@ def singular_values(values: np.ndarray) -> list[mpmath.mpf]:
 def kreiss_2x2(r: float, c: float) -> mpmath.mpf:
     """Kreiss constant sup_{|z|>1} (|z| − 1) ‖(z − A)⁻¹‖₂ of A = [[r, c], [0, r]], 0 ≤ r < 1, c > 0.
 
-    By symmetry z > 1; with v = 1/(z − r) in (0, 1/(1 − r)) it is (1 − (1 − r) v) (c v + √(c² v² + 4))/2: 1 at v → 0
-    and 0 at the other end, with at most one maximum between; its derivative is bisected.
+    By symmetry z > 1; with v = 1/(z − r) in (0, 1/(1 − r)) it is (1 − (1 − r) v) (c v + √(c² v² + 4))/2,
+    1 at v → 0 and 0 at the other end, with at most one maximum between; its derivative is bisected.
     """
     gap, shear = 1 - arb(float(r)), arb(float(c))
 
@@ -276,5 +276,6 @@ def henrici(values: np.ndarray) -> mpmath.mpf:
     with mpmath.workdps(200):
         exact = mpmath.matrix([[mpmath.mpf(float(value)) for value in row] for row in np.asarray(values)])
         eigenvalues = mpmath.eig(exact, left=False, right=False)
-        squares = sum(entry**2 for entry in exact) - sum(abs(value) ** 2 for value in eigenvalues)
-        return mpmath.sqrt(max(squares, 0))
+        squares = mpmath.fsum(entry**2 for entry in exact)
+        squares -= mpmath.fsum(abs(value) ** 2 for value in eigenvalues)
+        return mpmath.sqrt(squares) if squares > 0 else mpmath.mpf(0)
