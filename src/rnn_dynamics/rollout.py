@@ -115,7 +115,7 @@ def _check_map(cell: Any, state: jax.Array, inputs: Any) -> None:
     except (TypeError, ValueError) as error:
         shapes = jax.tree_util.tree_map(lambda leaf: leaf.shape, first)
         raise type(error)(
-            f"x0, inputs: the cell refuses a state of shape {state.shape} with an input of shape {shapes}: {error}"
+            f"x0, inputs: the cell refuses state shape {state.shape} with input shape {shapes}: {error}"
         ) from error
     if not hasattr(out, "shape") or out.shape != state.shape:
         got = getattr(out, "shape", type(out).__name__)

@@ -20,7 +20,7 @@ _TRANSPARENT = {"pjit", "jit", "closed_call", "core_call", "core_closed_call"}
 
 
 def exact_slopes(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` with the same values, and derivatives through ``tanh`` and ``logistic`` right in saturation.
+    """``function``, its derivatives through ``tanh`` and ``logistic`` made right in saturation.
 
     Calls under ``jit`` are followed; bodies of ``scan``, ``while``, ``cond`` and custom derivative rules are
     left as they are.
