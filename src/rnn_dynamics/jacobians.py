@@ -44,7 +44,8 @@ def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Arr
     return jax.jacfwd(exact_slopes(cell))(x, u)
 
 
-def _step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
+def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
+    """``step_jacobian`` as a matrix; 1×1 for a single neuron."""
     return step_jacobian(cell, x, u).reshape(x.size, x.size)
 
 
@@ -55,8 +56,9 @@ def _range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
     return index("start", start, minimum=0, maximum=stop), stop
 
 
-def _segment(trajectory: Trajectory, start: int, stop: int) -> tuple[Any, Any, Array, Any]:
-    """The split cell and the states and inputs of the steps start … stop−1."""
+def segment(trajectory: Trajectory, start: Any, stop: Any) -> tuple[Any, Any, Array, Any]:
+    """The split cell (static part, arrays) and the states and inputs of the steps start … stop−1."""
+    start, stop = _range(trajectory, start, stop)
     static, arrays = split(trajectory.cell)
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[start:stop], trajectory.inputs)
     return static, arrays, trajectory.states[start:stop], inputs
@@ -88,19 +90,18 @@ def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None =
     Raises:
         TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
     """
-    start, stop = _range(trajectory, start, stop)
-    return _step_matrices(*_segment(trajectory, start, stop))
+    return _step_matrices(*segment(trajectory, start, stop))
 
 
 def _grow_left(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, None]:
     """J_{t+1} · product."""
-    unit = jnp.matmul(_step_matrix(cell, *step), product.unit, precision=_HIGHEST)
+    unit = jnp.matmul(step_matrix(cell, *step), product.unit, precision=_HIGHEST)
     return Scaled(unit, product.exponent, 2).normalize(), None
 
 
 def _grow_right(cell: Any, product: Scaled, step: tuple) -> Scaled:
     """product · J_{t+1}."""
-    unit = jnp.matmul(product.unit, _step_matrix(cell, *step), precision=_HIGHEST)
+    unit = jnp.matmul(product.unit, step_matrix(cell, *step), precision=_HIGHEST)
     return Scaled(unit, product.exponent, 2).normalize()
 
 
@@ -137,8 +138,7 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
     Rounding is that of the plain product in the trajectory's dtype, relative to Π‖J_i‖; the *small* singular
     values of a long product are lost in it, as in any explicit product.
     """
-    start, stop = _range(trajectory, start, stop)
-    return _product(*_segment(trajectory, start, stop), trajectory.states[0])
+    return _product(*segment(trajectory, start, stop), trajectory.states[0])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -160,8 +160,7 @@ def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Sca
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T.
     """
-    _, stop = _range(trajectory, 0, stop)
-    return _products(*_segment(trajectory, 0, stop), trajectory.states[0])
+    return _products(*segment(trajectory, 0, stop), trajectory.states[0])
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
@@ -188,12 +187,11 @@ def gradient_norms(
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm.
     """
-    _, stop = _range(trajectory, 0, stop)
-    ord = choice("ord", ord, [2, "fro"])
-    return _norms(*_segment(trajectory, 0, stop), trajectory.states[0], ord)
+    steps = segment(trajectory, 0, stop)
+    return _norms(*steps, trajectory.states[0], choice("ord", ord, [2, "fro"]))
 
 
-def _vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
+def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
     """A state-shaped vector as a Scaled vector (a neuron's scalar as a vector of length 1)."""
     if isinstance(value, Scaled):
         if value.unit.shape != trajectory.states.shape[1:]:
@@ -203,7 +201,8 @@ def _vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
     return from_float(array.reshape(-1), event_ndim=1)
 
 
-def _reverse_step(cell: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+def reverse_step(cell: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    """J_{t+1}ᵀ · cotangent, as a scan's carry and output."""
     x, u = step
     _, pull = jax.vjp(lambda state: cell(state, u), x)
     (pulled,) = pull(cotangent.unit.reshape(x.shape))
@@ -224,7 +223,7 @@ def _vector_result(vectors: Scaled, state: Array) -> Scaled:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _pullback(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, template: Array) -> Scaled:
-    step = functools.partial(_reverse_step, exact_slopes(join(static, arrays)))
+    step = functools.partial(reverse_step, exact_slopes(join(static, arrays)))
     _, earlier = jax.lax.scan(step, last, (states, inputs), reverse=True)
     both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
     return _vector_result(both, template)
@@ -244,9 +243,8 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
     Raises:
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T.
     """
-    _, stop = _range(trajectory, 0, stop)
-    last = _vector("cotangent", cotangent, trajectory)
-    return _pullback(*_segment(trajectory, 0, stop), last, trajectory.states[0])
+    steps = segment(trajectory, 0, stop)
+    return _pullback(*steps, state_vector("cotangent", cotangent, trajectory), trajectory.states[0])
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -273,13 +271,24 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
     Raises:
         TypeError, ValueError: not a trajectory; a tangent of another shape; start outside 0 … T.
     """
-    start, stop = _range(trajectory, start, None)
-    first = _vector("tangent", tangent, trajectory)
-    return _pushforward(*_segment(trajectory, start, stop), first, trajectory.states[0])
+    steps = segment(trajectory, start, None)
+    return _pushforward(*steps, state_vector("tangent", tangent, trajectory), trajectory.states[0])
 
 
 def _is_parameter(leaf: Any) -> bool:
     return leaf is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
+def parameter_count(arrays: Any) -> int:
+    """How many floating numbers a cell has.
+
+    Raises:
+        ValueError: none.
+    """
+    size = sum(jnp.size(leaf) for leaf in arrays if _is_parameter(leaf))
+    if not size:
+        raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
+    return size
 
 
 def immediate_gradient(static: Any, arrays: Any, x: Array, u: Any, cotangent: Array) -> Float[Array, " p"]:
@@ -317,14 +326,13 @@ def _collect(static: Any, arrays: Any, carry: tuple[Scaled, Scaled], step: tuple
     x, u = step
     share = immediate_gradient(static, arrays, x, u, cotangent.unit)
     total = add(total, Scaled(share, cotangent.exponent, 1).normalize())
-    cotangent, _ = _reverse_step(exact_slopes(join(static, arrays)), cotangent, step)
+    cotangent, _ = reverse_step(exact_slopes(join(static, arrays)), cotangent, step)
     return (cotangent, total), None
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _parameter_gradient(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled) -> Any:
-    size = sum(jnp.size(leaf) for leaf in arrays if _is_parameter(leaf))
-    zero = Scaled(jnp.zeros(size, last.dtype), jnp.zeros((), jnp.int32), 1)
+    zero = Scaled(jnp.zeros(parameter_count(arrays), last.dtype), jnp.zeros((), jnp.int32), 1)
     step = functools.partial(_collect, static, arrays)
     (_, total), _ = jax.lax.scan(step, (last, zero), (states, inputs), reverse=True)
     return unflatten_parameters(static, arrays, total)
@@ -348,9 +356,7 @@ def parameter_gradient(trajectory: Trajectory, cotangent: Any, *, stop: int | No
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T; a cell
             without parameters.
     """
-    _, stop = _range(trajectory, 0, stop)
-    last = _vector("cotangent", cotangent, trajectory)
-    static, arrays, states, inputs = _segment(trajectory, 0, stop)
-    if not any(_is_parameter(leaf) for leaf in arrays):
-        raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
+    static, arrays, states, inputs = segment(trajectory, 0, stop)
+    last = state_vector("cotangent", cotangent, trajectory)
+    parameter_count(arrays)
     return _parameter_gradient(static, arrays, states, inputs, last)
