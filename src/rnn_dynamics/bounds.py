@@ -56,7 +56,7 @@ class Bounds:
         log_norms: ln‖∂x_T/∂x_k‖₂, shape (T+1,).
         log_steps: ln Π_{i=k+1…T} ‖J_i‖₂, a theorem for every cell.
         log_norm_bound: n ln((1−α) + α γ s₁(W)), a theorem for a cell that declares W, γ and α; else ``None``.
-        log_radius_claim: n ln((1−α) + α γ ρ(W)), the textbook's; no theorem; ``None`` where W is not declared.
+        log_radius_claim: n ln((1−α) + α γ ρ(W)), the textbook's, no theorem; ``None`` without W.
         radius, norm: ρ(W) and s₁(W), or ``None``.
         slope_bound: γ, or ``None``.
         leaky: whether α < 1 may hold.
@@ -134,9 +134,8 @@ class Bounds:
             )
             says = f", so it {entry.conclusive}" if entry.conclusive else ""
             at_zero = entry.log[0] / math.log(10)
-            rows.append(
-                f"  {entry.formula:<20} 10^{at_zero:<9.2f} {kind}, {entry.tightness:+.3g} decades a step{share}{says}"
-            )
+            verdict = f"{kind}, {entry.tightness:+.3g} decades a step{share}{says}"
+            rows.append(f"  {entry.formula:<20} 10^{at_zero:<9.2f} {verdict}")
         return "\n".join(rows)
 
 
@@ -205,5 +204,5 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
         return Bounds(norms, steps, None, None, radius, norm, None, leaky)
     kept = 1 - declared.leak
     scale = declared.leak * declared.slope_bound
-    claims = (_power(kept + scale * size, trajectory.steps) for size in (norm, radius))
-    return Bounds(norms, steps, *claims, radius, norm, declared.slope_bound, leaky)
+    norm_bound, claim = (_power(kept + scale * size, trajectory.steps) for size in (norm, radius))
+    return Bounds(norms, steps, norm_bound, claim, radius, norm, declared.slope_bound, leaky)
