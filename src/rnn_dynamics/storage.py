@@ -96,7 +96,7 @@ def safe_path(folder: str | os.PathLike[str], name: str) -> Path:
 
 
 def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[BinaryIO], object]) -> Path:
-    """Write a file so that its path holds the old content or the new, at every moment, come what may.
+    """Write a file so that its path holds the old content or the new at every moment, come what may.
 
     The content goes to a temporary file in the same folder, is flushed and synced to the disk, and is renamed
     over ``path``; the folder is synced last. A failure removes the temporary file and leaves the old one as it
