@@ -277,7 +277,7 @@ class TestHazard31Full:
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
     def test_hazard_31_dev_full(self, saved, monkeypatch):
         before = saved.read_bytes()
-        monkeypatch.setattr(storage, "_open_new", lambda path: Path("/dev/full").open("r+b", buffering=0))
+        monkeypatch.setattr(storage, "_open_new", lambda path: io.FileIO("/dev/full", "r+"))
         with pytest.raises(OSError, match="No space left"):
             storage.atomic_write(saved, b"new")
         assert saved.read_bytes() == before

@@ -37,10 +37,10 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _RESERVED = frozenset(
     ["CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in range(10))]
 )
-# What zipfile, json and numpy raise on hostile bytes; RuntimeError takes in RecursionError (nested JSON).
+# What hostile bytes raise: RuntimeError takes in RecursionError (nested JSON), OSError a wild seek.
 _FOREIGN = (
     *(zipfile.BadZipFile, struct.error, EOFError, RuntimeError),
-    *(ValueError, KeyError, TypeError, OverflowError),
+    *(ValueError, KeyError, TypeError, OverflowError, OSError),
 )
 
 
@@ -194,6 +194,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
         except StorageError as error:
             raise StorageError(f"{os.fspath(path)}: {error}") from None
         except _FOREIGN as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise
             raise StorageError(f"{os.fspath(path)}: not a readable {_SCHEMA} file ({error})") from error
 
 
@@ -252,10 +254,7 @@ def _file_digest(file: BinaryIO, length: int) -> str:
     """SHA-256 of the first ``length`` bytes, in blocks of constant memory."""
     digest = hashlib.sha256()
     file.seek(0)
-    while length > 0:
-        block = file.read(min(_BLOCK, length))
-        if not block:
-            break
+    while block := file.read(min(_BLOCK, length)):
         digest.update(block)
         length -= len(block)
     return digest.hexdigest()
