@@ -99,8 +99,8 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[
     """Write a file so that its path holds the old content or the new at every moment, come what may.
 
     The content goes to a temporary file in the same folder, is flushed and synced to the disk, and is renamed
-    over ``path``; the folder is synced last. A failure removes the temporary file and leaves the old one as it
-    was; a process that is killed can leave a hidden ``.*.tmp`` file behind, which may be deleted.
+    over ``path``; the folder is synced last. A failure removes the temporary file and leaves the old one as
+    it was; a process that is killed can leave a hidden ``.*.tmp`` file behind, which may be deleted.
 
     Args:
         path: the file to write; its folder exists. A symbolic link is replaced, not followed.
