@@ -119,36 +119,36 @@ def _power(n: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def _tail(z: Float[Array, " n"]) -> Float[Array, " n"]:
-    """r = σ(−|z|), negative where z is."""
+    """r = σ(−|z|), negative where z is (one use of one quotient: a second would make XLA store it)."""
     m, n = _exponential(-jnp.abs(z))
     e = m * _power(n)
-    r = e / (1 + e)
-    return jnp.where(z < 0, -r, r)
+    return jnp.where(z < 0, -e, e) / (1 + e)
 
 
-def _next_state(neurons: _Neurons, x: Float[Array, " n"], r: Float[Array, " n"]) -> Float[Array, " n"]:
-    return (1 - neurons.epsilon) * x + neurons.epsilon * jnp.where(r < 0, -r, 1 - r)
+def _fed(neurons: _Neurons, tail: Float[Array, " n"]) -> Float[Array, " n"]:
+    """ε σ(z)."""
+    return neurons.epsilon * jnp.where(tail < 0, -tail, 1 - tail)
 
 
-def _tails(
-    neurons: _Neurons, x: Float[Array, " n"], steps: int, fence: Any
-) -> tuple[list[Float[Array, " n"]], Float[Array, " n"]]:
-    """The r of the next ``steps`` steps, in pairs."""
+def _successor(neurons: _Neurons, step: Complex[Array, " n"]) -> Complex[Array, " n"]:
+    """x_{t+1} + i r_{t+1} from x_t + i r_t."""
+    x = (1 - neurons.epsilon) * jnp.real(step) + _fed(neurons, jnp.imag(step))
+    return lax.complex(x, _tail(neurons.w * x + neurons.b))
 
-    def pair(x: Float[Array, " n"]) -> Complex[Array, " n"]:
-        first = _tail(neurons.w * x + neurons.b)
-        second = _tail(neurons.w * _next_state(neurons, x, first) + neurons.b)
-        return lax.complex(first, second)
 
-    tails: list[Float[Array, " n"]] = []
-    for _ in range(steps // 2):
-        both = lax.cond(fence, pair, lambda x: lax.complex(x, x), x)
-        for r in (jnp.real(both), jnp.imag(both)):
-            tails.append(r)
-            x = _next_state(neurons, x, r)
-    if steps % 2:
-        tails.append(_tail(neurons.w * x + neurons.b))
-    return tails, x
+def _steps(neurons: _Neurons, x: Float[Array, " n"], count: int, fence: Any) -> list[Complex[Array, " n"]]:
+    """x_t + i r_t of the next ``count`` steps, each stored once."""
+    step = lax.cond(
+        fence,
+        lambda x: lax.complex(x, _tail(neurons.w * x + neurons.b)),
+        lambda x: lax.complex(x, x),
+        x,
+    )
+    steps = [step]
+    for _ in range(count - 1):
+        step = lax.cond(fence, lambda step: _successor(neurons, step), lambda step: step, step)
+        steps.append(step)
+    return steps
 
 
 def _renormalized(
@@ -173,9 +173,9 @@ def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
     q_b, e_b, exponent_b = _renormalized(orbit.by_b, orbit.exponents[2])
     into_w, into_b = (eps * power_of_two(-e, w.dtype) for e in (exponent_w, exponent_b))
     eta = u * (2 * reach * jnp.maximum(jnp.abs(x), 1.0) + jnp.abs(b))
-    tails, _ = _tails(neurons, x, steps, fence)
-    for signed in tails:
-        kept, fed = keep * x, eps * jnp.where(signed < 0, -signed, 1 - signed)
+    for step in _steps(neurons, x, steps, fence):
+        x, signed = jnp.real(step), jnp.imag(step)
+        kept, fed = keep * x, _fed(neurons, signed)
         r = jnp.abs(signed)
         slope = r * (1 - r)
         a = keep + gain * slope
@@ -190,8 +190,7 @@ def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
         p, q_b, q_w = a * p, a * q_b + into_b * slope, a * q_w + into_w * (slope * x)
         d = size * d + eps * slope * (eta + 1.36 * h * h) + (6 * u) * (jnp.abs(kept) + fed)
         d = jnp.where(h <= 1, d, jnp.inf)
-        x = kept + fed
-    pairs = (lax.complex(x, d), lax.complex(p, e_p), lax.complex(q_w, e_w), lax.complex(q_b, e_b))
+    pairs = (lax.complex(kept + fed, d), lax.complex(p, e_p), lax.complex(q_w, e_w), lax.complex(q_b, e_b))
     return Orbit(*pairs, (exponent_p, exponent_w, exponent_b))
 
 
