@@ -177,18 +177,21 @@ def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
         x, signed = jnp.real(step), jnp.imag(step)
         kept, fed = keep * x, _fed(neurons, signed)
         r = jnp.abs(signed)
-        slope = r * (1 - r)
+        slope = r - r * r
         a = keep + gain * slope
         size = jnp.abs(a)
         h = reach * d + eta
-        slope_error = slope * (h * ((1 - 2 * r) + 1.36 * h) + 10 * u)
+        bend = 1.36 * h
+        slope_error = slope * (h * ((1 - 2 * r) + bend) + 10 * u)
         delta = gain_size * slope_error + (6 * u) * keep
-        e_p = size * e_p + delta * (jnp.abs(p) + e_p)
-        e_b = size * e_b + delta * (jnp.abs(q_b) + e_b) + into_b * slope_error
+        growth = size + delta
+        e_p = growth * e_p + delta * jnp.abs(p)
+        e_b = growth * e_b + (delta * jnp.abs(q_b) + into_b * slope_error)
         new = slope_error * (jnp.abs(x) + d) + slope * d
-        e_w = size * e_w + delta * (jnp.abs(q_w) + e_w) + into_w * new
+        e_w = growth * e_w + (delta * jnp.abs(q_w) + into_w * new)
         p, q_b, q_w = a * p, a * q_b + into_b * slope, a * q_w + into_w * (slope * x)
-        d = size * d + eps * slope * (eta + 1.36 * h * h) + (6 * u) * (jnp.abs(kept) + fed)
+        rounding = (6 * u) * (jnp.abs(kept) + fed)
+        d = size * d + ((eps * slope) * (eta + bend * h) + rounding)
         d = jnp.where(h <= 1, d, jnp.inf)
     pairs = (lax.complex(kept + fed, d), lax.complex(p, e_p), lax.complex(q_w, e_w), lax.complex(q_b, e_b))
     return Orbit(*pairs, (exponent_p, exponent_w, exponent_b))
