@@ -92,7 +92,7 @@ def _log_error(pair: Complex[Array, " n"], exponent: Int[Array, " n"]) -> Float[
 
 def _resolved(value: Scaled, log_error: Float[Array, " n"]) -> Array:
     scale = jnp.maximum(jnp.abs(value.log()), 1.0)
-    return log_error <= resolution_limit(value.dtype) * scale
+    return jnp.isfinite(log_error) & (log_error <= resolution_limit(value.dtype) * scale)
 
 
 def _evaluate(
