@@ -21,8 +21,8 @@ class Root(NamedTuple):
 
     Attributes:
         value: x, inside its bracket.
-        status: CONVERGED where the last step was a few ulp of the bracket's ends or the residual is 0; MAX_STEPS where
-            not (a root of higher order); UNDECIDED where the bracket has no change of sign or is not finite.
+        status: CONVERGED where the last step was a few ulp of the bracket's ends or the residual is 0; MAX_STEPS
+            where not (a root of higher order); UNDECIDED where the bracket has no change of sign or is not finite.
     """
 
     value: Float[Array, "..."]

@@ -52,7 +52,7 @@ _CURVATURE = 1 / (6 * 3**0.5)  # max |σ″|
 
 def _sign(value: dd.Pair, size: Array) -> Int[Array, "..."]:
     """The sign of a pair whose error is relative to ``size``; 0 where it cannot be told."""
-    bound = 16 * dd.precision(size.dtype) * size
+    bound = 4 * dd.precision(size.dtype) * size
     return jnp.where(value.hi > bound, 1, jnp.where(value.hi < -bound, -1, 0))
 
 
@@ -86,7 +86,7 @@ def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
 def _decreasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     """w < 0, ε = 1: the map decreases with negative Schwarzian derivative, so F∘F has one or three fixed points."""
     one = jnp.ones_like(w)
-    excess, has_flip = flip_excess(w, one)
+    _, has_flip = flip_excess(w, one)
     c = offset(w, b)
     gap = dd.subtract(flip_half_width(w, one), dd.absolute(c))
     side = _sign(gap, jnp.abs(w) + jnp.abs(b))
@@ -217,7 +217,9 @@ def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."
     Reference: D. Singer, SIAM J. Appl. Math. 35, 260 (1978), for maps of negative Schwarzian derivative.
     """
     fraction("epsilon", epsilon)
-    return _label(*broadcast_arrays(w=w, b=b, x0=x0, epsilon=epsilon))
+    arrays = broadcast_arrays(w=w, b=b, x0=x0, epsilon=epsilon)
+    widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them
+    return _label(*(a.astype(widest) if a.dtype.itemsize < widest.itemsize else a for a in arrays))
 
 
 def undecided_share(labels: Any) -> float:
