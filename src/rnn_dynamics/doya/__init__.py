@@ -2,6 +2,7 @@
 
 from rnn_dynamics.doya.basins import Basin, basin_label, undecided_share
 from rnn_dynamics.doya.curves import Flips, Folds, cusp, flips, fold_window, folds, multiplier, wall
+from rnn_dynamics.doya.diagram import BifurcationDiagram, Branch, SpecialPoint, bifurcation_diagram
 from rnn_dynamics.doya.equilibria import Equilibria, TwoCycle, equilibria, two_cycle
 from rnn_dynamics.doya.finite import FiniteRatios, finite_ratios
 from rnn_dynamics.doya.flow import Flow, flow
@@ -9,13 +10,17 @@ from rnn_dynamics.doya.orbits import sensitivities
 
 __all__ = [
     "Basin",
+    "BifurcationDiagram",
+    "Branch",
     "Equilibria",
     "FiniteRatios",
     "Flips",
     "Flow",
     "Folds",
+    "SpecialPoint",
     "TwoCycle",
     "basin_label",
+    "bifurcation_diagram",
     "cusp",
     "equilibria",
     "finite_ratios",
