@@ -1,5 +1,135 @@
-"""Where gradients go in recurrent networks, and why."""
+"""Where gradients go in recurrent networks, and why: exact Jacobian products, bifurcations and loss cliffs.
+
+The names a user meets first are here; the rest is reached through its module (``rnn_dynamics.doya``, …).
+Nothing is loaded before it is asked for, so that importing costs little and changes nothing.
+"""
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
 
 from rnn_dynamics._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from rnn_dynamics import (
+        activations,
+        bounds,
+        cells,
+        cliff,
+        doya,
+        eigen,
+        figures,
+        jacobians,
+        plots,
+        scaled,
+        spectral,
+        status,
+        storage,
+        validation,
+    )
+    from rnn_dynamics.activations import Activation
+    from rnn_dynamics.bounds import product_bounds
+    from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.jacobians import (
+        gradient_norms,
+        jacobian_product,
+        jacobian_products,
+        pullback,
+        pushforward,
+        step_jacobians,
+    )
+    from rnn_dynamics.rollout import Trajectory, rollout
+    from rnn_dynamics.scaled import Scaled
+    from rnn_dynamics.sensitivities import sensitivities
+    from rnn_dynamics.status import Status
+    from rnn_dynamics.sweep import sweep
+
+__all__ = [
+    "Activation",
+    "DoyaNeuron",
+    "ElmanRNN",
+    "LeakyRNN",
+    "PascanuNeuron",
+    "PreActivationRNN",
+    "Scaled",
+    "Status",
+    "Trajectory",
+    "__version__",
+    "activations",
+    "bounds",
+    "cells",
+    "cliff",
+    "doya",
+    "eigen",
+    "figures",
+    "gradient_norms",
+    "jacobian_product",
+    "jacobian_products",
+    "jacobians",
+    "plots",
+    "product_bounds",
+    "pullback",
+    "pushforward",
+    "random_rnn",
+    "rollout",
+    "scaled",
+    "sensitivities",
+    "spectral",
+    "status",
+    "step_jacobians",
+    "storage",
+    "sweep",
+    "validation",
+]
+
+_NAMES_OF_MODULE = {
+    "activations": ["Activation"],
+    "bounds": ["product_bounds"],
+    "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
+    "jacobians": [
+        "gradient_norms",
+        "jacobian_product",
+        "jacobian_products",
+        "pullback",
+        "pushforward",
+        "step_jacobians",
+    ],
+    "rollout": ["Trajectory", "rollout"],
+    "scaled": ["Scaled"],
+    "sensitivities": ["sensitivities"],
+    "status": ["Status"],
+    "sweep": ["sweep"],
+}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
+
+
+class _Package(types.ModuleType):
+    """The package's own type: where a function has its module's name, the attribute is the function.
+
+    The import system sets a submodule as attribute of its package once it is loaded; where the submodule has
+    an exported function of its own name, that function is set in its place. The module itself stays reachable
+    by ``from rnn_dynamics.rollout import …`` and in ``sys.modules``.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, types.ModuleType) and _MODULE_OF_NAME.get(name) == name:
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF_NAME.get(name, name)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    loaded = importlib.import_module(f"{__name__}.{module}")
+    value = getattr(loaded, name) if name in _MODULE_OF_NAME else loaded
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -6,6 +6,7 @@ Here σ′(z) = σ(z) σ(−z) and tanh′(z) = sech²(z), both by a custom JVP 
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.validation import choice
+from rnn_dynamics.validation import choice, real_array
 
 __all__ = [
     "Activation",
@@ -53,7 +54,7 @@ def sigmoid_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
     Its own derivative is σ″(z) = −σ′(z) tanh(z/2).
     """
     tail = jnp.exp(-jnp.abs(z))
-    return tail / jnp.square(1 + tail)
+    return tail / (1 + tail * (2 + tail))
 
 
 @sigmoid_derivative.defjvp
@@ -76,9 +77,14 @@ def _tanh_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 @jax.custom_jvp
 def tanh_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """tanh′(z) = sech²(z) = 4 e^(−2|z|)/(1 + e^(−2|z|))², positive until it underflows."""
-    tail = jnp.exp(-2 * jnp.abs(z))
-    return 4 * tail / jnp.square(1 + tail)
+    """tanh′(z) = sech²(z) = 4 e^(−2|z|)/(1 + e^(−2|z|))², positive until it underflows.
+
+    From |z| = 20 the denominator is 1, and 4e⁻² e^(2−2|z|) is used: e^(−2|z|) underflows before sech² does.
+    """
+    size = jnp.abs(z)
+    far = size > 20
+    tail = jnp.exp(-2 * jnp.where(far, size - 1, size))
+    return jnp.where(far, 4 * math.exp(-2) * tail, 4 * tail / (1 + tail * (2 + tail)))
 
 
 @tanh_derivative.defjvp
@@ -87,22 +93,34 @@ def _tanh_derivative_jvp(primals: tuple, tangents: tuple) -> tuple:
     return tanh_derivative(z), -2 * tanh(z) * tanh_derivative(z) * dz
 
 
+@jax.custom_jvp
 def logit(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """ln(x/(1 − x)), the inverse of ``sigmoid``, for x in (0, 1).
+    """ln(x/(1 − x)), the inverse of ``sigmoid``, for x in (0, 1); its derivative is 1/(x(1 − x)).
 
-    Near ½ it is 2 artanh(2x − 1), elsewhere ln x − ln(1 − x): neither form loses digits where it is used.
+    Formed as ± log1p(|2x − 1|/min(x, 1 − x)), whose argument is never negative: near x = ½ no digit cancels,
+    and log1p of a negative number is up to 128 ulp off in some of XLA's versions.
     """
-    middle = jnp.abs(x - 0.5) <= 0.25
-    centred = jnp.where(middle, 2 * x - 1, jnp.zeros_like(x))
-    return jnp.where(middle, 2 * jnp.arctanh(centred), jnp.log(x) - jnp.log(1 - x))
+    ratio = jnp.abs(2 * x - 1) / jnp.minimum(x, 1 - x)
+    return jnp.where(x < 0.5, -jnp.log1p(ratio), jnp.log1p(ratio))
+
+
+@logit.defjvp
+def _logit_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (x,), (dx,) = primals, tangents
+    return logit(x), dx / (x * (1 - x))
 
 
 def _rectify(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jnp.where(z > 0, z, jnp.zeros_like(z))
+    return jnp.where(z <= 0, jnp.zeros_like(z), z)
+
+
+def _two_slopes(z: Float[Array, "..."], slope: float) -> Float[Array, "..."]:
+    """1 for z > 0, ``slope`` for z ≤ 0, NaN for NaN."""
+    return jnp.where(z > 0, jnp.ones_like(z), jnp.where(z <= 0, jnp.full_like(z, slope), z))
 
 
 def _step(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    return jnp.where(z > 0, jnp.ones_like(z), jnp.zeros_like(z))
+    return _two_slopes(z, 0.0)
 
 
 def _identity(z: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -149,14 +167,19 @@ linear = Activation("linear", _identity, jnp.ones_like, 1.0)
 
 @functools.cache
 def leaky_relu(slope: float = 0.01) -> Activation:
-    """φ(z) = z for z > 0 and ``slope``·z elsewhere; γ = max(1, |slope|)."""
-    slope = float(slope)
+    """φ(z) = z for z > 0 and ``slope``·z elsewhere; γ = max(1, |slope|).
+
+    Raises:
+        TypeError: ``slope`` is not a number.
+        ValueError: ``slope`` is not finite.
+    """
+    slope = float(real_array("slope", slope, ndim=0))
 
     def function(z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.where(z > 0, z, slope * z)
 
     def derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
-        return jnp.where(z > 0, jnp.ones_like(z), jnp.full_like(z, slope))
+        return _two_slopes(z, slope)
 
     return Activation(f"leaky_relu({slope:g})", function, derivative, max(1.0, abs(slope)))
 
@@ -172,7 +195,7 @@ _BY_NAME = {
 
 
 def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:
-    """The activation of that name, the one given, or a user's function as one without a slope bound.
+    """The activation of that name or with that function; another function becomes one without a slope bound.
 
     Raises:
         ValueError: an unknown name.
@@ -182,6 +205,11 @@ def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:
         return activation
     if isinstance(activation, str):
         return _BY_NAME[choice("activation", activation, list(_BY_NAME))]
+    if activation is leaky_relu:
+        return leaky_relu()
+    for known in _BY_NAME.values():
+        if activation is known.function:
+            return known
     if callable(activation):
         return Activation(getattr(activation, "__name__", "user"), activation)
     raise TypeError(f"activation: expected a name, an Activation or a callable, got {activation!r}")

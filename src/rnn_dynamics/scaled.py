@@ -8,6 +8,7 @@ of two is exact, so the representation adds no rounding of its own; the only log
 import dataclasses
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -52,13 +53,29 @@ def power_of_two(exponent: Int[Array, "..."], dtype: Any) -> Float[Array, "..."]
 
 
 def _ldexp(x: Float[Array, "..."], exponent: Int[Array, "..."]) -> Float[Array, "..."]:
-    """x·2^exponent; in two factors, so that a large exponent meets a small x without a detour through inf."""
+    """x·2^exponent, in two normal factors: a zero stays 0 and an infinity inf whatever the exponent."""
+    _, _, bias = _layout(x.dtype)
     half = exponent // 2
-    return x * power_of_two(half, x.dtype) * power_of_two(exponent - half, x.dtype)
+    low, high = 1 - bias, bias
+    first, second = jnp.clip(half, low, high), jnp.clip(exponent - half, low, high)
+    return x * power_of_two(first, x.dtype) * power_of_two(second, x.dtype)
 
 
 def _expand(a: Array, count: int) -> Array:
     return a.reshape(a.shape + (1,) * count)
+
+
+def _batch_index(item: Any, batch: tuple[int, ...]) -> tuple[Any, ...]:
+    """``item`` as a tuple; an integer out of range raises (JAX would clamp it in silence)."""
+    index = item if isinstance(item, tuple) else (item,)
+    for axis, entry in enumerate(index):
+        if entry is None or entry is ... or isinstance(entry, bool):
+            break
+        if isinstance(entry, int | np.integer) and axis < len(batch):
+            length = batch[axis]
+            if not -length <= entry < length:
+                raise IndexError(f"index {entry} is out of range for batch axis {axis} of length {length}")
+    return index
 
 
 @functools.partial(
@@ -79,6 +96,7 @@ class Scaled:
     unit: Float[Array, "..."]
     exponent: Int[Array, "..."]
     event_ndim: int = 0
+    __array_ufunc__ = None  # so that ``numpy_array * scaled`` comes to __rmul__
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -89,12 +107,17 @@ class Scaled:
         return self.unit.dtype
 
     def __getitem__(self, item: Any) -> "Scaled":
-        return Scaled(self.unit[item], self.exponent[item], self.event_ndim)
+        index = _batch_index(item, self.exponent.shape)
+        event = (slice(None),) * self.event_ndim if any(i is ... for i in index) else ()
+        return Scaled(self.unit[index + event], self.exponent[index], self.event_ndim)
 
     def __len__(self) -> int:
         if not self.exponent.ndim:
             raise TypeError("a Scaled without batch axes has no length")
         return self.exponent.shape[0]
+
+    def __iter__(self) -> Iterator["Scaled"]:
+        return (self[i] for i in range(len(self)))
 
     def normalize(self) -> "Scaled":
         """The same value with the largest |entry| of each event in [½, 1)."""
@@ -115,11 +138,19 @@ class Scaled:
     def __add__(self, other: Any) -> "Scaled":
         return add(self, other)
 
+    __radd__ = __add__
+
     def __sub__(self, other: Any) -> "Scaled":
         return add(self, -_scaled(other, self))
 
+    def __rsub__(self, other: Any) -> "Scaled":
+        return add(-self, other)
+
     def __matmul__(self, other: Any) -> "Scaled":
         return matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> "Scaled":
+        return matmul(other, self)
 
     @property
     def transpose(self) -> "Scaled":
@@ -180,6 +211,8 @@ class Scaled:
         kind = ("scalars", "vectors", "matrices")[self.event_ndim]
         if isinstance(self.unit, Tracer):
             return f"Scaled(traced {kind}, shape={self.shape}, dtype={self.dtype})"
+        if not isinstance(self.unit, jax.Array | np.ndarray):  # a placeholder of JAX's, not a number
+            return f"Scaled({kind}, unit={self.unit!r}, exponent={self.exponent!r})"
         if self.unit.ndim == 0:
             return f"Scaled({_decimal(float(self.unit), int(self.exponent))})"
         return f"Scaled({kind}, shape={self.shape}, dtype={self.dtype})"
@@ -190,7 +223,10 @@ def _decimal(unit: float, exponent: int) -> str:
         return f"{unit:g}"
     power = exponent * math.log10(2) + math.log10(abs(unit))
     whole = math.floor(power)
-    return f"{math.copysign(10 ** (power - whole), unit):.6g}e{whole:+d}"
+    leading = f"{math.copysign(10 ** (power - whole), unit):.6g}"
+    if leading.lstrip("-") == "10":
+        leading, whole = leading.replace("10", "1"), whole + 1
+    return f"{leading}e{whole:+d}"
 
 
 def _safe_root(square: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -236,9 +272,24 @@ def _scaled(value: Any, like: Scaled) -> Scaled:
     return from_float(jnp.asarray(value, like.dtype), event_ndim=min(np.ndim(value), like.event_ndim))
 
 
+def _same_batch_rank(a: Scaled, b: Scaled) -> tuple[Scaled, Scaled]:
+    """Both with as many batch axes as the one that has more: axes of length 1 are put in front."""
+    rank = max(a.exponent.ndim, b.exponent.ndim)
+    return _with_batch_rank(a, rank), _with_batch_rank(b, rank)
+
+
+def _with_batch_rank(a: Scaled, rank: int) -> Scaled:
+    front = (1,) * (rank - a.exponent.ndim)
+    if not front:
+        return a
+    return Scaled(
+        a.unit.reshape(front + a.unit.shape), a.exponent.reshape(front + a.exponent.shape), a.event_ndim
+    )
+
+
 def multiply(a: Scaled, b: Any) -> Scaled:
     """The elementwise product; a factor of scaled scalars multiplies whole vectors or matrices."""
-    b = _scaled(b, a)
+    a, b = _same_batch_rank(a, _scaled(b, a))
     if a.event_ndim < b.event_ndim:
         a, b = b, a
     factor = _expand(b.unit, a.event_ndim - b.event_ndim)
@@ -250,7 +301,7 @@ def add(a: Scaled, b: Any) -> Scaled:
     b = _scaled(b, a)
     if a.event_ndim != b.event_ndim:
         raise ValueError(f"b: expected event_ndim {a.event_ndim}, got {b.event_ndim}")
-    return _aligned_sum(a, b).normalize()
+    return _aligned_sum(*_same_batch_rank(a, b)).normalize()
 
 
 def _aligned_sum(a: Scaled, b: Scaled) -> Scaled:
@@ -269,12 +320,21 @@ def matmul(a: Any, b: Any) -> Scaled:
     """The product of scaled (or plain) matrices and vectors: matrix·matrix, matrix·vector, vector·matrix.
 
     Full precision is asked for on every device. Rounding is that of one plain product: relative to ‖a‖‖b‖.
+
+    Raises:
+        ValueError: scalars among the factors, or lengths that do not fit.
     """
     a = a if isinstance(a, Scaled) else from_float(a, event_ndim=min(jnp.ndim(a), 2))
     b = b if isinstance(b, Scaled) else from_float(b, event_ndim=min(jnp.ndim(b), 2))
     left, right = ("i" if a.event_ndim == 2 else ""), ("k" if b.event_ndim == 2 else "")
     if not (a.event_ndim and b.event_ndim):
         raise ValueError("matmul: expected vectors or matrices, got scalars; use multiply")
+    rows = b.shape[-2] if right else b.shape[-1]
+    if a.shape[-1] != rows:
+        raise ValueError(
+            f"b: expected {a.shape[-1]} rows for a factor of shape {a.shape}, got shape {b.shape}"
+        )
+    a, b = _same_batch_rank(a, b)
     spec = f"...{left}j,...j{right}->...{left}{right}"
     unit = jnp.einsum(spec, a.unit, b.unit, precision=_HIGHEST)
     return Scaled(unit, a.exponent + b.exponent, len(left) + len(right)).normalize()

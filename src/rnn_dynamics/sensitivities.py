@@ -25,10 +25,14 @@ __all__ = ["Sensitivities", "resolution_limit", "sensitivities"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Primitives without exponentials: an exact zero among their derivatives is no underflow.
-_ALGEBRAIC = frozenset(
-    "abs add add_any broadcast_in_dim clamp concatenate convert_element_type copy div dot_general dynamic_slice "
-    "eq ge gt integer_pow le lt max min mul ne neg reduce_sum reshape select_n sign slice sqrt square squeeze "
-    "stop_gradient sub transpose".split()
+# fmt: off
+_ALGEBRAIC = frozenset((
+    "abs", "add", "add_any", "broadcast_in_dim", "clamp", "concatenate", "convert_element_type", "copy",
+    "div", "dot_general", "dynamic_slice", "eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min",
+    "mul", "ne", "neg", "reduce_sum", "reshape", "select_n", "sign", "slice", "sqrt", "square", "squeeze",
+    "stop_gradient", "sub", "transpose"
+))
+# fmt: on
 )
 
 
@@ -95,10 +99,10 @@ def sensitivities(
 ) -> Sensitivities:
     """x_T, ∂x_T/∂x_0 and ∂x_T/∂θ of any family of maps, with a running bound on their rounding errors.
 
-    x ← F(x, θ, u) with P ← J P and Q ← J Q + ∂F/∂θ. The error of x turns with J and grows by the rounding of
-    the step; through the second derivatives of F it disturbs J, hence P and Q. Nothing is divided by J. Each
-    step is taken to be exact for a state, inputs and cell arrays that are off by a few roundings, and to round
-    its value by a few; a cell that cancels larger intermediate numbers of its own breaks this.
+    x ← F(x, θ, u) with P ← J P and Q ← J Q + ∂F/∂θ. The error of x turns with J and grows by the rounding
+    of the step; through the second derivatives of F it disturbs J, hence P and Q. Nothing is divided by J.
+    Each step is taken to be exact for a state, inputs and cell arrays that are off by a few roundings, and to
+    round its value by a few; a cell that cancels larger intermediate numbers of its own breaks this.
 
     Args:
         family: ``family(*parameters) -> cell``, a class of cells among them. A fresh closure compiles anew.
@@ -108,8 +112,8 @@ def sensitivities(
         inputs: pytree of arrays with a leading time axis of length T, or ``None``.
 
     Returns:
-        ``Sensitivities``; ``initial`` is a scaled (n, n) matrix and each entry of ``parameters`` (n, size). For
-        a state of shape () they are a scalar, and vectors of the parameter's size (a scalar for a scalar).
+        ``Sensitivities``; ``initial`` is a scaled (n, n) matrix and each entry of ``parameters`` (n, size).
+        For a state of shape () they are a scalar, and a vector of the parameter's size (a scalar for a scalar).
         For matrices the log errors are those of ln‖·‖_F, and ``state_error`` has the shape of the state.
 
     Raises:

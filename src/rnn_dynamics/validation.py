@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.errors import TracerArrayConversionError
 
 __all__ = ["broadcast_arrays", "choice", "count", "flag", "fraction", "index", "real_array", "real_arrays"]
 
@@ -37,6 +38,8 @@ def _as_real(name: str, value: Any) -> Any:
     else:
         try:
             raw = np.asarray(value)
+        except TracerArrayConversionError:
+            raw = jnp.asarray(value)
         except (ValueError, TypeError) as error:
             raise ValueError(
                 f"{name}: expected a regular array of real numbers, got {_shown(value)}"
@@ -104,11 +107,15 @@ def real_array(
         )
         raise ValueError(f"{name}: expected shape {expected}, got shape {tuple(raw.shape)}")
     _check_values(name, raw, value, finite)
-    return jnp.asarray(raw)
+    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
 
 
 def _is_weak(value: Any) -> bool:
-    return not hasattr(value, "dtype") or not jnp.issubdtype(value.dtype, jnp.floating)
+    """Whether ``value`` leaves the choice of the floating dtype to the others."""
+    if not hasattr(value, "dtype") or getattr(value, "weak_type", False):
+        return True
+    dtype = value.dtype if isinstance(value, Tracer | jax.Array) else np.asarray(value).dtype
+    return not jnp.issubdtype(dtype, jnp.floating)
 
 
 def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:

@@ -1,0 +1,94 @@
+# Each target does its own set-up: on a machine with Python 3.11 or newer and nothing else, `make figures` is enough.
+#   PYTHON=python3.12 make test     uses that interpreter (only when .venv does not exist yet)
+#   make figures OUT=elsewhere ARGS='--quick --only cliff_profile'
+# With uv on the path it makes the environment and installs; otherwise venv and pip do.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+OUT := figures
+ARGS :=
+# A stamp for each set of packages: newer than pyproject.toml means installed.
+CORE := $(VENV)/.installed-core
+DEV := $(VENV)/.installed-dev
+BENCH := $(VENV)/.installed-bench
+UV := $(shell command -v uv 2>/dev/null)
+ifeq ($(UV),)
+INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
+else
+INSTALL = uv pip install --quiet --python $(BIN)/python
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help figures test soak notebooks bench lint clean
+
+help:
+	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
+	@echo "make test       the test suite, notebooks included"
+	@echo "make soak       the tests that take minutes"
+	@echo "make notebooks  run the notebooks anew and write them beside their sources"
+	@echo "make bench      benchmarks: ratios to C, NumPy and numba"
+	@echo "make lint       ruff and pyright"
+	@echo "make clean      remove the environment, caches and $(OUT)/"
+
+figures: $(CORE)
+	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
+
+test: $(DEV)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+soak: $(DEV)
+	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)
+
+notebooks: $(DEV)
+	$(BIN)/python -m jupytext --quiet --to ipynb --update notebooks/*.py
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+
+bench: $(BENCH)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+clean:
+	rm -rf $(VENV) "$(OUT)" build dist .pytest_cache .ruff_cache .hypothesis .cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(CORE): pyproject.toml | $(BIN)/python
+	@echo "Installing the library into $(VENV) (once) ..."
+	@$(INSTALL) -e .
+	@touch $@
+
+$(DEV): $(CORE)
+	@echo "Installing what the tests need (once) ..."
+	@$(INSTALL) -e ".[dev,ode,data]"
+	@touch $@
+
+$(BENCH): $(CORE)
+	@echo "Installing what the benchmarks need (once) ..."
+	@$(INSTALL) -e ".[bench]"
+	@touch $@
+
+# The first interpreter that is new enough: $(PYTHON) if given, else python3 and its numbered names.
+$(BIN)/python:
+	@new_enough='import sys; sys.exit(sys.version_info < (3, 11))'; \
+	found=; \
+	for name in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11 python); do \
+	  if "$$name" -c "$$new_enough" >/dev/null 2>&1; then found=$$name; break; fi; \
+	done; \
+	if [ -n "$(UV)" ]; then \
+	  exec uv venv --quiet --allow-existing --python "$${found:-$(or $(PYTHON),>=3.11)}" $(VENV); \
+	fi; \
+	if [ -z "$$found" ]; then \
+	  echo "Python 3.11 or newer is needed; found: $$($(or $(PYTHON),python3) --version 2>&1 | tail -n 1)." >&2; \
+	  echo "Name one that is new enough: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; \
+	fi; \
+	if ! "$$found" -c 'import venv, ensurepip' >/dev/null 2>&1; then \
+	  version=$$("$$found" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	  echo "This Python ($$found) cannot make virtual environments. On Debian and Ubuntu install the missing part:" >&2; \
+	  echo "    sudo apt install python$$version-venv" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version) ..."; \
+	"$$found" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

@@ -1,0 +1,260 @@
+"""A grid of points, mapped by one compiled function in chunks of one shape.
+
+The chunk's size is planned before anything is allocated: from the number of operations of the traced
+function, so that a call lasts about a second at most, and from XLA's own account of the memory that the
+compiled call takes. Neither looks at a clock: the same call always has the same shape, and so the same bits.
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+__all__ = ["Grid", "Kernel", "allocate", "fill", "kernel_of", "plan", "point_key"]
+
+Kernel = Any
+
+# A call of more operations than this is split; about half a second on one core, so that Ctrl-C is heard.
+_WORK = 2**29
+_LARGEST = 2**16
+_UNKNOWN_TRIPS = 100
+_SLOW = frozenset(
+    [
+        *("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "erf", "erfc", "erf_inv"),
+        *("sin", "cos", "tan", "pow", "div", "sqrt", "rsqrt", "cbrt", "atan2", "sinh", "cosh"),
+        *("asinh", "acosh", "atanh", "lgamma", "digamma", "random_bits", "threefry2x32", "sort"),
+    ]
+)
+_CUBIC = frozenset(["cholesky", "eig", "eigh", "lu", "qr", "geqrf", "householder_product", "svd", "schur"])
+
+_KERNELS: dict[int, tuple[weakref.ref, Kernel]] = {}
+
+
+def point_key(key: Key[Array, ""], index: Any) -> Key[Array, ""]:
+    """Return the random key of one point of a grid: ``fold_in(key, index)``.
+
+    The key depends on the point's index alone, so that a point draws the same numbers whatever the chunk,
+    and whether the grid runs at once or in parts. What is drawn from it still depends on the dtype and shape
+    asked for: draw in one dtype and cast.
+
+    Args:
+        key: a key of ``jax.random.key``.
+        index: the point's index in row-major order (last axis fastest), below 2³².
+
+    Returns:
+        A key.
+    """
+    return jax.random.fold_in(key, index)
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+    """The points of a grid in row-major order, made a chunk at a time.
+
+    Attributes:
+        axes: name to the axis' points, shape (n,).
+        key: a random key, or None; the points then come with their indexes.
+    """
+
+    axes: dict[str, np.ndarray]
+    key: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes, in order."""
+        return tuple(len(points) for points in self.axes.values())
+
+    @property
+    def size(self) -> int:
+        """Number of points."""
+        return math.prod(self.shape)
+
+    def points(self, start: int, count: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """Coordinates and indexes of ``count`` points; past the grid's end its last point is repeated."""
+        indexes = np.minimum(np.arange(start, start + count), self.size - 1)
+        places = np.unravel_index(indexes, self.shape)
+        points = {name: axis[place] for (name, axis), place in zip(self.axes.items(), places, strict=True)}
+        return points, None if self.key is None else indexes.astype(np.uint32)
+
+    def shapes(self, count: int) -> tuple[dict[str, Any], Any]:
+        """Shapes and dtypes of what :meth:`points` returns."""
+        points = {name: jax.ShapeDtypeStruct((count,), axis.dtype) for name, axis in self.axes.items()}
+        return points, None if self.key is None else jax.ShapeDtypeStruct((count,), np.uint32)
+
+
+def kernel_of(function: Callable[..., Any]) -> Kernel:
+    """Return the compiled map of ``function`` over points, the same one as long as the function object lives.
+
+    The map refers to the function weakly: it would otherwise keep alive the very object whose end removes it.
+    """
+    kept = _KERNELS.get(id(function))
+    if kept is not None and kept[0]() is function:
+        return kept[1]
+    try:
+        reference = weakref.ref(function, functools.partial(_forget, id(function)))
+    except TypeError:  # an object without weak references is compiled anew by each call
+        return jax.jit(functools.partial(_map_points, lambda: function))
+    kernel = jax.jit(functools.partial(_map_points, reference))
+    _KERNELS[id(function)] = reference, kernel
+    return kernel
+
+
+def _forget(identity: int, reference: weakref.ref) -> None:
+    """Drop the map of a function that is gone, unless a new one has taken its number."""
+    if identity in _KERNELS and _KERNELS[identity][0] is reference:
+        del _KERNELS[identity]
+
+
+def _map_points(reference: Callable[[], Any], points: dict[str, Array], indexes: Any, key: Any) -> Any:
+    function = reference()
+
+    def at_point(point: dict[str, Array], index: Any) -> Any:
+        return function(**point) if key is None else function(**point, key=point_key(key, index))
+
+    return jax.vmap(at_point)(points, indexes)
+
+
+def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> int:
+    """Return the number of points of one call, which compiles it and allocates nothing.
+
+    Args:
+        kernel: the map, of :func:`kernel_of`.
+        grid: the points.
+        chunk: the number asked for, or None for the smallest power of two that holds the grid, or less.
+        memory_limit: bytes that one call may take.
+
+    Raises:
+        ValueError: the chunk asked for, or one point, takes more than ``memory_limit``.
+    """
+    size = min(_power_of_two(2 * grid.size - 1), _LARGEST) if chunk is None else chunk
+    if chunk is None:
+        work = _operations(_trace(kernel, grid, size).jaxpr)
+        size = min(size, _power_of_two(size * _WORK // work))
+    while True:
+        need = _memory(_trace(kernel, grid, size))
+        if need <= memory_limit:
+            return size
+        if chunk is not None or size == 1:
+            name = "memory_limit" if chunk is None else "chunk"
+            raise ValueError(f"{name}: {size} at once take {need} bytes, expected at most {memory_limit}")
+        size = min(size // 2, _power_of_two(size * memory_limit // need))
+
+
+def _power_of_two(number: int) -> int:
+    """The largest power of two that is at most ``number``, and at least 1."""
+    return 1 << (max(number, 1).bit_length() - 1)
+
+
+def _trace(kernel: Kernel, grid: Grid, count: int) -> Any:
+    return kernel.trace(*grid.shapes(count), grid.key)
+
+
+def _memory(traced: Any) -> int:
+    """Bytes that the compiled call takes; 0 where the device's compiler does not tell."""
+    analysis = traced.lower().compile().memory_analysis()
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return sum(getattr(analysis, part, 0) for part in parts)
+
+
+def _operations(jaxpr: Any) -> int:
+    """Roughly the scalar operations of a traced function, a transcendental counted as eight; at least 1."""
+    total: int = 1
+    for equation in jaxpr.eqns:
+        name = equation.primitive.name
+        inner = sum(_operations(item) for value in equation.params.values() for item in _jaxprs(value))
+        if inner:
+            trips = equation.params["length"] if name == "scan" else _UNKNOWN_TRIPS if name == "while" else 1
+            total += inner * trips
+            continue
+        shape: tuple[int, ...] = equation.invars[0].aval.shape if equation.invars else ()
+        outputs: int = sum(int(math.prod(output.aval.shape)) for output in equation.outvars)
+        if name == "dot_general":
+            outputs *= math.prod(shape[axis] for axis in equation.params["dimension_numbers"][0][0])
+        elif name in _CUBIC:
+            outputs *= 10 * max((1, *shape[-2:]))
+        total += outputs * (8 if name in _SLOW else 1)
+    return total
+
+
+def _jaxprs(value: Any) -> Iterator[Any]:
+    """The traced functions among an equation's parameters; older JAX closes them, newer does not."""
+    if hasattr(value, "eqns"):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _jaxprs(item)
+
+
+def allocate(kernel: Kernel, grid: Grid, chunk: int) -> tuple[Any, list[str], list[np.ndarray]]:
+    """Return structure, names and empty arrays (grid.size, …) of the results.
+
+    Raises:
+        TypeError: the function returns no array, or one that is not of numbers.
+        ValueError: a name stands for two values or for an axis too, or the arrays do not fit in this machine.
+    """
+    paths, structure = jax.tree_util.tree_flatten_with_path(_trace(kernel, grid, chunk).out_info)
+    names = [jax.tree_util.keystr(path, simple=True, separator=".") or "value" for path, _ in paths]
+    if not names:
+        raise TypeError("function: expected a pytree of arrays as result, got one without arrays")
+    for name in names:
+        if names.count(name) > 1 or name in grid.axes:
+            raise ValueError(f"function: expected one meaning for each name, got {name!r} twice")
+    for name, (_, leaf) in zip(names, paths, strict=True):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            raise TypeError(f"function: expected numbers as result, got {name!r} of dtype {leaf.dtype}")
+    size = sum(grid.size * math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for _, leaf in paths)
+    if size > _host_memory():
+        raise ValueError(f"axes: the results would take {size} bytes, this machine has {_host_memory()}")
+    return structure, names, [np.empty((grid.size, *leaf.shape[1:]), leaf.dtype) for _, leaf in paths]
+
+
+def _host_memory() -> float:
+    """Bytes of memory of this machine, infinity where the system does not tell."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
+def fill(
+    kernel: Kernel, grid: Grid, chunk: int, results: list[np.ndarray], report: Callable[[int], object]
+) -> int:
+    """Map the whole grid into ``results``, and return the chunk that it took.
+
+    A call that finds no memory on the device starts the grid again with half the chunk, so that all points
+    come from calls of one shape.
+
+    Args:
+        kernel: the map, of :func:`kernel_of`.
+        grid: the points.
+        chunk: points of one call.
+        results: of :func:`allocate`; overwritten.
+        report: called with the number of points done.
+    """
+    while True:
+        try:
+            # Several devices, other processes and stored parts take their place here: an ordered list of
+            # starts, each independent of the others, each computed by _map_chunk.
+            for start in range(0, grid.size, chunk):
+                stop = min(start + chunk, grid.size)
+                for result, values in zip(results, _map_chunk(kernel, grid, start, chunk), strict=True):
+                    result[start:stop] = values[: stop - start]
+                report(stop)
+            return chunk
+        except jax.errors.JaxRuntimeError as error:
+            if chunk == 1 or "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            chunk //= 2
+
+
+def _map_chunk(kernel: Kernel, grid: Grid, start: int, count: int) -> list[np.ndarray]:
+    """Values of ``count`` points from ``start``, padding included, on the host."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(*grid.points(start, count), grid.key))]

@@ -1,0 +1,100 @@
+"""The gradient of a parameter as a sum over lags: temporal contributions and the partial sums S(m)."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join
+from rnn_dynamics.jacobians import immediate_gradient, parameter_count, reverse_step, segment, state_vector
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import Scaled, add
+
+__all__ = ["PartialSums", "partial_sums"]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["contributions", "sums"], meta_fields=["parameters"]
+)
+@dataclasses.dataclass(frozen=True)
+class PartialSums:
+    """∂E_T/∂θ = Σ_k (∂⁺x_k/∂θ)ᵀ (∂x_T/∂x_k)ᵀ ∂E/∂x_T, split by lag m = T − k + 1 = 1 … T.
+
+    Attributes:
+        contributions: scaled vectors over the flat parameters, shape (T, p); row m−1 is the share of step
+            k = T − m + 1.
+        sums: S(m), the sum of the last m contributions, shape (T, p); the last row is the gradient.
+        parameters: names of the flat parameters, in their order.
+    """
+
+    contributions: Scaled
+    sums: Scaled
+    parameters: tuple[str, ...]
+
+    @property
+    def lags(self) -> Array:
+        """m = 1 … T."""
+        return jnp.arange(1, len(self.sums) + 1)
+
+    def __repr__(self) -> str:
+        return f"PartialSums(lags 1 … {len(self.sums)} of {', '.join(self.parameters[:8])})"
+
+
+def _share(static: Any, arrays: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    x, u = step
+    gradient = immediate_gradient(static, arrays, x, u, cotangent.unit)
+    earlier, _ = reverse_step(exact_slopes(join(static, arrays)), cotangent, step)
+    return earlier, Scaled(gradient, cotangent.exponent, 1).normalize()
+
+
+def _extend(total: Scaled, share: Scaled) -> tuple[Scaled, Scaled]:
+    total = add(total, share)
+    return total, total
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _partial_sums(
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled
+) -> tuple[Scaled, Scaled]:
+    _, shares = jax.lax.scan(functools.partial(_share, static, arrays), last, (states, inputs), reverse=True)
+    shares = jax.tree_util.tree_map(lambda leaf: leaf[::-1], shares)
+    zero = Scaled(jnp.zeros(shares.shape[1:], shares.dtype), jnp.zeros((), jnp.int32), 1)
+    return shares, jax.lax.scan(_extend, zero, shares)[1]
+
+
+def _names(cell: Any) -> tuple[str, ...]:
+    names: list[str] = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]:
+        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path).lstrip(".")
+            names += [name] if leaf.ndim == 0 else [f"{name}[{i}]" for i in range(leaf.size)]
+    return tuple(names)
+
+
+def partial_sums(trajectory: Trajectory, cotangent: Any) -> PartialSums:
+    """The temporal contributions to a gradient and their partial sums S(m) over the last m lags.
+
+    Whether S(m) converges as m grows is Bengio's question in three cases: contributions that vanish, explode,
+    or do neither. That they vanish is necessary for convergence, not sufficient; exponential decay suffices.
+
+    Args:
+        trajectory: from ``rollout``; the floating arrays of its cell are the parameters.
+        cotangent: ∂E/∂x_T, the shape of one state.
+
+    Returns:
+        ``PartialSums``; memory O(T p) for p parameters.
+
+    Raises:
+        TypeError, ValueError: not a trajectory, a cotangent of another shape, a cell without parameters.
+
+    Reference: Pascanu, Mikolov and Bengio, arXiv 1211.5063, equations 3 to 5.
+    """
+    static, arrays, states, inputs = segment(trajectory, 0, None)
+    last = state_vector("cotangent", cotangent, trajectory)
+    parameter_count(arrays)
+    shares, sums = _partial_sums(static, arrays, states, inputs, last)
+    return PartialSums(shares, sums, _names(trajectory.cell))

@@ -1,0 +1,362 @@
+"""Jacobians of one step and of many: ∂x_stop/∂x_start exactly, over any number of decades.
+
+∂x_t/∂x_k = J_t ⋯ J_{k+1} with J_i = ∂x_i/∂x_{i−1} (latest factor on the left). A step's derivative is pushed
+through the step inside the scan's body; nothing differentiates a whole scan. Products are ``Scaled``.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import Scaled, add, from_float
+from rnn_dynamics.validation import choice, index, real_array
+
+__all__ = [
+    "gradient_norms",
+    "jacobian_product",
+    "jacobian_products",
+    "parameter_gradient",
+    "pullback",
+    "pushforward",
+    "step_jacobian",
+    "step_jacobians",
+]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Array, "..."]:
+    """∂x⁺/∂x of one step at state x: the cell's closed form where it has one, else forward mode.
+
+    Forward mode goes through the cell with the derivatives of ``tanh`` and ``logistic`` right in saturation.
+
+    Returns:
+        Shape (n, n), entry (i, j) = ∂x⁺_i/∂x_j; a scalar for a single neuron.
+    """
+    if hasattr(cell, "jacobian"):
+        return cell.jacobian(x, u)
+    return jax.jacfwd(exact_slopes(cell))(x, u)
+
+
+def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
+    """``step_jacobian`` as a matrix; 1×1 for a single neuron."""
+    return step_jacobian(cell, x, u).reshape(x.size, x.size)
+
+
+def _range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
+    stop = trajectory.steps if stop is None else index("stop", stop, minimum=0, maximum=trajectory.steps)
+    return index("start", start, minimum=0, maximum=stop), stop
+
+
+def segment(trajectory: Trajectory, start: Any, stop: Any) -> tuple[Any, Any, Array, Any]:
+    """The split cell (static part, arrays) and the states and inputs of the steps start … stop−1."""
+    start, stop = _range(trajectory, start, stop)
+    static, arrays = split(trajectory.cell)
+    inputs = jax.tree_util.tree_map(lambda leaf: leaf[start:stop], trajectory.inputs)
+    return static, arrays, trajectory.states[start:stop], inputs
+
+
+def _shaped(product: Scaled, state: Array) -> Scaled:
+    """Matrices as they are; 1×1 matrices of a single neuron as scalars."""
+    if state.ndim:
+        return product
+    return Scaled(product.unit[..., 0, 0], product.exponent).normalize()
+
+
+def _identity(state: Array) -> Scaled:
+    return from_float(jnp.eye(state.size, dtype=state.dtype), event_ndim=2)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _step_matrices(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
+    cell = join(static, arrays)
+    return jax.vmap(lambda x, u: step_jacobian(cell, x, u))(states, inputs)
+
+
+def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Float[Array, "..."]:
+    """∂x_{t+1}/∂x_t for every step t = start … stop−1.
+
+    Returns:
+        Shape (stop−start, n, n), or (stop−start,) for a single neuron: memory O(T n²).
+
+    Raises:
+        TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
+    """
+    return _step_matrices(*segment(trajectory, start, stop))
+
+
+def _grow_left(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, None]:
+    """J_{t+1} · product."""
+    unit = jnp.matmul(step_matrix(cell, *step), product.unit, precision=_HIGHEST)
+    return Scaled(unit, product.exponent, 2).normalize(), None
+
+
+def _grow_right(cell: Any, product: Scaled, step: tuple) -> Scaled:
+    """product · J_{t+1}."""
+    unit = jnp.matmul(product.unit, step_matrix(cell, *step), precision=_HIGHEST)
+    return Scaled(unit, product.exponent, 2).normalize()
+
+
+def _grow_right_and_keep(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    product = _grow_right(cell, product, step)
+    return product, product
+
+
+def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -> tuple[Scaled, Array]:
+    product = _grow_right(cell, product, step)
+    return product, product.norm(ord).log()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _product(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
+    grow = functools.partial(_grow_left, join(static, arrays))
+    return _shaped(jax.lax.scan(grow, _identity(template), (states, inputs))[0], template)
+
+
+def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Scaled:
+    """∂x_stop/∂x_start = J_stop ⋯ J_{start+1}, one matrix.
+
+    Args:
+        trajectory: from ``rollout``.
+        start: k, the step whose state is differentiated by.
+        stop: the step whose state is differentiated; T by default. start = stop gives the identity.
+
+    Returns:
+        A scaled (n, n) matrix, or a scaled scalar for a single neuron.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
+
+    Rounding is that of the plain product in the trajectory's dtype, relative to Π‖J_i‖; the *small* singular
+    values of a long product are lost in it, as in any explicit product.
+    """
+    return _product(*segment(trajectory, start, stop), trajectory.states[0])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _products(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
+    grow = functools.partial(_grow_right_and_keep, join(static, arrays))
+    identity = _identity(template)
+    _, earlier = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
+    both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, identity)
+    return _shaped(both, template)
+
+
+def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:
+    """∂x_stop/∂x_k for every k = 0 … stop, in one reverse pass.
+
+    Returns:
+        Scaled matrices, shape (stop+1, n, n), index k; scaled scalars (stop+1,) for a single neuron. Memory
+        O(T n²): where only sizes are wanted, ``gradient_norms`` needs O(T n + n²).
+
+    Raises:
+        TypeError, ValueError: not a trajectory; stop outside 0 … T.
+    """
+    return _products(*segment(trajectory, 0, stop), trajectory.states[0])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _norms(static: Any, arrays: Any, states: Array, inputs: Any, template: Array, ord: Any) -> Array:
+    grow = functools.partial(_grow_right_and_measure, join(static, arrays), ord)
+    identity = _identity(template)
+    _, logs = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
+    return jnp.concatenate([logs, identity.norm(ord).log()[None]])
+
+
+def gradient_norms(
+    trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None
+) -> Float[Array, " steps+1"]:
+    """ln‖∂x_stop/∂x_k‖ for every k = 0 … stop, without keeping the matrices: memory O(T n + n²).
+
+    Args:
+        trajectory: from ``rollout``.
+        ord: 2, the spectral norm, or "fro", the Frobenius norm √(Σ σ_i²).
+        stop: the step whose gradient is measured; T by default.
+
+    Returns:
+        Natural logarithms, index k; −inf where the product is exactly zero.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm.
+    """
+    steps = segment(trajectory, 0, stop)
+    return _norms(*steps, trajectory.states[0], choice("ord", ord, [2, "fro"]))
+
+
+def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
+    """A state-shaped vector as a Scaled vector (a neuron's scalar as a vector of length 1)."""
+    if isinstance(value, Scaled):
+        if value.unit.shape != trajectory.states.shape[1:]:
+            raise ValueError(f"{name}: expected shape {trajectory.states.shape[1:]}, got {value.unit.shape}")
+        return Scaled(value.unit.reshape(-1), value.exponent.reshape(()), 1)
+    array = real_array(name, value, shape=trajectory.states.shape[1:]).astype(trajectory.states.dtype)
+    return from_float(array.reshape(-1), event_ndim=1)
+
+
+def reverse_step(cell: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    """J_{t+1}ᵀ · cotangent, as a scan's carry and output."""
+    x, u = step
+    _, pull = jax.vjp(lambda state: cell(state, u), x)
+    (pulled,) = pull(cotangent.unit.reshape(x.shape))
+    cotangent = Scaled(pulled.reshape(-1), cotangent.exponent, 1).normalize()
+    return cotangent, cotangent
+
+
+def _forward_step(cell: Any, tangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    x, u = step
+    _, pushed = jax.jvp(lambda state: cell(state, u), (x,), (tangent.unit.reshape(x.shape),))
+    tangent = Scaled(pushed.reshape(-1), tangent.exponent, 1).normalize()
+    return tangent, tangent
+
+
+def _vector_result(vectors: Scaled, state: Array) -> Scaled:
+    return vectors if state.ndim else Scaled(vectors.unit[..., 0], vectors.exponent)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pullback(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, template: Array) -> Scaled:
+    step = functools.partial(reverse_step, exact_slopes(join(static, arrays)))
+    _, earlier = jax.lax.scan(step, last, (states, inputs), reverse=True)
+    both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
+    return _vector_result(both, template)
+
+
+def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None) -> Scaled:
+    """(∂x_stop/∂x_k)ᵀ · cotangent for every k = 0 … stop: the gradient of ⟨cotangent, x_stop⟩ at each state.
+
+    Args:
+        trajectory: from ``rollout``.
+        cotangent: shape of one state, e.g. ∂E/∂x_stop; floats or a ``Scaled`` vector.
+        stop: T by default.
+
+    Returns:
+        Scaled vectors, shape (stop+1, n), index k; O(n²) work a step.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T.
+    """
+    steps = segment(trajectory, 0, stop)
+    return _pullback(*steps, state_vector("cotangent", cotangent, trajectory), trajectory.states[0])
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _pushforward(
+    static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled, template: Array
+) -> Scaled:
+    step = functools.partial(_forward_step, exact_slopes(join(static, arrays)))
+    _, later = jax.lax.scan(step, first, (states, inputs))
+    both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
+    return _vector_result(both, template)
+
+
+def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scaled:
+    """(∂x_k/∂x_start) · tangent for every k = start … T: what a small change of x_start becomes.
+
+    Args:
+        trajectory: from ``rollout``.
+        tangent: shape of one state; floats or a ``Scaled`` vector.
+        start: the step whose state is changed.
+
+    Returns:
+        Scaled vectors, shape (T−start+1, n), index k−start; O(n²) work a step.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; a tangent of another shape; start outside 0 … T.
+    """
+    steps = segment(trajectory, start, None)
+    return _pushforward(*steps, state_vector("tangent", tangent, trajectory), trajectory.states[0])
+
+
+def _is_parameter(leaf: Any) -> bool:
+    return leaf is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+
+
+def parameter_count(arrays: Any) -> int:
+    """How many floating numbers a cell has.
+
+    Raises:
+        ValueError: none.
+    """
+    size = sum(jnp.size(leaf) for leaf in arrays if _is_parameter(leaf))
+    if not size:
+        raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
+    return size
+
+
+def immediate_gradient(static: Any, arrays: Any, x: Array, u: Any, cotangent: Array) -> Float[Array, " p"]:
+    """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector."""
+    chosen = [leaf for leaf in arrays if _is_parameter(leaf)]
+
+    def step(parameters: list[Array]) -> Array:
+        fresh = iter(parameters)
+        filled = [next(fresh) if _is_parameter(leaf) else leaf for leaf in arrays]
+        return exact_slopes(join(static, filled))(x, u)
+
+    (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
+    return jnp.concatenate([g.reshape(-1).astype(x.dtype) for g in gradients])
+
+
+def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
+    """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
+    pieces, at = [], 0
+    for leaf in arrays:
+        if not _is_parameter(leaf):
+            pieces.append(None)
+            continue
+        size = jnp.size(leaf)
+        unit = flat.unit[..., at : at + size].reshape(flat.exponent.shape + jnp.shape(leaf))
+        exponent = jnp.broadcast_to(
+            flat.exponent.reshape(flat.exponent.shape + (1,) * jnp.ndim(leaf)), unit.shape
+        )
+        pieces.append(Scaled(unit, exponent).normalize())
+        at += size
+    return jax.tree_util.tree_unflatten(static[0], pieces)
+
+
+def _collect(static: Any, arrays: Any, carry: tuple[Scaled, Scaled], step: tuple) -> tuple[tuple, None]:
+    cotangent, total = carry
+    x, u = step
+    share = immediate_gradient(static, arrays, x, u, cotangent.unit)
+    total = add(total, Scaled(share, cotangent.exponent, 1).normalize())
+    cotangent, _ = reverse_step(exact_slopes(join(static, arrays)), cotangent, step)
+    return (cotangent, total), None
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _parameter_gradient(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled) -> Any:
+    zero = Scaled(jnp.zeros(parameter_count(arrays), last.dtype), jnp.zeros((), jnp.int32), 1)
+    step = functools.partial(_collect, static, arrays)
+    (_, total), _ = jax.lax.scan(step, (last, zero), (states, inputs), reverse=True)
+    return unflatten_parameters(static, arrays, total)
+
+
+def parameter_gradient(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None) -> Any:
+    """∂⟨cotangent, x_stop⟩/∂θ = Σ_k (∂⁺x_k/∂θ)ᵀ (∂x_stop/∂x_k)ᵀ cotangent, exact and never out of range.
+
+    ∂⁺ is the immediate derivative, x_{k−1} held constant. Use ``jax.vmap`` over the rows of the identity for
+    the whole ∂x_stop/∂θ.
+
+    Args:
+        trajectory: from ``rollout``; its cell's floating arrays are the parameters θ.
+        cotangent: shape of one state.
+        stop: T by default.
+
+    Returns:
+        A pytree shaped like the cell, each parameter's array replaced by ``Scaled`` scalars of its shape.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T; a cell
+            without parameters.
+    """
+    static, arrays, states, inputs = segment(trajectory, 0, stop)
+    last = state_vector("cotangent", cotangent, trajectory)
+    parameter_count(arrays)
+    return _parameter_gradient(static, arrays, states, inputs, last)

@@ -1,0 +1,46 @@
+"""The README: its example runs as printed, its links and figure names exist."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def _run(arguments: list[str], folder: Path) -> str:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=240,
+        cwd=folder,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_example_runs_as_printed(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    (tmp_path / "example.py").write_text(block, encoding="utf-8")
+    assert "spectral" in _run(["-W", "error", "example.py"], tmp_path).lower()
+
+
+def test_figures_of_the_table_are_those_of_the_command(tmp_path: Path) -> None:
+    table = TEXT.split("## Figures")[1].split("\n## ")[0]
+    named = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
+    listed = set(re.findall(r"\w+", _run(["-m", "rnn_dynamics.cli", "list"], tmp_path)))
+    assert named
+    assert named <= listed
+
+
+def test_links_into_the_repository_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
+        assert (ROOT / target).is_file(), target
