@@ -46,12 +46,23 @@ def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Arr
 
 def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
     """``step_jacobian`` as a matrix; 1×1 for a single neuron."""
-    return step_jacobian(cell, x, u).reshape(x.size, x.size)
+    jacobian = step_jacobian(cell, x, u)
+    if jacobian.size != x.size**2:
+        raise ValueError(
+            f"trajectory: the cell's Jacobian has shape {jacobian.shape} at a state of shape {x.shape}; "
+            "expected a state of shape (), other neurons by jax.vmap over rollout"
+        )
+    return jacobian.reshape(x.size, x.size)
 
 
 def _range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
+    if jnp.ndim(trajectory.first_nonfinite):
+        raise ValueError(
+            f"trajectory: expected one trajectory, got a batch of shape {trajectory.first_nonfinite.shape}; "
+            "use jax.vmap over this function too"
+        )
     stop = trajectory.steps if stop is None else index("stop", stop, minimum=0, maximum=trajectory.steps)
     return index("start", start, minimum=0, maximum=stop), stop
 
@@ -200,9 +211,14 @@ def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
     if isinstance(value, Scaled):
         if value.unit.shape != trajectory.states.shape[1:]:
             raise ValueError(f"{name}: expected shape {trajectory.states.shape[1:]}, got {value.unit.shape}")
-        return Scaled(value.unit.reshape(-1), value.exponent.reshape(()), 1)
-    array = real_array(name, value, shape=trajectory.states.shape[1:]).astype(trajectory.states.dtype)
-    return from_float(array.reshape(-1), event_ndim=1)
+        if value.exponent.shape:
+            raise ValueError(f"{name}: expected one exponent, got exponents of shape {value.exponent.shape}")
+        vector = Scaled(value.unit.reshape(-1), value.exponent, 1).normalize()
+    else:
+        array = real_array(name, value, shape=trajectory.states.shape[1:])
+        vector = from_float(array.reshape(-1), event_ndim=1)
+    unit = vector.unit.astype(trajectory.states.dtype)  # once scaled: 1e300 fits a float32 unit
+    return Scaled(unit, vector.exponent, 1).normalize()
 
 
 def reverse_step(cell: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
@@ -279,8 +295,9 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
     return _pushforward(*steps, state_vector("tangent", tangent, trajectory), trajectory.states[0])
 
 
-def _is_parameter(leaf: Any) -> bool:
-    return leaf is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+def is_parameter(leaf: Any) -> bool:
+    """Whether a leaf of a cell holds floating numbers, Python's among them."""
+    return isinstance(leaf, float) or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
 def parameter_count(arrays: Any) -> int:
@@ -289,7 +306,7 @@ def parameter_count(arrays: Any) -> int:
     Raises:
         ValueError: none.
     """
-    size = sum(jnp.size(leaf) for leaf in arrays if _is_parameter(leaf))
+    size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
     if not size:
         raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
     return size
@@ -297,11 +314,11 @@ def parameter_count(arrays: Any) -> int:
 
 def immediate_gradient(static: Any, arrays: Any, x: Array, u: Any, cotangent: Array) -> Float[Array, " p"]:
     """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector."""
-    chosen = [leaf for leaf in arrays if _is_parameter(leaf)]
+    chosen = [leaf for leaf in arrays if is_parameter(leaf)]
 
     def step(parameters: list[Array]) -> Array:
         fresh = iter(parameters)
-        filled = [next(fresh) if _is_parameter(leaf) else leaf for leaf in arrays]
+        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
         return exact_slopes(join(static, filled))(x, u)
 
     (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
@@ -312,7 +329,7 @@ def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
     """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
     pieces, at = [], 0
     for leaf in arrays:
-        if not _is_parameter(leaf):
+        if not is_parameter(leaf):
             pieces.append(None)
             continue
         size = jnp.size(leaf)
