@@ -126,6 +126,9 @@ def test_small_networks(name: str, dtype: str) -> None:
         return
     error = abs(float(got.initial.norm("fro").log()) - truth)
     assert error <= float(got.log_error)
+    if name == "quasi-periodic":  # Along the curve errors may add up as T², which the true one does not.
+        assert float(got.log_error) <= 10 * steps**2 * np.finfo(dtype).eps * size
+        return
     assert float(got.log_error) <= 1e4 * max(error, np.finfo(dtype).eps * size * math.sqrt(steps)) * b.size
 
 
