@@ -89,6 +89,11 @@ class Sensitivities:
         text = f"Sensitivities(shape={shape}, dtype={dtype}, parameters={len(self.parameters)}"
         if isinstance(self.status, Tracer):
             return text + ", traced)"
+        if not self.status.ndim and self.initial.unit.ndim == 0:
+            described = (
+                f"x_T={float(self.state):.6g} ± {float(self.state_error):.1g}, ∂x_T/∂x_0={self.initial!r}"
+            )
+            return f"Sensitivities({described}, {Status(int(self.status)).name})"
         count = int(jnp.sum(self.status == Status.RESOLVED))
         return text + f", resolved={count} of {self.status.size})"
 
