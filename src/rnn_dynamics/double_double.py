@@ -184,10 +184,15 @@ def _artanh_series(z: Pair) -> Pair:
     tail = jnp.zeros_like(z.hi)
     for k in reversed(range(half, 2 * half + 1)):
         tail = tail * square.hi + 1 / (2 * k + 1)
-    total = pair(tail)
-    for k in reversed(range(half)):
-        total = add(multiply(total, square), _constant_like(Fraction(1, 2 * k + 1), z.hi))
-    return scale(multiply(total, z), 2.0)
+    # A loop, not an unrolled sum: it compiles once, where an unrolled one takes seconds.
+    table = np.asarray([_constant(Fraction(1, 2 * k + 1), str(z.hi.dtype)) for k in reversed(range(half))])
+    table = jnp.asarray(table.astype(z.hi.dtype))
+
+    def extend(k: Array, total: Pair) -> Pair:
+        hi, lo = (jnp.broadcast_to(table[k, column], z.hi.shape) for column in (0, 1))
+        return add(multiply(total, square), Pair(hi, lo))
+
+    return scale(multiply(jax.lax.fori_loop(0, half, extend, pair(tail)), z), 2.0)
 
 
 def log_quotient(a: Pair, b: Pair) -> Pair:

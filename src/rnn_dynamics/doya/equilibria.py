@@ -81,17 +81,26 @@ def _balance(z: Array, w: Array, b: Array) -> Array:
     return (z - b) - w * sigmoid(z)
 
 
-def _polished(x: Array, w: Array, b: Array) -> Array:
-    """Newton on h in double-double: x to about an ulp where its slope allows."""
-    for _ in range(_POLISHING_STEPS):
-        interior = (x > 0) & (x < 1)
-        at = jnp.where(interior, x, jnp.full_like(x, 0.5))
-        slope = 1 / (at * one_minus(at).hi) - w
-        steep = jnp.abs(slope) > 1e-3
-        step = curve(at, w, b).hi / jnp.where(steep, slope, jnp.ones_like(slope))
-        near = jnp.abs(step) <= 1e-3 * jnp.minimum(at, 1 - at)
-        x = jnp.where(interior & steep & near, at - step, x)
-    return x
+def _polish(w: Array, b: Array, _: int, x: Array) -> Array:
+    """One Newton step on h in double-double: x to about an ulp where its slope allows."""
+    interior = (x > 0) & (x < 1)
+    at = jnp.where(interior, x, jnp.full_like(x, 0.5))
+    slope = 1 / (at * one_minus(at).hi) - w
+    steep = jnp.abs(slope) > 1e-3
+    step = curve(at, w, b).hi / jnp.where(steep, slope, jnp.ones_like(slope))
+    near = jnp.abs(step) <= 1e-3 * jnp.minimum(at, 1 - at)
+    return jnp.where(interior & steep & near, at - step, x)
+
+
+def _enclosed(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
+    """Whether h changes its sign within 4 ulp of x; a root that rounds to 0 or 1 counts too."""
+    width = 4 * float(jnp.finfo(x.dtype).eps) * x
+    at = jnp.stack([x - width, x + width])
+    interior = (at > 0) & (at < 1)
+    inner = jnp.where(interior, at, jnp.full_like(at, 0.5))
+    h = curve(inner, *(jnp.broadcast_to(a, at.shape) for a in (w, b))).hi
+    h = jnp.where(interior, h, jnp.where(at >= 1, jnp.inf, -jnp.inf))
+    return h[0] * h[1] <= 0
 
 
 @jax.custom_jvp
@@ -102,28 +111,23 @@ def _points(w: Array, b: Array) -> tuple[Array, Array]:
     s = fold_root(w).hi
     turn = 2 * jnp.log1p(jnp.where(three, s, jnp.zeros_like(s))) + jnp.log(jnp.maximum(w / 4, 1.0))
     turn = jnp.where(three, turn, jnp.zeros_like(turn))
-    brackets = (
-        (low, jnp.where(three, -turn, high)),
-        (-turn, turn),
-        (turn, high),
-    )
-    roots, statuses = [], []
-    for start, end in brackets:
-        root = bracketed_root(_balance, start, end, w, b)
-        roots.append(_polished(sigmoid(root.value), w, b))
-        statuses.append(root.status)
-    # The symmetric equilibrium ½ is exact; at the cusp it is a triple root, which no iteration finds to rounding.
+    # One stacked search, so that its body is compiled once.
+    starts = jnp.stack([low, -turn, turn])
+    ends = jnp.stack([jnp.where(three, -turn, high), turn, high])
+    thrice_w, thrice_b = (jnp.broadcast_to(a, starts.shape) for a in (w, b))
+    root = bracketed_root(_balance, starts, ends, thrice_w, thrice_b)
+    polish = functools.partial(_polish, thrice_w, thrice_b)
+    points = jax.lax.fori_loop(0, _POLISHING_STEPS, polish, sigmoid(root.value))
+    # The symmetric equilibrium ½ is exact; at the cusp it is a triple root, which no iteration finds.
     symmetric = offset(w, b).hi == 0
-    half = jnp.full_like(w, 0.5)
-    solved = jnp.full_like(statuses[0], int(Status.CONVERGED))
-    for index, holds in ((0, symmetric & ~three), (1, symmetric & three)):
-        roots[index] = jnp.where(holds, half, roots[index])
-        statuses[index] = jnp.where(holds, solved, statuses[index])
-    absent = jnp.full_like(w, jnp.nan)
-    points = jnp.stack([roots[0], *(jnp.where(three, root, absent) for root in roots[1:])])
-    missing = jnp.full_like(solved, -1)
-    status = jnp.stack([statuses[0], *(jnp.where(three, status, missing) for status in statuses[1:])])
-    return points, status
+    no = jnp.zeros_like(three)
+    exact = jnp.stack([symmetric & ~three, symmetric & three, no])
+    points = jnp.where(exact, jnp.full_like(points, 0.5), points)
+    status = jnp.where(
+        exact | _enclosed(points, thrice_w, thrice_b), int(Status.CONVERGED), int(Status.MAX_STEPS)
+    )
+    present = jnp.stack([~no, three, three])
+    return jnp.where(present, points, jnp.nan), jnp.where(present, status, -1)
 
 
 @_points.defjvp
@@ -154,7 +158,7 @@ def _stability(w: Array, b: Array, epsilon: Array, three: Array) -> tuple[Array,
 @jax.jit
 def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
     points, status = _points(w, b)
-    three = is_bistable(w, b)
+    three = ~jnp.isnan(points[1])
     stable, marginal = _stability(w, b, epsilon, three)
     points = jnp.moveaxis(points, 0, -1)
     w, epsilon = (jnp.broadcast_to(a[..., None], points.shape) for a in (w, epsilon))
