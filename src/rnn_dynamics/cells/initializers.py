@@ -111,9 +111,7 @@ def _check_radius(W: np.ndarray, target: Any) -> None:
     nudge = np.finfo(W.dtype).eps * np.linalg.norm(W, 2) * signs
     radius, moved = (np.abs(np.linalg.eigvals(matrix)).max() for matrix in (W, W + nudge))
     if abs(moved - radius) > radius / 2 and float(target) > 0:
-        raise ValueError(
-            f"W: its spectral radius, {radius:.3g}, is lost in rounding, cannot be {target}"
-        )
+        raise ValueError(f"W: its spectral radius, {radius:.3g}, is lost in rounding, cannot be {target}")
 
 
 def with_spectral_norm(W: Any, target: Any) -> Float[Array, "n n"]:
