@@ -33,7 +33,7 @@ def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
     platform = {"cuda": "cuda", "gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if _device_has_eig(platform):
         return jnp.linalg.eigvals(matrix)
-    dtype = jnp.result_type(matrix.dtype, jnp.complex64)
+    dtype = np.result_type(matrix.dtype, np.complex64)
     shape = jax.ShapeDtypeStruct(matrix.shape[:-1], dtype)
     return jax.pure_callback(_host_eigenvalues, shape, matrix, vmap_method="expand_dims")
 

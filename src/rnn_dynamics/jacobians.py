@@ -197,10 +197,14 @@ def gradient_norms(
         stop: the step whose gradient is measured; T by default.
 
     Returns:
-        Natural logarithms, index k; −inf where the product is exactly zero.
+        Natural logarithms, index k; −inf where the product is exactly zero, which a slope that underflows
+        makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
 
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm.
+
+    Rounding is relative to the largest singular value of the product so far; where earlier steps remove
+    exactly the directions that dominated it, what is left is lost in that rounding, or 0.
     """
     steps = segment(trajectory, 0, stop)
     return _norms(*steps, trajectory.states[0], choice("ord", ord, [2, "fro"]))

@@ -19,7 +19,7 @@ from rnn_dynamics.eigen import spectral_norm
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import Trajectory, rollout
 from rnn_dynamics.sweep import Sweep, sweep
-from rnn_dynamics.validation import choice, count, real_array
+from rnn_dynamics.validation import choice, count, real_array, real_arrays
 
 __all__ = ["Counterexample", "RadiusSweep", "counterexamples", "held", "radius_sweep"]
 
@@ -144,8 +144,9 @@ def radius_sweep(
     Raises:
         TypeError, ValueError: an argument out of range, naming it.
     """
-    radius = real_array("radii", radii, ndim=1)
-    bias = real_array("biases", biases, ndim=1)
+    real_array("radii", radii, ndim=1)
+    real_array("biases", biases, ndim=1)
+    radius, bias = real_arrays(radii=radii, biases=biases)
     if (np.asarray(radius) < 0).any():
         raise ValueError(f"radii: expected numbers ≥ 0, got {float(np.asarray(radius).min()):g}")
     if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
@@ -155,9 +156,8 @@ def radius_sweep(
     activation = activations.get(activation)
     form = choice("form", form, ["elman", "pre_activation"])
     ensemble = choice("ensemble", ensemble, ["gaussian", "orthogonal", "glorot", "sparse"])
-    dtype = np.result_type(radius.dtype, bias.dtype)
-    function = _network_at(n, steps, activation, form, ensemble, dtype)
-    axes = {"radius": radius.astype(dtype), "bias": bias.astype(dtype), "seed": seed}
+    function = _network_at(n, steps, activation, form, ensemble, radius.dtype)
+    axes = {"radius": radius, "bias": bias, "seed": seed}
     return RadiusSweep(sweep(function, axes, progress=progress), activation.slope_bound)
 
 

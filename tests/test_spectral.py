@@ -1,0 +1,171 @@
+"""Sweeps over spectral radii, and the cases in which the radius misleads."""
+
+import math
+
+import numpy as np
+import pytest
+
+from rnn_dynamics.bounds import product_bounds
+from rnn_dynamics.cells import PreActivationRNN
+from rnn_dynamics.jacobians import jacobian_product, jacobian_products, step_jacobians
+from rnn_dynamics.rollout import rollout
+from rnn_dynamics.spectral import counterexamples, held, radius_sweep
+from tests.compilations import compilations
+from tests.oracles import products
+from tests.oracles.products import Network
+
+NILPOTENT = np.array([[1.0, 1.0], [-1.0, -1.0]])
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return {case.name: case for case in counterexamples(chaotic_steps=4000)}
+
+
+def test_every_counterexample_is_there_and_prints(cases):
+    assert list(cases) == ["shear", "Jordan block", "fixed point", "chaos", "rotation", "slow rotation"]
+    for case in cases.values():
+        assert case.name in repr(case)
+        for name in ("steps", "norm"):
+            assert not case.bounds[name].violated.any()
+        assert not case.bounds["radius"].theorem
+
+
+def test_shear(cases):
+    norms = np.exp(np.asarray(cases["shear"].bounds.log_norms))[::-1]
+    assert norms[9] == pytest.approx(3.91, abs=5e-3)
+    assert (norms[1:] > 0.9 ** np.arange(1, 61)).all()
+    assert cases["shear"].bounds["radius"].violated[:-1].all()
+
+
+def test_jordan_block_grows_like_the_lag(cases):
+    norms = np.exp(np.asarray(cases["Jordan block"].bounds.log_norms))[::-1]
+    lags = np.arange(61)
+    np.testing.assert_allclose(norms, (lags + np.sqrt(lags**2 + 4.0)) / 2, rtol=1e-12)
+    assert float(cases["Jordan block"].bounds.radius) == pytest.approx(1, abs=1e-7)
+
+
+def test_resting_fixed_point_doubles_every_step(cases):
+    """J = [[8, 6], [−8, −6]], J² = 2 J, so ‖Jⁿ‖ = 2ⁿ⁻¹ ‖J‖, with ρ(W) = 0."""
+    case = cases["fixed point"]
+    J = np.asarray(step_jacobians(case.trajectory))
+    np.testing.assert_allclose(J, np.broadcast_to([[8.0, 6.0], [-8.0, -6.0]], J.shape), rtol=1e-14)
+    np.testing.assert_allclose(J[0] @ J[0], 2 * J[0], rtol=1e-13)
+    norms = np.asarray(case.bounds.log_norms)[::-1]
+    lags = np.arange(1, 41)
+    np.testing.assert_allclose(
+        norms[1:], (lags - 1) * math.log(2) + math.log(np.linalg.norm(J[0], 2)), rtol=1e-12
+    )
+    np.testing.assert_allclose(jacobian_product(case.trajectory).to_float(), 2.0**39 * J[0], rtol=1e-11)
+    assert float(case.bounds.radius) < 1e-6
+    assert case.bounds["radius"].violated[:-1].all()
+    x = np.array([0.0, math.log(3)])
+    back = 32 * NILPOTENT @ (1 / (1 + np.exp(-x))) + [-40.0, 40.0 + math.log(3)]
+    np.testing.assert_allclose(back, x, atol=1e-13)
+
+
+def test_chaos_with_radius_zero(cases):
+    case = cases["chaos"]
+    exponent = float(case.bounds.log_norms[0]) / case.trajectory.steps
+    assert exponent == pytest.approx(0.54, abs=0.03)
+    assert float(case.bounds.radius) < 1e-6
+    assert case.bounds["radius"].violated[:-1].all()
+
+
+def test_wikipedias_rotation_needs_epsilon_above_eight(cases):
+    for name, epsilon in (("rotation", 9.0), ("slow rotation", 7.0)):
+        every = np.asarray(jacobian_products(cases[name].trajectory).to_float())
+        np.testing.assert_allclose(every[0], (epsilon / 8) ** 30 * np.eye(2), rtol=1e-12, atol=1e-12)
+        states = np.asarray(cases[name].trajectory.states)
+        np.testing.assert_array_equal(states, np.zeros_like(states))
+        cell = cases[name].trajectory.cell
+        np.testing.assert_allclose(np.asarray(cell(states[0])), [0, 0], atol=1e-15)
+
+
+def test_without_its_condition_number_the_scaled_bound_is_false(cases):
+    """‖S A S⁻¹‖⁹ → .387 against 3.91; κ(S) times it holds for every S."""
+    A = np.array([[0.9, 1.0], [0.0, 0.9]])
+    norm = math.exp(float(cases["shear"].bounds.log_norms[60 - 9]))
+    for ratio in np.geomspace(1, 1e6, 50):
+        S = np.diag([1.0, ratio])
+        scaled = np.linalg.norm(S @ A @ np.linalg.inv(S), 2) ** 9
+        assert ratio * scaled >= norm
+    assert scaled == pytest.approx(0.387, abs=5e-4)
+
+
+def test_short_chaotic_orbit_against_balls():
+    """The norm along the true orbit, while float64 still follows it."""
+    net = Network("preactivation", 12 * NILPOTENT, np.array([-9.0, 6.0]), "logistic")
+    start = np.array([0.25, -0.125])
+    truth = float(products.log2_norms(net, start, 20, [0])[0])
+    path = rollout(PreActivationRNN(net.W, net.b), start, steps=20)
+    assert float(product_bounds(path).log_norms[0]) / math.log(2) == pytest.approx(truth, abs=1e-8)
+
+
+def test_sweep_of_radii():
+    """Shapes, the exact radius, bounds; a repeated sweep compiles nothing; excess over the claim."""
+    radii, biases, seeds = [0.0, 0.5, 0.9, 1.5], [0.0, 0.5], [1, 2, 3]
+    found = radius_sweep(radii, biases=biases, seeds=seeds, n=6, steps=20)
+    assert found.log_norms.shape == (4, 2, 3, 21)
+    assert found.lags.tolist() == list(range(20, -1, -1))
+    assert found.excess.shape == found.rate.shape == (4, 2, 3)
+    finite = np.where(np.isneginf(found.log_norms), -1e9, found.log_norms)
+    assert (finite <= found.log_norm_bound + 1e-9)[1:].all()
+    assert (found.excess[1:3] > 0).any()
+    assert not np.isnan(found.excess).any()
+    assert np.isneginf(found.excess[0]).all()
+    np.testing.assert_array_equal(found.log_norms[..., -1], 0)
+    ratio = found.sweep["spectral_norm"][1:] / np.array(radii[1:])[:, None, None]
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:1], ratio.shape), rtol=1e-12)
+    assert (ratio > 1).all()
+    assert "4 radius × 2 bias × 3 seed" in repr(found)
+    with compilations() as fresh:
+        again = radius_sweep(radii, biases=biases, seeds=seeds, n=6, steps=20)
+    assert fresh.count == 0
+    np.testing.assert_array_equal(again.log_norms, found.log_norms)
+
+
+def test_sweep_of_an_activation_without_slope_bound():
+    found = radius_sweep(np.float32([0.5]), n=3, steps=4, activation=wave, form="pre_activation")
+    assert found.log_norms.dtype == np.float32
+    assert found.slope_bound is None
+    with pytest.raises(ValueError, match="slope_bound"):
+        _ = found.log_norm_bound
+
+
+def wave(z):
+    return 2 * z / (1 + z * z)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"radii": [-0.1]}, "radii"),
+        ({"radii": [math.nan]}, "radii"),
+        ({"radii": 0.5}, "radii"),
+        ({"radii": []}, "radius"),
+        ({"radii": [0.5], "biases": 0.0}, "biases"),
+        ({"radii": [0.5], "seeds": 3}, "seeds"),
+        ({"radii": [0.5], "seeds": [0.5]}, "seeds"),
+        ({"radii": [0.5], "seeds": []}, "seed"),
+        ({"radii": [0.5], "steps": 0}, "steps"),
+        ({"radii": [0.5], "n": 2.0}, "n"),
+        ({"radii": [0.5], "form": "gru"}, "form"),
+        ({"radii": [0.5], "activation": "tan"}, "activation"),
+    ],
+)
+def test_errors_name_the_argument(options, argument):
+    with pytest.raises((TypeError, ValueError), match=argument):
+        radius_sweep(options.pop("radii"), **options)
+
+
+def test_held_states_are_checked():
+    cell = PreActivationRNN(NILPOTENT, [0.0, 0.0])
+    assert held(cell, [0.0, 0.0], 3).states.shape == (4, 2)
+    for state, steps, argument in (
+        (None, 3, "state"),
+        ([0.0, math.nan], 3, "state"),
+        ([0.0, 0.0], -1, "steps"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=argument):
+            held(cell, state, steps)
