@@ -1,0 +1,216 @@
+"""Unevaluated sums of two floats: twice the digits of the dtype, from its own additions and products.
+
+A pair ``(hi, lo)`` stands for hi + lo with |lo| ≤ ulp(hi)/2. It decides the sign of an expression that plain
+rounding could flip. Compilers may contract a·b + c into one fused operation, which breaks the textbook
+algorithms: here factors are split by a bit mask, so that partial products are exact whether contracted or not,
+and a rounded product ends in integer operations, which nothing contracts.
+
+Reference: T. J. Dekker, Numerische Mathematik 18, 224 (1971); Y. Hida, X. S. Li, D. H. Bailey, ARITH-15 (2001).
+"""
+
+import functools
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_dynamics.scaled import exponent_of, power_of_two
+
+__all__ = [
+    "Pair",
+    "absolute",
+    "add",
+    "divide",
+    "log",
+    "log_quotient",
+    "logit",
+    "multiply",
+    "negate",
+    "pair",
+    "precision",
+    "scale",
+    "sqrt",
+    "subtract",
+    "two_prod",
+    "two_sum",
+]
+
+_INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
+_LN2 = Fraction("0.693147180559945309417232121458176568075500134360255254120680009493393621969694715605863326996418687")
+
+
+class Pair(NamedTuple):
+    """The number hi + lo; both arrays have one shape and dtype."""
+
+    hi: Float[Array, "..."]
+    lo: Float[Array, "..."]
+
+
+def precision(dtype: Any) -> float:
+    """A bound on the relative error of one operation on pairs: 2⁻¹⁰⁰ in float64, 2⁻⁴³ in float32."""
+    return float(2.0 ** -(2 * int(jnp.finfo(dtype).nmant) - (4 if jnp.finfo(dtype).bits == 64 else 3)))
+
+
+def pair(x: Float[Array, "..."]) -> Pair:
+    """The float x as a pair."""
+    return Pair(x, jnp.zeros_like(x))
+
+
+def _sum(a: Array, b: Array) -> Array:
+    """The rounded sum a + b, behind a selection that changes nothing.
+
+    XLA rewrites (x + 1) − 1 as x, although it rounds; the selection keeps the two additions apart.
+    """
+    total = a + b
+    return jnp.where(total == total, total, jnp.full_like(total, jnp.nan))
+
+
+def _fast_two_sum(a: Array, b: Array) -> Pair:
+    """a + b exactly, for |a| ≥ |b|."""
+    total = _sum(a, b)
+    return Pair(total, b - (total - a))
+
+
+def two_sum(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
+    """a + b exactly."""
+    total = _sum(a, b)
+    part = total - a
+    return Pair(total, (a - (total - part)) + (b - part))
+
+
+def _bits(x: Array) -> Array:
+    return jax.lax.bitcast_convert_type(x, _INTEGERS[x.dtype.itemsize])
+
+
+def _split(x: Array) -> tuple[Array, Array]:
+    """x as the exact sum of two floats of half its digits: products of such halves are exact."""
+    low = (int(jnp.finfo(x.dtype).nmant) + 2) // 2
+    rounded = (_bits(x) + (1 << (low - 1))) & ~((1 << low) - 1)
+    head = jax.lax.bitcast_convert_type(rounded, x.dtype)
+    return head, x - head
+
+
+def _times(a: Array, b: Array) -> Array:
+    """The rounded product a·b; its sign is set on the bits, so no compiler fuses it with a later addition."""
+    sign = (_bits(a) ^ _bits(b)) & jnp.iinfo(_INTEGERS[a.dtype.itemsize]).min
+    return jax.lax.bitcast_convert_type(_bits(jnp.abs(a) * jnp.abs(b)) | sign, a.dtype)
+
+
+def two_prod(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
+    """a·b exactly, where neither the product nor its last bit leaves the float range."""
+    product = _times(a, b)
+    a_head, a_tail = _split(a)
+    b_head, b_tail = _split(b)
+    error = ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail
+    return Pair(product, error)
+
+
+def negate(a: Pair) -> Pair:
+    """−a."""
+    return Pair(-a.hi, -a.lo)
+
+
+def absolute(a: Pair) -> Pair:
+    """|a|."""
+    negative = a.hi < 0
+    return Pair(jnp.where(negative, -a.hi, a.hi), jnp.where(negative, -a.lo, a.lo))
+
+
+def scale(a: Pair, power: float | Array) -> Pair:
+    """a times a power of two, exact."""
+    return Pair(a.hi * power, a.lo * power)
+
+
+def add(a: Pair, b: Pair) -> Pair:
+    """a + b, with an error relative to the sum itself."""
+    head, tail = two_sum(a.hi, b.hi), two_sum(a.lo, b.lo)
+    first = _fast_two_sum(head.hi, head.lo + tail.hi)
+    return _fast_two_sum(first.hi, first.lo + tail.lo)
+
+
+def subtract(a: Pair, b: Pair) -> Pair:
+    """a − b, with an error relative to the difference itself."""
+    return add(a, negate(b))
+
+
+def multiply(a: Pair, b: Pair) -> Pair:
+    """a·b."""
+    head = two_prod(a.hi, b.hi)
+    cross = _times(a.hi, b.lo) + _times(a.lo, b.hi)
+    return _fast_two_sum(head.hi, head.lo + cross)
+
+
+def divide(a: Pair, b: Pair) -> Pair:
+    """a/b: a plain quotient and two corrections from the exact remainder."""
+    quotient = pair(a.hi / b.hi)
+    for _ in range(2):
+        remainder = subtract(a, multiply(quotient, b))
+        quotient = add(quotient, pair(remainder.hi / b.hi))
+    return quotient
+
+
+def sqrt(a: Pair) -> Pair:
+    """√a for a ≥ 0; 0 at 0."""
+    positive = a.hi > 0
+    one = jnp.ones_like(a.hi)
+    safe = Pair(jnp.where(positive, a.hi, one), jnp.where(positive, a.lo, jnp.zeros_like(one)))
+    root = pair(jnp.sqrt(safe.hi))
+    remainder = subtract(safe, two_prod(root.hi, root.hi))
+    root = add(root, pair(remainder.hi / (2 * root.hi)))
+    return Pair(jnp.where(positive, root.hi, a.hi), jnp.where(positive, root.lo, jnp.zeros_like(one)))
+
+
+@functools.cache
+def _constant(value: Fraction, dtype: str) -> tuple[float, float]:
+    kind = np.dtype(dtype).type
+    hi = float(kind(float(value)))
+    return hi, float(kind(float(value - Fraction(hi))))
+
+
+def _constant_like(value: Fraction, x: Array) -> Pair:
+    hi, lo = _constant(value, str(x.dtype))
+    return Pair(jnp.full_like(x, hi), jnp.full_like(x, lo))
+
+
+def _artanh_series(z: Pair) -> Pair:
+    """2 artanh z = 2 z (1 + z²/3 + z⁴/5 + …) for |z| ≤ 3 − 2√2; the later half of the terms in plain floats."""
+    half = int(jnp.finfo(z.hi.dtype).nmant) // 5 + 1
+    square = multiply(z, z)
+    tail = jnp.zeros_like(z.hi)
+    for k in reversed(range(half, 2 * half + 1)):
+        tail = tail * square.hi + 1 / (2 * k + 1)
+    total = pair(tail)
+    for k in reversed(range(half)):
+        total = add(multiply(total, square), _constant_like(Fraction(1, 2 * k + 1), z.hi))
+    return scale(multiply(total, z), 2.0)
+
+
+def log_quotient(a: Pair, b: Pair) -> Pair:
+    """ln(a/b) for positive pairs.
+
+    The error is relative to the logarithm itself as a/b → 1, where a − b is known to that accuracy. With e the
+    power of two that brings a/(2^e b) into [√½, √2]: ln(a/b) = e ln 2 + 2 artanh((a − 2^e b)/(a + 2^e b)).
+    """
+    power_a, power_b = exponent_of(a.hi), exponent_of(b.hi)
+    a = scale(a, power_of_two(-power_a, a.hi.dtype))
+    b = scale(b, power_of_two(-power_b, b.hi.dtype))
+    above, below = a.hi > 2**0.5 * b.hi, a.hi * 2**0.5 < b.hi
+    one = jnp.ones_like(a.hi)
+    a = scale(a, jnp.where(above, one / 2, jnp.where(below, 2 * one, one)))
+    exponent = power_a - power_b + jnp.where(above, 1, 0) - jnp.where(below, 1, 0)
+    z = divide(subtract(a, b), add(a, b))
+    shift = pair(exponent.astype(a.hi.dtype))
+    return add(multiply(_constant_like(_LN2, one), shift), _artanh_series(z))
+
+
+def log(a: Pair) -> Pair:
+    """ln a for positive a."""
+    return log_quotient(a, pair(jnp.ones_like(a.hi)))
+
+
+def logit(x: Float[Array, "..."]) -> Pair:
+    """ln(x/(1 − x)) of a float x in (0, 1), with an error relative to itself, at ½ too."""
+    return log_quotient(pair(x), two_sum(jnp.ones_like(x), -x))
