@@ -1,0 +1,258 @@
+"""The Doya neuron's sensitivities against balls of 54 digits: accuracy, bounds, status, shapes, bad input."""
+
+import functools
+import math
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from rnn_dynamics.doya import orbits
+from rnn_dynamics.doya.orbits import sensitivities
+from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
+from rnn_dynamics.status import Status
+from tests.oracles import neuron as oracle
+
+ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
+FOLD = 5.0, float(oracle.folds(5.0)[0][1])
+REPELLER = float(oracle.relative_equilibria(5.0, -2.4)[1].x)
+
+
+class Case(NamedTuple):
+    """An orbit; ``calm`` where it does not amplify rounding, ``resolved`` where float64 must answer."""
+
+    w: float
+    b: float
+    x0: float
+    steps: int
+    epsilon: float = 1.0
+    calm: bool = False
+    resolved: bool = True
+
+
+CASES = {
+    "well-conditioned": Case(5.0, -2.0, 0.3, 10_000, calm=True),
+    "contracting": Case(2.0, -0.5, 0.1, 10_000, 0.3, calm=True),
+    "leaky": Case(3.0, 0.2, 0.9, 10_000, 0.05),
+    "saturated high": Case(50.0, -25.0, 0.7, 10_000, calm=True),
+    "saturated low": Case(50.0, -25.0, 0.2, 10_000, calm=True),
+    "saturated 1000 high": Case(1000.0, -300.0, 0.9, 10_000, calm=True),
+    "saturated 1000 low": Case(1000.0, -300.0, 0.1, 10_000, calm=True),
+    "saturated 1000 leaky": Case(1000.0, -300.0, 0.9, 10_000, 0.5, calm=True),
+    "saturated −1000": Case(-1000.0, 400.0, 0.3, 2_000, calm=True),
+    "cusp": Case(4.0, -2.0, 0.3, 10_000),
+    "flip": Case(-4.0, 2.0, 0.3, 10_000),
+    "leaky flip": Case(-12.0, 6.0, 0.2, 10_000, 0.5),
+    "period 2": Case(-8.0, 4.0, 0.3, 10_000, calm=True),
+    "period 2, skew": Case(-8.0, 3.0, 0.3, 10_000, calm=True),
+    "near-fold, slow": Case(8.0, -2.93432, 0.0, 10_000),
+    "near-fold below": Case(FOLD[0], FOLD[1] - 1e-6, 0.1, 10_000),
+    "near-fold above": Case(FOLD[0], FOLD[1] + 1e-6, 0.1, 10_000),
+    "near-separatrix +1e-6": Case(5.0, -2.4, REPELLER + 1e-6, 10_000),
+    "near-separatrix −1e-6": Case(5.0, -2.4, REPELLER - 1e-6, 10_000),
+    "one ulp above the separatrix, early": Case(5.0, -2.4, math.nextafter(REPELLER, 1), 40),
+    "one ulp above the separatrix": Case(5.0, -2.4, math.nextafter(REPELLER, 1), 10_000, resolved=False),
+    "one ulp below the separatrix": Case(5.0, -2.4, math.nextafter(REPELLER, 0), 10_000, resolved=False),
+    "chaotic, early": Case(-100.0, 90.0, 0.3, 20, 0.5),
+    "chaotic": Case(-100.0, 90.0, 0.3, 200, 0.5, resolved=False),
+    "chaotic, late": Case(-100.0, 90.0, 0.3, 10_000, 0.5, resolved=False),
+    "start far away": Case(1.0, 0.5, -300.0, 50, 0.2),
+    "no weight": Case(0.0, 0.3, 0.2, 5, calm=True),
+}
+
+
+def logarithm(value: Scaled) -> mpmath.mpf:
+    with mpmath.workdps(40):
+        unit = mpmath.mpf(float(value.unit))
+        return mpmath.log(abs(unit)) + int(value.exponent) * mpmath.log(2) if unit else mpmath.mpf("-inf")
+
+
+@functools.cache
+def truth(w: float, b: float, x0: float, steps: int, epsilon: float) -> oracle.Sensitivities:
+    return oracle.sensitivities(w, b, x0, steps, epsilon)
+
+
+def evaluate(case: Case, dtype: str) -> tuple[Sensitivities, tuple[float, float, float, int, float]]:
+    number = np.dtype(dtype).type
+    w, b, x0, epsilon = (number(v) for v in (case.w, case.b, case.x0, case.epsilon))
+    result = sensitivities(w, b, x0, case.steps, epsilon=epsilon)
+    assert result.state.dtype == dtype
+    return result, (float(w), float(b), float(x0), case.steps, float(epsilon))
+
+
+def check_accuracy(result: Sensitivities, arguments: tuple, dtype: str, *, calm: bool) -> None:
+    exact = truth(*arguments)
+    u, limit = ROUNDOFF[dtype], resolution_limit(dtype)
+    with mpmath.workdps(40):
+        assert abs(mpmath.mpf(float(result.state)) - exact.x) <= 3 * float(result.state_error)
+    derivatives = (result.initial, *result.parameters)
+    errors = (result.log_error, *result.parameter_log_errors)
+    expected = zip(
+        (exact.ln_dx0, exact.ln_dw, exact.ln_db),
+        (exact.sign_dx0, exact.sign_dw, exact.sign_db),
+        strict=True,
+    )
+    for value, bound, (ln, sign) in zip(derivatives, errors, expected, strict=True):
+        assert np.sign(float(value.unit)) == sign
+        if sign == 0:
+            assert float(bound) == 0
+            continue
+        with mpmath.workdps(40):
+            error = float(abs(logarithm(value) - ln))
+        size = max(1.0, abs(float(ln)))
+        assert error <= 3 * float(bound) <= 3 * limit * size
+        if dtype == "float64":
+            assert error <= 1e-6
+        if calm:
+            assert error <= 900 * u * size
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_hazard_4_and_12_accuracy_and_status(name: str, dtype: str) -> None:
+    """Unflagged answers are right and their bounds hold; what float64 can carry is not flagged."""
+    case = CASES[name]
+    result, arguments = evaluate(case, dtype)
+    status = Status(int(result.status))
+    if dtype == "float64":
+        assert status == (Status.RESOLVED if case.resolved else Status.UNRESOLVED)
+    elif not case.resolved:
+        assert status == Status.UNRESOLVED
+    if status == Status.RESOLVED:
+        check_accuracy(result, arguments, dtype, calm=case.calm)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7, 8, 9, 33])
+def test_every_remainder_of_the_stride(steps: int, dtype: str) -> None:
+    result, arguments = evaluate(Case(3.0, -1.2, 0.25, steps, 0.7), dtype)
+    assert Status(int(result.status)) == Status.RESOLVED
+    check_accuracy(result, arguments, dtype, calm=True)
+
+
+def test_random_orbits_stay_within_their_bounds(dtype: str) -> None:
+    """Weights, biases, starts and Euler steps at random, both kernels among them, 60 steps each."""
+    rng = np.random.default_rng(7)
+    number = np.dtype(dtype).type
+    w = (rng.normal(size=60) * 10 ** rng.uniform(-1, 2.5, 60)).astype(number)
+    b = (-w * rng.uniform(0, 1, 60) + rng.normal(size=60)).astype(number)
+    x0, epsilon = rng.uniform(-0.5, 1.5, 60).astype(number), rng.uniform(0.01, 1, 60).astype(number)
+    result = sensitivities(w, b, x0, 60, epsilon=epsilon)
+    resolved = np.asarray(result.status) == Status.RESOLVED
+    assert resolved.sum() >= 20
+    for i in np.flatnonzero(resolved):
+        one = jax.tree.map(lambda leaf, i=i: leaf[i], result)
+        arguments = (float(w[i]), float(b[i]), float(x0[i]), 60, float(epsilon[i]))
+        check_accuracy(one, arguments, dtype, calm=False)
+
+
+def test_zero_steps_are_the_identity(dtype: str) -> None:
+    x0 = np.linspace(-1, 2, 7).astype(dtype)
+    result = sensitivities(np.dtype(dtype).type(1000), np.dtype(dtype).type(-3), x0, 0)
+    np.testing.assert_array_equal(result.state, x0)
+    np.testing.assert_array_equal(result.initial.to_float(), 1)
+    for value in result.parameters:
+        np.testing.assert_array_equal(value.unit, 0)
+    np.testing.assert_array_equal(result.status, Status.RESOLVED)
+
+
+def test_hazard_1_exponents_beyond_the_float_range(dtype: str) -> None:
+    """(1 + ε/4)^T on the repeller and ∏ w e^(−z_t) in saturation, both past what a float holds."""
+    number = np.dtype(dtype).type
+    growing = sensitivities(number(5), number(-2.5), number(0.5), 10_000)
+    np.testing.assert_allclose(growing.initial.log(), 10_000 * math.log(1.25), rtol=20 * ROUNDOFF[dtype])
+    assert Status(int(growing.status)) == Status.UNRESOLVED
+    shrinking = sensitivities(number(1000), number(-300), number(0.9), 10_000)
+    expected = 10_000 * math.log(1000) - 600 - 9_999 * 700
+    np.testing.assert_allclose(shrinking.initial.log(), expected, rtol=50 * ROUNDOFF[dtype])
+
+
+def test_hazard_21_same_bits_whatever_the_chunking(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    size = 20_000
+    w = (rng.normal(size=size) * 12).astype(dtype)
+    b, x0 = rng.normal(size=size).astype(dtype), rng.uniform(size=size).astype(dtype)
+    whole = sensitivities(w, b, x0, 45)
+    for part in (slice(0, 1), slice(17, 250), slice(9_990, 20_000), slice(5, 20_000, 777)):
+        piece = sensitivities(w[part], b[part], x0[part], 45)
+        for a, c in zip(jax.tree.leaves(piece), jax.tree.leaves(whole), strict=True):
+            np.testing.assert_array_equal(a, c[part])
+    square = sensitivities(w.reshape(100, 200), b.reshape(100, 200), x0.reshape(100, 200), 45)
+    for a, c in zip(jax.tree.leaves(square), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_array_equal(a.ravel(), c)
+
+
+def test_hazard_26_no_value_of_steps_compiles_anything(dtype: str) -> None:
+    w = np.linspace(-5, 5, 30).astype(dtype)
+    number = np.dtype(dtype).type
+    program = orbits._tile_program()
+    sensitivities(w, number(0.1), number(0.2), 3)
+    before = program._cache_size()
+    for steps in range(20):
+        sensitivities(w, number(0.1), number(0.2), steps)
+    sensitivities(w[:11], number(0.1), number(0.2), 5)
+    assert program._cache_size() == before
+
+
+def test_traced_vmapped_and_broadcast(dtype: str) -> None:
+    w = np.linspace(-9, 9, 12).astype(dtype)[:, None]
+    b = np.linspace(-4, 4, 5).astype(dtype)[None, :]
+    x0 = np.dtype(dtype).type(0.3)
+    plain = sensitivities(w, b, x0, 21)
+    assert plain.state.shape == plain.status.shape == plain.initial.unit.shape == (12, 5)
+    traces = 0
+
+    @jax.jit
+    def traced(w: jax.Array, b: jax.Array, x0: jax.Array, steps: jax.Array) -> Sensitivities:
+        nonlocal traces
+        traces += 1
+        return sensitivities(w, b, x0, steps)
+
+    inside = [traced(jnp.asarray(w), jnp.asarray(b), jnp.asarray(x0), jnp.int32(n)) for n in (5, 21)][-1]
+    assert traces == 1
+    rows = jax.vmap(lambda w: sensitivities(w, jnp.asarray(b[0]), jnp.asarray(x0), 21))(jnp.asarray(w))
+    for other in (inside, rows):
+        np.testing.assert_allclose(other.state, plain.state, rtol=1e-5)
+        np.testing.assert_allclose(other.initial.log(), plain.initial.log(), rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(other.status, plain.status)
+
+
+def test_epsilon_may_vary_from_point_to_point() -> None:
+    epsilon = np.array([0.1, 0.5, 1.0])
+    together = sensitivities(3.0, -1.0, 0.2, 30, epsilon=epsilon)
+    for i, value in enumerate(epsilon):
+        alone = sensitivities(3.0, -1.0, 0.2, 30, epsilon=value)
+        np.testing.assert_allclose(together.initial.log()[i], alone.initial.log(), rtol=1e-13)
+
+
+def test_empty_and_plain_python_input() -> None:
+    assert sensitivities(np.zeros((0, 3)), 1.0, 0.5, 4).state.shape == (0, 3)
+    result = sensitivities([1, 2], 0, 0.5, 4)
+    assert result.state.shape == (2,)
+    assert repr(result) == "Sensitivities(shape=(2,), dtype=float64, parameters=2, resolved=2 of 2)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "name"),
+    [
+        ((math.nan, 0.0, 0.5, 3), {}, ValueError, "w"),
+        ((1.0, math.inf, 0.5, 3), {}, ValueError, "b"),
+        ((1.0, 0.0, None, 3), {}, TypeError, "x0"),
+        ((1.0, 1j, 0.5, 3), {}, TypeError, "b"),
+        ((1.0, 0.0, 0.5, -1), {}, ValueError, "steps"),
+        ((1.0, 0.0, 0.5, 2.5), {}, TypeError, "steps"),
+        ((1.0, 0.0, 0.5, True), {}, TypeError, "steps"),
+        ((1.0, 0.0, 0.5, 2**31), {}, ValueError, "steps"),
+        ((1.0, 0.0, 0.5, 3), {"epsilon": 0.0}, ValueError, "epsilon"),
+        ((1.0, 0.0, 0.5, 3), {"epsilon": 1.5}, ValueError, "epsilon"),
+        ((np.zeros(3), np.zeros(4), 0.5, 3), {}, ValueError, "b"),
+    ],
+)
+def test_hazards_24_and_25_bad_input(arguments: tuple, options: dict, error: type, name: str) -> None:
+    start = time.perf_counter()
+    with pytest.raises(error, match=name):
+        sensitivities(*arguments, **options)
+    assert time.perf_counter() - start < 0.5
