@@ -177,7 +177,8 @@ def sweep(
 
     The function is compiled once for each shape of a chunk and each dtype, and kept as long as the function
     object lives: the same object again compiles nothing. A lambda or bound method written in the call is a
-    new object each time and compiles each time (hazard 40); arrays that the function closes over become constants of it.
+    new object each time and compiles each time (hazard 40); arrays that the function closes over become
+    constants of it.
 
     Args:
         function: takes one scalar per axis by the axis' name (and ``key``, if one is given), returns a pytree

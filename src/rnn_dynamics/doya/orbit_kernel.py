@@ -53,7 +53,8 @@ _TAIL = {
     ),
     4: (0.5, 0.16666576989698775683, 0.041666554617204574203, 0.0083631790527225773704, 0.00139261838),
 }
-# Steps between renormalisations, and the largest |z|·stride whose e^|z| the range of a derivative and its bound holds.
+# Steps between renormalisations, and the largest |z|·stride whose e^|z| leaves a derivative and its bound in
+# the float range.
 STRIDE = {8: 8, 4: 4}
 _BUDGET = {8: 600.0, 4: 68.0}
 EXPONENT_LIMIT = 2**30
@@ -62,7 +63,7 @@ _ARGUMENT_LIMIT = 2.0**28
 
 
 class Orbit(NamedTuple):
-    """Where an orbit stands: each pair is value + i·bound of its error, times 2**exponent where it has one."""
+    """Where an orbit stands: each pair is value + i·error bound, times 2**exponent where it has one."""
 
     state: Complex[Array, " n"]
     initial: Complex[Array, " n"]
@@ -87,11 +88,13 @@ def _start(x0: Float[Array, " n"]) -> Orbit:
     zero, one = jnp.zeros_like(x0), jnp.ones_like(x0)
     exponent = jnp.zeros(x0.shape, jnp.int32)
     nothing = lax.complex(zero, zero)
-    return Orbit(lax.complex(x0, zero), lax.complex(one, zero), nothing, nothing, (exponent,) * 3)
+    return Orbit(
+        lax.complex(x0, zero), lax.complex(one, zero), nothing, nothing, (exponent, exponent, exponent)
+    )
 
 
 def _exponential(y: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
-    """(m, n) with e^y = m·2^n, m in [0.7, 1.42], n an integer in floating dtype (Cody and Waite's reduction)."""
+    """(m, n) with e^y = m·2^n, m in [0.7, 1.42], n a whole float (Cody and Waite's reduction)."""
     high, low = _LN2[y.dtype.itemsize]
     n = jnp.round(y * _LOG2_E)
     f = (y - n * high) - n * low
@@ -108,7 +111,7 @@ def _polynomial(coefficients: tuple[float, ...], x: Float[Array, " n"]) -> Float
 
 
 def _power(n: Float[Array, " n"]) -> Float[Array, " n"]:
-    """2^n for an integer n in floating dtype, by adding it to a constant whose low mantissa bits then hold it.
+    """2^n for a whole float n, by adding it to a constant whose low mantissa bits then hold it.
 
     The maximum, idle for the arguments met here, keeps XLA from folding the constant away.
     """
@@ -173,6 +176,7 @@ def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
     q_b, e_b, exponent_b = _renormalized(orbit.by_b, orbit.exponents[2])
     into_w, into_b = (eps * power_of_two(-e, w.dtype) for e in (exponent_w, exponent_b))
     eta = u * (2 * reach * jnp.maximum(jnp.abs(x), 1.0) + jnp.abs(b))
+    kept = fed = jnp.zeros_like(x)
     for step in _steps(neurons, x, steps, fence):
         x, signed = jnp.real(step), jnp.imag(step)
         kept, fed = keep * x, _fed(neurons, signed)

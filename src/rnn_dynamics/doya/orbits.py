@@ -62,13 +62,11 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
     steps = _step_count(steps)
     traced = any(isinstance(value, Tracer) for value in (w, b, x0, epsilon, steps))
     if traced or jax.default_backend() != "cpu":
-        parameters = tuple(value.reshape(-1) if value.ndim else value for value in (w, b, x0))
-        shape = w.shape
-        flat = tuple(jnp.broadcast_to(value, (max(w.size, 0),)).reshape(-1) for value in parameters)
         whole = epsilon.reshape(-1) if epsilon.ndim else epsilon
+        flat = (w.reshape(-1), b.reshape(-1), x0.reshape(-1))
         result = _program(*flat, whole, jnp.asarray(steps, jnp.int32))
-        return jax.tree.map(lambda leaf: leaf.reshape(shape), result)
-    return _tiled(*(np.asarray(value) for value in (w, b, x0, epsilon)), np.int32(steps))
+        return jax.tree.map(lambda leaf: leaf.reshape(w.shape), result)
+    return _tiled(np.asarray(w), np.asarray(b), np.asarray(x0), np.asarray(epsilon), np.int32(steps))
 
 
 def _step_count(steps: Any) -> Any:
@@ -129,7 +127,7 @@ _program = jax.jit(_evaluate)
 def _tile_program() -> Any:
     """The kernel for tiles, asking for the widest vectors of the processor where this XLA knows the request.
 
-    XLA's default is 256 bits; where a core has 512 it is 1.6 times as fast with them, elsewhere it is the same.
+    XLA's default is 256 bits; a core with 512 is 1.6 times as fast with them, any other the same.
     """
     wide = jax.jit(_evaluate, compiler_options={"xla_cpu_prefer_vector_width": 512})
     try:
@@ -141,7 +139,9 @@ def _tile_program() -> Any:
     return wide
 
 
-def _tiled(w: np.ndarray, b: np.ndarray, x0: np.ndarray, epsilon: np.ndarray, steps: np.int32) -> Sensitivities:
+def _tiled(
+    w: np.ndarray, b: np.ndarray, x0: np.ndarray, epsilon: np.ndarray, steps: np.int32
+) -> Sensitivities:
     """All points in tiles of one shape, the last one padded, over all cores."""
     shape, size = w.shape, w.size
     tile = _SMALL_TILE if size <= _SMALL_TILE else _TILE[w.dtype.itemsize]

@@ -1,0 +1,57 @@
+"""Run every benchmark of this folder: ``python -m benchmarks [NAME …] [--quick] [--json] [--markdown]``.
+
+A benchmark is a module here with a function ``measure(*, quick)`` that returns rows (``timing.row``).
+"""
+
+import argparse
+import importlib
+import json
+import pathlib
+import pkgutil
+import time
+
+import jax
+
+import benchmarks
+from benchmarks import timing
+
+RESULTS = pathlib.Path(__file__).parent / "results"
+
+
+def names() -> list[str]:
+    """The modules of this folder that measure something."""
+    return sorted(
+        module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name not in _OTHERS
+    )
+
+
+_OTHERS = {"__main__", "timing"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("name", nargs="*", choices=[*names(), []], help="run these only")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
+    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}/benchmarks.json")
+    parser.add_argument("--markdown", action="store_true", help=f"write {RESULTS.name}/benchmarks.md")
+    options = parser.parse_args()
+    environment = timing.environment() | {"date": time.strftime("%Y-%m-%d")}
+    print(*(f"{key}: {value}" for key, value in environment.items()), sep="\n", flush=True)
+    rows = []
+    for name in options.name or names():
+        part = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
+        print(timing.markdown(part), flush=True)
+        rows += part
+    if options.json:
+        RESULTS.mkdir(exist_ok=True)
+        text = json.dumps({"environment": environment, "rows": rows}, indent=1, ensure_ascii=False)
+        (RESULTS / "benchmarks.json").write_text(text + "\n")
+    if options.markdown:
+        RESULTS.mkdir(exist_ok=True)
+        head = "".join(f"- {key}: {value}\n" for key, value in environment.items())
+        (RESULTS / "benchmarks.md").write_text(f"# Benchmarks\n\n{head}\n{timing.markdown(rows)}")
+
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    main()
