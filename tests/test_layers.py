@@ -13,7 +13,17 @@ SOURCE = ROOT / "src" / "rnn_dynamics"
 
 # A module imports only from the rows above its own, and within a row from those to its left.
 LAYERS = (
-    ("status", "validation", "activations", "scaled", "double_double", "roots", "storage", "eigen"),
+    (
+        "status",
+        "validation",
+        "activations",
+        "scaled",
+        "error_ellipsoids",
+        "double_double",
+        "roots",
+        "storage",
+        "eigen",
+    ),
     ("cells", "rollout", "chunks", "sweep"),
     ("jacobians", "sensitivities", "lyapunov", "bounds", "credit"),
     ("equilibria", "continuation", "bifurcations", "basins"),

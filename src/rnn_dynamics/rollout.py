@@ -128,6 +128,21 @@ def _check_map(cell: Any, state: jax.Array, inputs: Any) -> None:
         )
 
 
+def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Array, Any, int]:
+    """x_0, the inputs and T as ``rollout`` takes them, all checked against the cell.
+
+    Raises:
+        TypeError, ValueError: as ``rollout``.
+    """
+    if not callable(cell):
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    state = _initial_state(cell, x0)
+    inputs = _checked_inputs(inputs, state.dtype)
+    steps = _step_count(inputs, steps)
+    _check_map(cell, state, inputs)
+    return state, inputs, steps
+
+
 def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:
     following = cell(x, u)
     return following, following
@@ -164,12 +179,7 @@ def rollout(cell: Any, x0: Any, inputs: Any = None, *, steps: int | None = None)
 
     A new T compiles anew, as T is the length of the scan; a repeated shape does not.
     """
-    if not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
-    state = _initial_state(cell, x0)
-    inputs = _checked_inputs(inputs, state.dtype)
-    steps = _step_count(inputs, steps)
-    _check_map(cell, state, inputs)
+    state, inputs, steps = checked_start(cell, x0, inputs, steps)
     static, arrays = split(cell)
     states, first = _run(static, arrays, state, inputs, steps)
     return Trajectory(cell, inputs, states, first)
