@@ -17,10 +17,11 @@ Two kernels. ``_advance`` takes STRIDE steps between two renormalisations and is
 cannot leave the float range in so few; ``_advance_scaled`` gives σ′ itself a power of two, for all others.
 Each point's kernel depends on that point alone, so its result does not depend on its neighbours.
 
-What the fast one owes to XLA on CPU (benchmarks/neuron_grid.py): a fusion has one output, so what two
-outputs share is computed twice, unless they are the two parts of one complex number, which costs a single
-loop. Value and bound travel as such pairs, and so do the r of two successive steps, which are formed behind
-``lax.cond``, the one fence that fusion does not cross.
+What the fast one owes to XLA on CPU (measured with benchmarks/neuron_grid.py): a fusion has one output and
+computes again what two outputs share, unless they are the two parts of one complex number, which costs a
+single loop. So the values travel in pairs, and the bounds, needing few digits, as halves of the bits of
+floats: three loops over a stride instead of eight. x_t and r_t are such a pair too, formed once a step behind
+``lax.cond``, the one fence that fusion does not cross (it does cross ``lax.optimization_barrier`` on CPU).
 """
 
 from typing import Any, NamedTuple
@@ -165,8 +166,78 @@ def _renormalized(
     return value * factor, jnp.imag(pair) * factor, total
 
 
-def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
+def _packed(a: Float[Array, " n"], b: Float[Array, " n"]) -> Float[Array, " n"]:
+    """Two float64 bounds in the bits of one: the upper half of each, rounded up by at most 2^−20."""
+    low = jnp.asarray(2**32 - 1, jnp.int64)
+    upper = (lax.bitcast_convert_type(a, jnp.int64) + low) & ~low
+    lower = lax.shift_right_logical(lax.bitcast_convert_type(b, jnp.int64) + low, jnp.asarray(32, jnp.int64))
+    return lax.bitcast_convert_type(upper | lower, a.dtype)
+
+
+def _unpacked(both: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, " n"]]:
+    low = jnp.asarray(2**32 - 1, jnp.int64)
+    bits = lax.bitcast_convert_type(both, jnp.int64)
+    return (
+        lax.bitcast_convert_type(bits & ~low, both.dtype),
+        lax.bitcast_convert_type(bits << 32, both.dtype),
+    )
+
+
+class _Bounds(NamedTuple):
+    """The bounds of p, q_w, q_b and x."""
+
+    initial: Float[Array, " n"]
+    by_w: Float[Array, " n"]
+    by_b: Float[Array, " n"]
+    state: Float[Array, " n"]
+
+
+def _stored(bounds: _Bounds) -> tuple[Complex[Array, " n"], ...]:
+    """Four bounds in one complex number in float64; in two in float32, whose halves would be too coarse."""
+    first, second = (bounds.initial, bounds.by_b), (bounds.by_w, bounds.state)
+    if bounds.state.dtype.itemsize == 8:
+        return (lax.complex(_packed(*first), _packed(*second)),)
+    return lax.complex(*first), lax.complex(*second)
+
+
+def _loaded(stored: tuple[Complex[Array, " n"], ...]) -> _Bounds:
+    if len(stored) == 1:
+        first, second = _unpacked(jnp.real(stored[0])), _unpacked(jnp.imag(stored[0]))
+    else:
+        first, second = ((jnp.real(pair), jnp.imag(pair)) for pair in stored)
+    return _Bounds(initial=first[0], by_b=first[1], by_w=second[0], state=second[1])
+
+
+class _Stride(NamedTuple):
+    """An orbit between two strides of the fast kernel: p + i q_b, q_w + i x, the bounds, the exponents."""
+
+    direct: Complex[Array, " n"]
+    with_state: Complex[Array, " n"]
+    bounds: tuple[Complex[Array, " n"], ...]
+    exponents: tuple[Int[Array, " n"], Int[Array, " n"], Int[Array, " n"]]
+
+
+def _pack(orbit: Orbit) -> _Stride:
+    pairs = (orbit.initial, orbit.by_w, orbit.by_b, orbit.state)
+    p, q_w, q_b, x = (jnp.real(pair) for pair in pairs)
+    bounds = _stored(_Bounds(*(jnp.imag(pair) for pair in pairs)))
+    return _Stride(lax.complex(p, q_b), lax.complex(q_w, x), bounds, orbit.exponents)
+
+
+def _unpack(stride: _Stride) -> Orbit:
+    bounds = _loaded(stride.bounds)
+    return Orbit(
+        lax.complex(jnp.imag(stride.with_state), bounds.state),
+        lax.complex(jnp.real(stride.direct), bounds.initial),
+        lax.complex(jnp.real(stride.with_state), bounds.by_w),
+        lax.complex(jnp.imag(stride.direct), bounds.by_b),
+        stride.exponents,
+    )
+
+
+def _advance(neurons: _Neurons, stride: _Stride, steps: int, fence: Any) -> _Stride:
     """``steps`` steps between two renormalisations."""
+    orbit = _unpack(stride)
     w, b, eps = neurons
     u, keep = _roundoff(w.dtype), 1 - eps
     gain, reach, gain_size = eps * w, jnp.abs(w), jnp.abs(eps * w)
@@ -197,8 +268,9 @@ def _advance(neurons: _Neurons, orbit: Orbit, steps: int, fence: Any) -> Orbit:
         rounding = (6 * u) * (jnp.abs(kept) + fed)
         d = size * d + ((eps * slope) * (eta + bend * h) + rounding)
         d = jnp.where(h <= 1, d, jnp.inf)
-    pairs = (lax.complex(kept + fed, d), lax.complex(p, e_p), lax.complex(q_w, e_w), lax.complex(q_b, e_b))
-    return Orbit(*pairs, (exponent_p, exponent_w, exponent_b))
+    bounds = _stored(_Bounds(initial=e_p, by_w=e_w, by_b=e_b, state=d))
+    exponents = (exponent_p, exponent_w, exponent_b)
+    return _Stride(lax.complex(p, q_b), lax.complex(q_w, kept + fed), bounds, exponents)
 
 
 def _aligned(
@@ -273,9 +345,13 @@ def run(
     def fast() -> Orbit:
         moving = steps > 0
         orbit = lax.fori_loop(
-            0, steps // stride, lambda _, orbit: _advance(neurons, orbit, stride, moving), _start(x0)
+            0,
+            steps // stride,
+            lambda _, orbit: _advance(neurons, orbit, stride, moving),
+            _pack(_start(x0)),
         )
-        return lax.fori_loop(0, steps % stride, lambda _, orbit: _advance(neurons, orbit, 1, moving), orbit)
+        orbit = lax.fori_loop(0, steps % stride, lambda _, orbit: _advance(neurons, orbit, 1, moving), orbit)
+        return _unpack(orbit)
 
     def slow() -> Orbit:
         return lax.fori_loop(0, steps, lambda _, orbit: _advance_scaled(neurons, orbit), _start(x0))

@@ -21,7 +21,7 @@ from rnn_dynamics.status import Status
 __all__ = ["sensitivities"]
 
 # Points a call of the compiled kernel; the larger one keeps an orbit's arrays in a core's cache.
-_TILE = {8: 8192, 4: 16384}
+_TILE = {8: 8192, 4: 8192}
 _SMALL_TILE = 256
 _MAX_STEPS = 2**31 - 1
 
