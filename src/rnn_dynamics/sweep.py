@@ -141,11 +141,8 @@ class Sweep:
             yield "axis", name, f"{len(points)} {points.dtype}, {ends}"
         for name, value in self.values.items():
             yield "value", name, f"{' × '.join(map(str, value.shape))} {value.dtype}"
-        yield (
-            "function",
-            str(self.metadata.get("function", "unknown")),
-            f"on {self.metadata.get('device', '?')}",
-        )
+        source, device = (str(self.metadata.get(name, "unknown")) for name in ("function", "device"))
+        yield "function", source, f"on {device}"
 
 
 def _flatten_sweep(result: Sweep) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -187,7 +184,8 @@ def sweep(
             ranges keep their dtype (seeds, indexes); lists and tuples of numbers become floats.
         key: a key of ``jax.random.key``; each point gets its own as ``key``, see :func:`point_key`.
         chunk: points of one call. By default the smallest power of two that holds the grid, or less: as much
-            as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard between two calls).
+            as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard between two calls; a
+            ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
         memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
         progress: True for a bar on standard error, or ``progress(done, total)`` called after each chunk.
 
@@ -245,8 +243,8 @@ def _grid(axes: Mapping[str, Any], key: Any) -> Grid:
 
 def _axis(name: str, values: Any) -> np.ndarray:
     """Return one axis' points on the host, in the dtype that JAX will give them."""
-    kept = isinstance(values, range) or getattr(getattr(values, "dtype", None), "kind", "") in "biu"
-    if not kept or not hasattr(values, "__len__"):
+    kind = getattr(getattr(values, "dtype", None), "kind", None)
+    if not isinstance(values, range) and kind not in ("b", "i", "u"):
         array = np.array(validation.real_array(f"axes[{name!r}]", values, ndim=1))
     else:
         given = np.asarray(values)
