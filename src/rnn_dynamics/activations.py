@@ -7,6 +7,7 @@ Here σ′(z) = σ(z) σ(−z) and tanh′(z) = sech²(z), both by a custom JVP 
 import dataclasses
 import functools
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.validation import choice, real_array
+from rnn_dynamics.validation import choice
 
 __all__ = [
     "Activation",
@@ -170,10 +171,14 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     """φ(z) = z for z > 0 and ``slope``·z elsewhere; γ = max(1, |slope|).
 
     Raises:
-        TypeError: ``slope`` is not a number.
+        TypeError: ``slope`` is not a real number.
         ValueError: ``slope`` is not finite.
     """
-    slope = float(real_array("slope", slope, ndim=0))
+    if isinstance(slope, bool) or not isinstance(slope, numbers.Real):
+        raise TypeError(f"slope: expected a real number, got {slope!r}")
+    slope = float(slope)
+    if not math.isfinite(slope):
+        raise ValueError(f"slope: expected a finite number, got {slope}")
 
     def function(z: Float[Array, "..."]) -> Float[Array, "..."]:
         return jnp.where(z > 0, z, slope * z)

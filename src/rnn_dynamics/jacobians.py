@@ -105,9 +105,8 @@ def _grow_right(cell: Any, product: Scaled, step: tuple) -> Scaled:
     return Scaled(unit, product.exponent, 2).normalize()
 
 
-def _grow_right_and_keep(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
-    product = _grow_right(cell, product, step)
-    return product, product
+def _keep_and_grow_right(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    return _grow_right(cell, product, step), product
 
 
 def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -> tuple[Scaled, Array]:
@@ -143,11 +142,16 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
 
 @functools.partial(jax.jit, static_argnums=0)
 def _products(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
-    grow = functools.partial(_grow_right_and_keep, join(static, arrays))
+    """Each pass keeps ∂x_stop/∂x_k, then steps back to k − 1; the one past k = 0 repeats a step and is dropped.
+
+    So the scan writes all stop + 1 matrices itself: appending the identity afterwards would copy them all.
+    """
     identity = _identity(template)
-    _, earlier = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
-    both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, identity)
-    return _shaped(both, template)
+    if not states.shape[0]:
+        return _shaped(jax.tree_util.tree_map(lambda leaf: leaf[None], identity), template)
+    grow = functools.partial(_keep_and_grow_right, join(static, arrays))
+    padded = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf[:1], leaf]), (states, inputs))
+    return _shaped(jax.lax.scan(grow, identity, padded, reverse=True)[1], template)
 
 
 def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:

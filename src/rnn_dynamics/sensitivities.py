@@ -33,7 +33,6 @@ _ALGEBRAIC = frozenset((
     "stop_gradient", "sub", "transpose"
 ))
 # fmt: on
-)
 
 
 def resolution_limit(dtype: Any) -> float:
@@ -90,6 +89,11 @@ class Sensitivities:
         text = f"Sensitivities(shape={shape}, dtype={dtype}, parameters={len(self.parameters)}"
         if isinstance(self.status, Tracer):
             return text + ", traced)"
+        if not self.status.ndim and self.initial.unit.ndim == 0:
+            described = (
+                f"x_T={float(self.state):.6g} ± {float(self.state_error):.1g}, ∂x_T/∂x_0={self.initial!r}"
+            )
+            return f"Sensitivities({described}, {Status(int(self.status)).name})"
         count = int(jnp.sum(self.status == Status.RESOLVED))
         return text + f", resolved={count} of {self.status.size})"
 
@@ -113,7 +117,8 @@ def sensitivities(
 
     Returns:
         ``Sensitivities``; ``initial`` is a scaled (n, n) matrix and each entry of ``parameters`` (n, size).
-        For a state of shape () they are a scalar, and a vector of the parameter's size (a scalar for a scalar).
+        For a state of shape () they are a scalar, and a vector of the parameter's size (a scalar for a
+        scalar).
         For matrices the log errors are those of ln‖·‖_F, and ``state_error`` has the shape of the state.
 
     Raises:
@@ -244,7 +249,7 @@ def _advance(step: _Step, flat: tuple, carry: _Carry) -> _Carry:
     error = ellipsoids.row_bounds(carry.state_error)
     at, off = _disturbances(step, carry.state, flat, error)
     # The part of off.value that J·error makes is carried by the ellipsoid; the rest is this step's own.
-    own = off.value - jnp.abs(at.jacobian) @ error + 0.5 * (off.jacobian @ error)
+    own = off.value - _times(jnp.abs(at.jacobian), error) + 0.5 * _times(off.jacobian, error)
     state_error = ellipsoids.propagate(at.jacobian, carry.state_error, jnp.maximum(own, 0)[:, None])
     initial = _multiply(at.jacobian, off.jacobian, carry.initial)
     parameters = tuple(
@@ -252,6 +257,10 @@ def _advance(step: _Step, flat: tuple, carry: _Carry) -> _Carry:
         for i, product in enumerate(carry.parameters)
     )
     return _Carry(at.value, state_error, initial, parameters)
+
+
+def _times(a: Array, b: Array) -> Array:
+    return jnp.matmul(a, b, precision=_HIGHEST)
 
 
 def _multiply(
@@ -265,10 +274,10 @@ def _multiply(
         empty = ~jnp.any(product.unit != 0)
         exponent = jnp.where(empty, exponent_of(jnp.max(jnp.abs(added), initial=0.0)), exponent)
         product = _shifted(product, product.exponent - exponent, exponent)
-    unit = jnp.matmul(jacobian, product.unit, precision=_HIGHEST)
+    unit = _times(jacobian, product.unit)
     rows = ellipsoids.row_bounds(product.error)
     size = jnp.abs(product.unit) + rows[:, None]
-    local = jnp.matmul(off + count * jnp.abs(jacobian), size, precision=_HIGHEST)
+    local = _times(off + count * jnp.abs(jacobian), size)
     if added is not None and off_added is not None:
         unit = unit + Scaled(added, -exponent).to_float()
         local = local + Scaled(off_added + count * jnp.abs(added), -exponent).to_float()

@@ -1,0 +1,231 @@
+"""The loss for T → ∞ and the wall where it jumps, in closed form: the equilibria and cycles that x_0 reaches.
+
+For w ≥ 0 the map is monotone, so an orbit ends at the next equilibrium in the direction of its first step.
+For w < 0 and ε = 1 its second iterate is monotone: the orbit ends at the equilibrium, or, where that repels,
+alternates between the two states of a 2-cycle.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from rnn_dynamics import double_double as dd
+from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.cliff.losses import Problem, make_problem
+from rnn_dynamics.status import Status
+
+__all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["even", "odd", "even_state", "odd_state", "status"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class LimitLoss:
+    """The limit of the loss through even and through odd T; they differ on a 2-cycle only.
+
+    Attributes:
+        even: limit of L through even T; NaN where it is undecided.
+        odd: limit through odd T.
+        even_state: limit of y_T (x_T, or σ(x_T) for ``"pascanu"``) through even T.
+        odd_state: the same through odd T.
+        status: CONVERGED; UNDECIDED where rounding hides on which side of the repelling equilibrium x_0 lies,
+            or where no exact rule applies (ε < 1 and w < −4(2 − ε)/ε: cycles and chaos).
+    """
+
+    even: Float[Array, "..."]
+    odd: Float[Array, "..."]
+    even_state: Float[Array, "..."]
+    odd_state: Float[Array, "..."]
+    status: Int[Array, "..."]
+
+    def __repr__(self) -> str:
+        return f"LimitLoss(shape={self.even.shape}, dtype={self.even.dtype})"
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["w", "b", "multiplier", "exists", "below", "above"],
+    meta_fields=[],
+)
+@dataclasses.dataclass(frozen=True)
+class Wall:
+    """Where the limit of the loss jumps: x_0 on a repelling equilibrium.
+
+    Attributes:
+        w: weight.
+        b: bias of the wall; NaN where there is none.
+        multiplier: 1 − ε + ε w σ′ at x_0: above 1, or below −1 for w < 0.
+        exists: whether there is a wall at this w.
+        below: limit of the loss as T → ∞ (even T) at b − 0. With w < 0 odd T exchanges it with ``above``.
+            NaN where w < 0 and ε < 1, where no exact rule applies.
+        above: the same at b + 0.
+    """
+
+    w: Float[Array, "..."]
+    b: Float[Array, "..."]
+    multiplier: Float[Array, "..."]
+    exists: Bool[Array, "..."]
+    below: Float[Array, "..."]
+    above: Float[Array, "..."]
+
+    @property
+    def jump(self) -> Float[Array, "..."]:
+        """|above − below|."""
+        return jnp.abs(self.above - self.below)
+
+    def __repr__(self) -> str:
+        if isinstance(self.b, jax.core.Tracer) or self.b.ndim:
+            return f"Wall(shape={self.b.shape}, dtype={self.b.dtype})"
+        return (
+            f"Wall(w={float(self.w):g}, b={float(self.b):.9g}, below={float(self.below):.6g}, "
+            f"above={float(self.above):.6g})"
+        )
+
+
+def limit_loss(
+    w: Any, b: Any, *, model: str = "geometric", x0: Any = None, target: Any = None, epsilon: Any = 1.0
+) -> LimitLoss:
+    """The limit of the loss for T → ∞: the loss of the equilibrium or 2-cycle that x_0 reaches.
+
+    Args:
+        w, b, model, x0, target, epsilon: as ``loss``.
+
+    Raises:
+        TypeError, ValueError: as ``loss``.
+    """
+    problem = make_problem(model, w, b, x0, target, epsilon)
+    return _limit(problem, model == "pascanu")
+
+
+def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None, epsilon: Any = 1.0) -> Wall:
+    """The wall b = logit(x_0) − w x_0 (pascanu: b = x_0 − w σ(x_0)) and the loss on both of its sides.
+
+    It is one where the equilibrium under x_0 repels: w x_0 (1 − x_0) > 1, or < −(2 − ε)/ε, where at ε = 1 its
+    sides are the phases of a 2-cycle. For Pascanu's figure 6: w > 1/σ′(½) ≈ 4.2553.
+
+    Args:
+        w, model, x0, target, epsilon: as ``loss``.
+
+    Raises:
+        TypeError, ValueError: as ``loss``; x_0 outside (0, 1) in the geometric model.
+    """
+    problem = make_problem(model, w, 0.0, x0, target, epsilon)
+    if model == "geometric" and not isinstance(problem.start, jax.core.Tracer):
+        start = np.asarray(problem.start)
+        if not ((start > 0) & (start < 1)).all():
+            raise ValueError(
+                f"x0: expected a state in (0, 1), got {start[(start <= 0) | (start >= 1)].flat[0]}"
+            )
+    return _wall(problem, model == "pascanu")
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _limit(problem: Problem, is_pascanu: bool) -> LimitLoss:
+    side, certain = _first_direction(problem, is_pascanu)
+    even, odd, known = _attractors(problem, side)
+    status = jnp.where(certain & known, int(Status.CONVERGED), int(Status.UNDECIDED)).astype(jnp.int32)
+    hole = jnp.full_like(even, jnp.nan)
+    even, odd = (jnp.where(certain & known, state, hole) for state in (even, odd))
+    values = [jnp.square(state - problem.target) for state in (even, odd)]
+    return LimitLoss(values[0], values[1], even, odd, status)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _wall(problem: Problem, is_pascanu: bool) -> Wall:
+    w, start, epsilon = problem.w, problem.start, problem.epsilon
+    logit = dd.pair(problem.origin) if is_pascanu else dd.logit(start)
+    b = dd.subtract(logit, dd.two_prod(w, start)).hi
+    slope = w * sigmoid_derivative(problem.origin) if is_pascanu else w * (start * (1 - start))
+    exists = (slope > 1) | (epsilon * slope < -(2 - epsilon))
+    sides = []
+    for direction in (-1, 1):
+        state, _, known = _attractors(problem._replace(b=b), jnp.full_like(w, direction))
+        sides.append(jnp.where(exists & known, jnp.square(state - problem.target), jnp.nan))
+    hole = jnp.full_like(b, jnp.nan)
+    multiplier = (1 - epsilon) + epsilon * slope
+    return Wall(w, jnp.where(exists, b, hole), multiplier, exists, sides[0], sides[1])
+
+
+def _first_direction(problem: Problem, is_pascanu: bool) -> tuple[Array, Array]:
+    """The sign of σ(w y + b) − y at the start, as that of w y + b − logit y, and whether it is certain."""
+    w, b, y = problem.w, problem.b, problem.start
+    inside = (y > 0) & (y < 1)
+    safe = jnp.where(inside, y, jnp.full_like(y, 0.5))
+    logit = dd.pair(problem.origin) if is_pascanu else dd.logit(safe)
+    excess = dd.subtract(dd.add(dd.two_prod(w, safe), dd.pair(b)), logit).hi
+    size = jnp.abs(w * safe) + jnp.abs(b) + jnp.abs(logit.hi)
+    unit = float(jnp.finfo(y.dtype).eps)
+    doubt = (4 * unit if is_pascanu else 16 * dd.precision(y.dtype)) * size
+    exact = (excess == 0) & (not is_pascanu)
+    outward = jnp.where(y <= 0, jnp.ones_like(y), -jnp.ones_like(y))
+    side = jnp.where(inside, jnp.sign(excess), outward)
+    return side, ~inside | exact | (jnp.abs(excess) > doubt)
+
+
+def _attractors(problem: Problem, side: Array) -> tuple[Array, Array, Array]:
+    """The states reached through even and odd T by an orbit whose first step has the sign ``side``."""
+    w, b, start, epsilon = problem.w, problem.b, problem.start, problem.epsilon
+    rising = _next_equilibrium(w, b, start, side)
+    centre = _bisect(lambda x: sigmoid(w * x + b) - x, jnp.zeros_like(w), jnp.ones_like(w))
+    repels = epsilon * (w * sigmoid_derivative(w * centre + b)) < -(2 - epsilon)
+
+    def image(x: Array) -> Array:
+        return sigmoid(w * x + b)
+
+    low = _bisect(lambda x: image(image(x)) - x, sigmoid(w + b), centre)
+    high = image(low)
+    even = jnp.where(side > 0, low, jnp.where(side < 0, high, start))
+    odd = jnp.where(side > 0, high, jnp.where(side < 0, low, start))
+    falling_even, falling_odd = jnp.where(repels, even, centre), jnp.where(repels, odd, centre)
+    known = (w >= 0) | (epsilon == 1) | ((1 - epsilon) + epsilon * w / 4 >= -1)
+    return jnp.where(w >= 0, rising, falling_even), jnp.where(w >= 0, rising, falling_odd), known
+
+
+def _next_equilibrium(w: Array, b: Array, start: Array, side: Array) -> Array:
+    """For w ≥ 0: the equilibrium nearest to the start on the side of its first step.
+
+    Between the turning points x± of logit x − w x no equilibrium attracts, and outside them there is at most
+    one on either side.
+    """
+    root = jnp.sqrt(jnp.maximum(1 - 4 / jnp.maximum(w, 4.0), 0))
+    lower, upper = (1 - root) / 2, (1 + root) / 2
+    zero, one = jnp.zeros_like(w), jnp.ones_like(w)
+
+    def excess(x: Array) -> Array:
+        return sigmoid(w * x + b) - x
+
+    start = jnp.clip(start, 0, 1)
+    stops_below = (start < lower) & (excess(lower) < 0)
+    up = _bisect(
+        excess,
+        jnp.where(stops_below, start, jnp.maximum(start, upper)),
+        jnp.where(stops_below, lower, one),
+    )
+    stops_above = (start > upper) & (excess(upper) > 0)
+    down = _bisect(
+        excess,
+        jnp.where(stops_above, upper, zero),
+        jnp.where(stops_above, start, jnp.minimum(start, lower)),
+    )
+    return jnp.where(side > 0, up, jnp.where(side < 0, down, start))
+
+
+def _bisect(function: Any, low: Array, high: Array) -> Array:
+    """The root of a function that falls through zero between ``low`` and ``high``, to the last bit of 1."""
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        below, above = bracket
+        middle = below + (above - below) / 2
+        is_positive = function(middle) > 0
+        return jnp.where(is_positive, middle, below), jnp.where(is_positive, above, middle)
+
+    below, above = jax.lax.fori_loop(0, int(jnp.finfo(low.dtype).nmant) + 8, halve, (low, high))
+    return below + (above - below) / 2

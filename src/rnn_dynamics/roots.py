@@ -1,0 +1,102 @@
+"""Bracketed scalar roots: a fixed number of steps, and the derivative of the implicit function."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from rnn_dynamics.status import Status
+
+__all__ = ["Root", "bracketed_root"]
+
+_BISECTIONS = 20
+_NEWTON_STEPS = 12
+
+
+class Root(NamedTuple):
+    """A root of each entry.
+
+    Attributes:
+        value: x, inside its bracket.
+        status: CONVERGED where the last step was a few ulp of the bracket's ends or the residual is 0; MAX_STEPS
+            where not (a root of higher order); UNDECIDED where the bracket has no change of sign or is not finite.
+    """
+
+    value: Float[Array, "..."]
+    status: Int[Array, "..."]
+
+
+def _slope(function: Callable[..., Array], x: Array, parameters: tuple) -> tuple[Array, Array]:
+    return jax.jvp(lambda at: function(at, *parameters), (x,), (jnp.ones_like(x),))
+
+
+def _bisect(function: Callable[..., Array], parameters: tuple, _: int, bracket: tuple) -> tuple:
+    low, high, rising = bracket
+    middle = low + (high - low) / 2
+    left = (function(middle, *parameters) > 0) == rising
+    return jnp.where(left, low, middle), jnp.where(left, middle, high), rising
+
+
+def _newton(function: Callable[..., Array], parameters: tuple, _: int, carry: tuple) -> tuple:
+    low, high, rising, x, _ = carry
+    value, slope = _slope(function, x, parameters)
+    left = (value > 0) == rising
+    low, high = jnp.where(left, low, x), jnp.where(left, x, high)
+    flat = slope == 0
+    proposal = x - value / jnp.where(flat, jnp.ones_like(slope), slope)
+    inside = (proposal >= low) & (proposal <= high) & ~flat & jnp.isfinite(proposal)
+    following = jnp.where(value == 0, x, jnp.where(inside, proposal, low + (high - low) / 2))
+    return low, high, rising, following, jnp.abs(following - x)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _solve(function: Callable[..., Array], low: Array, high: Array, parameters: tuple) -> Root:
+    at_low, at_high = function(low, *parameters), function(high, *parameters)
+    bracketed = jnp.isfinite(at_low + at_high) & (jnp.sign(at_low) * jnp.sign(at_high) <= 0)
+    rising = at_high >= at_low
+    scale = jnp.maximum(jnp.abs(low), jnp.abs(high))
+    bisect = functools.partial(_bisect, function, parameters)
+    low, high, _ = jax.lax.fori_loop(0, _BISECTIONS, bisect, (low, high, rising))
+    start = low + (high - low) / 2
+    newton = functools.partial(_newton, function, parameters)
+    carry = (low, high, rising, start, high - low)
+    _, _, _, x, step = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, carry)
+    residual = function(x, *parameters)
+    small = 8 * float(jnp.finfo(x.dtype).eps)
+    converged = jnp.isfinite(x) & ((step <= small * scale) | (residual == 0))
+    status = jnp.where(converged, int(Status.CONVERGED), int(Status.MAX_STEPS))
+    status = jnp.where(bracketed, status, int(Status.UNDECIDED)).astype(jnp.int32)
+    return Root(jnp.where(bracketed, x, jnp.full_like(x, jnp.nan)), status)
+
+
+@_solve.defjvp
+def _solve_jvp(function: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple:
+    low, high, parameters = primals
+    root = _solve(function, low, high, parameters)
+    moved = jax.jvp(lambda *p: function(root.value, *p), parameters, tangents[2])[1]
+    slope = _slope(function, root.value, parameters)[1]
+    no_tangent = jnp.zeros(root.status.shape, jax.dtypes.float0)
+    return root, Root(-moved / slope, no_tangent)
+
+
+def bracketed_root(
+    function: Callable[..., Any], low: Float[Array, "..."], high: Float[Array, "..."], *parameters: Any
+) -> Root:
+    """The root x of ``function(x, *parameters)`` between ``low`` and ``high``, elementwise.
+
+    20 bisections, then Newton kept inside the shrinking bracket. The derivative with respect to the parameters
+    is that of the implicit function, dx = −(∂f/∂p dp)/(∂f/∂x), also where the root meets an end of the bracket;
+    the bracket itself carries no derivative.
+
+    Args:
+        function: elementwise in x and the parameters, of one shape and dtype.
+        low, high: the bracket; f must change sign on it.
+        parameters: arrays of the bracket's shape.
+
+    Returns:
+        ``Root`` with value (NaN where nothing is bracketed) and status.
+    """
+    return _solve(function, low, high, parameters)
