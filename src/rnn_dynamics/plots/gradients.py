@@ -1,6 +1,5 @@
 """Pictures of gradients through time: norms against the lag, partial sums, growth of powers."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,8 +12,9 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.bounds import Bounds
     from rnn_dynamics.credit import PartialSums
+    from rnn_dynamics.spectral import Counterexample, RadiusSweep
 
-__all__ = ["norms_against_lag", "partial_sums", "powers"]
+__all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"]
 
 _DECADES = 1 / np.log(10)
 _BOUND_LINES = {
@@ -103,26 +103,63 @@ def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: 
     return ax
 
 
-def powers(
-    steps: Any, log_norms: Any, lines: Sequence[tuple[str, Any, dict[str, Any]]], ax: Any = None
-) -> "Axes":
-    """log₁₀ of a norm against the number of steps beside lines that do or do not bound it.
+def counterexample(case: "Counterexample", ax: Any = None, *, legend: bool = True) -> "Axes":
+    """The norm beside the bounds and the claim that it refutes; the title says what happens.
 
     Args:
-        steps: numbers of steps, shape (k,).
-        log_norms: natural logarithms of the norms, shape (k,).
-        lines: (label, natural logarithms, line style) of each comparison.
+        case: one of ``spectral.counterexamples``.
+        ax: axes to draw on; new ones by default.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes.
+    """
+    ax = norms_against_lag(case.bounds, ax, legend=legend)
+    ax.set_title(f"{case.name}: {case.truth}")
+    return ax
+
+
+def radius_sweep(result: "RadiusSweep", ax: Any = None) -> "Axes":
+    """Decades a step of ‖∂x_T/∂x_0‖₂ against the spectral radius: every network a dot, beside the claim.
+
+    Above the dotted line log₁₀(γ ρ) the claim "(γ ρ(W))ⁿ bounds the norm" is false.
+
+    Args:
+        result: from ``spectral.radius_sweep``.
         ax: axes to draw on; new ones by default.
 
     Returns:
         The axes.
     """
     ax = axes_of(ax)
+    radii = np.asarray(result.sweep.axes["radius"])
+    biases = np.asarray(result.sweep.axes["bias"])
+    lag = result.lags[0]
+    colours = palette.shades(len(biases))
+    for index, (bias, colour) in enumerate(zip(biases, colours, strict=True)):
+        rates = result.rate[:, index]
+        across = np.broadcast_to(radii[:, None], rates.shape)
+        ax.plot(
+            across.ravel(),
+            rates.ravel(),
+            "o",
+            color=colour,
+            markersize=3,
+            alpha=0.7,
+            markeredgewidth=0,
+            label=f"networks, b = {bias:g}",
+        )
+    if result.slope_bound is not None:
+        claim = result.log_radius_claim[:, 0, 0, 0] * _DECADES / lag
+        theorem = result.log_norm_bound[:, 0].max(axis=1)[:, 0] * _DECADES / lag
+        ax.plot(radii, _gaps(claim), label="γ ρ(W), no theorem", **_BOUND_LINES["radius"])
+        ax.plot(radii, _gaps(theorem), label="γ s₁(W), largest of the seeds", **_BOUND_LINES["norm"])
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    for label, logarithms, options in lines:
-        ax.plot(steps, _finite(logarithms), label=label, **options)
-    ax.plot(steps, _finite(log_norms), color=palette.BLACK, linewidth=2.2, label="norm of the product")
-    ax.set_xlabel("lag n (steps)")
-    ax.set_ylabel("log₁₀ of the norm")
+    ax.set_xlabel("spectral radius ρ(W)")
+    ax.set_ylabel(f"decades a step over {lag} lags")
     ax.legend(loc="best")
     return ax
+
+
+def _gaps(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
