@@ -1,0 +1,31 @@
+"""Pictures of results: one function a result, which takes ``ax=None`` and returns the axes.
+
+Nothing is computed, shown or closed here, and no setting of matplotlib is changed; ``with plots.style():`` has
+the settings of the published figures.
+"""
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, style
+from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
+from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
+from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
+
+__all__ = [
+    "axes_of",
+    "basin_map",
+    "bifurcation_diagram",
+    "colour_bar",
+    "counterexample",
+    "descent",
+    "log_map",
+    "loss_profile",
+    "loss_surface",
+    "norms_against_lag",
+    "orbit",
+    "palette",
+    "panel_label",
+    "partial_sums",
+    "radius_sweep",
+    "sensitivity_map",
+    "style",
+]

@@ -1,0 +1,194 @@
+"""The command line: reproduce the published figures, list them, and check the library on this device."""
+
+import argparse
+import contextlib
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from rnn_dynamics._version import __version__
+
+__all__ = ["main"]
+
+_INTERRUPTED = 130
+_FAILED = 1
+_MISUSED = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, without the usage before them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_MISUSED, f"{self.prog}: {message} (--help shows the options)\n")
+
+
+def _resolution(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 10 <= value <= 1200:
+        raise argparse.ArgumentTypeError(f"expected a number from 10 to 1200, got {text[:40]!a}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="rnn-dynamics", description="Where gradients go in recurrent networks, and why.")
+    parser.add_argument("--version", action="version", version=f"rnn-dynamics {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=_Parser, title="commands"
+    )
+    reproduce = commands.add_parser("reproduce", help="draw the published figures and tabulate their numbers")
+    reproduce.add_argument("--out", default="figures", metavar="DIR", help="folder for the files [figures]")
+    reproduce.add_argument("--only", nargs="+", metavar="NAME", help="only these figures (see `list`)")
+    reproduce.add_argument("--quick", action="store_true", help="coarse grids")
+    reproduce.add_argument("--dpi", type=_resolution, default=150.0, metavar="N", help="dots per inch [150]")
+    reproduce.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="[png]")
+    reproduce.set_defaults(run=_reproduce)
+    listing = commands.add_parser("list", help="name the figures")
+    listing.set_defaults(run=_list)
+    info = commands.add_parser("info", help="device, versions, and a self-check of the numbers on this device")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: those of the command line; ``sys.argv[1:]`` by default.
+
+    Returns:
+        0; 1 where a number differs or the files cannot be written; 2 for wrong arguments; 130 after Ctrl-C.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0)
+    try:
+        return options.run(options)
+    except KeyboardInterrupt:
+        return _complain("interrupted, nothing written", _INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"rnn-dynamics: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _reason(error: OSError, folder: Path) -> str:
+    where = error.filename if isinstance(error.filename, str) else str(folder)
+    return f"cannot write to {folder}: {(error.strerror or str(error)).lower()} ({where})"
+
+
+def _set_up() -> None:
+    """Float64 on and no window: settings of a program, which the library itself never touches."""
+    import jax
+    import matplotlib
+
+    jax.config.update("jax_enable_x64", True)
+    matplotlib.use("Agg")
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from rnn_dynamics.figures import output, registry, report
+
+    folder = Path(options.out)
+    try:
+        entries = registry.select(options.only)
+    except ValueError as error:
+        return _complain(str(error), _MISUSED)
+    try:
+        with output.staging(folder) as stage:
+            _set_up()
+            files, sections = _draw(entries, options)
+            files |= _report_files(sections, {name: name for name in files}, options)
+            written = output.publish(stage, folder, files)
+    except OSError as error:
+        return _complain(_reason(error, folder), _FAILED)
+    except ValueError as error:
+        return _complain(str(error), _FAILED)
+    print(report.as_text(sections, shutil.get_terminal_size((120, 24)).columns))
+    print(f"{len(written)} files in {folder}")
+    return _FAILED if report.counts(row for _, rows in sections for row in rows)[report.DIFFERS] else 0
+
+
+def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str, bytes], list]:
+    """Every picture's bytes by file name, and the rows by figure."""
+    from matplotlib import pyplot
+    from tqdm import tqdm
+
+    from rnn_dynamics.figures import output
+    from rnn_dynamics.plots import style
+
+    files: dict[str, bytes] = {}
+    sections = []
+    bar = tqdm(entries, unit="figure", file=sys.stderr, disable=None, leave=False)
+    with bar, style():
+        for entry in bar:
+            bar.set_postfix_str(entry.name)
+            made = entry.make(quick=options.quick)
+            files[f"{entry.name}.{options.format}"] = output.rendered(
+                made.figure, format=options.format, dpi=options.dpi
+            )
+            pyplot.close(made.figure)
+            sections.append((entry.name, made.rows))
+    return files, sections
+
+
+def _report_files(sections: list, pictures: dict[str, str], options: argparse.Namespace) -> dict[str, bytes]:
+    import jax
+    import numpy as np
+
+    from rnn_dynamics.figures import registry, report
+
+    about = {
+        "program": f"rnn_dynamics {__version__}",
+        "jax": jax.__version__,
+        "numpy": np.__version__,
+        "device": jax.devices()[0].device_kind,
+        "dtype": "float64",
+        "quick": options.quick,
+    }
+    titles = {entry.name: entry.title for entry in registry.FIGURES.values()}
+    by_name = {name.rpartition(".")[0]: name for name in pictures}
+    return {
+        "report.json": report.as_json(sections, about).encode(),
+        "report.md": report.as_markdown(sections, titles, by_name).encode(),
+    }
+
+
+def _list(options: argparse.Namespace) -> int:
+    from rnn_dynamics.figures import registry
+
+    width = max(len(name) for name in registry.FIGURES)
+    for name, entry in registry.FIGURES.items():
+        print(f"{name:<{width}}  {entry.title} [{entry.source}]")
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from rnn_dynamics.figures import self_check
+
+    _set_up()
+    for name, value in self_check.environment().items():
+        print(f"{name:<12} {value}")
+    checks = self_check.checks()
+    failed = [check for check in checks if not check.passed]
+    for check in checks:
+        verdict = "pass" if check.passed else "FAIL"
+        print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {check.measured:.10g} (expected {check.expected:.10g})")
+    print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
+    return _FAILED if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Figures 4 and 5 of Pascanu et al.: near starts pulled apart, and an input that carries a state across."""
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnn_dynamics import doya, jacobians, plots
+from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.plots import palette
+from rnn_dynamics.rollout import Trajectory, rollout
+
+__all__ = ["input_over_boundary", "nearby_starts"]
+
+_FOUR = "Pascanu et al. 2013, figure 4"
+_FIVE = "Pascanu et al. 2013, figure 5"
+_STEPS = 100
+_GAP = 2e-4
+_KICKS = {12: 2.6, 26: 1.2, 38: -1.2, 50: -2.6, 64: -1.2, 76: 2.6, 88: 1.2}
+
+
+def nearby_starts(*, quick: bool = False) -> Reproduction:
+    """Two starts 2e−4 apart on either side of the separatrix, and what the derivative says of it."""
+    cell = DoyaNeuron(5.0, -2.5)
+    starts = (0.5 - _GAP / 2, 0.5 + _GAP / 2)
+    low, high = (rollout(cell, x0, steps=_STEPS) for x0 in starts)
+    figure = Figure(figsize=(9, 3.6))
+    left, right = figure.subplots(1, 2)
+    plots.orbit(low, left, color=palette.BLUE, label=f"$x_0$ = {starts[0]:.4f}")
+    plots.orbit(high, left, color=palette.ORANGE, label=f"$x_0$ = {starts[1]:.4f}")
+    left.axhline(0.5, label="separatrix x = ½", **palette.UNSTABLE)
+    left.set_ylim(0, 1)
+    left.set_title("w = 5, b = −2.5")
+    left.legend(loc="center right")
+    derivative = np.asarray(jacobians.pushforward(low, 1.0).log10())
+    _distances(right, np.asarray(high.states - low.states), derivative)
+    for ax, letter in ((left, "a"), (right, "b")):
+        plots.panel_label(ax, letter)
+    return Reproduction(figure, _start_rows(low, derivative))
+
+
+def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ratio = np.log10(apart / apart[0])
+    ax.plot(ratio, color=palette.VERMILION, label=r"finite ratio $\Delta x_t/\Delta x_0$")
+    ax.plot(derivative, color=palette.BLUE, label=r"derivative $\partial x_t/\partial x_0$ at the lower start")
+    growth = np.arange(len(derivative)) * np.log10(1.25)
+    ax.plot(growth, color=palette.BLACK, linewidth=1, linestyle=(0, (1, 1.5)), label="$1.25^t$")
+    ax.set_ylim(-11, 6)
+    ax.set_xlim(0, len(derivative) - 1)
+    ax.set_xlabel("step t")
+    ax.set_ylabel("log₁₀ of the ratio")
+    ax.set_title("the ratio stays, the derivative dies")
+    ax.legend(loc="lower left")
+
+
+def _start_rows(low: Trajectory, derivative: np.ndarray) -> tuple[Row, ...]:
+    where = "w = 5, b = −2.5, ε = 1"
+    ten, hundred = (
+        float(doya.sensitivities(5.0, -2.5, 0.4999, steps).initial.to_float()) for steps in (10, 100)
+    )
+    peak = int(np.argmax(derivative))
+    gap = 2e-4
+    ratio = doya.finite_ratios(5.0, -2.5, 0.5, 500, dx0=gap / 2)
+    late = doya.sensitivities(5.0, -2.5, 0.4999, 500).initial
+    rows = [
+        number(f"∂x₁₀/∂x_0 at x_0 = .4999, {where}", _FOUR, "9.3", ten),
+        number(f"∂x₁₀₀/∂x_0 at x_0 = .4999, {where}", _FOUR, "2.5e-10", hundred),
+        claim(
+            "∂x_T/∂x_0 at x_0 = .4999 against T",
+            _FOUR,
+            "peaks at a finite T, then → 0",
+            f"peak 10^{derivative[peak]:.2f} at T = {peak}",
+            found=10 < peak < 100 and derivative[-1] < -9,
+        ),
+        number(
+            "Δx_T/Δx_0 across the separatrix, Δx_0 = 2e−4, T = 500",
+            "difference of the attractors over Δx_0",
+            "3552.06",
+            ratio.initial,
+            within=0.02,
+            note=f"The derivative beside it is 10^{float(late.log10()):.0f}.",
+        ),
+    ]
+    for epsilon in (1.0, 0.5):
+        on = doya.sensitivities(5.0, -2.5, 0.5, 37, epsilon=epsilon)
+        exact = (1 + epsilon / 4) ** 37
+        at = f"on the repeller x_0 = ½, T = 37, ε = {epsilon:g}"
+        rows += [
+            number(f"∂x_T/∂x_0 {at}", "(1 + ε/4)^T", f"{exact:.8f}", on.initial.to_float()),
+            number(f"∂x_T/∂b {at}", "(1 + ε/4)^T − 1", f"{exact - 1:.8f}", on.parameters[1].to_float()),
+        ]
+    pushed = [float(doya.sensitivities(5.0, -2.5, x0, 100).state) for x0 in (0.2, 0.3)]
+    rows.append(
+        claim(
+            "vanishing gradients make the output sensitive to tiny perturbations",
+            "popular statement",
+            "sensitive",
+            f"x₁₀₀ moves by {abs(pushed[1] - pushed[0]):.0e} when x_0 moves by .1",
+            found=abs(pushed[1] - pushed[0]) < 1e-10,
+            wrong=True,
+            note="The reverse: where ∂x_T/∂x_0 vanishes the output forgets the perturbation.",
+        )
+    )
+    return tuple(rows)
+
+
+def input_over_boundary(*, quick: bool = False) -> Reproduction:
+    """F_t = U_t ∘ F̃: the input adds to the state after the step and carries it over a fixed boundary."""
+    cell = PascanuNeuron(5.0, -2.5, 1.0)
+    inputs = np.zeros(_STEPS)
+    for step, kick in _KICKS.items():
+        inputs[step - 1] = kick
+    run = rollout(cell, -1.0, jnp.asarray(inputs))
+    rest = 5.0 * np.asarray(doya.equilibria(5.0, -2.5).points) - 2.5
+    figure = Figure(figsize=(9, 3.6))
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
+    _step_and_input(left, rest)
+    _stored_bit(right, run, rest)
+    for ax, letter in ((left, "a"), (right, "b")):
+        plots.panel_label(ax, letter)
+    return Reproduction(figure, _bit_rows(run, rest))
+
+
+def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
+    """The autonomous step F̃, its equilibria, and one input that carries the lower state over the boundary."""
+    x = np.linspace(-4, 4, 201)
+    ax.plot(x, 5 / (1 + np.exp(-x)) - 2.5, color=palette.BLACK, label="F̃(x) = 5 σ(x) − 2.5")
+    ax.plot(x, x, color=palette.GREY, linewidth=0.8)
+    ax.axvline(0, label="boundary", **palette.UNSTABLE)
+    ax.plot(rest[[0, 2]], rest[[0, 2]], "o", color=palette.BLACK, markersize=6, label="attractors")
+    ax.plot(rest[1], rest[1], "o", markerfacecolor="white", markeredgecolor=palette.BLACK, markersize=6)
+    kick = max(_KICKS.values())
+    ax.annotate(
+        "",
+        xy=(rest[0] + kick, rest[0]),
+        xytext=(rest[0], rest[0]),
+        arrowprops={"arrowstyle": "-|>", "color": palette.VERMILION, "linewidth": 1.6},
+    )
+    ax.text(rest[0] + 0.25, rest[0] - 0.55, "the input moves x", color=palette.VERMILION, fontsize=8)
+    ax.set_xlabel("state x")
+    ax.set_ylabel("next state, without input")
+    ax.set_title(r"$F_t = U_t \circ \tilde F$")
+    ax.set_xlim(-4, 4)
+    ax.set_ylim(-4, 4)
+    ax.legend(loc="upper left")
+
+
+def _stored_bit(ax: Axes, run: Trajectory, rest: np.ndarray) -> None:
+    plots.orbit(run, ax, color=palette.BLACK, label="state")
+    ax.axhline(0, label="boundary", **palette.UNSTABLE)
+    ax.axhspan(0, 5, color="#fdd0a2", alpha=0.45, linewidth=0, zorder=0)
+    ax.axhspan(-5, 0, color="#9ecae1", alpha=0.45, linewidth=0, zorder=0)
+    for step, kick in _KICKS.items():
+        crosses = abs(kick) > rest[2]
+        colour = palette.VERMILION if crosses else palette.GREY
+        ax.annotate(
+            "",
+            xy=(step, np.sign(kick) * (4.1 - 2.6 + abs(kick)) * 0.99),
+            xytext=(step, np.sign(kick) * 1.0 * 0 + np.sign(kick) * 1.5),
+            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.4},
+        )
+    ax.set_ylim(-4.6, 4.6)
+    ax.set_title("one bit, kept between the inputs (arrows)")
+    ax.legend(loc="lower right", ncols=2)
+
+
+def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[Row, ...]:
+    states = np.asarray(run.states)
+    bit, read, said = -1.0, [], []
+    for step, kick in _KICKS.items():
+        bit = np.sign(kick) if abs(kick) > rest[2] else bit
+        said.append(bit)
+        read.append(np.sign(states[step + 11]))
+    log10 = np.asarray(jacobians.pushforward(run, 1.0).log10())
+    return (
+        claim(
+            "bit read 11 steps after each of 7 inputs, w = 5, b = −2.5",
+            _FIVE,
+            "set by inputs that cross the boundary, kept by the others",
+            " ".join("+" if r > 0 else "−" for r in read),
+            found=read == said,
+        ),
+        number(
+            "distance from attractor to boundary, the smallest input that sets the bit",
+            "w x + b at x = .855206",
+            "1.77603",
+            rest[2],
+        ),
+        claim(
+            "∂x₁₀₀/∂x_0 of the neuron that stores the bit",
+            "Bengio et al. 1994",
+            "robust latching implies vanishing gradients",
+            f"10^{log10[-1]:.1f}",
+            found=log10[-1] < -10,
+        ),
+    )

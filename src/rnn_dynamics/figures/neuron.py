@@ -1,0 +1,95 @@
+"""Figure 3 of Pascanu et al.: the attractors of one neuron against its bias, and both ways of crossing."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnn_dynamics import doya, plots
+from rnn_dynamics.figures import neuron_facts
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.plots import palette
+
+__all__ = ["doya_bifurcation"]
+
+_WEIGHT = 5.0
+
+
+def doya_bifurcation(*, quick: bool = False) -> Reproduction:
+    """Attractors at w = 5 with both kinds of crossing, the 2-cycle at w = −8, and all events over (w, b)."""
+    figure = Figure(figsize=(11, 3.7))
+    first, second, third = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
+    points = 101 if quick else 401
+    _crossings(first, doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, points)))
+    plots.bifurcation_diagram(doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, points)), second)
+    _chart(third, points)
+    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
+        plots.panel_label(ax, letter)
+    return Reproduction(figure, neuron_facts.rows())
+
+
+def _crossings(ax: Axes, diagram: Any) -> None:
+    """The diagram with its two bifurcation crossings, and the range of b where the boundary is crossed."""
+    plots.bifurcation_diagram(diagram, ax, legend=False)
+    low, high = sorted(event.parameter for event in diagram.events)
+    ax.axvspan(low, high, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
+    for b in (low, high):
+        ax.axvline(b, color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
+    upper = {"xy": (high, 0.9), "xytext": (high + 0.025, 0.42)}
+    ax.annotate(
+        "bifurcation crossing:\none of two values of b",
+        **upper,
+        fontsize=8,
+        color=palette.BLUE,
+        arrowprops={"arrowstyle": "->", "color": palette.BLUE},
+    )
+    held = (0.38, 0.5, 0.62)
+    across = [float(doya.wall(diagram.w, x)) for x in held]
+    ax.plot(
+        across,
+        held,
+        linestyle="none",
+        marker="o",
+        markersize=6,
+        markerfacecolor="white",
+        markeredgecolor=palette.VERMILION,
+        markeredgewidth=1.4,
+        label="boundary crossing: anywhere in the band",
+        zorder=6,
+    )
+    ax.annotate(
+        "",
+        xy=(across[1] + 0.12, held[1]),
+        xytext=(across[1] - 0.12, held[1]),
+        arrowprops={"arrowstyle": "->", "color": palette.VERMILION},
+    )
+    ax.text(across[1] + 0.05, held[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
+    ax.set_ylim(-0.02, 1.16)
+    ax.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
+
+
+def _chart(ax: Axes, points: int) -> None:
+    """Folds and the cusp, and flips for two Euler steps, over (w, b)."""
+    up = np.linspace(4, 12, points)
+    fold = doya.folds(up)
+    for side in range(2):
+        label = "fold" if not side else "_nolegend_"
+        ax.plot(up, fold.b[:, side], color=palette.BLACK, linewidth=1.8, label=label)
+    ax.fill_between(up, fold.b[:, 1], fold.b[:, 0], color=palette.LIGHT, alpha=0.6, linewidth=0)
+    ax.text(9.6, -4.9, "two\nattractors", fontsize=8, ha="center", va="center")
+    w, b, _ = doya.cusp()
+    ax.plot(w, b, label="cusp", **palette.CUSP)
+    for epsilon, dashes in ((1.0, "-"), (0.5, (0, (3, 1.5)))):
+        onset = -4 * (2 - epsilon) / epsilon
+        down = np.linspace(-16, onset, points)
+        flip = doya.flips(down, epsilon)
+        for side in range(2):
+            label = f"flip, ε = {epsilon:g}" if not side else "_nolegend_"
+            ax.plot(down, flip.b[:, side], color=palette.BLUE, linestyle=dashes, linewidth=1.4, label=label)
+        ax.plot(onset, -onset / 2, zorder=5, **palette.FLIP)
+    ax.set_xlabel("weight w")
+    ax.set_ylabel("bias b")
+    ax.set_xlim(-16, 12)
+    ax.set_title("events over (w, b)")
+    ax.legend(loc="upper right")

@@ -1,0 +1,119 @@
+"""The published figures by name: what each shows, its source, and the function that makes it."""
+
+import dataclasses
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rnn_dynamics.figures.report import Row
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURES", "Entry", "Reproduction", "select"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """A figure and the rows that its study puts into the report."""
+
+    figure: "Figure"
+    rows: tuple[Row, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One published figure.
+
+    Attributes:
+        name: its name on the command line and of its file.
+        title: what it shows.
+        source: where it is published.
+        module: the module of ``figures`` that holds the function ``name``.
+    """
+
+    name: str
+    title: str
+    source: str
+    module: str
+
+    def make(self, *, quick: bool = False) -> Reproduction:
+        """Compute the results, measure the rows and draw the figure (open, its settings the caller's).
+
+        Args:
+            quick: coarse grids; the rows are the same.
+        """
+        module = importlib.import_module(f"rnn_dynamics.figures.{self.module}")
+        return getattr(module, self.name)(quick=quick)
+
+
+_PASCANU = "Pascanu et al. 2013"
+_ENTRIES = (
+    Entry(
+        "doya_bifurcation",
+        "One neuron's attractors against its bias, and both ways of crossing",
+        f"Doya 1992; {_PASCANU}, figure 3",
+        "neuron",
+    ),
+    Entry("nearby_starts", "Two near starts pulled apart", f"{_PASCANU}, figure 4", "boundary"),
+    Entry(
+        "input_over_boundary",
+        "An input moves the state over a fixed boundary: one bit stored",
+        f"{_PASCANU}, figure 5",
+        "boundary",
+    ),
+    Entry(
+        "sensitivity_maps",
+        "Derivatives and finite ratios, with fold, wall and cusp",
+        "Wikipedia, Vanishing gradient problem",
+        "maps",
+    ),
+    Entry(
+        "cliff_profile",
+        "The loss cliff: L(b) and dL/db for several T",
+        "Wikipedia, Geometric model",
+        "loss",
+    ),
+    Entry(
+        "cliff_surface",
+        "The loss over (w, b), and descent with and without clipping",
+        f"{_PASCANU}, figure 6",
+        "loss",
+    ),
+    Entry(
+        "norms_against_lag",
+        "Gradient norms against the lag over spectral radii, with every bound",
+        f"{_PASCANU}, section 2",
+        "norms",
+    ),
+    Entry(
+        "counterexamples",
+        "Why the spectral radius does not bound the gradient",
+        f"{_PASCANU}, section 2, corrected",
+        "radius",
+    ),
+    Entry(
+        "three_regimes",
+        "Gradients that vanish, explode or neither, with partial sums over lags",
+        "Bengio et al. 1994",
+        "regimes",
+    ),
+)
+FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def select(names: Sequence[str] | None) -> tuple[Entry, ...]:
+    """The entries of the names given, each once and in the registry's order; all of them by default.
+
+    Raises:
+        ValueError: an unknown name; the message has the close ones, or all.
+    """
+    if names is None:
+        return _ENTRIES
+    for name in names:
+        if name not in FIGURES:
+            close = difflib.get_close_matches(name, FIGURES, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"known are {', '.join(FIGURES)}"
+            raise ValueError(f"unknown figure {name[:80]!a}; {hint}")
+    return tuple(entry for entry in _ENTRIES if entry.name in names)

@@ -1,0 +1,68 @@
+"""The settings that the library's figures are drawn with, and the axes of a plot that was given none."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["axes_of", "colour_bar", "panel_label", "style"]
+
+_SETTINGS = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib and has every sign of the field
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.unicode_minus": True,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.5,
+    "image.cmap": "viridis",
+    "figure.constrained_layout.use": True,
+    "mathtext.fontset": "dejavusans",
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "rnn_dynamics",
+}
+
+
+@contextlib.contextmanager
+def style() -> Iterator[None]:
+    """Matplotlib's settings of the published figures, inside a ``with`` block and nowhere else."""
+    import matplotlib
+
+    with matplotlib.rc_context(_SETTINGS):
+        yield
+
+
+def axes_of(ax: Any) -> "Axes":
+    """``ax``, or the axes of a new figure where it is ``None``.
+
+    Raises:
+        TypeError: ``ax`` is neither.
+    """
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        from matplotlib import pyplot
+
+        return pyplot.subplots(layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax: expected matplotlib Axes or None, got {type(ax).__name__}")
+    return ax
+
+
+def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None) -> Any:
+    """A colour bar beside ``ax``; its label carries the unit."""
+    assert ax.figure is not None
+    options = {} if extend is None else {"extend": extend}
+    return ax.figure.colorbar(artist, ax=ax, label=label, fraction=0.06, pad=0.02, **options)
+
+
+def panel_label(ax: "Axes", text: str) -> None:
+    """A letter before the title, as papers have it."""
+    ax.set_title(f"{text}   {ax.get_title(loc='left')}", loc="left")

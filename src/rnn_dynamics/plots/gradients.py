@@ -1,0 +1,165 @@
+"""Pictures of gradients through time: norms against the lag, partial sums, growth of powers."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.bounds import Bounds
+    from rnn_dynamics.credit import PartialSums
+    from rnn_dynamics.spectral import Counterexample, RadiusSweep
+
+__all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"]
+
+_DECADES = 1 / np.log(10)
+_BOUND_LINES = {
+    "steps": {"color": palette.BLUE, "linestyle": "-", "linewidth": 1.1},
+    "norm": {"color": palette.GREEN, "linestyle": (0, (5, 2)), "linewidth": 1.4},
+    "radius": {"color": palette.VERMILION, "linestyle": (0, (1, 1.2)), "linewidth": 1.8},
+}
+
+
+def _finite(logarithm: Any) -> np.ndarray:
+    """Decades; what is exactly zero has none and leaves a gap."""
+    decades = np.asarray(logarithm, float) * _DECADES
+    return np.where(np.isfinite(decades), decades, np.nan)
+
+
+def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) -> "Axes":
+    """log₁₀‖∂x_T/∂x_k‖₂ against the lag n = T − k beside every bound of a ``Bounds``.
+
+    Theorems are drawn as such; the claim that is none is dotted, with a cross wherever the norm exceeds it.
+
+    Args:
+        bounds: from ``product_bounds``, of one trajectory.
+        ax: axes to draw on; new ones by default.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    for entry in bounds.entries():
+        label = entry.formula if entry.theorem else f"{entry.formula}, no theorem"
+        ax.plot(bounds.lags, _finite(entry.log), label=label, **_BOUND_LINES[entry.name])
+        if entry.violated.any():
+            at = bounds.lags[entry.violated]
+            heights = _finite(entry.log)[entry.violated]
+            label = f"violated at {len(at)} of {bounds.steps} lags"
+            every = max(1, len(at) // 20)
+            ax.plot(at[::every], heights[::every], "x", color=palette.VERMILION, markersize=4, label=label)
+    norms = _finite(bounds.log_norms)
+    ax.plot(bounds.lags, norms, color=palette.BLACK, linewidth=2.2, label="‖∂x_T/∂x_k‖₂", zorder=3)
+    ax.set_xlabel("lag n = T − k (steps)")
+    ax.set_ylabel("log₁₀ of the norm")
+    ax.set_xlim(0, max(bounds.steps, 1))
+    if legend:
+        ax.legend(loc="best")
+    return ax
+
+
+def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: str = "") -> "Axes":
+    """|contribution of lag m| (dashed) and |S(m)|, the sum of the last m of them (solid), on log axes.
+
+    Args:
+        sums: from ``partial_sums``.
+        parameter: the name of one of ``sums.parameters``.
+        ax: axes to draw on; new ones by default.
+        label: put before the legend's entries.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no such parameter.
+    """
+    if parameter not in sums.parameters:
+        raise ValueError(f"parameter: expected one of {', '.join(sums.parameters)}, got {parameter!r}")
+    ax = axes_of(ax)
+    column = sums.parameters.index(parameter)
+    lags = np.asarray(sums.lags)
+    # A negative logarithm of one entry, as decades: the axis stays right where floats would underflow.
+    total, share = (np.asarray(part.log10())[:, column] for part in (sums.sums, sums.contributions))
+    prefix = f"{label}: " if label else ""
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(lags, np.where(np.isfinite(total), total, np.nan), color=palette.BLACK, label=f"{prefix}|S(m)|")
+    ax.plot(
+        lags,
+        np.where(np.isfinite(share), share, np.nan),
+        color=palette.BLUE,
+        linestyle=(0, (4, 2)),
+        label=f"{prefix}|term of lag m|",
+    )
+    ax.set_xscale("log")
+    ax.set_xlabel("lag m (steps)")
+    ax.set_ylabel(f"log₁₀ of the share of ∂x_T/∂{parameter}")
+    ax.legend(loc="best")
+    return ax
+
+
+def counterexample(case: "Counterexample", ax: Any = None, *, legend: bool = True) -> "Axes":
+    """The norm beside the bounds and the claim that it refutes; the title says what happens.
+
+    Args:
+        case: one of ``spectral.counterexamples``.
+        ax: axes to draw on; new ones by default.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes.
+    """
+    ax = norms_against_lag(case.bounds, ax, legend=legend)
+    ax.set_title(f"{case.name}: {case.truth}")
+    return ax
+
+
+def radius_sweep(result: "RadiusSweep", ax: Any = None) -> "Axes":
+    """Decades a step of ‖∂x_T/∂x_0‖₂ against the spectral radius: every network a dot, beside the claim.
+
+    Above the dotted line log₁₀(γ ρ) the claim "(γ ρ(W))ⁿ bounds the norm" is false.
+
+    Args:
+        result: from ``spectral.radius_sweep``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    radii = np.asarray(result.sweep.axes["radius"])
+    biases = np.asarray(result.sweep.axes["bias"])
+    lag = result.lags[0]
+    colours = palette.shades(len(biases))
+    for index, (bias, colour) in enumerate(zip(biases, colours, strict=True)):
+        rates = result.rate[:, index]
+        across = np.broadcast_to(radii[:, None], rates.shape)
+        ax.plot(
+            across.ravel(),
+            rates.ravel(),
+            "o",
+            color=colour,
+            markersize=3,
+            alpha=0.7,
+            markeredgewidth=0,
+            label=f"networks, b = {bias:g}",
+        )
+    if result.slope_bound is not None:
+        claim = result.log_radius_claim[:, 0, 0, 0] * _DECADES / lag
+        theorem = result.log_norm_bound[:, 0].max(axis=1)[:, 0] * _DECADES / lag
+        ax.plot(radii, _gaps(claim), label="γ ρ(W), no theorem", **_BOUND_LINES["radius"])
+        ax.plot(radii, _gaps(theorem), label="γ s₁(W), largest of the seeds", **_BOUND_LINES["norm"])
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.set_xlabel("spectral radius ρ(W)")
+    ax.set_ylabel(f"decades a step over {lag} lags")
+    ax.legend(loc="best")
+    return ax
+
+
+def _gaps(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(values), values, np.nan)
