@@ -68,7 +68,7 @@ $(DEV): $(CORE)
 
 $(BENCH): $(CORE)
 	@echo "Installing what the benchmarks need (once) ..."
-	@$(INSTALL) -e ".[bench]"
+	@$(INSTALL) numba  # the other peers of the extra [bench] are large, and nothing here runs them yet
 	@touch $@
 
 # The first interpreter that is new enough: $(PYTHON) if given, else python3 and its numbered names.

@@ -6,7 +6,7 @@ import math
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(run=_reproduce)
     listing = commands.add_parser("list", help="name the figures")
     listing.set_defaults(run=_list)
-    info = commands.add_parser("info", help="device, versions, and a self-check of the numbers on this device")
+    info = commands.add_parser(
+        "info", help="device, versions, and a self-check of the numbers on this device"
+    )
     info.set_defaults(run=_info)
     return parser
 
@@ -185,7 +187,9 @@ def _info(options: argparse.Namespace) -> int:
     failed = [check for check in checks if not check.passed]
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"
-        print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {check.measured:.10g} (expected {check.expected:.10g})")
+        print(
+            f"{verdict}  {check.dtype:<8} {check.quantity:<52} {check.measured:.10g} (expected {check.expected:.10g})"
+        )
     print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
     return _FAILED if failed else 0
 

@@ -45,7 +45,9 @@ def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ratio = np.log10(apart / apart[0])
     ax.plot(ratio, color=palette.VERMILION, label=r"finite ratio $\Delta x_t/\Delta x_0$")
-    ax.plot(derivative, color=palette.BLUE, label=r"derivative $\partial x_t/\partial x_0$ at the lower start")
+    ax.plot(
+        derivative, color=palette.BLUE, label=r"derivative $\partial x_t/\partial x_0$ at the lower start"
+    )
     growth = np.arange(len(derivative)) * np.log10(1.25)
     ax.plot(growth, color=palette.BLACK, linewidth=1, linestyle=(0, (1, 1.5)), label="$1.25^t$")
     ax.set_ylim(-11, 6)

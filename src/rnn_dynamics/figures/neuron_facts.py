@@ -27,7 +27,9 @@ def _equilibria() -> list[Row]:
     where = "at w = 5, b = −2.5"
     rows = [
         number(f"{name} equilibrium {where}", _WIKIPEDIA, published, x)
-        for name, published, x in zip(("lower", "middle", "upper"), (".145", ".5", ".855"), points, strict=True)
+        for name, published, x in zip(
+            ("lower", "middle", "upper"), (".145", ".5", ".855"), points, strict=True
+        )
     ]
     rows += [
         number(f"lower equilibrium {where}, six digits", _DOYA, ".144794", points[0]),
@@ -170,7 +172,9 @@ def _branch_slope() -> list[Row]:
     far = float(np.asarray(doya.equilibria(5.0, 30.0).points)[0])
     saturated = 1 / (1 / (far * (1 - far)) - 5)
     return [
-        number("∂x_∞/∂b on the upper branch, w = 5, b = −2.5", "implicit function", f"{closed[0]:.9f}", first),
+        number(
+            "∂x_∞/∂b on the upper branch, w = 5, b = −2.5", "implicit function", f"{closed[0]:.9f}", first
+        ),
         number("exponent of ∂x_∞/∂b in the distance to the fold", "normal form", "-.5", -growth, within=0.01),
         claim(
             "∂x_∞/∂b on a stable branch",
@@ -193,5 +197,7 @@ def _limit() -> list[Row]:
         ("∂x_T/∂x_0", [float(end.initial.to_float()) for end in ends]),
     ):
         order = math.log2(np.diff(values)[-2] / np.diff(values)[-1])
-        rows.append(number(f"order in ε of {name} at fixed ε T = 2", "Doya 1992, Euler", "1", order, within=0.02))
+        rows.append(
+            number(f"order in ε of {name} at fixed ε T = 2", "Doya 1992, Euler", "1", order, within=0.02)
+        )
     return rows

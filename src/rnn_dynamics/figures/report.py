@@ -72,7 +72,14 @@ def number(
 
 
 def claim(
-    quantity: str, source: str, published: str, measured: str, *, found: Any, wrong: bool = False, note: str = ""
+    quantity: str,
+    source: str,
+    published: str,
+    measured: str,
+    *,
+    found: Any,
+    wrong: bool = False,
+    note: str = "",
 ) -> Row:
     """A published statement beside what was found.
 
@@ -140,7 +147,9 @@ def as_markdown(
             lines += [f"![{titles[name]}]({files[name]})", ""]
         lines += ["| quantity | source | published | measured | difference | verdict | note |"]
         lines += ["|---|---|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(_escaped(cell) for cell in [*_cells(row), row.note]) + " |" for row in rows]
+        lines += [
+            "| " + " | ".join(_escaped(cell) for cell in [*_cells(row), row.note]) + " |" for row in rows
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -159,9 +168,7 @@ def as_text(sections: Sequence[tuple[str, Sequence[Row]]], width: int = 120) -> 
     rows = [_cells(row) for _, section in sections for row in section]
     head = ["quantity", "source", "published", "measured", "difference", "verdict"]
     limits = [max(width - 80, 24), 20, 14, 14, 10, 16]
-    sizes = [
-        min(limit, max(len(row[i]) for row in [head, *rows])) for i, limit in enumerate(limits)
-    ]
+    sizes = [min(limit, max(len(row[i]) for row in [head, *rows])) for i, limit in enumerate(limits)]
     lines = []
     for row in [head, ["-" * size for size in sizes], *rows]:
         cells = [_fitted(cell, size) for cell, size in zip(row, sizes, strict=True)]
