@@ -99,14 +99,15 @@ class Bounds:
 
     def _entry(self, name: str, formula: str, theorem: bool, log: Array) -> Bound:
         bound, norms = np.asarray(log, float), np.asarray(self.log_norms, float)
-        excess = norms - bound
+        with np.errstate(invalid="ignore"):
+            excess, rises = norms - bound, np.diff(bound)
         excess[np.isneginf(norms)] = -np.inf  # a zero product violates nothing, a zero bound included
         rounding = (
             64 * np.finfo(self.log_norms.dtype).eps * (1 + self.lags) * (1 + np.abs(norms) / (1 + self.lags))
         )
         last = max(self.steps, 1)
         tightness = -float(excess[0]) / (last * math.log(10)) if self.steps else 0.0
-        decays = theorem and self.steps > 0 and bound[0] < 0 and bool(np.all(np.diff(bound) >= 0))
+        decays = theorem and self.steps > 0 and bound[0] < 0 and bool(np.all(np.isnan(rises) | (rises >= 0)))
         return Bound(
             name, formula, theorem, bound, tightness, excess > rounding, "vanishes" if decays else ""
         )

@@ -10,7 +10,14 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.jacobians import immediate_gradient, parameter_count, reverse_step, segment, state_vector
+from rnn_dynamics.jacobians import (
+    immediate_gradient,
+    is_parameter,
+    parameter_count,
+    reverse_step,
+    segment,
+    state_vector,
+)
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add
 
@@ -69,9 +76,9 @@ def _partial_sums(
 def _names(cell: Any) -> tuple[str, ...]:
     names: list[str] = []
     for path, leaf in jax.tree_util.tree_flatten_with_path(cell)[0]:
-        if hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating):
-            name = jax.tree_util.keystr(path).lstrip(".")
-            names += [name] if leaf.ndim == 0 else [f"{name}[{i}]" for i in range(leaf.size)]
+        if is_parameter(leaf):
+            name = jax.tree_util.keystr(path).replace("[<flat index 0>]", "args").lstrip(".")
+            names += [f"{name}[{i}]" for i in range(jnp.size(leaf))] if jnp.ndim(leaf) else [name]
     return tuple(names)
 
 

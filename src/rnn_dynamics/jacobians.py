@@ -46,12 +46,23 @@ def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Arr
 
 def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
     """``step_jacobian`` as a matrix; 1×1 for a single neuron."""
-    return step_jacobian(cell, x, u).reshape(x.size, x.size)
+    jacobian = step_jacobian(cell, x, u)
+    if jacobian.size != x.size**2:
+        raise ValueError(
+            f"trajectory: the cell's Jacobian has shape {jacobian.shape} at a state of shape {x.shape}; "
+            "expected a state of shape (), other neurons by jax.vmap over rollout"
+        )
+    return jacobian.reshape(x.size, x.size)
 
 
 def _range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
+    if jnp.ndim(trajectory.first_nonfinite):
+        raise ValueError(
+            f"trajectory: expected one trajectory, got a batch of shape {trajectory.first_nonfinite.shape}; "
+            "use jax.vmap over this function too"
+        )
     stop = trajectory.steps if stop is None else index("stop", stop, minimum=0, maximum=trajectory.steps)
     return index("start", start, minimum=0, maximum=stop), stop
 
@@ -105,9 +116,8 @@ def _grow_right(cell: Any, product: Scaled, step: tuple) -> Scaled:
     return Scaled(unit, product.exponent, 2).normalize()
 
 
-def _grow_right_and_keep(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
-    product = _grow_right(cell, product, step)
-    return product, product
+def _keep_and_grow_right(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+    return _grow_right(cell, product, step), product
 
 
 def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -> tuple[Scaled, Array]:
@@ -143,11 +153,16 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
 
 @functools.partial(jax.jit, static_argnums=0)
 def _products(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
-    grow = functools.partial(_grow_right_and_keep, join(static, arrays))
+    """Each pass keeps ∂x_stop/∂x_k, then steps back to k − 1; the one past k = 0 repeats a step and is dropped.
+
+    So the scan writes all stop + 1 matrices itself: appending the identity afterwards would copy them all.
+    """
     identity = _identity(template)
-    _, earlier = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
-    both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, identity)
-    return _shaped(both, template)
+    if not states.shape[0]:
+        return _shaped(jax.tree_util.tree_map(lambda leaf: leaf[None], identity), template)
+    grow = functools.partial(_keep_and_grow_right, join(static, arrays))
+    padded = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf[:1], leaf]), (states, inputs))
+    return _shaped(jax.lax.scan(grow, identity, padded, reverse=True)[1], template)
 
 
 def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:
@@ -196,9 +211,14 @@ def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
     if isinstance(value, Scaled):
         if value.unit.shape != trajectory.states.shape[1:]:
             raise ValueError(f"{name}: expected shape {trajectory.states.shape[1:]}, got {value.unit.shape}")
-        return Scaled(value.unit.reshape(-1), value.exponent.reshape(()), 1)
-    array = real_array(name, value, shape=trajectory.states.shape[1:]).astype(trajectory.states.dtype)
-    return from_float(array.reshape(-1), event_ndim=1)
+        if value.exponent.shape:
+            raise ValueError(f"{name}: expected one exponent, got exponents of shape {value.exponent.shape}")
+        vector = Scaled(value.unit.reshape(-1), value.exponent, 1).normalize()
+    else:
+        array = real_array(name, value, shape=trajectory.states.shape[1:])
+        vector = from_float(array.reshape(-1), event_ndim=1)
+    unit = vector.unit.astype(trajectory.states.dtype)  # once scaled: 1e300 fits a float32 unit
+    return Scaled(unit, vector.exponent, 1).normalize()
 
 
 def reverse_step(cell: Any, cotangent: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
@@ -275,8 +295,9 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
     return _pushforward(*steps, state_vector("tangent", tangent, trajectory), trajectory.states[0])
 
 
-def _is_parameter(leaf: Any) -> bool:
-    return leaf is not None and jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+def is_parameter(leaf: Any) -> bool:
+    """Whether a leaf of a cell holds floating numbers, Python's among them."""
+    return isinstance(leaf, float) or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating))
 
 
 def parameter_count(arrays: Any) -> int:
@@ -285,7 +306,7 @@ def parameter_count(arrays: Any) -> int:
     Raises:
         ValueError: none.
     """
-    size = sum(jnp.size(leaf) for leaf in arrays if _is_parameter(leaf))
+    size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
     if not size:
         raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
     return size
@@ -293,11 +314,11 @@ def parameter_count(arrays: Any) -> int:
 
 def immediate_gradient(static: Any, arrays: Any, x: Array, u: Any, cotangent: Array) -> Float[Array, " p"]:
     """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector."""
-    chosen = [leaf for leaf in arrays if _is_parameter(leaf)]
+    chosen = [leaf for leaf in arrays if is_parameter(leaf)]
 
     def step(parameters: list[Array]) -> Array:
         fresh = iter(parameters)
-        filled = [next(fresh) if _is_parameter(leaf) else leaf for leaf in arrays]
+        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
         return exact_slopes(join(static, filled))(x, u)
 
     (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
@@ -308,7 +329,7 @@ def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
     """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
     pieces, at = [], 0
     for leaf in arrays:
-        if not _is_parameter(leaf):
+        if not is_parameter(leaf):
             pieces.append(None)
             continue
         size = jnp.size(leaf)

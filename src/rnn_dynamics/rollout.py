@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, parameter_dtype, split
 from rnn_dynamics.validation import count, real_array
 
@@ -73,10 +74,13 @@ def _input_length(inputs: Any) -> int | None:
 
 
 def _checked_inputs(inputs: Any, dtype: Any) -> Any:
-    """Inputs as arrays, lists and numbers too; floating leaves are finite and of the state's dtype."""
+    """Inputs as arrays, lists and numbers too; floating leaves are finite and of the state's dtype.
+
+    Arrays of integers, bools and keys stay what they are: a cell may use them as symbols.
+    """
 
     def convert(leaf: Any) -> Any:
-        if hasattr(leaf, "dtype") and not jnp.issubdtype(leaf.dtype, jnp.floating):
+        if hasattr(leaf, "dtype") and (leaf.dtype == bool or not jnp.issubdtype(leaf.dtype, jnp.inexact)):
             return jnp.asarray(leaf)
         return real_array("inputs", leaf).astype(dtype)
 
@@ -101,6 +105,8 @@ def _step_count(inputs: Any, steps: Any) -> int:
 def _initial_state(cell: Any, x0: Any) -> jax.Array:
     """x0 in the widest floating dtype of it and the cell's arrays; numbers and lists follow the cell."""
     state = real_array("x0", x0)
+    if not state.size:
+        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
     of_cell = parameter_dtype(cell)
     if of_cell is None:
         return state
@@ -114,7 +120,8 @@ def _check_map(cell: Any, state: jax.Array, inputs: Any) -> None:
         out = jax.eval_shape(lambda x, u: cell(x, u), jax.ShapeDtypeStruct(state.shape, state.dtype), first)
     except (TypeError, ValueError) as error:
         shapes = jax.tree_util.tree_map(lambda leaf: leaf.shape, first)
-        raise type(error)(
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
+        raise kind(
             f"x0, inputs: the cell refuses state shape {state.shape} with input shape {shapes}: {error}"
         ) from error
     if not hasattr(out, "shape") or out.shape != state.shape:
@@ -151,7 +158,7 @@ def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _run(static: Any, arrays: Any, x0: Array, inputs: Any, steps: int) -> tuple[Array, Array]:
     cell = join(static, arrays)
-    _, later = jax.lax.scan(functools.partial(_advance, cell), x0, inputs, length=steps)
+    _, later = jax.lax.scan(functools.partial(_advance, exact_slopes(cell)), x0, inputs, length=steps)
     states = jnp.concatenate([x0[None], later])
     finite = jnp.isfinite(states).reshape(steps + 1, -1).all(axis=1)
     first = jnp.where(finite.all(), -1, jnp.argmin(finite)).astype(jnp.int32)

@@ -89,6 +89,11 @@ class Sensitivities:
         text = f"Sensitivities(shape={shape}, dtype={dtype}, parameters={len(self.parameters)}"
         if isinstance(self.status, Tracer):
             return text + ", traced)"
+        if not self.status.ndim and self.initial.unit.ndim == 0:
+            described = (
+                f"x_T={float(self.state):.6g} ± {float(self.state_error):.1g}, ∂x_T/∂x_0={self.initial!r}"
+            )
+            return f"Sensitivities({described}, {Status(int(self.status)).name})"
         count = int(jnp.sum(self.status == Status.RESOLVED))
         return text + f", resolved={count} of {self.status.size})"
 
@@ -123,6 +128,8 @@ def sensitivities(
     tangents at every step, so this is for small networks; ``jacobian_products`` has no such limit. A product
     that is exactly zero is UNRESOLVED where the cell has exponentials, as it may have underflowed.
     """
+    if not callable(family):
+        raise TypeError(f"family: expected a callable family(*parameters), got {type(family).__name__}")
     parameters = _checked_parameters(parameters)
     state, inputs, steps = checked_start(family(*parameters), x0, inputs, steps)
     parameters = jax.tree_util.tree_map(lambda leaf: leaf.astype(state.dtype), parameters)
@@ -312,7 +319,9 @@ def _sensitivities(
         tuple(product(jnp.zeros((n, vector.size), x.dtype)) for vector in flat),
     )
     end = jax.lax.fori_loop(0, steps, body, start)
-    scalar = [x0.ndim == 0 and jnp.ndim(jax.tree_util.tree_leaves(p)[0]) == 0 for p in parameters]
+    scalar = [
+        jax.tree_util.treedef_is_leaf(jax.tree_util.tree_structure(p)) and not jnp.ndim(p) for p in parameters
+    ]
     return _result(end, x0.shape, scalar)
 
 
@@ -362,4 +371,4 @@ def _log_error(product: _Product) -> tuple[Array, Array]:
     bound = jnp.where(small, -jnp.log1p(-jnp.where(small, ratio, 0.0)) + rounding, jnp.inf)
     bound = jnp.where(exact, jnp.zeros_like(bound), bound)
     largest = resolution_limit(size.dtype) * jnp.maximum(1, jnp.abs(size.log()))
-    return bound, exact | (bound <= largest)
+    return bound, exact | (jnp.isfinite(bound) & (bound <= largest))

@@ -68,7 +68,10 @@ class RadiusSweep:
     @property
     def excess(self) -> np.ndarray:
         """Decades by which the norm passes the claim (γ ρ)ⁿ at the worst lag n ≥ 1, shape (R, B, S)."""
-        return np.max((self.log_norms - self.log_radius_claim)[..., :-1], axis=-1) / math.log(10)
+        with np.errstate(invalid="ignore"):
+            over = self.log_norms - self.log_radius_claim
+        over = np.where(np.isneginf(self.log_norms), -np.inf, over)  # a zero product passes nothing
+        return np.max(over[..., :-1], axis=-1) / math.log(10)
 
     @property
     def rate(self) -> np.ndarray:
@@ -125,7 +128,7 @@ def radius_sweep(
 ) -> RadiusSweep:
     """ln‖∂x_T/∂x_k‖₂ for every k, over a grid of spectral radii, biases and seeds.
 
-    A seed fixes W but for its scale, and the first state (Gaussian, of norm about 1); the radius sets the scale.
+    A seed fixes W but for its scale, and the first state (Gaussian, norm about 1); the radius sets the scale.
 
     Args:
         radii: spectral radii ≥ 0, shape (R,).
@@ -145,6 +148,8 @@ def radius_sweep(
     bias = real_array("biases", biases, ndim=1)
     if (np.asarray(radius) < 0).any():
         raise ValueError(f"radii: expected numbers ≥ 0, got {float(np.asarray(radius).min()):g}")
+    if not isinstance(seeds, Sequence | np.ndarray) or isinstance(seeds, str):
+        raise TypeError(f"seeds: expected a sequence of integers, got {seeds!r}")
     seed = np.asarray([count("seeds", s) for s in seeds], np.int32)
     n, steps = count("n", n, minimum=1), count("steps", steps, minimum=1)
     activation = activations.get(activation)

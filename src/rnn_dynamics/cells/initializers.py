@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -24,7 +25,9 @@ __all__ = [
 
 
 def _check_key(key: Any) -> Any:
-    if not isinstance(key, jax.Array):
+    legacy = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.ndim == 1
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and not key.ndim
+    if not legacy and not typed:
         raise TypeError(f"key: expected a JAX random key such as jax.random.key(0), got {key!r}")
     return key
 
@@ -74,25 +77,43 @@ def _rescaled(name: str, W: Any, measure: Any, target: Any) -> Float[Array, "n n
     W = real_array("W", W, ndim=2)
     if W.shape[0] != W.shape[1]:
         raise ValueError(f"W: expected a square matrix, got shape {W.shape}")
-    goal = real_array(name, target, ndim=0).astype(W.dtype)
-    if not isinstance(goal, Tracer) and goal < 0:
+    goal = real_array(name, target, ndim=0)
+    if not isinstance(goal, Tracer) and float(goal) < 0:
         raise ValueError(f"{name}: expected a number ≥ 0, got {goal}")
     size = measure(W)
-    if not isinstance(size, Tracer) and not size > 0 and goal > 0:
-        raise ValueError(f"W: its measure is {size}; no factor gives it {name} {goal}")
-    return W * (goal / size)
+    if not isinstance(size, Tracer) and not isinstance(goal, Tracer) and float(goal) > 0:
+        rounding = len(W) * float(jnp.finfo(W.dtype).eps) * float(np.linalg.norm(W))
+        if not float(size) > rounding:
+            raise ValueError(f"W: {measure.__name__} {float(size):.3g} is zero to rounding, cannot be {goal}")
+    zero = goal == 0
+    factor = goal.astype(W.dtype) / jnp.where(zero, jnp.ones_like(size), size)
+    return W * factor
 
 
 def with_spectral_radius(W: Any, target: Any) -> Float[Array, "n n"]:
     """W times the factor that makes its spectral radius ``target`` exactly (to rounding).
 
-    A nilpotent W has radius 0 and no such factor; a strongly non-normal one has a radius that rounding moves,
-    so look at its eigenvalues' condition before you trust it.
+    A nilpotent W has radius 0 and no such factor; a strongly non-normal one has a radius that rounding moves.
+    Where a change of W in its last bit halves or doubles the radius, it is refused.
 
     Raises:
-        TypeError, ValueError: W is not square or not finite, its radius is 0, or ``target`` is negative.
+        TypeError, ValueError: W is not square or not finite, its radius is 0 or lost in rounding, or
+            ``target`` is negative.
     """
-    return _rescaled("target", W, spectral_radius, target)
+    scaled = _rescaled("target", W, spectral_radius, target)
+    if not isinstance(scaled, Tracer):
+        _check_radius(np.asarray(real_array("W", W)), target)
+    return scaled
+
+
+def _check_radius(W: np.ndarray, target: Any) -> None:
+    signs = np.where(np.add.outer(np.arange(len(W)), 2 * np.arange(len(W))) % 3, 1.0, -1.0).astype(W.dtype)
+    nudge = np.finfo(W.dtype).eps * np.linalg.norm(W, 2) * signs
+    radius, moved = (np.abs(np.linalg.eigvals(matrix)).max() for matrix in (W, W + nudge))
+    if abs(moved - radius) > radius / 2 and float(target) > 0:
+        raise ValueError(
+            f"W: its spectral radius, {radius:.3g}, is lost in rounding, cannot be {target}"
+        )
 
 
 def with_spectral_norm(W: Any, target: Any) -> Float[Array, "n n"]:

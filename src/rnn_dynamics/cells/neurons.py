@@ -48,13 +48,13 @@ class DoyaNeuron:
     w_in: Float[Array, ""]
 
     def __init__(self, w: Any, b: Any, epsilon: Any = 1.0, w_in: Any = 0.0) -> None:
-        fraction("epsilon", epsilon)
         w, b, epsilon, w_in = _scalars(w=w, b=b, epsilon=epsilon, w_in=w_in)
+        fraction("epsilon", epsilon)
         set_fields(self, w=w, b=b, epsilon=epsilon, w_in=w_in)
 
     def __call__(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         step = (1 - self.epsilon) * x + self.epsilon * sigmoid(self.w * x + self.b)
-        return step if u is None else step + self.epsilon * (self.w_in * u)
+        return step if u is None else step + self.epsilon * (self.w_in * jnp.asarray(u, self.w_in.dtype))
 
     def jacobian(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         """∂x⁺/∂x = (1−ε) + ε w σ′(w x + b)."""
@@ -93,7 +93,7 @@ class PascanuNeuron:
 
     def __call__(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         step = self.w * sigmoid(x) + self.b
-        return step if u is None else step + self.w_in * jnp.asarray(u)
+        return step if u is None else step + self.w_in * jnp.asarray(u, self.w_in.dtype)
 
     def jacobian(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         """∂x⁺/∂x = w σ′(x)."""

@@ -2,28 +2,52 @@
 
 A cell that calls ``jnp.tanh`` or ``jax.nn.sigmoid`` has a derivative of exactly 0 once the unit saturates,
 and the product of its Jacobians is then 0 where the truth is 1e−300. Here the cell's jaxpr is run again with
-those two primitives replaced by the library's own, whose derivatives are right.
+those two primitives replaced by ones of the same values whose derivatives are right.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend.core import Literal
+from jax.extend.core import ClosedJaxpr, Literal
+from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import sigmoid, tanh
+from rnn_dynamics.activations import sigmoid_derivative, tanh
 
 __all__ = ["exact_slopes"]
 
-_REPLACED = {"tanh": tanh, "logistic": sigmoid}
-_TRANSPARENT = {"pjit", "jit", "closed_call", "core_call", "core_closed_call"}
+
+@jax.custom_jvp
+def _logistic(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """XLA's σ(z), so that the cell's values do not change, with the derivative σ(z) σ(−z)."""
+    return jax.lax.logistic(z)
+
+
+@_logistic.defjvp
+def _logistic_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return _logistic(z), sigmoid_derivative(z) * dz
+
+
+_REPLACED = {"tanh": tanh, "logistic": _logistic}
+_TRANSPARENT = {
+    "pjit",
+    "jit",
+    "closed_call",
+    "core_call",
+    "core_closed_call",
+    "checkpoint",
+    "remat",
+    "remat2",
+}
+_BODIES = {"scan": ("jaxpr",), "while": ("cond_jaxpr", "body_jaxpr"), "cond": ("branches",)}
 
 
 def exact_slopes(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function``, its derivatives through ``tanh`` and ``logistic`` made right in saturation.
 
-    Calls under ``jit`` are followed; bodies of ``scan``, ``while``, ``cond`` and custom derivative rules are
-    left as they are.
+    Calls under ``jit`` and ``checkpoint`` and bodies of ``scan``, ``while_loop`` and ``cond`` are followed;
+    custom derivative rules are left as they are.
     """
 
     def rewritten(*arguments: Any) -> Any:
@@ -50,8 +74,28 @@ def _apply(equation: Any, operands: list[Any]) -> list[Any]:
         return [_REPLACED[name](operands[0])]
     if name in _TRANSPARENT:
         inner = equation.params.get("jaxpr") or equation.params["call_jaxpr"]
-        return _evaluate(inner.jaxpr, inner.consts, operands)
-    bound = equation.primitive.get_bind_params(equation.params)
+        if isinstance(inner, ClosedJaxpr):
+            return _evaluate(inner.jaxpr, inner.consts, operands)
+        return _evaluate(inner, (), operands)
+    bound = equation.primitive.get_bind_params(_with_bodies(name, equation.params))
     functions, parameters = bound if isinstance(bound, tuple) else ((), bound)  # a pair before JAX 0.10
     result = equation.primitive.bind(*functions, *operands, **parameters)
     return list(result) if equation.primitive.multiple_results else [result]
+
+
+def _with_bodies(name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    """A primitive's parameters with the bodies that it runs rewritten."""
+    fresh = dict(parameters)
+    for key in _BODIES.get(name, ()):
+        body = parameters[key]
+        fresh[key] = tuple(map(_rewritten_body, body)) if isinstance(body, tuple) else _rewritten_body(body)
+    return fresh
+
+
+def _rewritten_body(body: ClosedJaxpr) -> ClosedJaxpr:
+    def run(*arguments: Any) -> list[Any]:
+        return _evaluate(body.jaxpr, body.consts, arguments)
+
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in body.in_avals]
+    again = jax.make_jaxpr(run)(*shapes)
+    return body if again.consts else again

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import RecurrentStructure, cell_type, set_fields
 from rnn_dynamics.validation import fraction, real_array, real_arrays
 
@@ -40,7 +41,14 @@ def _drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> F
         return b
     if W_in is None:
         raise ValueError("inputs: this cell has no W_in, expected None")
-    return _dot(W_in, u) + b
+    return _dot(W_in, jnp.asarray(u, W_in.dtype)) + b
+
+
+def _slope(activation: Activation, z: Float[Array, " n"]) -> Float[Array, " n"]:
+    """φ′(z); of a user's φ right in saturation too, where JAX's own ``tanh`` and ``logistic`` give 0."""
+    if activation.derivative is not None:
+        return activation.derivative(z)
+    return jax.jvp(exact_slopes(activation.function), (z,), (jnp.ones_like(z),))[1]
 
 
 @cell_type(static=("activation",))
@@ -73,7 +81,7 @@ class PreActivationRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = W D."""
-        return self.activation.slope(x)
+        return _slope(self.activation, x)
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = W diag φ′(x)."""
@@ -109,7 +117,7 @@ class ElmanRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = D W."""
-        return self.activation.slope(self._input(x, u))
+        return _slope(self.activation, self._input(x, u))
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = diag φ′(W x + W_in u + b) W."""
@@ -143,9 +151,7 @@ class LeakyRNN:
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, leak: Any = 0.5, activation: Any = "tanh") -> None:
         fields = _weights(W, b, W_in)
-        if fraction("leak", leak).ndim:
-            raise ValueError(f"leak: expected a scalar, got shape {jnp.shape(leak)}")
-        leak = jnp.asarray(leak, fields["W"].dtype)
+        leak = fraction("leak", real_array("leak", leak, ndim=0).astype(fields["W"].dtype))
         set_fields(self, **fields, leak=leak, activation=activations.get(activation))
 
     def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
@@ -156,7 +162,7 @@ class LeakyRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = (1−α) I + α D W."""
-        return self.activation.slope(self._input(x, u))
+        return _slope(self.activation, self._input(x, u))
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = (1−α) I + α diag φ′(W x + W_in u + b) W."""

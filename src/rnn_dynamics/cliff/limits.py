@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics import double_double as dd
@@ -82,7 +83,7 @@ class Wall:
         return jnp.abs(self.above - self.below)
 
     def __repr__(self) -> str:
-        if isinstance(self.b, jax.core.Tracer) or self.b.ndim:
+        if isinstance(self.b, Tracer) or self.b.ndim:
             return f"Wall(shape={self.b.shape}, dtype={self.b.dtype})"
         return (
             f"Wall(w={float(self.w):g}, b={float(self.b):.9g}, below={float(self.below):.6g}, "
@@ -118,7 +119,7 @@ def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None
         TypeError, ValueError: as ``loss``; x_0 outside (0, 1) in the geometric model.
     """
     problem = make_problem(model, w, 0.0, x0, target, epsilon)
-    if model == "geometric" and not isinstance(problem.start, jax.core.Tracer):
+    if model == "geometric" and not isinstance(problem.start, Tracer):
         start = np.asarray(problem.start)
         if not ((start > 0) & (start < 1)).all():
             raise ValueError(

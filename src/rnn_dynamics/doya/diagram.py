@@ -1,6 +1,7 @@
 """The bifurcation diagram of one neuron against its bias: branches, stability, cycles and events."""
 
 import dataclasses
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
@@ -93,7 +94,7 @@ class BifurcationDiagram:
         return f"BifurcationDiagram(w = {self.w:g}, ε = {self.epsilon:g}, {span}: {found or 'no event'})"
 
 
-def _events(w: Any, epsilon: Any, low: float, high: float) -> tuple[SpecialPoint, ...]:
+def _events(w: Any, epsilon: Any) -> tuple[SpecialPoint, ...]:
     weight, bias, state = cusp()
     located: list[tuple[str, float, float]] = []
     if float(w) == weight:
@@ -106,7 +107,7 @@ def _events(w: Any, epsilon: Any, low: float, high: float) -> tuple[SpecialPoint
         located += [("flip", float(b), float(x)) for b, x in zip(flip.b, flip.x, strict=True)]
     points = []
     for kind, b, x in located:
-        if not low <= b <= high:  # also where a flip does not exist: NaN
+        if np.isnan(b):  # no flip at this weight
             continue
         residual = abs(float(sigmoid(w * jnp.asarray(x, w.dtype) + jnp.asarray(b, w.dtype))) - x)
         width = float(np.spacing(np.asarray(abs(b), w.dtype)))
@@ -119,8 +120,9 @@ def _state_grid(events: tuple[SpecialPoint, ...], ends: np.ndarray) -> np.ndarra
     x = ends[np.isfinite(ends)]
     low, high = x.min(), x.max()
     tiny = np.finfo(ends.dtype).eps
-    logits = np.log(np.clip([low, high], tiny, 1 - tiny) / (1 - np.clip([low, high], tiny, 1 - tiny)))
-    even = 1 / (1 + np.exp(-np.linspace(*logits, _CURVE_POINTS)))
+    inner = np.clip([low, high], tiny, 1 - tiny)
+    first, last = np.log(inner / (1 - inner))
+    even = 1 / (1 + np.exp(-np.linspace(first, last, _CURVE_POINTS)))
     straight = np.linspace(low, high, _CURVE_POINTS)
     inside = [e.state for e in events if low < e.state < high]
     return np.unique(np.concatenate([even, straight, inside]).astype(ends.dtype))
@@ -139,7 +141,7 @@ def _equilibrium_branches(
         len(x) - 1,
     ]
     branches = []
-    for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+    for start, end in itertools.pairwise(cuts):
         part = slice(start, end + 1)
         middle = (start + end) // 2
         stable = bool(-1 < multipliers[middle] < 1)
@@ -163,6 +165,8 @@ def _cycle_branches(w: Any, b: Any, events: tuple[SpecialPoint, ...]) -> list[Br
         parameters, states = list(inner), list(np.asarray(cycle.x[:, index], float))
         multipliers = list(np.asarray(cycle.multiplier, float))
         for event in events:  # the cycle is born at the flip's state with multiplier 1
+            if not low <= event.parameter <= high:
+                continue
             at = 0 if event.parameter <= inner[0] else len(parameters)
             parameters.insert(at, event.parameter)
             states.insert(at, event.state)
@@ -204,9 +208,9 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
         raise ValueError(f"b: expected at least two biases, got {b.size}")
     found = equilibria(w, b, epsilon)
     points = np.asarray(found.points)
-    events = _events(w, epsilon, float(b.min()), float(b.max()))
-    branches = _equilibrium_branches(w, epsilon, _state_grid(events, points), events)
     low, high = float(b.min()), float(b.max())
+    events = _events(w, epsilon)
+    branches = _equilibrium_branches(w, epsilon, _state_grid(events, points), events)
     tolerance = 1e-9 * (1 + abs(low) + abs(high))
     trimmed = [_trimmed(branch, low - tolerance, high + tolerance) for branch in branches]
     if float(epsilon) == 1.0:
@@ -219,7 +223,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
         np.asarray(found.stable),
         np.asarray(found.multipliers),
         tuple(branch for branch in trimmed if len(branch.b)),
-        events,
+        tuple(event for event in events if low <= event.parameter <= high),
     )
 
 
