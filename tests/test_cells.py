@@ -482,20 +482,18 @@ def in_a_branch(x, u):
     return jax.lax.cond(x > 0, jnp.tanh, jnp.sin, x)
 
 
-SECH2 = {100.0: 4 * math.exp(-200), 30.0: 4 * math.exp(-60)}
+SECH2 = 4 * math.exp(-200)
 
 
 @pytest.mark.parametrize(
     ("step", "at", "expected"),
     [
-        (lambda x, u: jnp.tanh(x), 100.0, SECH2[100.0]),
-        (lambda x, u: jnp.tanh(x), -30.0, SECH2[30.0]),
-        (jax.jit(lambda x, u: jnp.tanh(x)), 100.0, SECH2[100.0]),
-        (jax.checkpoint(lambda x, u: jnp.tanh(x)), 100.0, SECH2[100.0]),
-        (in_a_loop, 100.0, SECH2[100.0]),
-        (in_a_branch, 100.0, SECH2[100.0]),
+        (lambda x, u: jnp.tanh(x), 100.0, SECH2),
+        (jax.jit(lambda x, u: jnp.tanh(x)), 100.0, SECH2),
+        (jax.checkpoint(lambda x, u: jnp.tanh(x)), 100.0, SECH2),
+        (in_a_loop, 100.0, SECH2),
+        (in_a_branch, 100.0, SECH2),
         (lambda x, u: jax.nn.sigmoid(x), 100.0, math.exp(-100)),
-        (lambda x, u: jax.nn.sigmoid(x), -100.0, math.exp(-100)),
         (lambda x, u: jax.nn.silu(x), -100.0, -99 * math.exp(-100)),
     ],
 )
