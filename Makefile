@@ -41,8 +41,7 @@ soak: $(DEV)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)
 
 notebooks: $(DEV)
-	$(BIN)/python -m jupytext --quiet --to ipynb --update notebooks/*.py
-	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/python notebooks/execute.py $(ARGS)
 
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -68,7 +67,7 @@ $(DEV): $(CORE)
 
 $(BENCH): $(CORE)
 	@echo "Installing what the benchmarks need (once) ..."
-	@$(INSTALL) numba  # the other peers of the extra [bench] are large, and nothing here runs them yet
+	@$(INSTALL) -e ".[bench]"
 	@touch $@
 
 # The first interpreter that is new enough: $(PYTHON) if given, else python3 and its numbered names.

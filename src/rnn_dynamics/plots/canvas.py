@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 __all__ = ["axes_of", "colour_bar", "panel_label", "style"]
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib and has every sign of the field
     "font.size": 9,
@@ -32,11 +32,19 @@ _SETTINGS = {
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """Matplotlib's settings of the published figures, inside a ``with`` block and nowhere else."""
-    import matplotlib
+    """Matplotlib's settings of the published figures, inside a ``with`` block and nowhere else.
 
-    with matplotlib.rc_context(_SETTINGS):
+    Only these settings are put back: ``rc_context`` would put back all of them, and with them the notebook's
+    interactive mode, which the first figure switches on.
+    """
+    from matplotlib import rcParams
+
+    before: dict[Any, Any] = {name: rcParams[name] for name in _SETTINGS}
+    rcParams.update(_SETTINGS)
+    try:
         yield
+    finally:
+        rcParams.update(before)
 
 
 def axes_of(ax: Any) -> "Axes":
@@ -59,7 +67,7 @@ def axes_of(ax: Any) -> "Axes":
 def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None) -> Any:
     """A colour bar beside ``ax``; its label carries the unit."""
     assert ax.figure is not None
-    options = {} if extend is None else {"extend": extend}
+    options: dict[str, Any] = {} if extend is None else {"extend": extend}
     return ax.figure.colorbar(artist, ax=ax, label=label, fraction=0.06, pad=0.02, **options)
 
 

@@ -1,0 +1,45 @@
+"""Run every ``NN_name.py`` beside this file and write the executed notebook next to it, without times or ids."""
+
+import sys
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).resolve().parent
+
+
+def sources() -> list[Path]:
+    """The notebooks' py:percent sources, in order."""
+    return sorted(HERE.glob("[0-9][0-9]_*.py"))
+
+
+def executed(source: Path, *, timeout: int = 300) -> nbformat.NotebookNode:
+    """The notebook of a source, run from its first cell to its last.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: a cell failed.
+    """
+    notebook = jupytext.read(source)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+    client = NotebookClient(
+        notebook, timeout=timeout, resources={"metadata": {"path": str(HERE)}}, record_timing=False
+    )
+    client.execute()
+    notebook.metadata.pop("language_info", None)
+    return notebook
+
+
+def main() -> None:
+    """Execute all notebooks, or those whose names are given."""
+    wanted = set(sys.argv[1:])
+    for source in sources():
+        if not wanted or source.stem in wanted:
+            nbformat.write(executed(source), source.with_suffix(".ipynb"))
+            print(f"{source.stem}.ipynb: {source.with_suffix('.ipynb').stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
