@@ -125,7 +125,9 @@ class Bounds:
         rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps"]
         if self.radius is not None and self.norm is not None:
             slope = "not declared" if self.slope_bound is None else f"{self.slope_bound:g}"
-            rows[0] += f"; ρ(W) = {float(self.radius):.4g}, s₁(W) = {float(self.norm):.4g}, γ {slope}"
+            rows.append(
+                f"  spectral radius ρ(W) = {float(self.radius):.4g}, norm s₁(W) = {float(self.norm):.4g}, γ {slope}"
+            )
         for entry in self.entries():
             kind = "theorem" if entry.theorem else "no theorem"
             share = (
