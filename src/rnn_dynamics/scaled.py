@@ -239,17 +239,38 @@ def _log_absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(zero, -jnp.inf, jnp.log(jnp.where(zero, jnp.ones_like(x), jnp.abs(x))))
 
 
+def _top_right_vector(tall: Float[Array, "... m n"]) -> Float[Array, "... n"]:
+    """The right singular vector of the largest singular value; NaN for a matrix that is not finite."""
+    gram = jnp.einsum("...ki,...kj->...ij", tall, tall, precision=_HIGHEST)
+    finite = jnp.isfinite(gram).all(axis=(-2, -1), keepdims=True)
+    vector = jnp.linalg.eigh(jnp.where(finite, gram, jnp.zeros_like(gram)))[1][..., -1]
+    return jnp.where(finite[..., 0], vector, jnp.nan)
+
+
+def _apply(matrix: Float[Array, "... m n"], vector: Float[Array, "... n"]) -> Float[Array, "... m"]:
+    return jnp.einsum("...ij,...j->...i", matrix, vector, precision=_HIGHEST)
+
+
+@jax.custom_jvp
+def _tall_spectral_norm(tall: Float[Array, "... m n"]) -> Float[Array, "..."]:
+    image = _apply(tall, _top_right_vector(tall))
+    return _safe_root(jnp.sum(jnp.square(image), axis=-1))
+
+
+@_tall_spectral_norm.defjvp
+def _tall_spectral_norm_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (tall,), (moved,) = primals, tangents
+    right = _top_right_vector(tall)
+    image = _apply(tall, right)
+    size = _safe_root(jnp.sum(jnp.square(image), axis=-1))
+    left = image / jnp.where(size == 0, jnp.ones_like(size), size)[..., None]
+    return size, jnp.sum(left * _apply(moved, right), axis=-1)
+
+
 def _spectral_norm(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
     """‖matrix‖₂ through the smaller Gram matrix, for entries near 1 in size."""
     wide = matrix.shape[-2] < matrix.shape[-1]
-    tall = jnp.swapaxes(matrix, -1, -2) if wide else matrix
-    fixed = jax.lax.stop_gradient(tall)
-    gram = jnp.einsum("...ki,...kj->...ij", fixed, fixed, precision=_HIGHEST)
-    finite = jnp.isfinite(gram).all(axis=(-2, -1), keepdims=True)
-    vector = jnp.linalg.eigh(jnp.where(finite, gram, jnp.zeros_like(gram)))[1][..., -1]
-    image = jnp.einsum("...ij,...j->...i", tall, vector, precision=_HIGHEST)
-    size = _safe_root(jnp.sum(jnp.square(image), axis=-1))
-    return jnp.where(finite[..., 0, 0], size, jnp.full_like(size, jnp.nan))
+    return _tall_spectral_norm(jnp.swapaxes(matrix, -1, -2) if wide else matrix)
 
 
 def from_float(x: Float[Array, "..."], *, event_ndim: int = 0) -> Scaled:
