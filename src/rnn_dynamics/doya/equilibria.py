@@ -25,7 +25,7 @@ from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Equilibria", "TwoCycle", "equilibria", "two_cycle"]
 
-_POLISHING_STEPS = 3
+_POLISHING_STEPS = 6
 
 
 @functools.partial(
@@ -86,7 +86,7 @@ def _polish(w: Array, b: Array, _: int, x: Array) -> Array:
     interior = (x > 0) & (x < 1)
     at = jnp.where(interior, x, jnp.full_like(x, 0.5))
     slope = 1 / (at * one_minus(at).hi) - w
-    steep = jnp.abs(slope) > 1e-3
+    steep = slope != 0
     step = curve(at, w, b).hi / jnp.where(steep, slope, jnp.ones_like(slope))
     near = jnp.abs(step) <= 1e-3 * jnp.minimum(at, 1 - at)
     return jnp.where(interior & steep & near, at - step, x)
