@@ -45,7 +45,7 @@ def norms_against_lag(*, quick: bool = False) -> Reproduction:
     plots.norms_against_lag(leaky, axes[4])
     axes[4].set_title("leaky, α = .3, ρ(W) = .95")
     plots.radius_sweep(swept, axes[5])
-    axes[5].set_title(f"{swept.rate[..., :].size} networks")
+    axes[5].set_title(f"{swept.rate.size} networks of {_UNITS} units")
     for ax, letter in zip(axes, "abcdef", strict=True):
         ax.legend(fontsize=6.5)
         plots.panel_label(ax, letter)

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
@@ -23,11 +24,11 @@ _SHEAR = np.array([[0.9, 1.0], [0.0, 0.9]])
 def counterexamples(*, quick: bool = False) -> Reproduction:
     """Six small pictures: the norm of the product, what bounds it, and what does not."""
     cases = spectral.counterexamples(chaotic_steps=400)
-    figure = Figure(figsize=(11, 6.2))
+    figure = Figure(figsize=(11, 6.6))
     axes = figure.subplots(2, 3).ravel()
     for ax, case, letter in zip(axes, cases, "abcdef", strict=True):
         plots.counterexample(case, ax, legend=False)
-        ax.title.set_fontsize(8.5)
+        ax.set_title(f"{case.name}\n{case.truth}")
         plots.panel_label(ax, letter)
         _claim_of_zero(ax, case.bounds)
     handles = {}
@@ -38,11 +39,12 @@ def counterexamples(*, quick: bool = False) -> Reproduction:
     return Reproduction(figure, (*_shear_rows(), *_case_rows(cases), *_transient_rows()))
 
 
-def _claim_of_zero(ax: object, bounds: Bounds) -> None:
+def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
     """A claim of exactly 0 has no logarithm: say so where it would be."""
     if bounds.radius is not None and float(bounds.radius) < _ZERO:
-        text = "claim: ρ(W) = 0, so 0 from lag 1 on (log₁₀ = −∞)"
-        ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=7.5, color=palette.VERMILION)
+        ax.set_ylim(bottom=-0.25 * ax.get_ylim()[1])
+        text = "claim: 0 from lag 1 on, far below"
+        ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=8, color=palette.VERMILION)
 
 
 def _powers(matrix: np.ndarray, count: int) -> np.ndarray:

@@ -31,6 +31,8 @@ def three_regimes(*, quick: bool = False) -> Reproduction:
         plots.partial_sums(sums, "b", ax)
         ax.set_title(title.replace("x_0", "$x_0$"))
         ax.set_ylim(limits)
+        if title.startswith("explode"):  # exponential growth is a straight line against the lag itself
+            ax.set_xscale("linear")
         plots.panel_label(ax, letter)
     return Reproduction(figure, (*_cusp_rows(), *_sum_rows(), *_memory_rows()))
 
