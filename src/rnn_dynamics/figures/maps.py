@@ -15,8 +15,8 @@ __all__ = ["sensitivity_maps"]
 _STEPS = 50
 _WEIGHT = 5.0
 _START = 0.4
-_SIZES = (1e-2, 1e-4)
-_LIMIT = 5.0
+_SIZES = (1e-1, 1e-2)
+_LIMIT = 3.0
 
 
 def sensitivity_maps(*, quick: bool = False) -> Reproduction:
@@ -24,7 +24,7 @@ def sensitivity_maps(*, quick: bool = False) -> Reproduction:
     across, up = (120, 90) if quick else (400, 300)
     figure = Figure(figsize=(12, 6.6))
     top, bottom = figure.subplots(2, 3)
-    share = _over_starts(top, np.linspace(-2.9, -2.1, across), np.linspace(0.0, 1.0, up))
+    share = _over_starts(top, np.linspace(-2.75, -2.25, across), np.linspace(0.0, 1.0, up))
     share += _over_weights(bottom, np.linspace(-10, 10, across), np.linspace(-8, 8, up))
     for ax, letter in zip((*top, *bottom), "abcdef", strict=True):
         plots.panel_label(ax, letter)
