@@ -18,9 +18,9 @@ OPERATIONS = {
 
 
 def _pairs(dtype: str, seed: int, count: int = 300) -> dd.Pair:
-    """Positive pairs over 30 powers of ten, both parts filled."""
+    """Positive pairs over 12 powers of ten, both parts filled."""
     rng = np.random.default_rng(seed)
-    hi = (10 ** rng.uniform(-15, 15, count)).astype(dtype)
+    hi = (10 ** rng.uniform(-6, 6, count)).astype(dtype)  # their products keep a normal low part in float32
     lo = (np.spacing(hi) * rng.uniform(-0.5, 0.5, count).astype(dtype)).astype(dtype)
     return dd.two_sum(jnp.asarray(hi), jnp.asarray(lo))
 

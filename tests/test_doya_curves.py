@@ -86,17 +86,17 @@ def test_derivatives_are_those_of_the_closed_forms(side: int) -> None:
 @pytest.mark.parametrize("call", [doya.folds, doya.flips, lambda w: doya.wall(w, 0.5), doya.fold_window])
 @pytest.mark.parametrize("bad", [None, "5", 1j, float("nan"), [1.0, float("inf")], [[1.0], [1.0, 2.0]]])
 def test_bad_weights_are_named(call, bad) -> None:
-    with pytest.raises((TypeError, ValueError), match="^w:"):
+    with pytest.raises((TypeError, ValueError), match=r"^w:"):
         call(bad)
 
 
 @pytest.mark.parametrize("epsilon", [0.0, -0.5, 1.5, float("nan")])
 def test_epsilon_outside_its_range_is_named(epsilon: float) -> None:
-    with pytest.raises(ValueError, match="^epsilon:"):
+    with pytest.raises(ValueError, match=r"^epsilon:"):
         doya.flips(-8.0, epsilon)
-    with pytest.raises(ValueError, match="^epsilon:"):
+    with pytest.raises(ValueError, match=r"^epsilon:"):
         doya.basin_label(5.0, -2.5, 0.5, epsilon)
-    with pytest.raises(ValueError, match="^epsilon:"):
+    with pytest.raises(ValueError, match=r"^epsilon:"):
         doya.equilibria(5.0, -2.5, epsilon)
-    with pytest.raises(ValueError, match="^epsilon:"):
+    with pytest.raises(ValueError, match=r"^epsilon:"):
         doya.bifurcation_diagram(5.0, jnp.linspace(-3, -2, 5), epsilon)

@@ -113,7 +113,7 @@ def test_shapes_and_no_recompilation() -> None:
     ("name", "arguments"), [("w", (None, 0.0)), ("b", (5.0, "x")), ("b", ([1.0, 2.0], [1, 2, 3.0]))]
 )
 def test_bad_arguments_are_named(name: str, arguments: tuple) -> None:
-    with pytest.raises((TypeError, ValueError), match=f"^{name}:"):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
         doya.equilibria(*arguments)
-    with pytest.raises((TypeError, ValueError), match=f"^{name}:"):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
         doya.two_cycle(*arguments)

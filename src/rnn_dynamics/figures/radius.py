@@ -149,7 +149,9 @@ def _transient_rows() -> list[Row]:
         K = _kreiss(r, c)
         largest = max(1.0, float(_powers(np.array([[r, c], [0.0, r]]), 60).max()))
         of = f"[[{r:g}, {c:g}], [0, {r:g}]]"
-        rows.append(number(f"Kreiss constant of {of}", "closed form", f"{closed:.4f}", K, within=1e-3 * closed))
+        rows.append(
+            number(f"Kreiss constant of {of}", "closed form", f"{closed:.4f}", K, within=1e-3 * closed)
+        )
         rows.append(
             claim(
                 f"K ≤ sup ‖Aᵏ‖₂ ≤ e n K for {of}",

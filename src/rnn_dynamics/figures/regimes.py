@@ -40,7 +40,11 @@ def three_regimes(*, quick: bool = False) -> Reproduction:
 def _cusp_rows() -> list[Row]:
     rows = []
     where = "on the cusp (w 4, b −2, x_0 .3)"
-    for steps, along_x0, along_b in ((100, "2.5e-2", "10.8"), (1000, "8.8e-4", "101"), (10_000, "2.8e-5", "1001")):
+    for steps, along_x0, along_b in (
+        (100, "2.5e-2", "10.8"),
+        (1000, "8.8e-4", "101"),
+        (10_000, "2.8e-5", "1001"),
+    ):
         end = doya.sensitivities(4.0, -2.0, 0.3, steps)
         rows += [
             number(f"∂x_T/∂x_0 at T = {steps} {where}", "vanishing terms", along_x0, end.initial.to_float()),
