@@ -45,7 +45,7 @@ def _over_starts(axes: np.ndarray, b: np.ndarray, x0: np.ndarray) -> float:
         plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta x_0|$")
         ax.set_title(rf"finite ratio, $\Delta x_0$ = {size:g}")
     edges = np.asarray(doya.folds(_WEIGHT).x)
-    inner = np.linspace(*edges, 200)[1:-1]
+    inner = np.linspace(edges[0], edges[1], 200)[1:-1]
     wall = np.asarray(doya.wall(_WEIGHT, inner))
     for ax in axes:
         ax.plot(wall, inner, label="wall: $x_0$ on the repeller", **palette.WALL)

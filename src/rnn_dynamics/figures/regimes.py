@@ -71,7 +71,7 @@ def _sum_rows() -> list[Row]:
             "terms that vanish make the sum over lags converge",
             "popular reading",
             "sufficient",
-            f"on the cusp ∂x₁₀₀₀/∂x_0 = 10^{term:.1f}, and the sum is {math.exp(neither):.2f} times that at T = 100",
+            f"on the cusp ∂x₁₀₀₀/∂x_0 = 10^{term:.1f}; the sum is {math.exp(neither):.2f} times that at T = 100",
             found=neither > 2 and term < -3,
             wrong=True,
             note="Vanishing terms are necessary, not sufficient; exponential decay suffices.",
