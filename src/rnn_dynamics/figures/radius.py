@@ -51,7 +51,7 @@ def _powers(matrix: np.ndarray, count: int) -> np.ndarray:
     """‖matrixᵏ‖₂ for k = 1 … count."""
     power, norms = np.eye(len(matrix)), []
     for _ in range(count):
-        power = power.dot(matrix)
+        power = np.matmul(power, matrix)
         norms.append(power)
     return np.asarray(spectral_norm(np.stack(norms)))
 
@@ -92,7 +92,7 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
     fixed = by_name["fixed point"].trajectory
     J = np.asarray(step_jacobian(fixed.cell, fixed.states[0]))
     residual = float(np.abs(np.asarray(fixed.cell(fixed.states[0]) - fixed.states[0])).max())
-    double = float(np.abs(J.dot(J) - 2 * J).max())
+    double = float(np.abs(np.matmul(J, J) - 2 * J).max())
     radius = float(np.asarray(by_name["fixed point"].bounds.radius))
     steps = len(logs["chaos"]) - 1
     jordan = math.exp(logs["Jordan block"][0])
