@@ -25,7 +25,7 @@ from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Equilibria", "TwoCycle", "equilibria", "two_cycle"]
 
-_POLISHING_STEPS = 3
+_POLISHING_STEPS = 6
 
 
 @functools.partial(
@@ -86,7 +86,7 @@ def _polish(w: Array, b: Array, _: int, x: Array) -> Array:
     interior = (x > 0) & (x < 1)
     at = jnp.where(interior, x, jnp.full_like(x, 0.5))
     slope = 1 / (at * one_minus(at).hi) - w
-    steep = jnp.abs(slope) > 1e-3
+    steep = slope != 0
     step = curve(at, w, b).hi / jnp.where(steep, slope, jnp.ones_like(slope))
     near = jnp.abs(step) <= 1e-3 * jnp.minimum(at, 1 - at)
     return jnp.where(interior & steep & near, at - step, x)
@@ -95,7 +95,8 @@ def _polish(w: Array, b: Array, _: int, x: Array) -> Array:
 def _enclosed(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
     """Whether h changes its sign within 4 ulp of x; a root that rounds to 0 or 1 counts too."""
     width = 4 * float(jnp.finfo(x.dtype).eps) * x
-    at = jnp.stack([x - width, x + width])
+    least = float(jnp.finfo(x.dtype).tiny)  # x may have underflowed to 0
+    at = jnp.stack([x - width - least, x + width + least])
     interior = (at > 0) & (at < 1)
     inner = jnp.where(interior, at, jnp.full_like(at, 0.5))
     h = curve(inner, *(jnp.broadcast_to(a, at.shape) for a in (w, b))).hi
@@ -134,10 +135,12 @@ def _points(w: Array, b: Array) -> tuple[Array, Array]:
 def _points_jvp(primals: tuple, tangents: tuple) -> tuple:
     (w, b), (dw, db) = primals, tangents
     points, status = _points(w, b)
-    room = points * (1 - points)
+    absent = jnp.isnan(points)  # its tangent is 0, so that a cotangent of 0 does not meet NaN
+    states = jnp.where(absent, jnp.zeros_like(points), points)
+    room = states * (1 - states)
     slope = room / (1 - w[None] * room)
     return (points, status), (
-        slope * (points * dw[None] + db[None]),
+        slope * (states * dw[None] + db[None]),
         jnp.zeros(status.shape, jax.dtypes.float0),
     )
 

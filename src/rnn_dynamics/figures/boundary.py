@@ -155,7 +155,9 @@ def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
         xytext=(rest[0], rest[0]),
         arrowprops={"arrowstyle": "-|>", "color": palette.VERMILION, "linewidth": 1.6},
     )
-    ax.text(rest[0] + kick + 0.1, rest[0], "the input\nmoves x", color=palette.VERMILION, fontsize=8, va="center")
+    ax.text(
+        rest[0] + kick + 0.1, rest[0], "the input\nmoves x", color=palette.VERMILION, fontsize=8, va="center"
+    )
     ax.set_xlabel("state x")
     ax.set_ylabel("next state, without input")
     ax.set_title(r"$F_t = U_t \circ \tilde F$, $U_t(x) = x + u_t$")

@@ -142,9 +142,7 @@ def surface_rows(
             number(f"E₅₀ after {name} descent {start}", source, loss, path.loss.value[-1], within=within),
         ]
     norms = np.asarray(unclipped.gradient_norm)
-    rows.append(
-        number("largest ‖∇E‖ on the unclipped path", source, "92.5079", norms.max(), within=1e-3)
-    )
+    rows.append(number("largest ‖∇E‖ on the unclipped path", source, "92.5079", norms.max(), within=1e-3))
     rows += _published_start(thrown, held)
     average = float(np.asarray(clipped.gradient_norm).mean())
     rows += [

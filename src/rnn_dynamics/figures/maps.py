@@ -53,7 +53,8 @@ class _Events(NamedTuple):
     def over(w: np.ndarray) -> "_Events":
         """The curves in the range of the map over w."""
         fold = doya.folds(_WEIGHT)
-        states = np.linspace(*np.asarray(fold.x), CURVE_POINTS + 2)[1:-1]
+        low, high = np.asarray(fold.x)
+        states = np.linspace(low, high, CURVE_POINTS + 2)[1:-1]
         weights = np.linspace(w[0], w[-1], CURVE_POINTS)
         repeller, wall = repeller_wall(_WEIGHT, states), repeller_wall(weights, _START)
         return _Events(states, repeller, fold, fold_curve(w[-1]), flip_curve(w[0], 1.0), weights, wall)

@@ -49,10 +49,10 @@ def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
     ax.axvspan(low, high, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
     for b in (low, high):
         ax.axvline(b, color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
-    upper = {"xy": (high, 0.9), "xytext": (high + 0.025, 0.42)}
     ax.annotate(
         "bifurcation crossing:\none of two values of b",
-        **upper,
+        (high, 0.9),
+        (high + 0.025, 0.42),
         fontsize=8,
         color=palette.BLUE,
         arrowprops={"arrowstyle": "->", "color": palette.BLUE},

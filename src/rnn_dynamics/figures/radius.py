@@ -57,7 +57,7 @@ def _powers(matrix: np.ndarray, count: int) -> np.ndarray:
     """‖matrixᵏ‖₂ for k = 1 … count."""
     power, norms = np.eye(len(matrix)), []
     for _ in range(count):
-        power = power.dot(matrix)
+        power = np.matmul(power, matrix)
         norms.append(power)
     return np.asarray(spectral_norm(np.stack(norms)))
 
@@ -98,8 +98,8 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
     fixed = by_name["fixed point"].trajectory
     J = np.asarray(step_jacobian(fixed.cell, fixed.states[0]))
     residual = float(np.abs(np.asarray(fixed.cell(fixed.states[0]) - fixed.states[0])).max())
-    double = float(np.abs(J.dot(J) - 2 * J).max())
-    radius = float(by_name["fixed point"].bounds.radius)
+    double = float(np.abs(np.matmul(J, J) - 2 * J).max())
+    radius = float(np.asarray(by_name["fixed point"].bounds.radius))
     steps = len(logs["chaos"]) - 1
     jordan = math.exp(logs["Jordan block"][0])
     rate = {name: math.exp(logs[name][0] / (len(logs[name]) - 1)) for name in ("rotation", "slow rotation")}
@@ -118,7 +118,7 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
             f"ρ(W) = {radius:.0e}; J = [[{J[0, 0]:g}, {J[0, 1]:g}], [{J[1, 0]:g}, {J[1, 1]:g}]], J² = 2 J",
             found=radius < _ZERO and residual < 1e-13 and double < 1e-11 and logs["fixed point"][0] > 25,
             wrong=True,
-            note="At the fixed point (0, ln 3) the product doubles every step although ρ(W) = 0 (√rounding in floats).",
+            note="At the fixed point (0, ln 3) the product doubles every step although ρ(W) = 0 up to √rounding.",
         ),
         number(
             "top Lyapunov exponent, W = 12 [[1, 1], [−1, −1]], b = (−9, 6), ρ(W) = 0",
@@ -155,7 +155,9 @@ def _transient_rows() -> list[Row]:
         K = _kreiss(r, c)
         largest = max(1.0, float(_powers(np.array([[r, c], [0.0, r]]), 60).max()))
         of = f"[[{r:g}, {c:g}], [0, {r:g}]]"
-        rows.append(number(f"Kreiss constant of {of}", "closed form", f"{closed:.4f}", K, within=1e-3 * closed))
+        rows.append(
+            number(f"Kreiss constant of {of}", "closed form", f"{closed:.4f}", K, within=1e-3 * closed)
+        )
         rows.append(
             claim(
                 f"K ≤ sup ‖Aᵏ‖₂ ≤ e n K for {of}",
@@ -168,7 +170,7 @@ def _transient_rows() -> list[Row]:
     values = np.asarray(eigenvalues(_SHEAR))
     henrici = math.sqrt(max((_SHEAR**2).sum() - (np.abs(values) ** 2).sum(), 0.0))
     rows.append(number("Henrici departure of [[.9, 1], [0, .9]]", "√(‖A‖_F² − Σ|λ|²)", "1.0000", henrici))
-    return rows + [_joint_radius()]
+    return [*rows, _joint_radius()]
 
 
 def _joint_radius() -> Row:

@@ -41,7 +41,7 @@ def _newman_rows() -> list[Row]:
     run = rollout(jax.tree_util.Partial(_times_input), np.zeros(_SIZE), factors)
     basis, logs = np.eye(_SIZE), []
     for factor in np.asarray(step_jacobians(run)):
-        basis, upper = np.linalg.qr(factor.dot(basis))
+        basis, upper = np.linalg.qr(np.matmul(factor, basis))
         logs.append(np.log(np.abs(np.diagonal(upper))))
     means = np.mean(logs, axis=0)
     errors = np.std(logs, axis=0) / math.sqrt(_FACTORS)

@@ -46,7 +46,11 @@ def _picture(split: list[PartialSums]) -> Figure:
 def _cusp_rows() -> list[Row]:
     rows = []
     where = "on the cusp (w 4, b −2, x_0 .3)"
-    for steps, along_x0, along_b in ((100, "2.5e-2", "10.8"), (1000, "8.8e-4", "101"), (10_000, "2.8e-5", "1001")):
+    for steps, along_x0, along_b in (
+        (100, "2.5e-2", "10.8"),
+        (1000, "8.8e-4", "101"),
+        (10_000, "2.8e-5", "1001"),
+    ):
         end = doya.sensitivities(4.0, -2.0, 0.3, steps)
         rows += [
             number(f"∂x_T/∂x_0 at T = {steps} {where}", "vanishing terms", along_x0, end.initial.to_float()),
@@ -73,7 +77,7 @@ def _sum_rows() -> list[Row]:
             "terms that vanish make the sum over lags converge",
             "popular reading",
             "sufficient",
-            f"on the cusp ∂x₁₀₀₀/∂x_0 = 10^{term:.1f}, and the sum is {math.exp(neither):.2f} times that at T = 100",
+            f"on the cusp ∂x₁₀₀₀/∂x_0 = 10^{term:.1f}; the sum is {math.exp(neither):.2f} times that at T = 100",
             found=neither > 2 and term < -3,
             wrong=True,
             note="Vanishing terms are necessary, not sufficient; exponential decay suffices.",

@@ -56,7 +56,14 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
             every = max(1, len(at) // 20)
             ax.plot(at[::every], heights[::every], "x", color=palette.VERMILION, markersize=4, label=label)
     norms = _finite(bounds.log_norms)
-    ax.plot(bounds.lags, norms, color=palette.BLACK, linewidth=2.2, label=r"$\|\partial x_T/\partial x_k\|_2$", zorder=3)
+    ax.plot(
+        bounds.lags,
+        norms,
+        color=palette.BLACK,
+        linewidth=2.2,
+        label=r"$\|\partial x_T/\partial x_k\|_2$",
+        zorder=3,
+    )
     ax.set_xlabel("lag n = T − k (steps)")
     ax.set_ylabel("log₁₀ of the norm")
     ax.set_xlim(0, max(bounds.steps, 1))

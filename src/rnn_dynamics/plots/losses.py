@@ -58,7 +58,9 @@ def loss_profile(
     return ax
 
 
-def loss_surface(surface: "Surface", ax: Any = None, *, logarithmic: bool = False, limit: float = 6.0) -> "Axes":
+def loss_surface(
+    surface: "Surface", ax: Any = None, *, logarithmic: bool = False, limit: float = 6.0
+) -> "Axes":
     """A loss over (w, b), its wall drawn where it exists.
 
     Args:
