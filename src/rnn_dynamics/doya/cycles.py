@@ -45,7 +45,10 @@ def _half_tanh_ratio(distance: Array) -> Array:
 
 
 def _growth(distance: Array, w: Array, centre: Array) -> Array:
-    """φ(δ)/δ; 1 − tanh a tanh b = (e^(−2|a|) + e^(−2|b|))·2/((1 + e^(−2|a|))(1 + e^(−2|b|))) where a, b agree in sign."""
+    """φ(δ)/δ. Where tanh a and tanh b agree in sign, with p = e^(−2|a|) and q = e^(−2|b|),
+
+    1 − tanh a tanh b = 2 (p + q)/((1 + p)(1 + q)).
+    """
     other = centre + distance
     tails = jnp.exp(-jnp.abs(centre)), jnp.exp(-jnp.abs(other))
     agreeing = 2 * (tails[0] + tails[1]) / ((1 + tails[0]) * (1 + tails[1]))

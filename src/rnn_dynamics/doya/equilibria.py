@@ -1,8 +1,8 @@
 """Equilibria of the neuron, x = σ(w x + b): one to three roots, with multipliers and implicit derivatives.
 
-By symmetry each is a root t ≤ ½ of 2 artanh y − w y/2 = c, y = 2t − 1, so that x keeps its relative precision near 0
-and 1 − x near 1. Roots are bracketed in z = ln(t/(1 − t)) by the turning points ∓2 artanh √(1 − 4/w), started from
-the parabola of the fold where that is near, and polished with the residual in double-double.
+By symmetry each is a root t ≤ ½ of 2 artanh y − w y/2 = c, y = 2t − 1, so that x keeps its relative precision
+near 0 and 1 − x near 1. Roots are bracketed in z = ln(t/(1 − t)) by the turning points ∓2 artanh √(1 − 4/w),
+started from the parabola of the fold where that is near, and polished with the residual in double-double.
 """
 
 import dataclasses
@@ -67,7 +67,15 @@ class Equilibria:
 
 
 class Branches(NamedTuple):
-    """Lower, middle and upper branch on the first axis; NaN where a branch has no equilibrium."""
+    """Lower, middle and upper branch on the first axis; NaN where a branch has no equilibrium.
+
+    Attributes:
+        x: the equilibrium.
+        slope: x(1 − x), relative precision kept where x rounds to 1.
+        gap: 1 − w x(1 − x), relative precision kept near a fold.
+        z: ln(x/(1 − x)), to the rounding of its terms.
+        error: the correction left in min(x, 1 − x) after the last step, relative.
+    """
 
     x: Float[Array, "3 ..."]
     slope: Float[Array, "3 ..."]
@@ -94,10 +102,10 @@ class _Slots(NamedTuple):
 def _twice_gap(z: Float[Array, "..."]) -> Float[Array, "..."]:
     """z − 2 tanh(z/2) for |z| ≤ 1, without cancellation: a continued fraction."""
     square = jnp.square(z / 2)
-    fraction_ = jnp.full_like(z, 19)
+    level = jnp.full_like(z, 19)
     for odd in range(17, 3, -2):
-        fraction_ = odd + square / fraction_
-    ratio = square / (3 + square / fraction_)
+        level = odd + square / level
+    ratio = square / (3 + square / level)
     return z * ratio / (1 + ratio)
 
 
@@ -199,7 +207,7 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."]) -> Branches:
-    """The three branches: x, x(1 − x), the gap 1 − w x(1 − x), z = ln(x/(1 − x)), the relative correction left.
+    """The equilibria by branch, with the derivatives of the implicit function.
 
     With one equilibrium and w ≤ 4 it is "lower" where x ≤ ½ and "upper" elsewhere.
     """
