@@ -92,7 +92,7 @@ def test_log_norms_of_long_products(name, ord, record_property):
         got = np.asarray(gradient_norms(path, ord=ord), float)[LAGS] / math.log(2)
         with np.errstate(invalid="ignore"):
             error = np.where(got == truth, 0, np.abs(got - truth) / np.maximum(1, np.abs(truth))).max()
-        record_property(dtype, error)
+        record_property(dtype, float(error))
         drifts = "circle" in name or name == "rotation"
         limit = 1e-12 if dtype == "float64" else 2e-3 if drifts else 2e-6
         assert error <= limit, (dtype, error, got, truth)
