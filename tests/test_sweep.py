@@ -301,7 +301,7 @@ class TestHazard28Interrupts:
 
         with pytest.raises(KeyboardInterrupt):
             sweep(slow, {"w": np.linspace(0, 1, 2**16)}, progress=report)
-        assert time.monotonic() - started[0] < 8
+        assert time.monotonic() - started[0] < 30  # the whole grid would take minutes
         assert done[-1] < 2**16
 
 
@@ -333,18 +333,16 @@ class TestHazard40Compiling:
         assert len(traced) == 2
 
     def test_hazard_40_a_function_that_is_gone_leaves_nothing(self):
-        kept = len(chunks._KERNELS)
-
         def function(w):
             return w
 
-        reference = weakref.ref(function)
+        reference, name = weakref.ref(function), id(function)
         sweep(function, {"w": [1.0]})
-        assert len(chunks._KERNELS) == kept + 1
+        assert name in chunks._KERNELS
         del function
         gc.collect()
         assert reference() is None
-        assert len(chunks._KERNELS) == kept
+        assert name not in chunks._KERNELS
 
     def test_hazard_40_other_callables(self):
         class Scale:

@@ -187,9 +187,8 @@ def _info(options: argparse.Namespace) -> int:
     failed = [check for check in checks if not check.passed]
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"
-        print(
-            f"{verdict}  {check.dtype:<8} {check.quantity:<52} {check.measured:.10g} (expected {check.expected:.10g})"
-        )
+        values = f"{check.measured:.10g} (expected {check.expected:.10g})"
+        print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {values}")
     print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
     return _FAILED if failed else 0
 

@@ -1,11 +1,14 @@
 """Eigenvalues and the two numbers that textbooks confuse: spectral radius and spectral norm."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
+
+from rnn_dynamics.validation import real_array
 
 __all__ = ["eigenvalues", "spectral_norm", "spectral_radius"]
 
@@ -28,8 +31,21 @@ def _host_eigenvalues(matrix: np.ndarray) -> np.ndarray:
     return np.where(finite[..., None], values, np.nan + 0j).astype(complex_dtype)
 
 
-def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
-    """The eigenvalues of square matrices, in no order; on the host where the device has no such routine."""
+def _matrix(value: Any, *, square: bool) -> Float[Array, "... m n"]:
+    matrix = real_array("matrix", value, finite=False)  # what is not finite comes back as NaN
+    if matrix.ndim < 2 or 0 in matrix.shape[-2:] or (square and matrix.shape[-1] != matrix.shape[-2]):
+        kind = "square matrices" if square else "matrices"
+        raise ValueError(f"matrix: expected {kind} of at least one entry, got shape {matrix.shape}")
+    return matrix
+
+
+def eigenvalues(matrix: Any) -> Complex[Array, "... n"]:
+    """The eigenvalues of square matrices, in no order; on the host where the device has no such routine.
+
+    Raises:
+        TypeError, ValueError: no real numbers, or not of shape (…, n, n).
+    """
+    matrix = _matrix(matrix, square=True)
     platform = {"cuda": "cuda", "gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if _device_has_eig(platform):
         return jnp.linalg.eigvals(matrix)
@@ -38,11 +54,19 @@ def eigenvalues(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
     return jax.pure_callback(_host_eigenvalues, shape, matrix, vmap_method="expand_dims")
 
 
-def spectral_radius(matrix: Float[Array, "... n n"]) -> Float[Array, "..."]:
-    """ρ(W) = max |λ_i(W)|. It bounds ‖Wᵏ‖₂ from below (‖Wᵏ‖₂ ≥ ρᵏ), never from above."""
+def spectral_radius(matrix: Any) -> Float[Array, "..."]:
+    """ρ(W) = max |λ_i(W)|. It bounds ‖Wᵏ‖₂ from below (‖Wᵏ‖₂ ≥ ρᵏ), never from above.
+
+    Raises:
+        TypeError, ValueError: no real numbers, or not of shape (…, n, n).
+    """
     return jnp.max(jnp.abs(eigenvalues(matrix)), axis=-1)
 
 
-def spectral_norm(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
-    """s₁(W) = ‖W‖₂, the largest singular value."""
-    return jnp.linalg.svd(matrix, compute_uv=False)[..., 0]
+def spectral_norm(matrix: Any) -> Float[Array, "..."]:
+    """s₁(W) = ‖W‖₂, the largest singular value.
+
+    Raises:
+        TypeError, ValueError: no real numbers, or not of shape (…, m, n).
+    """
+    return jnp.linalg.svd(_matrix(matrix, square=False), compute_uv=False)[..., 0]

@@ -215,7 +215,8 @@ def _curve_point(w: mpmath.mpf, x: mpmath.mpf) -> tuple[mpmath.mpf, mpmath.mpf]:
 
 def folds(w: float) -> CurvePair:
     """((x₋, b₋), (x₊, b₊)) with x± = (1 ± √(1 − 4/w))/2 and b = logit(x) − w x, for w > 4; b₊ < b₋."""
-    return _quadratic_pair(w, 4 / mpmath.mpf(float(w)))
+    with mpmath.workdps(3 * DIGITS):
+        return _quadratic_pair(w, 4 / mpmath.mpf(float(w)))
 
 
 def flips(w: float, epsilon: float = 1.0) -> CurvePair:

@@ -33,7 +33,7 @@ def nearby_starts(*, quick: bool = False) -> Reproduction:
     left.axhline(0.5, label="separatrix x = ½", **palette.UNSTABLE)
     left.set_ylim(0, 1)
     left.set_title("w = 5, b = −2.5")
-    left.legend(loc="center right")
+    left.legend(loc="upper left")
     derivative = np.asarray(jacobians.pushforward(low, 1.0).log10())
     _distances(right, np.asarray(high.states - low.states), derivative)
     for ax, letter in ((left, "a"), (right, "b")):
@@ -117,11 +117,12 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
         inputs[step - 1] = kick
     run = rollout(cell, -1.0, jnp.asarray(inputs))
     rest = 5.0 * np.asarray(doya.equilibria(5.0, -2.5).points) - 2.5
-    figure = Figure(figsize=(9, 3.6))
-    left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
-    _step_and_input(left, rest)
-    _stored_bit(right, run, rest)
-    for ax, letter in ((left, "a"), (right, "b")):
+    figure = Figure(figsize=(10, 4))
+    axes = figure.subplot_mosaic("ab;ac", width_ratios=(1, 1.7), height_ratios=(2.4, 1))
+    _step_and_input(axes["a"], rest)
+    _stored_bit(axes["b"], run)
+    _inputs(axes["c"], inputs, rest)
+    for letter, ax in axes.items():
         plots.panel_label(ax, letter)
     return Reproduction(figure, _bit_rows(run, rest))
 
@@ -129,8 +130,8 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
 def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
     """The autonomous step F̃, its equilibria, and one input that carries the lower state over the boundary."""
     x = np.linspace(-4, 4, 201)
-    ax.plot(x, 5 / (1 + np.exp(-x)) - 2.5, color=palette.BLACK, label="F̃(x) = 5 σ(x) − 2.5")
-    ax.plot(x, x, color=palette.GREY, linewidth=0.8)
+    ax.plot(x, 5 / (1 + np.exp(-x)) - 2.5, color=palette.BLACK, label=r"$\tilde F(x) = 5\,\sigma(x) - 2.5$")
+    ax.plot(x, x, color=palette.GREY, linewidth=0.8, label="next state = state")
     ax.axvline(0, label="boundary", **palette.UNSTABLE)
     ax.plot(rest[[0, 2]], rest[[0, 2]], "o", color=palette.BLACK, markersize=6, label="attractors")
     ax.plot(rest[1], rest[1], "o", markerfacecolor="white", markeredgecolor=palette.BLACK, markersize=6)
@@ -141,32 +142,46 @@ def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
         xytext=(rest[0], rest[0]),
         arrowprops={"arrowstyle": "-|>", "color": palette.VERMILION, "linewidth": 1.6},
     )
-    ax.text(rest[0] + 0.25, rest[0] - 0.55, "the input moves x", color=palette.VERMILION, fontsize=8)
+    ax.text(
+        rest[0] + kick + 0.1, rest[0], "the input\nmoves x", color=palette.VERMILION, fontsize=8, va="center"
+    )
     ax.set_xlabel("state x")
     ax.set_ylabel("next state, without input")
-    ax.set_title(r"$F_t = U_t \circ \tilde F$")
+    ax.set_title(r"$F_t = U_t \circ \tilde F$, $U_t(x) = x + u_t$")
     ax.set_xlim(-4, 4)
-    ax.set_ylim(-4, 4)
-    ax.legend(loc="upper left")
+    ax.set_ylim(-4, 5.6)
+    ax.legend(loc="upper left", ncols=2, columnspacing=1.0, fontsize=7.5)
 
 
-def _stored_bit(ax: Axes, run: Trajectory, rest: np.ndarray) -> None:
+def _stored_bit(ax: Axes, run: Trajectory) -> None:
     plots.orbit(run, ax, color=palette.BLACK, label="state")
     ax.axhline(0, label="boundary", **palette.UNSTABLE)
-    ax.axhspan(0, 5, color="#fdd0a2", alpha=0.45, linewidth=0, zorder=0)
-    ax.axhspan(-5, 0, color="#9ecae1", alpha=0.45, linewidth=0, zorder=0)
-    for step, kick in _KICKS.items():
-        crosses = abs(kick) > rest[2]
-        colour = palette.VERMILION if crosses else palette.GREY
-        ax.annotate(
-            "",
-            xy=(step, np.sign(kick) * (4.1 - 2.6 + abs(kick)) * 0.99),
-            xytext=(step, np.sign(kick) * 1.0 * 0 + np.sign(kick) * 1.5),
-            arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 1.4},
-        )
-    ax.set_ylim(-4.6, 4.6)
-    ax.set_title("one bit, kept between the inputs (arrows)")
+    ax.axhspan(0, 4, color="#fdd0a2", alpha=0.45, linewidth=0, zorder=0)
+    ax.axhspan(-4, 0, color="#9ecae1", alpha=0.45, linewidth=0, zorder=0)
+    ax.text(1, 3.3, "bit 1", fontsize=8)
+    ax.text(1, -3.7, "bit 0", fontsize=8)
+    ax.set_ylim(-4, 4)
+    ax.set_title("one bit, kept between the inputs")
+    ax.set_xlabel("")
+    ax.tick_params(labelbottom=False)
     ax.legend(loc="lower right", ncols=2)
+
+
+def _inputs(ax: Axes, inputs: np.ndarray, rest: np.ndarray) -> None:
+    """The inputs; those longer than the way from attractor to boundary set the bit."""
+    steps = np.arange(1, len(inputs) + 1)
+    sets = np.abs(inputs) > rest[2]
+    for mask, colour, label in (
+        (sets, palette.VERMILION, "sets the bit"),
+        (~sets & (inputs != 0), palette.GREY, "too small"),
+    ):
+        ax.vlines(steps[mask], 0, inputs[mask], color=colour, linewidth=2.4, label=label)
+    ax.axhline(0, color=palette.GREY, linewidth=0.8)
+    ax.set_xlim(0, len(inputs))
+    ax.set_ylim(-3.2, 3.2)
+    ax.set_xlabel("step t")
+    ax.set_ylabel("input $u_t$")
+    ax.legend(loc="upper left", bbox_to_anchor=(0.27, 1.1), ncols=2)
 
 
 def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[Row, ...]:

@@ -15,8 +15,8 @@ __all__ = ["sensitivity_maps"]
 _STEPS = 50
 _WEIGHT = 5.0
 _START = 0.4
-_SIZES = (1e-2, 1e-4)
-_LIMIT = 5.0
+_SIZES = (1e-1, 1e-2)
+_LIMIT = 3.0
 
 
 def sensitivity_maps(*, quick: bool = False) -> Reproduction:
@@ -24,7 +24,7 @@ def sensitivity_maps(*, quick: bool = False) -> Reproduction:
     across, up = (120, 90) if quick else (400, 300)
     figure = Figure(figsize=(12, 6.6))
     top, bottom = figure.subplots(2, 3)
-    share = _over_starts(top, np.linspace(-2.9, -2.1, across), np.linspace(0.0, 1.0, up))
+    share = _over_starts(top, np.linspace(-2.75, -2.25, across), np.linspace(0.0, 1.0, up))
     share += _over_weights(bottom, np.linspace(-10, 10, across), np.linspace(-8, 8, up))
     for ax, letter in zip((*top, *bottom), "abcdef", strict=True):
         plots.panel_label(ax, letter)
@@ -45,7 +45,7 @@ def _over_starts(axes: np.ndarray, b: np.ndarray, x0: np.ndarray) -> float:
         plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta x_0|$")
         ax.set_title(rf"finite ratio, $\Delta x_0$ = {size:g}")
     edges = np.asarray(doya.folds(_WEIGHT).x)
-    inner = np.linspace(*edges, 200)[1:-1]
+    inner = np.linspace(edges[0], edges[1], 200)[1:-1]
     wall = np.asarray(doya.wall(_WEIGHT, inner))
     for ax in axes:
         ax.plot(wall, inner, label="wall: $x_0$ on the repeller", **palette.WALL)

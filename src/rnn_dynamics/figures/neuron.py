@@ -23,6 +23,8 @@ def doya_bifurcation(*, quick: bool = False) -> Reproduction:
     points = 101 if quick else 401
     _crossings(first, doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, points)))
     plots.bifurcation_diagram(doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, points)), second)
+    second.set_ylim(-0.05, 1.4)
+    second.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
     _chart(third, points)
     for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
         plots.panel_label(ax, letter)
@@ -36,10 +38,10 @@ def _crossings(ax: Axes, diagram: Any) -> None:
     ax.axvspan(low, high, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
     for b in (low, high):
         ax.axvline(b, color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
-    upper = {"xy": (high, 0.9), "xytext": (high + 0.025, 0.42)}
     ax.annotate(
         "bifurcation crossing:\none of two values of b",
-        **upper,
+        (high, 0.9),
+        (high + 0.025, 0.42),
         fontsize=8,
         color=palette.BLUE,
         arrowprops={"arrowstyle": "->", "color": palette.BLUE},
@@ -64,7 +66,7 @@ def _crossings(ax: Axes, diagram: Any) -> None:
         xytext=(across[1] - 0.12, held[1]),
         arrowprops={"arrowstyle": "->", "color": palette.VERMILION},
     )
-    ax.text(across[1] + 0.05, held[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
+    ax.text(across[1] + 0.035, held[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
     ax.set_ylim(-0.02, 1.16)
     ax.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
 
@@ -77,7 +79,14 @@ def _chart(ax: Axes, points: int) -> None:
         label = "fold" if not side else "_nolegend_"
         ax.plot(up, fold.b[:, side], color=palette.BLACK, linewidth=1.8, label=label)
     ax.fill_between(up, fold.b[:, 1], fold.b[:, 0], color=palette.LIGHT, alpha=0.6, linewidth=0)
-    ax.text(9.6, -4.9, "two\nattractors", fontsize=8, ha="center", va="center")
+    ax.annotate(
+        "two attractors",
+        xy=(10, -4.8),
+        xytext=(6.2, 0.6),
+        fontsize=8,
+        ha="center",
+        arrowprops={"arrowstyle": "->", "color": palette.GREY},
+    )
     w, b, _ = doya.cusp()
     ax.plot(w, b, label="cusp", **palette.CUSP)
     for epsilon, dashes in ((1.0, "-"), (0.5, (0, (3, 1.5)))):

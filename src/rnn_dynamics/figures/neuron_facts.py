@@ -46,7 +46,7 @@ def _equilibria() -> list[Row]:
         )
     )
     edges = np.asarray(doya.folds(5.0).x)
-    inside = np.linspace(*edges, 101)[1:-1]
+    inside = np.linspace(edges[0], edges[1], 101)[1:-1]
     repels = bool((np.asarray(doya.multiplier(5.0, inside)) > 1).all())
     rows.append(
         claim(

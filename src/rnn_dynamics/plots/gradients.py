@@ -18,8 +18,8 @@ __all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"
 
 _DECADES = 1 / np.log(10)
 _BOUND_LINES = {
-    "steps": {"color": palette.BLUE, "linestyle": "-", "linewidth": 1.1},
-    "norm": {"color": palette.GREEN, "linestyle": (0, (5, 2)), "linewidth": 1.4},
+    "steps": {"color": palette.SKY, "linestyle": "-", "linewidth": 2.6},
+    "norm": {"color": palette.BLUE, "linestyle": (0, (5, 2)), "linewidth": 1.4},
     "radius": {"color": palette.VERMILION, "linestyle": (0, (1, 1.2)), "linewidth": 1.8},
 }
 
@@ -46,7 +46,8 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
     ax = axes_of(ax)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     for entry in bounds.entries():
-        label = entry.formula if entry.theorem else f"{entry.formula}, no theorem"
+        formula = entry.formula.replace("J_i", "$J_i$")
+        label = formula if entry.theorem else f"{formula}, no theorem"
         ax.plot(bounds.lags, _finite(entry.log), label=label, **_BOUND_LINES[entry.name])
         if entry.violated.any():
             at = bounds.lags[entry.violated]
@@ -55,7 +56,14 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
             every = max(1, len(at) // 20)
             ax.plot(at[::every], heights[::every], "x", color=palette.VERMILION, markersize=4, label=label)
     norms = _finite(bounds.log_norms)
-    ax.plot(bounds.lags, norms, color=palette.BLACK, linewidth=2.2, label="‖∂x_T/∂x_k‖₂", zorder=3)
+    ax.plot(
+        bounds.lags,
+        norms,
+        color=palette.BLACK,
+        linewidth=2.2,
+        label=r"$\|\partial x_T/\partial x_k\|_2$",
+        zorder=3,
+    )
     ax.set_xlabel("lag n = T − k (steps)")
     ax.set_ylabel("log₁₀ of the norm")
     ax.set_xlim(0, max(bounds.steps, 1))
@@ -98,7 +106,7 @@ def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: 
     )
     ax.set_xscale("log")
     ax.set_xlabel("lag m (steps)")
-    ax.set_ylabel(f"log₁₀ of the share of ∂x_T/∂{parameter}")
+    ax.set_ylabel(rf"$\log_{{10}}$ of the share of $\partial x_T/\partial {parameter}$")
     ax.legend(loc="best")
     return ax
 

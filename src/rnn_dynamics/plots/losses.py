@@ -58,13 +58,16 @@ def loss_profile(
     return ax
 
 
-def loss_surface(surface: "Surface", ax: Any = None, *, logarithmic: bool = False) -> "Axes":
+def loss_surface(
+    surface: "Surface", ax: Any = None, *, logarithmic: bool = False, limit: float = 6.0
+) -> "Axes":
     """A loss over (w, b), its wall drawn where it exists.
 
     Args:
         surface: from ``cliff.surface``.
         ax: axes to draw on; new ones by default.
-        logarithmic: colour by log₁₀ ‖∂(L)/∂(w, b)‖ about 0 instead of by the loss.
+        logarithmic: colour by log₁₀ ‖(∂L/∂w, ∂L/∂b)‖ about 0 instead of by the loss.
+        limit: decades at the ends of that scale.
 
     Returns:
         The axes, with a colour bar.
@@ -75,7 +78,7 @@ def loss_surface(surface: "Surface", ax: Any = None, *, logarithmic: bool = Fals
     w, b = np.asarray(surface.w), np.asarray(surface.b)
     if logarithmic:
         values = np.asarray(surface.loss.log_gradient_norm).T / np.log(10)
-        options = {"cmap": palette.DIVERGING, "norm": Normalize(-6, 6)}
+        options = {"cmap": palette.DIVERGING, "norm": Normalize(-limit, limit)}
         label, extend = "log₁₀ ‖∇L‖", "both"
         values = np.where(np.isneginf(values), -1e9, values)
     else:

@@ -58,7 +58,7 @@ def bifurcation_diagram(diagram: "BifurcationDiagram", ax: Any = None, *, legend
         ax.plot(event.parameter, event.state, zorder=5, label=once(event.kind), **markers[event.kind])
     ax.set_xlabel("bias b")
     ax.set_ylabel("state x")
-    ax.set_title(f"w = {diagram.w:g}, ε = {diagram.epsilon:g}")
+    ax.set_title(f"w = {diagram.w:g}, ε = {diagram.epsilon:g}".replace("-", "−"))
     ax.set_xlim(float(diagram.b.min()), float(diagram.b.max()))
     if legend:
         ax.legend(loc="best")

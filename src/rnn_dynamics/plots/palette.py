@@ -38,7 +38,7 @@ DIVERGING = "RdBu_r"
 BRANCH = {"color": BLACK, "linestyle": "-", "linewidth": 2.2}
 UNSTABLE = {"color": BLACK, "linestyle": (0, (4, 2)), "linewidth": 1.2}
 CYCLE = {"color": BLUE, "linestyle": "-", "linewidth": 1.6}
-WALL = {"color": VERMILION, "linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.6}
+WALL = {"color": ORANGE, "linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.4}
 FOLD = {
     "marker": "o",
     "linestyle": "none",

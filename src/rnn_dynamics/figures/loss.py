@@ -1,0 +1,97 @@
+"""The loss cliff: along b at w = 5, and Pascanu's figure 6 with clipped and unclipped descent."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnn_dynamics import cliff, plots
+from rnn_dynamics.figures import loss_facts
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.plots import palette
+
+__all__ = ["cliff_profile", "cliff_surface"]
+
+_STEPS = (5, 10, 20, 50)
+_NO_CLIP = 1e300
+
+
+def cliff_profile(*, quick: bool = False) -> Reproduction:
+    """L(b) and |dL/db| for several T with the limit, and how the steepest gradient grows with T."""
+    points = 401 if quick else 1601
+    wide = cliff.profile(np.linspace(-2.7, -2.3, points), steps=_STEPS)
+    steepest = loss_facts.steepest_gradients((10, 20, 30, 40, 50))
+    figure = Figure(figsize=(11, 3.6))
+    first, second, third = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 0.9))
+    plots.loss_profile(wide, first)
+    first.set_title("w = 5, $x_0$ = ½, target .855")
+    plots.loss_profile(wide, second, quantity="gradient", legend=False)
+    second.set_ylim(-5, 5.2)
+    second.set_title("its gradient")
+    _growth(third, steepest)
+    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
+        plots.panel_label(ax, letter)
+    return Reproduction(figure, loss_facts.profile_rows(steepest))
+
+
+def _growth(ax: Axes, steepest: dict[int, float]) -> None:
+    steps = np.array(list(steepest))
+    sizes = np.log10(list(steepest.values()))
+    line = sizes[-1] + (steps - steps[-1]) * math.log10(1.25)
+    ax.plot(steps, line, color=palette.GREY, linestyle=(0, (4, 2)), label=r"$\propto 1.25^T$")
+    ax.plot(steps, sizes, "o", color=palette.BLUE, label="max over b, measured")
+    ax.set_xlabel("steps T")
+    ax.set_ylabel("log₁₀ max |dL/db|")
+    ax.set_title("the steepest gradient")
+    ax.legend(loc="upper left")
+
+
+def cliff_surface(*, quick: bool = False) -> Reproduction:
+    """E₅₀ over (w, b), and descent from (4.75, −2) thrown across the wall without clipping, kept with it."""
+    across, up = (120, 90) if quick else (360, 280)
+    surface = cliff.surface(np.linspace(3, 10.5, across), np.linspace(-5, 6.5, up), steps=50)
+    near = cliff.surface(np.linspace(4.3, 4.8, across), np.linspace(-2.45, -1.95, up), steps=50)
+    both = cliff.descend(4.75, -2.0, rate=0.1, clip=np.array([_NO_CLIP, 1.0]), updates=100)
+    unclipped, clipped = (_single(both, index) for index in range(2))
+    figure = Figure(figsize=(12, 3.9))
+    first, second, third = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
+    plots.loss_surface(surface, first)
+    plots.loss_surface(near, second, logarithmic=True, limit=2.0)
+    first.set_title("$E_{50}$ and descent, rate .1")
+    second.set_title("its gradient between start and wall")
+    for ax in (first, second):
+        limits = ax.get_xlim(), ax.get_ylim()
+        _paths(ax, unclipped, clipped)
+        ax.set_xlim(limits[0])
+        ax.set_ylim(limits[1])
+    first.legend(loc="lower right", frameon=True, framealpha=0.85)
+    _losses(third, unclipped, clipped)
+    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
+        plots.panel_label(ax, letter)
+    return Reproduction(figure, loss_facts.surface_rows(surface, unclipped, clipped))
+
+
+def _single(paths: Any, index: int) -> Any:
+    return jax.tree_util.tree_map(lambda leaf: np.asarray(leaf)[..., index], paths)
+
+
+def _paths(ax: Axes, unclipped: Any, clipped: Any) -> None:
+    plots.descent(unclipped, ax, label="unclipped", color=palette.VERMILION)
+    plots.descent(clipped, ax, label="clipped at 1", color=palette.BLACK)
+
+
+def _losses(ax: Axes, unclipped: Any, clipped: Any) -> None:
+    for path, label, colour in (
+        (unclipped, "unclipped", palette.VERMILION),
+        (clipped, "clipped at 1", palette.BLACK),
+    ):
+        ax.plot(np.log10(np.asarray(path.loss.value)), color=colour, label=label)
+    ax.set_xlabel("update")
+    ax.set_ylabel("log₁₀ $E_{50}$")
+    ax.set_xlim(0, unclipped.updates)
+    ax.set_title("the loss along both paths")
+    ax.set_ylim(-5, 0.6)
+    ax.legend(loc="upper right", ncols=2)

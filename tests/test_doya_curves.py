@@ -1,0 +1,102 @@
+"""Folds, flips, cusp and walls of one neuron against 50 digits."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+from rnn_dynamics import doya
+from tests.oracles import neuron
+
+
+def _ulps(found: float, true: mpmath.mpf, dtype: str) -> float:
+    return float(abs(mpmath.mpf(float(found)) - true) / np.spacing(abs(np.asarray(float(true), dtype))))
+
+
+def _fold_weights(dtype: str) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    four = np.asarray(4, dtype)
+    near = [np.nextafter(four, np.asarray(5, dtype)), *(four + 10.0 ** np.arange(-5, 0)).astype(dtype)]
+    return np.array([*near, *(4 + 10 ** rng.uniform(-3, 6, 60)), 5, 8, 50, 1000, 1e6], dtype)
+
+
+def test_folds_to_four_ulp(dtype: str) -> None:
+    w = _fold_weights(dtype)
+    found = doya.folds(w)
+    assert found.b.dtype == dtype
+    for i, weight in enumerate(w):
+        for j, (x, b) in enumerate(neuron.folds(float(weight))):
+            assert _ulps(found.x[i, j], x, dtype) <= 4
+            assert _ulps(found.b[i, j], b, dtype) <= 4
+
+
+def test_flips_to_four_ulp(dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    epsilon = np.array([1, 0.5, 0.25, *rng.uniform(0.05, 1, 40)], dtype)
+    w = (-4 * (2 - epsilon) / epsilon * (1 + 10 ** rng.uniform(-3, 3, epsilon.size))).astype(dtype)
+    found = doya.flips(w, epsilon)
+    for i, weight in enumerate(w):
+        for j, (x, b) in enumerate(neuron.flips(float(weight), float(epsilon[i]))):
+            size = abs(mpmath.log(x / (1 - x))) + abs(mpmath.mpf(float(weight)) * x)
+            unit = float(np.finfo(dtype).eps) / 2
+            assert _ulps(found.x[i, j], x, dtype) <= 4
+            error = abs(mpmath.mpf(float(found.b[i, j])) - b)
+            assert _ulps(found.b[i, j], b, dtype) <= 4 or error <= 4 * unit * size
+
+
+def test_walls_to_four_ulp_or_cancelling(dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    x0 = rng.uniform(0.05, 0.95, 60).astype(dtype)
+    w = ((1 + 10 ** rng.uniform(-2, 2, 60)) / (x0 * (1 - x0)) * rng.choice([1, -1], 60)).astype(dtype)
+    found = np.asarray(doya.wall(w, x0))
+    for i in range(60):
+        b = neuron.wall(float(w[i]), float(x0[i]))
+        size = abs(mpmath.log(mpmath.mpf(float(x0[i])) / (1 - mpmath.mpf(float(x0[i]))))) + abs(
+            mpmath.mpf(float(w[i])) * float(x0[i])
+        )
+        error = abs(mpmath.mpf(float(found[i])) - b)
+        assert _ulps(found[i], b, dtype) <= 4 or error <= 4 * float(np.finfo(dtype).eps) / 2 * size
+
+
+def test_there_is_nothing_where_there_is_nothing() -> None:
+    assert doya.cusp() == (4.0, -2.0, 0.5)
+    assert np.isnan(np.asarray(doya.folds([3.9, -5.0, 0.0]).b)).all()
+    assert np.isnan(np.asarray(doya.flips([-3.9, 5.0, 0.0]).b)).all()
+    assert np.isnan(np.asarray(doya.wall([3.9, -3.9, 5.0], [0.5, 0.5, 1.5]))).all()
+    at_cusp = doya.folds(4.0)
+    assert np.asarray(at_cusp.x).tolist() == [0.5, 0.5]
+    assert np.asarray(at_cusp.b).tolist() == [-2.0, -2.0]
+    np.testing.assert_allclose(doya.fold_window(5.0), 0.31122068, atol=1e-8)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_derivatives_are_those_of_the_closed_forms(side: int) -> None:
+    for w in (4.1, 5.0, 30.0):
+        slope = jax.grad(lambda v: doya.folds(v).b[side])(w)
+        step = w * 2.0**-20
+        up, down = (neuron.folds(w + s)[side][1] for s in (step, -step))
+        np.testing.assert_allclose(slope, float((up - down) / (2 * step)), rtol=1e-5)
+    slope = jax.grad(lambda v: doya.flips(v, 1.0).b[side])(-8.0)
+    step = 1e-5
+    up, down = (float(doya.flips(-8.0 + s, 1.0).b[side]) for s in (step, -step))
+    np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-6)
+
+
+@pytest.mark.parametrize("call", [doya.folds, doya.flips, lambda w: doya.wall(w, 0.5), doya.fold_window])
+@pytest.mark.parametrize("bad", [None, "5", 1j, float("nan"), [1.0, float("inf")], [[1.0], [1.0, 2.0]]])
+def test_bad_weights_are_named(call, bad) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^w:"):
+        call(bad)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, -0.5, 1.5, float("nan")])
+def test_epsilon_outside_its_range_is_named(epsilon: float) -> None:
+    with pytest.raises(ValueError, match=r"^epsilon:"):
+        doya.flips(-8.0, epsilon)
+    with pytest.raises(ValueError, match=r"^epsilon:"):
+        doya.basin_label(5.0, -2.5, 0.5, epsilon)
+    with pytest.raises(ValueError, match=r"^epsilon:"):
+        doya.equilibria(5.0, -2.5, epsilon)
+    with pytest.raises(ValueError, match=r"^epsilon:"):
+        doya.bifurcation_diagram(5.0, jnp.linspace(-3, -2, 5), epsilon)

@@ -1,0 +1,119 @@
+"""All equilibria of one neuron against 50 digits; stability by the multiplier; 2-cycles."""
+
+import jax
+import mpmath
+import numpy as np
+import pytest
+
+from rnn_dynamics import doya
+from rnn_dynamics.doya.equilibria import _equilibria
+from rnn_dynamics.status import Status
+from tests.oracles import neuron
+
+
+def _cases(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """Random, near folds on both sides, saturated, and w < 0."""
+    rng = np.random.default_rng(0)
+    w = np.concatenate(
+        [rng.uniform(-20, 20, 60), 4 + 10 ** rng.uniform(-2, 1, 60), rng.choice([-1e3, 1e3], 20)]
+    )
+    b = -w / 2 + rng.uniform(-3, 3, w.size)
+    for i in range(60, 120):
+        fold = [float(v) for _, v in neuron.folds(float(w[i]))]
+        b[i] = fold[i % 2] + (fold[0] - fold[1]) * rng.choice([-1, 1]) * 10 ** rng.uniform(-5, 0)
+    return w.astype(dtype), b.astype(dtype)
+
+
+def test_points_to_four_ulp_and_none_missed(dtype: str) -> None:
+    w, b = _cases(dtype)
+    found = doya.equilibria(w, b)
+    points, status = np.asarray(found.points), np.asarray(found.status)
+    for i in range(w.size):
+        true = neuron.relative_equilibria(float(w[i]), float(b[i]))
+        assert len(true) == int(found.count[i])
+        for j in range(3):
+            if j >= len(true):
+                assert np.isnan(points[i, j])
+                assert status[i, j] == -1
+                continue
+            assert status[i, j] == Status.CONVERGED
+            error = abs(mpmath.mpf(float(points[i, j])) - true[j].x)
+            assert float(error) <= 4 * np.spacing(np.asarray(float(true[j].x), dtype))
+            multiplier = float(true[j].multiplier(1))
+            if abs(abs(multiplier) - 1) > 1e-4:
+                assert bool(found.stable[i, j]) == (abs(multiplier) < 1)  # hazard 8: never by the real part
+
+
+def test_derivatives_of_the_implicit_function() -> None:
+    for w, b, index in ((5.0, -2.5, 0), (5.0, -2.5, 1), (-8.0, 3.0, 0), (2.0, -1.0, 0)):
+        x = float(doya.equilibria(w, b).points[index])
+        slope = 1 / (1 / (x * (1 - x)) - w)
+        by_w, by_b = jax.grad(lambda v, c: doya.equilibria(v, c).points[index], argnums=(0, 1))(w, b)  # noqa: B023
+        np.testing.assert_allclose([by_w, by_b], [x * slope, slope], rtol=1e-12)
+
+
+def test_hazard_13_an_unstable_point_that_holds_a_float_orbit_is_unstable(dtype: str) -> None:
+    found = doya.equilibria(np.asarray(5, dtype), np.asarray(-2.5, dtype))
+    x = np.asarray(found.points[1])
+    orbit = x.copy()
+    for _ in range(1000):
+        orbit = (1 / (1 + np.exp(-(5 * orbit - 2.5), dtype=dtype))).astype(dtype)
+    assert orbit == x  # "it stopped moving" would call this stable
+    assert not bool(found.stable[1])
+
+
+def test_hazard_14_next_to_a_fold_the_root_is_right(dtype: str) -> None:
+    """Newton at a double root stops 1e−9 away with residual 0; here b is one float inside the fold."""
+    fold = doya.folds(np.asarray(5, dtype))
+    b = np.nextafter(np.asarray(fold.b[0]), np.asarray(-9, dtype))
+    found = doya.equilibria(np.asarray(5, dtype), b)
+    true = neuron.relative_equilibria(5.0, float(b))
+    assert len(true) == int(found.count)
+    for x, root in zip(found.points, true, strict=False):
+        assert float(abs(mpmath.mpf(float(x)) - root.x)) <= 4 * np.spacing(np.asarray(float(root.x), dtype))
+
+
+def test_hazard_17_period_two_is_no_equilibrium(dtype: str) -> None:
+    w = np.array([-4.001, -5, -8, -50], dtype)
+    b = (-w / 2 + np.array([0, 0.1, 1, 5])).astype(dtype)
+    found = doya.two_cycle(w, b)
+    for i in range(w.size):
+        true = neuron.two_cycle(float(w[i]), float(b[i]))
+        tolerance = 1e4 if abs(w[i] + 4) < 0.1 else 32  # the 2-cycle's own condition at the flip
+        for x, root in zip(np.asarray(found.x[i]), true, strict=True):
+            assert abs(float(x) - float(root)) <= tolerance * np.finfo(dtype).eps
+        equilibrium = doya.equilibria(w[i], b[i])
+        assert not bool(equilibrium.stable[0])
+    assert np.isnan(np.asarray(doya.two_cycle(-3.9, 1.95).x)).all()
+
+
+def test_hazard_18_marginal_points_are_labelled() -> None:
+    for w, b in ((4.0, -2.0), (-4.0, 2.0)):
+        found = doya.equilibria(w, b)
+        assert bool(found.marginal[0])
+        assert not bool(found.stable[0])
+        assert "marginal" in repr(found)
+    flip = doya.equilibria(-12.0, 6.0, 0.5)
+    assert bool(flip.marginal[0])
+
+
+def test_shapes_and_no_recompilation() -> None:
+    w, b = np.linspace(-5, 8, 7)[:, None], np.linspace(-4, 1, 5)
+    found = doya.equilibria(w, b)
+    assert found.points.shape == (7, 5, 3)
+    assert found.count.shape == (7, 5)
+    before = _equilibria._cache_size()
+    doya.equilibria(w + 1, b)
+    assert _equilibria._cache_size() == before
+    inside = jax.jit(jax.vmap(lambda v: doya.equilibria(v, -2.5).points))(np.array([4.9, 5.0]))
+    np.testing.assert_array_equal(inside[1], doya.equilibria(5.0, -2.5).points)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("w", (None, 0.0)), ("b", (5.0, "x")), ("b", ([1.0, 2.0], [1, 2, 3.0]))]
+)
+def test_bad_arguments_are_named(name: str, arguments: tuple) -> None:
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
+        doya.equilibria(*arguments)
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
+        doya.two_cycle(*arguments)

@@ -1,0 +1,56 @@
+"""Bracketed roots: values, statuses, and the derivative of the implicit function."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rnn_dynamics.roots import bracketed_root
+from rnn_dynamics.status import Status
+
+
+def _cubic(x, p):
+    return x * x * x - p
+
+
+def test_roots_and_derivatives(dtype: str) -> None:
+    p = jnp.asarray(np.linspace(0.1, 7.9, 40).astype(dtype))
+    zero, two = jnp.zeros_like(p), jnp.full_like(p, 2)
+    root = bracketed_root(_cubic, zero, two, p)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(root.value, np.cbrt(p.astype(np.float64)), rtol=4 * eps)
+    assert (np.asarray(root.status) == Status.CONVERGED).all()
+    slope = jax.grad(lambda q: bracketed_root(_cubic, zero, two, q).value.sum())(p)
+    np.testing.assert_allclose(slope, 1 / (3 * np.cbrt(np.asarray(p, np.float64)) ** 2), rtol=16 * eps)
+
+
+def test_hazard_23_derivative_where_the_root_meets_an_end_of_the_bracket(dtype: str) -> None:
+    one = jnp.ones((), dtype)
+
+    def solved(p):
+        return bracketed_root(_cubic, jnp.zeros_like(p), one, p).value
+
+    value, slope = jax.value_and_grad(solved)(one)
+    assert abs(float(value) - 1) <= np.finfo(dtype).eps
+    assert abs(float(slope) - 1 / 3) < 1e-6
+
+    def clipped(p):  # the naive solver: Newton, clipped into the bracket, differentiated through
+        x = one / 2
+        for _ in range(60):
+            x = jnp.clip(x - _cubic(x, p) / (3 * x * x), 0.0, 1.0)
+        return x
+
+    assert abs(float(jax.grad(clipped)(one)) - 1 / 3) > 0.1
+
+
+def test_hazard_20_nan_and_a_bracket_without_sign_change_are_not_converged(dtype: str) -> None:
+    p = jnp.asarray(np.array([np.nan, 9.0, 1.0], dtype))
+    root = bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p)
+    assert np.asarray(root.status).tolist() == [Status.UNDECIDED, Status.UNDECIDED, Status.CONVERGED]
+    assert np.isnan(np.asarray(root.value)).tolist() == [True, True, False]
+
+
+def test_a_repeated_shape_compiles_nothing() -> None:
+    solve = jax.jit(lambda p: bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p).value)
+    solve(jnp.linspace(0.1, 1, 5))
+    solve(jnp.linspace(0.2, 2, 5))
+    assert solve._cache_size() == 1
