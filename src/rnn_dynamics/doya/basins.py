@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Int
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.doya.curves import flip_excess, flip_half_width, fold_half_width, offset
+from rnn_dynamics.doya.curves import flip_excess, flip_half_width, fold_half_width, offset, one_minus, one_pair
 from rnn_dynamics.doya.equilibria import curve
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
@@ -43,6 +43,7 @@ class Basin(enum.IntEnum):
 
 # The search for an attractor where no closed rule applies.
 _SETTLING = 2000
+_NEWTON_STEPS = 8
 _BLOCKS, _BLOCK = 16, 256
 _LONGEST_PERIOD = 16
 _RADII = (2.0**-8, 2.0**-14, 2.0**-20, 2.0**-28, 2.0**-36)
@@ -70,9 +71,10 @@ def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     x = jnp.where(inside, x0, jnp.full_like(x0, 0.5))
     h = _sign(curve(x, w, b), jnp.abs(dd.logit(x).hi) + jnp.abs(w * x) + jnp.abs(b))
     # Left of the turning point x₋ every orbit goes down to (or up to) the lower equilibrium; h decides between.
-    root = jnp.sqrt(jnp.maximum(w - 4, jnp.zeros_like(w)) / w)
-    left = (x0 <= 0) | (2 * x0 - 1 <= -root)
-    right = (x0 >= 1) | (2 * x0 - 1 >= root)
+    slope = dd.multiply(dd.two_prod(w, x), one_minus(x))
+    outer = dd.subtract(slope, one_pair(w)).hi <= 0
+    left = (x0 <= 0) | (outer & (x0 < 0.5))
+    right = (x0 >= 1) | (outer & (x0 > 0.5))
     between = jnp.where(h > 0, int(Basin.LOW), jnp.where(h < 0, int(Basin.HIGH), int(Basin.UNDECIDED)))
     bistable = jnp.where(left, int(Basin.LOW), jnp.where(right, int(Basin.HIGH), between))
     # ln(x/(1−x)) of a float other than ½ is transcendental: h vanishes exactly only in the symmetric case.
@@ -91,8 +93,6 @@ def _decreasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     gap = dd.subtract(flip_half_width(w, one), dd.absolute(c))
     side = _sign(gap, jnp.abs(w) + jnp.abs(b))
     label = jnp.where(side > 0, int(Basin.CYCLE), jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
-    resting = (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
-    label = jnp.where(resting, int(Basin.BOUNDARY), label)
     return jnp.where(has_flip, label, int(Basin.ONLY))
 
 
@@ -118,11 +118,11 @@ class _Neuron(NamedTuple):
 def _settle(neuron: _Neuron, _: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
     """One step of the orbit and of the radius within which the exact orbit lies."""
     x, error = carry
-    return neuron.step(x), jnp.minimum(neuron.spread(x, error)[1], 1.0)
+    return neuron.step(x), jnp.minimum(neuron.spread(x, error)[1], 2.0)
 
 
-def _exponents(neuron: _Neuron, x: Array) -> tuple[Array, Array]:
-    """The Lyapunov exponent's mean over blocks and its standard error."""
+def _exponents(neuron: _Neuron, x: Array) -> tuple[Array, Array, Array]:
+    """The orbit's end, the Lyapunov exponent's mean over blocks and its standard error."""
 
     def step(x: Array, _: None) -> tuple[Array, Array]:
         return neuron.step(x), jnp.log(jnp.maximum(jnp.abs(neuron.slope(x)), 1e-30))
@@ -131,28 +131,57 @@ def _exponents(neuron: _Neuron, x: Array) -> tuple[Array, Array]:
         x, logs = jax.lax.scan(step, x, None, length=_BLOCK)
         return x, jnp.mean(logs, axis=0)
 
-    _, means = jax.lax.scan(block, x, None, length=_BLOCKS)
-    return jnp.mean(means, axis=0), jnp.std(means, axis=0) / (_BLOCKS - 1) ** 0.5
+    x, means = jax.lax.scan(block, x, None, length=_BLOCKS)
+    return x, jnp.mean(means, axis=0), jnp.std(means, axis=0) / (_BLOCKS - 1) ** 0.5
+
+
+def _repeats(neuron: _Neuron, x: Array) -> Bool[Array, "..."]:
+    """Whether the float orbit comes back to x within the longest period: floats may rest on a repeller."""
+
+    def step(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], None]:
+        at, found = carry
+        at = neuron.step(at)
+        return (at, found | (at == x)), None
+
+    (_, found), _ = jax.lax.scan(step, (x, jnp.zeros(x.shape, bool)), None, length=_LONGEST_PERIOD)
+    return found
+
+
+def _attracted(neuron: _Neuron, x: Array, error: Array) -> Bool[Array, "..."]:
+    """Whether F contracts an interval about its fixed point into itself that holds the exact orbit.
+
+    The fixed point, by Newton's method (F(x) − x falls), not the orbit, is the centre: an orbit that spirals in
+    slowly jumps across it at every step.
+    """
+    centre = x
+    for _ in range(_NEWTON_STEPS):
+        centre = centre - (neuron.step(centre) - centre) / (neuron.slope(centre) - 1)
+    radius = 2 * (jnp.abs(x - centre) + error) + _RADII[-1]
+    slope, image = neuron.spread(centre, radius)
+    return (slope < 1) & (jnp.abs(neuron.step(centre) - centre) + image < radius)
 
 
 def _trapped_period(neuron: _Neuron, x: Array, error: Array) -> Int[Array, "..."]:
     """The least p whose F^p contracts an interval about the orbit into itself, 0 where none up to the longest does.
 
-    The interval holds the exact orbit, so the exact orbit goes to the one p-cycle in it.
+    The interval holds the exact orbit, which so goes to the one p-cycle in it; p is its least period where the
+    images under F, …, F^(p−1) lie apart from the interval (else a slow spiral into an equilibrium would pass).
     """
     period = jnp.zeros(x.shape, jnp.int32)
     for size in _RADII:
         radius = jnp.maximum(jnp.full_like(x, size), 4 * error)
 
         def step(carry: tuple, p: Array, radius: Array = radius) -> tuple[tuple, None]:
-            at, wide, contraction, found = carry
+            at, wide, contraction, apart, found = carry
             slope, wide = neuron.spread(at, wide)
             at, contraction = neuron.step(at), contraction * slope
-            holds = (jnp.abs(at - x) + wide < radius) & (contraction < 1) & (found == 0)
-            return (at, wide, contraction, jnp.where(holds, p, found)), None
+            distance = jnp.abs(at - x)
+            holds = (distance + wide < radius) & (contraction < 1) & apart & (found == 0)
+            apart = apart & (distance > wide + radius)
+            return (at, wide, contraction, apart, jnp.where(holds, p, found)), None
 
-        start = (x, radius, jnp.ones_like(x), jnp.zeros(x.shape, jnp.int32))
-        (_, _, _, found), _ = jax.lax.scan(step, start, jnp.arange(1, _LONGEST_PERIOD + 1, dtype=jnp.int32))
+        start = (x, radius, jnp.ones_like(x), jnp.ones(x.shape, bool), jnp.zeros(x.shape, jnp.int32))
+        (_, _, _, _, found), _ = jax.lax.scan(step, start, jnp.arange(1, _LONGEST_PERIOD + 1, dtype=jnp.int32))
         smaller = (found > 0) & ((period == 0) | (found < period))
         period = jnp.where(smaller, found, period)
     return period
@@ -163,8 +192,10 @@ def _searched(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."
     neuron = _Neuron(w, b, epsilon)
     x, error = jax.lax.fori_loop(0, _SETTLING, functools.partial(_settle, neuron), (x0, jnp.zeros_like(x0)))
     period = _trapped_period(neuron, x, error)
-    mean, spread = _exponents(neuron, x)
+    period = jnp.where(_attracted(neuron, x, error), 1, period)
+    end, mean, spread = _exponents(neuron, x)
     chaotic = jnp.isfinite(mean) & (mean > _STANDARD_ERRORS * spread) & (mean > 1e-3)
+    chaotic = chaotic & ~_repeats(neuron, x) & ~_repeats(neuron, end)
     loose = jnp.where(chaotic, int(Basin.CHAOS), int(Basin.UNDECIDED))
     return jnp.where(period == 1, int(Basin.ONLY), jnp.where(period > 1, int(Basin.CYCLE), loose))
 
@@ -190,7 +221,12 @@ def _label(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
         return _searched(jnp.where(open_question, w, -jnp.ones_like(w)), b, x0, epsilon)
 
     searched = jax.lax.cond(jnp.any(open_question), search, lambda _: label, None)
-    return jnp.where(open_question, searched, label).astype(jnp.int32)
+    label = jnp.where(open_question, searched, label)
+    # ½ is the only float that can rest on a repelling equilibrium, or fall on it: others have transcendental images.
+    c = offset(w, b)
+    repels = ~positive & flip_excess(w, epsilon)[1]
+    resting = repels & (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
+    return jnp.where(resting, int(Basin.BOUNDARY), label).astype(jnp.int32)
 
 
 def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."]:
