@@ -268,9 +268,8 @@ def test_two_cycles_exist_between_the_flips_to_the_last_float(dtype):
         truth = neuron.two_cycle(float(w[i]), float(b[i]))
         assert (truth is None) == np.isnan(found.multiplier[i]), (w[i], b[i])
         if truth is not None:
-            # Beside a flip the distance between the states is itself but the root of the rounding.
-            rtol = 64 * root if i < 40 else root**1.25
-            np.testing.assert_allclose(found.x[i], [float(x) for x in truth], rtol=rtol, atol=root**3)
+            unit = float(np.finfo(dtype).eps)
+            np.testing.assert_allclose(found.x[i], [float(x) for x in truth], rtol=32 * unit)
             assert 0 <= found.multiplier[i] <= 1 + root
 
 
@@ -339,6 +338,14 @@ def test_attractors_proved_by_a_trapping_interval_hold_the_exact_orbit():
     for i, j in proved[:: len(proved) // 10]:
         end, after = (neuron.orbit(w[i, j], b[i, j], 0.3, steps, 0.5) for steps in (3000, 3001))
         assert (abs(after - end) < MPF(10) ** -12) == (found[i, j] == Basin.ONLY)
+
+
+def test_floats_at_rest_on_a_repeller_are_no_chaos():
+    w, b, epsilon = -100.0, 90.0, 0.5
+    at_rest = float(neuron.relative_equilibria(w, b)[0].x)
+    assert labels(w, b, at_rest, epsilon) in (Basin.CHAOS, Basin.UNDECIDED)
+    assert labels(-40, 20, 0.5, epsilon) == Basin.BOUNDARY
+    assert labels(-40, 20, 0.3, epsilon) != Basin.BOUNDARY
 
 
 def test_chaos_has_its_own_label_and_a_share_stays_undecided():

@@ -143,6 +143,8 @@ def attractor_kind(
     orbit = _run(neuron, Orbit(x0, zero, zero), _SETTLING)
     orbit, positive = _positive_exponent(neuron, orbit)
     fixed, cycle = _trapped(neuron, orbit)
-    chaotic = positive & jnp.isfinite(orbit.x)
+    # Floats may rest on a repeller, which has a positive exponent too.
+    rests = jnp.any(_returns(neuron, orbit.x)[0] < 1e3 * float(jnp.finfo(x0.dtype).eps), axis=0)
+    chaotic = positive & jnp.isfinite(orbit.x) & ~rests
     kind = jnp.where(cycle, CYCLIC, jnp.where(chaotic, CHAOTIC, UNKNOWN))
     return jnp.where(fixed, FIXED, kind).astype(jnp.int32)

@@ -10,7 +10,15 @@ from jaxtyping import Array, Bool, Int
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.doya.attractors import CHAOTIC, CYCLIC, FIXED, attractor_kind
-from rnn_dynamics.doya.curves import flip_excess, flip_half_width, fold_half_width, offset, residual
+from rnn_dynamics.doya.curves import (
+    centred,
+    flip_excess,
+    flip_half_width,
+    fold_half_width,
+    offset,
+    residual,
+    slope_gap,
+)
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Basin", "basin_label", "undecided_share"]
@@ -59,9 +67,9 @@ def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     x = jnp.where(inside, x0, jnp.full_like(x0, 0.5))
     h = _sign(residual(w, offset(w, b), x), jnp.abs(dd.logit(x).hi) + jnp.abs(w * x) + jnp.abs(b))
     # Left of the turning point x₋ every orbit goes down to (or up to) the lower equilibrium; h decides between.
-    root = jnp.sqrt(jnp.maximum(w - 4, jnp.zeros_like(w)) / w)
-    left = (x0 <= 0) | (2 * x0 - 1 <= -root)
-    right = (x0 >= 1) | (2 * x0 - 1 >= root)
+    outer = slope_gap(w, centred(x)).hi >= 0
+    left = (x0 <= 0) | (outer & (x0 < 0.5))
+    right = (x0 >= 1) | (outer & (x0 > 0.5))
     between = jnp.where(h > 0, int(Basin.LOW), jnp.where(h < 0, int(Basin.HIGH), int(Basin.UNDECIDED)))
     bistable = jnp.where(left, int(Basin.LOW), jnp.where(right, int(Basin.HIGH), between))
     # ln(x/(1−x)) of a float other than ½ is transcendental: h vanishes exactly only in the symmetric case.
@@ -80,8 +88,6 @@ def _decreasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     gap = dd.subtract(flip_half_width(w, one), dd.absolute(c))
     side = _sign(gap, jnp.abs(w) + jnp.abs(b))
     label = jnp.where(side > 0, int(Basin.CYCLE), jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
-    resting = (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
-    label = jnp.where(resting, int(Basin.BOUNDARY), label)
     return jnp.where(has_flip, label, int(Basin.ONLY))
 
 
@@ -116,7 +122,12 @@ def _label(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
         return _searched(jnp.where(open_question, w, -jnp.ones_like(w)), b, x0, epsilon)
 
     searched = jax.lax.cond(jnp.any(open_question), search, lambda _: label, None)
-    return jnp.where(open_question, searched, label)
+    label = jnp.where(open_question, searched, label)
+    # ½ is the only float that can rest on a repelling equilibrium: other floats have transcendental images.
+    c = offset(w, b)
+    repels = ~positive & flip_excess(w, epsilon)[1]
+    resting = repels & (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
+    return jnp.where(resting, int(Basin.BOUNDARY), label).astype(jnp.int32)
 
 
 def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."]:
