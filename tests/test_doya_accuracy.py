@@ -1,7 +1,4 @@
-"""One neuron against 50 digits: curves to an ulp, equilibria beside folds, cycles beside flips, labels by proof.
-
-Hazards 8, 13 to 18, 20, 23 and 44 of the numerical policy have their test here.
-"""
+"""One neuron where floats are at their end: beside folds, flips and the cusp, at rest on a repeller."""
 
 import jax
 import jax.numpy as jnp
@@ -86,80 +83,11 @@ def test_double_double_survives_the_compiler(dtype, constant):
         assert abs(got[3] - a / b) <= allowed * (a / b)
 
 
-# Curves
-
-
-def test_folds_flips_and_walls_are_right_to_an_ulp(dtype):
-    rng = np.random.default_rng(2)
-    w = weights_beyond_the_cusp(rng, dtype)
-    found, window = doya.folds(w), doya.fold_window(w)
-    assert found.b.dtype == dtype
-    b, x = np.asarray(found.b), np.asarray(found.x)
-    for i, weight in enumerate(w.tolist()):
-        for branch, (state, bias) in enumerate(neuron.folds(weight)):
-            assert ulps(x[i, branch], state, dtype) <= 1
-            assert ulps(b[i, branch], bias, dtype) <= 1
-        assert ulps(np.asarray(window)[i], neuron.fold_window(weight), dtype) <= 4
-    for epsilon in (1.0, 0.5, 0.125):
-        first = -4 * (2 - epsilon) / epsilon
-        w = (first * np.exp(np.exp(rng.uniform(-10, 2, NEURONS)))).astype(dtype)
-        found = doya.flips(w, np.dtype(dtype).type(epsilon))
-        b, x = np.asarray(found.b), np.asarray(found.x)
-        for i, weight in enumerate(w.tolist()):
-            for branch, (state, bias) in enumerate(neuron.flips(weight, epsilon)):
-                assert ulps(x[i, branch], state, dtype) <= 1
-                assert ulps(b[i, branch], bias, dtype) <= 1
-
-
-def test_hazard_44_logarithms_of_walls_beside_one(dtype):
-    rng = np.random.default_rng(3)
-    x0 = np.concatenate([rng.uniform(0.2, 0.6, 30), 1 - np.exp(rng.uniform(-12, 0, 30))]).astype(dtype)
-    w = (np.exp(rng.uniform(2, 13, 60)) * rng.choice([-1, 1], 60)).astype(dtype)
-    b = np.asarray(doya.wall(w, x0))
-    known = np.isfinite(b)
-    assert known.sum() > 30
-    for i in np.flatnonzero(known):
-        assert ulps(b[i], neuron.wall(float(w[i]), float(x0[i])), dtype) <= 1
-
-
-def derivative(function, at):
-    """The derivative by JAX and by central differences, of every array that ``function`` returns."""
-    at, step = jnp.asarray(at), 1e-6
-    exact = jax.jvp(function, (at,), (jnp.ones_like(at),))[1]
-    above, below = function(at + step), function(at - step)
-    differences = jax.tree.map(lambda a, b: (a - b) / (2 * step), above, below)
-    for got, expected in zip(jax.tree.leaves(exact), jax.tree.leaves(differences), strict=True):
-        np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
-
-
-def test_curves_have_finite_derivatives_away_from_the_cusp():
-    derivative(doya.folds, np.linspace(4.5, 20, NEURONS))
-    half = np.full(NEURONS, 0.5)
-    derivative(lambda w: doya.flips(w, half), np.linspace(-60, -13, NEURONS))
-    derivative(lambda epsilon: doya.flips(np.full(NEURONS, -15.0), epsilon), np.linspace(0.5, 0.9, NEURONS))
-    derivative(lambda x0: doya.wall(np.full(NEURONS, 9.0), x0), np.linspace(0.2, 0.8, NEURONS))
-
-
-def test_no_fold_below_the_cusp_and_both_branches_meet_on_it():
-    found = doya.folds([3.9, 4.0])
-    assert np.isnan(found.b[0]).all()
-    np.testing.assert_array_equal(found.b[1], [-2, -2])
-    np.testing.assert_array_equal(found.x[1], [0.5, 0.5])
-    assert np.isnan(doya.flips(-3.9).b).all()
-
-
 # Roots
 
 
 def _square_less(x, p):
     return jnp.square(x) - p
-
-
-def test_hazard_20_nothing_converges_to_nan(dtype):
-    low, high, p = (jnp.asarray(a, dtype) for a in ([0.0, 0.0, 0.0], [2.0, 1.0, 2.0], [2.0, 2.0, np.nan]))
-    root = bracketed_root(_square_less, low, high, p)
-    assert root.status.tolist() == [Status.CONVERGED, Status.UNDECIDED, Status.UNDECIDED]
-    assert np.isnan(root.value[1:]).all()
 
 
 def test_hazard_23_derivative_where_the_root_meets_a_bracket_end():
@@ -229,16 +157,6 @@ def test_derivatives_of_equilibria_are_right_beside_a_fold_and_in_saturation():
     assert (np.asarray(slope)[np.isnan(doya.equilibria(w, b).points)] == 0).all()
 
 
-def test_hazard_8_and_18_marginal_is_neither_stable_nor_unstable(dtype):
-    # The last: a multiplier of −0.95 is as stable as one of +0.95.
-    points = np.array([[4, -2, 1], [-4, 2, 1], [-12, 6, 0.5], [-3.8, 1.9, 1]])
-    w, b, epsilon = np.resize(points, (NEURONS, 3)).astype(dtype).T
-    found = doya.equilibria(w, b, epsilon)
-    assert found.marginal[:4, 0].tolist() == [True, True, True, False]
-    assert found.stable[:4, 0].tolist() == [False, False, False, True]
-    np.testing.assert_allclose(found.multipliers[:4, 0], [1, -1, -1, -0.95], rtol=1e-6)
-
-
 def test_equilibria_differentiate_twice():
     w, b = np.full(NEURONS, 5.0), jnp.linspace(-2.6, -2.4, NEURONS)
 
@@ -268,49 +186,12 @@ def test_two_cycles_exist_between_the_flips_to_the_last_float(dtype):
         truth = neuron.two_cycle(float(w[i]), float(b[i]))
         assert (truth is None) == np.isnan(found.multiplier[i]), (w[i], b[i])
         if truth is not None:
-            unit = float(np.finfo(dtype).eps)
-            np.testing.assert_allclose(found.x[i], [float(x) for x in truth], rtol=32 * unit)
+            unit, tiny = float(np.finfo(dtype).eps), float(np.finfo(dtype).tiny)
+            np.testing.assert_allclose(found.x[i], [float(x) for x in truth], rtol=32 * unit, atol=tiny)
             assert 0 <= found.multiplier[i] <= 1 + root
 
 
-def test_two_cycle_differentiates():
-    derivative(lambda b: doya.two_cycle(np.full(NEURONS, -8.0), b), np.linspace(3.5, 4.5, NEURONS))
-
-
 # Basins
-
-
-def starts_beside_the_separatrix(rng, dtype):
-    w = np.exp(rng.uniform(np.log(4.001), 8, LABELS))
-    w[::2] = 4 + np.exp(rng.uniform(-15 if dtype == "float64" else -11, -1, LABELS // 2))
-    w = w.astype(dtype)
-    root = np.sqrt((w.astype(float) - 4) / w)
-    x0 = (0.5 + 0.5 * root * rng.uniform(-1.01, 1.01, LABELS)).astype(dtype)
-    x0 = np.clip(x0, np.finfo(dtype).eps, 1 - np.finfo(dtype).eps)
-    wide = x0.astype(float)
-    b = (np.log(wide / (1 - wide)) - w * wide).astype(dtype)
-    return w, b, moved(x0, rng.integers(-2, 3, LABELS))
-
-
-def test_hazard_16_no_label_is_wrong_one_ulp_from_the_separatrix(dtype):
-    w, b, x0 = starts_beside_the_separatrix(np.random.default_rng(6), dtype)
-    found = np.asarray(doya.basin_label(w, b, x0))
-    assert found.dtype == np.int32
-    truth = [Basin[neuron.basin(*map(float, point))] for point in zip(w, b, x0, strict=True)]
-    np.testing.assert_array_equal(found, truth)
-    assert doya.undecided_share(found) == 0
-    assert {Basin.LOW, Basin.HIGH} <= set(truth)
-
-
-def test_hazard_13_an_orbit_that_sits_on_the_unstable_point_is_not_at_rest():
-    x0 = moved(np.full(3, 0.5), np.array([-1, 0, 1]))
-    assert labels(5, -2.5, x0).tolist() == [Basin.LOW, Basin.BOUNDARY, Basin.HIGH]
-
-
-def test_hazard_15_slow_transients_at_a_fold_are_labelled_by_rule():
-    fold = float(doya.folds(np.full(NEURONS, 8.0)).b[0, 1])
-    inside, outside = labels(8, [fold + 2.0**-40, fold - 2.0**-40], 0, 0.5)
-    assert (inside, outside) == (Basin.LOW, Basin.ONLY)
 
 
 def test_labels_of_far_and_degenerate_starts():
@@ -346,11 +227,6 @@ def test_floats_at_rest_on_a_repeller_are_no_chaos():
     assert labels(w, b, at_rest, epsilon) in (Basin.CHAOS, Basin.UNDECIDED)
     assert labels(-40, 20, 0.5, epsilon) == Basin.BOUNDARY
     assert labels(-40, 20, 0.3, epsilon) != Basin.BOUNDARY
-
-
-def test_chaos_has_its_own_label_and_a_share_stays_undecided():
-    assert labels(-100, 90, 0.3, 0.5) == Basin.CHAOS
-    assert doya.undecided_share(np.array([Basin.UNDECIDED, Basin.LOW])) == 0.5
 
 
 # Compilation

@@ -5,7 +5,7 @@ when the interval J around the last state has F^p(J) ⊂ J and |(F^p)′| < 1 on
 |F^p(c) − c| + radius of the image ≤ radius of J.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,7 +76,7 @@ def _run(neuron: Neuron, orbit: Orbit, steps: int) -> Orbit:
 def _positive_exponent(neuron: Neuron, orbit: Orbit) -> tuple[Orbit, Bool[Array, "..."]]:
     """The orbit after that run, and whether its exponent is positive by ``_CONFIDENCE`` standard errors."""
 
-    def block(now: Orbit, _: None) -> tuple[Orbit, Array]:
+    def block(now: Orbit, _: Any) -> tuple[Orbit, Array]:
         after = _run(neuron, Orbit(now.x, now.radius, jnp.zeros_like(now.x)), _BLOCK)
         return after, after.log_slope / _BLOCK
 
@@ -89,7 +89,7 @@ def _positive_exponent(neuron: Neuron, orbit: Orbit) -> tuple[Orbit, Bool[Array,
 def _returns(neuron: Neuron, x: Array) -> tuple[Array, Array]:
     """|F^p(x) − x| and |(F^p)′(x)| for p = 1 … LONGEST_PERIOD, period axis first."""
 
-    def one(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    def one(carry: tuple[Array, Array], _: Any) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         state, product = carry
         image, _, slope = _step(neuron, state, jnp.zeros_like(state))
         product = product * slope
