@@ -124,8 +124,13 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str, bytes], list]:
-    """Every picture's bytes by file name, and the rows by figure."""
-    from matplotlib import pyplot
+    """Every picture's bytes by file name, and the rows by figure.
+
+    Two threads compute, as most of the time is spent in compilations, which let each other run; drawing, which
+    is not safe in threads, stays here.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
     from tqdm import tqdm
 
     from rnn_dynamics.figures import output
@@ -134,15 +139,19 @@ def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str
     files: dict[str, bytes] = {}
     sections = []
     bar = tqdm(entries, unit="figure", file=sys.stderr, disable=None, leave=False)
-    with bar, style():
-        for entry in bar:
-            bar.set_postfix_str(entry.name)
-            made = entry.make(quick=options.quick)
-            files[f"{entry.name}.{options.format}"] = output.rendered(
-                made.figure, format=options.format, dpi=options.dpi
-            )
-            pyplot.close(made.figure)
-            sections.append((entry.name, made.rows))
+    pool = ThreadPoolExecutor(2)
+    try:
+        computed = [pool.submit(entry.make, quick=options.quick) for entry in entries]
+        with bar, style():
+            for entry, future in zip(bar, computed, strict=True):
+                bar.set_postfix_str(entry.name)
+                made = future.result()
+                files[f"{entry.name}.{options.format}"] = output.rendered(
+                    made.draw(), format=options.format, dpi=options.dpi
+                )
+                sections.append((entry.name, made.rows))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
     return files, sections
 
 

@@ -52,6 +52,7 @@ def power_of_two(exponent: Int[Array, "..."], dtype: Any) -> Float[Array, "..."]
     return jax.lax.bitcast_convert_type((clipped + bias) << mantissa, jnp.dtype(dtype))
 
 
+@jax.jit
 def _ldexp(x: Float[Array, "..."], exponent: Int[Array, "..."]) -> Float[Array, "..."]:
     """x·2^exponent, in two normal factors: a zero stays 0 and an infinity inf whatever the exponent."""
     _, _, bias = _layout(x.dtype)
@@ -185,18 +186,15 @@ class Scaled:
 
     def log2(self) -> Float[Array, "..."]:
         """log₂|value| of every entry; −inf where it is exactly zero."""
-        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
-        return exponent + _log_absolute(self.unit) * (1 / math.log(2))
+        return _logarithm(self.unit, self.exponent, 2)
 
     def log(self) -> Float[Array, "..."]:
         """ln|value| of every entry; −inf where it is exactly zero."""
-        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
-        return exponent * math.log(2) + _log_absolute(self.unit)
+        return _logarithm(self.unit, self.exponent, None)
 
     def log10(self) -> Float[Array, "..."]:
         """log₁₀|value| of every entry; −inf where it is exactly zero."""
-        exponent = _expand(self.exponent, self.event_ndim).astype(self.dtype)
-        return exponent * math.log10(2) + _log_absolute(self.unit) * (1 / math.log(10))
+        return _logarithm(self.unit, self.exponent, 10)
 
     def to_float(self) -> Float[Array, "..."]:
         """The plain floats; what does not fit becomes 0 or ±inf, as IEEE rounding does (see ``fits``)."""
@@ -232,6 +230,18 @@ def _decimal(unit: float, exponent: int) -> str:
 def _safe_root(square: Float[Array, "..."]) -> Float[Array, "..."]:
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), square)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _logarithm(unit: Array, exponent: Array, base: int | None) -> Array:
+    """log|unit·2^exponent| in one compiled piece, so that a host that asks once does not compile ten."""
+    exponent = _expand(exponent, unit.ndim - exponent.ndim).astype(unit.dtype)
+    of_two, of_e = {
+        None: (math.log(2), 1.0),
+        2: (1.0, 1 / math.log(2)),
+        10: (math.log10(2), 1 / math.log(10)),
+    }[base]
+    return exponent * of_two + _log_absolute(unit) * of_e
 
 
 def _log_absolute(x: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -1,5 +1,7 @@
 """Figures 4 and 5 of Pascanu et al.: near starts pulled apart, and an input that carries a state across."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.axes import Axes
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, jacobians, plots
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.figures.events import equilibria_at
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.plots import palette
@@ -26,6 +29,13 @@ def nearby_starts(*, quick: bool = False) -> Reproduction:
     cell = DoyaNeuron(5.0, -2.5)
     starts = (0.5 - _GAP / 2, 0.5 + _GAP / 2)
     low, high = (rollout(cell, x0, steps=_STEPS) for x0 in starts)
+    derivative = np.asarray(jacobians.pushforward(low, 1.0).log10())
+    draw = functools.partial(_picture_of_starts, low, high, derivative)
+    return Reproduction(draw, _start_rows(derivative))
+
+
+def _picture_of_starts(low: Trajectory, high: Trajectory, derivative: np.ndarray) -> Figure:
+    starts = float(low.initial), float(high.initial)
     figure = Figure(figsize=(9, 3.6))
     left, right = figure.subplots(1, 2)
     plots.orbit(low, left, color=palette.BLUE, label=f"$x_0$ = {starts[0]:.4f}")
@@ -34,11 +44,10 @@ def nearby_starts(*, quick: bool = False) -> Reproduction:
     left.set_ylim(0, 1)
     left.set_title("w = 5, b = −2.5")
     left.legend(loc="upper left")
-    derivative = np.asarray(jacobians.pushforward(low, 1.0).log10())
-    _distances(right, np.asarray(high.states - low.states), derivative)
+    _distances(right, np.asarray(high.states) - np.asarray(low.states), derivative)
     for ax, letter in ((left, "a"), (right, "b")):
         plots.panel_label(ax, letter)
-    return Reproduction(figure, _start_rows(low, derivative))
+    return figure
 
 
 def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
@@ -58,7 +67,7 @@ def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
     ax.legend(loc="lower left")
 
 
-def _start_rows(low: Trajectory, derivative: np.ndarray) -> tuple[Row, ...]:
+def _start_rows(derivative: np.ndarray) -> tuple[Row, ...]:
     where = "w = 5, b = −2.5, ε = 1"
     ten, hundred = (
         float(doya.sensitivities(5.0, -2.5, 0.4999, steps).initial.to_float()) for steps in (10, 100)
@@ -116,7 +125,11 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
     for step, kick in _KICKS.items():
         inputs[step - 1] = kick
     run = rollout(cell, -1.0, jnp.asarray(inputs))
-    rest = 5.0 * np.asarray(doya.equilibria(5.0, -2.5).points) - 2.5
+    rest = 5.0 * equilibria_at([-2.5])[0] - 2.5
+    return Reproduction(functools.partial(_picture_of_bit, run, inputs, rest), _bit_rows(run, rest))
+
+
+def _picture_of_bit(run: Trajectory, inputs: np.ndarray, rest: np.ndarray) -> Figure:
     figure = Figure(figsize=(10, 4))
     axes = figure.subplot_mosaic("ab;ac", width_ratios=(1, 1.7), height_ratios=(2.4, 1))
     _step_and_input(axes["a"], rest)
@@ -124,7 +137,7 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
     _inputs(axes["c"], inputs, rest)
     for letter, ax in axes.items():
         plots.panel_label(ax, letter)
-    return Reproduction(figure, _bit_rows(run, rest))
+    return figure
 
 
 def _step_and_input(ax: Axes, rest: np.ndarray) -> None:

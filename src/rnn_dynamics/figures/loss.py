@@ -1,5 +1,7 @@
 """The loss cliff: along b at w = 5, and Pascanu's figure 6 with clipped and unclipped descent."""
 
+import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -24,6 +26,10 @@ def cliff_profile(*, quick: bool = False) -> Reproduction:
     points = 401 if quick else 1601
     wide = cliff.profile(np.linspace(-2.7, -2.3, points), steps=_STEPS)
     steepest = loss_facts.steepest_gradients((10, 20, 30, 40, 50))
+    return Reproduction(functools.partial(_profiles, wide, steepest), loss_facts.profile_rows(steepest))
+
+
+def _profiles(wide: Any, steepest: dict[int, float]) -> Figure:
     figure = Figure(figsize=(11, 3.6))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 0.9))
     plots.loss_profile(wide, first)
@@ -34,7 +40,7 @@ def cliff_profile(*, quick: bool = False) -> Reproduction:
     _growth(third, steepest)
     for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
         plots.panel_label(ax, letter)
-    return Reproduction(figure, loss_facts.profile_rows(steepest))
+    return figure
 
 
 def _growth(ax: Axes, steepest: dict[int, float]) -> None:
@@ -54,8 +60,14 @@ def cliff_surface(*, quick: bool = False) -> Reproduction:
     across, up = (120, 90) if quick else (360, 280)
     surface = cliff.surface(np.linspace(3, 10.5, across), np.linspace(-5, 6.5, up), steps=50)
     near = cliff.surface(np.linspace(4.3, 4.8, across), np.linspace(-2.45, -1.95, up), steps=50)
-    both = cliff.descend(4.75, -2.0, rate=0.1, clip=np.array([_NO_CLIP, 1.0]), updates=100)
-    unclipped, clipped = (_single(both, index) for index in range(2))
+    w, b, clip = np.array([[4.75, 4.75, 6, 6], [-2, -2, -3, -3], [_NO_CLIP, 1, _NO_CLIP, 1]])
+    every = cliff.descend(w, b, rate=0.1, clip=clip, updates=500)
+    paths = [_single(every, index, updates) for index, updates in enumerate((100, 100, 500, 500))]
+    rows = loss_facts.surface_rows(surface, *paths)
+    return Reproduction(functools.partial(_surfaces, surface, near, *paths[:2]), rows)
+
+
+def _surfaces(surface: Any, near: Any, unclipped: Any, clipped: Any) -> Figure:
     figure = Figure(figsize=(12, 3.9))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
     plots.loss_surface(surface, first)
@@ -71,11 +83,15 @@ def cliff_surface(*, quick: bool = False) -> Reproduction:
     _losses(third, unclipped, clipped)
     for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
         plots.panel_label(ax, letter)
-    return Reproduction(figure, loss_facts.surface_rows(surface, unclipped, clipped))
+    return figure
 
 
-def _single(paths: Any, index: int) -> Any:
-    return jax.tree_util.tree_map(lambda leaf: np.asarray(leaf)[..., index], paths)
+def _single(paths: cliff.Descent, index: int, updates: int) -> cliff.Descent:
+    """One of several paths, as far as ``updates``; its status is that of the whole path."""
+    path = jax.tree_util.tree_map(lambda leaf: np.asarray(leaf)[..., index], paths)
+    first = {"w": path.w, "b": path.b, "loss": path.loss, "path_error": path.path_error}
+    first = jax.tree_util.tree_map(lambda leaf: leaf[: updates + 1], first)
+    return dataclasses.replace(path, **first)
 
 
 def _paths(ax: Axes, unclipped: Any, clipped: Any) -> None:

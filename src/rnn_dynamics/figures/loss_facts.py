@@ -1,11 +1,10 @@
 """The numbers of the loss cliff, measured."""
 
 import math
-from typing import Any
-
 import numpy as np
 
 from rnn_dynamics import cliff, doya
+from rnn_dynamics.figures.events import CURVE_POINTS, equilibria_at, repeller_wall
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.status import Status
 
@@ -45,7 +44,7 @@ def _target_rows() -> list[Row]:
     x = 0.855
     at = math.log(x / (1 - x)) - 5 * x
     behind = doya.Basin(int(doya.basin_label(5.0, at, 0.5))).name
-    end = float(np.nanmax(np.asarray(doya.equilibria(5.0, at).points)))
+    end = float(np.nanmax(equilibria_at([at])))
     above = -2.5 + np.linspace(0, 4e-4, 4001)
     fifty = cliff.loss(5.0, above, steps=50)
     small = float(np.asarray(fifty.value).min())
@@ -80,12 +79,14 @@ def _target_rows() -> list[Row]:
 def _wall_rows() -> list[Row]:
     threshold = 1 / 0.235003712201594
     either = np.array([threshold * 0.9999, threshold * 1.0001])
-    exists = np.asarray(cliff.wall(either, model="pascanu").exists).tolist()
+    found = cliff.wall(np.array([*either, 6.0]), model="pascanu")
+    exists = np.asarray(found.exists)[:2].tolist()
     formula = 0.5 - 6 / (1 + math.exp(-0.5))
     edge = -1 / (0.4 * 0.6)
-    down = np.asarray(cliff.wall(np.array([edge * 0.9999, edge * 1.0001]), x0=0.4).exists).tolist()
+    edges = np.resize([edge * 0.9999, edge * 1.0001], CURVE_POINTS)
+    down = np.isfinite(repeller_wall(edges, 0.4))[:2].tolist()
     even, odd = (
-        np.asarray(cliff.loss(-6.0, float(doya.wall(-6.0, 0.4)) + 1e-3, x0=0.4, steps=T).value)
+        np.asarray(cliff.loss(-6.0, math.log(0.4 / 0.6) + 6 * 0.4 + 1e-3, x0=0.4, steps=T).value)
         for T in (400, 401)
     )
     return [
@@ -100,7 +101,7 @@ def _wall_rows() -> list[Row]:
             "b of that wall at w = 6",
             "b = ½ − w σ(½)",
             f"{formula:.9f}",
-            cliff.wall(6.0, model="pascanu").b,
+            np.asarray(found.b)[2],
         ),
         claim(
             "wall for w < 0 (x_0 = .4, ε = 1) before and beyond w x_0(1−x_0) = −1",
@@ -119,7 +120,13 @@ def _wall_rows() -> list[Row]:
     ]
 
 
-def surface_rows(surface: Any, unclipped: Any, clipped: Any) -> tuple[Row, ...]:
+def surface_rows(
+    surface: cliff.Surface,
+    unclipped: cliff.Descent,
+    clipped: cliff.Descent,
+    thrown: cliff.Descent,
+    held: cliff.Descent,
+) -> tuple[Row, ...]:
     """Where descent ends with and without clipping, and that the published start is itself chaotic."""
     ends = [
         (unclipped, "unclipped", ("9.248037", "5.635950"), "0.09", 5e-5),
@@ -136,7 +143,7 @@ def surface_rows(surface: Any, unclipped: Any, clipped: Any) -> tuple[Row, ...]:
         ]
     norms = np.asarray(unclipped.gradient_norm)
     rows.append(number("largest ‖∇E‖ on the unclipped path", source, "92.5079", norms.max(), within=1e-3))
-    rows += _published_start()
+    rows += _published_start(thrown, held)
     average = float(np.asarray(clipped.gradient_norm).mean())
     rows += [
         claim(
@@ -173,14 +180,12 @@ def _clipping_cannot_grow() -> Row:
     )
 
 
-def _published_start() -> list[Row]:
+def _published_start(thrown: cliff.Descent, held: cliff.Descent) -> list[Row]:
     """From (6, −3), 500 updates: thrown far; clipped, it comes near 0; both hang on the last bit."""
-    both = cliff.descend(6.0, -3.0, rate=0.1, clip=np.array([1e300, 1.0]), updates=500)
-    (w, w_clipped), (b, b_clipped) = np.asarray(both.w[-1]), np.asarray(both.b[-1])
-    loss = float(np.asarray(both.loss.value[-1])[1])
-    names = [Status(int(s)).name for s in np.asarray(both.status)]
-    far = float(np.hypot(np.diff(np.asarray(both.w)[:, 0]), np.diff(np.asarray(both.b)[:, 0])).max())
-    apart = float(np.asarray(both.path_error)[-1, 0])
+    names = [Status(int(path.status)).name for path in (thrown, held)]
+    far = float(np.hypot(np.diff(thrown.w), np.diff(thrown.b)).max())
+    apart = float(thrown.path_error[-1])
+    loss = float(held.loss.value[-1])
     return [
         claim(
             "unclipped descent from (6, −3), rate .1, 500 updates",
@@ -189,13 +194,13 @@ def _published_start() -> list[Row]:
             f"longest update {far:.2f}, end moves by {apart:.1g} for one float, {names[0]}",
             found=far > 1 and names[0] == "UNRESOLVED",
             wrong=True,
-            note=f"It is thrown, but its path is chaotic, so it has no end to print (here ({w:.3f}, {b:.3f})).",
+            note=f"It is thrown, but its path is chaotic, so it has no end to print (here ({float(thrown.w[-1]):.3f}, {float(thrown.b[-1]):.3f})).",
         ),
         claim(
             "E₅₀ after the same with threshold 1",
             _SIX,
             "near 3e−4",
-            f"{loss:.1e} at ({w_clipped:.3f}, {b_clipped:.3f}), {names[1]}",
+            f"{loss:.1e} at ({float(held.w[-1]):.3f}, {float(held.b[-1]):.3f}), {names[1]}",
             found=loss < 2e-3,
             wrong=True,
             note="Small, as said, but chaotic too: E stays below 2e−3, its digits mean nothing.",

@@ -1,10 +1,14 @@
 """Maps of derivatives and of finite ratios over (b, x_0) and (w, b), with fold, wall and cusp drawn over them."""
 
+import functools
+from typing import Any, NamedTuple
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
+from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve, repeller_wall
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
 from rnn_dynamics.plots import palette
@@ -22,13 +26,48 @@ _LIMIT = 3.0
 def sensitivity_maps(*, quick: bool = False) -> Reproduction:
     """∂x_T/∂x_0 over (b, x_0) and ∂x_T/∂b over (w, b), each beside finite ratios of two sizes."""
     across, up = (120, 90) if quick else (400, 300)
+    b, x0 = np.linspace(-2.75, -2.25, across), np.linspace(0.0, 1.0, up)
+    w, biases = np.linspace(-10, 10, across), np.linspace(-8, 8, up)
+    starts = doya.sensitivities(_WEIGHT, b, x0[:, None], _STEPS)
+    weights = doya.sensitivities(w, biases[:, None], _START, _STEPS)
+    of_starts = [doya.finite_ratios(_WEIGHT, b, x0[:, None], _STEPS, dx0=s / 2).initial for s in _SIZES]
+    of_weights = [doya.finite_ratios(w, biases[:, None], _START, _STEPS, db=s / 2).bias for s in _SIZES]
+    unresolved = [np.asarray(result.status) != int(Status.RESOLVED) for result in (starts, weights)]
+    events = _Events.over(w)
+    draw = functools.partial(_picture, (b, x0, starts, of_starts), (w, biases, weights, of_weights), events)
+    return Reproduction(draw, _rows(float(np.mean(unresolved))))
+
+
+class _Events(NamedTuple):
+    """What is drawn over the maps: the repeller over x_0, folds, flips and the wall over w."""
+
+    states: np.ndarray
+    repeller: np.ndarray
+    fold: Any
+    folds: tuple[np.ndarray, np.ndarray]
+    flips: tuple[np.ndarray, np.ndarray]
+    weights: np.ndarray
+    wall: np.ndarray
+
+    @staticmethod
+    def over(w: np.ndarray) -> "_Events":
+        """The curves in the range of the map over w."""
+        fold = doya.folds(_WEIGHT)
+        low, high = np.asarray(fold.x)
+        states = np.linspace(low, high, CURVE_POINTS + 2)[1:-1]
+        weights = np.linspace(w[0], w[-1], CURVE_POINTS)
+        repeller, wall = repeller_wall(_WEIGHT, states), repeller_wall(weights, _START)
+        return _Events(states, repeller, fold, fold_curve(w[-1]), flip_curve(w[0], 1.0), weights, wall)
+
+
+def _picture(starts: tuple, weights: tuple, events: _Events) -> Figure:
     figure = Figure(figsize=(12, 6.6))
     top, bottom = figure.subplots(2, 3)
-    share = _over_starts(top, np.linspace(-2.75, -2.25, across), np.linspace(0.0, 1.0, up))
-    share += _over_weights(bottom, np.linspace(-10, 10, across), np.linspace(-8, 8, up))
+    _over_starts(top, *starts, events)
+    _over_weights(bottom, *weights, events)
     for ax, letter in zip((*top, *bottom), "abcdef", strict=True):
         plots.panel_label(ax, letter)
-    return Reproduction(figure, _rows(share / 2))
+    return figure
 
 
 def _decades(values: object) -> np.ndarray:
@@ -36,49 +75,42 @@ def _decades(values: object) -> np.ndarray:
         return np.log10(np.abs(np.asarray(values)))
 
 
-def _over_starts(axes: np.ndarray, b: np.ndarray, x0: np.ndarray) -> float:
-    exact = doya.sensitivities(_WEIGHT, b, x0[:, None], _STEPS)
+def _over_starts(
+    axes: np.ndarray, b: np.ndarray, x0: np.ndarray, exact: Any, ratios: list, events: _Events
+) -> None:
     plots.sensitivity_map(b, x0, exact, axes[0], limit=_LIMIT)
     axes[0].set_title(f"derivative by $x_0$, T = {_STEPS}, w = {_WEIGHT:g}")
-    for ax, size in zip(axes[1:], _SIZES, strict=True):
-        ratio = doya.finite_ratios(_WEIGHT, b, x0[:, None], _STEPS, dx0=size / 2).initial
+    for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
         plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta x_0|$")
         ax.set_title(rf"finite ratio, $\Delta x_0$ = {size:g}")
-    edges = np.asarray(doya.folds(_WEIGHT).x)
-    inner = np.linspace(edges[0], edges[1], 200)[1:-1]
-    wall = np.asarray(doya.wall(_WEIGHT, inner))
     for ax in axes:
-        ax.plot(wall, inner, label="wall: $x_0$ on the repeller", **palette.WALL)
-        ax.plot(doya.folds(_WEIGHT).b, edges, label="fold", **palette.FOLD)
+        ax.plot(events.repeller, events.states, label="wall: $x_0$ on the repeller", **palette.WALL)
+        ax.plot(np.asarray(events.fold.b), np.asarray(events.fold.x), label="fold", **palette.FOLD)
         ax.set_xlabel("bias b")
         ax.set_ylabel("start $x_0$")
-    axes[0].legend(loc="upper left", fontsize=7.5, frameon=True, framealpha=0.85)
-    return float(np.mean(np.asarray(exact.status) != int(Status.RESOLVED)))
+    axes[0].legend(loc="lower left", fontsize=7.5, frameon=True, framealpha=0.85)
 
 
-def _over_weights(axes: np.ndarray, w: np.ndarray, b: np.ndarray) -> float:
-    exact = doya.sensitivities(w, b[:, None], _START, _STEPS)
+def _over_weights(
+    axes: np.ndarray, w: np.ndarray, b: np.ndarray, exact: Any, ratios: list, events: _Events
+) -> None:
     name = r"$\log_{10}|\partial x_T/\partial b|$"
     plots.sensitivity_map(w, b, exact, axes[0], parameter=1, limit=_LIMIT, label=name)
     axes[0].set_title(f"derivative by b, T = {_STEPS}, $x_0$ = {_START:g}")
-    for ax, size in zip(axes[1:], _SIZES, strict=True):
-        ratio = doya.finite_ratios(w, b[:, None], _START, _STEPS, db=size / 2).bias
+    for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
         plots.log_map(w, b, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta b|$")
         ax.set_title(rf"finite ratio, $\Delta b$ = {size:g}")
     for ax in axes:
-        _events(ax, w)
+        _draw_events(ax, events)
         ax.set_xlabel("weight w")
         ax.set_ylabel("bias b")
         ax.set_ylim(float(b.min()), float(b.max()))
     axes[0].legend(loc="upper right", fontsize=7.5, frameon=True, framealpha=0.85)
-    return float(np.mean(np.asarray(exact.status) != int(Status.RESOLVED)))
 
 
-def _events(ax: Axes, w: np.ndarray) -> None:
-    up, down = np.linspace(4, w.max(), 200), np.linspace(w.min(), -4, 200)
-    fold, flip = np.asarray(doya.folds(up).b), np.asarray(doya.flips(down).b)
-    wall = np.asarray(doya.wall(w, _START))
-    ax.plot(w, wall, label="wall: $x_0$ on the repeller", **palette.WALL)
+def _draw_events(ax: Axes, events: _Events) -> None:
+    ax.plot(events.weights, events.wall, label="wall: $x_0$ on the repeller", **palette.WALL)
+    (up, fold), (down, flip) = events.folds, events.flips
     for side in range(2):
         ax.plot(up, fold[:, side], color=palette.BLACK, linewidth=1.3, label="fold" if not side else "_")
         line = {"color": palette.BLACK, "linewidth": 1, "linestyle": (0, (2, 1.5))}

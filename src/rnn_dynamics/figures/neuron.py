@@ -1,5 +1,6 @@
 """Figure 3 of Pascanu et al.: the attractors of one neuron against its bias, and both ways of crossing."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
 from rnn_dynamics.figures import neuron_facts
+from rnn_dynamics.figures.events import BIASES, CURVE_POINTS, flip_curve, fold_curve, repeller_wall
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 
@@ -18,20 +20,29 @@ _WEIGHT = 5.0
 
 def doya_bifurcation(*, quick: bool = False) -> Reproduction:
     """Attractors at w = 5 with both kinds of crossing, the 2-cycle at w = −8, and all events over (w, b)."""
+    bistable = doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, BIASES))
+    cyclic = doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, BIASES))
+    states = np.linspace(0.28, 0.72, CURVE_POINTS)
+    held = np.stack([repeller_wall(_WEIGHT, states), states])[:, np.searchsorted(states, (0.38, 0.5, 0.62))]
+    flips = {epsilon: flip_curve(-16, epsilon) for epsilon in (1.0, 0.5)}
+    draw = functools.partial(_picture, bistable, held, cyclic, fold_curve(12), flips)
+    return Reproduction(draw, neuron_facts.rows())
+
+
+def _picture(bistable: Any, held: np.ndarray, cyclic: Any, folds: tuple, flips: dict) -> Figure:
     figure = Figure(figsize=(11, 3.7))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
-    points = 101 if quick else 401
-    _crossings(first, doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, points)))
-    plots.bifurcation_diagram(doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, points)), second)
+    _crossings(first, bistable, held)
+    plots.bifurcation_diagram(cyclic, second)
     second.set_ylim(-0.05, 1.4)
     second.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
-    _chart(third, points)
+    _chart(third, folds, flips)
     for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
         plots.panel_label(ax, letter)
-    return Reproduction(figure, neuron_facts.rows())
+    return figure
 
 
-def _crossings(ax: Axes, diagram: Any) -> None:
+def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
     """The diagram with its two bifurcation crossings, and the range of b where the boundary is crossed."""
     plots.bifurcation_diagram(diagram, ax, legend=False)
     low, high = sorted(event.parameter for event in diagram.events)
@@ -46,11 +57,10 @@ def _crossings(ax: Axes, diagram: Any) -> None:
         color=palette.BLUE,
         arrowprops={"arrowstyle": "->", "color": palette.BLUE},
     )
-    held = (0.38, 0.5, 0.62)
-    across = [float(doya.wall(diagram.w, x)) for x in held]
+    across, states = held
     ax.plot(
         across,
-        held,
+        states,
         linestyle="none",
         marker="o",
         markersize=6,
@@ -62,23 +72,22 @@ def _crossings(ax: Axes, diagram: Any) -> None:
     )
     ax.annotate(
         "",
-        xy=(across[1] + 0.12, held[1]),
-        xytext=(across[1] - 0.12, held[1]),
+        xy=(across[1] + 0.12, states[1]),
+        xytext=(across[1] - 0.12, states[1]),
         arrowprops={"arrowstyle": "->", "color": palette.VERMILION},
     )
-    ax.text(across[1] + 0.035, held[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
+    ax.text(across[1] + 0.035, states[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
     ax.set_ylim(-0.02, 1.16)
     ax.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
 
 
-def _chart(ax: Axes, points: int) -> None:
+def _chart(ax: Axes, folds: tuple[np.ndarray, np.ndarray], flips: dict[float, tuple]) -> None:
     """Folds and the cusp, and flips for two Euler steps, over (w, b)."""
-    up = np.linspace(4, 12, points)
-    fold = doya.folds(up)
+    up, fold = folds
     for side in range(2):
         label = "fold" if not side else "_nolegend_"
-        ax.plot(up, fold.b[:, side], color=palette.BLACK, linewidth=1.8, label=label)
-    ax.fill_between(up, fold.b[:, 1], fold.b[:, 0], color=palette.LIGHT, alpha=0.6, linewidth=0)
+        ax.plot(up, fold[:, side], color=palette.BLACK, linewidth=1.8, label=label)
+    ax.fill_between(up, fold[:, 1], fold[:, 0], color=palette.LIGHT, alpha=0.6, linewidth=0)
     ax.annotate(
         "two attractors",
         xy=(10, -4.8),
@@ -90,13 +99,11 @@ def _chart(ax: Axes, points: int) -> None:
     w, b, _ = doya.cusp()
     ax.plot(w, b, label="cusp", **palette.CUSP)
     for epsilon, dashes in ((1.0, "-"), (0.5, (0, (3, 1.5)))):
-        onset = -4 * (2 - epsilon) / epsilon
-        down = np.linspace(-16, onset, points)
-        flip = doya.flips(down, epsilon)
+        down, flip = flips[epsilon]
         for side in range(2):
             label = f"flip, ε = {epsilon:g}" if not side else "_nolegend_"
-            ax.plot(down, flip.b[:, side], color=palette.BLUE, linestyle=dashes, linewidth=1.4, label=label)
-        ax.plot(onset, -onset / 2, zorder=5, **palette.FLIP)
+            ax.plot(down, flip[:, side], color=palette.BLUE, linestyle=dashes, linewidth=1.4, label=label)
+        ax.plot(down[-1], -down[-1] / 2, zorder=5, **palette.FLIP)
     ax.set_xlabel("weight w")
     ax.set_ylabel("bias b")
     ax.set_xlim(-16, 12)

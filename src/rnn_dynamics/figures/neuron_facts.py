@@ -2,11 +2,10 @@
 
 import math
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics import doya
+from rnn_dynamics.figures.events import CURVE_POINTS, equilibria_at
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.status import Status
 
@@ -22,8 +21,8 @@ def rows() -> tuple[Row, ...]:
 
 
 def _equilibria() -> list[Row]:
-    found = doya.equilibria(5.0, -2.5)
-    points = np.asarray(found.points)
+    points = equilibria_at([-2.5])[0]
+    multipliers = np.asarray(doya.multiplier(5.0, points))
     where = "at w = 5, b = −2.5"
     rows = [
         number(f"{name} equilibrium {where}", _WIKIPEDIA, published, x)
@@ -35,14 +34,13 @@ def _equilibria() -> list[Row]:
         number(f"lower equilibrium {where}, six digits", _DOYA, ".144794", points[0]),
         number(f"upper equilibrium {where}, six digits", _DOYA, ".855206", points[2]),
     ]
-    stable = np.asarray(found.stable).tolist()
     rows.append(
         claim(
             f"the outer two attract, the middle one repels, {where}",
             _WIKIPEDIA,
             "stable, unstable, stable",
-            f"multipliers {', '.join(f'{m:.4f}' for m in np.asarray(found.multipliers))}",
-            found=stable == [True, False, True],
+            f"multipliers {', '.join(f'{m:.4f}' for m in multipliers)}",
+            found=multipliers[1] > 1 and (np.abs(multipliers[[0, 2]]) < 1).all(),
         )
     )
     edges = np.asarray(doya.folds(5.0).x)
@@ -70,7 +68,7 @@ def _folds() -> list[Row]:
         number("upper fold in b at w = 5", _DOYA, "-2.344390", b[0]),
     ]
     near = np.array([b[1] - 1e-6, b[1] + 1e-6, b[0] - 1e-6, b[0] + 1e-6])
-    counts = np.asarray(doya.equilibria(5.0, near).count).tolist()
+    counts = np.isfinite(equilibria_at(near)).sum(axis=1).tolist()
     rows.append(
         claim(
             "number of equilibria 1e−6 outside and inside each fold, w = 5",
@@ -117,7 +115,8 @@ def _flips() -> list[Row]:
     rows = []
     for epsilon in (1.0, 0.5, 0.1):
         onset = -4 * (2 - epsilon) / epsilon
-        edge = np.asarray(doya.flips(np.array([onset * 0.999, onset * 1.001]), epsilon).b)
+        both = np.resize(np.array([onset * 0.999, onset * 1.001]), CURVE_POINTS)
+        edge = np.asarray(doya.flips(both, epsilon).b)
         rows.append(
             claim(
                 f"flips exist from w = −4(2−ε)/ε = {onset:g} down, ε = {epsilon:g}",
@@ -157,23 +156,19 @@ def _flips() -> list[Row]:
 
 
 def _branch_slope() -> list[Row]:
-    def upper(b: jax.Array) -> jax.Array:
-        return doya.equilibria(jnp.full_like(b, 5.0), b).points[2]
+    step, fold = 1e-5, float(np.asarray(doya.folds(5.0).b)[0])
+    b = np.array([-2.5 + step, -2.5 - step, -2.5, fold - 1e-6, fold - 1e-8, 30.0])
+    found = equilibria_at(b)
+    measured = (found[0, 2] - found[1, 2]) / (b[0] - b[1])
 
-    biases = jnp.array([-2.34, -2.5, -1.0])
-    slopes = np.asarray(jax.vmap(jax.grad(upper))(biases[1:]))
-    x = np.asarray(doya.equilibria(5.0, biases[1:]).points)
-    x = np.where(np.isnan(x[:, 2]), x[:, 0], x[:, 2])
-    closed = 1 / (1 / (x * (1 - x)) - 5)
-    first = float(slopes[0])
-    fold = float(doya.folds(5.0).b[0])
-    near = np.asarray(doya.equilibria(5.0, np.array([fold - 1e-6, fold - 1e-8])).points)[:, 0]
-    growth = np.diff(np.log10(1 / (1 / (near * (1 - near)) - 5)))[0] / 2
-    far = float(np.asarray(doya.equilibria(5.0, 30.0).points)[0])
-    saturated = 1 / (1 / (far * (1 - far)) - 5)
+    def slope(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 / (x * (1 - x)) - 5)
+
+    closed, saturated = slope(found[2, 2]), slope(found[5, 0])
+    growth = float(np.diff(np.log10(slope(found[3:5, 0])))[0]) / 2
     return [
         number(
-            "∂x_∞/∂b on the upper branch, w = 5, b = −2.5", "implicit function", f"{closed[0]:.9f}", first
+            "∂x_∞/∂b on the upper branch, w = 5, b = −2.5", "(1/(x(1−x)) − w)⁻¹", f"{closed:.7f}", measured
         ),
         number("exponent of ∂x_∞/∂b in the distance to the fold", "normal form", "-.5", -growth, within=0.01),
         claim(

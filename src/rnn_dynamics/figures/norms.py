@@ -1,5 +1,6 @@
 """‖∂x_T/∂x_k‖ against the lag for several spectral radii, beside every bound."""
 
+import functools
 import math
 
 import jax
@@ -15,7 +16,7 @@ from rnn_dynamics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.figures.random_facts import random_rows
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
-from rnn_dynamics.jacobians import step_jacobians
+from rnn_dynamics.jacobians import gradient_norms, step_jacobians
 from rnn_dynamics.rollout import Trajectory, rollout
 
 __all__ = ["norms_against_lag"]
@@ -37,6 +38,11 @@ def norms_against_lag(*, quick: bool = False) -> Reproduction:
     swept = spectral.radius_sweep(
         np.linspace(0.2, 1.8, 9 if quick else 17), biases=(0.0, 0.5), seeds=seeds, n=_UNITS, steps=_STEPS
     )
+    rows = (*_theorem_rows([*found, leaky]), *_below_rows(runs[2], found[2]), *_sufficient_rows())
+    return Reproduction(functools.partial(_picture, found, leaky, swept), (*rows, *random_rows()))
+
+
+def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) -> Figure:
     figure = Figure(figsize=(11, 6.4))
     axes = figure.subplots(2, 3).ravel()
     for ax, bounds, radius in zip(axes, found, _RADII, strict=False):
@@ -49,8 +55,7 @@ def norms_against_lag(*, quick: bool = False) -> Reproduction:
     for ax, letter in zip(axes, "abcdef", strict=True):
         ax.legend(fontsize=6.5)
         plots.panel_label(ax, letter)
-    rows = (*_theorem_rows([*found, leaky]), *_below_rows(runs[2], found[2]), *_sufficient_rows())
-    return Reproduction(figure, (*rows, *random_rows()))
+    return figure
 
 
 def _theorem_rows(found: list[Bounds]) -> list[Row]:
@@ -126,12 +131,12 @@ def _sufficient_rows() -> list[Row]:
     W = np.asarray(orthogonal(jax.random.key(1), _UNITS))
     linear = PreActivationRNN(0.9 * W, np.zeros(_UNITS), activation="linear")
     run = rollout(linear, np.zeros(_UNITS), steps=_STEPS)
-    decay = float(product_bounds(run).log_norms[0]) / _STEPS
+    decay = float(gradient_norms(run)[0]) / _STEPS
     upper = np.triu(np.full((_UNITS, _UNITS), 0.5), 1) + 0.5 * np.eye(_UNITS)
     signs = np.where(np.random.default_rng(1).random((_UNITS, _UNITS)) < 0.5, -1.0, 1.0)
     entrywise = upper * signs
     small = rollout(ElmanRNN(entrywise, np.zeros(_UNITS)), np.full(_UNITS, 0.01), steps=_STEPS)
-    norms = np.asarray(product_bounds(small).log_norms)
+    norms = np.asarray(gradient_norms(small))
     radius = float(np.abs(np.linalg.eigvals(np.abs(entrywise))).max())
     norm = float(spectral_norm(entrywise))
     return [

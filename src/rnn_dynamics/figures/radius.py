@@ -1,5 +1,6 @@
 """Counterexamples to the spectral radius as a bound, and the numbers of section 2 that go with them."""
 
+import functools
 import math
 
 import numpy as np
@@ -24,6 +25,11 @@ _SHEAR = np.array([[0.9, 1.0], [0.0, 0.9]])
 def counterexamples(*, quick: bool = False) -> Reproduction:
     """Six small pictures: the norm of the product, what bounds it, and what does not."""
     cases = spectral.counterexamples(chaotic_steps=400)
+    rows = (*_shear_rows(), *_case_rows(cases), *_transient_rows())
+    return Reproduction(functools.partial(_picture, cases), rows)
+
+
+def _picture(cases: tuple[spectral.Counterexample, ...]) -> Figure:
     figure = Figure(figsize=(11, 6.6))
     axes = figure.subplots(2, 3).ravel()
     for ax, case, letter in zip(axes, cases, "abcdef", strict=True):
@@ -36,7 +42,7 @@ def counterexamples(*, quick: bool = False) -> Reproduction:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault("claim violated at that lag" if "violated" in label else label, handle)
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6)
-    return Reproduction(figure, (*_shear_rows(), *_case_rows(cases), *_transient_rows()))
+    return figure
 
 
 def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:

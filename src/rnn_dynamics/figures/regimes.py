@@ -1,5 +1,6 @@
 """Bengio's three regimes of the gradient over lags, with the partial sums S(m)."""
 
+import functools
 import math
 
 import numpy as np
@@ -7,7 +8,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
 from rnn_dynamics.cells import DoyaNeuron
-from rnn_dynamics.credit import partial_sums
+from rnn_dynamics.credit import PartialSums, partial_sums
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.rollout import rollout
@@ -24,17 +25,22 @@ _CASES = (
 
 def three_regimes(*, quick: bool = False) -> Reproduction:
     """|term of lag m| and |S(m)| of ∂x_T/∂b for terms that vanish, explode, or decay too slowly to sum."""
+    runs = [rollout(DoyaNeuron(w, b), x0, steps=_STEPS) for _, (w, b, x0), _ in _CASES]
+    split = [partial_sums(run, 1.0) for run in runs]
+    return Reproduction(functools.partial(_picture, split), (*_cusp_rows(), *_sum_rows(), *_memory_rows()))
+
+
+def _picture(split: list[PartialSums]) -> Figure:
     figure = Figure(figsize=(11, 3.7))
     axes = figure.subplots(1, 3)
-    for ax, (title, (w, b, x0), limits), letter in zip(axes, _CASES, "abc", strict=True):
-        sums = partial_sums(rollout(DoyaNeuron(w, b), x0, steps=_STEPS), 1.0)
+    for ax, sums, (title, _, limits), letter in zip(axes, split, _CASES, "abc", strict=True):
         plots.partial_sums(sums, "b", ax)
         ax.set_title(title.replace("x_0", "$x_0$"))
         ax.set_ylim(limits)
         if title.startswith("explode"):  # exponential growth is a straight line against the lag itself
             ax.set_xscale("linear")
         plots.panel_label(ax, letter)
-    return Reproduction(figure, (*_cusp_rows(), *_sum_rows(), *_memory_rows()))
+    return figure
 
 
 def _cusp_rows() -> list[Row]:

@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rnn_dynamics.figures.report import Row
@@ -16,9 +16,14 @@ __all__ = ["FIGURES", "Entry", "Reproduction", "select"]
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:
-    """A figure and the rows that its study puts into the report."""
+    """What a study computed: the rows for the report, and how to draw its figure.
 
-    figure: "Figure"
+    Attributes:
+        draw: makes the figure from the results, which are there already; open, its settings the caller's.
+        rows: for the report.
+    """
+
+    draw: Callable[[], "Figure"]
     rows: tuple[Row, ...]
 
 
@@ -39,7 +44,7 @@ class Entry:
     module: str
 
     def make(self, *, quick: bool = False) -> Reproduction:
-        """Compute the results, measure the rows and draw the figure (open, its settings the caller's).
+        """Compute the results and measure the rows; ``.draw()`` makes the figure.
 
         Args:
             quick: coarse grids; the rows are the same.
