@@ -67,3 +67,32 @@ def test_sums_and_products_of_floats_are_exact_under_jit(dtype: str) -> None:
                 z == exact(mpmath.mpf(float(x)), mpmath.mpf(float(y)))
                 for x, y, z in zip(a, b, found, strict=True)
             )
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
+def test_differences_of_pairs_with_one_leading_part(compiled: bool, dtype: str) -> None:
+    """The leading parts cancel wholly; the difference of the lower ones is exact."""
+    first = _pairs(dtype, 6)
+    bend = np.random.default_rng(7).integers(1, 2**12, len(first.hi)).astype(dtype)
+    second = dd.Pair(first.hi, first.lo + jnp.asarray(np.spacing(np.asarray(first.lo)) * bend))
+    found = _exact((jax.jit(dd.subtract) if compiled else dd.subtract)(first, second))
+    with mpmath.workdps(60):
+        assert found == [x - y for x, y in zip(_exact(first), _exact(second), strict=True)]
+
+
+def test_additions_of_constants_are_not_merged(dtype: str) -> None:
+    """XLA turns (x + 1) − 1 into x; the exact 1 − x survives it for tiny x."""
+    x = jnp.asarray(np.array([1e-30, 3e-9, 0.3, 1 - 2.0**-20], dtype))
+    found = jax.jit(lambda x: dd.two_sum(jnp.ones_like(x), -x))(x)
+    with mpmath.workdps(60):
+        for value, got in zip(map(float, x), _exact(found), strict=True):
+            assert abs(got - (1 - mpmath.mpf(value))) <= mpmath.mpf(2) ** -100
+
+
+def test_logarithm_of_numbers_next_to_one_is_relative_to_itself(dtype: str) -> None:
+    unit = float(np.finfo(dtype).eps)
+    x = jnp.asarray(np.array([1 + unit, 1 - unit / 2, 1 + 1e3 * unit, 2**0.5, 0.5**0.5], dtype))
+    with mpmath.workdps(60):
+        for value, got in zip(map(float, x), _exact(jax.jit(dd.log)(dd.pair(x))), strict=True):
+            truth = mpmath.log(mpmath.mpf(value))
+            assert abs(got - truth) <= 16 * dd.precision(dtype) * abs(truth)

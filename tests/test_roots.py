@@ -49,6 +49,35 @@ def test_hazard_20_nan_and_a_bracket_without_sign_change_are_not_converged(dtype
     assert np.isnan(np.asarray(root.value)).tolist() == [True, True, False]
 
 
+def _holed(x, p):
+    return jnp.where(jnp.abs(x - p) < 0.1, jnp.nan, x - p)
+
+
+def test_hazard_20_a_hole_of_nan_inside_the_bracket_is_not_converged(dtype: str) -> None:
+    """Both ends are finite and change sign; in float32 the last bisection is shorter than the tolerance."""
+    one = jnp.ones(3, dtype)
+    root = bracketed_root(_holed, -one, one, jnp.asarray([0.2, 0.0, -0.6], dtype))
+    assert (np.asarray(root.status) != Status.CONVERGED).all()
+
+
+def test_a_root_of_higher_order_is_near_and_may_say_that_it_is_not_there(dtype: str) -> None:
+    p = jnp.asarray([0.3], dtype)
+    root = bracketed_root(lambda x, p: (x - p) * (x - p) * (x - p), p - 1, p + 2, p)
+    distance = abs(float(root.value[0]) - float(p[0]))
+    assert distance < 1e-4
+    assert int(root.status[0]) == Status.MAX_STEPS or distance < 64 * np.finfo(dtype).eps
+
+
+def test_the_bracket_carries_no_derivative_and_the_second_derivative_is_right(dtype: str) -> None:
+    def root(p, low):
+        return bracketed_root(_cubic, low, jnp.full_like(p, 9), p).value
+
+    p, low = jnp.asarray(8.0, dtype), jnp.asarray(0.5, dtype)
+    assert float(jax.grad(root, argnums=1)(p, low)) == 0
+    second = float(jax.grad(jax.grad(root))(p, low))
+    assert abs(second + 2 / 9 * 8 ** (-5 / 3)) < 32 * float(np.finfo(dtype).eps)
+
+
 def test_a_repeated_shape_compiles_nothing() -> None:
     solve = jax.jit(lambda p: bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p).value)
     solve(jnp.linspace(0.1, 1, 5))

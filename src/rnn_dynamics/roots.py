@@ -22,7 +22,8 @@ class Root(NamedTuple):
     Attributes:
         value: x, inside its bracket.
         status: CONVERGED where the last step was a few ulp of the bracket's ends or the residual is 0; MAX_STEPS
-            where not (a root of higher order); UNDECIDED where the bracket has no change of sign or is not finite.
+            where not (a root of higher order, a jump); UNDECIDED where the bracket has no change of sign or is
+            not finite.
     """
 
     value: Float[Array, "..."]
@@ -69,9 +70,11 @@ def _solve(
     newton = functools.partial(_newton, function, parameters)
     carry = (low, high, rising, start, high - low)
     _, _, _, x, step = jax.lax.fori_loop(0, _NEWTON_STEPS, newton, carry)
-    residual = function(x, *parameters)
-    small = 8 * float(jnp.finfo(x.dtype).eps)
-    converged = jnp.isfinite(x) & ((step <= small * scale) | (residual == 0))
+    residual, slope = _slope(function, x, parameters)
+    unit = float(jnp.finfo(x.dtype).eps)
+    # A bracket may also close on a jump or on a hole of NaN: there Newton's correction stays large.
+    corrected = jnp.abs(residual) <= unit**0.5 * scale * jnp.abs(slope)
+    converged = jnp.isfinite(x + residual) & (((step <= 8 * unit * scale) & corrected) | (residual == 0))
     status = jnp.where(converged, int(Status.CONVERGED), int(Status.MAX_STEPS))
     status = jnp.where(bracketed, status, int(Status.UNDECIDED)).astype(jnp.int32)
     return Root(jnp.where(bracketed, x, jnp.full_like(x, jnp.nan)), status)
