@@ -1,6 +1,7 @@
 """The numbers of the loss cliff, measured."""
 
 import math
+
 import numpy as np
 
 from rnn_dynamics import cliff, doya
@@ -186,6 +187,7 @@ def _published_start(thrown: cliff.Descent, held: cliff.Descent) -> list[Row]:
     far = float(np.hypot(np.diff(thrown.w), np.diff(thrown.b)).max())
     apart = float(thrown.path_error[-1])
     loss = float(held.loss.value[-1])
+    end = f"({float(thrown.w[-1]):.3f}, {float(thrown.b[-1]):.3f})"
     return [
         claim(
             "unclipped descent from (6, −3), rate .1, 500 updates",
@@ -194,7 +196,7 @@ def _published_start(thrown: cliff.Descent, held: cliff.Descent) -> list[Row]:
             f"longest update {far:.2f}, end moves by {apart:.1g} for one float, {names[0]}",
             found=far > 1 and names[0] == "UNRESOLVED",
             wrong=True,
-            note=f"It is thrown, but its path is chaotic, so it has no end to print (here ({float(thrown.w[-1]):.3f}, {float(thrown.b[-1]):.3f})).",
+            note=f"It is thrown, but its path is chaotic, so it has no end to print (here {end}).",
         ),
         claim(
             "E₅₀ after the same with threshold 1",

@@ -12,6 +12,7 @@ from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve, re
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
 from rnn_dynamics.plots import palette
+from rnn_dynamics.sensitivities import Sensitivities
 from rnn_dynamics.status import Status
 
 __all__ = ["sensitivity_maps"]
@@ -34,8 +35,19 @@ def sensitivity_maps(*, quick: bool = False) -> Reproduction:
     of_weights = [doya.finite_ratios(w, biases[:, None], _START, _STEPS, db=s / 2).bias for s in _SIZES]
     unresolved = [np.asarray(result.status) != int(Status.RESOLVED) for result in (starts, weights)]
     events = _Events.over(w)
-    draw = functools.partial(_picture, (b, x0, starts, of_starts), (w, biases, weights, of_weights), events)
+    draw = functools.partial(
+        _picture, _Map(b, x0, starts, of_starts), _Map(w, biases, weights, of_weights), events
+    )
     return Reproduction(draw, _rows(float(np.mean(unresolved))))
+
+
+class _Map(NamedTuple):
+    """A plane with the derivatives on it, and the finite ratios of every size."""
+
+    across: np.ndarray
+    up: np.ndarray
+    exact: Sensitivities
+    ratios: list
 
 
 class _Events(NamedTuple):
@@ -60,11 +72,11 @@ class _Events(NamedTuple):
         return _Events(states, repeller, fold, fold_curve(w[-1]), flip_curve(w[0], 1.0), weights, wall)
 
 
-def _picture(starts: tuple, weights: tuple, events: _Events) -> Figure:
+def _picture(starts: _Map, weights: _Map, events: _Events) -> Figure:
     figure = Figure(figsize=(12, 6.6))
     top, bottom = figure.subplots(2, 3)
-    _over_starts(top, *starts, events)
-    _over_weights(bottom, *weights, events)
+    _over_starts(top, starts, events)
+    _over_weights(bottom, weights, events)
     for ax, letter in zip((*top, *bottom), "abcdef", strict=True):
         plots.panel_label(ax, letter)
     return figure
@@ -75,9 +87,8 @@ def _decades(values: object) -> np.ndarray:
         return np.log10(np.abs(np.asarray(values)))
 
 
-def _over_starts(
-    axes: np.ndarray, b: np.ndarray, x0: np.ndarray, exact: Any, ratios: list, events: _Events
-) -> None:
+def _over_starts(axes: np.ndarray, plane: _Map, events: _Events) -> None:
+    b, x0, exact, ratios = plane
     plots.sensitivity_map(b, x0, exact, axes[0], limit=_LIMIT)
     axes[0].set_title(f"derivative by $x_0$, T = {_STEPS}, w = {_WEIGHT:g}")
     for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
@@ -91,9 +102,8 @@ def _over_starts(
     axes[0].legend(loc="lower left", fontsize=7.5, frameon=True, framealpha=0.85)
 
 
-def _over_weights(
-    axes: np.ndarray, w: np.ndarray, b: np.ndarray, exact: Any, ratios: list, events: _Events
-) -> None:
+def _over_weights(axes: np.ndarray, plane: _Map, events: _Events) -> None:
+    w, b, exact, ratios = plane
     name = r"$\log_{10}|\partial x_T/\partial b|$"
     plots.sensitivity_map(w, b, exact, axes[0], parameter=1, limit=_LIMIT, label=name)
     axes[0].set_title(f"derivative by b, T = {_STEPS}, $x_0$ = {_START:g}")

@@ -67,7 +67,7 @@ def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
         markerfacecolor="white",
         markeredgecolor=palette.VERMILION,
         markeredgewidth=1.4,
-        label="boundary crossing: anywhere in the band",
+        label="boundary crossing, in the band",
         zorder=6,
     )
     ax.annotate(

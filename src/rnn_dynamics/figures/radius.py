@@ -48,7 +48,8 @@ def _picture(cases: tuple[spectral.Counterexample, ...]) -> Figure:
 def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
     """A claim of exactly 0 has no logarithm: say so where it would be."""
     if bounds.radius is not None and float(bounds.radius) < _ZERO:
-        ax.set_ylim(bottom=-0.25 * ax.get_ylim()[1])
+        top = 1.08 * float(np.max(bounds["norm"].log)) / math.log(10)
+        ax.set_ylim(-0.25 * top, top)
         text = "claim: 0 from lag 1 on, far below"
         ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=8, color=palette.VERMILION)
 
