@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import math
 import os
 import shutil
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where a number differs or the files cannot be written; 2 for wrong arguments; 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek gets "?", not a traceback
+            stream.reconfigure(errors="replace")
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has said why
