@@ -35,7 +35,7 @@ import numpy as np
 import rnn_dynamics as rd
 from rnn_dynamics import plots, spectral
 
-plt.rcParams["figure.dpi"] = 80
+plt.rcParams["figure.dpi"] = 72
 
 # %% [markdown]
 # ## 1. A random network, three radii
@@ -67,7 +67,10 @@ with plots.style():
     figure, axes = plt.subplots(2, 3, figsize=(11, 6), layout="constrained")
     for ax, case in zip(axes.flat, cases, strict=True):
         case.plot(ax)
-        ax.get_legend().remove() if ax.get_legend() and ax is not axes.flat[0] else None
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, -high / 2), high)  # a claim of exactly 0 has no place on a log axis
+        if ax is not axes.flat[0] and ax.get_legend():
+            ax.get_legend().remove()
 
 # %% [markdown]
 # * **Shear.** $W=\begin{pmatrix}.9&1\\0&.9\end{pmatrix}$ has $\rho=0.9$, and $\|W^9\|_2\approx 3.9$. Asymptotically it

@@ -1,167 +1,141 @@
-"""Plots: each takes a result and optional axes, returns the axes with labels, and leaves no other trace."""
+"""Plots: a result and an optional axes in, the axes out; labelled; nothing of matplotlib's state changed."""
 
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
 import jax.numpy as jnp
-import matplotlib
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from rnn_dynamics import cliff, doya, plots
-from rnn_dynamics.bounds import product_bounds
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
-from rnn_dynamics.credit import partial_sums
-from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import rollout
-from rnn_dynamics.spectral import Counterexample, RadiusSweep
-from rnn_dynamics.sweep import Sweep
+import rnn_dynamics as rd
+from rnn_dynamics import cliff, credit, doya, plots, spectral
 
 
-@pytest.fixture(scope="module")
-def bounds():
-    cell = PreActivationRNN([[0.9, 1.0], [0.0, 0.9]], [0.0, 0.0], activation="linear")
-    return product_bounds(rollout(cell, [0.0, 0.0], steps=12))
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    pyplot.close("all")
 
 
-@pytest.fixture(scope="module")
-def results(bounds):
-    """A small result of every kind beside the plot that takes it."""
-    run = rollout(DoyaNeuron(5.0, -2.5), 0.3, steps=20)
-    grid = np.linspace(0.0, 1.0, 5)
-    maps = doya.sensitivities(5.0, np.linspace(-3, -2, 7), grid[:, None], 10)
-    axes = {"radius": np.array([0.5, 1.0]), "bias": np.array([0.0]), "seed": np.array([0, 1])}
-    values = {"log_norms": np.zeros((2, 1, 2, 4)), "spectral_norm": np.ones((2, 1, 2))}
-    swept = RadiusSweep(Sweep(axes, values, {}), 1.0)
-    path = cliff.descend(4.75, -2.0, rate=0.1, updates=3, steps=5)
-    labels = np.asarray(doya.basin_label(5.0, np.linspace(-3, -2, 7), grid[:, None]))
-    case = Counterexample("shear", "claim", "truth", run, bounds)
-    return {
-        "bifurcation_diagram": (doya.bifurcation_diagram(5.0, np.linspace(-3, -2, 20)),),
-        "orbit": (run,),
-        "basin_map": (np.linspace(-3, -2, 7), grid, labels),
-        "sensitivity_map": (np.linspace(-3, -2, 7), grid, maps),
-        "log_map": (np.linspace(-3, -2, 7), grid, np.full((5, 7), -np.inf)),
-        "norms_against_lag": (bounds,),
-        "counterexample": (case,),
-        "radius_sweep": (swept,),
-        "partial_sums": (partial_sums(run, 1.0), "b"),
-        "loss_profile": (cliff.profile(np.linspace(-3, -2, 20), steps=(2, 5)),),
-        "loss_surface": (cliff.surface(np.linspace(4, 6, 6), np.linspace(-3, -2, 5), steps=5),),
-        "descent": (path,),
-    }
+def _network() -> Any:
+    cell = rd.random_rnn(jax.random.key(0), 6, spectral_radius=1.1)
+    return rd.product_bounds(rd.rollout(cell, 0.1 * jnp.ones(6), steps=12))
 
 
-NAMES = [
-    "bifurcation_diagram",
-    "orbit",
-    "basin_map",
-    "sensitivity_map",
-    "log_map",
-    "norms_against_lag",
-    "counterexample",
-    "radius_sweep",
-    "partial_sums",
-    "loss_profile",
-    "loss_surface",
-    "descent",
-]
-MAPS = {"basin_map", "sensitivity_map", "log_map"}
+CASES: dict[str, Callable[[Axes | None], Axes]] = {
+    "bifurcation_diagram": lambda ax: plots.bifurcation_diagram(
+        doya.bifurcation_diagram(-8.0, [-2.0, 10.0]), ax
+    ),
+    "orbit": lambda ax: plots.orbit(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=9), ax),
+    "basin_map": lambda ax: plots.basin_map([0.0, 1.0], [0.0, 1.0], np.array([[0, 1], [4, 2]]), ax),
+    "sensitivity_map": lambda ax: plots.sensitivity_map(
+        [-2.6, -2.4],
+        [0.2, 0.5],
+        doya.sensitivities(5.0, jnp.array([[-2.6, -2.4]]), jnp.array([[0.2], [0.5]]), 9),
+        ax,
+    ),
+    "norms_against_lag": lambda ax: plots.norms_against_lag(_network(), ax),
+    "counterexample": lambda ax: plots.counterexample(spectral.counterexamples(chaotic_steps=20)[0], ax),
+    "partial_sums": lambda ax: plots.partial_sums(
+        credit.partial_sums(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=9), 1.0), "b", ax
+    ),
+    "radius_sweep": lambda ax: plots.radius_sweep(spectral.radius_sweep([0.5, 1.0], n=4, steps=6), ax),
+    "loss_profile": lambda ax: plots.loss_profile(cliff.profile([-2.6, -2.5, -2.4], steps=[5, 9]), ax),
+    "loss_surface": lambda ax: plots.loss_surface(cliff.surface([4.0, 5.0], [-3.0, -2.0], steps=9), ax),
+    "descent": lambda ax: plots.descent(cliff.descend(w=4.75, b=-2.0, rate=0.1, updates=3, steps=9), ax),
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_given_axes_come_back_labelled_and_no_state_changes(results, name):
-    ax = Figure().subplots()
-    before = dict(matplotlib.rcParams), pyplot.get_fignums()
-    returned = getattr(plots, name)(*results[name], ax=ax)
-    assert returned is ax
-    assert ax.has_data()
-    if name not in MAPS:  # a map's axes are the caller's
-        assert ax.get_xlabel()
-        assert ax.get_ylabel()
-    ax.figure.draw_without_rendering()
-    assert (dict(matplotlib.rcParams), pyplot.get_fignums()) == before
+@pytest.mark.parametrize("name", CASES)
+def test_plot_returns_its_axes_and_changes_no_setting(name: str) -> None:
+    before = dict(mpl.rcParams)
+    _, given = pyplot.subplots()
+    drawn = CASES[name](given)
+    assert drawn is given
+    assert drawn.get_xlabel() or name == "basin_map" or name.endswith("_map")
+    assert drawn.lines or drawn.collections
+    assert len(pyplot.get_fignums()) == 1
+    drawn.figure.canvas.draw()
+    assert dict(mpl.rcParams) == before
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_without_axes_one_new_figure_stays_open(results, name):
-    before = pyplot.get_fignums()
-    ax = getattr(plots, name)(*results[name])
-    try:
-        assert isinstance(ax, Axes)
-        assert len(pyplot.get_fignums()) == len(before) + 1
-    finally:
-        pyplot.close(ax.figure)
+def test_a_new_figure_is_made_where_no_axes_are_given() -> None:
+    assert isinstance(_network().plot(), Axes)
+    with pytest.raises(TypeError, match=r"^ax:"):
+        plots.orbit(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=2), "here")
 
 
-def test_results_plot_themselves(results):
-    kinds = (
-        "bifurcation_diagram",
-        "norms_against_lag",
-        "counterexample",
-        "radius_sweep",
-        "loss_profile",
-        "loss_surface",
-        "descent",
-    )
-    for name in kinds:
-        ax = Figure().subplots()
-        assert results[name][0].plot(ax=ax) is ax
+def test_style_puts_back_its_own_settings_and_no_others() -> None:
+    size, interactive = mpl.rcParams["font.size"], mpl.rcParams["interactive"]
+    with plots.style():
+        assert mpl.rcParams["font.size"] == 9
+        mpl.rcParams["interactive"] = True  # a notebook's first figure does this
+    assert mpl.rcParams["font.size"] == size
+    assert mpl.rcParams["interactive"] is True
+    mpl.rcParams["interactive"] = interactive
 
 
-def test_stable_is_solid_unstable_dashed_and_folds_are_filled_dots(results):
-    ax = plots.bifurcation_diagram(*results["bifurcation_diagram"], ax=Figure().subplots())
-    lines = {line.get_label(): line for line in ax.lines}
-    assert lines["stable equilibrium"].get_linestyle() == "-"
-    assert lines["unstable equilibrium"].is_dashed()
-    assert lines["fold"].get_marker() == "o"
-    assert lines["fold"].get_markerfacecolor() == palette.BLACK
-    flipped = doya.bifurcation_diagram(-8.0, np.linspace(-1, 9, 20))
-    marks = {line.get_label(): line for line in flipped.plot(ax=Figure().subplots()).lines}
-    assert marks["flip"].get_marker() == "s"
-    assert marks["flip"].get_markerfacecolor() == "white"
+def test_every_public_plot_is_tested() -> None:
+    helpers = {"axes_of", "colour_bar", "palette", "panel_label", "style", "log_map"}
+    assert set(plots.__all__) - helpers == set(CASES)
 
 
-def test_violated_claim_is_crossed_and_named_no_theorem(bounds):
-    ax = plots.norms_against_lag(bounds, Figure().subplots())
-    texts = [text.get_text() for text in ax.get_legend().get_texts()]
+def _labelled(ax: Axes) -> dict[str, Any]:
+    return {str(line.get_label()): line for line in ax.lines}
+
+
+def test_stable_is_solid_unstable_dashed_folds_filled_dots_flips_open_squares() -> None:
+    folded = _labelled(doya.bifurcation_diagram(5.0, [-3.0, -2.0]).plot())
+    assert folded["stable equilibrium"].get_linestyle() == "-"
+    assert folded["unstable equilibrium"].is_dashed()
+    assert folded["fold"].get_marker() == "o"
+    assert folded["fold"].get_markerfacecolor() == plots.palette.BLACK
+    flipped = _labelled(CASES["bifurcation_diagram"](None))
+    assert flipped["flip"].get_marker() == "s"
+    assert flipped["flip"].get_markerfacecolor() == "white"
+
+
+def test_a_violated_claim_is_crossed_and_named_no_theorem() -> None:
+    cell = rd.PreActivationRNN([[0.9, 1.0], [0.0, 0.9]], [0.0, 0.0], activation="linear")
+    ax = plots.norms_against_lag(rd.product_bounds(rd.rollout(cell, [0.0, 0.0], steps=12)))
+    legend = ax.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
     assert any("no theorem" in text for text in texts)
     assert any("violated at 12 of 12" in text for text in texts)
 
 
-def test_unresolved_points_are_hatched():
-    chaos = doya.sensitivities(
-        -100.0, np.linspace(80, 90, 4), np.linspace(0.2, 0.4, 3)[:, None], 400, epsilon=0.5
-    )
-    ax = plots.sensitivity_map(np.linspace(80, 90, 4), np.linspace(0.2, 0.4, 3), chaos, Figure().subplots())
+def test_unresolved_points_are_hatched() -> None:
+    b, x0 = np.linspace(80, 90, 4), np.linspace(0.2, 0.4, 3)
+    chaos = doya.sensitivities(-100.0, b, x0[:, None], 400, epsilon=0.5)
+    ax = plots.sensitivity_map(b, x0, chaos)
     assert any(getattr(artist, "hatches", None) for artist in ax.collections)
 
 
-def test_exact_zeros_leave_gaps_and_raise_no_warning():
-    cell = ElmanRNN(jnp.zeros((2, 2)), jnp.zeros(2))
-    ax = plots.norms_against_lag(product_bounds(rollout(cell, [0.1, 0.2], steps=5)), Figure().subplots())
+def test_exact_zeros_leave_gaps_and_raise_no_warning() -> None:
+    cell = rd.ElmanRNN(jnp.zeros((2, 2)), jnp.zeros(2))
+    ax = plots.norms_against_lag(rd.product_bounds(rd.rollout(cell, [0.1, 0.2], steps=5)))
     ax.figure.draw_without_rendering()
-    assert np.isnan(ax.lines[-1].get_ydata()[0])
-
-
-def test_style_holds_inside_its_block_only():
-    before = dict(matplotlib.rcParams)
-    with pytest.raises(RuntimeError, match="inside"), plots.style():  # noqa: PT012
-        assert matplotlib.rcParams["svg.hashsalt"] == "rnn_dynamics"
-        raise RuntimeError("inside")
-    assert dict(matplotlib.rcParams) == before
+    assert np.isnan(np.asarray(ax.lines[-1].get_ydata())[0])
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "named"),
+    ("call", "named"),
     [
-        (lambda r: plots.orbit(*r["orbit"], ax="axes"), TypeError, "ax"),
-        (lambda r: plots.partial_sums(r["partial_sums"][0], "W"), ValueError, "parameter"),
-        (lambda r: plots.loss_profile(*r["loss_profile"], quantity="speed"), ValueError, "quantity"),
+        (lambda: plots.partial_sums(_sums(), "W"), "parameter"),
+        (lambda: plots.loss_profile(cliff.profile([-2.6, -2.4], steps=[5]), quantity="speed"), "quantity"),
+        (lambda: plots.descent(cliff.descend([4.7, 4.8], -2.0, rate=0.1, updates=1, steps=5)), "path"),
     ],
 )
-def test_wrong_arguments_are_named(results, call, error, named):
-    before = pyplot.get_fignums()
-    with pytest.raises(error, match=named):
-        call(results)
-    assert pyplot.get_fignums() == before
+def test_wrong_arguments_are_named_and_open_nothing(call: Callable[[], Axes], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        call()
+    assert pyplot.get_fignums() == []
+
+
+def _sums() -> Any:
+    return credit.partial_sums(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=9), 1.0)

@@ -78,7 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options)
     except KeyboardInterrupt:
-        return _complain("interrupted, nothing written", _INTERRUPTED)
+        code = _complain("interrupted, nothing written", _INTERRUPTED)
+        if arguments is None:  # a program's end waits for its threads, which compute on for a while
+            sys.stderr.flush()
+            os._exit(code)
+        return code
     except BrokenPipeError:  # the reader of our output has gone
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

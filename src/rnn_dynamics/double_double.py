@@ -58,7 +58,12 @@ def precision(dtype: Any) -> float:
 
 def pair(x: Float[Array, "..."]) -> Pair:
     """The float x as a pair."""
-    return Pair(x, jnp.zeros_like(x))
+    return Pair(_held(x), jnp.zeros_like(x))
+
+
+def _held(x: Array) -> Array:
+    """x behind a selection that changes nothing, so that no compiler merges how it was computed with its use."""
+    return jnp.where(x == x, x, jnp.full_like(x, jnp.nan))
 
 
 def _sum(a: Array, b: Array) -> Array:
@@ -66,8 +71,7 @@ def _sum(a: Array, b: Array) -> Array:
 
     XLA rewrites (x + 1) − 1 as x, although it rounds; the selection keeps the two additions apart.
     """
-    total = a + b
-    return jnp.where(total == total, total, jnp.full_like(total, jnp.nan))
+    return _held(a + b)
 
 
 def _fast_two_sum(a: Array, b: Array) -> Pair:
@@ -77,7 +81,11 @@ def _fast_two_sum(a: Array, b: Array) -> Pair:
 
 
 def two_sum(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
-    """a + b exactly."""
+    """a + b exactly; a caller's a or b may itself be a product, which must not be fused with the sum."""
+    return _two_sum(_held(a), _held(b))
+
+
+def _two_sum(a: Array, b: Array) -> Pair:
     total = _sum(a, b)
     part = total - a
     return Pair(total, (a - (total - part)) + (b - part))
@@ -128,7 +136,7 @@ def scale(a: Pair, power: float | Array) -> Pair:
 
 def add(a: Pair, b: Pair) -> Pair:
     """a + b, with an error relative to the sum itself."""
-    head, tail = two_sum(a.hi, b.hi), two_sum(a.lo, b.lo)
+    head, tail = _two_sum(a.hi, b.hi), _two_sum(a.lo, b.lo)
     first = _fast_two_sum(head.hi, head.lo + tail.hi)
     return _fast_two_sum(first.hi, first.lo + tail.lo)
 

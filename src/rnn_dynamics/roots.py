@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.status import Status
 
@@ -53,10 +53,15 @@ def _newton(function: Callable[..., Array], parameters: tuple, _: int, carry: tu
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _solve(function: Callable[..., Array], low: Array, high: Array, parameters: tuple) -> Root:
-    at_low, at_high = function(low, *parameters), function(high, *parameters)
-    bracketed = jnp.isfinite(at_low + at_high) & (jnp.sign(at_low) * jnp.sign(at_high) <= 0)
-    rising = at_high >= at_low
+def _solve(
+    function: Callable[..., Array], low: Array, high: Array, parameters: tuple, rising: Array | None
+) -> Root:
+    if rising is None:
+        at_low, at_high = function(low, *parameters), function(high, *parameters)
+        bracketed = jnp.isfinite(at_low + at_high) & (jnp.sign(at_low) * jnp.sign(at_high) <= 0)
+        rising = at_high >= at_low
+    else:
+        bracketed = jnp.isfinite(low) & jnp.isfinite(high)
     scale = jnp.maximum(jnp.abs(low), jnp.abs(high))
     bisect = functools.partial(_bisect, function, parameters)
     low, high, _ = jax.lax.fori_loop(0, _BISECTIONS, bisect, (low, high, rising))
@@ -74,16 +79,23 @@ def _solve(function: Callable[..., Array], low: Array, high: Array, parameters: 
 
 @_solve.defjvp
 def _solve_jvp(function: Callable[..., Array], primals: tuple, tangents: tuple) -> tuple:
-    low, high, parameters = primals
-    root = _solve(function, low, high, parameters)
+    low, high, parameters, rising = primals
+    root = _solve(function, low, high, parameters, rising)
     moved = jax.jvp(lambda *p: function(root.value, *p), parameters, tangents[2])[1]
     slope = _slope(function, root.value, parameters)[1]
     no_tangent = jnp.zeros(root.status.shape, jax.dtypes.float0)
-    return root, Root(-moved / slope, no_tangent)
+    # A missing root has no derivative; 0 there, so that it cannot turn a sum over the others into NaN.
+    known = jnp.isfinite(root.value) & jnp.isfinite(slope)
+    change = jnp.where(known, -moved, jnp.zeros_like(moved)) / jnp.where(known, slope, jnp.ones_like(slope))
+    return root, Root(change, no_tangent)
 
 
 def bracketed_root(
-    function: Callable[..., Any], low: Float[Array, "..."], high: Float[Array, "..."], *parameters: Any
+    function: Callable[..., Any],
+    low: Float[Array, "..."],
+    high: Float[Array, "..."],
+    *parameters: Any,
+    rising: Bool[Array, "..."] | None = None,
 ) -> Root:
     """The root x of ``function(x, *parameters)`` between ``low`` and ``high``, elementwise.
 
@@ -95,8 +107,10 @@ def bracketed_root(
         function: elementwise in x and the parameters, of one shape and dtype.
         low, high: the bracket; f must change sign on it.
         parameters: arrays of the bracket's shape.
+        rising: where the function is known to rise through its root; the ends are then trusted to bracket it,
+            although rounding may hide the change of sign at an end that all but touches the root.
 
     Returns:
         ``Root`` with value (NaN where nothing is bracketed) and status.
     """
-    return _solve(function, low, high, parameters)
+    return _solve(function, low, high, parameters, rising)

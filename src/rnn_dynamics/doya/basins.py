@@ -1,8 +1,7 @@
 """Where an orbit of the neuron ends, decided by an exact rule wherever one exists and never by waiting."""
 
 import enum
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +9,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Int
 
 from rnn_dynamics import double_double as dd
-from rnn_dynamics.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.doya.curves import flip_excess, flip_half_width, fold_half_width, offset
-from rnn_dynamics.doya.equilibria import curve
+from rnn_dynamics.doya.attractors import CHAOTIC, CYCLIC, FIXED, attractor_kind
+from rnn_dynamics.doya.curves import (
+    centred,
+    flip_excess,
+    flip_half_width,
+    fold_half_width,
+    offset,
+    residual,
+    slope_gap,
+)
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Basin", "basin_label", "undecided_share"]
@@ -41,15 +47,6 @@ class Basin(enum.IntEnum):
     CHAOS = 6
 
 
-# The search for an attractor where no closed rule applies.
-_SETTLING = 2000
-_BLOCKS, _BLOCK = 16, 256
-_LONGEST_PERIOD = 16
-_RADII = (2.0**-8, 2.0**-14, 2.0**-20, 2.0**-28, 2.0**-36)
-_STANDARD_ERRORS = 8.0
-_CURVATURE = 1 / (6 * 3**0.5)  # max |σ″|
-
-
 def _sign(value: dd.Pair, size: Array) -> Int[Array, "..."]:
     """The sign of a pair whose error is relative to ``size``; 0 where it cannot be told."""
     bound = 4 * dd.precision(size.dtype) * size
@@ -68,11 +65,11 @@ def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     """w > 0: the map increases, so an orbit moves monotonically to the next zero of h in its direction."""
     inside = (x0 > 0) & (x0 < 1)
     x = jnp.where(inside, x0, jnp.full_like(x0, 0.5))
-    h = _sign(curve(x, w, b), jnp.abs(dd.logit(x).hi) + jnp.abs(w * x) + jnp.abs(b))
+    h = _sign(residual(w, offset(w, b), x), jnp.abs(dd.logit(x).hi) + jnp.abs(w * x) + jnp.abs(b))
     # Left of the turning point x₋ every orbit goes down to (or up to) the lower equilibrium; h decides between.
-    root = jnp.sqrt(jnp.maximum(w - 4, jnp.zeros_like(w)) / w)
-    left = (x0 <= 0) | (2 * x0 - 1 <= -root)
-    right = (x0 >= 1) | (2 * x0 - 1 >= root)
+    outer = slope_gap(w, centred(x)).hi >= 0
+    left = (x0 <= 0) | (outer & (x0 < 0.5))
+    right = (x0 >= 1) | (outer & (x0 > 0.5))
     between = jnp.where(h > 0, int(Basin.LOW), jnp.where(h < 0, int(Basin.HIGH), int(Basin.UNDECIDED)))
     bistable = jnp.where(left, int(Basin.LOW), jnp.where(right, int(Basin.HIGH), between))
     # ln(x/(1−x)) of a float other than ½ is transcendental: h vanishes exactly only in the symmetric case.
@@ -91,82 +88,17 @@ def _decreasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     gap = dd.subtract(flip_half_width(w, one), dd.absolute(c))
     side = _sign(gap, jnp.abs(w) + jnp.abs(b))
     label = jnp.where(side > 0, int(Basin.CYCLE), jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
-    resting = (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
-    label = jnp.where(resting, int(Basin.BOUNDARY), label)
     return jnp.where(has_flip, label, int(Basin.ONLY))
 
 
-class _Neuron(NamedTuple):
-    w: Array
-    b: Array
-    epsilon: Array
-
-    def step(self, x: Array) -> Array:
-        return (1 - self.epsilon) * x + self.epsilon * sigmoid(self.w * x + self.b)
-
-    def slope(self, x: Array) -> Array:
-        return (1 - self.epsilon) + self.epsilon * self.w * sigmoid_derivative(self.w * x + self.b)
-
-    def spread(self, x: Array, radius: Array) -> tuple[Array, Array]:
-        """A bound on |slope| over [x − radius, x + radius], and the radius of an interval that holds the image."""
-        slope = jnp.abs(self.slope(x)) + self.epsilon * jnp.square(self.w) * _CURVATURE * radius
-        unit = float(jnp.finfo(x.dtype).eps)
-        rounding = 4 * unit * (jnp.abs(x) + 1 + jnp.abs(self.w * x) + jnp.abs(self.b))
-        return slope, slope * radius + rounding
-
-
-def _settle(neuron: _Neuron, _: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-    """One step of the orbit and of the radius within which the exact orbit lies."""
-    x, error = carry
-    return neuron.step(x), jnp.minimum(neuron.spread(x, error)[1], 1.0)
-
-
-def _exponents(neuron: _Neuron, x: Array) -> tuple[Array, Array]:
-    """The Lyapunov exponent's mean over blocks and its standard error."""
-
-    def step(x: Array, _: None) -> tuple[Array, Array]:
-        return neuron.step(x), jnp.log(jnp.maximum(jnp.abs(neuron.slope(x)), 1e-30))
-
-    def block(x: Array, _: None) -> tuple[Array, Array]:
-        x, logs = jax.lax.scan(step, x, None, length=_BLOCK)
-        return x, jnp.mean(logs, axis=0)
-
-    _, means = jax.lax.scan(block, x, None, length=_BLOCKS)
-    return jnp.mean(means, axis=0), jnp.std(means, axis=0) / (_BLOCKS - 1) ** 0.5
-
-
-def _trapped_period(neuron: _Neuron, x: Array, error: Array) -> Int[Array, "..."]:
-    """The least p whose F^p contracts an interval about the orbit into itself, 0 where none up to the longest does.
-
-    The interval holds the exact orbit, so the exact orbit goes to the one p-cycle in it.
-    """
-    period = jnp.zeros(x.shape, jnp.int32)
-    for size in _RADII:
-        radius = jnp.maximum(jnp.full_like(x, size), 4 * error)
-
-        def step(carry: tuple, p: Array, radius: Array = radius) -> tuple[tuple, None]:
-            at, wide, contraction, found = carry
-            slope, wide = neuron.spread(at, wide)
-            at, contraction = neuron.step(at), contraction * slope
-            holds = (jnp.abs(at - x) + wide < radius) & (contraction < 1) & (found == 0)
-            return (at, wide, contraction, jnp.where(holds, p, found)), None
-
-        start = (x, radius, jnp.ones_like(x), jnp.zeros(x.shape, jnp.int32))
-        (_, _, _, found), _ = jax.lax.scan(step, start, jnp.arange(1, _LONGEST_PERIOD + 1, dtype=jnp.int32))
-        smaller = (found > 0) & ((period == 0) | (found < period))
-        period = jnp.where(smaller, found, period)
-    return period
-
-
 def _searched(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
-    """By a trapping interval, or by the exponent where none is found."""
-    neuron = _Neuron(w, b, epsilon)
-    x, error = jax.lax.fori_loop(0, _SETTLING, functools.partial(_settle, neuron), (x0, jnp.zeros_like(x0)))
-    period = _trapped_period(neuron, x, error)
-    mean, spread = _exponents(neuron, x)
-    chaotic = jnp.isfinite(mean) & (mean > _STANDARD_ERRORS * spread) & (mean > 1e-3)
-    loose = jnp.where(chaotic, int(Basin.CHAOS), int(Basin.UNDECIDED))
-    return jnp.where(period == 1, int(Basin.ONLY), jnp.where(period > 1, int(Basin.CYCLE), loose))
+    """By a trapping interval that holds the orbit, or by the exponent where none is found."""
+    kind = attractor_kind(w, b, x0, epsilon)
+    named = ((FIXED, Basin.ONLY), (CYCLIC, Basin.CYCLE), (CHAOTIC, Basin.CHAOS))
+    label = jnp.full(kind.shape, int(Basin.UNDECIDED), jnp.int32)
+    for found, basin in named:
+        label = jnp.where(kind == found, int(basin), label)
+    return label
 
 
 def _contracts(w: Array, epsilon: Array) -> Bool[Array, "..."]:
@@ -183,14 +115,19 @@ def _label(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
     simple = _contracts(w, epsilon)
     negative = jnp.where(positive, -jnp.ones_like(w), w)
     of_negative = jnp.where(simple, int(Basin.ONLY), _decreasing(negative, b, x0))
-    label = jnp.where(positive, label, of_negative)
+    label = jnp.where(positive, label, of_negative).astype(jnp.int32)
     open_question = ~positive & ~simple & (epsilon < 1)
 
     def search(_: None) -> Array:
         return _searched(jnp.where(open_question, w, -jnp.ones_like(w)), b, x0, epsilon)
 
     searched = jax.lax.cond(jnp.any(open_question), search, lambda _: label, None)
-    return jnp.where(open_question, searched, label).astype(jnp.int32)
+    label = jnp.where(open_question, searched, label)
+    # ½ is the only float that can rest on a repelling equilibrium: other floats have transcendental images.
+    c = offset(w, b)
+    repels = ~positive & flip_excess(w, epsilon)[1]
+    resting = repels & (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
+    return jnp.where(resting, int(Basin.BOUNDARY), label).astype(jnp.int32)
 
 
 def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."]:

@@ -59,6 +59,23 @@ def offset(w: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
     return dd.two_sum(b, w / 2)
 
 
+def centred(x: Float[Array, "..."]) -> Pair:
+    """y = 2x − 1 exactly."""
+    return dd.two_sum(2 * x, jnp.full_like(x, -1))
+
+
+def slope_gap(w: Float[Array, "..."], y: Pair) -> Pair:
+    """4 (1 − w x(1 − x)) = w y² − (w − 4): positive outside the folds, zero on them."""
+    beyond = dd.two_sum(w, jnp.full_like(w, -4))
+    return dd.subtract(dd.multiply(dd.pair(w), dd.multiply(y, y)), beyond)
+
+
+def residual(w: Float[Array, "..."], c: Pair, x: Float[Array, "..."]) -> Pair:
+    """ln(x/(1 − x)) − w x − b for x in (0, 1), as 2 artanh y − w y/2 − c: zero at an equilibrium."""
+    drive = dd.multiply(dd.pair(w / 2), centred(x))
+    return dd.subtract(dd.subtract(dd.logit(x), drive), c)
+
+
 def fold_root(w: Float[Array, "..."]) -> Pair:
     """s = √(1 − 4/w), where the folds are y = ±s; 0 for w ≤ 4."""
     beyond = w > 4

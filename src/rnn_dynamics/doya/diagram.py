@@ -10,7 +10,8 @@ from jax.core import Tracer
 
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
-from rnn_dynamics.doya.equilibria import equilibria, two_cycle
+from rnn_dynamics.doya.cycles import two_cycle
+from rnn_dynamics.doya.equilibria import equilibria
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import fraction, real_array, real_arrays
 

@@ -1,8 +1,13 @@
-"""All equilibria of the neuron, x = σ(w x + b), one to three of them, bracketed by the turning points."""
+"""Equilibria of the neuron, x = σ(w x + b): one to three roots, with multipliers and implicit derivatives.
+
+By symmetry each is a root t ≤ ½ of 2 artanh y − w y/2 = c, y = 2t − 1, so that x keeps its relative precision
+near 0 and 1 − x near 1. Roots are bracketed in z = ln(t/(1 − t)) by the turning points ∓2 artanh √(1 − 4/w),
+started from the parabola of the fold where that is near, and polished with the residual in double-double.
+"""
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +16,16 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid
-from rnn_dynamics.doya.curves import (
-    flip_excess,
-    flip_half_width,
-    fold_half_width,
-    fold_root,
-    offset,
-    one_minus,
-)
+from rnn_dynamics.double_double import Pair
+from rnn_dynamics.doya import curves
 from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
-__all__ = ["Equilibria", "TwoCycle", "equilibria", "two_cycle"]
+__all__ = ["Branches", "Equilibria", "branch_equilibria", "equilibria"]
 
-_POLISHING_STEPS = 6
+# Three corrections and the residual after them.
+_POLISHING_STEPS = 4
 
 
 @functools.partial(
@@ -40,11 +40,11 @@ class Equilibria:
     Attributes:
         points: x, shape (…, 3), ascending. One equilibrium stands first; of three the middle one repels.
             NaN where there is none.
-        multipliers: 1 − ε + ε w x(1 − x), shape (…, 3).
+        multipliers: 1 − ε + ε w x(1 − x), shape (…, 3), to about an ulp also where x rounds to 1.
         stable: |multiplier| < 1, decided by the closed form of folds and flips and not by rounding.
         marginal: |multiplier| = 1 exactly (at the cusp, at a symmetric flip).
         count: 1 or 3, shape (…).
-        status: CONVERGED, or MAX_STEPS where the root is of higher order; −1 where there is none.
+        status: CONVERGED where x is known to an ulp or so, else MAX_STEPS; −1 where there is none.
     """
 
     points: Float[Array, "... 3"]
@@ -66,90 +66,186 @@ class Equilibria:
         return f"Equilibria({'; '.join(rows)})"
 
 
-def curve(x: Float[Array, "..."], w: Float[Array, "..."], b: Float[Array, "..."]) -> dd.Pair:
-    """h(x) = ln(x/(1 − x)) − w x − b as a pair, for x in (0, 1): its zeros are the equilibria."""
-    return dd.subtract(dd.subtract(dd.logit(x), dd.two_prod(w, x)), dd.pair(b))
+class Branches(NamedTuple):
+    """Lower, middle and upper branch on the first axis; NaN where a branch has no equilibrium.
+
+    Attributes:
+        x: the equilibrium.
+        slope: x(1 − x), relative precision kept where x rounds to 1.
+        gap: 1 − w x(1 − x), relative precision kept near a fold.
+        z: ln(x/(1 − x)), to the rounding of its terms.
+        error: the correction left in min(x, 1 − x) after the last step, relative.
+    """
+
+    x: Float[Array, "3 ..."]
+    slope: Float[Array, "3 ..."]
+    gap: Float[Array, "3 ..."]
+    z: Float[Array, "3 ..."]
+    error: Float[Array, "3 ..."]
 
 
-def is_bistable(w: Float[Array, "..."], b: Float[Array, "..."]) -> Bool[Array, "..."]:
-    """Whether b lies strictly between the folds: |b + w/2| < B(w), in double-double."""
-    return dd.subtract(fold_half_width(w), dd.absolute(offset(w, b))).hi > 0
+class _Slots(NamedTuple):
+    """One bracketed problem a branch, in the lower half: z in [low, high], bias c, mirrored or not."""
+
+    w: Array
+    c: Pair
+    low: Array
+    high: Array
+    rising: Array
+    guess: Array
+    near_fold: Array
+    centred: Array
+    mirrored: Array
+    exists: Array
 
 
-def _balance(z: Array, w: Array, b: Array) -> Array:
-    """z − w σ(z) − b: zero at z = w x + b of an equilibrium."""
-    return (z - b) - w * sigmoid(z)
+def _twice_gap(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    """z − 2 tanh(z/2) for |z| ≤ 1, without cancellation: a continued fraction."""
+    square = jnp.square(z / 2)
+    level = jnp.full_like(z, 19)
+    for odd in range(17, 3, -2):
+        level = odd + square / level
+    ratio = square / (3 + square / level)
+    return z * ratio / (1 + ratio)
 
 
-def _polish(w: Array, b: Array, _: int, x: Array) -> Array:
-    """One Newton step on h in double-double: x to about an ulp where its slope allows."""
-    interior = (x > 0) & (x < 1)
-    at = jnp.where(interior, x, jnp.full_like(x, 0.5))
-    slope = 1 / (at * one_minus(at).hi) - w
-    steep = slope != 0
-    step = curve(at, w, b).hi / jnp.where(steep, slope, jnp.ones_like(slope))
-    near = jnp.abs(step) <= 1e-3 * jnp.minimum(at, 1 - at)
-    return jnp.where(interior & steep & near, at - step, x)
+def _excess(z: Array, w: Array, c: Array) -> Array:
+    """z − (w/2) tanh(z/2) − c, zero at an equilibrium z = ln(x/(1 − x))."""
+    small = jnp.abs(z) < 1
+    inner = jnp.where(small, z, jnp.zeros_like(z))
+    near = (1 - w / 4) * inner + (w / 4) * _twice_gap(inner)
+    outer = jnp.where(small, jnp.ones_like(z), z)
+    return jnp.where(small, near, outer - (w / 2) * jnp.tanh(outer / 2)) - c
 
 
-def _enclosed(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
-    """Whether h changes its sign within 4 ulp of x; a root that rounds to 0 or 1 counts too."""
-    width = 4 * float(jnp.finfo(x.dtype).eps) * x
-    least = float(jnp.finfo(x.dtype).tiny)  # x may have underflowed to 0
-    at = jnp.stack([x - width - least, x + width + least])
-    interior = (at > 0) & (at < 1)
-    inner = jnp.where(interior, at, jnp.full_like(at, 0.5))
-    h = curve(inner, *(jnp.broadcast_to(a, at.shape) for a in (w, b))).hi
-    h = jnp.where(interior, h, jnp.where(at >= 1, jnp.inf, -jnp.inf))
-    return h[0] * h[1] <= 0
+def _thrice(x: Array) -> Array:
+    return jnp.broadcast_to(x[None], (3, *x.shape))
+
+
+def _biases(c: Pair, folded: Array) -> tuple[Pair, Array]:
+    """c of each branch as its lower-half problem sees it, and whether that problem is the mirror image.
+
+    Lower c, middle |c|, upper −c; without folds −|c| for both, as that root lies below ½.
+    """
+    size, mirror = dd.absolute(c), dd.negate(c)
+    stacked = [
+        jnp.stack([jnp.where(folded, a, -m), m, jnp.where(folded, n, -m)])
+        for a, m, n in zip(c, size, mirror, strict=True)
+    ]
+    return Pair(*stacked), jnp.stack([jnp.zeros_like(folded), c.hi < 0, jnp.ones_like(folded)])
+
+
+def _turning_point(w: Array, s: Array) -> Array:
+    """ln(x₋/(1 − x₋)) = −2 artanh s, for w > 4."""
+    near = -2 * jnp.arctanh(jnp.minimum(s, jnp.full_like(s, 0.9)))
+    return jnp.where(s < 0.9, near, -jnp.log(w * jnp.square(1 + s) / 4))
+
+
+def _fold_guess(w: Array, s: Array, turn: Array, distance: Array, side: Array) -> tuple[Array, Array]:
+    """z near a fold at a distance in c, and whether that is better than a root in plain floats.
+
+    0 = distance − s δ²/2 ∓ h‴ δ³/6 for δ = |z − z₋|, with h‴ = 2/w − s². The relative error of δ is about
+    (h‴ δ/s)², against that of a plain root, its residual's rounding over s δ².
+    """
+    third = 2 / w - jnp.square(s)
+    delta = jnp.sqrt(2 * jnp.where(distance > 0, distance, jnp.ones_like(s)) / s)
+    guess = turn - side * delta * (1 - side * third * delta / (6 * s))
+    error = jnp.square(delta * jnp.maximum(jnp.abs(third), 2 / w) / s)
+    rounding = float(jnp.finfo(w.dtype).eps) * w / (s * jnp.square(delta))
+    return guess, (distance > 0) & (error < jnp.maximum(jnp.minimum(rounding, jnp.full_like(s, 0.05)), 1e-4))
+
+
+def _slots(w: Array, b: Array) -> _Slots:
+    """The bracketed problem of each branch."""
+    folded = w > 4
+    safe = jnp.where(folded, w, jnp.full_like(w, 8))
+    c = curves.offset(w, b)
+    biases, mirrored = _biases(c, folded)
+    half_width = Pair(*(_thrice(part) for part in curves.fold_half_width(safe)))
+    s = curves.fold_root(safe).hi
+    turn = _turning_point(safe, s)
+    distance = dd.subtract(half_width, biases).hi
+    middle = jnp.broadcast_to(jnp.array([False, True, False]).reshape((3,) + (1,) * w.ndim), distance.shape)
+    alone = jnp.stack([c.hi <= 0, jnp.zeros_like(folded), c.hi > 0])
+    w3, s3, turn3, folded3 = (_thrice(part) for part in (w, s, turn, folded))
+    side = jnp.where(middle, -jnp.ones_like(s3), jnp.ones_like(s3))
+    guess, near = _fold_guess(_thrice(safe), s3, turn3, distance, side)
+    # z = c + (w/2) tanh(z/2) with z ≤ 0.
+    positive = jnp.maximum(w3, jnp.zeros_like(w3))
+    slack = (jnp.abs(biases.hi) + positive + 1) * 4 * float(jnp.finfo(w.dtype).eps)
+    end = jnp.where(folded3, turn3, jnp.zeros_like(turn3))
+    low = jnp.where(middle, end, biases.hi - positive / 2 - slack)
+    high = jnp.where(middle, jnp.zeros_like(end), end)
+    exists = jnp.where(folded3, distance > 0, alone)
+    centred = (biases.hi == 0) & (middle | ~folded3)
+    return _Slots(w3, biases, low, high, ~middle, guess, folded3 & near, centred, mirrored, exists)
+
+
+def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
+    """t and the correction that is left below its last digit, by Newton with the double-double residual."""
+    tiny = float(jnp.finfo(t.dtype).tiny)
+    gone = t < tiny
+    side = jnp.where(slots.rising, 1, -1).astype(t.dtype)
+
+    def correction(t: Array) -> Array:
+        gap = curves.slope_gap(slots.w, curves.centred(t)).hi / 4
+        value = curves.residual(slots.w, slots.c, t).hi
+        usable = (gap * side > 0) & jnp.isfinite(value)
+        step = -value * (t * (1 - t)) / jnp.where(usable, gap, jnp.ones_like(gap))
+        return jnp.where(usable, step, jnp.zeros_like(t))
+
+    def one(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        t, rest = state
+        moved = t + rest
+        t = jnp.where((moved > t / 2) & (moved <= 0.5), moved, t)
+        return t, correction(t)
+
+    start = jnp.where(gone, jnp.full_like(t, 0.25), t)
+    t, rest = jax.lax.fori_loop(0, _POLISHING_STEPS, one, (start, jnp.zeros_like(t)))
+    return jnp.where(gone, jnp.zeros_like(t), t), jnp.where(gone, jnp.zeros_like(t), rest)
 
 
 @jax.custom_jvp
-def _points(w: Array, b: Array) -> tuple[Array, Array]:
-    """The states and their statuses, shape (3, …)."""
-    three = is_bistable(w, b)
-    low, high = jnp.minimum(b, b + w), jnp.maximum(b, b + w)
-    s = fold_root(w).hi
-    turn = 2 * jnp.log1p(jnp.where(three, s, jnp.zeros_like(s))) + jnp.log(jnp.maximum(w / 4, 1.0))
-    turn = jnp.where(three, turn, jnp.zeros_like(turn))
-    # One stacked search, so that its body is compiled once.
-    starts = jnp.stack([low, -turn, turn])
-    ends = jnp.stack([jnp.where(three, -turn, high), turn, high])
-    thrice_w, thrice_b = (jnp.broadcast_to(a, starts.shape) for a in (w, b))
-    root = bracketed_root(_balance, starts, ends, thrice_w, thrice_b)
-    polish = functools.partial(_polish, thrice_w, thrice_b)
-    points = jax.lax.fori_loop(0, _POLISHING_STEPS, polish, sigmoid(root.value))
-    # The symmetric equilibrium ½ is exact; at the cusp it is a triple root, which no iteration finds.
-    symmetric = offset(w, b).hi == 0
-    no = jnp.zeros_like(three)
-    exact = jnp.stack([symmetric & ~three, symmetric & three, no])
-    points = jnp.where(exact, jnp.full_like(points, 0.5), points)
-    status = jnp.where(
-        exact | _enclosed(points, thrice_w, thrice_b), int(Status.CONVERGED), int(Status.MAX_STEPS)
-    )
-    present = jnp.stack([~no, three, three])
-    return jnp.where(present, points, jnp.nan), jnp.where(present, status, -1)
+def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."]) -> Branches:
+    """The equilibria by branch, with the derivatives of the implicit function.
+
+    With one equilibrium and w ≤ 4 it is "lower" where x ≤ ½ and "upper" elsewhere.
+    """
+    slots = _slots(w, b)
+    z = bracketed_root(_excess, slots.low, slots.high, slots.w, slots.c.hi, rising=slots.rising).value
+    z = jnp.where(slots.near_fold, slots.guess, z)
+    z = jnp.where(slots.centred, jnp.zeros_like(z), z)
+    t, rest = _polish(slots, sigmoid(z))
+    y = dd.add(curves.centred(t), dd.pair(2 * rest))
+    gap = curves.slope_gap(slots.w, y).hi / 4
+    x = jnp.where(slots.mirrored, (1 - t) - rest, t + rest)
+    z = jnp.where(slots.mirrored, -z, z)
+    hole = jnp.full_like(x, jnp.nan)
+    fields = (x, t * (1 - t), gap, z, rest / jnp.maximum(t, jnp.finfo(t.dtype).tiny))
+    return Branches(*(jnp.where(slots.exists, value, hole) for value in fields))
 
 
-@_points.defjvp
-def _points_jvp(primals: tuple, tangents: tuple) -> tuple:
+@branch_equilibria.defjvp
+def _branch_equilibria_jvp(primals: tuple, tangents: tuple) -> tuple:
     (w, b), (dw, db) = primals, tangents
-    points, status = _points(w, b)
-    absent = jnp.isnan(points)  # its tangent is 0, so that a cotangent of 0 does not meet NaN
-    states = jnp.where(absent, jnp.zeros_like(points), points)
-    room = states * (1 - states)
-    slope = room / (1 - w[None] * room)
-    return (points, status), (
-        slope * (states * dw[None] + db[None]),
-        jnp.zeros(status.shape, jax.dtypes.float0),
-    )
+    found = branch_equilibria(w, b)
+    known = ~jnp.isnan(found.x)
+    x = jnp.where(known, found.x, jnp.full_like(found.x, 0.5))
+    slope = jnp.where(known, found.slope, jnp.zeros_like(x))
+    gap = jnp.where(known, found.gap, jnp.ones_like(x))
+    # x = σ(z), z = w x + b: dz = (x dw + db)/(1 − w x(1 − x)).
+    dz = jnp.where(known, (x * dw[None] + db[None]) / gap, jnp.zeros_like(x))
+    dx = slope * dz
+    dslope = (1 - 2 * x) * dx
+    dgap = -slope * dw[None] - w[None] * dslope
+    return found, Branches(dx, dslope, dgap, dz, jnp.zeros_like(dx))
 
 
 def _stability(w: Array, b: Array, epsilon: Array, three: Array) -> tuple[Array, Array]:
     """Stable and marginal, shape (3, …), by the closed forms."""
-    c = dd.absolute(offset(w, b))
-    excess, has_flip = flip_excess(w, epsilon)
-    past_flip = dd.subtract(c, flip_half_width(w, epsilon)).hi
+    c = dd.absolute(curves.offset(w, b))
+    excess, has_flip = curves.flip_excess(w, epsilon)
+    past_flip = dd.subtract(c, curves.flip_half_width(w, epsilon)).hi
     on_flip = ((excess == 0) & (c.hi == 0)) | (has_flip & (past_flip == 0))
     on_cusp = (w == 4) & (c.hi == 0)
     marginal = on_cusp | on_flip
@@ -160,18 +256,25 @@ def _stability(w: Array, b: Array, epsilon: Array, three: Array) -> tuple[Array,
 
 @jax.jit
 def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
-    points, status = _points(w, b)
-    three = ~jnp.isnan(points[1])
+    found = branch_equilibria(w, b)
+    exists = ~jnp.isnan(found.x)
+    three = exists[1]
     stable, marginal = _stability(w, b, epsilon, three)
-    points = jnp.moveaxis(points, 0, -1)
-    w, epsilon = (jnp.broadcast_to(a[..., None], points.shape) for a in (w, epsilon))
+    sound = jnp.abs(found.error) <= 4 * float(jnp.finfo(w.dtype).eps)
+    status = jnp.where(sound, int(Status.CONVERGED), int(Status.MAX_STEPS))
+    # A lone upper equilibrium moves to the front.
+    order = jnp.argsort(~exists, axis=0, stable=True)
+
+    def packed(value: Array) -> Array:
+        return jnp.moveaxis(jnp.take_along_axis(value, order, axis=0), 0, -1)
+
     return Equilibria(
-        points,
-        (1 - epsilon) + epsilon * (w * points * (1 - points)),
+        packed(found.x),
+        packed(1 - epsilon[None] * found.gap),
         jnp.moveaxis(stable, 0, -1),
         jnp.moveaxis(marginal, 0, -1),
         jnp.where(three, 3, 1).astype(jnp.int32),
-        jnp.moveaxis(status, 0, -1),
+        packed(jnp.where(exists, status, -1)).astype(jnp.int32),
     )
 
 
@@ -196,48 +299,3 @@ def equilibria(w: Any, b: Any, epsilon: Any = 1.0) -> Equilibria:
     """
     fraction("epsilon", epsilon)
     return _equilibria(*broadcast_arrays(w=w, b=b, epsilon=epsilon))
-
-
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["x", "multiplier"], meta_fields=[])
-@dataclasses.dataclass(frozen=True)
-class TwoCycle:
-    """The attracting 2-cycle of each neuron with ε = 1.
-
-    Attributes:
-        x: its two states, ascending, shape (…, 2); NaN where there is none.
-        multiplier: w² σ′(w x₁ + b) σ′(w x₂ + b), shape (…).
-    """
-
-    x: Float[Array, "... 2"]
-    multiplier: Float[Array, "..."]
-
-
-def _twice(x: Array, w: Array, b: Array) -> Array:
-    """F(F(x)) − x for ε = 1."""
-    return sigmoid(w * sigmoid(w * x + b) + b) - x
-
-
-@jax.jit
-def _two_cycle(w: Array, b: Array) -> TwoCycle:
-    one = jnp.ones_like(w)
-    _, has_flip = flip_excess(w, one)
-    inside = has_flip & (dd.subtract(dd.absolute(offset(w, b)), flip_half_width(w, one)).hi < 0)
-    safe_w, safe_b = jnp.where(inside, w, -8 * one), jnp.where(inside, b, 4 * one)
-    centre = _points(safe_w, safe_b)[0][0]
-    # F∘F − x is negative just below the repelling equilibrium and positive at 0.
-    gap = jnp.maximum(jnp.sqrt(float(jnp.finfo(w.dtype).eps)) * centre, jnp.zeros_like(centre))
-    low = bracketed_root(_twice, jnp.zeros_like(w), centre - gap, safe_w, safe_b).value
-    high = sigmoid(safe_w * low + safe_b)
-    slopes = jnp.square(safe_w) * (high * (1 - high)) * (low * (1 - low))
-    hole = jnp.full_like(w, jnp.nan)
-    x = jnp.stack([jnp.where(inside, low, hole), jnp.where(inside, high, hole)], axis=-1)
-    return TwoCycle(x, jnp.where(inside, slopes, hole))
-
-
-def two_cycle(w: Any, b: Any) -> TwoCycle:
-    """The 2-cycle x₂ = σ(w x₁ + b), x₁ = σ(w x₂ + b) between the flips (ε = 1), where it attracts every orbit.
-
-    Raises:
-        TypeError, ValueError: not finite real numbers, shapes that do not broadcast.
-    """
-    return _two_cycle(*broadcast_arrays(w=w, b=b))

@@ -1,0 +1,113 @@
+"""The attracting 2-cycle of the neuron at ε = 1, w < −4, between its flips."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from rnn_dynamics import double_double as dd
+from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.doya.curves import flip_excess, flip_half_width, offset, one_pair
+from rnn_dynamics.doya.equilibria import branch_equilibria
+from rnn_dynamics.validation import broadcast_arrays
+
+__all__ = ["TwoCycle", "two_cycle"]
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["x", "multiplier"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class TwoCycle:
+    """The attracting 2-cycle of each neuron with ε = 1.
+
+    Attributes:
+        x: its two states, ascending, shape (…, 2); NaN where there is none.
+        multiplier: w² σ′(w x₁ + b) σ′(w x₂ + b), shape (…).
+    """
+
+    x: Float[Array, "... 2"]
+    multiplier: Float[Array, "..."]
+
+
+def _preimage(x: Array, w: Array, b: Array) -> dd.Pair:
+    """(logit x − b)/w, the state whose image is x."""
+    return dd.divide(dd.subtract(dd.logit(x), dd.pair(b)), dd.pair(w))
+
+
+def _rises_twice(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
+    """Whether F(F(x)) > x: F decreases, so this says F⁻¹(x) > F(x), free of exponentials."""
+    before = _preimage(x, w, b)
+    beyond = dd.subtract(before, one_pair(w)).hi >= 0
+    half = jnp.full_like(w, 0.5)
+    inner = dd.Pair(jnp.where(beyond, half, before.hi), jnp.where(beyond, 0.0, before.lo))
+    logit = dd.log_quotient(inner, dd.subtract(one_pair(w), inner))
+    excess = dd.subtract(dd.subtract(logit, dd.two_prod(w, x)), dd.pair(b)).hi
+    return beyond | (excess > 0)
+
+
+def _lower_state(w: Array, b: Array, centre: Array) -> Array:
+    """The float at the lower state of the cycle, by halving the floats from 0 to the repelling equilibrium."""
+    kind = {4: jnp.int32, 8: jnp.int64}[w.dtype.itemsize]
+
+    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bracket
+        middle = low + (high - low) // 2
+        below = _rises_twice(jax.lax.bitcast_convert_type(middle, w.dtype), w, b)
+        return jnp.where(below, middle, low), jnp.where(below, high, middle)
+
+    least = jax.lax.bitcast_convert_type(jnp.full_like(w, float(jnp.finfo(w.dtype).tiny)), kind)
+    bracket = (least, jax.lax.bitcast_convert_type(centre, kind))
+    low, high = jax.lax.fori_loop(0, 8 * w.dtype.itemsize, halve, bracket)
+    return jnp.where(high - least <= 1, 0.0, jax.lax.bitcast_convert_type(low, w.dtype))
+
+
+@jax.custom_jvp
+def _cycle_states(w: Array, b: Array) -> tuple[Array, Array]:
+    """Both states, NaN where there is no 2-cycle."""
+    one = jnp.ones_like(w)
+    _, has_flip = flip_excess(w, one)
+    inside = has_flip & (dd.subtract(dd.absolute(offset(w, b)), flip_half_width(w, one)).hi < 0)
+    safe_w, safe_b = jnp.where(inside, w, -8 * one), jnp.where(inside, b, 4 * one)
+    branches = branch_equilibria(safe_w, safe_b).x
+    low = _lower_state(safe_w, safe_b, jnp.where(jnp.isnan(branches[0]), branches[2], branches[0]))
+    above_zero = low > 0
+    back = _preimage(jnp.where(above_zero, low, 0.25 * one), safe_w, safe_b).hi
+    high = jnp.where(above_zero, back, sigmoid(safe_b))
+    hole = jnp.full_like(w, jnp.nan)
+    return jnp.where(inside, low, hole), jnp.where(inside, high, hole)
+
+
+@_cycle_states.defjvp
+def _cycle_states_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (w, b), (dw, db) = primals, tangents
+    low, high = _cycle_states(w, b)
+    at_low, at_high = sigmoid_derivative(w * high + b), sigmoid_derivative(w * low + b)
+    moved_low, moved_high = at_low * (high * dw + db), at_high * (low * dw + db)
+    room = 1 - jnp.square(w) * at_low * at_high
+    return (low, high), (
+        (moved_low + at_low * w * moved_high) / room,
+        (moved_high + at_high * w * moved_low) / room,
+    )
+
+
+@jax.jit
+def _two_cycle(w: Array, b: Array) -> TwoCycle:
+    low, high = _cycle_states(w, b)
+    slopes = jnp.square(w) * sigmoid_derivative(w * high + b) * sigmoid_derivative(w * low + b)
+    return TwoCycle(jnp.stack([low, high], axis=-1), slopes)
+
+
+def two_cycle(w: Any, b: Any) -> TwoCycle:
+    """The 2-cycle x₂ = σ(w x₁ + b), x₁ = σ(w x₂ + b) between the flips (ε = 1), where it attracts every orbit.
+
+    Raises:
+        TypeError, ValueError: not finite real numbers, shapes that do not broadcast.
+    """
+    w, b = broadcast_arrays(w=w, b=b)
+    widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them
+    if w.dtype.itemsize < widest.itemsize:
+        found = _two_cycle(w.astype(widest), b.astype(widest))
+        return TwoCycle(found.x.astype(w.dtype), found.multiplier.astype(w.dtype))
+    return _two_cycle(w, b)
