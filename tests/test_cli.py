@@ -1,8 +1,10 @@
 """The command line: exit codes, one clear line for every error, and nothing half-written."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import jax
 import pytest
@@ -187,3 +189,25 @@ def test_a_terminal_without_greek_gets_question_marks():
     assert done.returncode == 2
     assert "unknown figure" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_program_and_leaves_nothing(tmp_path, number, code):
+    folder = tmp_path / "new"
+    program = [sys.executable, "-m", "rnn_dynamics", "reproduce", "--out", str(folder)]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(600):
+            if folder.exists() and list(folder.iterdir()):
+                break
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert (process.returncode, out) == (code, "")
+    assert "interrupted, nothing written" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
