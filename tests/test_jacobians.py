@@ -427,10 +427,10 @@ def test_hazards_24_and_25_errors_name_the_argument_at_once(name):
     call, argument = ERRORS[name]
     with pytest.raises((TypeError, ValueError)):
         call()
-    start = time.perf_counter()
+    start = time.thread_time()
     with compilations() as fresh, pytest.raises((TypeError, ValueError)) as caught:
         call()
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
     assert str(caught.value).startswith(argument + ":")
     assert fresh.count == 0
 

@@ -212,10 +212,10 @@ class TestHazard24And25Arguments:
             traced.append(w)
             return w
 
-        start = time.perf_counter()
+        start = time.thread_time()
         with pytest.raises(ValueError, match="axes"):
             sweep(function, {"w": [np.nan]})
-        assert time.perf_counter() - start < 0.05
+        assert time.thread_time() - start < 0.05
         assert not traced
 
 

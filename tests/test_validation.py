@@ -85,9 +85,9 @@ def test_hazard_25_a_bad_argument_costs_milliseconds_and_compiles_nothing(
         for case in cases:
             durations = []
             for _ in range(3):
-                begin = time.perf_counter()
+                begin = time.thread_time()
                 _message(case)
-                durations.append(time.perf_counter() - begin)
+                durations.append(time.thread_time() - begin)
             assert min(durations) < 0.05
     assert "Compiling" not in caplog.text
 
