@@ -82,3 +82,60 @@ def test_style_puts_back_its_own_settings_and_no_others() -> None:
 def test_every_public_plot_is_tested() -> None:
     helpers = {"axes_of", "colour_bar", "palette", "panel_label", "style", "log_map"}
     assert set(plots.__all__) - helpers == set(CASES)
+
+
+def _labelled(ax: Axes) -> dict[str, Any]:
+    return {str(line.get_label()): line for line in ax.lines}
+
+
+def test_stable_is_solid_unstable_dashed_folds_filled_dots_flips_open_squares() -> None:
+    folded = _labelled(doya.bifurcation_diagram(5.0, [-3.0, -2.0]).plot())
+    assert folded["stable equilibrium"].get_linestyle() == "-"
+    assert folded["unstable equilibrium"].is_dashed()
+    assert folded["fold"].get_marker() == "o"
+    assert folded["fold"].get_markerfacecolor() == plots.palette.BLACK
+    flipped = _labelled(CASES["bifurcation_diagram"](None))
+    assert flipped["flip"].get_marker() == "s"
+    assert flipped["flip"].get_markerfacecolor() == "white"
+
+
+def test_a_violated_claim_is_crossed_and_named_no_theorem() -> None:
+    cell = rd.PreActivationRNN([[0.9, 1.0], [0.0, 0.9]], [0.0, 0.0], activation="linear")
+    ax = plots.norms_against_lag(rd.product_bounds(rd.rollout(cell, [0.0, 0.0], steps=12)))
+    legend = ax.get_legend()
+    assert legend is not None
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert any("no theorem" in text for text in texts)
+    assert any("violated at 12 of 12" in text for text in texts)
+
+
+def test_unresolved_points_are_hatched() -> None:
+    b, x0 = np.linspace(80, 90, 4), np.linspace(0.2, 0.4, 3)
+    chaos = doya.sensitivities(-100.0, b, x0[:, None], 400, epsilon=0.5)
+    ax = plots.sensitivity_map(b, x0, chaos)
+    assert any(getattr(artist, "hatches", None) for artist in ax.collections)
+
+
+def test_exact_zeros_leave_gaps_and_raise_no_warning() -> None:
+    cell = rd.ElmanRNN(jnp.zeros((2, 2)), jnp.zeros(2))
+    ax = plots.norms_against_lag(rd.product_bounds(rd.rollout(cell, [0.1, 0.2], steps=5)))
+    ax.figure.draw_without_rendering()
+    assert np.isnan(np.asarray(ax.lines[-1].get_ydata())[0])
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: plots.partial_sums(_sums(), "W"), "parameter"),
+        (lambda: plots.loss_profile(cliff.profile([-2.6, -2.4], steps=[5]), quantity="speed"), "quantity"),
+        (lambda: plots.descent(cliff.descend([4.7, 4.8], -2.0, rate=0.1, updates=1, steps=5)), "path"),
+    ],
+)
+def test_wrong_arguments_are_named_and_open_nothing(call: Callable[[], Axes], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        call()
+    assert pyplot.get_fignums() == []
+
+
+def _sums() -> Any:
+    return credit.partial_sums(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=9), 1.0)

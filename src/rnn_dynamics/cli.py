@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import io
 import math
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +16,6 @@ from rnn_dynamics._version import __version__
 
 __all__ = ["main"]
 
-_INTERRUPTED = 130
 _FAILED = 1
 _MISUSED = 2
 
@@ -67,18 +68,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0; 1 where a number differs or the files cannot be written; 2 for wrong arguments; 130 after Ctrl-C.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek gets "?", not a traceback
+            stream.reconfigure(errors="replace")
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
+    if arguments is None:  # as a program: a polite kill cleans up as Ctrl-C does
+        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
-    except KeyboardInterrupt:
-        return _complain("interrupted, nothing written", _INTERRUPTED)
+    except KeyboardInterrupt as signalled:
+        number = signalled.args[0] if signalled.args else signal.SIGINT
+        code = _complain("interrupted, nothing written", 128 + number)
+        if arguments is None:  # a program's end waits for its threads, which compute on for a while
+            sys.stderr.flush()
+            os._exit(code)
+        return code
     except BrokenPipeError:  # the reader of our output has gone
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
+
+
+def _interrupt(number: int, _: Any) -> NoReturn:
+    raise KeyboardInterrupt(number)
 
 
 def _complain(message: str, code: int) -> int:

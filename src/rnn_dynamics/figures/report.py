@@ -1,6 +1,7 @@
 """The table of published against measured numbers: its rows, and the table as JSON, Markdown and plain text."""
 
 import dataclasses
+import html
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -154,7 +155,8 @@ def as_markdown(
 
 
 def _escaped(text: str) -> str:
-    for sign in "\\|*_<>[]`":
+    text = html.escape(text, quote=False)
+    for sign in "\\|*_[]`":
         text = text.replace(sign, "\\" + sign)
     return text.replace("\n", " ")
 
@@ -167,7 +169,7 @@ def as_text(sections: Sequence[tuple[str, Sequence[Row]]], width: int = 120) -> 
     """The report as a table for a terminal ``width`` characters wide: quantity, source, numbers, verdict."""
     rows = [_cells(row) for _, section in sections for row in section]
     head = ["quantity", "source", "published", "measured", "difference", "verdict"]
-    limits = [max(width - 80, 24), 20, 14, 14, 10, 16]
+    limits = [max(width - 84, 24), 20, 14, 14, 10, 16]
     sizes = [min(limit, max(len(row[i]) for row in [head, *rows])) for i, limit in enumerate(limits)]
     lines = []
     for row in [head, ["-" * size for size in sizes], *rows]:
