@@ -11,11 +11,11 @@ import optax
 import pytest
 
 from rnn_dynamics import cliff
-from rnn_dynamics.cliff import descent, limits, losses
-from rnn_dynamics.doya import orbits
+from rnn_dynamics.cliff import descent
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.sensitivities import resolution_limit
 from rnn_dynamics.status import Status
+from tests.compilations import compilations
 from tests.oracles import cliff as oracle
 
 STEPS = (0, 1, 2, 10, 50, 500)
@@ -281,11 +281,10 @@ def test_repeated_shapes_compile_once() -> None:
         cliff.wall(np.linspace(4, 6, 7) + shift)
         cliff.descend(4.75 + shift, -2.0, rate=0.1 + shift, updates=100, steps=int(20 + shift))
 
-    programs = (losses._assemble, limits._limit, limits._wall, descent._descend, orbits._tile_program())
     run(0.0)
-    before = [program._cache_size() for program in programs]
-    run(1.0)
-    assert [program._cache_size() for program in programs] == before
+    with compilations() as fresh:
+        run(1.0)
+    assert fresh.count == 0
 
 
 def test_loss_inside_jit_and_results_print() -> None:

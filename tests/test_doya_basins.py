@@ -6,7 +6,7 @@ import pytest
 
 from rnn_dynamics import doya
 from rnn_dynamics.doya import Basin
-from rnn_dynamics.doya.basins import _label
+from tests.compilations import compilations
 from tests.oracles import neuron
 
 
@@ -149,9 +149,9 @@ def test_hazard_21_labels_do_not_depend_on_the_batch(dtype: str) -> None:
     mapped = np.asarray(jax.jit(jax.vmap(doya.basin_label))(w, b, x0))
     assert together[:8].tolist() == alone
     assert together.tolist() == mapped.tolist()
-    before = _label._cache_size()
-    doya.basin_label(w, b, x0)
-    assert _label._cache_size() == before
+    with compilations() as fresh:
+        doya.basin_label(w, b, x0)
+    assert fresh.count == 0
 
 
 @pytest.mark.parametrize(

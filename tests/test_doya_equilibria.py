@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.doya.equilibria import _equilibria
 from rnn_dynamics.status import Status
+from tests.compilations import compilations
 from tests.oracles import neuron
 
 
@@ -102,9 +102,10 @@ def test_shapes_and_no_recompilation() -> None:
     found = doya.equilibria(w, b)
     assert found.points.shape == (7, 5, 3)
     assert found.count.shape == (7, 5)
-    before = _equilibria._cache_size()
-    doya.equilibria(w + 1, b)
-    assert _equilibria._cache_size() == before
+    with compilations() as fresh:
+        doya.equilibria(w + 1, b)
+        doya.equilibria(5.0, [-2.5, -2.4])
+    assert fresh.count == 0
     inside = jax.jit(jax.vmap(lambda v: doya.equilibria(v, -2.5).points))(np.array([4.9, 5.0]))
     np.testing.assert_array_equal(inside[1], doya.equilibria(5.0, -2.5).points)
 

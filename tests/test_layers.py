@@ -20,6 +20,7 @@ LAYERS = (
         "scaled",
         "error_ellipsoids",
         "double_double",
+        "elementwise",
         "roots",
         "storage",
         "eigen",

@@ -38,6 +38,11 @@ def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
     Its derivative is σ(z) σ(−z) (``sigmoid_derivative``), not σ(1 − σ).
     """
+    return _sigmoid(z)
+
+
+@functools.partial(jax.jit, inline=True)  # one compiled piece for eager callers, nothing for others
+def _sigmoid(z: Array) -> Array:
     tail = jnp.exp(-jnp.abs(z))
     return jnp.where(z >= 0, jnp.ones_like(tail), tail) / (1 + tail)
 
@@ -54,6 +59,11 @@ def sigmoid_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
 
     Its own derivative is σ″(z) = −σ′(z) tanh(z/2).
     """
+    return _sigmoid_derivative(z)
+
+
+@functools.partial(jax.jit, inline=True)
+def _sigmoid_derivative(z: Array) -> Array:
     tail = jnp.exp(-jnp.abs(z))
     return tail / (1 + tail * (2 + tail))
 

@@ -160,8 +160,10 @@ def _log_steps(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
     return jnp.concatenate([logs, jnp.zeros((1,), states.dtype)])
 
 
-def _power(base: Array, steps: int) -> Array:
-    """n ln(base) for n = T … 0; 0 at n = 0 also where base is 0."""
+@functools.partial(jax.jit, static_argnums=3)
+def _power(leak: Array, slope_bound: Array, size: Array, steps: int) -> Array:
+    """n ln((1−α) + α γ s) for n = T … 0; 0 at n = 0 also where the logarithm is of 0."""
+    base = (1 - leak) + leak * slope_bound * size
     lags = jnp.arange(steps, -1, -1, dtype=base.dtype)
     return jnp.where(lags == 0, jnp.zeros_like(lags), lags * jnp.log(base))
 
@@ -205,7 +207,7 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     leaky = not (isinstance(declared.leak, float) and declared.leak == 1.0)
     if declared.slope_bound is None:
         return Bounds(norms, steps, None, None, radius, norm, None, leaky)
-    kept = 1 - declared.leak
-    scale = declared.leak * declared.slope_bound
-    norm_bound, claim = (_power(kept + scale * size, trajectory.steps) for size in (norm, radius))
+    norm_bound, claim = (
+        _power(declared.leak, declared.slope_bound, size, trajectory.steps) for size in (norm, radius)
+    )
     return Bounds(norms, steps, norm_bound, claim, radius, norm, declared.slope_bound, leaky)

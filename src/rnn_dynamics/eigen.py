@@ -60,7 +60,12 @@ def spectral_radius(matrix: Any) -> Float[Array, "..."]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, n, n).
     """
-    return jnp.max(jnp.abs(eigenvalues(matrix)), axis=-1)
+    return _largest(eigenvalues(matrix))
+
+
+@jax.jit
+def _largest(values: Complex[Array, "... n"]) -> Float[Array, "..."]:
+    return jnp.max(jnp.abs(values), axis=-1)
 
 
 def spectral_norm(matrix: Any) -> Float[Array, "..."]:
@@ -69,4 +74,9 @@ def spectral_norm(matrix: Any) -> Float[Array, "..."]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, m, n).
     """
-    return jnp.linalg.svd(_matrix(matrix, square=False), compute_uv=False)[..., 0]
+    return _first_singular_value(_matrix(matrix, square=False))
+
+
+@jax.jit
+def _first_singular_value(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
+    return jnp.linalg.svd(matrix, compute_uv=False)[..., 0]

@@ -5,6 +5,7 @@ through the step inside the scan's body; nothing differentiates a whole scan. Pr
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -75,15 +76,16 @@ def segment(trajectory: Trajectory, start: Any, stop: Any) -> tuple[Any, Any, Ar
     return static, arrays, trajectory.states[start:stop], inputs
 
 
-def _shaped(product: Scaled, state: Array) -> Scaled:
+def _shaped(product: Scaled, states: Array) -> Scaled:
     """Matrices as they are; 1×1 matrices of a single neuron as scalars."""
-    if state.ndim:
+    if states.ndim > 1:
         return product
     return Scaled(product.unit[..., 0, 0], product.exponent).normalize()
 
 
-def _identity(state: Array) -> Scaled:
-    return from_float(jnp.eye(state.size, dtype=state.dtype), event_ndim=2)
+def _identity(states: Array) -> Scaled:
+    """∂x_k/∂x_k; the states, of which there may be none, tell its size."""
+    return from_float(jnp.eye(math.prod(states.shape[1:]), dtype=states.dtype), event_ndim=2)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -126,9 +128,9 @@ def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _product(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
+def _product(static: Any, arrays: Any, states: Array, inputs: Any) -> Scaled:
     grow = functools.partial(_grow_left, join(static, arrays))
-    return _shaped(jax.lax.scan(grow, _identity(template), (states, inputs))[0], template)
+    return _shaped(jax.lax.scan(grow, _identity(states), (states, inputs))[0], states)
 
 
 def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Scaled:
@@ -148,21 +150,21 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
     Rounding is that of the plain product in the trajectory's dtype, relative to Π‖J_i‖; the *small* singular
     values of a long product are lost in it, as in any explicit product.
     """
-    return _product(*segment(trajectory, start, stop), trajectory.states[0])
+    return _product(*segment(trajectory, start, stop))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _products(static: Any, arrays: Any, states: Array, inputs: Any, template: Array) -> Scaled:
+def _products(static: Any, arrays: Any, states: Array, inputs: Any) -> Scaled:
     """Each pass keeps ∂x_stop/∂x_k, then steps back to k − 1; the one past k = 0 repeats a step and is dropped.
 
     So the scan writes all stop + 1 matrices itself: appending the identity afterwards would copy them all.
     """
-    identity = _identity(template)
+    identity = _identity(states)
     if not states.shape[0]:
-        return _shaped(jax.tree_util.tree_map(lambda leaf: leaf[None], identity), template)
+        return _shaped(jax.tree_util.tree_map(lambda leaf: leaf[None], identity), states)
     grow = functools.partial(_keep_and_grow_right, join(static, arrays))
     padded = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf[:1], leaf]), (states, inputs))
-    return _shaped(jax.lax.scan(grow, identity, padded, reverse=True)[1], template)
+    return _shaped(jax.lax.scan(grow, identity, padded, reverse=True)[1], states)
 
 
 def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:
@@ -175,13 +177,13 @@ def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Sca
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T.
     """
-    return _products(*segment(trajectory, 0, stop), trajectory.states[0])
+    return _products(*segment(trajectory, 0, stop))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
-def _norms(static: Any, arrays: Any, states: Array, inputs: Any, template: Array, ord: Any) -> Array:
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _norms(static: Any, arrays: Any, states: Array, inputs: Any, ord: Any) -> Array:
     grow = functools.partial(_grow_right_and_measure, join(static, arrays), ord)
-    identity = _identity(template)
+    identity = _identity(states)
     _, logs = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
     return jnp.concatenate([logs, identity.norm(ord).log()[None]])
 
@@ -207,7 +209,7 @@ def gradient_norms(
     exactly the directions that dominated it, what is left is lost in that rounding, or 0.
     """
     steps = segment(trajectory, 0, stop)
-    return _norms(*steps, trajectory.states[0], choice("ord", ord, [2, "fro"]))
+    return _norms(*steps, choice("ord", ord, [2, "fro"]))
 
 
 def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
@@ -241,16 +243,16 @@ def _forward_step(cell: Any, tangent: Scaled, step: tuple) -> tuple[Scaled, Scal
     return tangent, tangent
 
 
-def _vector_result(vectors: Scaled, state: Array) -> Scaled:
-    return vectors if state.ndim else Scaled(vectors.unit[..., 0], vectors.exponent)
+def _vector_result(vectors: Scaled, states: Array) -> Scaled:
+    return vectors if states.ndim > 1 else Scaled(vectors.unit[..., 0], vectors.exponent)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pullback(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, template: Array) -> Scaled:
+def _pullback(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled) -> Scaled:
     step = functools.partial(reverse_step, exact_slopes(join(static, arrays)))
     _, earlier = jax.lax.scan(step, last, (states, inputs), reverse=True)
     both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
-    return _vector_result(both, template)
+    return _vector_result(both, states)
 
 
 def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None) -> Scaled:
@@ -268,17 +270,15 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T.
     """
     steps = segment(trajectory, 0, stop)
-    return _pullback(*steps, state_vector("cotangent", cotangent, trajectory), trajectory.states[0])
+    return _pullback(*steps, state_vector("cotangent", cotangent, trajectory))
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pushforward(
-    static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled, template: Array
-) -> Scaled:
+def _pushforward(static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled) -> Scaled:
     step = functools.partial(_forward_step, exact_slopes(join(static, arrays)))
     _, later = jax.lax.scan(step, first, (states, inputs))
     both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
-    return _vector_result(both, template)
+    return _vector_result(both, states)
 
 
 def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scaled:
@@ -296,7 +296,7 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
         TypeError, ValueError: not a trajectory; a tangent of another shape; start outside 0 … T.
     """
     steps = segment(trajectory, start, None)
-    return _pushforward(*steps, state_vector("tangent", tangent, trajectory), trajectory.states[0])
+    return _pushforward(*steps, state_vector("tangent", tangent, trajectory))
 
 
 def is_parameter(leaf: Any) -> bool:

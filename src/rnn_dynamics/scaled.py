@@ -122,11 +122,7 @@ class Scaled:
 
     def normalize(self) -> "Scaled":
         """The same value with the largest |entry| of each event in [½, 1)."""
-        axes = tuple(range(self.unit.ndim - self.event_ndim, self.unit.ndim))
-        largest = jnp.max(jnp.abs(self.unit), axis=axes) if axes else jnp.abs(self.unit)
-        shift = exponent_of(largest)
-        exponent = jnp.where(largest == 0, jnp.zeros_like(self.exponent), self.exponent + shift)
-        return Scaled(_ldexp(self.unit, _expand(-shift, self.event_ndim)), exponent, self.event_ndim)
+        return _normalized(self)
 
     def __neg__(self) -> "Scaled":
         return Scaled(-self.unit, self.exponent, self.event_ndim)
@@ -214,6 +210,15 @@ class Scaled:
         if self.unit.ndim == 0:
             return f"Scaled({_decimal(float(self.unit), int(self.exponent))})"
         return f"Scaled({kind}, shape={self.shape}, dtype={self.dtype})"
+
+
+@functools.partial(jax.jit, inline=True)
+def _normalized(value: Scaled) -> Scaled:
+    axes = tuple(range(value.unit.ndim - value.event_ndim, value.unit.ndim))
+    largest = jnp.max(jnp.abs(value.unit), axis=axes) if axes else jnp.abs(value.unit)
+    shift = exponent_of(largest)
+    exponent = jnp.where(largest == 0, jnp.zeros_like(value.exponent), value.exponent + shift)
+    return Scaled(_ldexp(value.unit, _expand(-shift, value.event_ndim)), exponent, value.event_ndim)
 
 
 def _decimal(unit: float, exponent: int) -> str:

@@ -93,6 +93,19 @@ def real_array(
         TypeError: not real numbers (complex, bool, str, None).
         ValueError: wrong rank or shape, or a value that is not finite.
     """
+    raw = _checked(name, value, ndim=ndim, shape=shape, finite=finite)
+    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+
+
+def _checked(
+    name: str,
+    value: Any,
+    *,
+    ndim: int | None = None,
+    shape: tuple[int | None, ...] | None = None,
+    finite: bool = True,
+) -> Any:
+    """``value`` as ``_as_real`` gives it, its rank, shape and values as asked for."""
     with np.errstate(over="ignore"):
         raw = _as_real(name, value)
     if ndim is not None and raw.ndim != ndim:
@@ -107,7 +120,7 @@ def real_array(
         )
         raise ValueError(f"{name}: expected shape {expected}, got shape {tuple(raw.shape)}")
     _check_values(name, raw, value, finite)
-    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+    return raw
 
 
 def _is_weak(value: Any) -> bool:
@@ -126,10 +139,15 @@ def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
     Raises:
         TypeError, ValueError: as ``real_array``, naming the argument.
     """
-    arrays = {name: real_array(name, value, finite=finite) for name, value in named.items()}
+    return tuple(jnp.asarray(a, a.dtype) for a in _of_one_dtype(finite, named))
+
+
+def _of_one_dtype(finite: bool, named: dict[str, Any]) -> list[Any]:
+    """The named values as ``_checked`` gives them, but of one dtype."""
+    arrays = {name: _checked(name, value, finite=finite) for name, value in named.items()}
     strong = [a.dtype for name, a in arrays.items() if not _is_weak(named[name])]
     dtype = np.result_type(*strong) if strong else _default_float()
-    return tuple(a if a.dtype == dtype else a.astype(dtype) for a in arrays.values())
+    return [a if a.dtype == dtype else a.astype(dtype) for a in arrays.values()]
 
 
 def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
@@ -138,7 +156,7 @@ def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, .
     Raises:
         TypeError, ValueError: as ``real_array``; ValueError too where a shape does not fit those before it.
     """
-    arrays = real_arrays(finite=finite, **named)
+    arrays = _of_one_dtype(finite, named)
     common: tuple[int, ...] = ()
     for name, array in zip(named, arrays, strict=True):
         try:
@@ -147,7 +165,14 @@ def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, .
             raise ValueError(
                 f"{name}: expected a shape that broadcasts with {common}, got shape {array.shape}"
             ) from None
-    return tuple(a if a.shape == common else jnp.broadcast_to(a, common) for a in arrays)
+    return tuple(jnp.asarray(_broadcast(a, common), a.dtype) for a in arrays)
+
+
+def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
+    """``array`` in ``shape``; of NumPy's by NumPy, which compiles nothing."""
+    if array.shape == shape:
+        return array
+    return (np if isinstance(array, np.ndarray | np.generic) else jnp).broadcast_to(array, shape)
 
 
 def count(name: str, value: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:

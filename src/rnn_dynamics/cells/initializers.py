@@ -1,5 +1,6 @@
 """Recurrent weights: the common ensembles, and an exact spectral radius or spectral norm for any of them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -35,13 +36,23 @@ def _check_key(key: Any) -> Any:
 def gaussian(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """W_ij ~ N(0, gain²/n): by the circular law its spectral radius is near ``gain`` for large n."""
     n = count("n", n, minimum=1)
-    return jax.random.normal(_check_key(key), (n, n), dtype) * (gain / n**0.5)
+    return _gaussian(_check_key(key), n, gain, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 3))
+def _gaussian(key: Any, n: int, gain: Any, dtype: Any) -> Array:
+    return jax.random.normal(key, (n, n), dtype) * (gain / n**0.5)
 
 
 def orthogonal(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """``gain`` times an orthogonal matrix drawn from Haar's measure: all singular values equal ``gain``."""
     n = count("n", n, minimum=1)
-    q, r = jnp.linalg.qr(jax.random.normal(_check_key(key), (n, n), dtype))
+    return _orthogonal(_check_key(key), n, gain, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 3))
+def _orthogonal(key: Any, n: int, gain: Any, dtype: Any) -> Array:
+    q, r = jnp.linalg.qr(jax.random.normal(key, (n, n), dtype))
     return gain * q * jnp.where(jnp.diagonal(r) < 0, -1, 1)[None, :].astype(q.dtype)
 
 

@@ -7,7 +7,7 @@ alternates between the two states of a 2-cycle.
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics import double_double as dd
-from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.activations import sigmoid_derivative
 from rnn_dynamics.cliff.losses import Problem, make_problem
+from rnn_dynamics.doya import equilibria, two_cycle
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.status import Status
 
 __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
@@ -103,7 +105,7 @@ def limit_loss(
         TypeError, ValueError: as ``loss``.
     """
     problem = make_problem(model, w, b, x0, target, epsilon)
-    return _limit(problem, model == "pascanu")
+    return _limit(problem, _ends(problem.w, problem.b), model == "pascanu")
 
 
 def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None, epsilon: Any = 1.0) -> Wall:
@@ -125,13 +127,25 @@ def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None
             raise ValueError(
                 f"x0: expected a state in (0, 1), got {start[(start <= 0) | (start >= 1)].flat[0]}"
             )
-    return _wall(problem, model == "pascanu")
+    problem = problem._replace(b=_place(problem, model == "pascanu"))
+    return _wall(problem, _ends(problem.w, problem.b), model == "pascanu")
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _limit(problem: Problem, is_pascanu: bool) -> LimitLoss:
+class _Ends(NamedTuple):
+    """Where orbits of a neuron can end: x of shape (…, 3) as in ``Equilibria``, the 2-cycle of shape (…, 2)."""
+
+    points: Float[Array, "... 3"]
+    cycle: Float[Array, "... 2"]
+
+
+def _ends(w: Array, b: Array) -> _Ends:
+    return _Ends(equilibria(w, b).points, two_cycle(w, b).x)
+
+
+@functools.partial(elementwise, static_argnums=(2,))
+def _limit(problem: Problem, ends: _Ends, is_pascanu: bool) -> LimitLoss:
     side, certain = _first_direction(problem, is_pascanu)
-    even, odd, known = _attractors(problem, side)
+    even, odd, known = _attractors(problem, ends, side)
     status = jnp.where(certain & known, int(Status.CONVERGED), int(Status.UNDECIDED)).astype(jnp.int32)
     hole = jnp.full_like(even, jnp.nan)
     even, odd = (jnp.where(certain & known, state, hole) for state in (even, odd))
@@ -139,20 +153,25 @@ def _limit(problem: Problem, is_pascanu: bool) -> LimitLoss:
     return LimitLoss(values[0], values[1], even, odd, status)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _wall(problem: Problem, is_pascanu: bool) -> Wall:
+@functools.partial(elementwise, static_argnums=(1,))
+def _place(problem: Problem, is_pascanu: bool) -> Array:
+    """The bias that puts x_0 on an equilibrium."""
+    logit = dd.pair(problem.origin) if is_pascanu else dd.logit(problem.start)
+    return dd.subtract(logit, dd.two_prod(problem.w, problem.start)).hi
+
+
+@functools.partial(elementwise, static_argnums=(2,))
+def _wall(problem: Problem, ends: _Ends, is_pascanu: bool) -> Wall:
     w, start, epsilon = problem.w, problem.start, problem.epsilon
-    logit = dd.pair(problem.origin) if is_pascanu else dd.logit(start)
-    b = dd.subtract(logit, dd.two_prod(w, start)).hi
     slope = w * sigmoid_derivative(problem.origin) if is_pascanu else w * (start * (1 - start))
     exists = (slope > 1) | (epsilon * slope < -(2 - epsilon))
     sides = []
     for direction in (-1, 1):
-        state, _, known = _attractors(problem._replace(b=b), jnp.full_like(w, direction))
+        state, _, known = _attractors(problem, ends, jnp.full_like(w, direction))
         sides.append(jnp.where(exists & known, jnp.square(state - problem.target), jnp.nan))
-    hole = jnp.full_like(b, jnp.nan)
+    hole = jnp.full_like(w, jnp.nan)
     multiplier = (1 - epsilon) + epsilon * slope
-    return Wall(w, jnp.where(exists, b, hole), multiplier, exists, sides[0], sides[1])
+    return Wall(w, jnp.where(exists, problem.b, hole), multiplier, exists, sides[0], sides[1])
 
 
 def _first_direction(problem: Problem, is_pascanu: bool) -> tuple[Array, Array]:
@@ -171,62 +190,28 @@ def _first_direction(problem: Problem, is_pascanu: bool) -> tuple[Array, Array]:
     return side, ~inside | exact | (jnp.abs(excess) > doubt)
 
 
-def _attractors(problem: Problem, side: Array) -> tuple[Array, Array, Array]:
+def _attractors(problem: Problem, ends: _Ends, side: Array) -> tuple[Array, Array, Array]:
     """The states reached through even and odd T by an orbit whose first step has the sign ``side``."""
-    w, b, start, epsilon = problem.w, problem.b, problem.start, problem.epsilon
-    rising = _next_equilibrium(w, b, start, side)
-    centre = _bisect(lambda x: sigmoid(w * x + b) - x, jnp.zeros_like(w), jnp.ones_like(w))
-    repels = epsilon * (w * sigmoid_derivative(w * centre + b)) < -(2 - epsilon)
-
-    def image(x: Array) -> Array:
-        return sigmoid(w * x + b)
-
-    low = _bisect(lambda x: image(image(x)) - x, sigmoid(w + b), centre)
-    high = image(low)
+    w, start, epsilon = problem.w, problem.start, problem.epsilon
+    rising = _next_equilibrium(w, start, ends.points, side)
+    alone, low, high = ends.points[..., 0], ends.cycle[..., 0], ends.cycle[..., 1]
+    cycles = ~jnp.isnan(low) & (epsilon == 1)
     even = jnp.where(side > 0, low, jnp.where(side < 0, high, start))
     odd = jnp.where(side > 0, high, jnp.where(side < 0, low, start))
-    falling_even, falling_odd = jnp.where(repels, even, centre), jnp.where(repels, odd, centre)
+    even, odd = jnp.where(cycles, even, alone), jnp.where(cycles, odd, alone)
     known = (w >= 0) | (epsilon == 1) | ((1 - epsilon) + epsilon * w / 4 >= -1)
-    return jnp.where(w >= 0, rising, falling_even), jnp.where(w >= 0, rising, falling_odd), known
+    return jnp.where(w >= 0, rising, even), jnp.where(w >= 0, rising, odd), known
 
 
-def _next_equilibrium(w: Array, b: Array, start: Array, side: Array) -> Array:
+def _next_equilibrium(w: Array, start: Array, points: Array, side: Array) -> Array:
     """For w ≥ 0: the equilibrium nearest to the start on the side of its first step.
 
     Between the turning points x± of logit x − w x no equilibrium attracts, and outside them there is at most
-    one on either side.
+    one on either side. Where none is found on that side, it lies within rounding of the start.
     """
-    root = jnp.sqrt(jnp.maximum(1 - 4 / jnp.maximum(w, 4.0), 0))
-    lower, upper = (1 - root) / 2, (1 + root) / 2
-    zero, one = jnp.zeros_like(w), jnp.ones_like(w)
-
-    def excess(x: Array) -> Array:
-        return sigmoid(w * x + b) - x
-
-    start = jnp.clip(start, 0, 1)
-    stops_below = (start < lower) & (excess(lower) < 0)
-    up = _bisect(
-        excess,
-        jnp.where(stops_below, start, jnp.maximum(start, upper)),
-        jnp.where(stops_below, lower, one),
-    )
-    stops_above = (start > upper) & (excess(upper) > 0)
-    down = _bisect(
-        excess,
-        jnp.where(stops_above, upper, zero),
-        jnp.where(stops_above, start, jnp.minimum(start, lower)),
-    )
+    turn = jnp.sqrt(jnp.maximum(1 - 4 / jnp.maximum(w, 4.0), 0)) / 2
+    lower = points[..., 0]
+    upper = jnp.where(jnp.isnan(points[..., 2]), lower, points[..., 2])
+    up = jnp.maximum(jnp.where(start < 0.5 - turn, lower, upper), start)
+    down = jnp.minimum(jnp.where(start > 0.5 + turn, upper, lower), start)
     return jnp.where(side > 0, up, jnp.where(side < 0, down, start))
-
-
-def _bisect(function: Any, low: Array, high: Array) -> Array:
-    """The root of a function that falls through zero between ``low`` and ``high``, to the last bit of 1."""
-
-    def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
-        below, above = bracket
-        middle = below + (above - below) / 2
-        is_positive = function(middle) > 0
-        return jnp.where(is_positive, middle, below), jnp.where(is_positive, above, middle)
-
-    below, above = jax.lax.fori_loop(0, int(jnp.finfo(low.dtype).nmant) + 8, halve, (low, high))
-    return below + (above - below) / 2

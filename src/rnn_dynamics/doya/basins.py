@@ -6,19 +6,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, Int
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.doya.attractors import CHAOTIC, CYCLIC, FIXED, attractor_kind
-from rnn_dynamics.doya.curves import (
-    centred,
-    flip_excess,
-    flip_half_width,
-    fold_half_width,
-    offset,
-    residual,
-    slope_gap,
-)
+from rnn_dynamics.doya.curves import Turning, centred, offset, residual, slope_gap, turning, turning_excess
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Basin", "basin_label", "undecided_share"]
@@ -53,15 +47,13 @@ def _sign(value: dd.Pair, size: Array) -> Int[Array, "..."]:
     return jnp.where(value.hi > bound, 1, jnp.where(value.hi < -bound, -1, 0))
 
 
-def _fold_side(w: Array, b: Array) -> Int[Array, "..."]:
-    """1 where two equilibria are stable, −1 where there is one, 0 where double-double cannot tell."""
-    c = dd.absolute(offset(w, b))
-    width = fold_half_width(w)
-    side = _sign(dd.subtract(width, c), jnp.abs(w) + jnp.abs(b))
-    return jnp.where(w > 4, side, -1)
+def _side(w: Array, b: Array, turning: Turning) -> Int[Array, "..."]:
+    """1 between the two folds or flips, −1 outside or where there are none, 0 where double-double cannot tell."""
+    gap = dd.subtract(turning.half_width, dd.absolute(offset(w, b)))
+    return jnp.where(turning.exists, _sign(gap, jnp.abs(w) + jnp.abs(b)), -1)
 
 
-def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
+def _increasing(w: Array, b: Array, x0: Array, side: Array) -> Int[Array, "..."]:
     """w > 0: the map increases, so an orbit moves monotonically to the next zero of h in its direction."""
     inside = (x0 > 0) & (x0 < 1)
     x = jnp.where(inside, x0, jnp.full_like(x0, 0.5))
@@ -75,22 +67,39 @@ def _increasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
     # ln(x/(1−x)) of a float other than ½ is transcendental: h vanishes exactly only in the symmetric case.
     c = offset(w, b)
     resting = (x0 == 0.5) & (c.hi == 0) & (c.lo == 0) & (w > 4)
-    side = _fold_side(w, b)
     label = jnp.where(side > 0, bistable, jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
     return jnp.where(resting, int(Basin.BOUNDARY), label)
 
 
-def _decreasing(w: Array, b: Array, x0: Array) -> Int[Array, "..."]:
+def _decreasing(side: Array) -> Int[Array, "..."]:
     """w < 0, ε = 1: the map decreases with negative Schwarzian derivative, so F∘F has one or three fixed points."""
-    one = jnp.ones_like(w)
-    _, has_flip = flip_excess(w, one)
+    return jnp.where(side > 0, int(Basin.CYCLE), jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
+
+
+def _contracts(w: Array, epsilon: Array) -> Bool[Array, "..."]:
+    """w ≤ 0 and slopes in (−1, 1) everywhere, which lie between 1 − ε + ε w/4 and 1 − ε."""
+    least = (1 - epsilon) + epsilon * w / 4
+    return (w <= 0) & (least > -1 + 16 * float(jnp.finfo(w.dtype).eps) * (1 + jnp.abs(w)))
+
+
+@elementwise
+def _ruled(w: Array, b: Array, x0: Array, epsilon: Array) -> tuple[Array, Array]:
+    """The label by an exact rule, and where there is none."""
+    positive = w > 0
+    simple = _contracts(w, epsilon)
+    side = _side(w, b, turning(w, jnp.ones_like(w)))
+    rising = _increasing(jnp.where(positive, w, jnp.ones_like(w)), b, x0, side)
+    falling = jnp.where(simple, int(Basin.ONLY), _decreasing(side))
+    label = jnp.where(positive, rising, falling)
+    # ½ is the only float that can rest on a repelling equilibrium: other floats have transcendental images.
     c = offset(w, b)
-    gap = dd.subtract(flip_half_width(w, one), dd.absolute(c))
-    side = _sign(gap, jnp.abs(w) + jnp.abs(b))
-    label = jnp.where(side > 0, int(Basin.CYCLE), jnp.where(side < 0, int(Basin.ONLY), int(Basin.UNDECIDED)))
-    return jnp.where(has_flip, label, int(Basin.ONLY))
+    repels = ~positive & (turning_excess(w, epsilon) > 0)
+    resting = repels & (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
+    label = jnp.where(resting, int(Basin.BOUNDARY), label).astype(jnp.int32)
+    return label, ~positive & ~simple & ~resting & (epsilon < 1)
 
 
+@elementwise
 def _searched(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
     """By a trapping interval that holds the orbit, or by the exponent where none is found."""
     kind = attractor_kind(w, b, x0, epsilon)
@@ -101,33 +110,15 @@ def _searched(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."
     return label
 
 
-def _contracts(w: Array, epsilon: Array) -> Bool[Array, "..."]:
-    """w ≤ 0 and slopes in (−1, 1) everywhere, which lie between 1 − ε + ε w/4 and 1 − ε."""
-    least = (1 - epsilon) + epsilon * w / 4
-    return (w <= 0) & (least > -1 + 16 * float(jnp.finfo(w.dtype).eps) * (1 + jnp.abs(w)))
-
-
-@jax.jit
 def _label(w: Array, b: Array, x0: Array, epsilon: Array) -> Int[Array, "..."]:
-    positive = w > 0
-    safe = jnp.where(positive, w, jnp.ones_like(w))
-    label = _increasing(safe, b, x0)
-    simple = _contracts(w, epsilon)
-    negative = jnp.where(positive, -jnp.ones_like(w), w)
-    of_negative = jnp.where(simple, int(Basin.ONLY), _decreasing(negative, b, x0))
-    label = jnp.where(positive, label, of_negative).astype(jnp.int32)
-    open_question = ~positive & ~simple & (epsilon < 1)
+    label, is_open = _ruled(w, b, x0, epsilon)
 
-    def search(_: None) -> Array:
-        return _searched(jnp.where(open_question, w, -jnp.ones_like(w)), b, x0, epsilon)
+    def search() -> Array:
+        return jnp.where(is_open, _searched(jnp.where(is_open, w, -jnp.ones_like(w)), b, x0, epsilon), label)
 
-    searched = jax.lax.cond(jnp.any(open_question), search, lambda _: label, None)
-    label = jnp.where(open_question, searched, label)
-    # ½ is the only float that can rest on a repelling equilibrium: other floats have transcendental images.
-    c = offset(w, b)
-    repels = ~positive & flip_excess(w, epsilon)[1]
-    resting = repels & (x0 == 0.5) & (c.hi == 0) & (c.lo == 0)
-    return jnp.where(resting, int(Basin.BOUNDARY), label).astype(jnp.int32)
+    if isinstance(is_open, Tracer):
+        return jax.lax.cond(jnp.any(is_open), search, lambda: label)
+    return search() if np.any(np.asarray(is_open)) else label
 
 
 def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."]:

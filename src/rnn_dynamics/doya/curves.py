@@ -8,14 +8,15 @@ References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, f
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.double_double import Pair
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
@@ -76,48 +77,60 @@ def residual(w: Float[Array, "..."], c: Pair, x: Float[Array, "..."]) -> Pair:
     return dd.subtract(dd.subtract(dd.logit(x), drive), c)
 
 
-def fold_root(w: Float[Array, "..."]) -> Pair:
-    """s = √(1 − 4/w), where the folds are y = ±s; 0 for w ≤ 4."""
-    beyond = w > 4
-    safe = jnp.where(beyond, w, jnp.full_like(w, 8))
-    root = dd.sqrt(dd.divide(dd.two_sum(safe, jnp.full_like(w, -4)), dd.pair(safe)))
-    return _masked(beyond, root)
+class Turning(NamedTuple):
+    """The two points y = ±s of an equilibrium curve with multiplier 1 (w > 0, a fold) or −1 (w < 0, a flip).
+
+    Attributes:
+        excess: w − 4, or ε|w| − 4(2 − ε): positive where there are two such points, 0 where they meet.
+        s: √(excess/(excess + 4)), or √(excess/(ε|w|)); 0 where there are none.
+        half_width: half the distance of the two points in b; 0 where there are none.
+    """
+
+    excess: Float[Array, "..."]
+    s: Pair
+    half_width: Pair
+
+    @property
+    def exists(self) -> Bool[Array, "..."]:
+        """Whether there are two such points."""
+        return self.excess > 0
 
 
-def fold_half_width(w: Float[Array, "..."]) -> Pair:
-    """B(w) = w s/2 − 2 artanh s for w > 4, else 0: three equilibria iff |b + w/2| < B."""
-    beyond = w > 4
-    safe = jnp.where(beyond, w, jnp.full_like(w, 8))
-    s = fold_root(safe)
-    above = dd.add(s, dd.pair(jnp.ones_like(w)))
-    # 2 artanh s = ln((1 + s)/(1 − s)) = ln(w (1 + s)²/4), free of cancellation.
-    logarithm = dd.log_quotient(dd.multiply(dd.pair(safe / 4), dd.multiply(above, above)), one_pair(w))
-    return _masked(beyond, dd.subtract(dd.multiply(dd.pair(safe / 2), s), logarithm))
+def _excess(w: Array, epsilon: Array) -> tuple[Pair, Pair, Pair]:
+    """size − 4 share, size and share: size = w and share = 1 for w > 0, else ε|w| and 2 − ε."""
+    folding = w > 0
+    size = _chosen(folding, dd.pair(w), dd.two_prod(epsilon, -w))
+    share = _chosen(folding, one_pair(w), dd.two_sum(jnp.full_like(w, 2), -epsilon))
+    return dd.subtract(size, dd.scale(share, 4.0)), size, share
 
 
-def flip_root(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> Pair:
-    """s = √(1 − 4(2 − ε)/(ε|w|)), where the flips are y = ±s; 0 where there are none."""
-    beyond, excess, size = _flip_excess(w, epsilon)
-    return _masked(beyond, dd.sqrt(dd.divide(excess, size)))
+def turning_excess(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``Turning.excess`` alone."""
+    return _excess(w, epsilon)[0].hi
 
 
-def flip_half_width(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> Pair:
-    """2 artanh s + |w| s/2, else 0: the equilibrium is unstable through −1 iff |b + w/2| is below it."""
-    beyond, _, size = _flip_excess(w, epsilon)
-    s = flip_root(w, epsilon)
-    above = dd.add(s, one_pair(w))
-    # (1 + s)/(1 − s) = (1 + s)² ε|w| / (4 (2 − ε)).
-    twice = dd.two_sum(jnp.full_like(w, 2), -epsilon)
-    logarithm = dd.log_quotient(dd.multiply(dd.scale(size, 0.25), dd.multiply(above, above)), twice)
-    half = jnp.where(beyond, -w / 2, jnp.ones_like(w))
-    return _masked(beyond, dd.add(logarithm, dd.multiply(dd.pair(half), s)))
+def turning(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> Turning:
+    """The folds for w > 0 (three equilibria iff |b + w/2| < half_width), else the flips (the equilibrium is
+    unstable through −1 iff |b + w/2| < half_width).
 
-
-def flip_excess(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> tuple[Array, Array]:
-    """ε|w| − 4(2 − ε), and whether it is positive, so that flips exist."""
-    size = dd.two_prod(epsilon, -w)
-    excess = dd.subtract(size, dd.scale(dd.two_sum(jnp.full_like(w, 2), -epsilon), 4.0)).hi
-    return excess, excess > 0
+    With share = 1 and size = w, or share = 2 − ε and size = ε|w|: s² = 1 − 4 share/size, and the half width is
+    |w| s/2 ∓ 2 artanh s, where 2 artanh s = ln(size (1 + s)²/(4 share)) is free of cancellation.
+    """
+    excess, size, share = _excess(w, epsilon)
+    exists = excess.hi > 0
+    one = one_pair(w)
+    size, share = _chosen(exists, size, dd.scale(one, 8.0)), _chosen(exists, share, one)
+    s = dd.sqrt(dd.divide(_chosen(exists, excess, dd.scale(one, 4.0)), size))
+    above = dd.add(s, one)
+    logarithm = dd.log_quotient(dd.multiply(dd.scale(size, 0.25), dd.multiply(above, above)), share)
+    logarithm = _chosen(w > 0, dd.negate(logarithm), logarithm)
+    half = dd.pair(jnp.where(exists, jnp.abs(w) / 2, jnp.ones_like(w)))
+    none = dd.pair(jnp.zeros_like(w))
+    return Turning(
+        excess.hi,
+        _chosen(exists, s, none),
+        _chosen(exists, dd.add(logarithm, dd.multiply(half, s)), none),
+    )
 
 
 def one_pair(like: Float[Array, "..."]) -> Pair:
@@ -125,68 +138,63 @@ def one_pair(like: Float[Array, "..."]) -> Pair:
     return dd.pair(jnp.ones_like(like))
 
 
-def _flip_excess(w: Array, epsilon: Array) -> tuple[Array, Pair, Pair]:
-    """Whether flips exist, ε|w| − 4(2 − ε) and ε|w| (2 for both where not)."""
-    size = dd.two_prod(epsilon, -w)
-    excess = dd.subtract(size, dd.scale(dd.two_sum(jnp.full_like(w, 2), -epsilon), 4.0))
-    beyond = excess.hi > 0
-    two = jnp.full_like(w, 2)
-    return beyond, _masked(beyond, excess, two), _masked(beyond, size, two)
+def _chosen(mask: Array, value: Pair, otherwise: Pair) -> Pair:
+    return Pair(jnp.where(mask, value.hi, otherwise.hi), jnp.where(mask, value.lo, otherwise.lo))
 
 
-def _masked(mask: Array, value: Pair, otherwise: Array | None = None) -> Pair:
-    other = jnp.zeros_like(value.hi) if otherwise is None else otherwise
-    return Pair(jnp.where(mask, value.hi, other), jnp.where(mask, value.lo, jnp.zeros_like(value.lo)))
-
-
-def _branches(s: Pair, half_width: Pair, w: Array, exists: Array, sign: float) -> tuple[Array, Array]:
-    """b = −w/2 ∓ sign·half_width and x = (1 ∓ s)/2 of the two branches, stacked last."""
+@jax.custom_jvp
+def _events(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> tuple[Array, Array, Array]:
+    """b and x of both folds or flips, lower state first, and the width 2 B of the folds' interval of b."""
+    found = turning(w, epsilon)
     centre = dd.pair(-w / 2)
-    shift = dd.scale(half_width, sign)
-    b = jnp.stack([dd.subtract(centre, shift).hi, dd.add(centre, shift).hi], axis=-1)
-    above = dd.scale(dd.add(one_pair(w), s), 0.5)
-    below = dd.scale(dd.subtract(one_pair(w), s), 0.5)
-    x = jnp.stack([below.hi, above.hi], axis=-1)
+    shift = _chosen(w > 0, found.half_width, dd.negate(found.half_width))
+    one = one_pair(w)
+    b = jnp.stack([dd.add(centre, shift).hi, dd.subtract(centre, shift).hi], axis=-1)
+    below, above = dd.subtract(one, found.s), dd.add(one, found.s)
+    x = jnp.stack([below.hi / 2, above.hi / 2], axis=-1)
     hole = jnp.full_like(b, jnp.nan)
-    return jnp.where(exists[..., None], b, hole), jnp.where(exists[..., None], x, hole)
+    there = (found.excess >= 0)[..., None]
+    return jnp.where(there, b, hole), jnp.where(there, x, hole), _window(found)
 
 
-@jax.custom_jvp
-def _folds(w: Float[Array, "..."]) -> tuple[Array, Array]:
-    return _branches(fold_root(w), fold_half_width(w), w, w >= 4, -1.0)
+def _window(found: Turning) -> Array:
+    """2 B; by 2 B = 4 Σ 2k/(2k + 1) s^(2k+1) near the cusp, where the closed form cancels."""
+    s = found.s.hi
+    square = jnp.square(s)
+    series = jnp.zeros_like(s)
+    for k in reversed(range(1, 20)):
+        series = series * square + 2 * k / (2 * k + 1)
+    return jnp.where(s < 0.3, 4 * s * square * series, 2 * found.half_width.hi)
 
 
-@_folds.defjvp
-def _folds_jvp(primals: tuple, tangents: tuple) -> tuple:
-    (w,), (dw,) = primals, tangents
-    b, x = _folds(w)
-    s = jnp.sqrt((w - 4) / jnp.where(w > 4, w, jnp.ones_like(w)))
-    dx = dw / (jnp.square(w) * jnp.where(w == 4, jnp.zeros_like(s), s))
-    # On the equilibrium curve ∂b/∂x vanishes at a fold, so db/dw is the partial derivative −x alone.
-    return (b, x), (-x * dw[..., None], jnp.stack([-dx, dx], axis=-1))
-
-
-@jax.custom_jvp
-def _flips(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> tuple[Array, Array]:
-    excess = dd.subtract(dd.two_prod(epsilon, -w), dd.scale(dd.two_sum(jnp.full_like(w, 2), -epsilon), 4.0))
-    return _branches(flip_root(w, epsilon), flip_half_width(w, epsilon), w, excess.hi >= 0, 1.0)
-
-
-@_flips.defjvp
-def _flips_jvp(primals: tuple, tangents: tuple) -> tuple:
+@_events.defjvp
+def _events_jvp(primals: tuple, tangents: tuple) -> tuple:
     (w, epsilon), (dw, de) = primals, tangents
-    b, x = _flips(w, epsilon)
-    s = flip_root(w, epsilon).hi
-    q = (2 - epsilon) / (-epsilon * w)
-    dq = -q * (dw / w + de / (2 - epsilon) + de / epsilon)
-    dx = -dq / s
-    db = 2 * -w / (2 - epsilon) * dx
-    both = jnp.stack([-dx, dx], axis=-1)
-    return (b, x), (-x * dw[..., None] + jnp.stack([-db, db], axis=-1), both)
+    b, x, window = _events(w, epsilon)
+    there = ~jnp.isnan(x[..., 0])
+    w = jnp.where(there, w, jnp.full_like(w, 8))
+    folding = w > 0
+    s_fold = jnp.sqrt(jnp.where(folding, w - 4, jnp.zeros_like(w)) / jnp.abs(w))
+    s = jnp.where(folding, s_fold, jax.lax.stop_gradient(turning(w, epsilon).s.hi))
+    # s² = 1 − 4 q with q = 1/w at a fold, (2 − ε)/(ε|w|) at a flip.
+    q = jnp.where(folding, 1 / w, (2 - epsilon) / (-epsilon * w))
+    of_epsilon = jnp.where(folding, jnp.zeros_like(de), de * (1 / (2 - epsilon) + 1 / epsilon))
+    dx = jnp.where(there, q * (dw / w + of_epsilon) / s, jnp.zeros_like(w))
+    # On the equilibrium curve ∂b/∂x vanishes at a fold; at a flip it is 2|w|/(2 − ε).
+    db = jnp.where(folding, jnp.zeros_like(dx), -2 * w / (2 - epsilon) * dx)
+    moved = jnp.where(there[..., None], -x * dw[..., None] + jnp.stack([-db, db], axis=-1), 0)
+    return (b, x, window), (moved, jnp.stack([-dx, dx], axis=-1), jnp.where(there, s_fold * dw, 0))
 
 
-_folds_jit = jax.jit(_folds)
-_flips_jit = jax.jit(_flips)
+@elementwise
+def _located(w: Array, epsilon: Array) -> tuple[Folds, Flips, Array]:
+    """Folds, flips and the width of the bistable interval, NaN where there is none: one program for all three."""
+    b, x, window = _events(w, epsilon)
+    hole = jnp.full_like(b, jnp.nan)
+    falling = (w < 0)[..., None]
+    folds = Folds(jnp.where(falling, hole, b), jnp.where(falling, hole, x))
+    flips = Flips(jnp.where(falling, b, hole), jnp.where(falling, x, hole))
+    return folds, flips, jnp.where(w < 4, jnp.nan, window)
 
 
 def folds(w: Any) -> Folds:
@@ -206,8 +214,7 @@ def folds(w: Any) -> Folds:
 
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
-    (w,) = broadcast_arrays(w=w)
-    return Folds(*_folds_jit(w))
+    return _located(*broadcast_arrays(w=w, epsilon=1.0))[0]
 
 
 def flips(w: Any, epsilon: Any = 1.0) -> Flips:
@@ -226,25 +233,12 @@ def flips(w: Any, epsilon: Any = 1.0) -> Flips:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
     """
     fraction("epsilon", epsilon)
-    w, epsilon = broadcast_arrays(w=w, epsilon=epsilon)
-    return Flips(*_flips_jit(w, epsilon))
+    return _located(*broadcast_arrays(w=w, epsilon=epsilon))[1]
 
 
 def cusp() -> tuple[float, float, float]:
     """(w, b, x) = (4, −2, ½): where the two folds meet."""
     return 4.0, -2.0, 0.5
-
-
-@jax.jit
-def _fold_window(w: Array) -> Array:
-    s = fold_root(w).hi
-    square = jnp.square(s)
-    series = jnp.zeros_like(w)
-    # B = 2 Σ 2k/(2k + 1) s^(2k+1): no cancellation near the cusp.
-    for k in reversed(range(1, 20)):
-        series = series * square + 2 * k / (2 * k + 1)
-    plain = 2 * fold_half_width(w).hi
-    return jnp.where(w < 4, jnp.nan, jnp.where(s < 0.3, 4 * s * square * series, plain))
 
 
 def fold_window(w: Any) -> Float[Array, "..."]:
@@ -253,11 +247,10 @@ def fold_window(w: Any) -> Float[Array, "..."]:
     Raises:
         TypeError, ValueError: ``w`` is no array of finite real numbers.
     """
-    (w,) = broadcast_arrays(w=w)
-    return _fold_window(w)
+    return _located(*broadcast_arrays(w=w, epsilon=1.0))[2]
 
 
-@jax.jit
+@jax.custom_jvp
 def _wall(w: Array, x0: Array, epsilon: Array) -> Array:
     inside = (x0 > 0) & (x0 < 1)
     x = jnp.where(inside, x0, jnp.full_like(x0, 0.5))
@@ -270,16 +263,14 @@ def _wall(w: Array, x0: Array, epsilon: Array) -> Array:
     return jnp.where(inside & repels, b, jnp.full_like(b, jnp.nan))
 
 
-@jax.custom_jvp
-def _wall_differentiable(w: Array, x0: Array, epsilon: Array) -> Array:
-    return _wall(w, x0, epsilon)
-
-
-@_wall_differentiable.defjvp
+@_wall.defjvp
 def _wall_jvp(primals: tuple, tangents: tuple) -> tuple:
     (w, x0, epsilon), (dw, dx, _) = primals, tangents
-    b = _wall_differentiable(w, x0, epsilon)
+    b = _wall(w, x0, epsilon)
     return b, jnp.where(jnp.isnan(b), b, -x0 * dw + (1 / (x0 * (1 - x0)) - w) * dx)
+
+
+_wall_compiled = elementwise(_wall)
 
 
 def wall(w: Any, x0: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
@@ -300,7 +291,7 @@ def wall(w: Any, x0: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
     """
     fraction("epsilon", epsilon)
-    return _wall_differentiable(*broadcast_arrays(w=w, x0=x0, epsilon=epsilon))
+    return _wall_compiled(*broadcast_arrays(w=w, x0=x0, epsilon=epsilon))
 
 
 def multiplier(w: Any, x: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
@@ -310,5 +301,9 @@ def multiplier(w: Any, x: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
     """
     fraction("epsilon", epsilon)
-    w, x, epsilon = broadcast_arrays(finite=False, w=w, x=x, epsilon=epsilon)
+    return _multiplier(*broadcast_arrays(finite=False, w=w, x=x, epsilon=epsilon))
+
+
+@elementwise
+def _multiplier(w: Array, x: Array, epsilon: Array) -> Array:
     return (1 - epsilon) + epsilon * (w * x * (1 - x))

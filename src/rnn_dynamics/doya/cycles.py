@@ -10,8 +10,8 @@ from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.doya.curves import flip_excess, flip_half_width, offset, one_pair
-from rnn_dynamics.doya.equilibria import branch_equilibria
+from rnn_dynamics.doya.curves import offset, one_pair, turning
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.validation import broadcast_arrays
 
 __all__ = ["TwoCycle", "two_cycle"]
@@ -36,29 +36,34 @@ def _preimage(x: Array, w: Array, b: Array) -> dd.Pair:
     return dd.divide(dd.subtract(dd.logit(x), dd.pair(b)), dd.pair(w))
 
 
-def _rises_twice(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
-    """Whether F(F(x)) > x: F decreases, so this says F⁻¹(x) > F(x), free of exponentials."""
+def _below_the_cycle(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
+    """Whether F⁻¹(x) > F(x) and F⁻¹(x) > x, free of exponentials.
+
+    As F decreases, the first says F(F(x)) > x and the second that x lies below the equilibrium: together, that
+    x lies below the lower state of the cycle.
+    """
     before = _preimage(x, w, b)
+    low = dd.subtract(before, dd.pair(x)).hi > 0
     beyond = dd.subtract(before, one_pair(w)).hi >= 0
     half = jnp.full_like(w, 0.5)
     inner = dd.Pair(jnp.where(beyond, half, before.hi), jnp.where(beyond, 0.0, before.lo))
     logit = dd.log_quotient(inner, dd.subtract(one_pair(w), inner))
     excess = dd.subtract(dd.subtract(logit, dd.two_prod(w, x)), dd.pair(b)).hi
-    return beyond | (excess > 0)
+    return low & (beyond | (excess > 0))
 
 
-def _lower_state(w: Array, b: Array, centre: Array) -> Array:
-    """The float at the lower state of the cycle, by halving the floats from 0 to the repelling equilibrium."""
+def _lower_state(w: Array, b: Array) -> Array:
+    """The float at the lower state of the cycle, by halving the floats from 0 to 1."""
     kind = {4: jnp.int32, 8: jnp.int64}[w.dtype.itemsize]
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = low + (high - low) // 2
-        below = _rises_twice(jax.lax.bitcast_convert_type(middle, w.dtype), w, b)
+        below = _below_the_cycle(jax.lax.bitcast_convert_type(middle, w.dtype), w, b)
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
     least = jax.lax.bitcast_convert_type(jnp.full_like(w, float(jnp.finfo(w.dtype).tiny)), kind)
-    bracket = (least, jax.lax.bitcast_convert_type(centre, kind))
+    bracket = (least, jax.lax.bitcast_convert_type(jnp.ones_like(w), kind))
     low, high = jax.lax.fori_loop(0, 8 * w.dtype.itemsize, halve, bracket)
     return jnp.where(high - least <= 1, 0.0, jax.lax.bitcast_convert_type(low, w.dtype))
 
@@ -67,11 +72,11 @@ def _lower_state(w: Array, b: Array, centre: Array) -> Array:
 def _cycle_states(w: Array, b: Array) -> tuple[Array, Array]:
     """Both states, NaN where there is no 2-cycle."""
     one = jnp.ones_like(w)
-    _, has_flip = flip_excess(w, one)
-    inside = has_flip & (dd.subtract(dd.absolute(offset(w, b)), flip_half_width(w, one)).hi < 0)
+    flip = turning(w, one)
+    within = dd.subtract(dd.absolute(offset(w, b)), flip.half_width).hi < 0
+    inside = (w < 0) & flip.exists & within
     safe_w, safe_b = jnp.where(inside, w, -8 * one), jnp.where(inside, b, 4 * one)
-    branches = branch_equilibria(safe_w, safe_b).x
-    low = _lower_state(safe_w, safe_b, jnp.where(jnp.isnan(branches[0]), branches[2], branches[0]))
+    low = _lower_state(safe_w, safe_b)
     above_zero = low > 0
     back = _preimage(jnp.where(above_zero, low, 0.25 * one), safe_w, safe_b).hi
     high = jnp.where(above_zero, back, sigmoid(safe_b))
@@ -92,7 +97,7 @@ def _cycle_states_jvp(primals: tuple, tangents: tuple) -> tuple:
     )
 
 
-@jax.jit
+@elementwise
 def _two_cycle(w: Array, b: Array) -> TwoCycle:
     low, high = _cycle_states(w, b)
     slopes = jnp.square(w) * sigmoid_derivative(w * high + b) * sigmoid_derivative(w * low + b)

@@ -4,7 +4,6 @@ import dataclasses
 import itertools
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
@@ -95,24 +94,20 @@ class BifurcationDiagram:
         return f"BifurcationDiagram(w = {self.w:g}, ε = {self.epsilon:g}, {span}: {found or 'no event'})"
 
 
-def _events(w: Any, epsilon: Any) -> tuple[SpecialPoint, ...]:
+def _events(w: np.ndarray, epsilon: np.ndarray) -> tuple[SpecialPoint, ...]:
     weight, bias, state = cusp()
-    located: list[tuple[str, float, float]] = []
-    if float(w) == weight:
-        located.append(("cusp", bias, state))
-    elif float(w) > weight:
-        fold = folds(w)
-        located += [("fold", float(b), float(x)) for b, x in zip(fold.b, fold.x, strict=True)]
+    if w == weight:
+        kind, located = "cusp", np.array([[bias, state]], w.dtype)
     else:
-        flip = flips(w, epsilon)
-        located += [("flip", float(b), float(x)) for b, x in zip(flip.b, flip.x, strict=True)]
+        kind, found = ("fold", folds(w)) if w > weight else ("flip", flips(w, epsilon))
+        located = np.stack([found.b, found.x], axis=-1)
     points = []
-    for kind, b, x in located:
+    for b, x in located:
         if np.isnan(b):  # no flip at this weight
             continue
-        residual = abs(float(sigmoid(w * jnp.asarray(x, w.dtype) + jnp.asarray(b, w.dtype))) - x)
-        width = float(np.spacing(np.asarray(abs(b), w.dtype)))
-        points.append(SpecialPoint(kind, b, x, width, residual, Status.CONVERGED))
+        residual = float(abs(sigmoid(w * x + b) - x))
+        width = float(np.spacing(abs(b)))
+        points.append(SpecialPoint(kind, float(b), float(x), width, residual, Status.CONVERGED))
     return tuple(sorted(points, key=lambda point: point.parameter))
 
 
@@ -130,7 +125,7 @@ def _state_grid(events: tuple[SpecialPoint, ...], ends: np.ndarray) -> np.ndarra
 
 
 def _equilibrium_branches(
-    w: Any, epsilon: Any, x: np.ndarray, events: tuple[SpecialPoint, ...]
+    w: np.ndarray, epsilon: np.ndarray, x: np.ndarray, events: tuple[SpecialPoint, ...]
 ) -> list[Branch]:
     """b is explicit in x, so the curve is exact; it is cut where its stability changes."""
     x = x[(x > 0) & (x < 1)].astype(np.float64)
@@ -150,20 +145,21 @@ def _equilibrium_branches(
     return branches
 
 
-def _cycle_branches(w: Any, b: Any, events: tuple[SpecialPoint, ...]) -> list[Branch]:
+def _cycle_branches(w: np.ndarray, b: np.ndarray, events: tuple[SpecialPoint, ...]) -> list[Branch]:
     """Both states of the 2-cycle between the flips (ε = 1), ends included."""
-    ends = flips(w)
-    if not bool(jnp.isfinite(ends.b).all()):
+    ends = np.asarray(flips(w).b)
+    if not np.isfinite(ends).all():
         return []
-    low, high = max(float(b.min()), float(ends.b[0])), min(float(b.max()), float(ends.b[1]))
+    low, high = max(float(b.min()), float(ends[0])), min(float(b.max()), float(ends[1]))
     if low >= high:
         return []
     angle = np.linspace(0, np.pi, 401)[1:-1]  # dense at the flips, where the cycle opens like a square root
     inner = ((low + high) - (high - low) * np.cos(angle)) / 2
-    cycle = two_cycle(w, jnp.asarray(inner, w.dtype))
+    cycle = two_cycle(w, inner.astype(w.dtype))
+    orbit = np.asarray(cycle.x, float)
     branches = []
     for index in range(2):
-        parameters, states = list(inner), list(np.asarray(cycle.x[:, index], float))
+        parameters, states = list(inner), list(orbit[:, index])
         multipliers = list(np.asarray(cycle.multiplier, float))
         for event in events:  # the cycle is born at the flip's state with multiplier 1
             if not low <= event.parameter <= high:
@@ -204,7 +200,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
             raise TypeError(
                 f"{name}: expected concrete numbers; a diagram is made on the host, not under jit"
             )
-    w, b, epsilon = real_arrays(w=w, b=b, epsilon=epsilon)
+    w, b, epsilon = (np.asarray(value) for value in real_arrays(w=w, b=b, epsilon=epsilon))
     if b.size < 2:
         raise ValueError(f"b: expected at least two biases, got {b.size}")
     found = equilibria(w, b, epsilon)
@@ -219,7 +215,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
     return BifurcationDiagram(
         float(w),
         float(epsilon),
-        np.asarray(b),
+        b,
         points,
         np.asarray(found.stable),
         np.asarray(found.multipliers),

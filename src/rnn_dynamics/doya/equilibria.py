@@ -18,6 +18,7 @@ from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.double_double import Pair
 from rnn_dynamics.doya import curves
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, fraction
@@ -155,14 +156,14 @@ def _fold_guess(w: Array, s: Array, turn: Array, distance: Array, side: Array) -
     return guess, (distance > 0) & (error < jnp.maximum(jnp.minimum(rounding, jnp.full_like(s, 0.05)), 1e-4))
 
 
-def _slots(w: Array, b: Array) -> _Slots:
+def _slots(w: Array, b: Array, turning: curves.Turning) -> _Slots:
     """The bracketed problem of each branch."""
     folded = w > 4
     safe = jnp.where(folded, w, jnp.full_like(w, 8))
     c = curves.offset(w, b)
     biases, mirrored = _biases(c, folded)
-    half_width = Pair(*(_thrice(part) for part in curves.fold_half_width(safe)))
-    s = curves.fold_root(safe).hi
+    half_width = Pair(*(_thrice(part) for part in turning.half_width))
+    s = jnp.where(folded, turning.s.hi, jnp.full_like(w, 0.5**0.5))
     turn = _turning_point(safe, s)
     distance = dd.subtract(half_width, biases).hi
     middle = jnp.broadcast_to(jnp.array([False, True, False]).reshape((3,) + (1,) * w.ndim), distance.shape)
@@ -206,12 +207,12 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
 
 
 @jax.custom_jvp
-def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."]) -> Branches:
-    """The equilibria by branch, with the derivatives of the implicit function.
+def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."], turning: curves.Turning) -> Branches:
+    """The equilibria by branch, with the derivatives of the implicit function; ``turning`` is that of w.
 
     With one equilibrium and w ≤ 4 it is "lower" where x ≤ ½ and "upper" elsewhere.
     """
-    slots = _slots(w, b)
+    slots = _slots(w, b, turning)
     z = bracketed_root(_excess, slots.low, slots.high, slots.w, slots.c.hi, rising=slots.rising).value
     z = jnp.where(slots.near_fold, slots.guess, z)
     z = jnp.where(slots.centred, jnp.zeros_like(z), z)
@@ -227,8 +228,8 @@ def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."]) -> Branche
 
 @branch_equilibria.defjvp
 def _branch_equilibria_jvp(primals: tuple, tangents: tuple) -> tuple:
-    (w, b), (dw, db) = primals, tangents
-    found = branch_equilibria(w, b)
+    (w, b, turning), (dw, db, _) = primals, tangents
+    found = branch_equilibria(w, b, turning)
     known = ~jnp.isnan(found.x)
     x = jnp.where(known, found.x, jnp.full_like(found.x, 0.5))
     slope = jnp.where(known, found.slope, jnp.zeros_like(x))
@@ -241,25 +242,25 @@ def _branch_equilibria_jvp(primals: tuple, tangents: tuple) -> tuple:
     return found, Branches(dx, dslope, dgap, dz, jnp.zeros_like(dx))
 
 
-def _stability(w: Array, b: Array, epsilon: Array, three: Array) -> tuple[Array, Array]:
+def _stability(w: Array, b: Array, turning: curves.Turning, three: Array) -> tuple[Array, Array]:
     """Stable and marginal, shape (3, …), by the closed forms."""
     c = dd.absolute(curves.offset(w, b))
-    excess, has_flip = curves.flip_excess(w, epsilon)
-    past_flip = dd.subtract(c, curves.flip_half_width(w, epsilon)).hi
-    on_flip = ((excess == 0) & (c.hi == 0)) | (has_flip & (past_flip == 0))
-    on_cusp = (w == 4) & (c.hi == 0)
-    marginal = on_cusp | on_flip
+    has_flip = (w < 0) & turning.exists
+    past_flip = dd.subtract(c, turning.half_width).hi
+    meeting = (turning.excess == 0) & (c.hi == 0)  # at the cusp, or where two flips meet
+    marginal = meeting | (has_flip & (past_flip == 0))
     outer = ~marginal & (~has_flip | (past_flip > 0))
     no = jnp.zeros_like(three)
     return jnp.stack([outer, no, three]), jnp.stack([marginal, no, no])
 
 
-@jax.jit
+@elementwise
 def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
-    found = branch_equilibria(w, b)
+    turning = jax.lax.stop_gradient(curves.turning(w, epsilon))
+    found = branch_equilibria(w, b, turning)
     exists = ~jnp.isnan(found.x)
     three = exists[1]
-    stable, marginal = _stability(w, b, epsilon, three)
+    stable, marginal = _stability(w, b, turning, three)
     sound = jnp.abs(found.error) <= 4 * float(jnp.finfo(w.dtype).eps)
     status = jnp.where(sound, int(Status.CONVERGED), int(Status.MAX_STEPS))
     # A lone upper equilibrium moves to the front.

@@ -5,7 +5,7 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -68,6 +68,6 @@ def finite_ratios(
     steps = count("steps", steps)
     w, b, x0, dx0, db, epsilon = broadcast_arrays(w=w, b=b, x0=x0, dx0=dx0, db=db, epsilon=epsilon)
     for name, value in (("dx0", dx0), ("db", db)):
-        if not isinstance(value, Tracer) and not bool((value > 0).all()):
-            raise ValueError(f"{name}: expected numbers > 0, got {float(value.min()):g}")
-    return _ratios(w, b, x0, dx0, db, epsilon, jnp.asarray(steps, jnp.int32))
+        if not isinstance(value, Tracer) and not (np.asarray(value) > 0).all():
+            raise ValueError(f"{name}: expected numbers > 0, got {np.min(np.asarray(value)):g}")
+    return _ratios(w, b, x0, dx0, db, epsilon, np.int32(steps))

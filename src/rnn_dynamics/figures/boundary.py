@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, jacobians, plots
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
-from rnn_dynamics.figures.events import equilibria_at
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.plots import palette
@@ -125,7 +124,7 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
     for step, kick in _KICKS.items():
         inputs[step - 1] = kick
     run = rollout(cell, -1.0, jnp.asarray(inputs))
-    rest = 5.0 * equilibria_at([-2.5])[0] - 2.5
+    rest = 5.0 * np.asarray(doya.equilibria(5.0, -2.5).points) - 2.5
     return Reproduction(functools.partial(_picture_of_bit, run, inputs, rest), _bit_rows(run, rest))
 
 

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from rnn_dynamics import cliff, doya
-from rnn_dynamics.figures.events import CURVE_POINTS, equilibria_at, repeller_wall
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.status import Status
 
@@ -45,7 +44,7 @@ def _target_rows() -> list[Row]:
     x = 0.855
     at = math.log(x / (1 - x)) - 5 * x
     behind = doya.Basin(int(doya.basin_label(5.0, at, 0.5))).name
-    end = float(np.nanmax(equilibria_at([at])))
+    end = float(np.nanmax(doya.equilibria(5.0, at).points))
     above = -2.5 + np.linspace(0, 4e-4, 4001)
     fifty = cliff.loss(5.0, above, steps=50)
     small = float(np.asarray(fifty.value).min())
@@ -84,8 +83,7 @@ def _wall_rows() -> list[Row]:
     exists = np.asarray(found.exists)[:2].tolist()
     formula = 0.5 - 6 / (1 + math.exp(-0.5))
     edge = -1 / (0.4 * 0.6)
-    edges = np.resize([edge * 0.9999, edge * 1.0001], CURVE_POINTS)
-    down = np.isfinite(repeller_wall(edges, 0.4))[:2].tolist()
+    down = np.isfinite(doya.wall([edge * 0.9999, edge * 1.0001], 0.4)).tolist()
     even, odd = (
         np.asarray(cliff.loss(-6.0, math.log(0.4 / 0.6) + 6 * 0.4 + 1e-3, x0=0.4, steps=T).value)
         for T in (400, 401)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
-from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve, repeller_wall
+from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
 from rnn_dynamics.plots import palette
@@ -68,7 +68,7 @@ class _Events(NamedTuple):
         low, high = np.asarray(fold.x)
         states = np.linspace(low, high, CURVE_POINTS + 2)[1:-1]
         weights = np.linspace(w[0], w[-1], CURVE_POINTS)
-        repeller, wall = repeller_wall(_WEIGHT, states), repeller_wall(weights, _START)
+        repeller, wall = np.asarray(doya.wall(_WEIGHT, states)), np.asarray(doya.wall(weights, _START))
         return _Events(states, repeller, fold, fold_curve(w[-1]), flip_curve(w[0], 1.0), weights, wall)
 
 

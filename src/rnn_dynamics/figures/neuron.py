@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
 from rnn_dynamics.figures import neuron_facts
-from rnn_dynamics.figures.events import BIASES, CURVE_POINTS, flip_curve, fold_curve, repeller_wall
+from rnn_dynamics.figures.events import flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 
@@ -20,10 +20,10 @@ _WEIGHT = 5.0
 
 def doya_bifurcation(*, quick: bool = False) -> Reproduction:
     """Attractors at w = 5 with both kinds of crossing, the 2-cycle at w = −8, and all events over (w, b)."""
-    bistable = doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, BIASES))
-    cyclic = doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, BIASES))
-    states = np.linspace(0.28, 0.72, CURVE_POINTS)
-    held = np.stack([repeller_wall(_WEIGHT, states), states])[:, np.searchsorted(states, (0.38, 0.5, 0.62))]
+    bistable = doya.bifurcation_diagram(_WEIGHT, np.linspace(-2.9, -2.1, 64))
+    cyclic = doya.bifurcation_diagram(-8.0, np.linspace(-1.0, 9.0, 64))
+    states = np.array([0.38, 0.5, 0.62])
+    held = np.stack([doya.wall(_WEIGHT, states), states])
     flips = {epsilon: flip_curve(-16, epsilon) for epsilon in (1.0, 0.5)}
     draw = functools.partial(_picture, bistable, held, cyclic, fold_curve(12), flips)
     return Reproduction(draw, neuron_facts.rows())

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from rnn_dynamics import doya
-from rnn_dynamics.figures.events import CURVE_POINTS, equilibria_at
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.status import Status
 
@@ -21,7 +20,7 @@ def rows() -> tuple[Row, ...]:
 
 
 def _equilibria() -> list[Row]:
-    points = equilibria_at([-2.5])[0]
+    points = np.asarray(doya.equilibria(5.0, -2.5).points)
     multipliers = np.asarray(doya.multiplier(5.0, points))
     where = "at w = 5, b = −2.5"
     rows = [
@@ -68,7 +67,7 @@ def _folds() -> list[Row]:
         number("upper fold in b at w = 5", _DOYA, "-2.344390", b[0]),
     ]
     near = np.array([b[1] - 1e-6, b[1] + 1e-6, b[0] - 1e-6, b[0] + 1e-6])
-    counts = np.isfinite(equilibria_at(near)).sum(axis=1).tolist()
+    counts = np.asarray(doya.equilibria(5.0, near).count).tolist()
     rows.append(
         claim(
             "number of equilibria 1e−6 outside and inside each fold, w = 5",
@@ -115,7 +114,7 @@ def _flips() -> list[Row]:
     rows = []
     for epsilon in (1.0, 0.5, 0.1):
         onset = -4 * (2 - epsilon) / epsilon
-        both = np.resize(np.array([onset * 0.999, onset * 1.001]), CURVE_POINTS)
+        both = onset * np.array([0.999, 1.001])
         edge = np.asarray(doya.flips(both, epsilon).b)
         rows.append(
             claim(
@@ -158,7 +157,7 @@ def _flips() -> list[Row]:
 def _branch_slope() -> list[Row]:
     step, fold = 1e-5, float(np.asarray(doya.folds(5.0).b)[0])
     b = np.array([-2.5 + step, -2.5 - step, -2.5, fold - 1e-6, fold - 1e-8, 30.0])
-    found = equilibria_at(b)
+    found = np.asarray(doya.equilibria(5.0, b).points)
     measured = (found[0, 2] - found[1, 2]) / (b[0] - b[1])
 
     def slope(x: np.ndarray) -> np.ndarray:

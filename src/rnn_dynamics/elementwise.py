@@ -1,0 +1,64 @@
+"""Elementwise kernels that compile once for all small inputs, whatever their shapes."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array
+
+__all__ = ["LARGEST", "TILE", "elementwise"]
+
+#: Entries of one call of the kernel.
+TILE = 64
+#: Inputs of at most so many entries go in tiles.
+LARGEST = 1024
+
+
+def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
+    """``jax.jit(kernel)``, but compiled once for all inputs of up to 1024 entries.
+
+    Kernels of thousands of operations take a second to compile and microseconds to run: small inputs are
+    flattened and go in tiles of 64 entries, the last one filled up with copies of the last entry. Larger inputs,
+    tracers, and arrays that were put on devices of the caller's choice go to ``jax.jit`` as they are.
+
+    Args:
+        kernel: elementwise: pytrees of arrays that lead with one shape, the first argument's arrays having no
+            more, to a pytree of arrays that lead with that shape.
+        static_argnums: as of ``jax.jit``.
+
+    Returns:
+        The compiled function of the same arguments and results.
+    """
+    compiled = jax.jit(kernel, static_argnums=static_argnums)
+
+    @functools.wraps(kernel)
+    def call(*arguments: Any) -> Any:
+        arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static_argnums])
+        shape = arrays[0].shape
+        size = math.prod(shape)
+        if not 0 < size <= LARGEST or any(isinstance(a, Tracer) or a.committed for a in arrays):
+            return compiled(*arguments)
+        flat = [_filled(np.asarray(a), len(shape)) for a in arrays]
+        tiles = []
+        for start in range(0, size, TILE):
+            tile = iter(structure.unflatten([a[start : start + TILE] for a in flat]))
+            found = compiled(*(a if i in static_argnums else next(tile) for i, a in enumerate(arguments)))
+            tiles.append(found)
+        return jax.tree.map(lambda *parts: _joined(parts, shape, size), *tiles)
+
+    return call
+
+
+def _filled(array: np.ndarray, batch_ndim: int) -> np.ndarray:
+    """The array with one batch axis, filled up to whole tiles."""
+    flat = array.reshape(-1, *array.shape[batch_ndim:])
+    return np.concatenate([flat, np.repeat(flat[-1:], -len(flat) % TILE, axis=0)])
+
+
+def _joined(parts: tuple[Array, ...], shape: tuple[int, ...], size: int) -> Array:
+    whole = np.concatenate([np.asarray(part) for part in parts])[:size]
+    return jax.device_put(whole.reshape(shape + whole.shape[1:]))

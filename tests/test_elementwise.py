@@ -1,0 +1,56 @@
+"""Elementwise kernels: same numbers for every shape, one compilation for all small ones."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_dynamics.elementwise import LARGEST, TILE, elementwise
+from tests.compilations import compilations
+
+
+def _kernel(values, power):
+    return {"sum": values["a"] + values["b"], "rows": jnp.stack([values["a"] ** power, values["b"]], axis=-1)}
+
+
+def _values(shape):
+    size = int(np.prod(shape))
+    a = np.arange(size, dtype=float).reshape(shape)
+    return {"a": jnp.asarray(a), "b": jnp.asarray(-2 * a)}
+
+
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (TILE,), (TILE + 1,), (3, 5, 7), (LARGEST,), (LARGEST + 1,), (0,), (2, 0)]
+)
+def test_every_shape_gets_what_the_kernel_gives(shape):
+    values = _values(shape)
+    found = elementwise(_kernel, (1,))(values, 2)
+    wanted = _kernel(values, 2)
+    for name, array in wanted.items():
+        assert isinstance(found[name], jax.Array)
+        assert found[name].shape == array.shape
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_small_shapes_share_one_compilation_and_a_static_argument_has_its_own():
+    call = elementwise(_kernel, (1,))
+    inputs = [_values(shape) for shape in ((), (5,), (3, 4), (700,))]
+    with compilations() as fresh:
+        for values in inputs:
+            call(values, 2)
+    assert fresh.count == 1
+    with compilations() as fresh:
+        call(inputs[0], 3)
+    assert fresh.count == 1
+
+
+def test_traced_and_placed_arrays_go_whole():
+    call = elementwise(lambda x: (x * x,))
+    x = jnp.linspace(0.0, 1.0, 5)
+    np.testing.assert_array_equal(jax.jit(call)(x)[0], x * x)
+    np.testing.assert_array_equal(jax.vmap(call)(x)[0], x * x)
+    np.testing.assert_allclose(jax.grad(lambda y: call(y)[0].sum())(x), 2 * x)
+    placed = jax.device_put(x, jax.devices()[0])
+    found = call(placed)[0]
+    assert found.committed
+    np.testing.assert_array_equal(found, x * x)
