@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,6 +18,7 @@ __all__ = ["main"]
 
 _FAILED = 1
 _MISUSED = 2
+_THREADS = 3
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = commands.add_parser("reproduce", help="draw the published figures and tabulate their numbers")
     reproduce.add_argument("--out", default="figures", metavar="DIR", help="folder for the files [figures]")
     reproduce.add_argument("--only", nargs="+", metavar="NAME", help="only these figures (see `list`)")
-    reproduce.add_argument("--quick", action="store_true", help="coarse grids")
+    reproduce.add_argument("--quick", action="store_true", help="coarse grids, compiled fast")
     reproduce.add_argument("--dpi", type=_resolution, default=150.0, metavar="N", help="dots per inch [150]")
     reproduce.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="[png]")
     reproduce.set_defaults(run=_reproduce)
@@ -106,13 +107,23 @@ def _reason(error: OSError, folder: Path) -> str:
     return f"cannot write to {folder}: {(error.strerror or str(error)).lower()} ({where})"
 
 
-def _set_up() -> None:
-    """Float64 on and no window: settings of a program, which the library itself never touches."""
+@contextlib.contextmanager
+def _settings(*, quick: bool = False) -> Iterator[None]:
+    """Float64 and no window; quick: programs that run once are compiled without most optimisations.
+
+    These are settings of a program, which the library itself never touches.
+    """
     import jax
     import matplotlib
 
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", quick or before)
     matplotlib.use("Agg")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -124,8 +135,7 @@ def _reproduce(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _complain(str(error), _MISUSED)
     try:
-        with output.staging(folder) as stage:
-            _set_up()
+        with output.staging(folder) as stage, _settings(quick=options.quick):
             files, sections = _draw(entries, options)
             files |= _report_files(sections, {name: name for name in files}, options)
             written = output.publish(stage, folder, files)
@@ -141,8 +151,8 @@ def _reproduce(options: argparse.Namespace) -> int:
 def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str, bytes], list]:
     """Every picture's bytes by file name, and the rows by figure.
 
-    Two threads compute, as most of the time is spent in compilations, which let each other run; drawing, which
-    is not safe in threads, stays here.
+    Threads compute, as most of the time is spent in compilations, during which others trace; drawing, which is
+    not safe in threads, stays here. Processes took longer: each compiles anew what the figures share.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -154,7 +164,7 @@ def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str
     files: dict[str, bytes] = {}
     sections = []
     bar = tqdm(entries, unit="figure", file=sys.stderr, disable=None, leave=False)
-    pool = ThreadPoolExecutor(2)
+    pool = ThreadPoolExecutor(_THREADS)
     try:
         computed = [pool.submit(entry.make, quick=options.quick) for entry in entries]
         with bar, style():
@@ -204,10 +214,10 @@ def _list(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from rnn_dynamics.figures import self_check
 
-    _set_up()
-    for name, value in self_check.environment().items():
-        print(f"{name:<12} {value}")
-    checks = self_check.checks()
+    with _settings():
+        for name, value in self_check.environment().items():
+            print(f"{name:<12} {value}")
+        checks = self_check.checks()
     failed = [check for check in checks if not check.passed]
     for check in checks:
         verdict = "pass" if check.passed else "FAIL"

@@ -137,18 +137,27 @@ def _flips() -> list[Row]:
             found=np.abs(late - early).max() < 1e-6,
         )
     )
-    chaos = doya.sensitivities(-100.0, 90.0, 0.3, 10_000, epsilon=0.5)
-    exponent = float(chaos.initial.log()) / 10_000
-    rows.append(number("Lyapunov exponent at ε = ½, w = −100, b = 90", "iteration", ".42", exponent))
-    unresolved = Status(int(chaos.status)).name
+    chaos = doya.sensitivities(-100.0, 90.0, np.linspace(0.05, 0.95, 256), 10_000, epsilon=0.5)
+    exponents = np.asarray(chaos.initial.log()) / 10_000
+    doubt = exponents.std() / math.sqrt(exponents.size)
+    rows.append(
+        number(
+            "Lyapunov exponent at ε = ½, w = −100, b = 90",
+            "iteration",
+            ".42",
+            exponents.mean(),
+            note=f"Mean over 256 orbits of 10 000 steps, standard error {doubt:.1e}.",
+        )
+    )
+    lost = int(np.sum(np.asarray(chaos.status) == Status.UNRESOLVED))
     rows.append(
         claim(
-            "x₁₀₀₀₀ of that orbit in float64",
+            "x₁₀₀₀₀ of those orbits in float64",
             "running error bound",
             "chaos outruns the digits",
-            unresolved,
-            found=unresolved == "UNRESOLVED",
-            note="The exponent is a mean over the attractor; the state itself is lost after some 85 steps.",
+            f"{lost} of {exponents.size} UNRESOLVED",
+            found=lost == exponents.size,
+            note="The exponent is a mean over the attractor; a state itself is lost after some 85 steps.",
         )
     )
     return rows
