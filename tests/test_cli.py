@@ -7,10 +7,13 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from rnn_dynamics import __version__, cli
 from rnn_dynamics.figures import FIGURES, output, registry, self_check
+from rnn_dynamics.sweep import sweep
 
 CHEAP = "input_over_boundary"
 
@@ -189,6 +192,17 @@ def test_a_terminal_without_greek_gets_question_marks():
     assert done.returncode == 2
     assert "unknown figure" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_hazard_43_nothing_forks_after_jax_has_started(capsys, tmp_path, monkeypatch):
+    def refuse():
+        raise AssertionError("fork() after JAX has started")
+
+    jax.devices()
+    monkeypatch.setattr(os, "fork", refuse, raising=False)
+    assert run(capsys, "reproduce", "--only", CHEAP, "--quick", "--out", str(tmp_path))[0] == 0
+    found = sweep(lambda w: jnp.tanh(w), {"w": np.linspace(0, 1, 9)}, chunk=2)
+    np.testing.assert_allclose(found.values["value"], np.tanh(np.linspace(0, 1, 9)), rtol=1e-6)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX signals")

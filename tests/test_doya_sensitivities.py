@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 
+from rnn_dynamics import doya
 from rnn_dynamics.doya import orbits
 from rnn_dynamics.doya.orbits import sensitivities
 from rnn_dynamics.scaled import Scaled
@@ -256,3 +257,25 @@ def test_hazards_24_and_25_bad_input(arguments: tuple, options: dict, error: typ
     with pytest.raises(error, match=name):
         sensitivities(*arguments, **options)
     assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hazard_42_under_vmap_both_kernels_run_and_neither_spoils_the_other(dtype):
+    """``lax.cond`` under vmap runs every branch: steep neurons in the fast kernel, gentle ones in the other."""
+    w = np.array([5.0, 3000.0, -7.0, -2e5], dtype)
+    b = np.array([-2.4, -1499.0, 3.0, 1e5], dtype)
+
+    def both(w, b):
+        found = doya.sensitivities(w, b, np.asarray(0.3, dtype), 60)
+        return found.state, found.initial.log(), found.parameters[0].log(), found.status
+
+    mapped = jax.jit(jax.vmap(both))(w, b)
+    for together, alone in zip(mapped, zip(*map(both, w, b), strict=True), strict=True):
+        np.testing.assert_allclose(together, np.stack(alone), rtol=100 * np.finfo(dtype).eps)
+    labels = jax.vmap(lambda w, e: doya.basin_label(w, -w / 2 + 0.1, 0.3, e))(
+        np.array([-50.0, -50.0, 5.0, -1.0]), np.array([0.5, 1.0, 0.5, 0.5])
+    )
+    wanted = [
+        int(doya.basin_label(w, -w / 2 + 0.1, 0.3, e)) for w, e in ((-50, 0.5), (-50, 1), (5, 0.5), (-1, 0.5))
+    ]
+    assert labels.tolist() == wanted

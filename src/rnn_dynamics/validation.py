@@ -172,7 +172,9 @@ def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
     """``array`` in ``shape``; of NumPy's by NumPy, which compiles nothing."""
     if array.shape == shape:
         return array
-    return (np if isinstance(array, np.ndarray | np.generic) else jnp).broadcast_to(array, shape)
+    if isinstance(array, Tracer | jax.Array):
+        return jnp.broadcast_to(array, shape)
+    return np.broadcast_to(array, shape)
 
 
 def count(name: str, value: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:

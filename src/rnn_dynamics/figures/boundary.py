@@ -144,7 +144,7 @@ def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
     x = np.linspace(-4, 4, 201)
     ax.plot(x, 5 / (1 + np.exp(-x)) - 2.5, color=palette.BLACK, label=r"$\tilde F(x) = 5\,\sigma(x) - 2.5$")
     ax.plot(x, x, color=palette.GREY, linewidth=0.8, label="next state = state")
-    ax.axvline(0, label="boundary", **palette.UNSTABLE)
+    ax.plot([0, 0], [-4, 4], label="boundary", **palette.UNSTABLE)
     ax.plot(rest[[0, 2]], rest[[0, 2]], "o", color=palette.BLACK, markersize=6, label="attractors")
     ax.plot(rest[1], rest[1], "o", markerfacecolor="white", markeredgecolor=palette.BLACK, markersize=6)
     kick = max(_KICKS.values())

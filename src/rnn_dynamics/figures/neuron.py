@@ -46,9 +46,9 @@ def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
     """The diagram with its two bifurcation crossings, and the range of b where the boundary is crossed."""
     plots.bifurcation_diagram(diagram, ax, legend=False)
     low, high = sorted(event.parameter for event in diagram.events)
-    ax.axvspan(low, high, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
+    ax.fill_between([low, high], -0.02, 1, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
     for b in (low, high):
-        ax.axvline(b, color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
+        ax.plot([b, b], [-0.02, 1], color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
     ax.annotate(
         "bifurcation crossing:\none of two values of b",
         (high, 0.9),
