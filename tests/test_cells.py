@@ -13,6 +13,7 @@ import pytest
 from jax.tree_util import Partial
 
 from rnn_dynamics import activations
+from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import (
     DoyaNeuron,
     ElmanRNN,
@@ -23,7 +24,16 @@ from rnn_dynamics.cells import (
     random_rnn,
 )
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.jacobians import gradient_norms, jacobian_product, parameter_gradient, step_jacobian
+from rnn_dynamics.jacobians import (
+    gradient_norms,
+    jacobian_product,
+    jacobian_products,
+    parameter_gradient,
+    pullback,
+    pushforward,
+    step_jacobian,
+    step_jacobians,
+)
 from rnn_dynamics.rollout import _run, rollout
 from tests.compilations import compilations
 
@@ -330,19 +340,55 @@ def test_hazard_40_partial_with_new_parameters_compiles_nothing_but_a_fresh_clos
     assert _run._cache_size() == before
 
 
-def test_hazard_26_one_length_serves_every_earlier_step():
-    """T is the length of the scan, so a new T compiles; one long run holds all the shorter ones."""
-    path = rollout(DoyaNeuron(5, -2.4), 0.3, steps=40)
-    gradient_norms(path)
-    norms = gradient_norms(path)
-    before = _run._cache_size()
+def test_hazard_26_twenty_lengths_are_few_compilations():
+    """T is the length of the scan; short runs are padded, and cut on the host, which compiles nothing."""
+    cell = ElmanRNN(0.8 * W3, B3, IN3)
+
+    def measured(steps):
+        path = rollout(cell, X3, np.ones((steps, IN3.shape[1])))
+        results = (
+            path.states,
+            path.first_nonfinite,
+            gradient_norms(path),
+            gradient_norms(path, ord="fro", stop=steps // 2),
+            jacobian_products(path).log2(),
+            pullback(path, np.ones(3)).log2(),
+            pushforward(path, np.ones(3), start=steps // 3).log2(),
+            step_jacobians(path, start=1),
+            product_bounds(path).log_steps,
+        )
+        return [np.asarray(result) for result in results]
+
+    with compilations() as first:
+        measured(128)
+        measured(65)
     with compilations() as fresh:
-        for _ in range(20):
-            norms = gradient_norms(rollout(DoyaNeuron(5, -2.4), 0.3, steps=40))
+        found = {steps: measured(steps) for steps in range(66, 86)}
+    assert first.count > 0
     assert fresh.count == 0
-    assert _run._cache_size() == before
-    short = gradient_norms(rollout(DoyaNeuron(5, -2.4), path.states[20], steps=20))
-    np.testing.assert_allclose(norms[20:], short, rtol=1e-13, atol=1e-13)
+    with compilations() as again:
+        rollout(cell, X3, np.ones((77, IN3.shape[1])))
+        gradient_norms(rollout(cell, X3, np.ones((90, IN3.shape[1]))))
+    assert again.count == 0
+    exact = jax.jit(lambda x: gradient_norms(rollout(cell, x, np.ones((70, IN3.shape[1])))))(jnp.asarray(X3))
+    np.testing.assert_allclose(found[70][2], exact, rtol=1e-13, atol=1e-13)
+
+
+def test_hazard_26_padding_leaves_no_trace():
+    """What lies past T or before k = 0 shows nowhere: not in the states, and not in what diverges there."""
+    cell = Partial(lambda a, x, u: a * x + u, jnp.asarray(1e30))
+    for steps in (0, 1, 5, 64, 65):
+        path = rollout(cell, 1.0, np.zeros(steps))
+        alone = jax.jit(lambda x, n=steps: rollout(cell, x, np.zeros(n)))(1.0)
+        np.testing.assert_array_equal(path.states, alone.states)
+        assert int(path.first_nonfinite) == int(alone.first_nonfinite)
+        assert path.steps == steps
+        norms = gradient_norms(path)
+        np.testing.assert_allclose(norms, np.arange(steps, -1, -1) * math.log(1e30), rtol=1e-13)
+        assert pullback(path, 1.0).shape == pushforward(path, 1.0).shape == (steps + 1,)
+        assert step_jacobians(path).shape == (steps,)
+    with pytest.raises(ValueError, match=r"^stop:"):
+        gradient_norms(path, stop=66)
 
 
 # What may be given

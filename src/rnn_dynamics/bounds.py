@@ -13,9 +13,12 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import RecurrentStructure, join
 from rnn_dynamics.eigen import eigenvalues, spectral_norm, spectral_radius
-from rnn_dynamics.jacobians import gradient_norms, segment, step_matrix
+from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.jacobians import gradient_norms, step_matrix
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, multiply
+from rnn_dynamics.segments import along
+from rnn_dynamics.validation import broadcast_arrays
 
 __all__ = ["Bound", "Bounds", "eigenvalues", "product_bounds", "spectral_norm", "spectral_radius"]
 
@@ -160,12 +163,22 @@ def _log_steps(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
     return jnp.concatenate([logs, jnp.zeros((1,), states.dtype)])
 
 
-@functools.partial(jax.jit, static_argnums=3)
-def _power(leak: Array, slope_bound: Array, size: Array, steps: int) -> Array:
-    """n ln((1−α) + α γ s) for n = T … 0; 0 at n = 0 also where the logarithm is of 0."""
-    base = (1 - leak) + leak * slope_bound * size
-    lags = jnp.arange(steps, -1, -1, dtype=base.dtype)
-    return jnp.where(lags == 0, jnp.zeros_like(lags), lags * jnp.log(base))
+@jax.jit
+def _log_rate(leak: Array, slope_bound: Array, size: Array) -> Array:
+    """ln((1−α) + α γ s)."""
+    return jnp.log((1 - leak) + leak * slope_bound * size)
+
+
+@elementwise
+def _multiple(lags: Array, log_rate: Array) -> Array:
+    """n times the logarithm; 0 at n = 0 also where that is −∞."""
+    return jnp.where(lags == 0, jnp.zeros_like(lags), lags * log_rate)
+
+
+def _power(log_rate: Array, steps: int) -> Array:
+    """The bound on the logarithm of the norm for n = T … 0."""
+    lags = np.arange(steps, -1, -1, dtype=log_rate.dtype)
+    return _multiple(*broadcast_arrays(finite=False, lags=lags, log_rate=log_rate))
 
 
 def _declared(cell: Any) -> RecurrentStructure | None:
@@ -197,9 +210,8 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     References: Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2.1, whose first versions and many
     textbooks have the spectral radius where the norm belongs.
     """
-    static, arrays, states, inputs = segment(trajectory, 0, None)
     norms = gradient_norms(trajectory)
-    steps = _log_steps(static, arrays, states, inputs)
+    steps = along(_log_steps, trajectory, 0, None, of_matrices=True)
     declared = _declared(trajectory.cell)
     if declared is None:
         return Bounds(norms, steps, None, None, None, None, None, False)
@@ -208,6 +220,7 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     if declared.slope_bound is None:
         return Bounds(norms, steps, None, None, radius, norm, None, leaky)
     norm_bound, claim = (
-        _power(declared.leak, declared.slope_bound, size, trajectory.steps) for size in (norm, radius)
+        _power(_log_rate(declared.leak, declared.slope_bound, size), trajectory.steps)
+        for size in (norm, radius)
     )
     return Bounds(norms, steps, norm_bound, claim, radius, norm, declared.slope_bound, leaky)

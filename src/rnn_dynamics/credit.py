@@ -15,11 +15,11 @@ from rnn_dynamics.jacobians import (
     is_parameter,
     parameter_count,
     reverse_step,
-    segment,
     state_vector,
 )
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add
+from rnn_dynamics.segments import segment
 
 __all__ = ["PartialSums", "partial_sums"]
 

@@ -2,15 +2,16 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = ["LARGEST", "TILE", "elementwise"]
+__all__ = ["LARGEST", "TILE", "elementwise", "is_plain"]
 
 #: Entries of one call of the kernel.
 TILE = 64
@@ -40,7 +41,7 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
         arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static_argnums])
         shape = arrays[0].shape
         size = math.prod(shape)
-        if not 0 < size <= LARGEST or any(isinstance(a, Tracer) or a.committed for a in arrays):
+        if not 0 < size <= LARGEST or not is_plain(arrays):
             return compiled(*arguments)
         flat = [_filled(np.asarray(a), len(shape)) for a in arrays]
         tiles = []
@@ -51,6 +52,15 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
         return jax.tree.map(lambda *parts: _joined(parts, shape, size), *tiles)
 
     return call
+
+
+def is_plain(arrays: Iterable[Any]) -> bool:
+    """Whether these are numbers that may pass through the host: not traced, not put on devices by the caller."""
+    return not any(
+        isinstance(a, Tracer)
+        or (isinstance(a, jax.Array) and (a.committed or jnp.issubdtype(a.dtype, jax.dtypes.extended)))
+        for a in arrays
+    )
 
 
 def _filled(array: np.ndarray, batch_ndim: int) -> np.ndarray:

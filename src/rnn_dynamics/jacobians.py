@@ -13,10 +13,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.structure import join
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
-from rnn_dynamics.validation import choice, index, real_array
+from rnn_dynamics.segments import along, segment, step_range
+from rnn_dynamics.validation import choice, real_array
 
 __all__ = [
     "gradient_norms",
@@ -56,26 +57,6 @@ def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
     return jacobian.reshape(x.size, x.size)
 
 
-def _range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
-    if jnp.ndim(trajectory.first_nonfinite):
-        raise ValueError(
-            f"trajectory: expected one trajectory, got a batch of shape {trajectory.first_nonfinite.shape}; "
-            "use jax.vmap over this function too"
-        )
-    stop = trajectory.steps if stop is None else index("stop", stop, minimum=0, maximum=trajectory.steps)
-    return index("start", start, minimum=0, maximum=stop), stop
-
-
-def segment(trajectory: Trajectory, start: Any, stop: Any) -> tuple[Any, Any, Array, Any]:
-    """The split cell (static part, arrays) and the states and inputs of the steps start … stop−1."""
-    start, stop = _range(trajectory, start, stop)
-    static, arrays = split(trajectory.cell)
-    inputs = jax.tree_util.tree_map(lambda leaf: leaf[start:stop], trajectory.inputs)
-    return static, arrays, trajectory.states[start:stop], inputs
-
-
 def _shaped(product: Scaled, states: Array) -> Scaled:
     """Matrices as they are; 1×1 matrices of a single neuron as scalars."""
     if states.ndim > 1:
@@ -103,7 +84,7 @@ def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None =
     Raises:
         TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
     """
-    return _step_matrices(*segment(trajectory, start, stop))
+    return along(_step_matrices, trajectory, start, stop, of_matrices=True, backward=False)
 
 
 def _grow_left(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, None]:
@@ -177,7 +158,7 @@ def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Sca
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T.
     """
-    return _products(*segment(trajectory, 0, stop))
+    return along(_products, trajectory, 0, stop, of_matrices=True)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -208,8 +189,7 @@ def gradient_norms(
     Rounding is relative to the largest singular value of the product so far; where earlier steps remove
     exactly the directions that dominated it, what is left is lost in that rounding, or 0.
     """
-    steps = segment(trajectory, 0, stop)
-    return _norms(*steps, choice("ord", ord, [2, "fro"]))
+    return along(_norms, trajectory, 0, stop, choice("ord", ord, [2, "fro"]), of_matrices=True)
 
 
 def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:
@@ -269,8 +249,8 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
     Raises:
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T.
     """
-    steps = segment(trajectory, 0, stop)
-    return _pullback(*steps, state_vector("cotangent", cotangent, trajectory))
+    step_range(trajectory, 0, stop)
+    return along(_pullback, trajectory, 0, stop, state_vector("cotangent", cotangent, trajectory))
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -295,8 +275,9 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
     Raises:
         TypeError, ValueError: not a trajectory; a tangent of another shape; start outside 0 … T.
     """
-    steps = segment(trajectory, start, None)
-    return _pushforward(*steps, state_vector("tangent", tangent, trajectory))
+    step_range(trajectory, start, None)
+    tangent = state_vector("tangent", tangent, trajectory)
+    return along(_pushforward, trajectory, start, None, tangent, backward=False)
 
 
 def is_parameter(leaf: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics import lengths
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, parameter_dtype, split
 from rnn_dynamics.validation import count, real_array
@@ -184,9 +185,17 @@ def rollout(cell: Any, x0: Any, inputs: Any = None, *, steps: int | None = None)
         TypeError: ``cell`` is not callable, a dtype does not fit, ``steps`` is no integer.
         ValueError: shapes or lengths that do not fit, values that are not finite, steps < 0.
 
-    A new T compiles anew, as T is the length of the scan; a repeated shape does not.
+    T is the length of the compiled scan. Short runs of small networks are padded to the next power of two and
+    cut back (not under ``jit`` or ``grad``), so that a loop over T compiles a few programs; others compile for
+    every T. A repeated shape compiles nothing.
     """
     state, inputs, steps = checked_start(cell, x0, inputs, steps)
     static, arrays = split(cell)
-    states, first = _run(static, arrays, state, inputs, steps)
-    return Trajectory(cell, inputs, states, first)
+    extra = lengths.surplus(steps, state.size, lengths.LARGEST_PADDED, arrays, state, inputs)
+    if not extra:
+        return Trajectory(cell, inputs, *_run(static, arrays, state, inputs, steps))
+    longer = lengths.padded(inputs, 0, steps, after=extra)
+    states, first = _run(static, arrays, state, longer, steps + extra)
+    first = np.asarray(first)
+    first = jax.device_put(np.where(first > steps, -1, first).astype(first.dtype))
+    return Trajectory(cell, inputs, lengths.cut(states, 0, steps + 1), first)

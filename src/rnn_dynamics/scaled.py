@@ -17,6 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.validation import choice
 
 __all__ = ["Scaled", "add", "exponent_of", "from_float", "matmul", "multiply", "power_of_two"]
@@ -182,15 +183,15 @@ class Scaled:
 
     def log2(self) -> Float[Array, "..."]:
         """log₂|value| of every entry; −inf where it is exactly zero."""
-        return _logarithm(self.unit, self.exponent, 2)
+        return _logarithm(self.exponent, self.unit, 2)
 
     def log(self) -> Float[Array, "..."]:
         """ln|value| of every entry; −inf where it is exactly zero."""
-        return _logarithm(self.unit, self.exponent, None)
+        return _logarithm(self.exponent, self.unit, None)
 
     def log10(self) -> Float[Array, "..."]:
         """log₁₀|value| of every entry; −inf where it is exactly zero."""
-        return _logarithm(self.unit, self.exponent, 10)
+        return _logarithm(self.exponent, self.unit, 10)
 
     def to_float(self) -> Float[Array, "..."]:
         """The plain floats; what does not fit becomes 0 or ±inf, as IEEE rounding does (see ``fits``)."""
@@ -237,8 +238,8 @@ def _safe_root(square: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), square)
 
 
-@functools.partial(jax.jit, static_argnums=2)
-def _logarithm(unit: Array, exponent: Array, base: int | None) -> Array:
+@functools.partial(elementwise, static_argnums=(2,))
+def _logarithm(exponent: Array, unit: Array, base: int | None) -> Array:
     """log|unit·2^exponent| in one compiled piece, so that a host that asks once does not compile ten."""
     exponent = _expand(exponent, unit.ndim - exponent.ndim).astype(unit.dtype)
     of_two, of_e = {

@@ -16,6 +16,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.errors import TracerArrayConversionError
 
+from rnn_dynamics.elementwise import is_plain
+
 __all__ = ["broadcast_arrays", "choice", "count", "flag", "fraction", "index", "real_array", "real_arrays"]
 
 
@@ -169,12 +171,12 @@ def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, .
 
 
 def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
-    """``array`` in ``shape``; of NumPy's by NumPy, which compiles nothing."""
+    """``array`` in ``shape``, on the host where it may go there, which compiles nothing."""
     if array.shape == shape:
         return array
-    if isinstance(array, Tracer | jax.Array):
-        return jnp.broadcast_to(array, shape)
-    return np.broadcast_to(array, shape)
+    if isinstance(array, np.ndarray | np.generic) or is_plain([array]):
+        return np.broadcast_to(np.asarray(array), shape)
+    return jnp.broadcast_to(array, shape)
 
 
 def count(name: str, value: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
