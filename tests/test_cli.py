@@ -149,6 +149,21 @@ def test_interrupt_is_130_and_leaves_nothing(capsys, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_waits_for_a_place_where_it_is_safe(capsys, tmp_path, monkeypatch, number, code):
+    made = registry.FIGURES[CHEAP].make(quick=True)
+
+    def signalled(self, *, quick=False):
+        os.kill(os.getpid(), number)
+        return made
+
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(registry.Entry, "make", signalled)
+    assert run(capsys, "reproduce", "--only", CHEAP, "--out", str(tmp_path / "new"))[:2] == (code, "")
+    assert list(tmp_path.iterdir()) == []
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
 def test_a_row_that_differs_is_exit_status_one(capsys, tmp_path, monkeypatch):
     from rnn_dynamics.figures import report
 

@@ -8,7 +8,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -76,8 +77,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = _parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
-    if arguments is None:  # as a program: a polite kill cleans up as Ctrl-C does
-        signal.signal(signal.SIGTERM, _interrupt)
     try:
         return options.run(options)
     except KeyboardInterrupt as signalled:
@@ -93,8 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _FAILED
 
 
-def _interrupt(number: int, _: Any) -> NoReturn:
-    raise KeyboardInterrupt(number)
+@contextlib.contextmanager
+def _held_signals() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and a polite kill back until the function given is called, which raises KeyboardInterrupt then.
+
+    An exception that a signal raises wherever the program happens to be is lost in destructors and callbacks,
+    which ``import jax`` and JAX's compilations are full of.
+    """
+    received: list[int] = []
+
+    def heed() -> None:
+        if received:
+            raise KeyboardInterrupt(received[0])
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield heed
+        return
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _complain(message: str, code: int) -> int:
@@ -135,9 +155,10 @@ def _reproduce(options: argparse.Namespace) -> int:
     except ValueError as error:
         return _complain(str(error), _MISUSED)
     try:
-        with output.staging(folder) as stage, _settings(quick=options.quick):
-            files, sections = _draw(entries, options)
+        with _held_signals() as heed, output.staging(folder) as stage, _settings(quick=options.quick):
+            files, sections = _draw(entries, options, heed)
             files |= _report_files(sections, {name: name for name in files}, options)
+            heed()
             written = output.publish(stage, folder, files)
     except OSError as error:
         return _complain(_reason(error, folder), _FAILED)
@@ -148,13 +169,15 @@ def _reproduce(options: argparse.Namespace) -> int:
     return _FAILED if report.counts(row for _, rows in sections for row in rows)[report.DIFFERS] else 0
 
 
-def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str, bytes], list]:
+def _draw(
+    entries: Sequence[Any], options: argparse.Namespace, heed: Callable[[], None]
+) -> tuple[dict[str, bytes], list]:
     """Every picture's bytes by file name, and the rows by figure.
 
     Threads compute, as most of the time is spent in compilations, during which others trace; drawing, which is
     not safe in threads, stays here. Processes took longer: each compiles anew what the figures share.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor, wait
 
     from tqdm import tqdm
 
@@ -170,6 +193,8 @@ def _draw(entries: Sequence[Any], options: argparse.Namespace) -> tuple[dict[str
         with bar, style():
             for entry, future in zip(bar, computed, strict=True):
                 bar.set_postfix_str(entry.name)
+                while wait([future], timeout=0.1).not_done:
+                    heed()
                 made = future.result()
                 files[f"{entry.name}.{options.format}"] = output.rendered(
                     made.draw(), format=options.format, dpi=options.dpi
