@@ -141,6 +141,17 @@ def test_wall_of_figure_6() -> None:
         assert float(got.above[i]) == pytest.approx(float(exact.above), abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("w", "b"), [(5.0, -2.4), (5.0, -2.6), (2.0, 0.3), (-3.0, 1.0), (-8.0, 4.3), (-8.0, 20.0)]
+)
+def test_the_limit_has_the_derivative_that_long_runs_have(w: float, b: float) -> None:
+    """∂L_∞/∂(w, b) of the implicit function, against the kernel's ∂L_T/∂(w, b) at T = 2000."""
+    of_limit = jax.grad(lambda w, b: cliff.limit_loss(w, b, x0=0.3).even, argnums=(0, 1))(w, b)
+    long = cliff.loss(w, b, x0=0.3, steps=2000)
+    for got, wanted in zip(of_limit, (long.dw, long.db), strict=True):
+        np.testing.assert_allclose(got, wanted.to_float(), rtol=1e-9)
+
+
 def test_limit_loss_along_b() -> None:
     b = np.array([-4.0, -2.7, -2.65, -2.5 - 1e-15, -2.5, -2.5 + 1e-15, -2.4, -2.3, 1.0])
     got = cliff.limit_loss(5.0, b)

@@ -70,6 +70,20 @@ def test_there_is_nothing_where_there_is_nothing() -> None:
     np.testing.assert_allclose(doya.fold_window(5.0), 0.31122068, atol=1e-8)
 
 
+def test_derivatives_beside_holes_are_numbers() -> None:
+    """A sum over the folds or cycles that exist has a derivative; those that do not exist add nothing to it."""
+    w = np.array([3.0, 5.0, -8.0, 0.0])
+    of_folds = jax.grad(lambda w: jnp.nansum(doya.folds(w).b) + jnp.nansum(doya.fold_window(w)))(w)
+    alone = jax.grad(lambda w: jnp.sum(doya.folds(w).b) + doya.fold_window(w))(5.0)
+    np.testing.assert_allclose(of_folds, [0.0, alone, 0.0, 0.0], rtol=1e-14)
+    of_flips = jax.grad(lambda w: jnp.nansum(doya.flips(w).x[..., 1]))(w)
+    assert np.isfinite(of_flips).all()
+    assert of_flips[2] < 0
+    of_cycles = jax.grad(lambda w: jnp.nansum(doya.two_cycle(w, 4.0).x))(w)
+    assert np.isfinite(of_cycles).all()
+    assert of_cycles[:2].tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize("side", [0, 1])
 def test_derivatives_are_those_of_the_closed_forms(side: int) -> None:
     for w in (4.1, 5.0, 30.0):

@@ -173,6 +173,7 @@ def _events_jvp(primals: tuple, tangents: tuple) -> tuple:
     b, x, window = _events(w, epsilon)
     there = ~jnp.isnan(x[..., 0])
     w = jnp.where(there, w, jnp.full_like(w, 8))
+    at = jnp.where(there[..., None], x, jnp.zeros_like(x))  # no NaN, which a zero cotangent would spread
     folding = w > 0
     s_fold = jnp.sqrt(jnp.where(folding, w - 4, jnp.zeros_like(w)) / jnp.abs(w))
     s = jnp.where(folding, s_fold, jax.lax.stop_gradient(turning(w, epsilon).s.hi))
@@ -182,7 +183,7 @@ def _events_jvp(primals: tuple, tangents: tuple) -> tuple:
     dx = jnp.where(there, q * (dw / w + of_epsilon) / s, jnp.zeros_like(w))
     # On the equilibrium curve ∂b/∂x vanishes at a fold; at a flip it is 2|w|/(2 − ε).
     db = jnp.where(folding, jnp.zeros_like(dx), -2 * w / (2 - epsilon) * dx)
-    moved = jnp.where(there[..., None], -x * dw[..., None] + jnp.stack([-db, db], axis=-1), 0)
+    moved = jnp.where(there[..., None], -at * dw[..., None] + jnp.stack([-db, db], axis=-1), 0)
     return (b, x, window), (moved, jnp.stack([-dx, dx], axis=-1), jnp.where(there, s_fold * dw, 0))
 
 

@@ -88,13 +88,14 @@ def _cycle_states(w: Array, b: Array) -> tuple[Array, Array]:
 def _cycle_states_jvp(primals: tuple, tangents: tuple) -> tuple:
     (w, b), (dw, db) = primals, tangents
     low, high = _cycle_states(w, b)
-    at_low, at_high = sigmoid_derivative(w * high + b), sigmoid_derivative(w * low + b)
-    moved_low, moved_high = at_low * (high * dw + db), at_high * (low * dw + db)
-    room = 1 - jnp.square(w) * at_low * at_high
-    return (low, high), (
-        (moved_low + at_low * w * moved_high) / room,
-        (moved_high + at_high * w * moved_low) / room,
-    )
+    known = ~jnp.isnan(low)
+    # Without a cycle nothing depends on anything; NaN coefficients would spread from a zero cotangent.
+    x, y = (jnp.where(known, state, jnp.full_like(w, 0.5)) for state in (low, high))
+    at_low, at_high = sigmoid_derivative(w * y + b), sigmoid_derivative(w * x + b)
+    moved_low, moved_high = at_low * (y * dw + db), at_high * (x * dw + db)
+    room = jnp.where(known, 1 - jnp.square(w) * at_low * at_high, jnp.ones_like(w))
+    tangents = (moved_low + at_low * w * moved_high, moved_high + at_high * w * moved_low)
+    return (low, high), tuple(jnp.where(known, t / room, jnp.zeros_like(t)) for t in tangents)
 
 
 @elementwise
