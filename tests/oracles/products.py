@@ -7,6 +7,8 @@ leaky          x ← (1 − α) x + α φ(W x + b)       J = (1 − α) I + α d
 An input adds W_in u_t inside the same bracket as b; give it as `drive`, one vector a step.
 """
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -177,6 +179,41 @@ def log2_norms(
         return [_log2_norm(products[k], ord) for k in ks]
 
     return with_enough_precision(norms, 512 + steps // 2)
+
+
+def log2_singular_values(network: Network, x0: np.ndarray, steps: int, k: int = 0) -> list[mpmath.mpf]:
+    """log2 of every singular value of ∂x_T/∂x_k, largest first; −∞ for 0.
+
+    By compound matrices: Λ^m(P) has the m×m minors of P as entries, Λ^m(AB) = Λ^m(A) Λ^m(B), and its norm is
+    σ_1 ⋯ σ_m, so that σ_m = ‖Λ^m(P)‖/‖Λ^{m−1}(P)‖.
+    """
+
+    def values() -> list[mpmath.mpf]:
+        jacobians = _orbit(network, x0, steps)[1][k:]
+        before, found = mpmath.mpf(0), []
+        for order in range(1, len(x0) + 1):
+            product = identity(math.comb(len(x0), order))
+            for jacobian in jacobians:
+                product = compound(jacobian, order) * product
+            total = _log2_norm(product, 2)
+            if mpmath.isinf(total):
+                return found + [mpmath.mpf("-inf")] * (len(x0) - len(found))
+            found.append(total - before)
+            before = total
+        return found
+
+    return with_enough_precision(values, 512 + steps // 2)
+
+
+def compound(values: arb_mat, order: int) -> arb_mat:
+    """All minors of an order, rows and columns in lexicographic order of their index sets."""
+    chosen = list(itertools.combinations(range(values.nrows()), order))
+    return arb_mat(
+        [
+            [arb_mat([[values[i, j] for j in columns] for i in rows]).det() for columns in chosen]
+            for rows in chosen
+        ]
+    )
 
 
 def log2_norm(values: np.ndarray, ord: int | str = 2) -> mpmath.mpf:
