@@ -14,6 +14,7 @@ from benchmarks import timing
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.jacobians import gradient_norms, jacobian_products, step_jacobians
 from rnn_dynamics.rollout import rollout
+from rnn_dynamics.spectra import singular_spectrum
 
 
 def _multiply(product: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -37,6 +38,8 @@ def _case(n: int, steps: int, dtype: str, repetitions: int) -> list[dict]:
         "jacobian_products": lambda: jax.block_until_ready(jacobian_products(trajectory)),
         "gradient_norms, fro": lambda: jax.block_until_ready(gradient_norms(trajectory, ord="fro")),
     }
+    if n == 64:  # three QR sweeps and their matrices: compared at one size
+        candidates["singular_spectrum"] = lambda: jax.block_until_ready(singular_spectrum(trajectory))
     seconds = timing.interleaved(candidates, repetitions=repetitions)
     case = f"n = {n}, T = {steps}, {dtype}"
     reference = seconds["jnp.matmul chain"]

@@ -27,7 +27,7 @@ LAYERS = (
         "eigen",
     ),
     ("cells", "rollout", "chunks", "sweep"),
-    ("segments", "jacobians", "sensitivities", "lyapunov", "bounds", "credit"),
+    ("segments", "jacobians", "product_svd", "spectra", "sensitivities", "lyapunov", "bounds", "credit"),
     ("equilibria", "continuation", "bifurcations", "basins"),
     ("doya", "cliff", "spectral", "training", "diagnose"),
     ("interop", "plots"),

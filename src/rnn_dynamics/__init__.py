@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         jacobians,
         plots,
         scaled,
+        spectra,
         spectral,
         status,
         storage,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.sensitivities import sensitivities
+    from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum
     from rnn_dynamics.status import Status
     from rnn_dynamics.sweep import sweep
 
@@ -53,6 +55,7 @@ __all__ = [
     "PascanuNeuron",
     "PreActivationRNN",
     "Scaled",
+    "SingularSpectrum",
     "Status",
     "Trajectory",
     "__version__",
@@ -75,6 +78,8 @@ __all__ = [
     "rollout",
     "scaled",
     "sensitivities",
+    "singular_spectrum",
+    "spectra",
     "spectral",
     "status",
     "step_jacobians",
@@ -98,6 +103,7 @@ _NAMES_OF_MODULE = {
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "sensitivities": ["sensitivities"],
+    "spectra": ["SingularSpectrum", "singular_spectrum"],
     "status": ["Status"],
     "sweep": ["sweep"],
 }

@@ -162,7 +162,8 @@ def _rotate(state: _Rotating, order: Array) -> tuple[_Rotating, None]:
     shorter = c[:, None] * (short + tau[:, None] * long)
     unit = unit.at[i].set(longer).at[j].set(shorter)
     left_i, left_j = state.left[:, i], state.left[:, j]
-    left = state.left.at[:, i].set(c * (left_i - t * left_j)).at[:, j].set(c * (left_j + t * left_i))
+    left = state.left.at[:, i].set(c[None] * (left_i - t[None] * left_j))
+    left = left.at[:, j].set(c[None] * (left_j + t[None] * left_i))
     size = jnp.sqrt(a) * jnp.sqrt(b)
     cosine = jnp.max(jnp.where(size == 0, 0, jnp.abs(cross) / jnp.where(size == 0, 1, size)))
     rows = _normalized(unit, exponent)

@@ -181,28 +181,45 @@ def log2_norms(
     return with_enough_precision(norms, 512 + steps // 2)
 
 
-def log2_singular_values(network: Network, x0: np.ndarray, steps: int, k: int = 0) -> list[mpmath.mpf]:
-    """log2 of every singular value of ∂x_T/∂x_k, largest first; −∞ for 0.
+def log2_singular_values(
+    network: Network, x0: np.ndarray, steps: int, rank: int | None = None
+) -> list[mpmath.mpf]:
+    """log2 of every singular value of ∂x_T/∂x_0, largest first; −∞ for 0.
 
-    By compound matrices: Λ^m(P) has the m×m minors of P as entries, Λ^m(AB) = Λ^m(A) Λ^m(B), and its norm is
-    σ_1 ⋯ σ_m, so that σ_m = ‖Λ^m(P)‖/‖Λ^{m−1}(P)‖.
+    Where W is singular without zeros that show it, `rank` says how many are not 0: balls cannot.
     """
 
     def values() -> list[mpmath.mpf]:
-        jacobians = _orbit(network, x0, steps)[1][k:]
-        before, found = mpmath.mpf(0), []
-        for order in range(1, len(x0) + 1):
-            product = identity(math.comb(len(x0), order))
-            for jacobian in jacobians:
-                product = compound(jacobian, order) * product
-            total = _log2_norm(product, 2)
-            if mpmath.isinf(total):
-                return found + [mpmath.mpf("-inf")] * (len(x0) - len(found))
-            found.append(total - before)
-            before = total
-        return found
+        return _log2_spectrum(_orbit(network, x0, steps)[1], len(x0), rank)
 
     return with_enough_precision(values, 512 + steps // 2)
+
+
+def log2_singular_values_of(factors: np.ndarray) -> list[mpmath.mpf]:
+    """log2 of every singular value of factors[−1] ⋯ factors[0], matrices of floats."""
+
+    def values() -> list[mpmath.mpf]:
+        return _log2_spectrum([matrix(factor) for factor in factors], factors.shape[1])
+
+    return with_enough_precision(values, 1024)
+
+
+def _log2_spectrum(factors: list[arb_mat], size: int, rank: int | None = None) -> list[mpmath.mpf]:
+    """By compound matrices: Λ^m(P) has the m×m minors of P as entries and Λ^m(AB) = Λ^m(A) Λ^m(B).
+
+    Its norm is σ_1 ⋯ σ_m, so that σ_m = ‖Λ^m(P)‖/‖Λ^{m−1}(P)‖.
+    """
+    before, found = mpmath.mpf(0), []
+    for order in range(1, (size if rank is None else rank) + 1):
+        product = identity(math.comb(size, order))
+        for factor in factors:
+            product = compound(factor, order) * product
+        total = _log2_norm(product, 2)
+        if mpmath.isinf(total):
+            break
+        found.append(total - before)
+        before = total
+    return found + [mpmath.mpf("-inf")] * (size - len(found))
 
 
 def compound(values: arb_mat, order: int) -> arb_mat:
