@@ -25,6 +25,7 @@ LAYERS = (
         "roots",
         "storage",
         "eigen",
+        "nonnormal",
     ),
     ("cells", "rollout", "chunks", "sweep"),
     ("segments", "jacobians", "product_svd", "spectra", "sensitivities", "lyapunov", "bounds", "credit"),

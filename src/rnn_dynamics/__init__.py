@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         eigen,
         figures,
         jacobians,
+        nonnormal,
         plots,
         scaled,
         spectra,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
+    from rnn_dynamics.nonnormal import non_normality, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.sensitivities import sensitivities
@@ -70,8 +72,11 @@ __all__ = [
     "jacobian_product",
     "jacobian_products",
     "jacobians",
+    "non_normality",
+    "nonnormal",
     "plots",
     "product_bounds",
+    "pseudospectrum",
     "pullback",
     "pushforward",
     "random_rnn",
@@ -100,6 +105,7 @@ _NAMES_OF_MODULE = {
         "pushforward",
         "step_jacobians",
     ],
+    "nonnormal": ["non_normality", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "sensitivities": ["sensitivities"],

@@ -1,0 +1,201 @@
+"""How far a matrix is from normal, and how much its powers can grow before its spectral radius rules.
+
+For a fixed matrix A (γ W, or J at a point) ‖A^k‖ falls like ρ(A)^k in the end only. Before that
+
+    K(A) ≤ sup_k ‖A^k‖ ≤ e n K(A),    K(A) = sup_{|z|>1} (|z| − 1) ‖(z − A)⁻¹‖₂  (Kreiss),
+
+and w(A) = max_θ λ_max(½(e^{iθ} A + h.c.)) bounds every power, ‖A^k‖ ≤ 2 w(A)^k. On the host, in NumPy.
+
+References: L. N. Trefethen, M. Embree, Spectra and Pseudospectra, 2005; P. Henrici, Numer. Math. 4, 24 (1962).
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Float
+
+from rnn_dynamics.validation import real_array
+
+__all__ = ["NonNormality", "non_normality", "pseudospectrum"]
+
+_ANGLES = 48
+_RADII = 32
+_REFINEMENTS = 60
+_BATCH = 2**21
+
+
+@dataclasses.dataclass(frozen=True)
+class NonNormality:
+    """What a square matrix hides behind its eigenvalues.
+
+    Attributes:
+        eigenvalues: λ_i, by falling modulus.
+        conditions: 1/|y_iᴴ x_i| of each with unit eigenvectors: a change of size δ in A moves λ_i by up to
+            conditions_i δ, to first order. 1 for a normal matrix, infinite for a defective one (here some 1e15).
+        spectral_radius: ρ.
+        norm: s₁ = ‖A‖₂.
+        numerical_radius: w(A), ρ ≤ w ≤ s₁ ≤ 2 w.
+        numerical_abscissa: the largest eigenvalue of (A + Aᵀ)/2: the initial growth rate of dx/dt = A x.
+        departure: Henrici's √(‖A‖_F² − Σ|λ_i|²), from a Schur form; 0 for a normal matrix.
+        kreiss_constant: the largest value of (|z| − 1)‖(z − A)⁻¹‖₂ that was found, at least 1; infinite where
+            ρ > 1. As a search it is a lower bound: sup_k ‖A^k‖ is at least this large.
+        kreiss_point: the z where it was found; NaN where none is.
+    """
+
+    eigenvalues: np.ndarray
+    conditions: np.ndarray
+    spectral_radius: float
+    norm: float
+    numerical_radius: float
+    numerical_abscissa: float
+    departure: float
+    kreiss_constant: float
+    kreiss_point: complex
+
+    def __repr__(self) -> str:
+        numbers = {
+            "ρ": self.spectral_radius,
+            "condition": float(self.conditions.max()),
+            "s₁": self.norm,
+            "w": self.numerical_radius,
+            "departure": self.departure,
+            "Kreiss": self.kreiss_constant,
+        }
+        return f"NonNormality({', '.join(f'{name} {value:.6g}' for name, value in numbers.items())})"
+
+
+def _square(matrix: Any) -> np.ndarray:
+    array = real_array("matrix", matrix, ndim=2)
+    if isinstance(array, Tracer):
+        raise TypeError("matrix: expected concrete numbers; this analysis runs on the host, not under jit")
+    if not array.size or array.shape[0] != array.shape[1]:
+        raise ValueError(f"matrix: expected a square matrix with at least one entry, got shape {array.shape}")
+    return np.asarray(array, float)
+
+
+def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """σ_min(z − A) at every point z, in batches."""
+    size, flat = len(matrix), points.reshape(-1)
+    batch = max(1, _BATCH // size**2)
+    parts = [flat[start : start + batch] for start in range(0, len(flat), batch)]
+    one = np.eye(size)
+    found = [np.linalg.svd(z[:, None, None] * one - matrix, compute_uv=False)[:, -1] for z in parts]
+    return np.concatenate(found).reshape(points.shape)
+
+
+def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Float[np.ndarray, "imaginary real"]:
+    """σ_min(z − A) on a grid of the complex plane: z is an eigenvalue of some A + E with ‖E‖₂ equal to it.
+
+    Args:
+        matrix: A, shape (n, n).
+        real, imaginary: axes of the grid, shapes (r,) and (m,).
+
+    Returns:
+        Shape (m, r), rows along the imaginary axis, as ``contour`` takes it.
+
+    Raises:
+        TypeError, ValueError: no finite real numbers, a matrix that is not square, an empty axis.
+    """
+    square = _square(matrix)
+    across, up = (
+        np.asarray(real_array(n, v, ndim=1), float) for n, v in (("real", real), ("imaginary", imaginary))
+    )
+    for name, axis in (("real", across), ("imaginary", up)):
+        if not axis.size:
+            raise ValueError(f"{name}: expected at least one point, got none")
+    return _smallest_singular_values(square, across[None, :] + 1j * up[:, None])
+
+
+def _numerical_radius(matrix: np.ndarray) -> float:
+    """max over θ in [0, π] (real matrices are symmetric about it) of λ_max, by golden sections about each peak."""
+
+    def support(angles: np.ndarray) -> np.ndarray:
+        turned = np.exp(1j * angles)[:, None, None] * matrix
+        return np.linalg.eigvalsh((turned + turned.conj().swapaxes(1, 2)) / 2)[:, -1]
+
+    grid = np.linspace(0, np.pi, _ANGLES)
+    values = support(grid)
+    # w ≤ largest support/cos(half a cell), so that only peaks this near the largest can hold it.
+    step = grid[1]
+    peaks = grid[values >= values.max() * math.cos(step / 2) - 1e-300]
+    low, high = peaks - step, peaks + step
+    ratio = (math.sqrt(5) - 1) / 2
+    for _ in range(_REFINEMENTS):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        rising = support(left) < support(right)
+        low, high = np.where(rising, left, low), np.where(rising, high, right)
+    return float(max(values.max(), support((low + high) / 2).max()))
+
+
+def _climb(function: Callable[[np.ndarray], np.ndarray], start: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """A local maximum by pattern search: eight neighbours, the step halved where none is higher."""
+    moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], float)
+    point = start
+    for _ in range(2 * _REFINEMENTS):
+        around = point + moves * step
+        best = around[np.argmax(function(around))]
+        if (best == point).all():
+            step = step / 2
+        point = best
+    return point
+
+
+def _kreiss(matrix: np.ndarray, radius: float) -> tuple[float, complex]:
+    """The largest (|z| − 1)/σ_min(z − A) over ln(|z| − 1) and arg z; it is 1 as |z| → ∞."""
+    if radius > 1 + 64 * len(matrix) * np.finfo(float).eps:
+        return math.inf, complex(math.nan, math.nan)
+
+    def quotient(points: np.ndarray) -> np.ndarray:
+        excess = np.exp(points[..., 0])
+        smallest = _smallest_singular_values(matrix, (1 + excess) * np.exp(1j * points[..., 1]))
+        return excess / np.maximum(smallest, np.finfo(float).tiny)
+
+    reach = math.log(10 * (1 + np.linalg.norm(matrix, 2)))
+    outward, around = np.linspace(math.log(1e-8), reach, _RADII), np.linspace(0, np.pi, _ANGLES)
+    grid = np.stack(np.meshgrid(outward, around, indexing="ij"), axis=-1)
+    values = quotient(grid)
+    step = np.array([outward[1] - outward[0], around[1]])
+    best, place = 1.0, complex(math.nan, math.nan)
+    for index in np.argsort(-values, axis=None)[:3]:
+        point = _climb(quotient, grid.reshape(-1, 2)[index], step)
+        value = float(quotient(point))
+        if value > best:
+            best, place = value, complex((1 + math.exp(point[0])) * np.exp(1j * point[1]))
+    return best, place
+
+
+def non_normality(matrix: Any) -> NonNormality:
+    """Spectral radius and norm of a square matrix beside what tells how its powers grow in between.
+
+    Args:
+        matrix: A, shape (n, n).
+
+    Raises:
+        TypeError, ValueError: no finite real numbers, or no square matrix.
+    """
+    from scipy import linalg
+
+    square = _square(matrix)
+    solved: Any = linalg.eig(square, left=True, right=True)
+    values, left, right = solved
+    order = np.argsort(-np.abs(values), kind="stable")
+    overlaps = np.abs(np.sum(left.conj() * right, axis=0))
+    conditions = 1 / np.maximum(overlaps, np.finfo(float).tiny)
+    triangle = linalg.schur(square, output="complex")[0]
+    radius = float(np.abs(values).max())
+    constant, point = _kreiss(square, radius)
+    return NonNormality(
+        values[order],
+        conditions[order],
+        radius,
+        float(np.linalg.norm(square, 2)),
+        _numerical_radius(square),
+        float(np.linalg.eigvalsh((square + square.T) / 2)[-1]),
+        float(np.linalg.norm(np.triu(triangle, 1))),
+        constant,
+        point,
+    )
