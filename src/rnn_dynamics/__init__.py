@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         nonnormal,
         plots,
         scaled,
+        scaling,
         spectra,
         spectral,
         status,
@@ -41,9 +42,11 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
+    from rnn_dynamics.lower_bounds import lower_bounds
     from rnn_dynamics.nonnormal import non_normality, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
+    from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
     from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum
     from rnn_dynamics.status import Status
@@ -61,6 +64,7 @@ __all__ = [
     "Status",
     "Trajectory",
     "__version__",
+    "absolute_radius",
     "activations",
     "bounds",
     "cells",
@@ -72,6 +76,7 @@ __all__ = [
     "jacobian_product",
     "jacobian_products",
     "jacobians",
+    "lower_bounds",
     "non_normality",
     "nonnormal",
     "plots",
@@ -82,6 +87,8 @@ __all__ = [
     "random_rnn",
     "rollout",
     "scaled",
+    "scaled_bounds",
+    "scaling",
     "sensitivities",
     "singular_spectrum",
     "spectra",
@@ -105,9 +112,11 @@ _NAMES_OF_MODULE = {
         "pushforward",
         "step_jacobians",
     ],
+    "lower_bounds": ["lower_bounds"],
     "nonnormal": ["non_normality", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
+    "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],
     "spectra": ["SingularSpectrum", "singular_spectrum"],
     "status": ["Status"],
