@@ -15,10 +15,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jax.core import Tracer
 from jaxtyping import Float
 
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.validation import concrete_array, concrete_square
 
 __all__ = ["NonNormality", "non_normality", "pseudospectrum"]
 
@@ -68,15 +67,6 @@ class NonNormality:
         return f"NonNormality({', '.join(f'{name} {value:.6g}' for name, value in numbers.items())})"
 
 
-def _square(matrix: Any) -> np.ndarray:
-    array = real_array("matrix", matrix, ndim=2)
-    if isinstance(array, Tracer):
-        raise TypeError("matrix: expected concrete numbers; this analysis runs on the host, not under jit")
-    if not array.size or array.shape[0] != array.shape[1]:
-        raise ValueError(f"matrix: expected a square matrix with at least one entry, got shape {array.shape}")
-    return np.asarray(array, float)
-
-
 def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """σ_min(z − A) at every point z, in batches."""
     size, flat = len(matrix), points.reshape(-1)
@@ -100,10 +90,8 @@ def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Float[np.ndarray, 
     Raises:
         TypeError, ValueError: no finite real numbers, a matrix that is not square, an empty axis.
     """
-    square = _square(matrix)
-    across, up = (
-        np.asarray(real_array(n, v, ndim=1), float) for n, v in (("real", real), ("imaginary", imaginary))
-    )
+    square = concrete_square("matrix", matrix)
+    across, up = (concrete_array(n, v, ndim=1) for n, v in (("real", real), ("imaginary", imaginary)))
     for name, axis in (("real", across), ("imaginary", up)):
         if not axis.size:
             raise ValueError(f"{name}: expected at least one point, got none")
@@ -179,7 +167,7 @@ def non_normality(matrix: Any) -> NonNormality:
     """
     from scipy import linalg
 
-    square = _square(matrix)
+    square = concrete_square("matrix", matrix)
     solved: Any = linalg.eig(square, left=True, right=True)
     values, left, right = solved
     order = np.argsort(-np.abs(values), kind="stable")

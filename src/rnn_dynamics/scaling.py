@@ -18,9 +18,8 @@ import math
 from typing import Any
 
 import numpy as np
-from jax.core import Tracer
 
-from rnn_dynamics.validation import fraction, real_array
+from rnn_dynamics.validation import concrete_array, concrete_square, fraction
 
 __all__ = ["ScaledBounds", "absolute_radius", "scaled_bounds"]
 
@@ -56,22 +55,13 @@ class ScaledBounds:
         )
 
 
-def _weights(value: Any) -> np.ndarray:
-    array = real_array("W", value, ndim=2)
-    if isinstance(array, Tracer):
-        raise TypeError("W: expected concrete numbers; this optimisation runs on the host, not under jit")
-    if not array.size or array.shape[0] != array.shape[1]:
-        raise ValueError(f"W: expected a square matrix with at least one unit, got shape {array.shape}")
-    return np.asarray(array, float)
-
-
 def absolute_radius(W: Any) -> float:
     """ρ(|W|), |W| entry by entry: γ ρ(|W|) < 1 suffices for gradients to vanish in the end. At least ρ(W).
 
     Raises:
         TypeError, ValueError: no finite real numbers, or not of shape (n, n).
     """
-    return float(np.abs(np.linalg.eigvals(np.abs(_weights(W)))).max())
+    return float(np.abs(np.linalg.eigvals(np.abs(concrete_square("W", W)))).max())
 
 
 def _perron_units(W: np.ndarray) -> np.ndarray:
@@ -155,14 +145,14 @@ def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0)
     Raises:
         TypeError, ValueError: no finite real numbers, wrong ranks, a negative lag, γ ≤ 0, α outside (0, 1].
     """
-    weights = _weights(W)
-    every = np.asarray(real_array("lags", lags, ndim=1), float)
+    weights = concrete_square("W", W)
+    every = concrete_array("lags", lags, ndim=1).astype(float)
     if (every < 0).any():
         raise ValueError(f"lags: expected numbers ≥ 0, got {every.min():g}")
-    slope = float(real_array("slope_bound", slope_bound, ndim=0))
+    slope = float(concrete_array("slope_bound", slope_bound, ndim=0))
     if slope <= 0:
         raise ValueError(f"slope_bound: expected a number > 0, got {slope:g}")
-    alpha = float(real_array("leak", fraction("leak", leak), ndim=0))
+    alpha = float(concrete_array("leak", fraction("leak", leak), ndim=0))
     objective = _Objective(weights, slope, alpha)
     perron = _perron_units(weights)
     candidates = [share * perron for share in np.linspace(0, 1, 9)]

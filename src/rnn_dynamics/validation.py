@@ -18,7 +18,18 @@ from jax.errors import TracerArrayConversionError
 
 from rnn_dynamics.elementwise import is_plain
 
-__all__ = ["broadcast_arrays", "choice", "count", "flag", "fraction", "index", "real_array", "real_arrays"]
+__all__ = [
+    "broadcast_arrays",
+    "choice",
+    "concrete_array",
+    "concrete_square",
+    "count",
+    "flag",
+    "fraction",
+    "index",
+    "real_array",
+    "real_arrays",
+]
 
 
 def _shown(value: Any) -> str:
@@ -97,6 +108,33 @@ def real_array(
     """
     raw = _checked(name, value, ndim=ndim, shape=shape, finite=finite)
     return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+
+
+def concrete_array(name: str, value: Any, *, ndim: int) -> np.ndarray:
+    """``value`` as a NumPy array of finite real numbers, for what runs on the host.
+
+    Raises:
+        TypeError: a traced value, or no real numbers.
+        ValueError: wrong rank, or a value that is not finite.
+    """
+    array = real_array(name, value, ndim=ndim)
+    if isinstance(array, Tracer):
+        raise TypeError(f"{name}: expected concrete numbers; this runs on the host, not under jit")
+    return np.asarray(array)
+
+
+def concrete_square(name: str, value: Any) -> np.ndarray:
+    """``value`` as a square NumPy matrix of Python's floats.
+
+    Raises:
+        TypeError, ValueError: as ``concrete_array``; ValueError where it is not square or has no entry.
+    """
+    matrix = concrete_array(name, value, ndim=2)
+    if not matrix.size or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(
+            f"{name}: expected a square matrix with at least one entry, got shape {matrix.shape}"
+        )
+    return matrix.astype(float)
 
 
 def _checked(

@@ -5,14 +5,13 @@ import itertools
 from typing import Any
 
 import numpy as np
-from jax.core import Tracer
 
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
 from rnn_dynamics.status import Status
-from rnn_dynamics.validation import fraction, real_array, real_arrays
+from rnn_dynamics.validation import concrete_array, fraction, real_arrays
 
 __all__ = ["BifurcationDiagram", "Branch", "SpecialPoint", "bifurcation_diagram"]
 
@@ -196,10 +195,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
     """
     fraction("epsilon", epsilon)
     for name, value, ndim in (("w", w, 0), ("b", b, 1), ("epsilon", epsilon, 0)):
-        if isinstance(real_array(name, value, ndim=ndim), Tracer):
-            raise TypeError(
-                f"{name}: expected concrete numbers; a diagram is made on the host, not under jit"
-            )
+        concrete_array(name, value, ndim=ndim)
     w, b, epsilon = (np.asarray(value) for value in real_arrays(w=w, b=b, epsilon=epsilon))
     if b.size < 2:
         raise ValueError(f"b: expected at least two biases, got {b.size}")

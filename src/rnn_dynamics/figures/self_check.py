@@ -12,7 +12,7 @@ import numpy as np
 
 from rnn_dynamics import cliff, doya
 from rnn_dynamics._version import __version__
-from rnn_dynamics.bounds import product_bounds
+from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import rollout
@@ -96,9 +96,9 @@ def _network(dtype: str) -> list[Check]:
     ]
 
 
-def _excess(bounds: object) -> float:
-    entries = [entry for entry in bounds.entries() if entry.theorem]  # type: ignore[attr-defined]
-    norms = np.asarray(bounds.log_norms)  # type: ignore[attr-defined]
+def _excess(bounds: Bounds) -> float:
+    entries = [entry for entry in bounds.entries() if entry.theorem]
+    norms = np.asarray(bounds.log_norms)
     return max(0.0, *(float((norms - entry.log).max()) for entry in entries)) / math.log(10)
 
 
