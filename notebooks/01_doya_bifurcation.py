@@ -73,13 +73,14 @@ for x, multiplier, stable in zip(points.points, points.multipliers, points.stabl
 # %%
 with plots.style():
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    up, down = np.linspace(4, 10, 200), np.linspace(-12, -4, 200)
+    up = np.linspace(4, 10, 200)
     axes[0].plot(up, doya.folds(up).b, color="k")
     axes[0].plot(*doya.cusp()[:2], label="cusp", **plots.palette.CUSP)
     axes[0].set(xlabel="weight w", ylabel="bias b", title="folds: three equilibria between the curves")
     axes[0].legend()
     plots.bifurcation_diagram(doya.bifurcation_diagram(-8.0, np.linspace(-1, 9, 301)), axes[1])
-    axes[1].set_title("w = −8: the equilibrium flips to a 2-cycle")
+    axes[1].set(ylim=(-0.05, 1.4), title="w = −8: the equilibrium flips to a 2-cycle")
+    axes[1].legend(loc="upper left", ncols=2, fontsize=8)
 
 # %% [markdown]
 # ## 2. The gradient near the boundary

@@ -71,6 +71,7 @@ with plots.style():
         ax.set_ylim(max(low, -high / 2), high)  # a claim of exactly 0 has no place on a log axis
         if ax is not axes.flat[0] and ax.get_legend():
             ax.get_legend().remove()
+    axes.flat[0].set_ylim(top=20)  # room for the legend
 
 # %% [markdown]
 # * **Shear.** $W=\begin{pmatrix}.9&1\\0&.9\end{pmatrix}$ has $\rho=0.9$, and $\|W^9\|_2\approx 3.9$. Asymptotically it
