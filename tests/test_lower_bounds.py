@@ -57,7 +57,7 @@ def test_the_volume_is_the_mean_of_the_spectrum():
     np.testing.assert_allclose(found.log_volume[0], singular_spectrum(path).mean_log, rtol=1e-11)
     steps = np.linalg.svd(np.asarray(step_jacobians(path)), compute_uv=False)[:, -1]
     np.testing.assert_allclose(found.log_smallest[0], np.log(steps).sum(), rtol=1e-9)
-    assert float(found.log_smallest[0]) <= float(singular_spectrum(path).log_values[-1])
+    assert float(found.log_smallest[0]) <= float(singular_spectrum(path).log[-1])
 
 
 def test_a_singular_step_bounds_nothing_and_a_neuron_bounds_all():

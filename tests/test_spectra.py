@@ -22,7 +22,7 @@ LIMIT = {"float64": 1e-11, "float32": 5.4e-3}
 
 def checked(found, truth: np.ndarray, dtype: str) -> int:
     """Assert that every value is right within the limit or flagged; return how many are right and not flagged."""
-    values, status = np.asarray(found.log_values, float) / np.log(2), np.asarray(found.status)
+    values, status = np.asarray(found.log, float) / np.log(2), np.asarray(found.status)
     scale = max(1.0, np.abs(truth[np.isfinite(truth)]).max(initial=0.0))
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(values - truth) <= LIMIT[dtype] * scale)
@@ -42,7 +42,7 @@ def test_long_products_of_small_networks(name):
     truth = np.array([float(value) for value in products.log2_singular_values(net, x0, STEPS, rank)])
     found = singular_spectrum(rollout(cell_of(net), x0, steps=STEPS))
     assert checked(found, truth, "float64") == np.isfinite(truth).sum() - HIDDEN.get(name, 0)
-    assert np.isneginf(np.asarray(found.log_values)[np.isneginf(truth)]).all()
+    assert np.isneginf(np.asarray(found.log)[np.isneginf(truth)]).all()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -55,7 +55,7 @@ def test_random_networks_of_five(seed, dtype):
     net = Network(kind, W, b.astype(float), "tanh", 0.5 if kind == "leaky" else None)
     truth = np.array([float(value) for value in products.log2_singular_values(net, x0, 120)])
     found = singular_spectrum(rollout(cell_of(net, dtype), x0.astype(dtype), steps=120))
-    assert found.log_values.dtype == dtype
+    assert found.log.dtype == dtype
     assert checked(found, truth, dtype) == 5
 
 
@@ -66,7 +66,7 @@ def test_hazard_5_an_explicit_product_keeps_only_the_largest():
     truth = [float(value) for value in products.log2_singular_values(net, x0, STEPS)]
     assert truth[1] < -2700
     assert explicit[1] == 0 or np.log2(explicit[1]) > -80
-    np.testing.assert_allclose(singular_spectrum(path).log_values / np.log(2), truth, rtol=1e-13, atol=1e-12)
+    np.testing.assert_allclose(singular_spectrum(path).log / np.log(2), truth, rtol=1e-13, atol=1e-12)
 
 
 def test_hazard_6_logarithms_of_plain_qr_are_no_singular_values():
@@ -79,7 +79,7 @@ def test_hazard_6_logarithms_of_plain_qr_are_no_singular_values():
         sums += np.log2(np.abs(np.diag(triangle)))
     truth = np.array([float(v) for v in products.log2_singular_values(net, np.array([0.1, 0.1]), 200)])
     assert np.abs(np.sort(sums)[::-1] - truth).max() > 4
-    np.testing.assert_allclose(singular_spectrum(path).log_values / np.log(2), truth, rtol=1e-13)
+    np.testing.assert_allclose(singular_spectrum(path).log / np.log(2), truth, rtol=1e-13)
 
 
 def test_directions():
@@ -89,14 +89,14 @@ def test_directions():
     found = singular_spectrum(path)
     for directions in (found.left, found.right):
         np.testing.assert_allclose(directions @ directions.T, np.eye(6), atol=1e-13)
-    np.testing.assert_allclose(found.log_values[0], gradient_norms(path)[0], rtol=1e-13)
+    np.testing.assert_allclose(found.log[0], gradient_norms(path)[0], rtol=1e-13)
     grown = pushforward(path, found.right[0])[-1]
-    np.testing.assert_allclose(grown.norm().log(), found.log_values[0], rtol=1e-13)
+    np.testing.assert_allclose(grown.norm().log(), found.log[0], rtol=1e-13)
     aligned = np.asarray(grown.unit) / np.linalg.norm(grown.unit)
     np.testing.assert_allclose(abs(aligned @ np.asarray(found.left[0])), 1, rtol=1e-12)
     short = singular_spectrum(path, start=2, stop=5)
     product = np.asarray(jacobian_product(path, start=2, stop=5).to_float())
-    rebuilt = np.asarray(short.left).T * np.exp(np.asarray(short.log_values)) @ np.asarray(short.right)
+    rebuilt = np.asarray(short.left).T * np.exp(np.asarray(short.log)) @ np.asarray(short.right)
     np.testing.assert_allclose(rebuilt, product, rtol=1e-11, atol=1e-14 * np.abs(product).max())
     assert short.steps == 3
 
@@ -107,7 +107,7 @@ def test_determinant_and_measures():
     found = singular_spectrum(path)
     determinants = np.linalg.slogdet(np.asarray(step_jacobians(path)))[1]
     np.testing.assert_allclose(5 * found.mean_log, determinants.sum(), rtol=1e-12)
-    values = np.asarray(found.log_values)
+    values = np.asarray(found.log)
     np.testing.assert_allclose(found.spread, values.std(), rtol=1e-14)
     np.testing.assert_allclose(found.log_condition, values[0] - values[-1], rtol=1e-14)
     shares = found.shares(0.5)
@@ -116,7 +116,7 @@ def test_determinant_and_measures():
     isometry = singular_spectrum(
         rollout(ElmanRNN(np.eye(4), np.zeros(4), activation="linear"), np.ones(4), steps=99)
     )
-    assert np.abs(np.asarray(isometry.log_values)).max() < 1e-12
+    assert np.abs(np.asarray(isometry.log)).max() < 1e-12
     assert isometry.shares() == (0.0, 1.0, 0.0)
 
 
@@ -179,14 +179,14 @@ def test_newmans_exponents():
 def test_jit_vmap_neurons_and_nothing_between():
     rng = np.random.default_rng(3)
     cell, starts = ElmanRNN(rng.normal(size=(4, 4)), np.zeros(4)), rng.normal(size=(3, 4))
-    together = jax.jit(jax.vmap(lambda x: singular_spectrum(rollout(cell, x, steps=40)).log_values))(starts)
+    together = jax.jit(jax.vmap(lambda x: singular_spectrum(rollout(cell, x, steps=40)).log))(starts)
     for start, values in zip(starts, together, strict=True):
         alone = singular_spectrum(rollout(cell, start, steps=40))
-        np.testing.assert_allclose(values, alone.log_values, rtol=1e-12)
+        np.testing.assert_allclose(values, alone.log, rtol=1e-12)
     neuron = rollout(DoyaNeuron(5.0, -2.4), 0.3, steps=50)
-    np.testing.assert_allclose(singular_spectrum(neuron).log_values, gradient_norms(neuron)[:1], rtol=1e-13)
+    np.testing.assert_allclose(singular_spectrum(neuron).log, gradient_norms(neuron)[:1], rtol=1e-13)
     nothing = singular_spectrum(rollout(cell, starts[0], steps=40), start=7, stop=7)
-    assert np.abs(np.asarray(nothing.log_values)).max() < 1e-15
+    assert np.abs(np.asarray(nothing.log)).max() < 1e-15
     assert (np.asarray(nothing.status) == Status.RESOLVED).all()
 
 

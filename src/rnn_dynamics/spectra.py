@@ -34,7 +34,7 @@ class Shares(NamedTuple):
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["log_values", "log_errors", "left", "right", "status"],
+    data_fields=["log", "log_errors", "left", "right", "status"],
     meta_fields=["steps"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SingularSpectrum:
     """The singular values of ∂x_stop/∂x_start = Σ_i σ_i left_i right_iᵀ.
 
     Attributes:
-        log_values: ln σ_i, shape (n,), falling; −∞ where the product is exactly singular in floats.
+        log: ln σ_i, shape (n,), falling; −∞ where the product is exactly singular in floats.
         log_errors: estimated error of each.
         left: unit directions at x_stop, shape (n, n), row i belongs to σ_i.
         right: unit directions at x_start, likewise: a change along ``right[0]`` grows most.
@@ -51,7 +51,7 @@ class SingularSpectrum:
         steps: stop − start.
     """
 
-    log_values: Float[Array, " n"]
+    log: Float[Array, " n"]
     log_errors: Float[Array, " n"]
     left: Float[Array, "n n"]
     right: Float[Array, "n n"]
@@ -61,17 +61,17 @@ class SingularSpectrum:
     @property
     def mean_log(self) -> Float[Array, ""]:
         """Mean of ln σ_i: ln|det|/n. 0 and ``spread`` 0 are dynamical isometry."""
-        return jnp.mean(self.log_values, axis=-1)
+        return jnp.mean(self.log, axis=-1)
 
     @property
     def spread(self) -> Float[Array, ""]:
         """Standard deviation of ln σ_i over the directions."""
-        return jnp.std(self.log_values, axis=-1)
+        return jnp.std(self.log, axis=-1)
 
     @property
     def log_condition(self) -> Float[Array, ""]:
         """ln(σ_1/σ_n)."""
-        return self.log_values[..., 0] - self.log_values[..., -1]
+        return self.log[..., 0] - self.log[..., -1]
 
     def shares(self, decades: Any = 1.0) -> Shares:
         """Shares of directions with σ_i below 10^−decades, in between, and above 10^decades.
@@ -83,14 +83,14 @@ class SingularSpectrum:
         if not isinstance(value, Tracer) and float(value) < 0:
             raise ValueError(f"decades: expected a number ≥ 0, got {float(value)}")
         edge = value * math.log(10)
-        below, above = self.log_values < -edge, self.log_values > edge
+        below, above = self.log < -edge, self.log > edge
         return Shares(*(jnp.mean(part, axis=-1) for part in (below, ~below & ~above, above)))
 
     def __repr__(self) -> str:
-        text = f"SingularSpectrum({self.log_values.shape[-1]} values over {self.steps} steps"
-        if isinstance(self.log_values, Tracer) or self.log_values.ndim != 1:
+        text = f"SingularSpectrum({self.log.shape[-1]} values over {self.steps} steps"
+        if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
-        first, last = (float(self.log_values[i]) / math.log(10) for i in (0, -1))
+        first, last = (float(self.log[i]) / math.log(10) for i in (0, -1))
         resolved = int(jnp.sum(self.status == int(Status.RESOLVED)))
         return f"{text}, 10^{first:.4g} to 10^{last:.4g}, resolved={resolved})"
 
@@ -99,13 +99,13 @@ class SingularSpectrum:
 def _spectrum(static: Any, arrays: Any, states: Array, inputs: Any) -> SingularSpectrum:
     cell, size = join(static, arrays), math.prod(states.shape[1:])
     found = product_svd(lambda step: step_matrix(cell, *step), (states, inputs), size, states.dtype)
-    log_values, log_errors = found.log2 * math.log(2), found.error * math.log(2)
-    largest = jnp.max(jnp.where(jnp.isfinite(log_values), jnp.abs(log_values), 0), initial=1.0)
+    log, log_errors = found.log2 * math.log(2), found.error * math.log(2)
+    largest = jnp.max(jnp.where(jnp.isfinite(log), jnp.abs(log), 0), initial=1.0)
     limit = _RESOLUTION * float(jnp.finfo(states.dtype).eps) * largest
     status = jnp.where(log_errors <= limit, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
     finite = jnp.isfinite(states).all()
     status = jnp.where(finite, status, jnp.int32(Status.DIVERGED))
-    return SingularSpectrum(log_values, log_errors, found.left, found.right, status, states.shape[0])
+    return SingularSpectrum(log, log_errors, found.left, found.right, status, states.shape[0])
 
 
 def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> SingularSpectrum:
