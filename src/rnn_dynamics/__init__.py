@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
-    from rnn_dynamics.lower_bounds import lower_bounds
     from rnn_dynamics.nonnormal import non_normality, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.sensitivities import sensitivities
     from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum
     from rnn_dynamics.status import Status
+    from rnn_dynamics.step_bounds import step_bounds
     from rnn_dynamics.sweep import sweep
 
 __all__ = [
@@ -76,7 +76,6 @@ __all__ = [
     "jacobian_product",
     "jacobian_products",
     "jacobians",
-    "lower_bounds",
     "non_normality",
     "nonnormal",
     "plots",
@@ -94,6 +93,7 @@ __all__ = [
     "spectra",
     "spectral",
     "status",
+    "step_bounds",
     "step_jacobians",
     "storage",
     "sweep",
@@ -112,7 +112,7 @@ _NAMES_OF_MODULE = {
         "pushforward",
         "step_jacobians",
     ],
-    "lower_bounds": ["lower_bounds"],
+    "step_bounds": ["step_bounds"],
     "nonnormal": ["non_normality", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],

@@ -6,21 +6,26 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import RecurrentStructure, join
+from rnn_dynamics.cells.structure import RecurrentStructure
 from rnn_dynamics.eigen import eigenvalues, spectral_norm, spectral_radius
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.jacobians import gradient_norms, step_matrix
+from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import Scaled, from_float, multiply
-from rnn_dynamics.segments import along
-from rnn_dynamics.validation import broadcast_arrays
+from rnn_dynamics.scaling import ScaledBounds, scaled_bounds
+from rnn_dynamics.step_bounds import StepBounds, step_bounds
+from rnn_dynamics.weight_bounds import log_absolute_bound, log_power
 
-__all__ = ["Bound", "Bounds", "eigenvalues", "product_bounds", "spectral_norm", "spectral_radius"]
+__all__ = [
+    "Bound",
+    "Bounds",
+    "eigenvalues",
+    "product_bounds",
+    "spectral_norm",
+    "spectral_radius",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +33,20 @@ class Bound:
     """One bound on ‖∂x_T/∂x_k‖₂ along a trajectory.
 
     Attributes:
-        name: "steps", "norm" or "radius".
+        name: "steps", "norm", "scaled", "absolute" from above, "volume", "smallest" from below, or "radius".
         formula: what it says, with n = T − k.
+        above: whether it bounds the norm from above.
         theorem: whether it holds for this cell at every state.
         log: its natural logarithm for every k, shape (T+1,).
-        tightness: decades a step by which it exceeds the norm at the longest lag (negative: it is below).
-        violated: mask over k: the norm exceeds it by more than rounding.
-        conclusive: "vanishes" where a theorem says that the norm decays with every lag, else "".
+        tightness: decades a step between it and the norm at the longest lag (negative: on the wrong side).
+        violated: mask over k: the norm lies on its wrong side by more than rounding.
+        conclusive: what it proves: "vanishes" where a theorem says that the norm decays, "explodes" where one
+            says that it grows with every lag of this trajectory, else "".
     """
 
     name: str
     formula: str
+    above: bool
     theorem: bool
     log: np.ndarray
     tightness: float
@@ -48,7 +56,18 @@ class Bound:
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["log_norms", "log_steps", "log_norm_bound", "log_radius_claim", "radius", "norm"],
+    data_fields=[
+        "log_norms",
+        "log_steps",
+        "log_smallest",
+        "log_volume",
+        "log_norm_bound",
+        "log_absolute",
+        "log_radius_claim",
+        "radius",
+        "norm",
+        "structure",
+    ],
     meta_fields=["slope_bound", "leaky"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -57,20 +76,27 @@ class Bounds:
 
     Attributes:
         log_norms: ln‖∂x_T/∂x_k‖₂, shape (T+1,).
-        log_steps: ln Π_{i=k+1…T} ‖J_i‖₂, a theorem for every cell.
+        log_steps, log_smallest, log_volume: ln Π_{i=k+1…T} of ‖J_i‖₂ (above), s_min(J_i) and |det J_i|^{1/dim}
+            (below): theorems for every cell.
         log_norm_bound: n ln((1−α) + α γ s₁(W)), a theorem for a cell that declares W, γ and α; else ``None``.
+        log_absolute: ln √(‖Mⁿ‖₁‖Mⁿ‖_∞), M = (1−α) I + α γ |W| entry by entry, a theorem likewise.
         log_radius_claim: n ln((1−α) + α γ ρ(W)), the textbook's, no theorem; ``None`` without W.
         radius, norm: ρ(W) and s₁(W), or ``None``.
+        structure: W and α, or ``None``.
         slope_bound: γ, or ``None``.
         leaky: whether α < 1 may hold.
     """
 
     log_norms: Float[Array, " steps+1"]
     log_steps: Float[Array, " steps+1"]
+    log_smallest: Float[Array, " steps+1"]
+    log_volume: Float[Array, " steps+1"]
     log_norm_bound: Float[Array, " steps+1"] | None
+    log_absolute: Float[Array, " steps+1"] | None
     log_radius_claim: Float[Array, " steps+1"] | None
     radius: Float[Array, ""] | None
     norm: Float[Array, ""] | None
+    structure: tuple[Float[Array, "n n"], Any] | None
     slope_bound: float | None
     leaky: bool
 
@@ -84,15 +110,35 @@ class Bounds:
         """n = T − k for every k."""
         return np.arange(self.steps, -1, -1)
 
-    def entries(self) -> tuple[Bound, ...]:
-        """Every bound that this cell has, the tightest kind first; for one trajectory, on the host."""
+    @functools.cached_property
+    def scaled(self) -> ScaledBounds | None:
+        """The bound in the best diagonal units lag by lag (``scaled_bounds``); a search, on the host, kept."""
+        if self.structure is None or self.slope_bound is None or not self.slope_bound > 0:
+            return None
+        weights, leak = (np.asarray(part, float) for part in self.structure)
+        return scaled_bounds(weights, self.lags, slope_bound=self.slope_bound, leak=leak)
+
+    @functools.cached_property
+    def _entries(self) -> tuple[Bound, ...]:
         inner = "(1−α) + αγ" if self.leaky else "γ"
-        entries = [self._entry("steps", "Π‖J_i‖₂", True, self.log_steps)]
+        entries = [self._above("steps", "Π‖J_i‖₂", self.log_steps, everywhere=False)]
         if self.log_norm_bound is not None:
-            entries.append(self._entry("norm", f"({inner} s₁(W))ⁿ", True, self.log_norm_bound))
+            entries.append(self._above("norm", f"({inner} s₁(W))ⁿ", self.log_norm_bound))
+        if self.scaled is not None:
+            entries.append(self._above("scaled", f"κ(S) ({inner}‖SWS⁻¹‖₂)ⁿ", self.scaled.log))
+        if self.log_absolute is not None:
+            formula = f"(‖Mⁿ‖₁‖Mⁿ‖_∞)^½, M = {inner}|W|"
+            entries.append(self._above("absolute", formula, self.log_absolute))
         if self.log_radius_claim is not None:
-            entries.append(self._entry("radius", f"({inner} ρ(W))ⁿ", False, self.log_radius_claim))
+            formula = f"({inner} ρ(W))ⁿ"
+            entries.append(self._above("radius", formula, self.log_radius_claim, theorem=False))
+        entries.append(self._below("volume", "Π|det J_i|^(1/dim)", self.log_volume))
+        entries.append(self._below("smallest", "Π s_min(J_i)", self.log_smallest))
         return tuple(entries)
+
+    def entries(self) -> tuple[Bound, ...]:
+        """Every bound that this cell has, from above first; for one trajectory, on the host."""
+        return self._entries
 
     def __getitem__(self, name: str) -> Bound:
         for entry in self.entries():
@@ -100,20 +146,42 @@ class Bounds:
                 return entry
         raise KeyError(f"{name!r}: this cell has {', '.join(entry.name for entry in self.entries())}")
 
-    def _entry(self, name: str, formula: str, theorem: bool, log: Array) -> Bound:
-        bound, norms = np.asarray(log, float), np.asarray(self.log_norms, float)
+    @property
+    def conclusion(self) -> str:
+        """What the theorems prove together: "vanishes", "explodes", or "" where none of them decides."""
+        return next((entry.conclusive for entry in self.entries() if entry.conclusive), "")
+
+    def _excess(self, bound: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """ln of the norm over the bound, and its rounding; a zero product passes nothing, a zero bound included."""
+        norms = np.asarray(self.log_norms, float)
         with np.errstate(invalid="ignore"):
-            excess, rises = norms - bound, np.diff(bound)
-        excess[np.isneginf(norms)] = -np.inf  # a zero product violates nothing, a zero bound included
-        rounding = (
-            64 * np.finfo(self.log_norms.dtype).eps * (1 + self.lags) * (1 + np.abs(norms) / (1 + self.lags))
-        )
-        last = max(self.steps, 1)
-        tightness = -float(excess[0]) / (last * math.log(10)) if self.steps else 0.0
-        decays = theorem and self.steps > 0 and bound[0] < 0 and bool(np.all(np.isnan(rises) | (rises >= 0)))
-        return Bound(
-            name, formula, theorem, bound, tightness, excess > rounding, "vanishes" if decays else ""
-        )
+            excess = norms - bound
+        excess = np.where(np.isneginf(norms), np.where(np.isneginf(bound), 0.0, -np.inf), excess)
+        per_step = np.abs(np.where(np.isfinite(norms), norms, 0)) / (1 + self.lags)
+        eps = float(np.finfo(self.log_norms.dtype).eps)
+        return excess, 64 * eps * (1 + self.lags) * (1 + per_step)
+
+    def _decades_a_step(self, logarithm: float) -> float:
+        return logarithm / (max(self.steps, 1) * math.log(10)) if self.steps else 0.0
+
+    def _above(
+        self, name: str, formula: str, log: Any, *, theorem: bool = True, everywhere: bool = True
+    ) -> Bound:
+        """``everywhere``: the bound is one for every trajectory, so that below 1 at one lag it decays for ever."""
+        bound = np.asarray(log, float)
+        excess, rounding = self._excess(bound)
+        decays = self.steps > 0 and bool(bound[0] < 0) and (everywhere or _monotone(bound))
+        tightness = -self._decades_a_step(float(excess[0]))
+        conclusive = "vanishes" if theorem and decays else ""
+        return Bound(name, formula, True, theorem, bound, tightness, excess > rounding, conclusive)
+
+    def _below(self, name: str, formula: str, log: Any) -> Bound:
+        bound = np.asarray(log, float)
+        excess, rounding = self._excess(bound)
+        grows = self.steps > 0 and bool(bound[0] > 0) and _monotone(-bound)
+        tightness = self._decades_a_step(float(excess[0]))
+        conclusive = "explodes" if grows else ""
+        return Bound(name, formula, False, True, bound, tightness, excess < -rounding, conclusive)
 
     def plot(self, ax: Any = None) -> Any:
         """The norm and every bound against the lag; see ``plots.norms_against_lag``."""
@@ -131,54 +199,24 @@ class Bounds:
             rows.append(
                 f"  spectral radius ρ(W) = {float(self.radius):.4g}, norm s₁(W) = {float(self.norm):.4g}, γ {slope}"
             )
-        for entry in self.entries():
-            kind = "theorem" if entry.theorem else "no theorem"
-            share = (
-                f", violated at {int(entry.violated.sum())} of {self.steps} lags"
-                if entry.violated.any()
-                else ""
-            )
-            says = f", so it {entry.conclusive}" if entry.conclusive else ""
-            at_zero = entry.log[0] / math.log(10)
-            verdict = f"{kind}, {entry.tightness:+.3g} decades a step{share}{says}"
-            rows.append(f"  {entry.formula:<20} 10^{at_zero:<9.2f} {verdict}")
-        return "\n".join(rows)
+        width = max(len(entry.formula) for entry in self.entries())
+        return "\n".join([*rows, *(self._row(entry, width) for entry in self.entries())])
+
+    def _row(self, entry: Bound, width: int) -> str:
+        kind = "theorem" if entry.theorem else "no theorem"
+        violated = int(entry.violated.sum())
+        share = f", violated at {violated} of {self.steps} lags" if violated else ""
+        says = f", so it {entry.conclusive}" if entry.conclusive else ""
+        side, at_zero = "≤" if entry.above else "≥", entry.log[0] / math.log(10)
+        verdict = f"{kind}, {entry.tightness:+.3g} decades a step{share}{says}"
+        return f"  {side} {entry.formula:<{width}} 10^{at_zero:<9.2f} {verdict}"
 
 
-def _step_norm(cell: Any, step: tuple) -> Scaled:
-    return from_float(step_matrix(cell, *step), event_ndim=2).norm(2)
-
-
-def _accumulate(total: Scaled, factor: Scaled) -> tuple[Scaled, Array]:
-    total = multiply(total, factor)
-    return total, total.log()
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _log_steps(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
-    """ln Π ‖J_i‖₂ from every k to T: one scaled product, so that no sum of logarithms loses digits."""
-    norms = jax.lax.map(functools.partial(_step_norm, join(static, arrays)), (states, inputs))
-    one = from_float(jnp.ones((), states.dtype))
-    _, logs = jax.lax.scan(_accumulate, one, norms, reverse=True)
-    return jnp.concatenate([logs, jnp.zeros((1,), states.dtype)])
-
-
-@jax.jit
-def _log_rate(leak: Array, slope_bound: Array, size: Array) -> Array:
-    """ln((1−α) + α γ s)."""
-    return jnp.log((1 - leak) + leak * slope_bound * size)
-
-
-@elementwise
-def _multiple(lags: Array, log_rate: Array) -> Array:
-    """n times the logarithm; 0 at n = 0 also where that is −∞."""
-    return jnp.where(lags == 0, jnp.zeros_like(lags), lags * log_rate)
-
-
-def _power(log_rate: Array, steps: int) -> Array:
-    """The bound on the logarithm of the norm for n = T … 0."""
-    lags = np.arange(steps, -1, -1, dtype=log_rate.dtype)
-    return _multiple(*broadcast_arrays(finite=False, lags=lags, log_rate=log_rate))
+def _monotone(bound: np.ndarray) -> bool:
+    """Whether a bound over k = 0 … T never falls as k grows, that is as the lag shrinks."""
+    with np.errstate(invalid="ignore"):
+        rises = np.diff(bound)
+    return bool(np.all(np.isnan(rises) | (rises >= 0)))
 
 
 def _declared(cell: Any) -> RecurrentStructure | None:
@@ -193,8 +231,12 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     ============================ ======================= =========================================
     bound                        holds for               note
     ============================ ======================= =========================================
-    Π ‖J_i‖₂                     every cell              the only one without declared structure
-    ((1−α) + α γ s₁(W))ⁿ         W, γ, α declared        < 1 suffices to vanish; s₁ the norm
+    ≤ Π ‖J_i‖₂                   every cell              the only one above without structure
+    ≤ ((1−α) + α γ s₁(W))ⁿ       W, γ, α declared        < 1 suffices to vanish; s₁ the norm
+    ≤ κ(S) (… ‖S W S⁻¹‖₂)ⁿ       W, γ, α declared        best diagonal S at each lag; false without κ
+    ≤ √(‖Mⁿ‖₁‖Mⁿ‖_∞)             W, γ, α declared        M = (1−α) I + α γ |W|; rate ρ(M)
+    ≥ Π |det J_i|^{1/dim}        every cell              growing: it explodes
+    ≥ Π s_min(J_i)               every cell              growing: every direction explodes
     ((1−α) + α γ ρ(W))ⁿ          nobody: no theorem      the spectral radius in the norm's place
     ============================ ======================= =========================================
 
@@ -202,7 +244,8 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
         trajectory: one trajectory from ``rollout``.
 
     Returns:
-        A ``Bounds`` that prints as a table; ``.entries()`` has theorem, tightness and violations of each.
+        A ``Bounds`` that prints as a table; ``.entries()`` has theorem, tightness and violations of each, and
+        ``.conclusion`` what they prove. For what all trajectories of the cell can do see ``slope_radius``.
 
     Raises:
         TypeError: not a trajectory.
@@ -210,17 +253,29 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     References: Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2.1, whose first versions and many
     textbooks have the spectral radius where the norm belongs.
     """
-    norms = gradient_norms(trajectory)
-    steps = along(_log_steps, trajectory, 0, None, of_matrices=True)
+    norms, steps = gradient_norms(trajectory), step_bounds(trajectory)
     declared = _declared(trajectory.cell)
     if declared is None:
-        return Bounds(norms, steps, None, None, None, None, None, False)
+        return _bounds(norms, steps)
     radius, norm = spectral_radius(declared.weights), spectral_norm(declared.weights)
-    leaky = not (isinstance(declared.leak, float) and declared.leak == 1.0)
-    if declared.slope_bound is None:
-        return Bounds(norms, steps, None, None, radius, norm, None, leaky)
-    norm_bound, claim = (
-        _power(_log_rate(declared.leak, declared.slope_bound, size), trajectory.steps)
-        for size in (norm, radius)
-    )
-    return Bounds(norms, steps, norm_bound, claim, radius, norm, declared.slope_bound, leaky)
+    leak, gamma = declared.leak, declared.slope_bound
+    common = {
+        "radius": radius,
+        "norm": norm,
+        "structure": (declared.weights, leak),
+        "leaky": not (isinstance(leak, float) and leak == 1.0),
+    }
+    if gamma is None:
+        return _bounds(norms, steps, **common)
+    alike = {"steps": trajectory.steps, "slope_bound": gamma, "leak": leak}
+    above, claim = (log_power(size, **alike) for size in (norm, radius))
+    absolute = log_absolute_bound(declared.weights, **alike)
+    found = {"log_norm_bound": above, "log_absolute": absolute, "log_radius_claim": claim}
+    return _bounds(norms, steps, slope_bound=gamma, **found, **common)
+
+
+def _bounds(log_norms: Array, steps: StepBounds, **declared: Any) -> Bounds:
+    """The bounds of every cell, and of the declared ones what is given."""
+    optional = ("log_norm_bound", "log_absolute", "log_radius_claim", "radius", "norm", "structure")
+    rest = {**dict.fromkeys((*optional, "slope_bound")), "leaky": False, **declared}
+    return Bounds(log_norms, steps.largest, steps.smallest, steps.volume, **rest)

@@ -24,8 +24,9 @@ from rnn_dynamics.validation import concrete_array, concrete_square, fraction
 __all__ = ["ScaledBounds", "absolute_radius", "scaled_bounds"]
 
 _ITERATIONS = 200
-# Lags whose units are optimised.
-_OPTIMISED = 20
+# Lags whose units are optimised, and the flops (in units of n³) that all of them may take.
+_OPTIMISED, _FEWEST = 20, 4
+_WORK = 1.2e8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,32 +110,39 @@ class _Objective:
         return np.where(self.W == 0, 0.0, self.W * factors)
 
 
-def _improved(objective: _Objective, lag: float, starts: list[np.ndarray]) -> list[np.ndarray]:
+def _improved(
+    objective: _Objective, lag: float, starts: list[np.ndarray], evaluations: int
+) -> list[np.ndarray]:
     """The best of the starts and where L-BFGS takes it; the objective is convex but has kinks, so both are kept."""
     from scipy.optimize import minimize
 
     best = min(starts, key=lambda units: objective.value(units, lag))
     if not np.isfinite(objective.value(best, lag)):
         return [best]
-    options = {"maxiter": _ITERATIONS}
+    options = {"maxiter": _ITERATIONS, "maxfun": evaluations}
     found = minimize(objective.with_slope, best, args=(lag,), jac=True, method="L-BFGS-B", options=options).x
     return [best, found]
 
 
-def _sample(lags: np.ndarray) -> np.ndarray:
+def _sample(lags: np.ndarray, count: int) -> np.ndarray:
     """The lags themselves where they are few, else so many spread evenly in their logarithm."""
     positive = np.unique(lags[lags > 0])
-    if positive.size <= _OPTIMISED:
-        return positive
-    return np.geomspace(positive[0], positive[-1], _OPTIMISED)
+    return positive if positive.size <= count else np.geomspace(positive[0], positive[-1], count)
+
+
+def _effort(size: int) -> tuple[int, int]:
+    """How many lags are optimised and the evaluations that each may take: fewer where one SVD is dear."""
+    evaluations = _WORK / size**3
+    lags = int(np.clip(evaluations // 50, _FEWEST, _OPTIMISED))
+    return lags, int(max(evaluations // lags, 5))
 
 
 def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0) -> ScaledBounds:
     """The smallest κ(S) ((1−α) + α γ ‖S W S⁻¹‖₂)ⁿ that was found for each lag n.
 
-    Candidates are S = 1, the Perron units of |W| in fractions, local improvements of the best of them at some
-    twenty lags, and means between those; each lag takes the best of all. What is found is a theorem whether or
-    not it is the smallest.
+    Candidates are S = 1, the Perron units of |W| in fractions, local improvements of the best of them at up to
+    twenty lags (four for hundreds of units), and means between those; each lag takes the best of all. What is
+    found is a theorem whether or not it is the smallest.
 
     Args:
         W: recurrent weights, shape (n, n).
@@ -157,8 +165,9 @@ def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0)
     perron = _perron_units(weights)
     candidates = [share * perron for share in np.linspace(0, 1, 9)]
     found = [np.zeros(len(weights))]
-    for lag in _sample(every):
-        found += _improved(objective, float(lag), [*candidates, *found])
+    optimised, evaluations = _effort(len(weights))
+    for lag in _sample(every, optimised):
+        found += _improved(objective, float(lag), [*candidates, *found], evaluations)
     for before, after in itertools.pairwise(found):
         candidates += [before + share * (after - before) for share in (0.25, 0.5, 0.75, 1.0)]
     units = np.stack(candidates)

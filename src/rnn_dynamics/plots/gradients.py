@@ -20,7 +20,11 @@ _DECADES = 1 / np.log(10)
 _BOUND_LINES = {
     "steps": {"color": palette.SKY, "linestyle": "-", "linewidth": 2.6},
     "norm": {"color": palette.BLUE, "linestyle": (0, (5, 2)), "linewidth": 1.4},
+    "scaled": {"color": palette.PURPLE, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "linewidth": 1.4},
+    "absolute": {"color": palette.ORANGE, "linestyle": (0, (3, 1.2)), "linewidth": 1.2},
     "radius": {"color": palette.VERMILION, "linestyle": (0, (1, 1.2)), "linewidth": 1.8},
+    "volume": {"color": palette.GREEN, "linestyle": "-", "linewidth": 1.4},
+    "smallest": {"color": palette.GREEN, "linestyle": (0, (2, 1.5)), "linewidth": 1.2},
 }
 
 
@@ -33,7 +37,9 @@ def _finite(logarithm: Any) -> np.ndarray:
 def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) -> "Axes":
     """log₁₀‖∂x_T/∂x_k‖₂ against the lag n = T − k beside every bound of a ``Bounds``.
 
-    Theorems are drawn as such; the claim that is none is dotted, with a cross wherever the norm exceeds it.
+    Theorems are drawn as such, those from below in green; the claim that is none is dotted, with a cross wherever
+    the norm exceeds it. The axis holds the norm, the best theorem on either side and
+    the claim; what lies far beyond leaves it.
 
     Args:
         bounds: from ``product_bounds``, of one trajectory.
@@ -46,8 +52,9 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
     ax = axes_of(ax)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     for entry in bounds.entries():
-        formula = entry.formula.replace("J_i", "$J_i$")
-        label = formula if entry.theorem else f"{formula}, no theorem"
+        formula = entry.formula.replace("J_i", "$J_i$").replace("_∞", "$_∞$").replace("^½", "$^{1/2}$")
+        formula = formula.replace("^(1/dim)", "$^{1/dim}$")
+        label = f"{'≤' if entry.above else '≥'} {formula}" if entry.theorem else f"{formula}, no theorem"
         ax.plot(bounds.lags, _finite(entry.log), label=label, **_BOUND_LINES[entry.name])
         if entry.violated.any():
             at = bounds.lags[entry.violated]
@@ -67,9 +74,24 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
     ax.set_xlabel("lag n = T − k (steps)")
     ax.set_ylabel("log₁₀ of the norm")
     ax.set_xlim(0, max(bounds.steps, 1))
+    _frame(ax, bounds, norms)
     if legend:
         ax.legend(loc="best")
     return ax
+
+
+def _frame(ax: "Axes", bounds: "Bounds", norms: np.ndarray) -> None:
+    """Room for the norm, the best theorem on either side and the claim; a bound far beyond them leaves the frame."""
+    entries = [entry for entry in bounds.entries() if np.isfinite(entry.log).all()]
+    sides = [[_finite(e.log) for e in entries if e.theorem and e.above is above] for above in (True, False)]
+    best = [choose(lines, axis=0) for choose, lines in zip((np.min, np.max), sides, strict=True) if lines]
+    claims = [_finite(entry.log) for entry in entries if not entry.theorem]
+    shown = np.concatenate([norms[np.isfinite(norms)], *best])
+    reach = max(float(np.ptp(shown)), 1.0)
+    low, high = float(shown.min()), float(shown.max())
+    for claim in claims:
+        low, high = max(min(low, claim.min()), low - reach), min(max(high, claim.max()), high + reach)
+    ax.set_ylim(low - 0.05 * (high - low) - 1e-3, high + 0.05 * (high - low) + 1e-3)
 
 
 def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: str = "") -> "Axes":

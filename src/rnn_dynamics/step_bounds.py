@@ -1,0 +1,73 @@
+"""What the singular values of the single steps say about their product, above and below.
+
+    Π s_min(J_i) ≤ s_min(Π J_i) ≤ |det Π J_i|^{1/n} = Π |det J_i|^{1/n} ≤ ‖Π J_i‖₂ ≤ Π ‖J_i‖₂,
+
+theorems for every cell. Where a lower one grows with the lag, gradients cannot vanish.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.structure import join
+from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import Scaled, from_float, multiply
+from rnn_dynamics.segments import along
+
+__all__ = ["StepBounds", "step_bounds"]
+
+
+class StepBounds(NamedTuple):
+    """Natural logarithms for every k = 0 … T, shape (T+1,); 0 at k = T.
+
+    Attributes:
+        largest: ln Π_{i=k+1…T} ‖J_i‖₂.
+        smallest: ln Π s_min(J_i), rounded down; −∞ from the first singular step on.
+        volume: ln Π |det J_i|^{1/n}, the mean of ln σ over the directions of the product.
+    """
+
+    largest: Float[Array, " steps+1"]
+    smallest: Float[Array, " steps+1"]
+    volume: Float[Array, " steps+1"]
+
+
+def _step(cell: Any, step: tuple) -> tuple[Scaled, Scaled, Scaled]:
+    """‖J‖₂, s_min(J) less what rounding may have added to it, and |det J|^{1/n}."""
+    matrix = step_matrix(cell, *step)
+    values = jnp.linalg.svd(matrix, compute_uv=False)
+    rounding = 2 * matrix.shape[0] * float(jnp.finfo(matrix.dtype).eps) * values[0]
+    smallest = jnp.maximum(values[-1] - rounding, 0) if matrix.shape[0] > 1 else values[-1]
+    volume = jnp.exp(jnp.linalg.slogdet(matrix)[1] / matrix.shape[0])
+    return from_float(values[0]), from_float(smallest), from_float(volume)
+
+
+def _accumulate(totals: tuple, factors: tuple) -> tuple[tuple, tuple]:
+    totals = tuple(multiply(total, factor) for total, factor in zip(totals, factors, strict=True))
+    return totals, tuple(total.log() for total in totals)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_products(static: Any, arrays: Any, states: Array, inputs: Any) -> StepBounds:
+    """Scaled products from every k to T, so that no sum of logarithms loses digits."""
+    factors = jax.lax.map(functools.partial(_step, join(static, arrays)), (states, inputs))
+    one = from_float(jnp.ones((), states.dtype))
+    _, logs = jax.lax.scan(_accumulate, (one, one, one), factors, reverse=True)
+    return StepBounds(*(jnp.concatenate([log, jnp.zeros((1,), states.dtype)]) for log in logs))
+
+
+def step_bounds(trajectory: Trajectory) -> StepBounds:
+    """Π ‖J_i‖₂, Π s_min(J_i) and Π |det J_i|^{1/n} from every k to T, between which ‖∂x_T/∂x_k‖₂ lies.
+
+    Args:
+        trajectory: one trajectory from ``rollout``.
+
+    Raises:
+        TypeError, ValueError: not a trajectory, or a batch of them.
+
+    One SVD and one LU of every step: O(T n³) work, memory O(T n + n²).
+    """
+    return along(_log_products, trajectory, 0, None, of_matrices=True)
