@@ -689,3 +689,29 @@ def test_random_network_with_a_norm_and_in_float32():
     assert cell.W.dtype == np.float32
     assert np.linalg.norm(np.asarray(cell.W), 2) == pytest.approx(0.5, rel=1e-6)
     assert not np.any(cell.b)
+
+
+def test_non_normal_families(dtype):
+    """Nilpotent: Wⁿ = 0; a chain: singular values 1, Wⁿ = 0; non-normal: radius = gain, Henrici as said."""
+    key, n = jax.random.key(3), 7
+    rounding = 1e-5 if dtype == "float32" else 1e-13
+    W = np.asarray(initializers.nilpotent(key, n, gain=1.5, dtype=dtype))
+    assert W.dtype == dtype
+    assert np.abs(np.linalg.matrix_power(W, n)).max() < 100 * rounding
+    assert np.linalg.norm(np.linalg.matrix_power(W, 3)) > 1e-3
+    shift = np.asarray(initializers.chain(4, gain=2.0, dtype=dtype))
+    np.testing.assert_allclose(np.linalg.svd(shift, compute_uv=False), [2, 2, 2, 0], atol=1e-6)
+    assert not np.linalg.matrix_power(shift, 4).any()
+    for size in (1, 2, 5, 40):
+        W = np.asarray(initializers.non_normal(key, size, gain=0.9, departure=0.0, dtype=dtype), float)
+        np.testing.assert_allclose(W @ W.T, W.T @ W, atol=10 * rounding)
+        assert np.abs(np.linalg.eigvals(W)).max() == pytest.approx(0.9, rel=10 * rounding)
+        W = np.asarray(initializers.non_normal(key, size, gain=0.9, departure=0.1, dtype=dtype), float)
+        assert np.abs(np.linalg.eigvals(W)).max() == pytest.approx(
+            0.9, rel=2e-2 if dtype == "float32" else 1e-9
+        )
+    departure = np.sqrt((W**2).sum() - (np.abs(np.linalg.eigvals(W)) ** 2).sum())
+    assert departure == pytest.approx(0.9 * 0.1 * np.sqrt(40 / 2), rel=0.15)
+    assert random_rnn(key, 5, ensemble="nilpotent").W.shape == (5, 5)
+    with pytest.raises(ValueError, match=r"spectral_radius.*nilpotent"):
+        random_rnn(key, 5, ensemble="nilpotent", spectral_radius=0.5)

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.cells import (
+    DoyaNeuron,
+    ElmanRNN,
+    LeakyRNN,
+    PascanuNeuron,
+    PreActivationRNN,
+    random_rnn,
+)
 from rnn_dynamics.jacobians import (
     gradient_norms,
     jacobian_product,
@@ -450,3 +457,22 @@ def test_a_cell_without_parameters_says_so():
 
 def sine(x, u):
     return jnp.sin(x)
+
+
+def test_norms_at_chosen_lags(dtype):
+    """The same numbers, in the order of the lags; under vmap too; nothing else is taken."""
+    cell = random_rnn(jax.random.key(2), 4, dtype=dtype)
+    starts = jax.random.normal(jax.random.key(3), (3, 4), dtype)
+    run = rollout(cell, starts[0], steps=9)
+    every = np.asarray(gradient_norms(run))
+    asked = [9, 0, 4, 4]
+    np.testing.assert_array_equal(gradient_norms(run, lags=asked), every[9 - np.array(asked)])
+    few = gradient_norms(run, stop=6, lags=np.array([2, 6]), ord="fro")
+    np.testing.assert_array_equal(few, np.asarray(gradient_norms(run, stop=6, ord="fro"))[[4, 0]])
+    together = jax.vmap(lambda x: gradient_norms(rollout(cell, x, steps=9), lags=asked))(starts)
+    np.testing.assert_allclose(
+        together[0], every[9 - np.array(asked)], rtol=1e-5 if dtype == "float32" else 1e-12
+    )
+    for wrong in ([10], [-1], 3, [0.5], "all"):
+        with pytest.raises((TypeError, ValueError), match="lags"):
+            gradient_norms(run, lags=wrong)

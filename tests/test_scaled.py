@@ -245,7 +245,7 @@ def test_hazard_10_every_product_asks_for_full_precision(dtype: str) -> None:
         jax.vmap(log_norm, in_axes=(None, None), axis_size=2),
     ):
         asked = _precisions(jax.make_jaxpr(function)(m, v).jaxpr)
-        assert len(asked) >= 6
+        assert len(asked) >= 4
         assert all(precision == highest for precision in asked)
 
 

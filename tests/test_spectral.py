@@ -2,14 +2,18 @@
 
 import math
 
+import jax
 import numpy as np
 import pytest
 
 from rnn_dynamics.bounds import product_bounds
-from rnn_dynamics.cells import PreActivationRNN
+from rnn_dynamics.cells import ElmanRNN, PreActivationRNN
+from rnn_dynamics.cells.initializers import ensemble_weights
 from rnn_dynamics.jacobians import jacobian_product, jacobian_products, step_jacobians
 from rnn_dynamics.rollout import rollout
+from rnn_dynamics.spectra import singular_spectrum
 from rnn_dynamics.spectral import counterexamples, held, radius_sweep
+from rnn_dynamics.status import Status
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.oracles.products import Network
@@ -128,9 +132,71 @@ def test_sweep_of_radii():
 def test_sweep_of_an_activation_without_slope_bound():
     found = radius_sweep(np.float32([0.5]), n=3, steps=4, activation=wave, form="pre_activation")
     assert found.log_norms.dtype == np.float32
-    assert found.slope_bound is None
+    assert found.slope_bounds == (None,)
     with pytest.raises(ValueError, match="slope_bound"):
         _ = found.log_norm_bound
+
+
+def test_sweep_over_every_axis():
+    """A point of the grid is that network: norms, bounds and spectrum as if it were run alone."""
+    found = radius_sweep(
+        [0.8, 1.3],
+        biases=[0.4],
+        gains=[1.0, 2.0],
+        seeds=[5, 7],
+        n=5,
+        steps=12,
+        lags=[12, 1, 3],
+        activation=["tanh", "logistic"],
+        ensemble=["gaussian", "non_normal"],
+        spectra=True,
+    )
+    assert found.sweep.names == ("activation", "ensemble", "radius", "bias", "gain", "seed")
+    assert found.log_norms.shape == (2, 2, 2, 1, 2, 2, 3)
+    assert found.slope_bound.ravel().tolist() == [1.0, 0.25]
+    assert "tanh, logistic" in repr(found.sweep)
+    drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), 7))
+    W = 2.0 * 1.3 * ensemble_weights(drawn, 5, "non_normal")
+    cell = ElmanRNN(W, np.full(5, 0.4), activation="logistic")
+    run = rollout(cell, jax.random.normal(started, (5,)) / math.sqrt(5), steps=12)
+    at = (1, 1, 1, 0, 1, 1)
+    bounds = product_bounds(run)
+    places = [0, 11, 9]
+    np.testing.assert_allclose(
+        found.log_norms[at], bounds.log_norms[np.array(places)], rtol=1e-10, atol=1e-12
+    )
+    np.testing.assert_allclose(found.log_norm_bound[at], bounds["norm"].log[places], rtol=1e-10)
+    np.testing.assert_allclose(found.log_radius_claim[at], bounds["radius"].log[places], rtol=1e-8)
+    for name in ("absolute", "steps", "volume", "smallest"):
+        np.testing.assert_allclose(
+            found.sweep[f"log_{name}"][at], bounds[name].log[places], rtol=1e-9, atol=1e-9
+        )
+    np.testing.assert_allclose(found.sweep["log_singular_values"][at], singular_spectrum(run).log, rtol=1e-9)
+    assert (found.sweep["spectrum_status"] == int(Status.RESOLVED)).all()
+    assert (found.log_norms <= found.sweep["log_absolute"] + 1e-10).all()
+    assert (found.log_norms <= found.log_norm_bound + 1e-10).all()
+    excess = (found.log_norms - found.log_radius_claim).max(axis=-1) / math.log(10)
+    np.testing.assert_allclose(found.excess, excess)
+    assert found.violated.tolist() == (excess > 1e-9).tolist()
+    rate = found.log_norms[..., 0] / 12 / math.log(10)
+    np.testing.assert_allclose(found.rate, rate)
+
+
+def test_radius_zero_and_norms_that_grow():
+    """A chain of gain g > 1 with linear units grows like gⁿ for n − 1 steps, then the product is exactly 0."""
+    found = radius_sweep([0.0], gains=[0.5, 1.5], ensemble="chain", activation="linear", n=6, steps=8)
+    lags = found.lags
+    for gain, norms in zip((0.5, 1.5), found.log_norms[0, 0, :, 0], strict=True):
+        with np.errstate(divide="ignore"):
+            truth = np.where(lags < 6, lags * math.log(gain), -np.inf)
+        np.testing.assert_allclose(norms, truth, atol=1e-12)
+    assert np.isposinf(found.excess).all()
+    assert found.violated.all()
+    labelled = radius_sweep([0.0], gains=[1.0], ensemble=["chain", "nilpotent"], n=4, steps=5)
+    assert labelled.sweep.to_xarray().coords["ensemble"].values.tolist() == ["chain", "nilpotent"]
+    counted = []
+    radius_sweep([0.5], n=3, steps=3, activation=["tanh", "relu"], progress=lambda *at: counted.append(at))
+    assert counted == [(1, 2), (2, 2)]
 
 
 def wave(z):
@@ -152,6 +218,16 @@ def wave(z):
         ({"radii": [0.5], "n": 2.0}, "n"),
         ({"radii": [0.5], "form": "gru"}, "form"),
         ({"radii": [0.5], "activation": "tan"}, "activation"),
+        ({"radii": [0.5], "activation": []}, "activation"),
+        ({"radii": [0.5], "ensemble": "wishart"}, "ensemble"),
+        ({"radii": [0.5], "ensemble": ["gaussian", "chain"]}, "radii"),
+        ({"radii": [0.0], "ensemble": []}, "ensemble"),
+        ({"radii": [0.5], "gains": [-1.0]}, "gains"),
+        ({"radii": [0.5], "gains": 2.0}, "gains"),
+        ({"radii": [0.5], "lags": [101]}, "lags"),
+        ({"radii": [0.5], "lags": [0]}, "lags"),
+        ({"radii": [0.5], "lags": "all"}, "lags"),
+        ({"radii": [0.5], "spectra": 1}, "spectra"),
     ],
 )
 def test_errors_name_the_argument(options, argument):

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
+    from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.nonnormal import non_normality, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
@@ -70,12 +71,14 @@ __all__ = [
     "cells",
     "cliff",
     "doya",
+    "edge_of_chaos",
     "eigen",
     "figures",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
     "jacobians",
+    "mean_field",
     "non_normality",
     "nonnormal",
     "plots",
@@ -113,6 +116,7 @@ _NAMES_OF_MODULE = {
         "step_jacobians",
     ],
     "step_bounds": ["step_bounds"],
+    "mean_field": ["edge_of_chaos", "mean_field"],
     "nonnormal": ["non_normality", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],

@@ -17,7 +17,7 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import along, segment, step_range
-from rnn_dynamics.validation import choice, real_array
+from rnn_dynamics.validation import choice, integers, real_array
 
 __all__ = [
     "gradient_norms",
@@ -161,16 +161,30 @@ def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Sca
     return along(_products, trajectory, 0, stop, of_matrices=True)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _norms(static: Any, arrays: Any, states: Array, inputs: Any, ord: Any) -> Array:
-    grow = functools.partial(_grow_right_and_measure, join(static, arrays), ord)
-    identity = _identity(states)
-    _, logs = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
+def _grow_right_and_measure_some(cell: Any, ord: Any, product: Scaled, step: tuple) -> tuple[Scaled, Array]:
+    """The norm where it is asked for; under ``vmap`` too, as the mask belongs to the lags, not to the batch."""
+    states, inputs, wanted = step
+    product = _grow_right(cell, product, (states, inputs))
+    nothing = jnp.full((), jnp.nan, product.dtype)
+    return product, jax.lax.cond(wanted, lambda: product.norm(ord).log(), lambda: nothing)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _norms(static: Any, arrays: Any, states: Array, inputs: Any, lags: Any, ord: Any) -> Array:
+    cell, identity = join(static, arrays), _identity(states)
+    if lags is None:
+        grow = functools.partial(_grow_right_and_measure, cell, ord)
+        _, logs = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
+    else:
+        ahead = states.shape[0] - jnp.arange(states.shape[0], dtype=lags.dtype)
+        wanted = (ahead[:, None] == lags[None, :]).any(axis=1)
+        grow = functools.partial(_grow_right_and_measure_some, cell, ord)
+        _, logs = jax.lax.scan(grow, identity, (states, inputs, wanted), reverse=True)
     return jnp.concatenate([logs, identity.norm(ord).log()[None]])
 
 
 def gradient_norms(
-    trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None
+    trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None, lags: Any = None
 ) -> Float[Array, " steps+1"]:
     """ln‖∂x_stop/∂x_k‖ for every k = 0 … stop, without keeping the matrices: memory O(T n + n²).
 
@@ -178,18 +192,26 @@ def gradient_norms(
         trajectory: from ``rollout``.
         ord: 2, the spectral norm, or "fro", the Frobenius norm √(Σ σ_i²).
         stop: the step whose gradient is measured; T by default.
+        lags: lags n = stop − k at which alone the norm is taken, shape (m,), integers from 0 to stop: a spectral
+            norm costs far more than a step.
 
     Returns:
-        Natural logarithms, index k; −inf where the product is exactly zero, which a slope that underflows
-        makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
+        Natural logarithms, index k, or as the lags are given; −inf where the product is exactly zero, which a
+        slope that underflows makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
 
     Raises:
-        TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm.
+        TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm; a lag outside 0 … stop.
 
     Rounding is relative to the largest singular value of the product so far; where earlier steps remove
     exactly the directions that dominated it, what is left is lost in that rounding, or 0.
     """
-    return along(_norms, trajectory, 0, stop, choice("ord", ord, [2, "fro"]), of_matrices=True)
+    ord = choice("ord", ord, [2, "fro"])
+    if lags is None:
+        return along(_norms, trajectory, 0, stop, None, ord, of_matrices=True)
+    last = step_range(trajectory, 0, stop)[1]
+    asked = integers("lags", lags, minimum=0, maximum=last)
+    found = along(_norms, trajectory, 0, stop, jnp.asarray(asked), ord, of_matrices=True)
+    return found[last - asked]
 
 
 def state_vector(name: str, value: Any, trajectory: Trajectory) -> Scaled:

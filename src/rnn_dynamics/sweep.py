@@ -36,7 +36,8 @@ class Sweep:
         axes: name to the axis' points, shape (n,), in the order of the grid's axes.
         values: name to values, shape (n_1, …, n_k, …): the axes' lengths, then the shape of one value. A
             nested result has dotted names (``initial.unit``), a bare array the name ``value``.
-        metadata: where the numbers come from: function, chunk, device, versions, key.
+        metadata: where the numbers come from: function, chunk, device, versions, key; ``labels`` names the points
+            of axes that stand for no numbers.
         structure: how the function's result was nested, for :meth:`result`; None after :meth:`load`.
     """
 
@@ -91,7 +92,13 @@ class Sweep:
             name: item if isinstance(item, str | int | float) else json.dumps(item)
             for name, item in self.metadata.items()
         }
-        return xarray.Dataset(variables, coords=dict(self.axes), attrs=attributes)
+        return xarray.Dataset(variables, coords=self.axes | self._labels(), attrs=attributes)
+
+    def _labels(self) -> dict[str, list[str]]:
+        """Names in the place of numbers, for the axes that have them."""
+        labels = self.metadata.get("labels")
+        fitting = labels if isinstance(labels, dict) else {}
+        return {name: names for name, names in fitting.items() if len(self.axes.get(name, ())) == len(names)}
 
     def save(self, path: str | os.PathLike[str]) -> Any:
         """Write the sweep to one ``.npz`` file, see :func:`rnn_dynamics.storage.save`.
@@ -136,7 +143,10 @@ class Sweep:
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Kind, name and description of each axis and value."""
-        for name, points in self.axes.items():
+        for name, points in (self.axes | self._labels()).items():
+            if isinstance(points, list):
+                yield "axis", name, ", ".join(map(str, points))
+                continue
             ends = f"{points[0]} … {points[-1]}" if len(points) > 1 else f"{points[0]}"
             yield "axis", name, f"{len(points)} {points.dtype}, {ends}"
         for name, value in self.values.items():

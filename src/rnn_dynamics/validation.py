@@ -7,7 +7,7 @@ compiles nothing. Tracers pass: their shapes and dtypes are checked, their value
 import math
 import operator
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ __all__ = [
     "flag",
     "fraction",
     "index",
+    "integers",
     "real_array",
     "real_arrays",
 ]
@@ -251,6 +252,20 @@ def index(name: str, value: Any, *, minimum: int, maximum: int) -> int:
     if not minimum <= number <= maximum:
         raise ValueError(f"{name}: expected an integer from {minimum} to {maximum}, got {number}")
     return number
+
+
+def integers(name: str, values: Any, *, minimum: int = 0, maximum: int = 2**31 - 1) -> np.ndarray:
+    """A sequence of integers from ``minimum`` to ``maximum`` as an array of shape (m,).
+
+    Raises:
+        TypeError: not a sequence, or not of integers.
+        ValueError: one is out of range.
+    """
+    array = isinstance(values, np.ndarray | jax.Array) and not isinstance(values, Tracer) and values.ndim == 1
+    if not array and (isinstance(values, str) or not isinstance(values, Sequence)):
+        raise TypeError(f"{name}: expected a sequence of integers, got {_shown(values)}")
+    given = np.asarray(values) if array else values
+    return np.array([index(name, value, minimum=minimum, maximum=maximum) for value in given], np.int32)
 
 
 def fraction(name: str, value: Any) -> jax.Array:

@@ -14,9 +14,15 @@ from rnn_dynamics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.validation import choice, count, real_array
 
 __all__ = [
+    "ENSEMBLES",
+    "WITHOUT_RADIUS",
+    "chain",
+    "ensemble_weights",
     "gaussian",
     "glorot",
     "identity",
+    "nilpotent",
+    "non_normal",
     "orthogonal",
     "random_rnn",
     "sparse",
@@ -84,6 +90,65 @@ def sparse(
     return jnp.where(order < connections, weights, jnp.zeros_like(weights))
 
 
+def _turned(key: Any, matrix: Array) -> Array:
+    """Q A Qᵀ with Q orthogonal from Haar's measure: the eigenvalues and singular values stay."""
+    Q = _orthogonal(key, matrix.shape[0], 1.0, matrix.dtype)
+    return jnp.matmul(jnp.matmul(Q, matrix, precision=_HIGHEST), Q.T, precision=_HIGHEST)
+
+
+def nilpotent(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """Q N Qᵀ, N strictly upper triangular with entries N(0, gain²/n), Q orthogonal: every eigenvalue is 0, Wⁿ = 0.
+
+    The eigenvalues of W as floats are some eps^(1/n) instead: they are as ill-conditioned as can be.
+    """
+    n = count("n", n, minimum=1)
+    return _nilpotent(_check_key(key), n, gain, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 3))
+def _nilpotent(key: Any, n: int, gain: Any, dtype: Any) -> Array:
+    turned, drawn = jax.random.split(key)
+    return _turned(turned, jnp.triu(_gaussian(drawn, n, gain, dtype), 1))
+
+
+def chain(n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
+    """``gain`` times the shift x_i → x_{i+1}, a delay line: ρ = 0, and it keeps every signal for n − 1 steps.
+
+    Reference: S. Ganguli, D. Huh, H. Sompolinsky, PNAS 105, 18970 (2008).
+    """
+    return gain * jnp.eye(count("n", n, minimum=1), k=-1, dtype=dtype)
+
+
+def non_normal(
+    key: Any, n: int, *, gain: float = 1.0, departure: float = 1.0, dtype: Any = float
+) -> Float[Array, "n n"]:
+    """gain Q (D + departure N) Qᵀ: eigenvalues in the disc of radius ``gain``, and as far from normal as wanted.
+
+    D holds 2×2 rotations times √u, u uniform in [0, 1] but for the first, which is 1; N is strictly upper
+    triangular outside these blocks, with entries N(0, 1/n); Q is orthogonal. The spectral radius is ``gain``, the
+    Henrici departure about gain · departure · √(n/2); departure = 0 gives a normal matrix.
+    """
+    n = count("n", n, minimum=1)
+    return _non_normal(_check_key(key), n, gain, departure, dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 4))
+def _non_normal(key: Any, n: int, gain: Any, departure: Any, dtype: Any) -> Array:
+    turned, drawn, sizes, angles = jax.random.split(key, 4)
+    pairs = (n + 1) // 2
+    size = jnp.sqrt(jax.random.uniform(sizes, (pairs,), dtype)).at[0].set(1)
+    angle = jax.random.uniform(angles, (pairs,), dtype, 0, 2 * jnp.pi)
+    real, imaginary = jnp.repeat(size * jnp.cos(angle), 2)[:n], jnp.repeat(size * jnp.sin(angle), 2)[: n - 1]
+    inside = jnp.arange(n - 1) % 2 == 0
+    upper = jnp.where(inside, imaginary, jnp.zeros_like(imaginary))
+    if n % 2:  # the last block is a single real number
+        real = real.at[-1].set(size[-1])
+    blocks = jnp.diag(real) + jnp.diag(upper, 1) - jnp.diag(upper, -1)
+    above = jnp.triu(_gaussian(drawn, n, 1.0, dtype), 1)
+    outside = jnp.arange(n)[:, None] // 2 != jnp.arange(n)[None, :] // 2
+    return gain * _turned(turned, blocks + departure * jnp.where(outside, above, jnp.zeros_like(above)))
+
+
 def _rescaled(name: str, W: Any, measure: Any, target: Any) -> Float[Array, "n n"]:
     W = real_array("W", W, ndim=2)
     if W.shape[0] != W.shape[1]:
@@ -134,8 +199,32 @@ def with_spectral_norm(W: Any, target: Any) -> Float[Array, "n n"]:
     return _rescaled("target", W, spectral_norm, target)
 
 
+_HIGHEST = jax.lax.Precision.HIGHEST
 _CELLS = {"elman": ElmanRNN, "pre_activation": PreActivationRNN, "leaky": LeakyRNN}
-_ENSEMBLES = {"gaussian": gaussian, "orthogonal": orthogonal, "glorot": glorot, "sparse": sparse}
+#: Families of weights by name; the entries scale with ``gain``.
+ENSEMBLES = ("gaussian", "orthogonal", "glorot", "sparse", "non_normal", "nilpotent", "chain")
+#: Those whose spectral radius is 0 at every gain.
+WITHOUT_RADIUS = ("nilpotent", "chain")
+_DRAWN = {
+    "gaussian": gaussian,
+    "orthogonal": orthogonal,
+    "glorot": glorot,
+    "non_normal": non_normal,
+    "nilpotent": nilpotent,
+}
+
+
+def ensemble_weights(key: Any, n: int, ensemble: str, *, dtype: Any = float) -> Float[Array, "n n"]:
+    """Weights of a family of ``ENSEMBLES`` at gain 1, "sparse" with 15 inputs a unit.
+
+    Raises:
+        ValueError: no such family.
+    """
+    if choice("ensemble", ensemble, list(ENSEMBLES)) == "chain":
+        return chain(n, dtype=dtype)
+    if ensemble == "sparse":
+        return sparse(key, n, connections=min(15, n), dtype=dtype)
+    return _DRAWN[ensemble](key, n, dtype=dtype)
 
 
 def random_rnn(
@@ -157,7 +246,7 @@ def random_rnn(
         n: number of units.
         spectral_radius: ρ(W), exactly; or
         spectral_norm: s₁(W), exactly. Without either the ensemble's own scale is kept (gain 1).
-        ensemble: "gaussian", "orthogonal", "glorot" or "sparse".
+        ensemble: "gaussian", "orthogonal", "glorot", "sparse", "non_normal", "nilpotent" or "chain".
         form: "elman", "pre_activation" or "leaky".
         bias: standard deviation of the Gaussian biases.
         activation: as for the cells.
@@ -170,9 +259,10 @@ def random_rnn(
     if spectral_radius is not None and spectral_norm is not None:
         raise ValueError("spectral_norm: expected None where spectral_radius is given; one fixes the other")
     drawn, shifted = jax.random.split(_check_key(key))
-    make = _ENSEMBLES[choice("ensemble", ensemble, list(_ENSEMBLES))]
     build = _CELLS[choice("form", form, list(_CELLS))]
-    W = make(drawn, n, connections=min(15, n), dtype=dtype) if make is sparse else make(drawn, n, dtype=dtype)
+    W = ensemble_weights(drawn, n, ensemble, dtype=dtype)
+    if spectral_radius and ensemble in WITHOUT_RADIUS:
+        raise ValueError(f"spectral_radius: expected None or 0 for ensemble {ensemble!r}, whose radius is 0")
     if spectral_radius is not None:
         W = with_spectral_radius(W, spectral_radius)
     elif spectral_norm is not None:

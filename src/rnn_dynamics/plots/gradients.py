@@ -81,7 +81,7 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
 
 
 def _frame(ax: "Axes", bounds: "Bounds", norms: np.ndarray) -> None:
-    """Room for the norm, the best theorem on either side and the claim; a bound far beyond them leaves the frame."""
+    """Room for the norm, the best theorem on either side and the claim; what is far off leaves the frame."""
     entries = [entry for entry in bounds.entries() if np.isfinite(entry.log).all()]
     sides = [[_finite(e.log) for e in entries if e.theorem and e.above is above] for above in (True, False)]
     best = [choose(lines, axis=0) for choose, lines in zip((np.min, np.max), sides, strict=True) if lines]

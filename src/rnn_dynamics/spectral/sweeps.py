@@ -1,0 +1,297 @@
+"""Random networks over spectral radius, bias, gain, seed, activation and ensemble: gradients and bounds."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from rnn_dynamics import activations
+from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells import ElmanRNN, PreActivationRNN
+from rnn_dynamics.cells.initializers import (
+    ENSEMBLES,
+    WITHOUT_RADIUS,
+    ensemble_weights,
+    with_spectral_radius,
+)
+from rnn_dynamics.eigen import spectral_norm
+from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.rollout import rollout
+from rnn_dynamics.spectra import singular_spectrum
+from rnn_dynamics.step_bounds import step_bounds
+from rnn_dynamics.sweep import Sweep, sweep
+from rnn_dynamics.validation import choice, count, flag, integers, real_array, real_arrays
+from rnn_dynamics.weight_bounds import log_absolute_bound
+
+__all__ = ["RadiusSweep", "radius_sweep"]
+
+_FORMS = {"elman": ElmanRNN, "pre_activation": PreActivationRNN}
+# Their spectral radius is 1 by construction; the others are divided by theirs.
+_OF_RADIUS_ONE = ("orthogonal", "non_normal")
+
+
+@dataclasses.dataclass(frozen=True)
+class RadiusSweep:
+    """ln‖∂x_T/∂x_k‖₂ of random networks over a grid, on the host.
+
+    Attributes:
+        sweep: axes ``activation`` and ``ensemble`` (where several were asked for), ``radius``, ``bias``, ``gain``
+            (where given) and ``seed``, in this order; "…" below stands for them. Values ``log_norms`` (…, m),
+            ``spectral_norm`` s₁(g W) (…), ``log_absolute`` (…, m) where γ is declared, and with ``spectra``
+            ``log_singular_values`` ln σ_i of ∂x_T/∂x_0 (…, n), ``spectrum_status`` (…, n), and ``log_steps``,
+            ``log_smallest``, ``log_volume`` (…, m) of ``step_bounds``. Has ``.to_xarray()`` and ``.save(path)``.
+        lags: n = T − k, shape (m,).
+        steps: T.
+        slope_bounds: γ of each activation, ``None`` where it declares none.
+    """
+
+    sweep: Sweep
+    lags: np.ndarray
+    steps: int
+    slope_bounds: tuple[float | None, ...]
+
+    @property
+    def log_norms(self) -> np.ndarray:
+        """ln‖∂x_T/∂x_k‖₂, shape (…, m)."""
+        return self.sweep["log_norms"]
+
+    def along(self, name: str) -> np.ndarray:
+        """The points of an axis, shaped so that they broadcast over the grid; gains are 1 where none were given."""
+        if name == "gain" and name not in self.sweep.axes:
+            return np.ones((1,) * len(self.sweep.axes))
+        place = self.sweep.names.index(name)
+        shape = [-1 if i == place else 1 for i in range(len(self.sweep.axes))]
+        return np.asarray(self.sweep.axes[name]).reshape(shape)
+
+    @property
+    def slope_bound(self) -> np.ndarray:
+        """γ, shaped so that it broadcasts over the grid.
+
+        Raises:
+            ValueError: an activation declares none, so that no bound in W alone exists.
+        """
+        if None in self.slope_bounds:
+            raise ValueError("slope_bound: an activation declares none, so no bound in W alone exists")
+        bounds = np.asarray(self.slope_bounds, float)
+        return bounds.reshape((-1,) + (1,) * (len(self.sweep.axes) - 1))
+
+    def _power(self, size: np.ndarray) -> np.ndarray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            powers = self.lags * np.log(self.slope_bound * size)[..., None]
+        return np.where(self.lags == 0, 0.0, powers)
+
+    @property
+    def log_norm_bound(self) -> np.ndarray:
+        """n ln(γ s₁(g W)), the theorem, shape (…, m)."""
+        return self._power(self.sweep["spectral_norm"])
+
+    @property
+    def log_radius_claim(self) -> np.ndarray:
+        """n ln(γ g ρ(W)), the textbook's claim and no theorem, shape (…, m)."""
+        radius = self.along("radius") * self.along("gain")
+        return self._power(np.broadcast_to(radius, self.sweep.shape))
+
+    @property
+    def excess(self) -> np.ndarray:
+        """Decades by which the norm passes the claim (γ g ρ)ⁿ at the worst of the lags n ≥ 1, shape (…)."""
+        with np.errstate(invalid="ignore"):
+            over = self.log_norms - self.log_radius_claim
+        over = np.where(np.isneginf(self.log_norms), -np.inf, over)  # a zero product passes nothing
+        return np.max(over[..., self.lags > 0], axis=-1) / math.log(10)
+
+    @property
+    def violated(self) -> np.ndarray:
+        """Whether the norm passes the claim at some lag n ≥ 1 by more than rounding, shape (…)."""
+        return self.excess > 256 * float(np.finfo(self.log_norms.dtype).eps) * (1 + self.steps)
+
+    @property
+    def rate(self) -> np.ndarray:
+        """Decades a step of the norm at the longest lag, shape (…)."""
+        longest = int(np.argmax(self.lags))
+        return self.log_norms[..., longest] / (self.lags[longest] * math.log(10))
+
+    def plot(self, ax: Any = None) -> Any:
+        """Norms against spectral radius; see ``plots.radius_sweep``, and ``plots.radius_atlas`` for a map."""
+        from rnn_dynamics import plots
+
+        return plots.radius_sweep(self, ax=ax)
+
+    def __repr__(self) -> str:
+        shape = " × ".join(f"{len(points)} {name}" for name, points in self.sweep.axes.items())
+        gammas = ", ".join("not declared" if g is None else f"{g:g}" for g in self.slope_bounds)
+        return f"RadiusSweep({shape}, {self.steps} steps, γ {gammas})"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Setting:
+    """What one compiled grid has in common; hashable, so that a repeated sweep compiles nothing."""
+
+    n: int
+    steps: int
+    lags: tuple[int, ...]
+    activation: Activation
+    form: str
+    ensemble: str
+    bounded: bool
+    spectra: bool
+    dtype: Any
+
+
+def _drawn(setting: _Setting, key: Any, radius: Array) -> Array:
+    """Weights with the spectral radius asked for; those without one as they are."""
+    W = ensemble_weights(key, setting.n, setting.ensemble, dtype=setting.dtype)
+    if setting.ensemble in WITHOUT_RADIUS:
+        return W
+    return radius * W if setting.ensemble in _OF_RADIUS_ONE else with_spectral_radius(W, radius)
+
+
+@functools.lru_cache(maxsize=64)
+def _network_at(setting: _Setting) -> Callable[..., Any]:
+    """The function of one grid point; one object a setting."""
+
+    def network_at(radius: Array, bias: Array, gain: Array, seed: Array) -> dict[str, Array]:
+        drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
+        W = gain * _drawn(setting, drawn, radius)
+        n, dtype = setting.n, setting.dtype
+        cell = _FORMS[setting.form](W, jnp.full((n,), bias, dtype), activation=setting.activation)
+        start = jax.random.normal(started, (n,), dtype) / math.sqrt(n)
+        return _measured(setting, cell, start, W)
+
+    return network_at
+
+
+def _measured(setting: _Setting, cell: Any, start: Array, W: Array) -> dict[str, Array]:
+    run = rollout(cell, start, steps=setting.steps)
+    places = setting.steps - np.asarray(setting.lags)
+    norms = gradient_norms(run, lags=setting.lags)
+    found = {"log_norms": norms, "spectral_norm": spectral_norm(W)}
+    if setting.bounded:
+        gamma = setting.activation.slope_bound
+        found["log_absolute"] = log_absolute_bound(W, steps=setting.steps, slope_bound=gamma)[places]
+    if setting.spectra:
+        spectrum, steps = singular_spectrum(run), step_bounds(run)
+        found |= {"log_singular_values": spectrum.log, "spectrum_status": spectrum.status}
+        for name, log in (("steps", steps.largest), ("smallest", steps.smallest), ("volume", steps.volume)):
+            found[f"log_{name}"] = log[places]
+    return found
+
+
+def _several(value: Any) -> tuple[list[Any], bool]:
+    """The choices, and whether they make an axis."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return list(value), True
+    return [value], False
+
+
+def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[str, Array]:
+    """The three axes of floats, of one dtype, checked."""
+    for name, values in (("radii", radii), ("biases", biases), ("gains", gains)):
+        real_array(name, values, ndim=1)
+    axes = dict(
+        zip(("radius", "bias", "gain"), real_arrays(radii=radii, biases=biases, gains=gains), strict=True)
+    )
+    for argument, name in (("radii", "radius"), ("gains", "gain")):
+        if (np.asarray(axes[name]) < 0).any():
+            raise ValueError(f"{argument}: expected numbers ≥ 0, got {float(np.min(axes[name])):g}")
+    without = [name for name in ensembles if name in WITHOUT_RADIUS]
+    if without and np.asarray(axes["radius"]).any():
+        raise ValueError(
+            f"radii: expected [0] for ensemble {without[0]!r}, whose radius is 0; gains set its scale"
+        )
+    if not without and not ensembles:
+        raise ValueError("ensemble: expected at least one, got none")
+    return axes
+
+
+def _report(progress: Any, part: int, parts: int) -> Any:
+    """Progress of one of several equal grids; a bar for each, or one count through all."""
+    if parts == 1 or not callable(progress):
+        return progress
+    return lambda done, total: progress(part * total + done, parts * total)
+
+
+def radius_sweep(
+    radii: Any,
+    *,
+    biases: Any = (0.0,),
+    gains: Any = None,
+    seeds: Any = (0,),
+    n: int = 32,
+    steps: int = 100,
+    lags: Any = None,
+    activation: Any = "tanh",
+    form: str = "elman",
+    ensemble: Any = "gaussian",
+    spectra: bool = False,
+    progress: Any = None,
+) -> RadiusSweep:
+    """ln‖∂x_T/∂x_k‖₂ over a grid of spectral radii, biases, gains, seeds, activations and ensembles.
+
+    A seed fixes W but for its scale, and the first state (Gaussian, norm about 1). The radius sets W's scale, and
+    the network runs with g W: give gains where the ensemble has radius 0.
+
+    Args:
+        radii: spectral radii ρ(W) ≥ 0, shape (R,); [0] for the ensembles "nilpotent" and "chain".
+        biases: the bias of every unit, shape (B,).
+        gains: factors g ≥ 0 of the weights, shape (G,); 1, and no axis, by default.
+        seeds: integers, shape (S,).
+        n: units.
+        steps: T ≥ 1.
+        lags: lags n at which the norms are taken, integers from 0 to T with at least one ≥ 1; by default all, which
+            takes an SVD each.
+        activation: as for the cells, or a sequence of such.
+        form: "elman" or "pre_activation".
+        ensemble: "gaussian", "orthogonal", "glorot", "sparse", "non_normal", "nilpotent" or "chain", or a sequence
+            of such.
+        spectra: whether every singular value of ∂x_T/∂x_0 and the bounds of the steps are taken too, at some
+            twenty times the work.
+        progress: as for ``sweep``.
+
+    Raises:
+        TypeError, ValueError: an argument out of range, naming it.
+    """
+    names, many_ensembles = _several(ensemble)
+    names = [choice("ensemble", name, list(ENSEMBLES)) for name in names]
+    axes: dict[str, Any] = _numbers(radii, biases, (1.0,) if gains is None else gains, names)
+    axes["seed"] = integers("seeds", seeds, minimum=0)
+    n, steps = count("n", n, minimum=1), count("steps", steps, minimum=1)
+    asked = np.arange(steps, -1, -1) if lags is None else integers("lags", lags, maximum=steps)
+    if not (asked > 0).any():
+        raise ValueError("lags: expected at least one lag ≥ 1")
+    given, many_activations = _several(activation)
+    found = [activations.get(each) for each in given]
+    if not found:
+        raise ValueError("activation: expected at least one, got none")
+    form, spectra = choice("form", form, list(_FORMS)), flag("spectra", spectra)
+    bounded = all(each.slope_bound is not None for each in found)
+    common = (form, bounded, spectra, axes["radius"].dtype)
+    parts = []
+    for phi, family in itertools.product(found, names):
+        setting = _Setting(n, steps, tuple(asked.tolist()), phi, common[0], family, *common[1:])
+        report = _report(progress, len(parts), len(found) * len(names))
+        parts.append(sweep(_network_at(setting), axes, progress=report))
+    labels = {"activation": [phi.name for phi in found], "ensemble": names}
+    kept = [name for name, many in zip(labels, (many_activations, many_ensembles), strict=True) if many]
+    whole = _joined(parts, {name: labels[name] for name in kept}, drop=() if gains is not None else ("gain",))
+    return RadiusSweep(whole, asked, steps, tuple(phi.slope_bound for phi in found))
+
+
+def _joined(parts: list[Sweep], labels: dict[str, list[str]], drop: tuple[str, ...]) -> Sweep:
+    """Several grids of the same axes as one with named axes in front, without the axes of one point in ``drop``."""
+    inner = {name: points for name, points in parts[0].axes.items() if name not in drop}
+    outer = {name: np.arange(len(names)) for name, names in labels.items()}
+    shape = tuple(len(points) for points in (*outer.values(), *inner.values()))
+    rank = len(parts[0].axes)
+    values = {
+        name: np.stack([part[name] for part in parts]).reshape(shape + parts[0][name].shape[rank:])
+        for name in parts[0].values
+    }
+    metadata = {**parts[0].metadata, "labels": labels} if labels else parts[0].metadata
+    return Sweep({**outer, **inner}, values, metadata)

@@ -1,0 +1,113 @@
+"""Mean-field theory of random networks: closed forms, limits, quadrature by mpmath, a large network."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+
+from rnn_dynamics.activations import Activation
+from rnn_dynamics.mean_field import edge_of_chaos, mean_field
+from rnn_dynamics.status import Status
+
+
+def gaussian_mean(function):
+    density = lambda z: mpmath.exp(-(z**2) / 2) / mpmath.sqrt(2 * mpmath.pi)  # noqa: E731
+    return mpmath.quad(lambda z: function(z) * density(z), [-12, -4, 0, 4, 12])
+
+
+@pytest.mark.parametrize(("gain", "bias", "spread"), [(1.5, 0.0, 0.0), (2.5, 0.3, 0.0), (0.7, -0.8, 0.5)])
+def test_tanh_solves_the_equations_by_quadrature(gain, bias, spread):
+    found = mean_field(gain, bias=bias, bias_std=spread)
+    root = mpmath.sqrt(found.variance)
+    q = gain**2 * gaussian_mean(lambda z: mpmath.tanh(bias + root * z) ** 2) + spread**2
+    chi = gain**2 * gaussian_mean(lambda z: mpmath.sech(bias + root * z) ** 4)
+    assert found.variance == pytest.approx(float(q), rel=1e-9)
+    assert found.susceptibility == pytest.approx(float(chi), rel=1e-9)
+    assert found.exponent == pytest.approx(float(mpmath.log(chi) / 2), rel=1e-9)
+    assert found.status == Status.CONVERGED
+
+
+def test_at_rest_and_linear_units():
+    assert mean_field(0.8).exponent == pytest.approx(math.log(0.8), rel=1e-12)
+    assert mean_field(0.8).variance == pytest.approx(0, abs=1e-12)
+    linear = mean_field(0.6, bias=2.0, bias_std=0.1, activation="linear")
+    # q = g² (q + b²) + σ²
+    assert linear.variance == pytest.approx((0.36 * 4 + 0.01) / 0.64, rel=1e-9)
+    assert linear.susceptibility == pytest.approx(0.36, rel=1e-9)
+    silent = mean_field(0.0)
+    assert silent.variance == silent.susceptibility == 0
+    assert silent.exponent == -math.inf
+
+
+def test_what_grows_without_limit_is_labelled():
+    found = mean_field(1.5, bias=0.5, activation="relu")
+    assert found.status == Status.DIVERGED
+    assert math.isinf(found.variance)
+    assert math.isnan(found.exponent)
+    assert mean_field(1.4, bias=0.5, activation="relu").status == Status.CONVERGED
+
+
+def test_edges():
+    """tanh: 1 at no bias (Sompolinsky); ReLU: √2 (He); a step of the susceptibility through 1 elsewhere."""
+    assert edge_of_chaos([0.0]).gain[0] == pytest.approx(1, rel=1e-9)
+    assert edge_of_chaos([0.0], activation="relu").gain[0] == pytest.approx(math.sqrt(2), rel=1e-9)
+    assert edge_of_chaos([0.0], activation="linear").gain[0] == pytest.approx(1, rel=1e-9)
+    for activation, bias, spread in (("tanh", 0.7, 0.0), ("logistic", -1.0, 0.0), ("tanh", 0.2, 0.4)):
+        edge = edge_of_chaos([bias], activation=activation, bias_std=spread)
+        assert edge.status[0] == int(Status.CONVERGED)
+        below, above = (
+            mean_field(edge.gain[0] * side, bias=bias, bias_std=spread, activation=activation).susceptibility
+            for side in (1 - 1e-6, 1 + 1e-6)
+        )
+        assert below < 1 < above
+    gains = edge_of_chaos(np.linspace(0, 2, 9)).gain
+    assert (np.diff(gains) > 0).all()
+
+
+def test_an_edge_out_of_reach_is_labelled():
+    edge = edge_of_chaos([0.0, 1.0], largest_gain=0.5)
+    assert np.isnan(edge.gain).all()
+    assert (edge.status == int(Status.UNDECIDED)).all()
+    assert edge_of_chaos([]).gain.shape == (0,)
+
+
+def test_a_large_network_agrees():
+    """Variance and exponent of 600 tanh units at g = 2.5, b = .3, measured with NumPy."""
+    rng = np.random.default_rng(0)
+    n, gain, bias = 600, 2.5, 0.3
+    W, x, v = gain * rng.normal(size=(n, n)) / math.sqrt(n), rng.normal(size=n), rng.normal(size=n)
+    variances, growth = [], []
+    for step in range(400):
+        h = W @ np.tanh(x)
+        v = W @ (v / np.cosh(x) ** 2)
+        x = h + bias
+        if step >= 100:
+            variances.append(np.mean(h**2))
+            growth.append(math.log(np.linalg.norm(v)))
+        v /= np.linalg.norm(v)
+    found = mean_field(gain, bias=bias)
+    assert np.mean(variances) == pytest.approx(found.variance, rel=0.03)
+    assert np.mean(growth) == pytest.approx(found.exponent, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda: mean_field(-1.0), "gain"),
+        (lambda: mean_field(math.nan), "gain"),
+        (lambda: mean_field([1.0]), "gain"),
+        (lambda: mean_field(1.0, bias_std=-0.1), "bias_std"),
+        (lambda: mean_field(1.0, activation="tan"), "activation"),
+        (lambda: edge_of_chaos(0.5), "biases"),
+        (lambda: edge_of_chaos([0.5], largest_gain=0.0), "largest_gain"),
+    ],
+)
+def test_errors_name_the_argument(call, argument):
+    with pytest.raises((TypeError, ValueError), match=argument):
+        call()
+
+
+def test_a_users_activation():
+    doubled = Activation("doubled", lambda z: 2 * z / (1 + abs(z)))
+    assert edge_of_chaos([0.0], activation=doubled).gain[0] == pytest.approx(0.5, rel=1e-9)
