@@ -33,6 +33,7 @@ LAYERS = (
         "jacobians",
         "product_svd",
         "spectra",
+        "neighbours",
         "sensitivities",
         "lyapunov",
         "scaling",

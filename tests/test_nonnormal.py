@@ -1,10 +1,13 @@
 """Kreiss constants, numerical radii, departures and pseudospectra against closed forms and inequalities."""
 
+import math
+
 import jax
+import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics.nonnormal import non_normality, pseudospectrum
+from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
 
 
 @pytest.mark.parametrize(
@@ -82,12 +85,15 @@ def test_hazard_7_the_condition_says_how_far_noise_moves_an_eigenvalue():
     assert found.conditions.max() > 1e10
     noise = np.random.default_rng(0).normal(size=(n, n)) * 1e-12
     assert np.abs(np.linalg.eigvals(matrix + noise)).max() > 1
-    assert pseudospectrum(matrix, [1.1], [0.0])[0, 0] < 1e-12
+    assert pseudospectrum(matrix, [1.1], [0.0]).distance[0, 0] < 1e-12
 
 
 def test_pseudospectrum_of_a_normal_matrix_is_the_distance_to_its_eigenvalues():
     across, up = np.linspace(-2, 2, 9), np.linspace(-1, 1, 5)
-    found = pseudospectrum(np.diag([1.0, -0.5]), across, up)
+    result = pseudospectrum(np.diag([1.0, -0.5]), across, up)
+    found = result.distance
+    assert "points" in repr(result)
+    np.testing.assert_allclose(np.sort(result.eigenvalues.real), [-0.5, 1.0])
     z = across[None] + 1j * up[:, None]
     assert found.shape == (5, 9)
     np.testing.assert_allclose(found, np.minimum(abs(z - 1), abs(z + 0.5)), atol=1e-15)
@@ -117,3 +123,31 @@ def test_wrong_arguments_are_named(arguments, name):
         function(*arguments)
     with pytest.raises(TypeError, match=r"^matrix:"):
         jax.jit(non_normality)(np.eye(2))
+
+
+def test_norms_of_powers_against_exact_integers():
+    """‖Aᵏ‖₂ with A = 2^e M, M of integers: Mᵏ exact, its norm by mpmath; over a thousand decades."""
+    M = [[3, 1], [0, -2]]
+    for exponent in (0, -60, 80):
+        found = power_norms(np.ldexp(np.array(M, float), exponent), 40)
+        exact = mpmath.eye(2)
+        for k in range(41):
+            frobenius, determinant = sum(x**2 for x in exact), mpmath.det(exact) ** 2
+            square = (frobenius + mpmath.sqrt(frobenius**2 - 4 * determinant)) / 2
+            truth = float(mpmath.log(square) / 2 + k * exponent * mpmath.log(2))
+            assert found.log_norms[k] == pytest.approx(truth, rel=1e-13, abs=1e-13)
+            exact = exact * mpmath.matrix(M)
+        assert (found.log_radius <= found.log_norms + 1e-9).all()
+        assert (found.log_norms <= found.log_numerical + 1e-9).all()
+    assert "PowerNorms(40 powers" in repr(found)
+
+
+def test_powers_of_nilpotent_and_zero_matrices():
+    found = power_norms(np.diag(np.ones(3), 1), 6)
+    assert found.log_norms.tolist() == [0, 0, 0, 0, -math.inf, -math.inf, -math.inf]
+    assert found.log_peak == 0
+    assert not np.isnan(found.log_radius).any()
+    zero = power_norms(np.zeros((2, 2)), 2)
+    assert zero.log_norms.tolist() == zero.log_radius.tolist() == [0, -math.inf, -math.inf]
+    with pytest.raises(ValueError, match="steps"):
+        power_norms(np.eye(2), 0)

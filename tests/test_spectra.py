@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN
+from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, random_rnn
 from rnn_dynamics.jacobians import gradient_norms, jacobian_product, pushforward, step_jacobians
 from rnn_dynamics.product_svd import product_svd
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.spectra import singular_spectrum
+from rnn_dynamics.spectra import singular_spectrum, spectra_by_lag
 from rnn_dynamics.status import Status
 from tests.oracles import products
 from tests.oracles.products import Network
@@ -206,3 +206,19 @@ def test_a_diverged_trajectory_says_so():
     cell = ElmanRNN(np.diag([1e200, 1.0]), np.zeros(2), activation="linear")
     found = singular_spectrum(rollout(cell, np.ones(2), steps=4))
     assert (np.asarray(found.status) == Status.DIVERGED).all()
+
+
+def test_spectra_at_many_lags_are_those_of_each_lag(dtype):
+    cell = random_rnn(jax.random.key(4), 6, spectral_radius=1.2, dtype=dtype)
+    run = rollout(cell, np.full(6, 0.2, dtype), steps=60)
+    found = spectra_by_lag(run, [0, 1, 17, 50], stop=50)
+    rounding = 2e-4 if dtype == "float32" else 1e-11
+    for lag, log, status in zip(found.lags, found.log, found.spectra.status, strict=True):
+        alone = singular_spectrum(run, start=50 - lag, stop=50)
+        np.testing.assert_allclose(log, alone.log, atol=rounding * (1 + np.abs(alone.log).max()))
+        np.testing.assert_array_equal(status, alone.status)
+    assert found.log.dtype == dtype
+    assert "SpectraByLag(6 values at 4 lags" in repr(found)
+    for wrong in ([], [51], [-1], 3):
+        with pytest.raises((TypeError, ValueError), match="lags"):
+            spectra_by_lag(run, wrong, stop=50)

@@ -43,12 +43,13 @@ if TYPE_CHECKING:
         step_jacobians,
     )
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
-    from rnn_dynamics.nonnormal import non_normality, pseudospectrum
+    from rnn_dynamics.neighbours import states_along
+    from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
-    from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum
+    from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum, spectra_by_lag
     from rnn_dynamics.status import Status
     from rnn_dynamics.step_bounds import step_bounds
     from rnn_dynamics.sweep import sweep
@@ -82,6 +83,7 @@ __all__ = [
     "non_normality",
     "nonnormal",
     "plots",
+    "power_norms",
     "product_bounds",
     "pseudospectrum",
     "pullback",
@@ -94,7 +96,9 @@ __all__ = [
     "sensitivities",
     "singular_spectrum",
     "spectra",
+    "spectra_by_lag",
     "spectral",
+    "states_along",
     "status",
     "step_bounds",
     "step_jacobians",
@@ -117,12 +121,13 @@ _NAMES_OF_MODULE = {
     ],
     "step_bounds": ["step_bounds"],
     "mean_field": ["edge_of_chaos", "mean_field"],
-    "nonnormal": ["non_normality", "pseudospectrum"],
+    "neighbours": ["states_along"],
+    "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],
-    "spectra": ["SingularSpectrum", "singular_spectrum"],
+    "spectra": ["SingularSpectrum", "singular_spectrum", "spectra_by_lag"],
     "status": ["Status"],
     "sweep": ["sweep"],
 }

@@ -17,9 +17,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.validation import concrete_array, concrete_square
+from rnn_dynamics.validation import concrete_array, concrete_square, count
 
-__all__ = ["NonNormality", "non_normality", "pseudospectrum"]
+__all__ = [
+    "NonNormality",
+    "PowerNorms",
+    "Pseudospectrum",
+    "non_normality",
+    "power_norms",
+    "pseudospectrum",
+]
 
 _ANGLES = 48
 _RADII = 32
@@ -67,6 +74,68 @@ class NonNormality:
         return f"NonNormality({', '.join(f'{name} {value:.6g}' for name, value in numbers.items())})"
 
 
+@dataclasses.dataclass(frozen=True)
+class Pseudospectrum:
+    """How near each z of a grid is to being an eigenvalue.
+
+    Attributes:
+        real, imaginary: axes of the grid, shapes (r,) and (m,).
+        distance: σ_min(z − A), shape (m, r), rows along the imaginary axis: the size ‖E‖₂ of the smallest change
+            for which z is an eigenvalue of A + E. The ε-pseudospectrum is where it is below ε.
+        eigenvalues: of A.
+    """
+
+    real: np.ndarray
+    imaginary: np.ndarray
+    distance: Float[np.ndarray, "imaginary real"]
+    eigenvalues: np.ndarray
+
+    def plot(self, ax: Any = None) -> Any:
+        """Contours of the distance in decades with the eigenvalues; see ``plots.pseudospectrum``."""
+        from rnn_dynamics import plots
+
+        return plots.pseudospectrum(self, ax=ax)
+
+    def __repr__(self) -> str:
+        shape = f"{len(self.real)} × {len(self.imaginary)} points"
+        return f"Pseudospectrum({shape}, distances {self.distance.min():.3g} to {self.distance.max():.3g})"
+
+
+@dataclasses.dataclass(frozen=True)
+class PowerNorms:
+    """ln‖A^k‖₂ for k = 0 … K beside what bounds it.
+
+    Attributes:
+        log_norms: ln‖A^k‖₂, shape (K+1,).
+        log_radius: k ln ρ, a bound from below for every k and the rate in the end.
+        log_numerical: ln min(2 w^k, s₁^k), w the numerical radius: a bound from above.
+        about: the ``NonNormality`` of A: the largest norm is at least its Kreiss constant, at most e n times it.
+    """
+
+    log_norms: np.ndarray
+    log_radius: np.ndarray
+    log_numerical: np.ndarray
+    about: NonNormality
+
+    @property
+    def log_peak(self) -> float:
+        """ln max_k ‖A^k‖₂ over the powers taken."""
+        return float(self.log_norms.max())
+
+    def plot(self, ax: Any = None) -> Any:
+        """The norms and their bounds against k; see ``plots.power_norms``."""
+        from rnn_dynamics import plots
+
+        return plots.power_norms(self, ax=ax)
+
+    def __repr__(self) -> str:
+        last = len(self.log_norms) - 1
+        return (
+            f"PowerNorms({last} powers, largest 10^{self.log_peak / math.log(10):.4g} at k = {int(self.log_norms.argmax())}, "
+            f"ρ {self.about.spectral_radius:.4g}, Kreiss {self.about.kreiss_constant:.4g})"
+        )
+
+
 def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     """σ_min(z − A) at every point z, in batches."""
     size, flat = len(matrix), points.reshape(-1)
@@ -77,15 +146,12 @@ def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndar
     return np.concatenate(found).reshape(points.shape)
 
 
-def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Float[np.ndarray, "imaginary real"]:
+def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Pseudospectrum:
     """σ_min(z − A) on a grid of the complex plane: z is an eigenvalue of some A + E with ‖E‖₂ equal to it.
 
     Args:
         matrix: A, shape (n, n).
         real, imaginary: axes of the grid, shapes (r,) and (m,).
-
-    Returns:
-        Shape (m, r), rows along the imaginary axis, as ``contour`` takes it.
 
     Raises:
         TypeError, ValueError: no finite real numbers, a matrix that is not square, an empty axis.
@@ -95,7 +161,8 @@ def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Float[np.ndarray, 
     for name, axis in (("real", across), ("imaginary", up)):
         if not axis.size:
             raise ValueError(f"{name}: expected at least one point, got none")
-    return _smallest_singular_values(square, across[None, :] + 1j * up[:, None])
+    distance = _smallest_singular_values(square, across[None, :] + 1j * up[:, None])
+    return Pseudospectrum(across, up, distance, np.linalg.eigvals(square))
 
 
 def _numerical_radius(matrix: np.ndarray) -> float:
@@ -187,3 +254,30 @@ def non_normality(matrix: Any) -> NonNormality:
         constant,
         point,
     )
+
+
+def power_norms(matrix: Any, steps: Any) -> PowerNorms:
+    """‖A^k‖₂ for k = 0 … steps, over any number of decades, beside ρ^k, the numerical radius and the Kreiss bounds.
+
+    Args:
+        matrix: A, shape (n, n).
+        steps: K ≥ 1.
+
+    Raises:
+        TypeError, ValueError: no finite real numbers, no square matrix, no step.
+    """
+    square, last = concrete_square("matrix", matrix), count("steps", steps, minimum=1)
+    about = non_normality(square)
+    size = 2.0 ** np.ceil(np.log2(max(about.norm, np.finfo(float).tiny)))
+    power, exponent, logs = np.eye(len(square)), 0.0, [0.0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for _ in range(last):
+            power, exponent = np.matmul(power, square / size), exponent + math.log(size)
+            norm = float(np.linalg.norm(power, 2))
+            logs.append(exponent + float(np.log(norm)))
+            shift = math.floor(math.log2(norm)) if norm else 0
+            power, exponent = np.ldexp(power, -shift), exponent + shift * math.log(2)
+        k = np.arange(last + 1)
+        rates = [np.where(k == 0, 0.0, k * np.log(x)) for x in (about.spectral_radius, about.norm)]
+        twice = np.where(k == 0, 0.0, math.log(2) + k * np.log(about.numerical_radius))
+    return PowerNorms(np.array(logs), rates[0], np.minimum(twice, rates[1]), about)

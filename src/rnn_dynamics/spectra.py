@@ -7,18 +7,19 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
-from rnn_dynamics.product_svd import product_svd
+from rnn_dynamics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.segments import segment
+from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.validation import integers, real_array
 
-__all__ = ["Shares", "SingularSpectrum", "singular_spectrum"]
+__all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "spectra_by_lag"]
 
 # In units of the dtype's eps: 1e-11 in float64.
 _RESOLUTION = 45_000
@@ -99,6 +100,10 @@ class SingularSpectrum:
 def _spectrum(static: Any, arrays: Any, states: Array, inputs: Any) -> SingularSpectrum:
     cell, size = join(static, arrays), math.prod(states.shape[1:])
     found = product_svd(lambda step: step_matrix(cell, *step), (states, inputs), size, states.dtype)
+    return _labelled(found, states)
+
+
+def _labelled(found: ProductSVD, states: Array) -> SingularSpectrum:
     log, log_errors = found.log2 * math.log(2), found.error * math.log(2)
     largest = jnp.max(jnp.where(jnp.isfinite(log), jnp.abs(log), 0), initial=1.0)
     limit = _RESOLUTION * float(jnp.finfo(states.dtype).eps) * largest
@@ -129,3 +134,71 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
     1/eps apart. Works under ``jit`` and ``vmap``, not under reverse mode.
     """
     return _spectrum(*segment(trajectory, start, stop))
+
+
+@dataclasses.dataclass(frozen=True)
+class SpectraByLag:
+    """The singular values of ∂x_stop/∂x_k for several lags n = stop − k.
+
+    Attributes:
+        lags: n, shape (m,).
+        spectra: a ``SingularSpectrum`` whose arrays have the lags in front: ``log`` has shape (m, n).
+    """
+
+    lags: np.ndarray
+    spectra: SingularSpectrum
+
+    @property
+    def log(self) -> Float[Array, "lags n"]:
+        """ln σ_i, falling along the last axis."""
+        return self.spectra.log
+
+    def plot(self, ax: Any = None) -> Any:
+        """Quantile bands of the singular values against the lag; see ``plots.singular_bands``."""
+        from rnn_dynamics import plots
+
+        return plots.singular_bands(self, ax=ax)
+
+    def __repr__(self) -> str:
+        resolved = float(jnp.mean(self.spectra.status == int(Status.RESOLVED)))
+        return f"SpectraByLag({self.log.shape[-1]} values at {len(self.lags)} lags, {resolved:.0%} resolved)"
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _spectra(static: Any, arrays: Any, states: Array, inputs: Any, lags: Array) -> SingularSpectrum:
+    cell, size, steps = join(static, arrays), math.prod(states.shape[1:]), states.shape[0]
+    ahead = steps - jnp.arange(steps, dtype=lags.dtype)
+    one = jnp.eye(size, dtype=states.dtype)
+
+    def matrix_of(step: tuple) -> Array:
+        state, given, counts = step
+        return jnp.where(counts, step_matrix(cell, state, given), one)
+
+    def at_lag(lag: Array) -> SingularSpectrum:
+        series = (states, inputs, ahead <= lag)
+        return _labelled(product_svd(matrix_of, series, size, states.dtype), states)
+
+    return jax.lax.map(at_lag, lags)
+
+
+def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None) -> SpectraByLag:
+    """Every singular value of ∂x_stop/∂x_k at each lag n = stop − k asked for, as ``singular_spectrum`` finds them.
+
+    One compilation for all lags: the steps before x_k count as the identity, so that each lag takes the work of
+    the longest.
+
+    Args:
+        trajectory: one trajectory from ``rollout``.
+        lags: integers from 0 to stop, shape (m,).
+        stop: T by default.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; a lag or stop out of range; no lags.
+    """
+    last = step_range(trajectory, 0, stop)[1]
+    asked = integers("lags", lags, maximum=last)
+    if not asked.size:
+        raise ValueError("lags: expected at least one, got none")
+    first = last - int(asked.max())
+    static, arrays, states, inputs = segment(trajectory, first, stop)
+    return SpectraByLag(asked, _spectra(static, arrays, states, inputs, jnp.asarray(asked)))

@@ -9,6 +9,13 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, style
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
+from rnn_dynamics.plots.spectra import (
+    joint_radius,
+    power_norms,
+    pseudospectrum,
+    radius_atlas,
+    singular_bands,
+)
 
 __all__ = [
     "axes_of",
@@ -17,6 +24,7 @@ __all__ = [
     "colour_bar",
     "counterexample",
     "descent",
+    "joint_radius",
     "log_map",
     "loss_profile",
     "loss_surface",
@@ -25,7 +33,11 @@ __all__ = [
     "palette",
     "panel_label",
     "partial_sums",
+    "power_norms",
+    "pseudospectrum",
+    "radius_atlas",
     "radius_sweep",
     "sensitivity_map",
+    "singular_bands",
     "style",
 ]

@@ -194,9 +194,8 @@ def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[
     """The three axes of floats, of one dtype, checked."""
     for name, values in (("radii", radii), ("biases", biases), ("gains", gains)):
         real_array(name, values, ndim=1)
-    axes = dict(
-        zip(("radius", "bias", "gain"), real_arrays(radii=radii, biases=biases, gains=gains), strict=True)
-    )
+    radius, bias, gain = real_arrays(radii=radii, biases=biases, gains=gains)
+    axes: dict[str, Array] = {"radius": radius, "bias": bias, "gain": gain}
     for argument, name in (("radii", "radius"), ("gains", "gain")):
         if (np.asarray(axes[name]) < 0).any():
             raise ValueError(f"{argument}: expected numbers ≥ 0, got {float(np.min(axes[name])):g}")
@@ -205,7 +204,7 @@ def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[
         raise ValueError(
             f"radii: expected [0] for ensemble {without[0]!r}, whose radius is 0; gains set its scale"
         )
-    if not without and not ensembles:
+    if not ensembles:
         raise ValueError("ensemble: expected at least one, got none")
     return axes
 

@@ -1,0 +1,87 @@
+"""Trajectories that start beside one another: how far a linear statement about gradients carries."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.structure import join
+from rnn_dynamics.jacobians import state_vector
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.segments import segment
+from rnn_dynamics.validation import real_array
+
+__all__ = ["StatesAlong", "states_along"]
+
+
+@dataclasses.dataclass(frozen=True)
+class StatesAlong:
+    """States on a line through x_start, and where they go.
+
+    Attributes:
+        amplitudes: a, shape (m,).
+        starts: x_start + a v, shape (m, n).
+        ends: what they become after stop − start steps, shape (m, n).
+        log_growth: ln(‖end − x_stop‖₂/|a|), shape (m,): ln‖∂x_stop/∂x_start v‖ as a → 0, NaN at a = 0.
+    """
+
+    amplitudes: Float[Array, " m"]
+    starts: Float[Array, "m n"]
+    ends: Float[Array, "m n"]
+    log_growth: Float[Array, " m"]
+
+    def __repr__(self) -> str:
+        finite = np.asarray(self.log_growth)[np.isfinite(self.log_growth)] / math.log(10)
+        grown = f", grown 10^{finite.min():.3g} to 10^{finite.max():.3g}" if finite.size else ""
+        return f"StatesAlong({len(self.amplitudes)} states{grown})"
+
+
+def _advance(cell: Any, pair: tuple[Array, Array], inputs: Any) -> tuple[tuple[Array, Array], None]:
+    here, there = pair
+    return (cell(here, inputs), jax.vmap(lambda x: cell(x, inputs))(there)), None
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _ends(static: Any, arrays: Any, states: Array, inputs: Any, amplitudes: Array, direction: Array) -> tuple:
+    """The line's ends beside the end of its own middle, which is run along with them."""
+    starts = states[0] + amplitudes[:, None] * direction
+    advance = functools.partial(_advance, join(static, arrays))
+    (middle, ends), _ = jax.lax.scan(advance, (states[0], starts), inputs, length=states.shape[0])
+    distances = jnp.sqrt(jnp.sum(jnp.square(ends - middle), axis=-1))
+    zero = amplitudes == 0
+    growth = jnp.log(distances / jnp.where(zero, jnp.ones_like(amplitudes), jnp.abs(amplitudes)))
+    return starts, ends, jnp.where(zero, jnp.nan, growth)
+
+
+def states_along(
+    trajectory: Trajectory, direction: Any, amplitudes: Any, *, start: int = 0, stop: int | None = None
+) -> StatesAlong:
+    """States x_start + a v along a direction v, such as ``singular_spectrum(…).right[0]``, and what they become.
+
+    Where ``log_growth`` stays at ln σ the gradient speaks for these states; where it bends, saturation, a fold
+    or a basin boundary lies between them.
+
+    Args:
+        trajectory: one trajectory from ``rollout``, of at least one step from start to stop.
+        direction: v, shape of one state; taken at length 1.
+        amplitudes: a, shape (m,).
+        start, stop: the steps between; 0 and T by default.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; steps out of range or none; a direction of another shape, or zero.
+    """
+    static, arrays, states, inputs = segment(trajectory, start, stop)
+    if not states.shape[0] or states.ndim != 2:
+        raise ValueError(f"trajectory: expected at least one step of a state (n,), got shape {states.shape}")
+    unit = state_vector("direction", direction, trajectory).unit
+    length = jnp.sqrt(jnp.sum(jnp.square(unit)))
+    if not isinstance(length, Tracer) and not float(length) > 0:
+        raise ValueError("direction: expected a vector other than zero")
+    along = real_array("amplitudes", amplitudes, ndim=1).astype(states.dtype)
+    return StatesAlong(along, *_ends(static, arrays, states, inputs, along, unit / length))

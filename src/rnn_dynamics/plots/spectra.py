@@ -1,0 +1,228 @@
+"""Pictures of spectra: singular values along time, maps over radius and bias, pseudospectra, powers, intervals."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of, colour_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.joint_radius import JointRadius
+    from rnn_dynamics.mean_field import Edge
+    from rnn_dynamics.nonnormal import PowerNorms, Pseudospectrum
+    from rnn_dynamics.spectra import SpectraByLag
+    from rnn_dynamics.spectral import RadiusSweep
+
+__all__ = ["joint_radius", "power_norms", "pseudospectrum", "radius_atlas", "singular_bands"]
+
+_DECADES = 1 / np.log(10)
+_BANDS = ((0.0, 1.0, "all"), (0.1, 0.9, "middle 80 %"), (0.25, 0.75, "middle half"))
+_QUANTITIES = {
+    "rate": "decades a step of the norm",
+    "excess": "decades above the claim (γ ρ)ⁿ",
+    "gap": "decades a step by which (γ s₁)ⁿ is too high",
+}
+
+
+def singular_bands(result: "SpectraByLag", ax: Any = None, *, legend: bool = True) -> "Axes":
+    """Quantile bands of log₁₀ σ_i of ∂x_T/∂x_k against the lag, with the largest, the median and the smallest.
+
+    Args:
+        result: from ``spectra_by_lag``.
+        ax: axes to draw on; new ones by default.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes. Values that are −∞ are left out of the picture.
+    """
+    ax = axes_of(ax)
+    order = np.argsort(result.lags, kind="stable")
+    lags, values = np.asarray(result.lags)[order], np.asarray(result.log, float)[order] * _DECADES
+    values = np.where(np.isfinite(values), values, np.nan)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    for (low, high, label), alpha in zip(_BANDS, (0.15, 0.25, 0.4), strict=True):
+        edges = np.nanquantile(values, [low, high], axis=1)
+        ax.fill_between(lags, *edges, color=palette.BLUE, alpha=alpha, linewidth=0, label=label)
+    ax.plot(lags, values[:, 0], color=palette.BLACK, linewidth=2.0, label="largest: the norm")
+    ax.plot(lags, np.nanmedian(values, axis=1), color=palette.BLUE, label="median")
+    ax.plot(
+        lags, np.nanmean(values, axis=1), color=palette.GREEN, linestyle=(0, (4, 2)), label="mean: ln|det|/n"
+    )
+    ax.set_xlabel("lag n = T − k (steps)")
+    ax.set_ylabel("log₁₀ of the singular values")
+    ax.set_xlim(lags.min(), max(lags.max(), 1))
+    if legend:
+        ax.legend(loc="best")
+    return ax
+
+
+def radius_atlas(
+    result: "RadiusSweep", ax: Any = None, *, show: str = "rate", edge: "Edge | None" = None
+) -> "Axes":
+    """A map over spectral radius and bias, the mean over the seeds.
+
+    Args:
+        result: from ``spectral.radius_sweep``, over one activation, ensemble and gain, with at least two radii
+            and biases.
+        ax: axes to draw on; new ones by default.
+        show: "rate", decades a step of the norm; "excess", decades by which the claim (γ ρ)ⁿ is passed; or
+            "gap", decades a step by which the theorem (γ s₁)ⁿ lies above the norm at the longest lag.
+        edge: from ``edge_of_chaos`` at the sweep's biases: the mean-field edge, g standing for the radius.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: another quantity, or a sweep of other axes.
+    """
+    if show not in _QUANTITIES:
+        raise ValueError(f"show: expected one of {', '.join(_QUANTITIES)}, got {show!r}")
+    if result.sweep.names != ("radius", "bias", "seed") or min(result.sweep.shape[:2]) < 2:
+        raise ValueError(f"result: expected two radii and biases or more, and seeds, got {result!r}")
+    ax = axes_of(ax)
+    radii, biases = (np.asarray(result.sweep.axes[name], float) for name in ("radius", "bias"))
+    values = _finite_mean(_quantity(result, show)).T
+    about_zero = show == "rate"
+    reach = max(float(np.nanquantile(np.abs(values), 0.8)), 1e-300)
+    limits = {"vmin": -reach, "vmax": reach} if about_zero else {"vmin": min(0.0, float(np.nanmin(values)))}
+    colours = palette.DIVERGING if about_zero else palette.SEQUENTIAL
+    mesh = ax.pcolormesh(radii, biases, values, cmap=colours, shading="nearest", rasterized=True, **limits)
+    colour_bar(ax, mesh, _QUANTITIES[show], extend="both" if about_zero else None)
+    if about_zero:
+        ax.contour(radii, biases, values, levels=[0.0], colors=palette.BLACK, linewidths=1.4)
+        ax.plot([], [], color=palette.BLACK, linewidth=1.4, label="neither grows nor decays")
+    if edge is not None:
+        inside = np.where(edge.gain <= radii.max(), edge.gain, np.nan)
+        ax.plot(inside, biases, color=palette.ORANGE, linestyle=(0, (5, 2)), label="mean-field edge of chaos")
+    ax.axvline(1, color=palette.GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label="ρ = 1")
+    ax.set_xlim(radii.min(), radii.max())
+    ax.set_xlabel("spectral radius ρ(W)")
+    ax.set_ylabel("bias of every unit")
+    ax.legend(loc="lower right", framealpha=0.85, frameon=True)
+    return ax
+
+
+def _quantity(result: "RadiusSweep", show: str) -> np.ndarray:
+    if show == "gap":
+        longest = int(np.argmax(result.lags))
+        over = (result.log_norm_bound - result.log_norms)[..., longest]
+        return over * _DECADES / result.lags[longest]
+    return result.rate if show == "rate" else np.maximum(result.excess, 0.0)
+
+
+def _finite_mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the seeds of what is finite; NaN, a blank, where nothing is."""
+    finite = np.isfinite(values)
+    count = finite.sum(axis=-1)
+    return np.where(count, np.where(finite, values, 0).sum(axis=-1), np.nan) / np.maximum(count, 1)
+
+
+def pseudospectrum(result: "Pseudospectrum", ax: Any = None) -> "Axes":
+    """log₁₀ σ_min(z − A) as contours, a decade each, with the eigenvalues and the unit circle.
+
+    Args:
+        result: from ``pseudospectrum``, with at least two points along each axis.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes, of equal scale.
+    """
+    ax = axes_of(ax)
+    decades = np.log10(np.maximum(result.distance, 1e-300))
+    top = np.floor(2 * decades.max()) / 2
+    levels = top - np.arange(9)[::-1] * (1.0 if decades.min() < top - 4 else 0.5)
+    filled = ax.contourf(
+        result.real, result.imaginary, decades, levels=levels, cmap="viridis_r", extend="both"
+    )
+    colour_bar(ax, filled, "log₁₀ of the distance ε to an eigenvalue")
+    angle = np.linspace(0, 2 * np.pi, 400)
+    ax.plot(np.cos(angle), np.sin(angle), color=palette.VERMILION, linewidth=1.2, label="|z| = 1")
+    values = result.eigenvalues
+    ax.plot(
+        values.real,
+        values.imag,
+        "o",
+        color="white",
+        markeredgecolor="black",
+        markersize=4,
+        label="eigenvalues",
+    )
+    ax.set_aspect("equal")
+    ax.set_xlim(result.real.min(), result.real.max())
+    ax.set_ylim(result.imaginary.min(), result.imaginary.max())
+    ax.set_xlabel("Re z")
+    ax.set_ylabel("Im z")
+    ax.legend(loc="upper right", frameon=True, framealpha=0.85)
+    return ax
+
+
+def power_norms(result: "PowerNorms", ax: Any = None) -> "Axes":
+    """log₁₀‖A^k‖₂ against k, between ρ^k and the numerical radius' bound, with the Kreiss constant.
+
+    Args:
+        result: from ``power_norms``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    k = np.arange(len(result.log_norms))
+    norms, radius, numerical = (
+        np.where(np.isfinite(line), line, np.nan) * _DECADES
+        for line in (result.log_norms, result.log_radius, result.log_numerical)
+    )
+    constant = result.about.kreiss_constant
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(k, numerical, color=palette.BLUE, linestyle=(0, (5, 2)), label="≤ min(2 wᵏ, s₁ᵏ)")
+    ax.plot(k, norms, color=palette.BLACK, linewidth=2.2, label="$\\|A^k\\|_2$")
+    ax.plot(
+        k,
+        radius,
+        color=palette.VERMILION,
+        linestyle=(0, (1, 1.2)),
+        linewidth=1.8,
+        label="ρᵏ, below it for every k",
+    )
+    if np.isfinite(constant):
+        label = f"Kreiss: the peak is at least {constant:.3g}"
+        ax.axhline(np.log10(constant), color=palette.GREEN, linewidth=1.2, label=label)
+    low, high = np.nanmin([np.nanmin(norms), np.nanmin(radius)]), np.nanmax(norms)
+    room = max(high - low, 1.0)
+    ax.set_ylim(max(low, high - 3 * room) - 0.05 * room, high + 0.6 * room)
+    ax.set_xlim(0, k[-1])
+    ax.set_xlabel("power k")
+    ax.set_ylabel("log₁₀ of the norm")
+    ax.legend(loc="best")
+    return ax
+
+
+def joint_radius(result: "JointRadius", ax: Any = None) -> "Axes":
+    """The certified interval for the joint spectral radius against the length of the products looked at.
+
+    Args:
+        result: from ``joint_spectral_radius`` or ``slope_radius``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    lengths = np.arange(1, len(result.history) + 1)
+    low, high = np.asarray(result.history, float).T
+    ax.fill_between(
+        lengths, low, high, color=palette.SKY, alpha=0.35, linewidth=0, label="certified interval"
+    )
+    ax.plot(lengths, high, color=palette.BLUE, marker="v", markersize=4, label="upper end: norms")
+    ax.plot(lengths, low, color=palette.GREEN, marker="^", markersize=4, label="lower end: spectral radii")
+    ends = "exact" if result.exact else f"[{result.lower:.4g}, {result.upper:.4g}]"
+    ax.axhline(result.lower, color=palette.BLACK, linewidth=0.8, linestyle=(0, (4, 2)))
+    ax.set_title(f"{result.lower:.6g}, exact" if result.exact else ends)
+    ax.set_xlabel("length of the products")
+    ax.set_ylabel("joint spectral radius")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(loc="best")
+    return ax
