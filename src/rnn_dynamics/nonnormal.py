@@ -129,10 +129,10 @@ class PowerNorms:
         return plots.power_norms(self, ax=ax)
 
     def __repr__(self) -> str:
-        last = len(self.log_norms) - 1
+        last, at = len(self.log_norms) - 1, int(self.log_norms.argmax())
+        about = f"ρ {self.about.spectral_radius:.4g}, Kreiss {self.about.kreiss_constant:.4g}"
         return (
-            f"PowerNorms({last} powers, largest 10^{self.log_peak / math.log(10):.4g} at k = {int(self.log_norms.argmax())}, "
-            f"ρ {self.about.spectral_radius:.4g}, Kreiss {self.about.kreiss_constant:.4g})"
+            f"PowerNorms({last} powers, largest 10^{self.log_peak / math.log(10):.4g} at k = {at}, {about})"
         )
 
 

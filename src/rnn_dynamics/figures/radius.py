@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
 from rnn_dynamics.bounds import Bounds
-from rnn_dynamics.eigen import eigenvalues, spectral_norm
+from rnn_dynamics.eigen import spectral_norm
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.jacobians import step_jacobian
+from rnn_dynamics.nonnormal import non_normality, power_norms
 from rnn_dynamics.plots import palette
 
 __all__ = ["counterexamples"]
@@ -54,17 +55,8 @@ def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
         ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=8, color=palette.VERMILION)
 
 
-def _powers(matrix: np.ndarray, count: int) -> np.ndarray:
-    """‖matrixᵏ‖₂ for k = 1 … count."""
-    power, norms = np.eye(len(matrix)), []
-    for _ in range(count):
-        power = np.matmul(power, matrix)
-        norms.append(power)
-    return np.asarray(spectral_norm(np.stack(norms)))
-
-
 def _shear_rows() -> list[Row]:
-    norms = _powers(_SHEAR, 60)
+    norms = np.exp(power_norms(_SHEAR, 60).log_norms[1:])
     ratios = np.geomspace(1, 1e6, 60)
     scaled = np.stack([[[0.9, 1 / s], [0.0, 0.9]] for s in ratios])
     without = np.asarray(spectral_norm(scaled)) ** 9
@@ -141,20 +133,12 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
     ]
 
 
-def _kreiss(r: float, c: float) -> float:
-    """K = sup over |z| > 1 of (|z| − 1) ‖(z − A)⁻¹‖₂ for [[r, c], [0, r]]; the sup lies on the positive axis."""
-    gaps = np.concatenate([np.geomspace(1e-6, 1e6, 4000)])
-    d = 1 + gaps - r
-    inverse = np.stack([np.stack([1 / d, c / d**2], -1), np.stack([0 * d, 1 / d], -1)], -2)
-    return float((gaps * np.asarray(spectral_norm(inverse))).max())
-
-
 def _transient_rows() -> list[Row]:
     rows = []
     for r, c in ((0.9, 1.0), (0.5, 3.0), (0.9, 0.1)):
         closed = c / (4 * (1 - r)) + (1 - r) / c if c >= 2 * (1 - r) else 1.0
-        K = _kreiss(r, c)
-        largest = max(1.0, float(_powers(np.array([[r, c], [0.0, r]]), 60).max()))
+        powers = power_norms([[r, c], [0.0, r]], 60)
+        K, largest = powers.about.kreiss_constant, math.exp(powers.log_peak)
         of = f"[[{r:g}, {c:g}], [0, {r:g}]]"
         rows.append(
             number(f"Kreiss constant of {of}", "closed form", f"{closed:.4f}", K, within=1e-3 * closed)
@@ -168,26 +152,8 @@ def _transient_rows() -> list[Row]:
                 found=K * (1 - 1e-6) <= largest <= 2 * math.e * K,
             )
         )
-    values = np.asarray(eigenvalues(_SHEAR))
-    henrici = math.sqrt(max((_SHEAR**2).sum() - (np.abs(values) ** 2).sum(), 0.0))
-    rows.append(number("Henrici departure of [[.9, 1], [0, .9]]", "√(‖A‖_F² − Σ|λ|²)", "1.0000", henrici))
-    return [*rows, _joint_radius()]
-
-
-def _joint_radius() -> Row:
-    """{W D: D_ii in {0, 1}} for W = [[.9, 1], [−.6, .9]]: the interval between max ρ^(1/k) and max‖P‖^(1/k)."""
-    W = np.array([[0.9, 1.0], [-0.6, 0.9]])
-    vertices = np.stack([W * np.array([i, j]) for i in (0.0, 1.0) for j in (0.0, 1.0)])
-    products = vertices
-    for _ in range(5):
-        products = np.einsum("aij,bjk->abik", products, vertices).reshape(-1, 2, 2)
-    lower = float(np.abs(np.linalg.eigvals(products)).max() ** (1 / 6))
-    upper = float(np.asarray(spectral_norm(products)).max() ** (1 / 6))
-    norm = float(np.asarray(spectral_norm(W)))
-    return claim(
-        "joint spectral radius of {W D, 0 ≤ D ≤ 1}, W = [[.9, 1], [−.6, .9]], products of length 6",
-        "between max ρ(P)^1/k and max ‖P‖^1/k",
-        "an interval, not a number",
-        f"[{lower:.4f}, {upper:.4f}], inside ‖W‖₂ = {norm:.4f}",
-        found=lower <= upper <= norm * (1 + 1e-12),
-    )
+    departure = non_normality(_SHEAR).departure
+    return [
+        *rows,
+        number("Henrici departure of [[.9, 1], [0, .9]]", "√(‖A‖_F² − Σ|λ|²)", "1.0000", departure),
+    ]

@@ -9,6 +9,7 @@ import numpy as np
 from rnn_dynamics.cells import PreActivationRNN
 from rnn_dynamics.figures.report import Row, claim, number
 from rnn_dynamics.jacobians import pushforward, step_jacobians
+from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.rollout import rollout
 
 __all__ = ["random_rows"]
@@ -58,15 +59,6 @@ def _newman_rows() -> list[Row]:
     ]
 
 
-def _susceptibility(gain: float) -> float:
-    """χ = g² E sech⁴(√q z) at the fixed point q = g² E tanh²(√q z), by Gauss and Hermite."""
-    z, weights = np.polynomial.hermite_e.hermegauss(80)
-    weights, q = weights / weights.sum(), 1.0
-    for _ in range(2000):
-        q = gain**2 * float((weights * np.tanh(math.sqrt(q) * z) ** 2).sum())
-    return gain**2 * float((weights / np.cosh(math.sqrt(q) * z) ** 4).sum())
-
-
 def _mean_field_rows() -> list[Row]:
     rng = np.random.default_rng(2)
     J = rng.normal(size=(_NETWORK, _NETWORK)) / math.sqrt(_NETWORK)
@@ -76,7 +68,7 @@ def _mean_field_rows() -> list[Row]:
         run = rollout(PreActivationRNN(gain * J, np.zeros(_NETWORK), activation="tanh"), start, steps=_TIME)
         logs = np.asarray(pushforward(run, tangent).norm().log())
         found[gain] = float(logs[-1] - logs[_TIME // 4]) / (_TIME - _TIME // 4)
-    predicted = {gain: math.log(_susceptibility(gain)) / 2 for gain in found}
+    predicted = {gain: mean_field(gain).exponent for gain in found}
     rows = [
         number(
             f"λ₁ of x′ = J tanh x, g = {gain:g}, N = {_NETWORK}",
