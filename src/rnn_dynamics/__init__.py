@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         eigen,
         figures,
         jacobians,
+        joint_radius,
         nonnormal,
         plots,
         scaled,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
+    from rnn_dynamics.joint_radius import joint_spectral_radius, slope_radius
     from rnn_dynamics.lower_bounds import lower_bounds
     from rnn_dynamics.nonnormal import non_normality, pseudospectrum
     from rnn_dynamics.rollout import Trajectory, rollout
@@ -112,6 +114,7 @@ _NAMES_OF_MODULE = {
         "pushforward",
         "step_jacobians",
     ],
+    "joint_radius": ["joint_spectral_radius", "slope_radius"],
     "lower_bounds": ["lower_bounds"],
     "nonnormal": ["non_normality", "pseudospectrum"],
     "rollout": ["Trajectory", "rollout"],
