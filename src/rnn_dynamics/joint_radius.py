@@ -64,7 +64,7 @@ class JointRadius:
     @property
     def exact(self) -> bool:
         """Whether both ends agree in ten digits."""
-        return self.upper <= self.lower * (1 + 1e-10)
+        return self.upper / (1 + 1e-10) <= self.lower
 
     def plot(self, *, ax: Any = None) -> Any:
         """Both ends against the length of the products; see ``plots.joint_radius``."""
@@ -75,11 +75,8 @@ class JointRadius:
 
     def __repr__(self) -> str:
         interval = f"{self.lower:.12g}, exact" if self.exact else f"[{self.lower:.9g}, {self.upper:.9g}]"
-        count = len(self.product)
-        return (
-            f"JointRadius({interval}, reached by a product of {count}, bounded by the {self.norm} norm, "
-            f"{self.status.name})"
-        )
+        reached = f"reached by a product of {len(self.product)}, bounded by the {self.norm} norm"
+        return f"JointRadius({interval}, {reached}, {self.status.name})"
 
 
 def _blocks(pattern: np.ndarray) -> list[np.ndarray]:
@@ -99,11 +96,9 @@ def _assembled(
     history = np.array(rows).max(axis=0)
     below = max(found, key=lambda each: each.lower)
     above = max(found, key=lambda each: each.upper)
-    status = Status.CONVERGED if above.upper <= below.lower * (1 + width) else Status.MAX_STEPS
+    status = Status.CONVERGED if above.upper / (1 + width) <= below.lower else Status.MAX_STEPS
     product = factors(below.word)
-    return JointRadius(
-        below.lower, above.upper, below.word, product, length, history, above.norm, status
-    )
+    return JointRadius(below.lower, above.upper, below.word, product, length, history, above.norm, status)
 
 
 def _positive(name: str, value: Any) -> float:
@@ -208,7 +203,9 @@ def slope_radius(
         found.append(dataclasses.replace(each, word=word))
 
     def factors(word: tuple[int, ...]) -> np.ndarray:
-        bits = np.array([[index >> (len(weights) - 1 - i) & 1 for i in range(len(weights))] for index in word])
+        bits = np.array(
+            [[index >> (len(weights) - 1 - i) & 1 for i in range(len(weights))] for index in word]
+        )
         return weights[None] * np.where(bits[:, None, :] == 1, last, first)
 
     return _assembled(found, width, factors)
@@ -220,12 +217,14 @@ def _slope_interval(weights: np.ndarray, low: float, high: float, width: float, 
     if size == 1 or reach == 0:
         value = abs(float(weights[0, 0])) * reach if size == 1 else 0.0
         index = int(abs(high) >= abs(low) and high > low)
-        ends = (value, value) if reach in (0.0, 1.0) else (math.nextafter(value, 0), math.nextafter(value, math.inf))
+        ends = value, value
+        if value and reach != 1:
+            ends = max(0.0, math.nextafter(value, 0.0)), math.nextafter(value, math.inf)
         return Interval(*ends, (index,), [ends], "euclidean")
     corners = None
     if size <= _MOST_UNITS and (low == high or 2**size <= budget):
         corners = irreducible_interval(_corners(weights, low, high), width, budget)
-        if corners.upper <= corners.lower * (1 + width):
+        if corners.upper / (1 + width) <= corners.lower:
             return corners
     many = _many_units(weights, low, high, budget)
     return many if corners is None else _intersection(corners, many)
@@ -261,7 +260,8 @@ def _upper_of_hull(weights: np.ndarray) -> tuple[float, str]:
     scaled = weights * (units[:, None] / units[None, :])
     found.append((float(np.linalg.norm(scaled, 2)), "ellipsoid"))
     positive = np.abs(weights)
-    values, vectors = np.linalg.eig(positive + 1e-14 * positive.max())
+    solved: Any = np.linalg.eig(positive + 1e-14 * positive.max())
+    values, vectors = solved
     x = np.abs(vectors[:, values.real.argmax()])
     x = np.maximum(x, 1e-200 * x.max())
     found.append((float((np.matmul(positive, x) / x).max()), "polytope"))

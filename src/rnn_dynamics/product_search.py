@@ -10,12 +10,20 @@ References: G. Gripenberg, Linear Algebra Appl. 234, 43 (1996); V. Blondel, Y. N
 import dataclasses
 import itertools
 import math
+import sys
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
 from rnn_dynamics.invariant_polytopes import polytope_bound
-from rnn_dynamics.spectral_certificates import multiplied, normalised, power_bounds, radius_below, similar, sizes
+from rnn_dynamics.spectral_certificates import (
+    multiplied,
+    normalised,
+    power_bounds,
+    radius_below,
+    similar,
+)
 
 __all__ = ["Interval", "balanced", "irreducible_interval"]
 
@@ -44,9 +52,11 @@ class Interval:
 
         def moved(ends: tuple[float, float]) -> tuple[float, float]:
             below, above = (end * factor for end in ends)
-            return max(0.0, math.nextafter(below, 0)), math.nextafter(above, math.inf)
+            return max(0.0, math.nextafter(below, 0.0)), math.nextafter(above, math.inf)
 
-        return Interval(*moved((self.lower, self.upper)), self.word, list(map(moved, self.history)), self.norm)
+        return Interval(
+            *moved((self.lower, self.upper)), self.word, list(map(moved, self.history)), self.norm
+        )
 
     def shifted(self, exponent: int) -> "Interval":
         """The ends of the set's multiple by 2^exponent."""
@@ -60,7 +70,7 @@ def _shifted(value: float, exponent: int, side: int) -> float:
     try:
         moved = math.ldexp(value, exponent)
     except OverflowError:
-        return math.inf if side > 0 else np.finfo(float).max
+        return math.inf if side > 0 else sys.float_info.max
     if value == 0 or moved > _TINY:
         return moved
     return math.nextafter(moved, math.inf) if side > 0 else max(0.0, math.nextafter(moved, 0.0))
@@ -121,7 +131,7 @@ def _coordinates(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray, str]:
     errors = _UNIT * np.sqrt(np.sum(matrices**2, axis=(1, 2))) * (1 + 1e-12)
     best = matrices, errors, "euclidean"
     reach = _largest_norm(matrices, errors)
-    for basis in (_balancing(matrices), _modes(matrices)):
+    for basis in (_balancing(matrices), _modes(matrices), *_triangles(matrices)):
         changed = similar(matrices, errors, basis)
         norm = _largest_norm(*changed)
         if norm < reach * (1 - 1e-9):
@@ -152,10 +162,23 @@ def _balancing(matrices: np.ndarray) -> np.ndarray:
     return best
 
 
+def _leading(matrices: np.ndarray) -> np.ndarray:
+    return matrices[np.abs(np.linalg.eigvals(matrices)).max(axis=1).argmax()]
+
+
+def _triangles(matrices: np.ndarray) -> list[np.ndarray]:
+    """Schur bases of the leading matrix, scaled until little is left above the diagonal: for Jordan blocks."""
+    from scipy import linalg
+
+    factored: Any = linalg.schur(_leading(matrices))
+    steps = np.arange(matrices.shape[1])
+    return [factored[1] * np.maximum(scale**steps, 1e-12) for scale in (0.1, 1e-2, 1e-3, 1e-4)]
+
+
 def _modes(matrices: np.ndarray) -> np.ndarray:
     """A real eigenbasis of the matrix with the largest spectral radius, Re and Im of complex pairs."""
-    radii = np.abs(np.linalg.eigvals(matrices)).max(axis=1)
-    values, vectors = np.linalg.eig(matrices[radii.argmax()])
+    solved: Any = np.linalg.eig(_leading(matrices))
+    values, vectors = solved
     lower = values.imag < 0
     return np.where(lower[None, :], vectors.imag, vectors.real)
 
@@ -195,7 +218,9 @@ class _Search:
 
     def _extend(self) -> None:
         many = len(self.factors)
-        products = multiplied(self.factors[None], self.errors[None], self.products[:, None], self.slacks[:, None])
+        products = multiplied(
+            self.factors[None], self.errors[None], self.products[:, None], self.slacks[:, None]
+        )
         self.products, self.slacks, shifts = normalised(*products)
         self.products = self.products.reshape(-1, *self.factors.shape[1:])
         self.slacks, self.shifts = self.slacks.reshape(-1), (self.shifts[:, None] + shifts).reshape(-1)
@@ -280,7 +305,8 @@ def _seeds(matrices: np.ndarray, words: list[tuple[int, ...]], radius: float) ->
         product = np.eye(matrices.shape[1])
         for i in word:
             product = np.matmul(matrices[i] / radius, product)
-        values, vectors = np.linalg.eig(product)
+        solved: Any = np.linalg.eig(product)
+        values, vectors = solved
         leading = vectors[:, np.abs(values).argmax()]
         for part in (leading.real, leading.imag):
             if np.abs(part).max() < 1e-9:
@@ -294,7 +320,7 @@ def _seeds(matrices: np.ndarray, words: list[tuple[int, ...]], radius: float) ->
 
 def _prove(search: _Search, limit: int) -> None:
     """The upper end by an invariant polytope: first exactly, then within the width asked for."""
-    for slack, programs in ((_EXACT, 400), (0.9 * search.width, 1000)):
+    for slack, programs in ((_EXACT, 1500), (0.9 * search.width, 1000)):
         if search.upper <= search.lower * (1 + slack) or not search.lower > _TINY:
             return
         words = [*search.tied, search.word] if search.word not in search.tied else search.tied

@@ -40,7 +40,7 @@ def multiplied(left: Any, left_error: Any, right: Any, right_error: Any) -> tupl
 
 
 def normalised(matrices: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Matrices and errors over powers of two such that the larger of norm and error is in [½, 1], and the powers."""
+    """Matrices and errors over powers of two that bring the larger of norm and error to [½, 1], and the powers."""
     shift = np.maximum(np.frexp(np.maximum(sizes(matrices), error))[1], -900)
     factor = np.ldexp(1.0, -shift)
     return matrices * factor[..., None, None], error * factor + _UNDERFLOW, shift
@@ -51,6 +51,8 @@ def similar(matrices: np.ndarray, error: Any, basis: np.ndarray) -> tuple[np.nda
     try:
         inverse = np.linalg.inv(basis)
     except np.linalg.LinAlgError:
+        return matrices, np.full(matrices.shape[:-2], np.inf)
+    if not np.abs(inverse).max() < 1e15 / np.abs(basis).max():
         return matrices, np.full(matrices.shape[:-2], np.inf)
     one, slack = multiplied(inverse, 0.0, basis, 0.0)
     defect = float(sizes(one - np.eye(len(basis))) + slack)
