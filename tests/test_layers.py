@@ -39,6 +39,7 @@ LAYERS = (
         "spectral_certificates",
         "invariant_polytopes",
         "product_search",
+        "slope_bounds",
         "joint_radius",
         "bounds",
         "lower_bounds",

@@ -125,6 +125,7 @@ def _growth(
     """The weights of all A_i v_j for the vertices j from ``first`` on that stay outer; None if it does not end."""
     found: dict[int, list[np.ndarray]] = {}
     looked, vertex = 0, first
+    most = min(30 * len(hull.vertices) ** 2, _MOST_VERTICES)
     reach = 1e8 * np.abs(hull.vertices).max()
     while vertex < hull.count:
         if hull.give_up(vertex):
@@ -134,7 +135,7 @@ def _growth(
         weights = [np.zeros(1)] * len(images)
         # The longest first: they make vertices that have the others inside.
         for place in np.argsort(-np.abs(images).sum(axis=1), kind="stable"):
-            if hull.programs > limit or looked > _IMAGES * limit or hull.count > _MOST_VERTICES:
+            if hull.programs > limit or looked > _IMAGES * limit or hull.count > most:
                 return None
             looked += 1
             if images[place].any():

@@ -20,18 +20,14 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.product_search import Interval, balanced, irreducible_interval
-from rnn_dynamics.scaling import scaled_bounds
-from rnn_dynamics.spectral_certificates import radius_below
+from rnn_dynamics.slope_bounds import upper_of_hull, worst_slopes
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, concrete_square, count
 
 __all__ = ["JointRadius", "joint_spectral_radius", "slope_corners", "slope_radius"]
 
 _MOST_UNITS = 10
-_MOST_OPTIMISED = 200
-_CLIMBS = 20
-_EFFORT = 1e8
-_UNIT = 2.0**-52
+_FIRST_LOOK = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,13 +217,13 @@ def _slope_interval(weights: np.ndarray, low: float, high: float, width: float, 
         if value and reach != 1:
             ends = max(0.0, math.nextafter(value, 0.0)), math.nextafter(value, math.inf)
         return Interval(*ends, (index,), [ends], "euclidean")
-    corners = None
     if size <= _MOST_UNITS and (low == high or 2**size <= budget):
-        corners = irreducible_interval(_corners(weights, low, high), width, budget)
+        many = _many_units(weights, low, high, min(budget, _FIRST_LOOK))
+        corners = irreducible_interval(_corners(weights, low, high), width, budget, many.word)
         if corners.upper / (1 + width) <= corners.lower:
             return corners
-    many = _many_units(weights, low, high, budget)
-    return many if corners is None else _intersection(corners, many)
+        return _intersection(corners, many)
+    return _many_units(weights, low, high, budget)
 
 
 def _intersection(one: Interval, other: Interval) -> Interval:
@@ -241,104 +237,11 @@ def _many_units(weights: np.ndarray, low: float, high: float, budget: int) -> In
     reach = max(abs(low), abs(high))
     scaled, exponent = balanced(weights[None])
     ends = np.array([low, high]) / reach
-    upper, norm = _upper_of_hull(scaled[0])
-    lower, bits = _worst_slopes(scaled[0], ends, budget)
+    upper, norm = upper_of_hull(scaled[0], ends)
+    lower, bits = worst_slopes(scaled[0], ends, budget)
     word = tuple(int("".join("1" if bit else "0" for bit in row), 2) for row in bits)
     history = [(0.0, upper)] * (len(word) - 1) + [(lower, upper)]
     bound = Interval(lower, upper, word, history, norm).shifted(exponent)
     if reach == 1:
         return bound
     return bound.times(reach)
-
-
-def _upper_of_hull(weights: np.ndarray) -> tuple[float, str]:
-    """The smallest of ‖W‖₂, ‖S W S⁻¹‖₂ in the best units S found, and max (|W|x)_i/x_i, with its norm's name."""
-    size = len(weights)
-    rounding = 1 + 16 * (size + 2) * _UNIT
-    found = [(float(np.linalg.norm(weights, 2)), "euclidean")]
-    units = _units(weights)
-    scaled = weights * (units[:, None] / units[None, :])
-    found.append((float(np.linalg.norm(scaled, 2)), "ellipsoid"))
-    positive = np.abs(weights)
-    solved: Any = np.linalg.eig(positive + 1e-14 * positive.max())
-    values, vectors = solved
-    x = np.abs(vectors[:, values.real.argmax()])
-    x = np.maximum(x, 1e-200 * x.max())
-    found.append((float((np.matmul(positive, x) / x).max()), "polytope"))
-    upper, norm = min(found)
-    return upper * rounding, norm
-
-
-def _units(weights: np.ndarray) -> np.ndarray:
-    """S of a small ‖S W S⁻¹‖₂; those of the bound for a lag so long that κ(S) does not count."""
-    if len(weights) > _MOST_OPTIMISED:
-        return np.ones(len(weights))
-    units = scaled_bounds(weights, [1e9]).units[0]
-    return np.clip(units, 1e-150, 1e150)
-
-
-def _word_radii(weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """ρ(P)^{1/k} in floating point of the products of W D_1, …, W D_k, slopes of shape (words, k, n)."""
-    product = weights * slopes[:, 0, None, :]
-    for step in range(1, slopes.shape[1]):
-        product = np.matmul(weights * slopes[:, step, None, :], product)
-    return np.abs(np.linalg.eigvals(product)).max(axis=1) ** (1 / slopes.shape[1])
-
-
-def _uphill(weights: np.ndarray, ends: np.ndarray, bits: np.ndarray) -> np.ndarray:
-    """Slopes of one factor, each at the end to which the derivative of ρ(W D) along it points, while ρ grows."""
-    best, found = 0.0, bits
-    for _ in range(_CLIMBS):
-        slopes = ends[bits.astype(int)]
-        values, right = np.linalg.eig(weights * slopes)
-        place = int(np.abs(values).argmax())
-        if not abs(values[place]) > best * (1 + 1e-12):
-            break
-        best, found = float(abs(values[place])), bits
-        others, left = np.linalg.eig((weights * slopes).T)
-        leading = left[:, np.abs(others - values[place]).argmin()]
-        overlap = np.sum(leading * right[:, place])
-        if overlap == 0:
-            break
-        change = np.matmul(leading, weights) * right[:, place] / overlap
-        bits = np.real(change * np.conj(values[place])) > 0
-    return found
-
-
-def _flipped(weights: np.ndarray, ends: np.ndarray, bits: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
-    """Slopes flipped one at a time, each time the one that raises ρ(P)^{1/k} most; and how many were tried."""
-    flips = np.eye(bits.size, dtype=bool).reshape(-1, *bits.shape)
-    value, tried = float(_word_radii(weights, ends[bits.astype(int)][None])[0]), 0
-    while tried + len(flips) <= limit:
-        options = bits[None] ^ flips
-        radii = _word_radii(weights, ends[options.astype(int)])
-        tried += len(flips)
-        place = int(radii.argmax())
-        if not radii[place] > value * (1 + 1e-12):
-            break
-        bits, value = options[place], float(radii[place])
-    return bits, tried
-
-
-def _worst_slopes(weights: np.ndarray, ends: np.ndarray, budget: int) -> tuple[float, np.ndarray]:
-    """A number that ρ(P)^{1/k} is proved to reach for a product of W D found by climbing, and its slopes' bits."""
-    size = len(weights)
-    left = min(budget, int(_EFFORT / size**3))
-    random = np.random.default_rng(0)
-    larger = np.full((1, size), abs(ends[1]) >= abs(ends[0]))
-    single = _uphill(weights, ends, larger[0])[None]
-    starts = [larger, single, np.concatenate([single, larger])]
-    for length in (1, 2, 3, 4):
-        starts += [random.random((length, size)) < 0.5 for _ in range(2)]
-    found = []
-    for start in starts:
-        bits, tried = _flipped(weights, ends, start, left // 2)
-        left -= tried
-        found.append(bits)
-    radii = [_word_radii(weights, ends[bits.astype(int)][None])[0] for bits in found]
-    best, chosen = 0.0, found[0]
-    for place in np.argsort(radii)[::-1][:4]:
-        value = radius_below(weights * ends[found[place].astype(int)][:, None, :])
-        if value > best:
-            best, chosen = value, found[place]
-    return best, chosen

@@ -29,6 +29,8 @@ __all__ = ["Interval", "balanced", "irreducible_interval"]
 
 _LONGEST = 100
 _FIRST_STAGE = 4000
+_FIRST_LENGTH = 16
+_TURNING = 100
 _TIED = 1e-11
 _EXACT = 1e-11
 _UNIT = 2.0**-52
@@ -202,14 +204,14 @@ class _Search:
     def closed(self) -> bool:
         return self.upper <= self.lower * (1 + self.width)
 
-    def advance(self, limit: int) -> None:
-        """Longer products until the interval is closed or the next length would exceed ``limit`` products."""
+    def advance(self, limit: int, longest: int) -> None:
+        """Longer products until the interval is closed or the next length is beyond the limits."""
         many = len(self.factors)
         while not self.history or (
             not self.closed
             and self.words
             and self.seen + len(self.words) * many <= limit
-            and len(self.history) < _LONGEST
+            and len(self.history) < longest
         ):
             self._extend()
             self._raise_lower()
@@ -307,7 +309,9 @@ def _seeds(matrices: np.ndarray, words: list[tuple[int, ...]], radius: float) ->
             product = np.matmul(matrices[i] / radius, product)
         solved: Any = np.linalg.eig(product)
         values, vectors = solved
-        leading = vectors[:, np.abs(values).argmax()]
+        # Of eigenvalues of one modulus a real one: its polytope can be finite.
+        near = np.abs(values) >= np.abs(values).max() * (1 - 1e-9)
+        leading = vectors[:, np.argmin(np.where(near, np.abs(values.imag), np.inf))]
         for part in (leading.real, leading.imag):
             if np.abs(part).max() < 1e-9:
                 continue
@@ -320,13 +324,16 @@ def _seeds(matrices: np.ndarray, words: list[tuple[int, ...]], radius: float) ->
 
 def _prove(search: _Search, limit: int) -> None:
     """The upper end by an invariant polytope: first exactly, then within the width asked for."""
-    for slack, programs in ((_EXACT, 1500), (0.9 * search.width, 1000)):
-        if search.upper <= search.lower * (1 + slack) or not search.lower > _TINY:
+    exact = min(60 * search.matrices.shape[1] ** 2, 1500)
+    for slack, programs in ((_EXACT, exact), (0.9 * search.width, 1000)):
+        if search.upper <= search.lower * (1 + max(slack, 10 * _EXACT)) or not search.lower > _TINY:
             return
         words = [*search.tied, search.word] if search.word not in search.tied else search.tied
         for chosen in (words, [search.word])[: len(words)]:
             seeds = _seeds(search.matrices, chosen, search.lower)
-            programs = min(programs, limit - search.seen)
+            # The images under an irrational rotation fill an ellipse and never end.
+            turns = slack == _EXACT and seeds.shape[1] > sum(map(len, chosen))
+            programs = min(_TURNING if turns else programs, limit - search.seen)
             if programs <= 0 or not np.isfinite(seeds).all():
                 return
             found, solved = polytope_bound(search.matrices, seeds, search.lower, slack, programs)
@@ -336,8 +343,13 @@ def _prove(search: _Search, limit: int) -> None:
                 break
 
 
-def irreducible_interval(block: np.ndarray, width: float, budget: int) -> Interval:
-    """The interval of a set (m, b, b) whose common sparsity pattern is irreducible."""
+def irreducible_interval(
+    block: np.ndarray, width: float, budget: int, guess: tuple[int, ...] = ()
+) -> Interval:
+    """The interval of a set (m, b, b) whose common sparsity pattern is irreducible.
+
+    ``guess`` is a product that may be the worst, by its indices.
+    """
     if block.shape[1] == 1:
         place = int(np.abs(block[:, 0, 0]).argmax())
         value = float(abs(block[place, 0, 0]))
@@ -345,7 +357,9 @@ def irreducible_interval(block: np.ndarray, width: float, budget: int) -> Interv
     kept = _up_to_sign(block)
     matrices, exponent = balanced(block[kept])
     search = _Search(matrices, width)
-    search.advance(min(budget, _FIRST_STAGE))
+    if guess and np.isin(guess, kept).all():
+        search.propose(_primitive(tuple(int(i) for i in np.searchsorted(kept, guess))))
+    search.advance(min(budget, _FIRST_STAGE), _FIRST_LENGTH)
     if search.lower == 0 and block.shape[1] <= _MOST_EXACT and _vanishes(block[kept]):
         return Interval(0.0, 0.0, (int(kept[0]),), [(0.0, 0.0)], search.norm)
     if len(kept) == 1:
@@ -353,7 +367,7 @@ def irreducible_interval(block: np.ndarray, width: float, budget: int) -> Interv
     _prove(search, budget)
     if not search.closed:
         word = search.word
-        search.advance(budget)
+        search.advance(budget, _LONGEST)
         if search.word != word:
             _prove(search, budget)
     search.history[-1] = search.lower, search.upper

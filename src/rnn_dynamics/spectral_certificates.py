@@ -5,7 +5,7 @@
 with the powers' rounding bounded as they are formed; and for T⁻¹AT = Λ + E with Λ diagonal, by Geršgorin's discs
 and their continuity in E,
 
-    ρ(A) ≥ max|λ| − 2n‖E‖.
+    ρ(A) ≥ max|λ| − (2m − 1)‖E‖,    m the number of discs that hang together with the leading one.
 
 Eigenvalues in floating point alone are no bounds: those of a defective matrix are uncertain by ε^{1/n}. Errors
 are bounds in the Frobenius norm, matrices are kept of norm about 1 and carry an exponent of two.
@@ -95,8 +95,20 @@ def _disc_bound(matrix: np.ndarray, error: float) -> float:
     changed, slack = similar(matrix, error, basis)
     leading = float(np.abs(values).max())
     distance = float(sizes(changed - np.diag(values)) + slack) + len(matrix) * _UNIT * leading
-    below = leading - 2 * len(matrix) * distance
+    below = leading - (2 * _cluster(values, 2 * distance) - 1) * distance
     return _rounded(math.log2(below), -1) if below > 0 else -math.inf
+
+
+def _cluster(values: np.ndarray, gap: float) -> int:
+    """How many values hang together with the largest by steps of at most ``gap``."""
+    near = np.abs(values[:, None] - values[None, :]) <= gap * (1 + 1e-9)
+    reached = near[np.abs(values).argmax()]
+    for _ in range(len(values)):
+        wider = near[reached].any(axis=0)
+        if (wider == reached).all():
+            break
+        reached = wider
+    return int(reached.sum())
 
 
 def radius_below(factors: np.ndarray) -> float:
