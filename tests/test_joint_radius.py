@@ -11,7 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rnn_dynamics.invariant_polytopes import polytope_bound
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
+from rnn_dynamics.slope_bounds import upper_of_hull, worst_slopes
+from rnn_dynamics.spectral_certificates import power_bounds, radius_below
 from rnn_dynamics.status import Status
 
 GOLDEN = (1 + math.sqrt(5)) / 2
@@ -249,6 +252,10 @@ def _slope_check(found, W, low, high, rng):
     ends = np.where(rng.random((20, n)) < 0.5, low, high)
     for each in (*slopes, *ends, np.full(n, low), np.full(n, high)):
         assert np.abs(np.linalg.eigvals(W * each)).max() <= found.upper * (1 + 1e-6)
+    product = np.eye(n)
+    for length, each in enumerate(ends[:8], 1):
+        product = W * each @ product
+        assert np.abs(np.linalg.eigvals(product)).max() ** (1 / length) <= found.upper * (1 + 1e-6)
     assert found.upper <= reach * np.linalg.norm(W, 2) * (1 + 1e-12)
     product = np.eye(n)
     for factor, index in zip(found.factors, found.product, strict=True):
@@ -314,6 +321,70 @@ def test_many_units(n):
     triangle = slope_radius(np.triu(W), low=-0.5, high=0.25)
     assert triangle.exact
     assert triangle.upper == pytest.approx(0.5 * np.abs(np.diag(W)).max(), rel=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_without_corners_hold_against_the_corners(seed):
+    """The bounded real lemma, the positive vector and the climb, on sets whose corners can be listed."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(3, 3)) * 10.0 ** rng.uniform(-1, 1, (3, 1))
+    ends = np.array([(0.0, 1.0), (-1.0, 1.0), (-0.3, 1.0), (0.6, 1.0), (-1.0, -0.2), (1.0, 1.0)][seed])
+    corners = joint_spectral_radius(slope_corners(W, *ends), tolerance=0.01)
+    upper, norm = upper_of_hull(W, ends)
+    assert upper >= corners.lower
+    assert norm in ("euclidean", "ellipsoid", "polytope")
+    lower, bits = worst_slopes(W, ends, 1000)
+    assert lower <= corners.upper
+    product = np.eye(3)
+    for row in bits:
+        product = W * ends[row.astype(int)] @ product
+    assert np.abs(np.linalg.eigvals(product)).max() ** (1 / len(bits)) >= lower * (1 - 1e-12)
+    assert lower >= 0.9 * corners.lower
+
+
+def test_the_bounded_real_lemma_nears_the_radius_as_slopes_narrow():
+    """Slopes near 1 leave little but W itself, whose radius no diagonal units reach."""
+    W = np.random.default_rng(30).normal(size=(20, 20)) / math.sqrt(20)
+    wide, narrow = (upper_of_hull(W, np.array([low, 1.0]))[0] for low in (0.0, 0.9))
+    radius = np.abs(np.linalg.eigvals(W)).max()
+    assert radius <= narrow < wide < np.linalg.norm(W, 2)
+    assert narrow < 1.3 * radius
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.9, 1.0, 1.1, 3.0])
+def test_a_polytope_of_a_wrong_radius_is_still_valid(factor):
+    rng = np.random.default_rng(7)
+    for matrices in (SHEARS, *rng.normal(size=(5, 2, 3, 3))):
+        low, _ = brute_force(matrices, 4)
+        seeds = rng.normal(size=(matrices.shape[1], 1))
+        for slack in (1e-11, 0.05):
+            upper, programs = polytope_bound(matrices, seeds, factor * low, slack, 300)
+            assert upper >= low
+            assert programs <= 301
+            if factor == 3.0:
+                assert upper <= factor * low * (1 + slack) * (1 + 1e-9)
+
+
+def test_certified_radii_of_matrices_against_fifty_digits():
+    """Below the true radius always; close to it where eigenvalues are well conditioned, complex or repeated too."""
+    rng = np.random.default_rng(9)
+    turn = np.kron(np.eye(2), _turn(2 * math.pi / 3))
+    shear = np.array([[0.5, 1, 0], [0, 0.5, 1], [0, 0, 0.5]])
+    plain = [rng.normal(size=(n, n)) for n in (1, 2, 5, 9)]
+    cases = [*plain, turn, np.eye(4), *_similar([shear], rng.normal(size=(3, 3))), np.roll(np.eye(3), 1, 0)]
+    for case in cases:
+        matrix = case / np.linalg.norm(case)
+        with mpmath.workdps(50):
+            true = max(abs(x) for x in mpmath.eig(mpmath.matrix(matrix), left=False, right=False))
+        below = radius_below(matrix[None])
+        low, high = power_bounds(matrix, 0.0)
+        assert below <= true * (1 + mpmath.mpf(10) ** -20)
+        assert mpmath.mpf(2) ** low <= true * (1 + mpmath.mpf(10) ** -20)
+        assert true <= mpmath.mpf(2) ** high
+        assert below >= float(true) * (1 - 1e-3)
+    for case in plain:
+        matrix = case / np.linalg.norm(case)
+        assert radius_below(matrix[None]) >= np.abs(np.linalg.eigvals(matrix)).max() * (1 - 1e-10)
 
 
 def test_corners():

@@ -31,6 +31,8 @@ _LONGEST = 100
 _FIRST_STAGE = 4000
 _FIRST_LENGTH = 16
 _TURNING = 100
+# Products times n³: minutes of eigenvalues.
+_EFFORT = 5e8
 _TIED = 1e-11
 _EXACT = 1e-11
 _UNIT = 2.0**-52
@@ -324,8 +326,9 @@ def _seeds(matrices: np.ndarray, words: list[tuple[int, ...]], radius: float) ->
 
 def _prove(search: _Search, limit: int) -> None:
     """The upper end by an invariant polytope: first exactly, then within the width asked for."""
-    exact = min(60 * search.matrices.shape[1] ** 2, 1500)
-    for slack, programs in ((_EXACT, exact), (0.9 * search.width, 1000)):
+    size = search.matrices.shape[1]
+    exact, loose = (min(60 * size**2, 1500), 1000) if size <= _MOST_EXACT else (200, 200)
+    for slack, programs in ((_EXACT, exact), (0.9 * search.width, loose)):
         if search.upper <= search.lower * (1 + max(slack, 10 * _EXACT)) or not search.lower > _TINY:
             return
         words = [*search.tied, search.word] if search.word not in search.tied else search.tied
@@ -356,6 +359,7 @@ def irreducible_interval(
         return Interval(value, value, (place,), [(value, value)], "euclidean")
     kept = _up_to_sign(block)
     matrices, exponent = balanced(block[kept])
+    budget = min(budget, 1 + int(_EFFORT / block.shape[1] ** 3))
     search = _Search(matrices, width)
     if guess and np.isin(guess, kept).all():
         search.propose(_primitive(tuple(int(i) for i in np.searchsorted(kept, guess))))
