@@ -153,8 +153,8 @@ def test_a_defective_matrix_has_an_honest_lower_end():
         assert found.upper / found.lower < 1.1
 
 
-def test_blondels_binary_products_are_bracketed_in_integers():
-    """Overlap-free words: ρ̂ of Blondel, Cassaigne and Jungers' kind of 0-1 matrices, against exact brute force."""
+def test_small_integers_are_bracketed_by_all_products():
+    """Entries −1, 0, 1: many nilpotent, defective and tied products."""
     rng = np.random.default_rng(5)
     for _ in range(6):
         pair = rng.integers(-1, 2, (2, 3, 3))

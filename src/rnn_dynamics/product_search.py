@@ -51,6 +51,12 @@ class Interval:
     history: list[tuple[float, float]]
     norm: str
 
+    def at_most(self, bound: float) -> "Interval":
+        """The interval where ``bound``, the set's largest norm, may be the smaller upper end."""
+        history = [(below, min(above, bound)) for below, above in self.history]
+        norm = self.norm if self.upper <= bound else "euclidean"
+        return Interval(self.lower, min(self.upper, bound), self.word, history, norm)
+
     def times(self, factor: float) -> "Interval":
         """The ends of the set's multiple by a positive number, rounded outward."""
 
@@ -376,7 +382,10 @@ def irreducible_interval(
             _prove(search, budget)
     search.history[-1] = search.lower, search.upper
     chosen = tuple(int(kept[i]) for i in search.word)
-    return Interval(search.lower, search.upper, chosen, search.history, search.norm).shifted(exponent)
+    found = Interval(search.lower, search.upper, chosen, search.history, search.norm).shifted(exponent)
+    with np.errstate(over="ignore"):
+        plain = np.linalg.norm(block, 2, axis=(1, 2)).max() * (1 + 16 * block.shape[1] * _UNIT)
+    return found.at_most(max(float(plain), found.lower))
 
 
 def _power_upper(matrix: np.ndarray) -> float:

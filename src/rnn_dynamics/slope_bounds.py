@@ -100,8 +100,10 @@ def _units(weights: np.ndarray) -> np.ndarray:
     """S of a small ‖S W S⁻¹‖₂; those of the bound for a lag so long that κ(S) does not count."""
     if len(weights) > _MOST_OPTIMISED:
         return np.ones(len(weights))
-    units = scaled_bounds(weights, [1e9]).units[0]
-    return np.clip(units, 1e-150, 1e150)
+    # The line search may leave the floats; any units are valid.
+    with np.errstate(over="ignore", invalid="ignore"):
+        units = scaled_bounds(weights, [1e9]).units[0]
+    return np.clip(np.nan_to_num(units, nan=1.0), 1e-100, 1e100)
 
 
 def _word_radii(weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
