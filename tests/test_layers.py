@@ -37,6 +37,7 @@ LAYERS = (
         "sensitivities",
         "lyapunov",
         "scaling",
+        "joint_radius",
         "step_bounds",
         "weight_bounds",
         "bounds",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         eigen,
         figures,
         jacobians,
+        joint_radius,
         nonnormal,
         plots,
         scaled,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         pushforward,
         step_jacobians,
     )
+    from rnn_dynamics.joint_radius import joint_spectral_radius, slope_radius
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
@@ -79,6 +81,8 @@ __all__ = [
     "jacobian_product",
     "jacobian_products",
     "jacobians",
+    "joint_radius",
+    "joint_spectral_radius",
     "mean_field",
     "non_normality",
     "nonnormal",
@@ -95,6 +99,7 @@ __all__ = [
     "scaling",
     "sensitivities",
     "singular_spectrum",
+    "slope_radius",
     "spectra",
     "spectra_by_lag",
     "spectral",
@@ -119,6 +124,7 @@ _NAMES_OF_MODULE = {
         "pushforward",
         "step_jacobians",
     ],
+    "joint_radius": ["joint_spectral_radius", "slope_radius"],
     "step_bounds": ["step_bounds"],
     "mean_field": ["edge_of_chaos", "mean_field"],
     "neighbours": ["states_along"],

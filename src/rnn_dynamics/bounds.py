@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.structure import RecurrentStructure
 from rnn_dynamics.eigen import eigenvalues, spectral_norm, spectral_radius
 from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaling import ScaledBounds, scaled_bounds
 from rnn_dynamics.step_bounds import StepBounds, step_bounds
@@ -117,6 +118,25 @@ class Bounds:
             return None
         weights, leak = (np.asarray(part, float) for part in self.structure)
         return scaled_bounds(weights, self.lags, slope_bound=self.slope_bound, leak=leak)
+
+    def joint_radius(self, *, low: float = 0.0, tolerance: Any = 1e-3, budget: int = 20_000) -> JointRadius:
+        """What *all* trajectories of the cell can do: the joint spectral radius of its steps, as an interval.
+
+        Args:
+            low: the activation's smallest slope: 0 for tanh, logistic and ReLU, −γ where it may fall.
+            tolerance, budget: as for ``slope_radius``.
+
+        Raises:
+            ValueError: the cell declares no W or γ, or it leaks and has more than ten units.
+        """
+        if self.structure is None or self.slope_bound is None:
+            raise ValueError("trajectory: its cell declares no W or slope bound, so its steps are not known")
+        weights, leak = (np.asarray(part, float) for part in self.structure)
+        options = {"tolerance": tolerance, "budget": budget}
+        if leak == 1:
+            return slope_radius(weights, low=low, high=self.slope_bound, **options)
+        steps = leak * slope_corners(weights, low, self.slope_bound) + (1 - leak) * np.eye(len(weights))
+        return joint_spectral_radius(steps, **options)
 
     @functools.cached_property
     def _entries(self) -> tuple[Bound, ...]:
@@ -245,7 +265,7 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
 
     Returns:
         A ``Bounds`` that prints as a table; ``.entries()`` has theorem, tightness and violations of each, and
-        ``.conclusion`` what they prove. For what all trajectories of the cell can do see ``slope_radius``.
+        ``.conclusion`` what they prove. ``.joint_radius()`` has what all trajectories of the cell can do.
 
     Raises:
         TypeError: not a trajectory.

@@ -140,16 +140,9 @@ def pseudospectrum(result: "Pseudospectrum", ax: Any = None) -> "Axes":
     colour_bar(ax, filled, "log₁₀ of the distance ε to an eigenvalue")
     angle = np.linspace(0, 2 * np.pi, 400)
     ax.plot(np.cos(angle), np.sin(angle), color=palette.VERMILION, linewidth=1.2, label="|z| = 1")
-    values = result.eigenvalues
-    ax.plot(
-        values.real,
-        values.imag,
-        "o",
-        color="white",
-        markeredgecolor="black",
-        markersize=4,
-        label="eigenvalues",
-    )
+    across, up = np.real(result.eigenvalues), np.imag(result.eigenvalues)
+    points = {"color": "white", "markeredgecolor": palette.BLACK, "markersize": 4, "label": "eigenvalues"}
+    ax.plot(np.asarray(across), np.asarray(up), "o", **points)
     ax.set_aspect("equal")
     ax.set_xlim(result.real.min(), result.real.max())
     ax.set_ylim(result.imaginary.min(), result.imaginary.max())

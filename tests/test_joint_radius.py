@@ -1,0 +1,435 @@
+"""Joint spectral radii: closed forms, brute force in fractions and at 40 digits, and what tempts rounding."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import jax
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
+from rnn_dynamics.joint_radius.certificates import power_bounds, radius_below
+from rnn_dynamics.joint_radius.polytopes import polytope_bound
+from rnn_dynamics.joint_radius.slopes import upper_of_hull, worst_slopes
+from rnn_dynamics.status import Status
+
+GOLDEN = (1 + math.sqrt(5)) / 2
+SHEARS = np.array([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]])
+SADDLE = np.array([[8.0, 8.0], [-8.0, -8.0]])
+JORDAN = np.array([[0.9, 1.0], [0.0, 0.9]])
+SKEW = np.array([[1.0, 2.0], [0.3, 1.0]])
+
+
+def _turn(angle: float) -> np.ndarray:
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def _similar(matrices, basis):
+    return np.array([basis @ matrix @ np.linalg.inv(basis) for matrix in matrices])
+
+
+def _multiplied(left, right):
+    return [
+        [sum(a * b for a, b in zip(row, column, strict=True)) for column in zip(*right, strict=True)]
+        for row in left
+    ]
+
+
+def _root(number, degree):
+    return mpmath.root(mpmath.mpf(number.numerator) / number.denominator, degree)
+
+
+def brute_force(matrices, length):
+    """[max (tr(P^j)/n)^{1/jk}, max ‖P‖^{1/k}] over all products, formed in fractions, the roots at 40 digits.
+
+    The norm is the largest absolute row sum; the lower end takes |tr Pʲ| ≤ n ρ(P)ʲ at j = 64, 96 and 160.
+    """
+    exact = [[[Fraction(float(x)) for x in row] for row in matrix] for matrix in matrices]
+    size = len(exact[0])
+    low, high = mpmath.mpf(0), mpmath.inf
+    with mpmath.workdps(40):
+        words = [[[Fraction(int(i == j)) for j in range(size)] for i in range(size)]]
+        for k in range(1, length + 1):
+            words = [_multiplied(matrix, word) for word in words for matrix in exact]
+            high = min(high, max(_root(max(sum(map(abs, row)) for row in word), k) for word in words))
+            for word in words:
+                low = max(low, _trace_root(word, k))
+    return float(low), float(high)
+
+
+def _trace_root(word, k):
+    power = mpmath.matrix([[mpmath.mpf(x.numerator) / x.denominator for x in row] for row in word])
+    powers = [power]
+    for _ in range(7):
+        powers.append(powers[-1] * powers[-1])
+    found = mpmath.mpf(0)
+    for parts in ((6,), (6, 5), (7, 5)):
+        product = mpmath.eye(power.rows)
+        for part in parts:
+            product = product * powers[part]
+        trace = abs(sum(product[i, i] for i in range(power.rows))) / power.rows
+        found = max(found, mpmath.root(trace, k * sum(2**part for part in parts)))
+    return found
+
+
+def _check(found, matrices):
+    """What holds of every result, whatever its status."""
+    matrices = np.asarray(matrices, float)
+    assert 0 <= found.lower <= found.upper
+    assert (np.diff(found.history[:, 0]) >= 0).all()
+    assert (np.diff(found.history[:, 1]) <= 0).all()
+    assert found.history.shape == (found.length, 2)
+    assert found.history[-1].tolist() == [found.lower, found.upper]
+    assert found.norm in ("euclidean", "ellipsoid", "polytope")
+    assert np.array_equal(found.factors, matrices[list(found.product)])
+    assert found.upper <= np.linalg.norm(matrices, 2, axis=(1, 2)).max() * (1 + 1e-13)
+
+
+@pytest.mark.parametrize(
+    ("matrices", "radius"),
+    [
+        (SHEARS, GOLDEN),
+        (slope_corners(SADDLE, 0, 1), 8),
+        ([1.7 * _turn(1.0)], 1.7),
+        (_similar([1.7 * _turn(1.0)], SKEW), 1.7),
+        ([_turn(1.0), 0.3 * _turn(0.2), -_turn(2.0)], 1),
+        ([[[1, 2], [2, -3]], [[0, 1], [1, 1]]], math.sqrt(8) + 1),
+        (np.triu(np.arange(27.0).reshape(3, 3, 3)), 26),
+        ([JORDAN], 0.9),
+        ([[[0, 1], [0, 0]]], 0),
+        ([[[0, 1], [0, 0]], [[0, 3], [0, 0]]], 0),
+        ([[[1, -1], [1, -1]]], 0),
+        ([np.kron([[1, -1], [1, -1]], np.eye(3)), np.kron([[2, -2], [2, -2]], np.ones((3, 3)))], 0),
+        ([[[0, 1], [0, 0]], [[0, 0], [1, 0]]], 1),
+        ([[[0, 2], [0, 0]], [[0, 0], [3, 0]]], math.sqrt(6)),
+        ([np.roll(np.eye(5), 1, axis=0)], 1),
+        ([[[0, 0, 8], [1, 0, 0], [0, 1, 0]]], 2),
+        (np.zeros((2, 3, 3)), 0),
+        ([[[-3.0]], [[2.0]]], 3),
+    ],
+)
+def test_closed_forms(matrices, radius):
+    found = joint_spectral_radius(matrices)
+    _check(found, matrices)
+    assert found.status == Status.CONVERGED
+    assert found.exact
+    assert found.lower <= radius * (1 + 1e-15)
+    assert found.upper >= radius * (1 - 1e-15)
+    assert found.lower == pytest.approx(radius, rel=1e-10)
+    assert found.upper == pytest.approx(radius, rel=1e-10)
+    assert "exact" in repr(found)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.75, 0.9, 1.0])
+def test_the_pair_of_shears(ratio):
+    """{A, α B}: the product A B has ρ = α GOLDEN²; with integers this is the bracket of all products of eight."""
+    pair = np.array([SHEARS[0], ratio * SHEARS[1]])
+    found = joint_spectral_radius(pair)
+    _check(found, pair)
+    low, high = brute_force(pair, 8)
+    assert found.lower <= high
+    assert low <= found.upper
+    assert found.lower >= low * (1 - 1e-9)
+    assert found.lower >= math.sqrt(ratio) * GOLDEN * (1 - 1e-10)
+    assert found.status == Status.CONVERGED
+
+
+def test_a_defective_matrix_has_an_honest_lower_end():
+    """Eigenvalues of a defective matrix come out too large; the lower end must not."""
+    for size in (2, 3, 5):
+        shear = 0.9 * np.eye(size) + np.eye(size, k=1)
+        basis = np.random.default_rng(size).integers(-3, 4, (size, size)) + 5 * np.eye(size)
+        inverse = mpmath.inverse(mpmath.matrix(basis))
+        full = np.array((mpmath.matrix(basis) * mpmath.matrix(shear) * inverse).tolist(), float)
+        with mpmath.workdps(60):
+            true = max(abs(x) for x in mpmath.eig(mpmath.matrix(full), left=False, right=False))
+        found = joint_spectral_radius([full])
+        _check(found, [full])
+        assert found.lower <= true <= found.upper
+        assert found.upper / found.lower < 1.1
+
+
+def test_small_integers_are_bracketed_by_all_products():
+    """Entries −1, 0, 1: many nilpotent, defective and tied products."""
+    rng = np.random.default_rng(5)
+    for _ in range(6):
+        pair = rng.integers(-1, 2, (2, 3, 3))
+        low, high = brute_force(pair, 6)
+        found = joint_spectral_radius(pair)
+        _check(found, pair)
+        assert found.lower <= high
+        assert found.upper >= low
+        assert found.lower >= low * (1 - 1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(2, 3), st.floats(-150, 150))
+def test_random_sets_keep_their_interval(seed, many, size, decades):
+    rng = np.random.default_rng(seed)
+    matrices = rng.normal(size=(many, size, size)) * rng.choice([0.1, 1, 1], (many, 1, 1))
+    matrices *= rng.random(matrices.shape) < 0.8
+    low, high = brute_force(matrices, 5 if many < 3 else 3)
+    found = joint_spectral_radius(matrices, tolerance=1e-2, budget=4000)
+    _check(found, matrices)
+    assert found.lower <= high * (1 + 1e-15)
+    assert low <= found.upper * (1 + 1e-15)
+    assert found.lower >= low * (1 - 1e-8)
+    scale = 10.0**decades
+    moved = joint_spectral_radius(matrices * scale, tolerance=1e-2, budget=4000)
+    assert moved.lower <= found.upper * scale * (1 + 1e-12)
+    assert found.lower * scale <= moved.upper * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_invariances(seed):
+    """Similarity, transposition, duplicates, signs, the zero matrix and convex combinations change nothing."""
+    rng = np.random.default_rng(seed)
+    matrices = rng.normal(size=(2, 3, 3))
+    basis = rng.normal(size=(3, 3)) + 2 * np.eye(3)
+    plain = joint_spectral_radius(matrices)
+    between = 0.3 * matrices[0] + 0.7 * matrices[1]
+    for same in (
+        _similar(matrices, basis),
+        matrices.swapaxes(1, 2),
+        np.concatenate([matrices, -matrices, np.zeros((1, 3, 3)), matrices]),
+        np.concatenate([matrices, between[None]]),
+        np.array([np.kron(np.eye(2), matrix) for matrix in matrices]),
+    ):
+        found = joint_spectral_radius(same)
+        _check(found, same)
+        assert found.lower <= plain.upper * (1 + 1e-12)
+        assert plain.lower <= found.upper * (1 + 1e-12)
+        assert found.lower == pytest.approx(plain.lower, rel=2e-3)
+
+
+def test_one_matrix_and_commuting_sets_have_their_spectral_radius():
+    rng = np.random.default_rng(2)
+    for size in (2, 4, 7):
+        matrix = rng.normal(size=(size, size))
+        found = joint_spectral_radius([matrix])
+        assert found.exact
+        assert found.lower == pytest.approx(np.abs(np.linalg.eigvals(matrix)).max(), rel=1e-9)
+        powers = [matrix, matrix @ matrix / 3, 0.5 * matrix + np.eye(size)]
+        largest = max(np.abs(np.linalg.eigvals(power)).max() for power in powers)
+        found = joint_spectral_radius(powers)
+        assert found.exact
+        assert found.lower == pytest.approx(largest, rel=1e-9)
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 2.0**900])
+def test_extreme_sizes(scale):
+    found = joint_spectral_radius(SHEARS * scale)
+    assert found.exact
+    assert found.lower == pytest.approx(GOLDEN * scale, rel=1e-10)
+    swap = joint_spectral_radius([[[0, 1e300], [1e-300, 0]]])
+    assert swap.exact
+    assert swap.lower == pytest.approx(1, rel=1e-10)
+    apart = joint_spectral_radius([[[1e-300, 1e300], [0, 1e-299]], [[0, 1e250], [0, 0]]])
+    assert (apart.lower, apart.upper) == (1e-299, 1e-299)
+    assert math.isinf(joint_spectral_radius(np.full((1, 2, 2), 1.7e308)).upper)
+
+
+def test_a_budget_too_small_still_gives_a_valid_interval():
+    matrices = np.random.default_rng(8).normal(size=(3, 4, 4))
+    full = joint_spectral_radius(matrices)
+    for budget in (1, 2, 10, 100):
+        found = joint_spectral_radius(matrices, tolerance=1e-9, budget=budget)
+        _check(found, matrices)
+        assert found.lower <= full.upper
+        assert full.lower <= found.upper
+        if found.upper > found.lower * (1 + 1e-9):
+            assert found.status == Status.MAX_STEPS
+            assert "MAX_STEPS" in repr(found)
+
+
+def _slope_check(found, W, low, high, rng):
+    n, reach = len(W), max(abs(low), abs(high))
+    slopes = rng.uniform(low, high, (20, n))
+    ends = np.where(rng.random((20, n)) < 0.5, low, high)
+    for each in (*slopes, *ends, np.full(n, low), np.full(n, high)):
+        assert np.abs(np.linalg.eigvals(W * each)).max() <= found.upper * (1 + 1e-6)
+    product = np.eye(n)
+    for length, each in enumerate(ends[:8], 1):
+        product = W * each @ product
+        assert np.abs(np.linalg.eigvals(product)).max() ** (1 / length) <= found.upper * (1 + 1e-6)
+    assert found.upper <= reach * np.linalg.norm(W, 2) * (1 + 1e-12)
+    product = np.eye(n)
+    for factor, index in zip(found.factors, found.product, strict=True):
+        bits = np.array([index >> (n - 1 - i) & 1 for i in range(n)])
+        assert np.allclose(factor, W * np.where(bits == 1, high, low), rtol=1e-15)
+        product = factor @ product
+    reached = np.abs(np.linalg.eigvals(product)).max() ** (1 / len(found.factors))
+    assert reached >= found.lower * (1 - 1e-9)
+
+
+def test_slopes_of_a_saddle_need_a_polytope():
+    """ρ̂ = 8 for D in [0, 1]², in the norm max(|x₁|, |x₂|, |x₁ + x₂|); no ellipsoid shows it."""
+    found = slope_radius(SADDLE)
+    assert found.exact
+    assert found.lower == pytest.approx(8, rel=1e-10)
+    assert found.norm == "polytope"
+    _slope_check(found, SADDLE, 0, 1, np.random.default_rng(0))
+    many = slope_radius(np.kron(SADDLE, np.eye(8)))
+    assert many.exact
+    assert many.lower == pytest.approx(8, rel=1e-10)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0, 0.25), (-0.4, 0.3), (0.5, 0.5), (-1, 0), (0, 0)])
+def test_slopes_of_few_units(low, high):
+    rng = np.random.default_rng(3)
+    W = rng.normal(size=(3, 3))
+    found = slope_radius(W, low=low, high=high, tolerance=0.01)
+    _slope_check(found, W, low, high, rng)
+    corners = joint_spectral_radius(slope_corners(W, low, high), tolerance=0.01)
+    assert corners.lower <= found.upper * (1 + 1e-12)
+    assert found.lower <= corners.upper * (1 + 1e-12)
+    narrow = slope_radius(W, low=low / 2, high=high / 2, tolerance=0.01)
+    assert 2 * narrow.lower <= found.upper * (1 + 1e-12)
+    assert found.lower <= 2 * narrow.upper * (1 + 1e-12)
+
+
+def test_slopes_grow_with_their_interval():
+    W = np.random.default_rng(4).normal(size=(3, 3))
+    ends = [slope_radius(W, high=high, tolerance=0.01) for high in (0.25, 0.5, 1.0, 2.0)]
+    for one, other in itertools.pairwise(ends):
+        assert one.lower <= other.upper
+
+
+def test_four_units_close_within_a_twentieth():
+    W = np.random.default_rng(1).normal(size=(4, 4))
+    found = slope_radius(W, tolerance=0.05)
+    _slope_check(found, W, 0, 1, np.random.default_rng(0))
+    assert found.status == Status.CONVERGED
+
+
+@pytest.mark.parametrize("n", [11, 30])
+def test_many_units(n):
+    rng = np.random.default_rng(n)
+    W = rng.normal(size=(n, n)) / math.sqrt(n)
+    found = slope_radius(W, high=0.8)
+    _slope_check(found, W, 0, 0.8, rng)
+    assert found.status == Status.MAX_STEPS
+    assert found.lower >= 0.8 * np.abs(np.linalg.eigvals(W)).max() * (1 - 1e-8)
+    assert found.upper < 0.8 * np.linalg.norm(W, 2)
+    positive = slope_radius(np.abs(W))
+    assert positive.status == Status.CONVERGED
+    assert positive.lower == pytest.approx(np.abs(np.linalg.eigvals(np.abs(W))).max(), rel=1e-8)
+    triangle = slope_radius(np.triu(W), low=-0.5, high=0.25)
+    assert triangle.exact
+    assert triangle.upper == pytest.approx(0.5 * np.abs(np.diag(W)).max(), rel=1e-14)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_bounds_without_corners_hold_against_the_corners(seed):
+    """The bounded real lemma, the positive vector and the climb, on sets whose corners can be listed."""
+    rng = np.random.default_rng(seed)
+    W = rng.normal(size=(3, 3)) * 10.0 ** rng.uniform(-1, 1, (3, 1))
+    ends = np.array([(0.0, 1.0), (-1.0, 1.0), (-0.3, 1.0), (0.6, 1.0), (-1.0, -0.2), (1.0, 1.0)][seed])
+    corners = joint_spectral_radius(slope_corners(W, *ends), tolerance=0.01)
+    upper, norm = upper_of_hull(W, ends)
+    assert upper >= corners.lower
+    assert norm in ("euclidean", "ellipsoid", "polytope")
+    lower, bits = worst_slopes(W, ends, 1000)
+    assert lower <= corners.upper
+    product = np.eye(3)
+    for row in bits:
+        product = W * ends[row.astype(int)] @ product
+    assert np.abs(np.linalg.eigvals(product)).max() ** (1 / len(bits)) >= lower * (1 - 1e-12)
+    assert lower >= 0.9 * corners.lower
+
+
+def test_the_bounded_real_lemma_nears_the_radius_as_slopes_narrow():
+    """Slopes near 1 leave little but W itself, whose radius no diagonal units reach."""
+    W = np.random.default_rng(30).normal(size=(20, 20)) / math.sqrt(20)
+    wide, narrow = (upper_of_hull(W, np.array([low, 1.0]))[0] for low in (0.0, 0.9))
+    radius = np.abs(np.linalg.eigvals(W)).max()
+    assert radius <= narrow < wide < np.linalg.norm(W, 2)
+    assert narrow < 1.3 * radius
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.9, 1.0, 1.1, 3.0])
+def test_a_polytope_of_a_wrong_radius_is_still_valid(factor):
+    rng = np.random.default_rng(7)
+    for matrices in (SHEARS, *rng.normal(size=(5, 2, 3, 3))):
+        low, _ = brute_force(matrices, 4)
+        seeds = rng.normal(size=(matrices.shape[1], 1))
+        for slack in (1e-11, 0.05):
+            upper, programs = polytope_bound(matrices, seeds, factor * low, slack, 300)
+            assert upper >= low
+            assert programs <= 301
+            if factor == 3.0:
+                assert upper <= factor * low * (1 + slack) * (1 + 1e-9)
+
+
+def test_certified_radii_of_matrices_against_fifty_digits():
+    """Below the true radius always; close to it where eigenvalues are well conditioned, complex or repeated too."""
+    rng = np.random.default_rng(9)
+    turn = np.kron(np.eye(2), _turn(2 * math.pi / 3))
+    shear = np.array([[0.5, 1, 0], [0, 0.5, 1], [0, 0, 0.5]])
+    plain = [rng.normal(size=(n, n)) for n in (1, 2, 5, 9)]
+    cases = [*plain, turn, np.eye(4), *_similar([shear], rng.normal(size=(3, 3))), np.roll(np.eye(3), 1, 0)]
+    for case in cases:
+        matrix = case / np.linalg.norm(case)
+        with mpmath.workdps(50):
+            true = max(abs(x) for x in mpmath.eig(mpmath.matrix(matrix), left=False, right=False))
+        below = radius_below(matrix[None])
+        low, high = power_bounds(matrix, 0.0)
+        assert below <= true * (1 + mpmath.mpf(10) ** -20)
+        assert mpmath.mpf(2) ** low <= true * (1 + mpmath.mpf(10) ** -20)
+        assert true <= mpmath.mpf(2) ** high
+        assert below >= float(true) * (1 - 1e-3)
+    for case in plain:
+        matrix = case / np.linalg.norm(case)
+        assert radius_below(matrix[None]) >= np.abs(np.linalg.eigvals(matrix)).max() * (1 - 1e-10)
+
+
+def test_corners():
+    corners = slope_corners([[1, 2], [3, 4]], 0, 0.5)
+    assert corners.tolist() == [
+        [[0, 0], [0, 0]],
+        [[0, 1], [0, 2]],
+        [[0.5, 0], [1.5, 0]],
+        [[0.5, 1], [1.5, 2]],
+    ]
+    assert slope_corners(np.eye(3), 0.5, 0.5).shape == (1, 3, 3)
+    assert isinstance(slope_radius(np.eye(2)), JointRadius)
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "options", "name"),
+    [
+        (joint_spectral_radius, (np.ones((2, 2)),), {}, "matrices"),
+        (joint_spectral_radius, (np.ones((1, 2, 3)),), {}, "matrices"),
+        (joint_spectral_radius, (np.ones((0, 2, 2)),), {}, "matrices"),
+        (joint_spectral_radius, (np.ones((1, 0, 0)),), {}, "matrices"),
+        (joint_spectral_radius, ([[[np.nan]]],), {}, "matrices"),
+        (joint_spectral_radius, ([[[1j]]],), {}, "matrices"),
+        (joint_spectral_radius, ([[[1.0]]],), {"tolerance": 0}, "tolerance"),
+        (joint_spectral_radius, ([[[1.0]]],), {"tolerance": np.inf}, "tolerance"),
+        (joint_spectral_radius, ([[[1.0]]],), {"budget": 0}, "budget"),
+        (joint_spectral_radius, ([[[1.0]]],), {"budget": 1.5}, "budget"),
+        (slope_radius, (np.ones((2, 3)),), {}, "W"),
+        (slope_radius, (np.ones((0, 0)),), {}, "W"),
+        (slope_radius, ([[1.0]],), {"low": 2}, "high"),
+        (slope_radius, ([[1.0]],), {"low": np.nan}, "low"),
+        (slope_radius, ([[1.0]],), {"high": [1.0]}, "high"),
+        (slope_radius, ([[1.0]],), {"tolerance": -1}, "tolerance"),
+        (slope_radius, ([[1.0]],), {"budget": 0}, "budget"),
+        (slope_corners, (np.eye(11), 0, 1), {}, "W"),
+        (slope_corners, (np.eye(2), 1, 0), {}, "high"),
+    ],
+)
+def test_wrong_arguments_are_named(call, arguments, options, name):
+    with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
+        call(*arguments, **options)
+
+
+def test_traced_values_are_refused():
+    with pytest.raises(TypeError, match=r"^matrices:"):
+        jax.jit(lambda A: joint_spectral_radius(A).lower)(np.ones((1, 2, 2)))
+    with pytest.raises(TypeError, match=r"^W:"):
+        jax.jit(lambda W: slope_radius(W).lower)(np.eye(2))
