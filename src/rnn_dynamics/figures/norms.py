@@ -67,8 +67,9 @@ def _shared_legend(figure: Figure, axes: list[Axes]) -> None:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             plain = label.replace("(1−α) + α", "").replace("γ ", "γ ").replace("(1−α) + αγ", "γ")
             handles.setdefault("claim violated at that lag" if "violated" in label else plain, handle)
-        if ax.get_legend():
-            ax.get_legend().remove()
+        legend = ax.get_legend()
+        if legend is not None:
+            legend.remove()
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
 
 

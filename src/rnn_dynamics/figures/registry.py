@@ -99,6 +99,30 @@ _ENTRIES = (
         "radius",
     ),
     Entry(
+        "singular_values",
+        "Every singular value of the product of Jacobians against the lag",
+        f"{_PASCANU}, section 2; Newman 1986",
+        "spectra",
+    ),
+    Entry(
+        "radius_atlas",
+        "Gradient norms over spectral radius and bias, and where the spectral radius is no bound",
+        f"{_PASCANU}, section 2; Sompolinsky et al. 1988",
+        "spectra",
+    ),
+    Entry(
+        "non_normal_growth",
+        "A non-normal W: pseudospectrum, transient growth, gradients",
+        "Trefethen and Embree 2005",
+        "spectra",
+    ),
+    Entry(
+        "joint_radius",
+        "Joint spectral radii: the certified interval closing with product length",
+        "Rota and Strang 1960",
+        "spectra",
+    ),
+    Entry(
         "three_regimes",
         "Gradients that vanish, explode or neither, with partial sums over lags",
         "Bengio et al. 1994",
