@@ -33,6 +33,7 @@ LAYERS = (
         "jacobians",
         "product_svd",
         "spectra",
+        "spectral_norms",
         "sensitivities",
         "lyapunov",
         "scaling",
@@ -49,7 +50,7 @@ ORDER = {name: (row, column) for row, names in enumerate(LAYERS) for column, nam
 FIRST_ROW_THAT_DRAWS = 5
 AT_IMPORT_BELOW_PLOTS = {"jax", "jaxlib", "jaxtyping", "numpy"}
 DRAWS = {"plots", "figures", "explore", "cli"}
-NAMED_AS_THEIR_FUNCTION = {"rollout", "sensitivities", "sweep"}
+NAMED_AS_THEIR_FUNCTION = {"rollout", "sensitivities", "spectral_norms", "sweep"}
 PRODUCTS = {"einsum", "matmul", "dot", "vdot", "inner", "tensordot", "dot_general", "convolve"}
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
     from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum
+    from rnn_dynamics.spectral_norms import SpectralNorms, spectral_norms
     from rnn_dynamics.status import Status
     from rnn_dynamics.sweep import sweep
 
@@ -61,6 +62,7 @@ __all__ = [
     "PreActivationRNN",
     "Scaled",
     "SingularSpectrum",
+    "SpectralNorms",
     "Status",
     "Trajectory",
     "__version__",
@@ -93,6 +95,7 @@ __all__ = [
     "singular_spectrum",
     "spectra",
     "spectral",
+    "spectral_norms",
     "status",
     "step_jacobians",
     "storage",
@@ -119,6 +122,7 @@ _NAMES_OF_MODULE = {
     "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],
     "spectra": ["SingularSpectrum", "singular_spectrum"],
+    "spectral_norms": ["SpectralNorms", "spectral_norms"],
     "status": ["Status"],
     "sweep": ["sweep"],
 }
