@@ -33,6 +33,7 @@ LAYERS = (
         "jacobians",
         "product_svd",
         "spectra",
+        "leading_block",
         "spectral_norms",
         "sensitivities",
         "lyapunov",
