@@ -2,8 +2,8 @@
 
 A block of approximate eigenvectors is filtered by a Chebyshev polynomial in G = P Pᵀ that is small on [0, edge],
 edge at the block's last value, made orthonormal, and turned to Ritz vectors (u_j, θ_j) with residuals
-r_j = ‖G u_j − θ_j u_j‖. The block starts from the neighbour's vectors and a few random ones, which are filtered
-along at least once, so that a direction that the neighbour's did not hold is found.
+r_j = ‖G u_j − θ_j u_j‖. The block starts from the neighbour's vectors and a random one, which is filtered along
+at least once, so that a direction that the neighbour's did not hold is found.
 
 References: Y. Zhou, Y. Saad, M. Tiago, J. Chelikowsky, J. Comput. Phys. 219, 172 (2006), for the filter;
 B. Parlett, The Symmetric Eigenvalue Problem (SIAM, 1998), sections 10 and 11, for the bounds.
@@ -22,9 +22,11 @@ __all__ = ["Block", "Operator", "exact", "of_matrix", "probed", "random_rows", "
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Vectors kept from k to k − 1, and random ones added at every k, from a table that is gone through again and again.
-_KEPT, _FRESH, _TABLE = 8, 2, 16
+_KEPT, _FRESH, _TABLE = 7, 1, 16
 # By how much more than √n the first filter of each k amplifies a leading direction that was not held before.
-_PROBE = 100.0
+_PROBE = 20.0
+# The residual that a filter aims at, in units of what the tolerance asks for.
+_GOAL = 0.7
 _HIGHEST_DEGREE, _HIGHEST_PROBE = 40, 16
 # Rounding of ‖Pᵀu‖, in units of the dtype's eps.
 _ROUNDING = 16.0
@@ -125,7 +127,7 @@ def _degree(block: Block, edge: Array, tolerance: Array, probe: float) -> Int[Ar
     """The degree that brings the residual to its goal and amplifies the leading direction by ``probe``."""
     top = block.values[0]
     gap = top - jnp.max(block.values[1:], initial=0.0)
-    goal = 0.5 * jnp.maximum(tolerance * top, jnp.sqrt(tolerance * top * gap))
+    goal = _GOAL * jnp.maximum(tolerance * top, jnp.sqrt(tolerance * top * gap))
     needed = jnp.where(block.error > tolerance, jnp.maximum(jnp.log(2 * block.residuals[0] / goal), 1), 0)
     rate = jnp.arccosh(jnp.maximum(2 * top / jnp.maximum(edge, 1e-30 * top) - 1, 1.0001))
     wanted = jnp.clip(needed / rate, 1, _HIGHEST_DEGREE)
@@ -160,6 +162,7 @@ def refined(operator: Operator, block: Block, tolerance: Array, most: Array) -> 
 
 
 def of_matrix(matrix: Array) -> Operator:
+    """P given by its entries."""
     return Operator(lambda rows: _product(rows, matrix.T), lambda rows: _product(rows, matrix))
 
 
