@@ -33,6 +33,8 @@ LAYERS = (
         "jacobians",
         "product_svd",
         "spectra",
+        "leading_block",
+        "spectral_norms",
         "neighbours",
         "sensitivities",
         "lyapunov",
@@ -53,7 +55,7 @@ ORDER = {name: (row, column) for row, names in enumerate(LAYERS) for column, nam
 FIRST_ROW_THAT_DRAWS = 5
 AT_IMPORT_BELOW_PLOTS = {"jax", "jaxlib", "jaxtyping", "numpy"}
 DRAWS = {"plots", "figures", "explore", "cli"}
-NAMED_AS_THEIR_FUNCTION = {"mean_field", "rollout", "sensitivities", "step_bounds", "sweep"}
+NAMED_AS_THEIR_FUNCTION = {"mean_field", "rollout", "sensitivities", "spectral_norms", "step_bounds", "sweep"}
 PRODUCTS = {"einsum", "matmul", "dot", "vdot", "inner", "tensordot", "dot_general", "convolve"}
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

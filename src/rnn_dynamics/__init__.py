@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
     from rnn_dynamics.spectra import SingularSpectrum, singular_spectrum, spectra_by_lag
+    from rnn_dynamics.spectral_norms import SpectralNorms, spectral_norms
     from rnn_dynamics.status import Status
     from rnn_dynamics.step_bounds import step_bounds
     from rnn_dynamics.sweep import sweep
@@ -65,6 +66,7 @@ __all__ = [
     "PreActivationRNN",
     "Scaled",
     "SingularSpectrum",
+    "SpectralNorms",
     "Status",
     "Trajectory",
     "__version__",
@@ -103,6 +105,7 @@ __all__ = [
     "spectra",
     "spectra_by_lag",
     "spectral",
+    "spectral_norms",
     "states_along",
     "status",
     "step_bounds",
@@ -134,6 +137,7 @@ _NAMES_OF_MODULE = {
     "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],
     "spectra": ["SingularSpectrum", "singular_spectrum", "spectra_by_lag"],
+    "spectral_norms": ["SpectralNorms", "spectral_norms"],
     "status": ["Status"],
     "sweep": ["sweep"],
 }
