@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import math
 import os
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +35,10 @@ _SLOW = frozenset(
     ]
 )
 _CUBIC = frozenset(["cholesky", "eig", "eigh", "lu", "qr", "geqrf", "householder_product", "svd", "schur"])
+
+# One chunk at a time in this process: decompositions of batches wait inside XLA for its pool of threads, and on two
+# cores two of them at once wait for one another for ever (JAX 0.10.2). A sweep keeps every core busy by itself.
+_RUNNING = threading.Lock()
 
 _KERNELS: dict[int, tuple[weakref.ref, Kernel]] = {}
 
@@ -264,4 +269,5 @@ def fill(
 
 def _map_chunk(kernel: Kernel, grid: Grid, start: int, count: int) -> list[np.ndarray]:
     """Values of ``count`` points from ``start``, padding included, on the host."""
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(*grid.points(start, count), grid.key))]
+    with _RUNNING:
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(*grid.points(start, count), grid.key))]

@@ -26,7 +26,7 @@ __all__ = ["ScaledBounds", "absolute_radius", "scaled_bounds"]
 _ITERATIONS = 200
 # Lags whose units are optimised, and the flops (in units of n³) that all of them may take.
 _OPTIMISED, _FEWEST = 20, 4
-_WORK = 1.2e8
+_WORK = 4e7
 
 
 @dataclasses.dataclass(frozen=True)
