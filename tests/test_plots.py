@@ -26,6 +26,15 @@ def _network() -> Any:
     return rd.product_bounds(rd.rollout(cell, 0.1 * jnp.ones(6), steps=12))
 
 
+def _swept() -> Any:
+    return spectral.radius_sweep([0.5, 1.0], biases=[0.0, 0.5], n=4, steps=6)
+
+
+def _bands() -> Any:
+    cell = rd.random_rnn(jax.random.key(0), 6, spectral_radius=1.1)
+    return rd.spectra_by_lag(rd.rollout(cell, 0.1 * jnp.ones(6), steps=12), [0, 4, 12])
+
+
 CASES: dict[str, Callable[[Axes | None], Axes]] = {
     "bifurcation_diagram": lambda ax: plots.bifurcation_diagram(
         doya.bifurcation_diagram(-8.0, [-2.0, 10.0]), ax
@@ -44,6 +53,15 @@ CASES: dict[str, Callable[[Axes | None], Axes]] = {
         credit.partial_sums(rd.rollout(rd.DoyaNeuron(5.0, -2.5), 0.4, steps=9), 1.0), "b", ax
     ),
     "radius_sweep": lambda ax: plots.radius_sweep(spectral.radius_sweep([0.5, 1.0], n=4, steps=6), ax),
+    "radius_atlas": lambda ax: plots.radius_atlas(_swept(), ax, edge=rd.edge_of_chaos([0.0, 0.5])),
+    "singular_bands": lambda ax: plots.singular_bands(_bands(), ax),
+    "pseudospectrum": lambda ax: plots.pseudospectrum(
+        rd.pseudospectrum([[0.9, 1.0], [0.0, 0.9]], [-1.0, 0.0, 1.0], [-1.0, 1.0]), ax
+    ),
+    "power_norms": lambda ax: plots.power_norms(rd.power_norms([[0.9, 1.0], [0.0, 0.9]], 9), ax),
+    "joint_radius": lambda ax: plots.joint_radius(
+        rd.joint_spectral_radius([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]]), ax
+    ),
     "loss_profile": lambda ax: plots.loss_profile(cliff.profile([-2.6, -2.5, -2.4], steps=[5, 9]), ax),
     "loss_surface": lambda ax: plots.loss_surface(cliff.surface([4.0, 5.0], [-3.0, -2.0], steps=9), ax),
     "descent": lambda ax: plots.descent(cliff.descend(w=4.75, b=-2.0, rate=0.1, updates=3, steps=9), ax),
@@ -107,6 +125,25 @@ def test_a_violated_claim_is_crossed_and_named_no_theorem() -> None:
     texts = [text.get_text() for text in legend.get_texts()]
     assert any("no theorem" in text for text in texts)
     assert any("violated at 12 of 12" in text for text in texts)
+
+
+def test_an_atlas_shows_one_grid_and_one_of_three_quantities() -> None:
+    for show in ("excess", "gap"):
+        assert plots.radius_atlas(_swept(), show=show).get_xlabel() == "spectral radius ρ(W)"
+    with pytest.raises(ValueError, match=r"^show:.*gap"):
+        plots.radius_atlas(_swept(), show="norm")
+    several = spectral.radius_sweep([0.5, 1.0], biases=[0.0, 1.0], gains=[1.0], n=3, steps=3)
+    single = spectral.radius_sweep([0.5], biases=[0.0, 1.0], n=3, steps=3)
+    for result in (several, single):
+        with pytest.raises(ValueError, match=r"^result:"):
+            plots.radius_atlas(result)
+
+
+def test_results_plot_themselves() -> None:
+    pair = rd.joint_spectral_radius([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]])
+    near = rd.pseudospectrum([[0.9, 1.0], [0.0, 0.9]], [-1.0, 0.0, 1.0], [-1.0, 1.0])
+    for result in (pair, near, rd.power_norms([[0.9, 1.0], [0.0, 0.9]], 9), _bands(), _swept()):
+        assert isinstance(result.plot(), Axes)
 
 
 def test_unresolved_points_are_hatched() -> None:

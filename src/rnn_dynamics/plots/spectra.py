@@ -101,7 +101,7 @@ def radius_atlas(
     ax.set_xlim(radii.min(), radii.max())
     ax.set_xlabel("spectral radius ρ(W)")
     ax.set_ylabel("bias of every unit")
-    ax.legend(loc="lower right", framealpha=0.85, frameon=True)
+    ax.legend(loc="upper left", framealpha=0.85, frameon=True)
     return ax
 
 
@@ -193,12 +193,13 @@ def power_norms(result: "PowerNorms", ax: Any = None) -> "Axes":
     return ax
 
 
-def joint_radius(result: "JointRadius", ax: Any = None) -> "Axes":
+def joint_radius(result: "JointRadius", ax: Any = None, *, legend: bool = True) -> "Axes":
     """The certified interval for the joint spectral radius against the length of the products looked at.
 
     Args:
         result: from ``joint_spectral_radius`` or ``slope_radius``.
         ax: axes to draw on; new ones by default.
+        legend: whether to draw the legend.
 
     Returns:
         The axes.
@@ -217,5 +218,6 @@ def joint_radius(result: "JointRadius", ax: Any = None) -> "Axes":
     ax.set_xlabel("length of the products")
     ax.set_ylabel("joint spectral radius")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(loc="best")
+    if legend:
+        ax.legend(loc="best")
     return ax
