@@ -27,6 +27,8 @@ _ITERATIONS = 200
 # Lags whose units are optimised, and the flops (in units of n³) that all of them may take.
 _OPTIMISED, _FEWEST = 20, 4
 _WORK = 4e7
+# ln S beyond this would leave the range of floats in S W S⁻¹.
+_LARGEST = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ScaledBounds:
     Attributes:
         lags: n, shape (m,).
         log: ln of the bound κ(S) ((1−α) + α γ ‖S W S⁻¹‖₂)ⁿ, shape (m,); any S makes it a theorem.
-        units: S for each lag, its smallest entry 1, shape (m, n).
+        log_units: ln S for each lag, its smallest entry 0, shape (m, n).
         log_condition: ln κ(S), shape (m,).
         norm: ‖S W S⁻¹‖₂, shape (m,).
         log_plain: ln of the bound with S = 1.
@@ -44,7 +46,7 @@ class ScaledBounds:
 
     lags: np.ndarray
     log: np.ndarray
-    units: np.ndarray
+    log_units: np.ndarray
     log_condition: np.ndarray
     norm: np.ndarray
     log_plain: np.ndarray
@@ -171,12 +173,12 @@ def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0)
     for before, after in itertools.pairwise(found):
         candidates += [before + share * (after - before) for share in (0.25, 0.5, 0.75, 1.0)]
     units = np.stack(candidates)
+    units = np.minimum(units - units.min(axis=1, keepdims=True), _LARGEST)  # any units make a theorem
     spread = np.ptp(units, axis=1)
     norms = np.array([objective.norm(row) for row in units])
     with np.errstate(divide="ignore", invalid="ignore"):
         rates = np.log(objective.rate(norms))
         table = spread[:, None] + np.where(every[None] == 0, 0.0, every[None] * rates[:, None])
     chosen = np.argmin(table, axis=0)
-    ends = np.exp(units[chosen] - units[chosen].min(axis=1, keepdims=True))
     log = np.take_along_axis(table, chosen[None], axis=0)[0]
-    return ScaledBounds(every, log, ends, spread[chosen], norms[chosen], table[0])
+    return ScaledBounds(every, log, units[chosen], spread[chosen], norms[chosen], table[0])

@@ -102,8 +102,8 @@ def _units(weights: np.ndarray) -> np.ndarray:
         return np.ones(len(weights))
     # The line search may leave the floats; any units are valid.
     with np.errstate(over="ignore", invalid="ignore"):
-        units = scaled_bounds(weights, [1e9]).units[0]
-    return np.clip(np.nan_to_num(units, nan=1.0), 1e-100, 1e100)
+        units = scaled_bounds(weights, [1e9]).log_units[0]
+    return np.exp(np.clip(np.nan_to_num(units), 0.0, 200.0))
 
 
 def _word_radii(weights: np.ndarray, slopes: np.ndarray) -> np.ndarray:
