@@ -18,7 +18,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-__all__ = ["Block", "Operator", "exact", "of_matrix", "probed", "random_rows", "refined", "ritz"]
+__all__ = [
+    "Block",
+    "Operator",
+    "exact",
+    "extended",
+    "of_matrix",
+    "probed",
+    "random_rows",
+    "refined",
+    "ritz",
+    "ritz_of_basis",
+]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Vectors kept from k to k − 1, and random ones added at every k, from a table that is gone through again and again.
@@ -26,7 +37,7 @@ _KEPT, _FRESH, _TABLE = 7, 1, 16
 # By how much more than √n the first filter of each k amplifies a leading direction that was not held before.
 _PROBE = 20.0
 # The residual that a filter aims at, in units of what the tolerance asks for.
-_GOAL = 0.7
+_GOAL = 1.0
 _HIGHEST_DEGREE, _HIGHEST_PROBE = 40, 16
 # Rounding of ‖Pᵀu‖, in units of the dtype's eps.
 _ROUNDING = 16.0
@@ -86,7 +97,11 @@ def _error(values: Array, residuals: Array) -> Float[Array, ""]:
 
 def ritz(operator: Operator, rows: Array, iterations: Any) -> Block:
     """Rayleigh–Ritz on the span of the rows; values are NaN where the image is not finite."""
-    basis = jnp.linalg.qr(rows.T)[0].T
+    return ritz_of_basis(operator, jnp.linalg.qr(rows.T)[0].T, iterations)
+
+
+def ritz_of_basis(operator: Operator, basis: Array, iterations: Any) -> Block:
+    """``ritz`` of rows that are orthonormal already."""
     image = operator.transpose(basis)
     finite = jnp.isfinite(image).all()
     image = jnp.where(finite, image, 0)
@@ -94,6 +109,14 @@ def ritz(operator: Operator, rows: Array, iterations: Any) -> Block:
     turn = turn[:, ::-1].T
     left = _product(turn, basis)
     return _block(operator, left, _product(turn, image), finite, iterations + 1)
+
+
+def extended(basis: Array, rows: Array) -> Array:
+    """Orthonormal rows with one more, made orthogonal to them twice: cheaper than a decomposition of all."""
+    for _ in range(2):
+        rows = rows - _product(_product(rows, basis.T), basis)
+        rows = rows / jnp.sqrt(jnp.sum(jnp.square(rows), axis=1, keepdims=True))
+    return jnp.concatenate([basis, rows])
 
 
 def _block(operator: Operator, left: Array, right: Array, finite: Array, iterations: Any) -> Block:

@@ -17,7 +17,18 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
-from rnn_dynamics.leading_block import Block, Operator, exact, of_matrix, probed, random_rows, refined, ritz
+from rnn_dynamics.leading_block import (
+    Block,
+    Operator,
+    exact,
+    extended,
+    of_matrix,
+    probed,
+    random_rows,
+    refined,
+    ritz,
+    ritz_of_basis,
+)
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.segments import along
@@ -93,10 +104,12 @@ def _explicit_step(
     unit = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
     product = Scaled(unit, product.exponent, 2).normalize()
     operator = of_matrix(product.unit)
-    block = ritz(operator, jnp.concatenate([kept, fresh]), 0)
-    if block.left.shape[0] < x.size:
+    if kept.shape[0] + fresh.shape[0] < x.size:
+        block = ritz_of_basis(operator, extended(kept, fresh), 0)
         rough = of_matrix(product.unit.astype(jnp.float32))
         block = probed(operator, rough, jnp.float32, kept.shape[0], tolerance, block)
+    else:
+        block = ritz(operator, jnp.concatenate([kept, fresh]), 0)
     block = refined(operator, block, tolerance, most)
     lost = (block.error > tolerance) & jnp.isfinite(block.values[0]) & jnp.any(product.unit != 0)
     block = jax.lax.cond(lost, functools.partial(exact, product.unit), lambda block: block, block)
