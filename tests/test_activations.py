@@ -1,5 +1,6 @@
 """Activations against mpmath at 60 digits: values and derivatives from the origin to where they underflow."""
 
+import math
 from collections.abc import Callable
 
 import jax
@@ -153,3 +154,9 @@ def test_get() -> None:
         activations.leaky_relu("steep")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="slope: expected a finite number"):
         activations.leaky_relu(float("nan"))
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.inf, math.nan, "1", True])
+def test_a_slope_bound_is_a_positive_number(bound):
+    with pytest.raises((TypeError, ValueError), match=r"^slope_bound:"):
+        activations.Activation("user", lambda z: z, slope_bound=bound)

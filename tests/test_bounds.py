@@ -125,6 +125,50 @@ def test_vanishing_is_concluded_from_theorems_alone():
     assert exploding["norm"].conclusive == ""
 
 
+def test_what_each_bound_proves():
+    """Growing volumes explode; a shear vanishes by its units and by |W|, not by its norm; radii have conditions."""
+    shear = product_bounds(
+        rollout(PreActivationRNN(SHEAR, [0.0, 0.0], activation="linear"), [0.0, 0.0], steps=60)
+    )
+    assert [shear[name].conclusive for name in ("norm", "scaled", "absolute")] == ["", "vanishes", "vanishes"]
+    assert shear.conclusion == "vanishes"
+    assert shear.radius_condition is not None
+    assert shear.radius_condition > 1e6
+    assert "condition" in repr(shear)
+    assert shear.joint_radius(low=1.0).conclusive == "vanishes"
+    growing = product_bounds(
+        rollout(ElmanRNN(1.5 * np.eye(2), [0.0, 0.0], activation="linear"), [0.0, 0.0], steps=9)
+    )
+    assert growing["volume"].conclusive == growing["smallest"].conclusive == "explodes"
+    assert growing.conclusion == "explodes"
+    assert growing.radius_condition == pytest.approx(1)
+    resting = PreActivationRNN([[8.0, 8.0], [-8.0, -8.0]], [0.0, 0.0], activation="tanh")
+    found = product_bounds(rollout(resting, [0.0, 0.0], steps=5))
+    assert found.conclusion == ""
+    joint = found.joint_radius()
+    assert joint.exact
+    assert joint.lower == pytest.approx(8, rel=1e-10)
+    assert joint.conclusive == "can explode"
+    leaky = LeakyRNN(0.5 * np.eye(2), [0.0, 0.0], leak=0.25)
+    assert product_bounds(rollout(leaky, [0.0, 0.0], steps=3)).joint_radius().upper == pytest.approx(0.875)
+    for cell in (undeclared, LeakyRNN(np.eye(11), np.zeros(11), leak=0.5)):
+        start = np.zeros(2 if cell is undeclared else 11)
+        with pytest.raises(ValueError, match=r"trajectory|W"):
+            product_bounds(rollout(cell, start, steps=2)).joint_radius()
+
+
+def test_powers_of_the_absolute_weights():
+    """ln √(‖Mⁿ‖₁‖Mⁿ‖_∞) with M from NumPy; the same for a new length without a new compilation."""
+    W, b = np.array([[0.5, -1.2, 0.0], [0.3, 0.1, 2.0], [-0.7, 0.0, 0.2]]), np.zeros(3)
+    M = 0.6 * np.eye(3) + 0.4 * 0.25 * np.abs(W)
+    for steps in (7, 8):
+        found = product_bounds(rollout(LeakyRNN(W, b, leak=0.4, activation="logistic"), b, steps=steps))
+        for lag, log in zip(found.lags, found.log_absolute, strict=True):
+            power = np.linalg.matrix_power(M, lag)
+            size = np.linalg.norm(power, 1) * np.linalg.norm(power, np.inf)
+            assert float(log) == pytest.approx(math.log(size) / 2, abs=1e-12)
+
+
 def undeclared(x, u):
     return jnp.tanh(jnp.asarray(SHEAR, x.dtype) @ x)
 

@@ -233,12 +233,17 @@ def test_a_tolerance_below_rounding_is_not_claimed():
     np.testing.assert_allclose(found.log, gradient_norms(path), rtol=1e-13, atol=1e-14)
 
 
-def test_what_does_not_converge_is_labelled():
+def test_what_does_not_converge_is_labelled_or_decomposed():
     rng = np.random.default_rng(9)
     path = path_of(np.stack([rotation(rng, 60) * np.linspace(1, 0.999, 60)]))
+    under_jit = jax.jit(lambda run: spectral_norms(run, matrix_free=True, max_iterations=1))(path)
+    assert int(under_jit.status[0]) == Status.MAX_STEPS
+    assert abs(float(under_jit.log[0])) <= float(under_jit.log_errors[0])
     found = spectral_norms(path, matrix_free=True, max_iterations=1)
-    assert int(found.status[0]) == Status.MAX_STEPS
-    assert abs(float(found.log[0])) <= float(found.log_errors[0])
+    assert int(found.status[0]) == Status.RESOLVED
+    assert abs(float(found.log[0])) <= float(found.log_errors[0]) < 1e-12
+    strict = spectral_norms(path, matrix_free=True, max_iterations=1, tolerance=1e-17)
+    assert int(strict.status[0]) == Status.UNRESOLVED
     assert int(spectral_norms(path, max_iterations=1).status[0]) == Status.RESOLVED
 
 

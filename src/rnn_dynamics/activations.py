@@ -149,6 +149,9 @@ class Activation:
         slope_bound: a number γ ≥ |φ′(z)| for all z, declared by whoever wrote φ. Without it no theorem that
             needs γ is claimed for a network that uses φ.
 
+    Raises:
+        TypeError, ValueError: a slope bound that is no finite number > 0.
+
     At a kink the derivative is the left one (relu′(0) = 0), so that a unit at rest passes no gradient.
     """
 
@@ -156,6 +159,15 @@ class Activation:
     function: Callable[[Any], Any]
     derivative: Callable[[Any], Any] | None = None
     slope_bound: float | None = None
+
+    def __post_init__(self) -> None:
+        bound = self.slope_bound
+        if bound is None:
+            return
+        if isinstance(bound, bool) or not isinstance(bound, numbers.Real):
+            raise TypeError(f"slope_bound: expected a number > 0 or None, got {bound!r}")
+        if not 0 < bound < math.inf:
+            raise ValueError(f"slope_bound: expected a finite number > 0, got {bound}")
 
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return self.function(z)

@@ -14,6 +14,7 @@ from rnn_dynamics.cells.structure import RecurrentStructure
 from rnn_dynamics.eigen import eigenvalues, spectral_norm, spectral_radius
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
+from rnn_dynamics.nonnormal import eigenvalue_conditions
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaling import ScaledBounds, scaled_bounds
 from rnn_dynamics.step_bounds import StepBounds, step_bounds
@@ -139,6 +140,15 @@ class Bounds:
         return joint_spectral_radius(steps, **options)
 
     @functools.cached_property
+    def radius_condition(self) -> float | None:
+        """How many times a change of W may move ρ(W), to first order: 1 for a normal W; on the host."""
+        if self.structure is None:
+            return None
+        values, conditions = eigenvalue_conditions(np.asarray(self.structure[0], float))
+        leading = np.abs(values) >= np.abs(values[0]) * (1 - 1e-9)
+        return float(conditions[leading].max())
+
+    @functools.cached_property
     def _entries(self) -> tuple[Bound, ...]:
         inner = "(1−α) + αγ" if self.leaky else "γ"
         entries = [self._above("steps", "Π‖J_i‖₂", self.log_steps, everywhere=False)]
@@ -216,9 +226,8 @@ class Bounds:
         rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps"]
         if self.radius is not None and self.norm is not None:
             slope = "not declared" if self.slope_bound is None else f"{self.slope_bound:g}"
-            rows.append(
-                f"  spectral radius ρ(W) = {float(self.radius):.4g}, norm s₁(W) = {float(self.norm):.4g}, γ {slope}"
-            )
+            radius = f"ρ(W) = {float(self.radius):.4g} (condition {self.radius_condition:.3g})"
+            rows.append(f"  spectral radius {radius}, norm s₁(W) = {float(self.norm):.4g}, γ {slope}")
         width = max(len(entry.formula) for entry in self.entries())
         return "\n".join([*rows, *(self._row(entry, width) for entry in self.entries())])
 

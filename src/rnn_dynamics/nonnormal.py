@@ -23,6 +23,7 @@ __all__ = [
     "NonNormality",
     "PowerNorms",
     "Pseudospectrum",
+    "eigenvalue_conditions",
     "non_normality",
     "power_norms",
     "pseudospectrum",
@@ -223,6 +224,17 @@ def _kreiss(matrix: np.ndarray, radius: float) -> tuple[float, complex]:
     return best, place
 
 
+def eigenvalue_conditions(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues by falling modulus and 1/|yᴴ x| of each, x and y its unit eigenvectors."""
+    from scipy import linalg
+
+    solved: Any = linalg.eig(square, left=True, right=True)
+    values, left, right = solved
+    order = np.argsort(-np.abs(values), kind="stable")
+    overlaps = np.abs(np.sum(left.conj() * right, axis=0))
+    return values[order], (1 / np.maximum(overlaps, np.finfo(float).tiny))[order]
+
+
 def non_normality(matrix: Any) -> NonNormality:
     """Spectral radius and norm of a square matrix beside what tells how its powers grow in between.
 
@@ -235,17 +247,13 @@ def non_normality(matrix: Any) -> NonNormality:
     from scipy import linalg
 
     square = concrete_square("matrix", matrix)
-    solved: Any = linalg.eig(square, left=True, right=True)
-    values, left, right = solved
-    order = np.argsort(-np.abs(values), kind="stable")
-    overlaps = np.abs(np.sum(left.conj() * right, axis=0))
-    conditions = 1 / np.maximum(overlaps, np.finfo(float).tiny)
+    values, conditions = eigenvalue_conditions(square)
     triangle = linalg.schur(square, output="complex")[0]
     radius = float(np.abs(values).max())
     constant, point = _kreiss(square, radius)
     return NonNormality(
-        values[order],
-        conditions[order],
+        values,
+        conditions,
         radius,
         float(np.linalg.norm(square, 2)),
         _numerical_radius(square),

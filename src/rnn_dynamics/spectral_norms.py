@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.jacobians import gradient_norms, step_matrix
 from rnn_dynamics.leading_block import (
     Block,
     Operator,
@@ -39,6 +40,9 @@ __all__ = ["SpectralNorms", "spectral_norms"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _TOLERANCE = {4: 1e-5, 8: 1e-10}
+_LARGEST_EXACT = 2048
+# Rounding of an exact decomposition, in units of the dtype's eps.
+_ROUNDING = 64.0
 
 
 @functools.partial(
@@ -59,7 +63,8 @@ class SpectralNorms:
             determined, to a sign and to about √``log_errors`` over the relative gap.
         iterations: how often P_k P_kᵀ was applied to a block of vectors.
         status: RESOLVED where ``log_errors`` is within the tolerance; UNRESOLVED where it is not, or log is −∞;
-            MAX_STEPS where the matrix-free form ended before; DIVERGED where a state x_k … or P_k is not finite.
+            MAX_STEPS where the matrix-free form ended before and no exact decomposition followed; DIVERGED where
+            a state x_k … or P_k is not finite.
     """
 
     log: Float[Array, " steps+1"]
@@ -231,7 +236,8 @@ def spectral_norms(
         matrix_free: False carries P_k itself: one n×n product a step, memory O(T n + n²); where leading values lie
             too close to be told apart in time, that k takes a full decomposition. True applies single steps and
             their transposes only: memory O(T n), O(T²) applications of a step in all, which pays for networks
-            far larger than T times the iterations; what does not converge is labelled MAX_STEPS.
+            far larger than T times the iterations. What does not converge is labelled MAX_STEPS under ``jit`` and
+            beyond 2048 units; else those k are decomposed exactly, their directions left as they were.
         max_iterations: applications of P_k P_kᵀ to the block after which no further filter begins. One filter,
             of degree 40 at most, is always made.
 
@@ -254,6 +260,24 @@ def spectral_norms(
         raise ValueError(f"tolerance: expected a number > 0, got {float(limit)}")
     most = count("max_iterations", max_iterations, minimum=1)
     program = _matrix_free if flag("matrix_free", matrix_free) else _explicit
-    return along(
-        program, trajectory, 0, stop, limit.astype(dtype), jnp.int32(most), of_matrices=not matrix_free
-    )
+    arguments = (limit.astype(dtype), jnp.int32(most))
+    found = along(program, trajectory, 0, stop, *arguments, of_matrices=not matrix_free)
+    return _completed(found, trajectory, limit) if matrix_free else found
+
+
+def _completed(found: SpectralNorms, trajectory: Trajectory, limit: Array) -> SpectralNorms:
+    """What did not converge, decomposed exactly: on the host, where a matrix is of moderate size."""
+    if isinstance(found.log, Tracer) or isinstance(limit, Tracer) or found.right.shape[-1] > _LARGEST_EXACT:
+        return found
+    status, log, errors = (np.array(part) for part in (found.status, found.log, found.log_errors))
+    open_ = np.flatnonzero(status == int(Status.MAX_STEPS))
+    if not open_.size:
+        return found
+    stop = len(log) - 1
+    log[open_] = gradient_norms(trajectory, stop=stop, lags=stop - open_)
+    known = np.isfinite(log[open_])
+    errors[open_] = np.where(known, _ROUNDING * np.finfo(log.dtype).eps, np.inf)
+    resolved = errors[open_] <= float(limit)
+    status[open_] = np.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED))
+    log, errors, status = (jnp.asarray(part) for part in (log, errors, status))
+    return dataclasses.replace(found, log=log, log_errors=errors, status=status)
