@@ -50,10 +50,10 @@ def _advance(cell: Any, pair: tuple[Array, Array], inputs: Any) -> tuple[tuple[A
 @functools.partial(jax.jit, static_argnums=0)
 def _ends(static: Any, arrays: Any, states: Array, inputs: Any, amplitudes: Array, direction: Array) -> tuple:
     """The line's ends beside the end of its own middle, which is run along with them."""
-    starts = states[0] + amplitudes[:, None] * direction
+    starts = states[0][None, :] + amplitudes[:, None] * direction[None, :]
     advance = functools.partial(_advance, join(static, arrays))
     (middle, ends), _ = jax.lax.scan(advance, (states[0], starts), inputs, length=states.shape[0])
-    distances = jnp.sqrt(jnp.sum(jnp.square(ends - middle), axis=-1))
+    distances = jnp.sqrt(jnp.sum(jnp.square(ends - middle[None, :]), axis=-1))
     zero = amplitudes == 0
     growth = jnp.log(distances / jnp.where(zero, jnp.ones_like(amplitudes), jnp.abs(amplitudes)))
     return starts, ends, jnp.where(zero, jnp.nan, growth)

@@ -99,7 +99,8 @@ def _network(dtype: str) -> list[Check]:
 def _excess(bounds: Bounds) -> float:
     entries = [entry for entry in bounds.entries() if entry.theorem]
     norms = np.asarray(bounds.log_norms)
-    return max(0.0, *(float((norms - entry.log).max()) for entry in entries)) / math.log(10)
+    over = [(norms - entry.log) * (1 if entry.above else -1) for entry in entries]
+    return max(0.0, *(float(each.max()) for each in over)) / math.log(10)
 
 
 def _loss(dtype: str) -> list[Check]:
