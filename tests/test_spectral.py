@@ -148,18 +148,18 @@ def test_sweep_over_every_axis():
         steps=12,
         lags=[12, 1, 3],
         activation=["tanh", "logistic"],
-        ensemble=["gaussian", "non_normal"],
+        ensemble=["non_normal"],
         spectra=True,
     )
     assert found.sweep.names == ("activation", "ensemble", "radius", "bias", "gain", "seed")
-    assert found.log_norms.shape == (2, 2, 2, 1, 2, 2, 3)
+    assert found.log_norms.shape == (2, 1, 2, 1, 2, 2, 3)
     assert found.slope_bound.ravel().tolist() == [1.0, 0.25]
     assert "tanh, logistic" in repr(found.sweep)
     drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), 7))
     W = 2.0 * 1.3 * ensemble_weights(drawn, 5, "non_normal")
     cell = ElmanRNN(W, np.full(5, 0.4), activation="logistic")
     run = rollout(cell, jax.random.normal(started, (5,)) / math.sqrt(5), steps=12)
-    at = (1, 1, 1, 0, 1, 1)
+    at = (1, 0, 1, 0, 1, 1)
     bounds = product_bounds(run)
     places = [0, 11, 9]
     np.testing.assert_allclose(
