@@ -193,7 +193,7 @@ def test_radius_zero_and_norms_that_grow():
     assert np.isposinf(found.excess).all()
     assert found.violated.all()
     labelled = radius_sweep([0.0], gains=[1.0], ensemble=["chain", "nilpotent"], n=4, steps=5)
-    assert labelled.sweep.to_xarray().coords["ensemble"].values.tolist() == ["chain", "nilpotent"]
+    assert labelled.sweep.metadata["labels"] == {"ensemble": ["chain", "nilpotent"]}
     counted = []
     radius_sweep([0.5], n=3, steps=3, activation=["tanh", "relu"], progress=lambda *at: counted.append(at))
     assert counted == [(1, 2), (2, 2)]

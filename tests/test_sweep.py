@@ -405,6 +405,14 @@ class TestLabels:
         np.testing.assert_array_equal(dataset["x"].sel(w=9.0), result["x"][-1])
         assert dataset.attrs["chunk"] == 64
 
+    def test_names_in_the_place_of_numbers(self):
+        pytest.importorskip("xarray")
+        labels = {"labels": {"w": ["low", "high"], "b": ["too", "many", "names"]}}
+        result = Sweep({"w": np.arange(2), "b": np.arange(2.0)}, {"x": np.ones((2, 2))}, labels)
+        assert result.to_xarray().coords["w"].values.tolist() == ["low", "high"]
+        assert result.to_xarray().coords["b"].values.tolist() == [0, 1]
+        assert "low, high" in repr(result)
+
     def test_xarray_missing(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "xarray", None)
         with pytest.raises(ImportError, match=r"pip install 'rnn_dynamics\[data\]'"):
