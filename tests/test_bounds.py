@@ -13,6 +13,7 @@ from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.jacobians import jacobian_products, step_jacobians
 from rnn_dynamics.rollout import rollout
+from rnn_dynamics.status import Status
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.oracles.products import Network
@@ -123,6 +124,24 @@ def test_vanishing_is_concluded_from_theorems_alone():
         rollout(PreActivationRNN([[0, 0.0], [60.0, 0]], [0.0, 0.0]), [0.1, 0.2], steps=10)
     )
     assert exploding["norm"].conclusive == ""
+
+
+def test_a_diverged_run_and_weights_beyond_other_units_are_labelled():
+    cell = PreActivationRNN(1e200 * np.eye(2), np.zeros(2), activation="linear")
+    found = product_bounds(rollout(cell, np.full(2, 1e100), steps=3))
+    assert found.scaled is None
+    user = PreActivationRNN(1e200 * np.eye(2), np.zeros(2), activation=lambda z: z**3)
+    diverged = product_bounds(rollout(user, np.full(2, 1e100), steps=3))
+    assert diverged.status == Status.DIVERGED
+    assert "DIVERGED" in repr(diverged)
+    assert diverged.conclusion == ""
+
+
+def test_a_wrong_slope_bound_concludes_nothing():
+    wrong = Activation("sin", jnp.sin, slope_bound=1e-3)
+    found = product_bounds(rollout(ElmanRNN(np.eye(2), np.zeros(2), activation=wrong), [0.1, 0.2], steps=5))
+    assert found["norm"].violated.any()
+    assert found["norm"].conclusive == ""
 
 
 def test_what_each_bound_proves():
@@ -257,6 +276,16 @@ def test_hazard_9_eigenvalues_from_the_host_where_the_device_has_none(monkeypatc
 def test_hazard_9_the_feature_is_tested_and_not_assumed():
     assert eigen._device_has_eig("cpu")
     assert not eigen._device_has_eig("tpu")
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-14, 1e13, 1e30])
+def test_eigenvalues_of_any_size(size, dtype):
+    """LAPACK scales such matrices and leaves the eigenvalues scaled."""
+    A = np.random.default_rng(0).normal(size=(2, 4, 4))
+    wide = size if dtype == "float32" else size**5
+    found = eigen.spectral_radius((A * wide).astype(dtype))
+    truth = np.abs(np.linalg.eigvals(A)).max(axis=1) * wide
+    np.testing.assert_allclose(found, truth, rtol=1e-5 if dtype == "float32" else 1e-12)
 
 
 def test_hazard_8_the_modulus_of_a_complex_multiplier_counts():

@@ -715,3 +715,18 @@ def test_non_normal_families(dtype):
     assert random_rnn(key, 5, ensemble="nilpotent").W.shape == (5, 5)
     with pytest.raises(ValueError, match=r"spectral_radius.*nilpotent"):
         random_rnn(key, 5, ensemble="nilpotent", spectral_radius=0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda: initializers.chain(3, gain=math.nan), "gain"),
+        (lambda: initializers.nilpotent(jax.random.key(0), 3, gain="a"), "gain"),
+        (lambda: initializers.non_normal(jax.random.key(0), 3, departure=math.inf), "departure"),
+        (lambda: initializers.gaussian(jax.random.key(0), 3, dtype=int), "dtype"),
+        (lambda: random_rnn(jax.random.key(0), 3, bias=math.nan), "bias"),
+    ],
+)
+def test_numbers_of_the_families_are_checked(make, argument):
+    with pytest.raises((TypeError, ValueError), match=rf"^{argument}:"):
+        make()

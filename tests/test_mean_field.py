@@ -111,3 +111,32 @@ def test_errors_name_the_argument(call, argument):
 def test_a_users_activation():
     doubled = Activation("doubled", lambda z: 2 * z / (1 + abs(z)))
     assert edge_of_chaos([0.0], activation=doubled).gain[0] == pytest.approx(0.5, rel=1e-9)
+
+
+def test_large_variances_and_folds():
+    """Far beyond the slopes' width q → g² and χ → (4/3) g/√(2π); the state of largest variance beside a fold."""
+    for gain in (1e3, 1e5):
+        found = mean_field(gain)
+        assert found.status == Status.CONVERGED
+        assert found.variance == pytest.approx(gain**2, rel=2 / gain)
+        assert found.susceptibility == pytest.approx(4 / 3 * gain / math.sqrt(2 * math.pi), rel=2 / gain)
+    assert mean_field(1.0, bias_std=2e4).variance == pytest.approx(4e8, rel=1e-8)
+    fold = {"bias": -6.0, "activation": "logistic"}
+    assert mean_field(16.60993996, **fold).variance > 10
+    assert mean_field(16.5, **fold).variance < 0.1
+    wide = edge_of_chaos([0.0], bias_std=300.0, largest_gain=100.0).gain[0]
+    assert mean_field(wide * (1 - 1e-4), bias_std=300.0).susceptibility < 1
+    assert mean_field(wide * (1 + 1e-4), bias_std=300.0).susceptibility > 1
+
+
+def test_an_edge_at_a_fold_is_where_the_branch_begins():
+    bent = {"bias_std": 0.4, "activation": "logistic"}
+    edge = edge_of_chaos([-4.0], **bent).gain[0]
+    assert mean_field(edge * (1 - 1e-3), bias=-4.0, **bent).susceptibility < 0.1
+    assert mean_field(edge * (1 + 1e-3), bias=-4.0, **bent).susceptibility > 1.2
+
+
+def test_the_largest_gain_is_compared_with_the_edge_itself():
+    edge = edge_of_chaos([1.0]).gain[0]
+    assert edge_of_chaos([1.0], largest_gain=edge * 1.001).gain[0] == edge
+    assert np.isnan(edge_of_chaos([1.0], largest_gain=edge * 0.999).gain[0])

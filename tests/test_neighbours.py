@@ -52,3 +52,10 @@ def test_errors_name_the_argument():
     ):
         with pytest.raises((TypeError, ValueError), match=name):
             states_along(*arguments, **options)
+
+
+def test_growth_over_hundreds_of_decades():
+    for size in (0.1, 10.0):
+        cell = ElmanRNN(size * np.eye(3), np.zeros(3), activation="linear")
+        found = states_along(rollout(cell, np.zeros(3), steps=200), [1.0, 0, 0], [1.0, 0.5])
+        np.testing.assert_allclose(found.log_growth, 200 * math.log(size), rtol=1e-12)

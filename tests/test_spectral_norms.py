@@ -262,3 +262,13 @@ def test_wrong_arguments_are_named():
     with pytest.raises(TypeError, match=r"^trajectory:"):
         spectral_norms(np.zeros(3))
     assert "6 lags of 1 units" in repr(spectral_norms(path))
+
+
+@pytest.mark.parametrize("matrix_free", [False, True])
+def test_one_value_just_above_a_cluster_is_not_passed_by(matrix_free):
+    n, above = 60, 3e-11
+    path = path_of(np.stack([np.diag([1.0] * (n - 1) + [1 + above])] * 20))
+    found = spectral_norms(path, matrix_free=matrix_free)
+    truth = np.arange(20, -1, -1) * np.log1p(above)
+    assert (np.abs(np.asarray(found.log) - truth) <= np.asarray(found.log_errors) + 1e-15).all()
+    assert (np.asarray(found.status) == Status.RESOLVED).all()

@@ -82,3 +82,22 @@ def test_jit_vmap_nothing_and_wrong_arguments():
     assert np.asarray(nothing.smallest).tolist() == np.asarray(nothing.volume).tolist() == [0.0]
     with pytest.raises(TypeError, match=r"^trajectory:"):
         step_bounds(3)
+
+
+def test_a_determinant_lost_in_rounding_bounds_nothing():
+    """W² = 0 exactly, and LU finds a determinant of rounding; a small one among large entries."""
+    nilpotent = np.array([[-78.0, 12, -60], [-52, 8, -40], [91, -14, 70]]) * 2.0**40
+    near = np.array([[2.0, 2, -2], [5, 1, -3], [1, 5, -3]]) * (3e6 / 7)
+    for W in (nilpotent, near):
+        path = rollout(PreActivationRNN(W, np.zeros(3), activation="linear"), np.zeros(3), steps=20)
+        assert holds(path)
+        assert np.isneginf(np.asarray(step_bounds(path).volume)[:-1]).all()
+
+
+def test_the_volume_of_saturated_steps_survives_their_scales():
+    """J = D W with D over thirty decades: the rows' scales are no rounding."""
+    W = np.array([[0.5, 1.0], [-1.0, 0.25]])
+    path = rollout(ElmanRNN(W, np.array([0.0, 40.0])), np.zeros(2), steps=5)
+    J = np.asarray(step_jacobians(path))
+    truth = sum(np.log(np.abs(j[0, 0] * j[1, 1] - j[0, 1] * j[1, 0])) for j in J) / 2
+    assert float(step_bounds(path).volume[0]) == pytest.approx(truth, rel=1e-12)

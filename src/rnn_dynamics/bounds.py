@@ -16,7 +16,8 @@ from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.nonnormal import eigenvalue_conditions
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaling import ScaledBounds, scaled_bounds
+from rnn_dynamics.scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
+from rnn_dynamics.status import Status
 from rnn_dynamics.step_bounds import StepBounds, step_bounds
 from rnn_dynamics.weight_bounds import log_absolute_bound, log_power
 
@@ -108,6 +109,11 @@ class Bounds:
         return self.log_norms.shape[-1] - 1
 
     @property
+    def status(self) -> Status:
+        """DIVERGED where a norm is NaN, as states or products were not finite; else RESOLVED."""
+        return Status.DIVERGED if np.isnan(np.asarray(self.log_norms)).any() else Status.RESOLVED
+
+    @property
     def lags(self) -> np.ndarray:
         """n = T − k for every k."""
         return np.arange(self.steps, -1, -1)
@@ -118,6 +124,8 @@ class Bounds:
         if self.structure is None or self.slope_bound is None or not self.slope_bound > 0:
             return None
         weights, leak = (np.asarray(part, float) for part in self.structure)
+        if not np.abs(weights).max() <= LARGEST_WEIGHT:
+            return None
         return scaled_bounds(weights, self.lags, slope_bound=self.slope_bound, leak=leak)
 
     def joint_radius(self, *, low: float = 0.0, tolerance: Any = 1e-3, budget: int = 20_000) -> JointRadius:
@@ -202,8 +210,9 @@ class Bounds:
         excess, rounding = self._excess(bound)
         decays = self.steps > 0 and bool(bound[0] < 0) and (everywhere or _monotone(bound))
         tightness = -self._decades_a_step(float(excess[0]))
-        conclusive = "vanishes" if theorem and decays else ""
-        return Bound(name, formula, True, theorem, bound, tightness, excess > rounding, conclusive)
+        violated = excess > rounding  # by a theorem only where the declared γ is none
+        conclusive = "vanishes" if theorem and decays and not violated.any() else ""
+        return Bound(name, formula, True, theorem, bound, tightness, violated, conclusive)
 
     def _below(self, name: str, formula: str, log: Any) -> Bound:
         bound = np.asarray(log, float)
@@ -223,7 +232,8 @@ class Bounds:
         if isinstance(self.log_norms, Tracer) or self.log_norms.ndim != 1:
             return f"Bounds(shape={self.log_norms.shape}, dtype={self.log_norms.dtype})"
         decades = float(self.log_norms[0]) / math.log(10)
-        rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps"]
+        diverged = ", DIVERGED: a state or a product is not finite" if self.status == Status.DIVERGED else ""
+        rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps{diverged}"]
         if self.radius is not None and self.norm is not None:
             slope = "not declared" if self.slope_bound is None else f"{self.slope_bound:g}"
             radius = f"ρ(W) = {float(self.radius):.4g} (condition {self.radius_condition:.3g})"

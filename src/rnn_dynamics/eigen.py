@@ -45,7 +45,25 @@ def eigenvalues(matrix: Any) -> Complex[Array, "... n"]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, n, n).
     """
-    matrix = _matrix(matrix, square=True)
+    matrix, exponent = _near_one(_matrix(matrix, square=True))
+    return _times_power(_of_moderate_size(matrix), exponent)
+
+
+@jax.jit
+def _near_one(matrix: Float[Array, "... n n"]) -> tuple[Array, Array]:
+    """The matrix with its largest entry near 1, and the exponent: LAPACK fails to undo its own scaling."""
+    largest = jnp.max(jnp.abs(matrix), axis=(-2, -1))
+    exponent = jnp.where(jnp.isfinite(largest), jnp.frexp(largest)[1], 0)
+    return jnp.ldexp(matrix, -exponent[..., None, None]), exponent
+
+
+@jax.jit
+def _times_power(values: Complex[Array, "... n"], exponent: Array) -> Complex[Array, "... n"]:
+    shift = exponent[..., None]
+    return jax.lax.complex(jnp.ldexp(values.real, shift), jnp.ldexp(values.imag, shift))
+
+
+def _of_moderate_size(matrix: Float[Array, "... n n"]) -> Complex[Array, "... n"]:
     platform = {"cuda": "cuda", "gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     if _device_has_eig(platform):
         return jnp.linalg.eigvals(matrix)

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Int
 __all__ = [
     "Block",
     "Operator",
+    "crowded",
     "exact",
     "extended",
     "of_matrix",
@@ -39,6 +40,8 @@ _PROBE = 20.0
 # The residual that a filter aims at, in units of what the tolerance asks for.
 _GOAL = 1.0
 _HIGHEST_DEGREE, _HIGHEST_PROBE = 40, 16
+# Relative distance of the block's last value from its first within which more of them are expected.
+_CROWDED = 1e-3
 # Rounding of ‖Pᵀu‖, in units of the dtype's eps.
 _ROUNDING = 16.0
 
@@ -93,6 +96,11 @@ def _error(values: Array, residuals: Array) -> Float[Array, ""]:
     excess = jnp.where(apart, jnp.minimum(by_gap, rest), jnp.maximum(rest, -gap))
     bound = excess / (2 * jnp.where(top > 0, top, 1))
     return jnp.where(top > 0, bound, jnp.inf) + _ROUNDING * float(jnp.finfo(values.dtype).eps)
+
+
+def crowded(block: Block) -> Array:
+    """Whether all values of the block lie so near the top that one just above them may hide outside it."""
+    return block.values[-1] > (1 - _CROWDED) * block.values[0]
 
 
 def ritz(operator: Operator, rows: Array, iterations: Any) -> Block:

@@ -12,6 +12,7 @@ arXiv 1606.05340.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -26,10 +27,13 @@ from rnn_dynamics.validation import concrete_array
 __all__ = ["Edge", "MeanField", "edge_of_chaos", "mean_field"]
 
 # The trapezoidal rule converges faster than any power for what is smooth and decays on both sides; a kink of φ
-# costs up to 2e-3. No node lies at 0, where the kink mostly is.
-_NODES = np.linspace(-10, 10, 4000)
+# costs up to 4e-3. No node lies at 0, where the kink mostly is.
+_COUNT = 2000
+_NODES = np.linspace(-10, 10, _COUNT)
 _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
-_VARIANCES = np.concatenate([[0.0], np.geomspace(1e-12, 1e8, 241)])
+# Above this √q the uniform nodes are too far apart for φ: there they lie thicker where the input passes 0.
+_WIDE = 3.0
+_VARIANCES = np.concatenate([[0.0], np.geomspace(1e-12, 1e16, 600)])
 _BISECTIONS = 60
 _SMALLEST = 1e-300
 # E φ² below this at q = 0 means φ(b) = 0.
@@ -40,7 +44,7 @@ class MeanField(NamedTuple):
     """The self-consistent state with the largest variance.
 
     Attributes:
-        variance: q; infinite where it grows without limit.
+        variance: q; infinite where it passes 1e16.
         susceptibility: χ, NaN where q is infinite.
         exponent: ½ ln χ, the largest Lyapunov exponent, per step.
         status: CONVERGED, or DIVERGED where q is infinite.
@@ -56,8 +60,9 @@ class Edge(NamedTuple):
     """The edge of chaos for each bias.
 
     Attributes:
-        gain: g with χ = 1, the first along rising variance; NaN where none was found.
-        status: CONVERGED, or UNDECIDED where χ does not pass 1 in the range of gains.
+        gain: the smallest g at which the state of largest variance has χ ≥ 1: where χ passes 1, or where such a
+            state begins (a fold); NaN where none was found.
+        status: CONVERGED, or UNDECIDED where there is none up to the largest gain.
     """
 
     gain: np.ndarray
@@ -74,28 +79,64 @@ def _values(activation: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return values, slopes
 
 
+def _nodes(bias: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs h = b + √q z and the weights of each, shape (m, nodes)."""
+    z = np.broadcast_to(_NODES, (len(spread), _COUNT)).copy()
+    weights = np.broadcast_to(_WEIGHTS, z.shape).copy()
+    wide = (spread > _WIDE) & (abs(bias) < 12 * spread)
+    if wide.any():
+        root = spread[wide, None]
+        first, last = np.arcsinh(bias - 10 * root[:, 0]), np.arcsinh(bias + 10 * root[:, 0])
+        t = np.linspace(first, last, _COUNT, axis=1)
+        z[wide] = (np.sinh(t) - bias) / root
+        dense = np.exp(-(z[wide] ** 2) / 2) * np.cosh(t)
+        weights[wide] = dense / dense.sum(axis=1, keepdims=True)
+    return bias + spread[:, None] * z, weights
+
+
 def _moments(activation: Activation, bias: float, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """E φ² and E φ′² at each variance; at 0 from above, where a kink has both slopes."""
-    spread = np.sqrt(np.maximum(variances, _SMALLEST))
-    values, slopes = _values(activation, bias + spread[:, None] * _NODES)
-    return np.matmul(values**2, _WEIGHTS), np.matmul(slopes**2, _WEIGHTS)
+    inputs, weights = _nodes(bias, np.sqrt(np.maximum(variances, _SMALLEST)))
+    values, slopes = _values(activation, inputs)
+    return np.sum(values**2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
 
 
 def _state(activation: Activation, gain: float, bias: float, extra: float, table: tuple) -> MeanField:
     """The largest root of q = g² E φ² + σ_b²: the last change of sign on the table, then bisections."""
+
+    def excess_at(variances: np.ndarray) -> np.ndarray:
+        return gain**2 * _moments(activation, bias, variances)[0] + extra - variances
+
     excess = gain**2 * table[0] + extra - _VARIANCES
     if excess[-1] > 0:
-        return MeanField(np.inf, np.nan, np.nan, Status.DIVERGED)
+        return MeanField(math.inf, math.nan, math.nan, Status.DIVERGED)
+    grid, excess = _with_peaks(_VARIANCES, excess, excess_at)
     positive = np.flatnonzero(excess > 0)
-    low, high = (_VARIANCES[positive[-1]], _VARIANCES[positive[-1] + 1]) if positive.size else (0.0, 0.0)
+    low, high = (grid[positive[-1]], grid[positive[-1] + 1]) if positive.size else (0.0, 0.0)
     for _ in range(_BISECTIONS if high > 0 else 0):
         middle = (low + high) / 2
-        above = gain**2 * _moments(activation, bias, np.array([middle]))[0][0] + extra > middle
-        low, high = (middle, high) if above else (low, middle)
-    variance = float((low + high) / 2)
+        low, high = (middle, high) if excess_at(np.array([middle]))[0] > 0 else (low, middle)
+    variance = 0.0 if low == 0 else float((low + high) / 2)
     susceptibility = gain**2 * float(_moments(activation, bias, np.array([variance]))[1][0])
     with np.errstate(divide="ignore"):
         return MeanField(variance, susceptibility, float(np.log(susceptibility) / 2), Status.CONVERGED)
+
+
+def _with_peaks(
+    grid: np.ndarray, excess: np.ndarray, excess_at: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The table with finer points about negative peaks that come near 0, where a pair of roots may hide."""
+    inner = excess[1:-1]
+    peaks = np.flatnonzero((inner >= excess[:-2]) & (inner >= excess[2:]) & (inner <= 0)) + 1
+    peaks = peaks[-excess[peaks] < 0.1 * grid[peaks]]
+    for at in peaks:
+        finer = np.linspace(grid[at - 1], grid[at + 1], 201)
+        values = excess_at(finer)
+        top = int(np.clip(values.argmax(), 1, 199))
+        finest = np.linspace(finer[top - 1], finer[top + 1], 201)
+        grid, excess = np.concatenate([grid, finest]), np.concatenate([excess, excess_at(finest)])
+    order = np.argsort(grid, kind="stable")
+    return grid[order], excess[order]
 
 
 def _checked(activation: Any, **numbers: Any) -> tuple[Activation, dict[str, float]]:
@@ -118,7 +159,8 @@ def mean_field(gain: Any, *, bias: Any = 0.0, bias_std: Any = 0.0, activation: A
     Raises:
         TypeError, ValueError: no finite real numbers, a negative gain or standard deviation.
 
-    Finite networks differ: the bias of λ₁ is large below some 1000 units.
+    Finite networks differ: the bias of λ₁ is large below some 1000 units. Kinks of φ (ReLU) away from b cost up to
+    4e-3 of χ; smooth activations are integrated to rounding.
     """
     found, numbers = _checked(activation, gain=gain, bias=bias, bias_std=bias_std)
     table = _moments(found, numbers["bias"], _VARIANCES)
@@ -128,13 +170,13 @@ def mean_field(gain: Any, *, bias: Any = 0.0, bias_std: Any = 0.0, activation: A
 def edge_of_chaos(
     biases: Any, *, bias_std: Any = 0.0, activation: Any = "tanh", largest_gain: Any = 20.0
 ) -> Edge:
-    """The gain at which χ passes 1, for each common bias: below it small changes die, above it they grow.
+    """The gain at which small changes begin to grow, for each common bias: χ < 1 below it, χ ≥ 1 just above.
 
     Args:
         biases: shape (m,).
         bias_std: σ_b ≥ 0.
         activation: as for the cells.
-        largest_gain: where the search ends, > 0.
+        largest_gain: edges above it are left out, > 0.
 
     Raises:
         TypeError, ValueError: no finite real numbers, a negative standard deviation, no positive largest gain.
@@ -150,25 +192,54 @@ def edge_of_chaos(
 
 
 def _edge(activation: Activation, bias: float, extra: float, largest: float) -> float:
-    """Along q, g² = (q − σ_b²)/E φ² and χ = g² E φ′²: the first change of sign of χ − 1, then bisections."""
+    """Along q, g² = (q − σ_b²)/E φ² and χ = g² E φ′²; a state counts where no larger q has a gain as small.
+
+    The edge is the smallest gain of such a state with χ ≥ 1: where χ passes 1, or where a branch that has it
+    already begins.
+    """
 
     def along(variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size, slope = _moments(activation, bias, variances)
         with np.errstate(divide="ignore", invalid="ignore"):
-            squared = np.where(variances > extra, (variances - extra) / size, 0.0)
+            squared = np.where((variances > extra) & (size > 0), (variances - extra) / size, 0.0)
         return np.sqrt(squared), squared * slope
 
     resting = _resting_edge(activation, bias) if not extra else math.nan
-    variances = extra + _VARIANCES[1:]
-    gains, growth = along(variances)
-    passes = np.flatnonzero((growth[:-1] < 1) & (growth[1:] >= 1) & (gains[1:] <= largest))
-    if not passes.size or resting <= gains[passes[0]]:
-        return resting if resting <= largest else math.nan
-    low, high = variances[passes[0]], variances[passes[0] + 1]
+    offsets = _VARIANCES[1:]
+    gains, growth = along(extra + offsets)
+    counts = gains <= np.minimum.accumulate(gains[::-1])[::-1]
+    growing = np.flatnonzero(counts & (growth >= 1))
+    edge = math.nan
+    if growing.size and growing[0] > 0:
+        first = int(growing[0])
+        edge = (
+            _passing(along, extra, offsets, first)
+            if counts[first - 1]
+            else _beginning(along, extra, offsets, first)
+        )
+    best = np.nanmin([resting, edge]) if not math.isnan(resting) or not math.isnan(edge) else math.nan
+    return float(best) if best <= largest else math.nan
+
+
+def _passing(along: Callable[..., Any], extra: float, offsets: np.ndarray, first: int) -> float:
+    """The gain at which χ passes 1 between two points of the table."""
+    low, high = offsets[first - 1], offsets[first]
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2
-        low, high = (low, middle) if along(np.array([middle]))[1][0] >= 1 else (middle, high)
-    return float(along(np.array([high]))[0][0])
+        low, high = (low, middle) if along(np.array([extra + middle]))[1][0] >= 1 else (middle, high)
+    return float(along(np.array([extra + high]))[0][0])
+
+
+def _beginning(along: Callable[..., Any], extra: float, offsets: np.ndarray, first: int) -> float:
+    """The smallest gain about a point of the table: a fold, where the branch of larger variance begins."""
+    low, high = offsets[first - 1], offsets[min(first + 1, len(offsets) - 1)]
+    gains = np.zeros(0)
+    for _ in range(4):
+        finer = np.linspace(low, high, 41)
+        gains = along(extra + finer)[0]
+        at = int(np.clip(gains.argmin(), 1, 39))
+        low, high = finer[at - 1], finer[at + 1]
+    return float(gains.min())
 
 
 def _resting_edge(activation: Activation, bias: float) -> float:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import state_vector
 from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import segment
 from rnn_dynamics.validation import real_array
 
@@ -28,7 +29,8 @@ class StatesAlong:
         amplitudes: a, shape (m,).
         starts: x_start + a v, shape (m, n).
         ends: what they become after stop − start steps, shape (m, n).
-        log_growth: ln(‖end − x_stop‖₂/|a|), shape (m,): ln‖∂x_stop/∂x_start v‖ as a → 0, NaN at a = 0.
+        log_growth: ln(‖end − x_stop‖₂/|a|), shape (m,): ln‖∂x_stop/∂x_start v‖ as a → 0; NaN at a = 0 and where an
+            end is not finite, −∞ where floats cannot tell the end from x_stop.
     """
 
     amplitudes: Float[Array, " m"]
@@ -53,9 +55,9 @@ def _ends(static: Any, arrays: Any, states: Array, inputs: Any, amplitudes: Arra
     starts = states[0][None, :] + amplitudes[:, None] * direction[None, :]
     advance = functools.partial(_advance, join(static, arrays))
     (middle, ends), _ = jax.lax.scan(advance, (states[0], starts), inputs, length=states.shape[0])
-    distances = jnp.sqrt(jnp.sum(jnp.square(ends - middle[None, :]), axis=-1))
+    distances = from_float(ends - middle[None, :], event_ndim=1).norm().log()
     zero = amplitudes == 0
-    growth = jnp.log(distances / jnp.where(zero, jnp.ones_like(amplitudes), jnp.abs(amplitudes)))
+    growth = distances - jnp.log(jnp.where(zero, jnp.ones_like(amplitudes), jnp.abs(amplitudes)))
     return starts, ends, jnp.where(zero, jnp.nan, growth)
 
 

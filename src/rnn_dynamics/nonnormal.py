@@ -33,6 +33,8 @@ _ANGLES = 48
 _RADII = 32
 _REFINEMENTS = 60
 _BATCH = 2**21
+# Entries whose squares floats still hold.
+_LARGEST = 1e100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,11 +230,21 @@ def eigenvalue_conditions(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues by falling modulus and 1/|yᴴ x| of each, x and y its unit eigenvectors."""
     from scipy import linalg
 
-    solved: Any = linalg.eig(square, left=True, right=True)
+    largest = float(np.abs(square).max())
+    scale = 2.0 ** math.frexp(largest)[1] if largest else 1.0
+    solved: Any = linalg.eig(square / scale, left=True, right=True)
     values, left, right = solved
+    values = values * scale
     order = np.argsort(-np.abs(values), kind="stable")
     overlaps = np.abs(np.sum(left.conj() * right, axis=0))
     return values[order], (1 / np.maximum(overlaps, np.finfo(float).tiny))[order]
+
+
+def _moderate(matrix: Any) -> np.ndarray:
+    square = concrete_square("matrix", matrix)
+    if np.abs(square).max() > _LARGEST:
+        raise ValueError(f"matrix: expected entries up to {_LARGEST:g} in size, got {np.abs(square).max():g}")
+    return square
 
 
 def non_normality(matrix: Any) -> NonNormality:
@@ -242,13 +254,14 @@ def non_normality(matrix: Any) -> NonNormality:
         matrix: A, shape (n, n).
 
     Raises:
-        TypeError, ValueError: no finite real numbers, or no square matrix.
+        TypeError, ValueError: no finite real numbers, entries beyond 1e100, or no square matrix.
     """
     from scipy import linalg
 
-    square = concrete_square("matrix", matrix)
+    square = _moderate(matrix)
     values, conditions = eigenvalue_conditions(square)
-    triangle = linalg.schur(square, output="complex")[0]
+    scale = 2.0 ** math.frexp(float(np.abs(square).max()))[1]
+    triangle: Any = linalg.schur(square / scale, output="complex")[0]
     radius = float(np.abs(values).max())
     constant, point = _kreiss(square, radius)
     return NonNormality(
@@ -258,7 +271,7 @@ def non_normality(matrix: Any) -> NonNormality:
         float(np.linalg.norm(square, 2)),
         _numerical_radius(square),
         float(np.linalg.eigvalsh((square + square.T) / 2)[-1]),
-        float(np.linalg.norm(np.triu(triangle, 1))),
+        float(np.linalg.norm(np.triu(triangle, 1))) * scale,
         constant,
         point,
     )
@@ -272,9 +285,9 @@ def power_norms(matrix: Any, steps: Any) -> PowerNorms:
         steps: K ≥ 1.
 
     Raises:
-        TypeError, ValueError: no finite real numbers, no square matrix, no step.
+        TypeError, ValueError: no finite real numbers, entries beyond 1e100, no square matrix, no step.
     """
-    square, last = concrete_square("matrix", matrix), count("steps", steps, minimum=1)
+    square, last = _moderate(matrix), count("steps", steps, minimum=1)
     about = non_normality(square)
     size = 2.0 ** np.ceil(np.log2(max(about.norm, np.finfo(float).tiny)))
     power, exponent, logs = np.eye(len(square)), 0.0, [0.0]

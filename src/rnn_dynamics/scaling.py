@@ -21,12 +21,14 @@ import numpy as np
 
 from rnn_dynamics.validation import concrete_array, concrete_square, fraction
 
-__all__ = ["ScaledBounds", "absolute_radius", "scaled_bounds"]
+__all__ = ["LARGEST_WEIGHT", "ScaledBounds", "absolute_radius", "scaled_bounds"]
 
 _ITERATIONS = 200
 # Lags whose units are optimised, and the flops (in units of n³) that all of them may take.
 _OPTIMISED, _FEWEST = 20, 4
 _WORK = 4e7
+#: Larger weights leave the range of floats in other units.
+LARGEST_WEIGHT = 1e100
 # ln S beyond this would leave the range of floats in S W S⁻¹.
 _LARGEST = 300.0
 
@@ -153,9 +155,12 @@ def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0)
         leak: α in (0, 1].
 
     Raises:
-        TypeError, ValueError: no finite real numbers, wrong ranks, a negative lag, γ ≤ 0, α outside (0, 1].
+        TypeError, ValueError: no finite real numbers, wrong ranks, entries beyond 1e100, a negative lag, γ ≤ 0, α
+            outside (0, 1].
     """
     weights = concrete_square("W", W)
+    if np.abs(weights).max() > LARGEST_WEIGHT:
+        raise ValueError(f"W: expected entries up to {LARGEST_WEIGHT:g}, got {np.abs(weights).max():g}")
     every = concrete_array("lags", lags, ndim=1).astype(float)
     if (every < 0).any():
         raise ValueError(f"lags: expected numbers ≥ 0, got {every.min():g}")

@@ -6,6 +6,7 @@ theorems for every cell. Where a lower one grows with the lag, gradients cannot 
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -27,7 +28,8 @@ class StepBounds(NamedTuple):
     Attributes:
         largest: ln Π_{i=k+1…T} ‖J_i‖₂.
         smallest: ln Π s_min(J_i), rounded down; −∞ from the first singular step on.
-        volume: ln Π |det J_i|^{1/n}, the mean of ln σ over the directions of the product.
+        volume: ln Π |det J_i|^{1/n}, the mean of ln σ over the directions of the product, rounded down; −∞ from
+            the first step on whose determinant is lost in rounding.
     """
 
     largest: Float[Array, " steps+1"]
@@ -41,8 +43,29 @@ def _step(cell: Any, step: tuple) -> tuple[Scaled, Scaled, Scaled]:
     values = jnp.linalg.svd(matrix, compute_uv=False)
     rounding = 2 * matrix.shape[0] * float(jnp.finfo(matrix.dtype).eps) * values[0]
     smallest = jnp.maximum(values[-1] - rounding, 0) if matrix.shape[0] > 1 else values[-1]
-    volume = jnp.exp(jnp.linalg.slogdet(matrix)[1] / matrix.shape[0])
-    return from_float(values[0]), from_float(smallest), from_float(volume)
+    return from_float(values[0]), from_float(smallest), from_float(_volume(matrix))
+
+
+def _scaled_lines(matrix: Array, axis: int) -> tuple[Array, Array]:
+    """Rows or columns brought to entries near 1 by powers of two, and the sum of the exponents; zeros stay."""
+    exponent = jnp.frexp(jnp.max(jnp.abs(matrix), axis=axis, keepdims=True))[1]
+    return jnp.ldexp(matrix, -exponent), jnp.sum(exponent)
+
+
+def _volume(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
+    """|det J|^{1/n}, rounded down by what its LU may have added; 0 where that is all of it."""
+    size = matrix.shape[0]
+    if size == 1:
+        return jnp.abs(matrix[0, 0])
+    balanced, rows = _scaled_lines(matrix, 1)
+    balanced, columns = _scaled_lines(balanced, 0)
+    values = jnp.linalg.svd(balanced, compute_uv=False)
+    eps = float(jnp.finfo(matrix.dtype).eps)
+    rounding = 2 * size * eps * values[0] / jnp.where(values[-1] > 0, values[-1], 1)
+    known = (values[-1] > 0) & (rounding < 0.5)
+    shift = (rows + columns).astype(matrix.dtype) * math.log(2)
+    logarithm = (shift + jnp.linalg.slogdet(balanced)[1]) / size - rounding
+    return jnp.where(known, jnp.exp(jnp.where(known, logarithm, 0)), 0)
 
 
 def _accumulate(totals: tuple, factors: tuple) -> tuple[tuple, tuple]:

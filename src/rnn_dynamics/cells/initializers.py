@@ -39,10 +39,22 @@ def _check_key(key: Any) -> Any:
     return key
 
 
+def _number(name: str, value: Any) -> Any:
+    """A finite number, or a traced one."""
+    real_array(name, value, ndim=0)
+    return value
+
+
+def _floating(dtype: Any) -> Any:
+    if not jnp.issubdtype(jnp.dtype(dtype), jnp.floating):
+        raise TypeError(f"dtype: expected a floating dtype, got {jnp.dtype(dtype)}")
+    return dtype
+
+
 def gaussian(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """W_ij ~ N(0, gain²/n): by the circular law its spectral radius is near ``gain`` for large n."""
     n = count("n", n, minimum=1)
-    return _gaussian(_check_key(key), n, gain, dtype)
+    return _gaussian(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 3))
@@ -53,7 +65,7 @@ def _gaussian(key: Any, n: int, gain: Any, dtype: Any) -> Array:
 def orthogonal(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """``gain`` times an orthogonal matrix drawn from Haar's measure: all singular values equal ``gain``."""
     n = count("n", n, minimum=1)
-    return _orthogonal(_check_key(key), n, gain, dtype)
+    return _orthogonal(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 3))
@@ -64,14 +76,14 @@ def _orthogonal(key: Any, n: int, gain: Any, dtype: Any) -> Array:
 
 def identity(n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """``gain`` times the identity (the start of the IRNN of Le, Jaitly and Hinton, arXiv 1504.00941)."""
-    return gain * jnp.eye(count("n", n, minimum=1), dtype=dtype)
+    return _number("gain", gain) * jnp.eye(count("n", n, minimum=1), dtype=_floating(dtype))
 
 
 def glorot(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n"]:
     """W_ij uniform on ±gain √(6/(n + n)) (Glorot and Bengio, AISTATS 2010): variance gain²/n."""
     n = count("n", n, minimum=1)
-    limit = gain * (3 / n) ** 0.5
-    return jax.random.uniform(_check_key(key), (n, n), dtype, -limit, limit)
+    limit = _number("gain", gain) * (3 / n) ** 0.5
+    return jax.random.uniform(_check_key(key), (n, n), _floating(dtype), -limit, limit)
 
 
 def sparse(
@@ -86,7 +98,7 @@ def sparse(
     connections = count("connections", connections, minimum=1, maximum=n)
     chosen, drawn = jax.random.split(_check_key(key))
     order = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(chosen, n))
-    weights = jax.random.normal(drawn, (n, n), dtype) * (gain / connections**0.5)
+    weights = jax.random.normal(drawn, (n, n), _floating(dtype)) * (_number("gain", gain) / connections**0.5)
     return jnp.where(order < connections, weights, jnp.zeros_like(weights))
 
 
@@ -102,7 +114,7 @@ def nilpotent(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Flo
     The eigenvalues of W as floats are some eps^(1/n) instead: they are as ill-conditioned as can be.
     """
     n = count("n", n, minimum=1)
-    return _nilpotent(_check_key(key), n, gain, dtype)
+    return _nilpotent(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 3))
@@ -116,7 +128,7 @@ def chain(n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[Array, "n n
 
     Reference: S. Ganguli, D. Huh, H. Sompolinsky, PNAS 105, 18970 (2008).
     """
-    return gain * jnp.eye(count("n", n, minimum=1), k=-1, dtype=dtype)
+    return _number("gain", gain) * jnp.eye(count("n", n, minimum=1), k=-1, dtype=_floating(dtype))
 
 
 def non_normal(
@@ -129,7 +141,8 @@ def non_normal(
     Henrici departure about gain · departure · √(n/2); departure = 0 gives a normal matrix.
     """
     n = count("n", n, minimum=1)
-    return _non_normal(_check_key(key), n, gain, departure, dtype)
+    numbers = (_number("gain", gain), _number("departure", departure))
+    return _non_normal(_check_key(key), n, *numbers, _floating(dtype))
 
 
 @functools.partial(jax.jit, static_argnums=(1, 4))
@@ -258,6 +271,7 @@ def random_rnn(
     n = count("n", n, minimum=1)
     if spectral_radius is not None and spectral_norm is not None:
         raise ValueError("spectral_norm: expected None where spectral_radius is given; one fixes the other")
+    _number("bias", bias)
     drawn, shifted = jax.random.split(_check_key(key))
     build = _CELLS[choice("form", form, list(_CELLS))]
     W = ensemble_weights(drawn, n, ensemble, dtype=dtype)

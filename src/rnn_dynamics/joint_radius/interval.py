@@ -147,6 +147,11 @@ def _slopes(W: Any, low: Any, high: Any) -> tuple[np.ndarray, float, float]:
     ends = [float(concrete_array(name, value, ndim=0)) for name, value in (("low", low), ("high", high))]
     if ends[0] > ends[1]:
         raise ValueError(f"high: expected at least low, {ends[0]:g}, got {ends[1]:g}")
+    reach = max(1.0, abs(ends[0]), abs(ends[1]))
+    if np.abs(weights).max() > 1e300 / reach / len(weights):
+        raise ValueError(
+            f"W: expected entries that floats hold times the slopes, got {np.abs(weights).max():g}"
+        )
     return weights, ends[0], ends[1]
 
 

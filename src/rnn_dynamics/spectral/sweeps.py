@@ -193,7 +193,8 @@ def _several(value: Any) -> tuple[list[Any], bool]:
 def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[str, Array]:
     """The three axes of floats, of one dtype, checked."""
     for name, values in (("radii", radii), ("biases", biases), ("gains", gains)):
-        real_array(name, values, ndim=1)
+        if not real_array(name, values, ndim=1).size:
+            raise ValueError(f"{name}: expected at least one number, got none")
     radius, bias, gain = real_arrays(radii=radii, biases=biases, gains=gains)
     axes: dict[str, Array] = {"radius": radius, "bias": bias, "gain": gain}
     for argument, name in (("radii", "radius"), ("gains", "gain")):
@@ -260,6 +261,8 @@ def radius_sweep(
     names = [choice("ensemble", name, list(ENSEMBLES)) for name in names]
     axes: dict[str, Any] = _numbers(radii, biases, (1.0,) if gains is None else gains, names)
     axes["seed"] = integers("seeds", seeds, minimum=0)
+    if not axes["seed"].size:
+        raise ValueError("seeds: expected at least one, got none")
     n, steps = count("n", n, minimum=1), count("steps", steps, minimum=1)
     asked = np.arange(steps, -1, -1) if lags is None else integers("lags", lags, maximum=steps)
     if not (asked > 0).any():
