@@ -30,6 +30,7 @@ __all__ = [
     "refined",
     "ritz",
     "ritz_of_basis",
+    "roughly",
 ]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -40,6 +41,8 @@ _PROBE = 20.0
 # The residual that a filter aims at, in units of what the tolerance asks for.
 _GOAL = 1.0
 _HIGHEST_DEGREE, _HIGHEST_PROBE = 40, 16
+# Units up to which P Pᵀ is formed for the filter.
+_GRAM = 192
 # Relative distance of the block's last value from its first within which more of them are expected.
 _CROWDED = 1e-3
 # Rounding of ‖Pᵀu‖, in units of the dtype's eps.
@@ -195,6 +198,15 @@ def refined(operator: Operator, block: Block, tolerance: Array, most: Array) -> 
 def of_matrix(matrix: Array) -> Operator:
     """P given by its entries."""
     return Operator(lambda rows: _product(rows, matrix.T), lambda rows: _product(rows, matrix))
+
+
+def roughly(matrix: Array) -> Operator:
+    """P in float32, for filters; for a small one P Pᵀ itself, which halves their thin products."""
+    rough = matrix.astype(jnp.float32)
+    if matrix.shape[0] > _GRAM:
+        return of_matrix(rough)
+    gram = _product(rough, rough.T)
+    return Operator(lambda rows: _product(rows, gram), lambda rows: rows)
 
 
 def exact(matrix: Array, block: Block) -> Block:

@@ -30,6 +30,7 @@ from rnn_dynamics.leading_block import (
     refined,
     ritz,
     ritz_of_basis,
+    roughly,
 )
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
@@ -112,8 +113,7 @@ def _explicit_step(
     operator = of_matrix(product.unit)
     if kept.shape[0] + fresh.shape[0] < x.size:
         block = ritz_of_basis(operator, extended(kept, fresh), 0)
-        rough = of_matrix(product.unit.astype(jnp.float32))
-        block = probed(operator, rough, jnp.float32, kept.shape[0], tolerance, block)
+        block = probed(operator, roughly(product.unit), jnp.float32, kept.shape[0], tolerance, block)
     else:
         block = ritz(operator, jnp.concatenate([kept, fresh]), 0)
     block = refined(operator, block, tolerance, most)
