@@ -46,15 +46,15 @@ plt.rcParams["figure.dpi"] = 72
 
 # %%
 with plots.style():
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
     for ax, radius in zip(axes, (0.95, 1.5), strict=True):
         cell = rd.random_rnn(jax.random.key(1), 32, spectral_radius=radius)
         run = rd.rollout(cell, 0.1 * jnp.ones(32), steps=100)
         bounds = rd.product_bounds(run)
-        plots.norms_against_lag(bounds, ax, legend=ax is axes[0])
+        plots.norms_against_lag(bounds, ax)
         ax.set_title(f"ρ(W) = {radius}")
         print(f"ρ(W) = {radius}: {bounds}")
-    axes[0].legend(fontsize=6.5)
+    plots.shared_legend(axes)
 
 # %% [markdown]
 # **What it shows.** The theorem, $(\gamma s_1)^n$, is safe and useless here: decades a step too high. Better units,
@@ -74,8 +74,7 @@ with plots.style():
         if case.bounds.radius < 1e-5:  # a claim of exactly 0 has no place on a log axis
             high = ax.get_ylim()[1]
             ax.set_ylim(-high / 4, high)
-    handles, labels = axes.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=5)
+    plots.shared_legend(axes.flat)
 
 # %% [markdown]
 # * **Shear.** $W=\begin{pmatrix}.9&1\\0&.9\end{pmatrix}$ has $\rho=0.9$, and $\|W^9\|_2\approx 3.9$. Asymptotically it

@@ -98,7 +98,7 @@ def test_style_puts_back_its_own_settings_and_no_others() -> None:
 
 
 def test_every_public_plot_is_tested() -> None:
-    helpers = {"axes_of", "colour_bar", "palette", "panel_label", "style", "log_map"}
+    helpers = {"axes_of", "colour_bar", "palette", "panel_label", "shared_legend", "style", "log_map"}
     assert set(plots.__all__) - helpers == set(CASES)
 
 
@@ -137,6 +137,17 @@ def test_an_atlas_shows_one_grid_and_one_of_three_quantities() -> None:
     for result in (several, single):
         with pytest.raises(ValueError, match=r"^result:"):
             plots.radius_atlas(result)
+
+
+def test_a_shared_legend_takes_the_place_of_each() -> None:
+    figure, axes = pyplot.subplots(1, 2, layout="constrained")
+    for ax in axes:
+        plots.norms_against_lag(_network(), ax)
+    plots.shared_legend(axes)
+    assert all(ax.get_legend() is None for ax in axes)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(texts) == len(set(texts)) >= 8
+    figure.canvas.draw()
 
 
 def test_results_plot_themselves() -> None:

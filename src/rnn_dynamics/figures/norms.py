@@ -6,7 +6,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
@@ -55,22 +54,9 @@ def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) ->
     axes[5].set_title(f"{swept.rate.size} networks of {_UNITS} units")
     for ax, letter in zip(axes, "abcdef", strict=True):
         plots.panel_label(ax, letter)
-    _shared_legend(figure, list(axes[:5]))
+    plots.shared_legend(axes[:5])
     axes[5].legend(fontsize=6.5)
     return figure
-
-
-def _shared_legend(figure: Figure, axes: list[Axes]) -> None:
-    """One legend for the lines of all panels; the crosses stand for every lag violated."""
-    handles = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            plain = label.replace("(1−α) + α", "").replace("γ ", "γ ").replace("(1−α) + αγ", "γ")
-            handles.setdefault("claim violated at that lag" if "violated" in label else plain, handle)
-        legend = ax.get_legend()
-        if legend is not None:
-            legend.remove()
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=5)
 
 
 def _theorem_rows(found: list[Bounds]) -> list[Row]:

@@ -38,11 +38,7 @@ def _picture(cases: tuple[spectral.Counterexample, ...]) -> Figure:
         ax.set_title(f"{case.name}\n{case.truth}")
         plots.panel_label(ax, letter)
         _claim_of_zero(ax, case.bounds)
-    handles = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault("claim violated at that lag" if "violated" in label else label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=6)
+    plots.shared_legend(axes, columns=6)
     return figure
 
 

@@ -188,14 +188,14 @@ def non_normal_growth(*, quick: bool = False) -> Reproduction:
 
 
 def _transient(near: Any, powers: Any, bounds: Any) -> Figure:
-    figure = Figure(figsize=(12, 3.8))
+    figure = Figure(figsize=(12, 4.3))
     axes = figure.subplots(1, 3)
     plots.pseudospectrum(near, axes[0])
     axes[0].set_title(f"σ_min(z − W), ρ(W) = {powers.about.spectral_radius:.2g}")
     plots.power_norms(powers, axes[1])
     axes[1].set_title("powers of W")
     plots.norms_against_lag(bounds, axes[2])
-    axes[2].legend(fontsize=6.5, frameon=True, framealpha=0.85)
+    plots.shared_legend(axes[2:])
     axes[2].set_title("gradients of x⁺ = W tanh x near rest")
     for ax, letter in zip(axes, "abc", strict=True):
         plots.panel_label(ax, letter)

@@ -5,7 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, style
+from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
@@ -38,6 +38,7 @@ __all__ = [
     "radius_atlas",
     "radius_sweep",
     "sensitivity_map",
+    "shared_legend",
     "singular_bands",
     "style",
 ]

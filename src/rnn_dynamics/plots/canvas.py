@@ -1,13 +1,13 @@
 """The settings that the library's figures are drawn with, and the axes of a plot that was given none."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["axes_of", "colour_bar", "panel_label", "style"]
+__all__ = ["axes_of", "colour_bar", "panel_label", "shared_legend", "style"]
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -74,3 +74,21 @@ def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None
 def panel_label(ax: "Axes", text: str) -> None:
     """A letter before the title, as papers have it."""
     ax.set_title(f"{text}   {ax.get_title(loc='left')}", loc="left")
+
+
+def shared_legend(axes: Sequence["Axes"], *, columns: int = 5) -> None:
+    """One legend below the figure for the lines of all ``axes``, in place of theirs.
+
+    Counts of violated lags differ from panel to panel and become one entry.
+    """
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            plain = label.replace("(1−α) + αγ", "γ")
+            handles.setdefault("claim violated at that lag" if "violated" in plain else plain, handle)
+        own = ax.get_legend()
+        if own is not None:
+            own.remove()
+    figure = axes[0].get_figure(root=True)
+    assert figure is not None
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns)
