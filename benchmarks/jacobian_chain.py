@@ -5,8 +5,6 @@ and keeps every partial product; it neither forms the Jacobians nor rescales, no
 Rates are relative to it.
 """
 
-import argparse
-
 import jax
 import jax.numpy as jnp
 
@@ -56,14 +54,5 @@ def measure(*, steps: int = 500, repetitions: int = 5, quick: bool = False) -> l
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--repetitions", type=int, default=5)
-    print(timing.environment())
-    print(timing.markdown(measure(**vars(parser.parse_args()))))
-
-
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    main()
+    timing.run_alone(__doc__, measure, steps=500)

@@ -5,7 +5,6 @@ U_k diag(0.99^i) V_kᵀ, leading singular values 1 % apart at every k, U_k turne
 step, V_k drawn anew. "tanh": a random network of spectral radius 1. Rates are relative to the reference.
 """
 
-import argparse
 import dataclasses
 from typing import Any
 
@@ -81,14 +80,5 @@ def measure(*, steps: int = 100, repetitions: int = 5, quick: bool = False) -> l
     return rows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--repetitions", type=int, default=5)
-    print(timing.environment())
-    print(timing.markdown(measure(**vars(parser.parse_args()))))
-
-
 if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    main()
+    timing.run_alone(__doc__, measure, steps=100)

@@ -1,5 +1,6 @@
 """Interleaved timing and its report: what is compared runs in turn, and medians are given as ratios."""
 
+import argparse
 import importlib.metadata
 import os
 import platform
@@ -72,3 +73,13 @@ def markdown(rows: list[dict[str, Any]]) -> str:
             f"| {line['seconds']:.4g} | {line['rate']:.2f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def run_alone(description: str | None, measure: Callable[..., list[dict]], *, steps: int) -> None:
+    """One benchmark by itself, its steps and repetitions from the command line, printed as a table."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--repetitions", type=int, default=5)
+    jax.config.update("jax_enable_x64", True)
+    print(environment())
+    print(markdown(measure(**vars(parser.parse_args()))))
