@@ -31,6 +31,7 @@ LAYERS = (
     (
         "segments",
         "jacobians",
+        "iterates",
         "product_svd",
         "spectra",
         "leading_block",
@@ -55,7 +56,15 @@ ORDER = {name: (row, column) for row, names in enumerate(LAYERS) for column, nam
 FIRST_ROW_THAT_DRAWS = 5
 AT_IMPORT_BELOW_PLOTS = {"jax", "jaxlib", "jaxtyping", "numpy"}
 DRAWS = {"plots", "figures", "explore", "cli"}
-NAMED_AS_THEIR_FUNCTION = {"mean_field", "rollout", "sensitivities", "spectral_norms", "step_bounds", "sweep"}
+NAMED_AS_THEIR_FUNCTION = {
+    "basins",
+    "mean_field",
+    "rollout",
+    "sensitivities",
+    "spectral_norms",
+    "step_bounds",
+    "sweep",
+}
 PRODUCTS = {"einsum", "matmul", "dot", "vdot", "inner", "tensordot", "dot_general", "convolve"}
 
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
