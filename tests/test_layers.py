@@ -47,7 +47,7 @@ LAYERS = (
         "mean_field",
         "credit",
     ),
-    ("equilibria", "continuation", "bifurcations", "basins"),
+    ("equilibria", "arclength", "bifurcations", "continuation", "basins"),
     ("doya", "cliff", "spectral", "training", "diagnose"),
     ("interop", "plots"),
     ("figures", "explore", "cli"),

@@ -1,0 +1,6 @@
+"""Bifurcations of maps, at |multiplier| = 1: where they are, to rounding, and what is born there."""
+
+from rnn_dynamics.bifurcations.locate import bifurcation_parameter, locate
+from rnn_dynamics.bifurcations.points import SpecialPoint
+
+__all__ = ["SpecialPoint", "bifurcation_parameter", "locate"]
