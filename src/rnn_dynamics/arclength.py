@@ -107,25 +107,63 @@ def _tolerance(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** 0.6
 
 
+def _with_jacobian(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
+    """The value and ∂G/∂y, from one pass."""
+
+    def twice(z: Array) -> tuple[Array, Array]:
+        value = function(z)
+        return value, value
+
+    matrix, value = jax.jacfwd(twice, has_aux=True)(y)
+    return value, matrix
+
+
+class _Newton(NamedTuple):
+    """``step`` is still to be made from ``y``; ``size`` is its relative length."""
+
+    y: Array
+    step: Array
+    matrix: Array
+    count: Array
+    size: Array
+    before: Array
+
+
+def _newton(
+    equations: Callable[[Array], tuple[Array, Array]], y: Array, scale: Array, most: int, least: float
+) -> _Newton:
+    """Newton's method until a step is shorter than ``least`` or, within rounding, no shorter than the one before.
+
+    The equations stand once in the compiled program, in the loop.
+    """
+    settled = _tolerance(y.dtype)
+
+    def one(state: _Newton) -> _Newton:
+        y = state.y + state.step
+        value, matrix = equations(y)
+        step = jnp.linalg.solve(matrix, -value)
+        size = jnp.max(jnp.abs(step) / (scale + jnp.abs(y)))
+        return _Newton(y, step, matrix, state.count + 1, size, state.size)
+
+    def unfinished(state: _Newton) -> Array:
+        stalled = (state.size <= settled) & (state.size >= 0.5 * state.before)
+        going = (state.size > least) & ~stalled & ~jnp.isnan(state.size)
+        return (state.count == 0) | ((state.count < most) & going)
+
+    infinite = jnp.full((), jnp.inf, y.dtype)
+    zero = jnp.zeros_like(y)
+    start = _Newton(y, zero, jnp.zeros((y.shape[0], y.shape[0]), y.dtype), jnp.int32(0), infinite, infinite)
+    return jax.lax.while_loop(unfinished, one, start)
+
+
 def solve_square(
     system: Callable[[Array], Array], y: Array, most: int = 20
 ) -> tuple[Array, Array, Array, Array]:
     """Newton's method for m equations in m unknowns: y, its last step, whether that is within rounding, ∂G/∂y."""
-
-    def one(state: tuple) -> tuple:
-        y, _, count, _ = state
-        matrix = jax.jacfwd(system)(y)
-        step = jnp.linalg.solve(matrix, -system(y))
-        size = jnp.max(jnp.abs(step) / (1 + jnp.abs(y)))
-        return y + step, step, count + 1, size
-
-    def unfinished(state: tuple) -> Array:
-        _, _, count, size = state
-        return (count < most) & (size > 8 * float(jnp.finfo(y.dtype).eps)) & jnp.isfinite(size)
-
-    start = one((y, jnp.zeros_like(y), jnp.int32(0), jnp.ones((), y.dtype)))
-    y, step, _, size = jax.lax.while_loop(unfinished, one, start)
-    return y, step, jnp.isfinite(size) & (size <= _tolerance(y.dtype)), jax.jacfwd(system)(y)
+    least = 8 * float(jnp.finfo(y.dtype).eps)
+    end = _newton(lambda z: _with_jacobian(system, z), y, jnp.ones_like(y), most, least)
+    converged = jnp.isfinite(end.size) & (end.size <= _tolerance(y.dtype))
+    return end.y + end.step, end.step, converged, end.matrix
 
 
 def correct(
@@ -133,23 +171,17 @@ def correct(
 ) -> Correction:
     """The point with G = 0 and row · (y − given y) = 0 near the given one, by Newton's method."""
     reference = y
-    derivative = jax.jacfwd(residual)
 
-    def one(state: tuple) -> tuple:
-        y, count, _ = state
-        matrix = jnp.concatenate([derivative(y), row[None]])
-        along = jnp.sum(row * (y - reference))
-        step = jnp.linalg.solve(matrix, -jnp.concatenate([residual(y), along[None]]))
-        return y + step, count + 1, jnp.max(jnp.abs(step) / (scale + jnp.abs(y)))
+    def equations(z: Array) -> tuple[Array, Array]:
+        value, matrix = _with_jacobian(residual, z)
+        along = jnp.sum(row * (z - reference))
+        return jnp.append(value, along), jnp.concatenate([matrix, row[None]])
 
-    def unfinished(state: tuple) -> Array:
-        _, count, size = state
-        return (count < _CORRECTIONS) & (size > _tolerance(y.dtype)) & jnp.isfinite(size)
-
-    y, steps, size = jax.lax.while_loop(unfinished, one, one((y, jnp.int32(0), jnp.ones((), y.dtype))))
-    jacobian = derivative(y)
+    tolerance = _tolerance(y.dtype)
+    end = _newton(equations, y, scale, _CORRECTIONS, tolerance)
+    y, jacobian = end.y + end.step, end.matrix[:-1]
     sound = jnp.isfinite(jacobian).all() & jnp.isfinite(y).all()
-    return Correction(y, steps, sound & (size <= _tolerance(y.dtype)), jacobian)
+    return Correction(y, end.count, sound & (end.size <= tolerance), jacobian)
 
 
 def _unit(tangent: Array, scale: Array) -> Array:
