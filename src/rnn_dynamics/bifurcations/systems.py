@@ -29,6 +29,7 @@ __all__ = [
     "null_borders",
     "one_multiplier",
     "pair_borders",
+    "quadratic",
 ]
 
 
@@ -76,7 +77,7 @@ def null_borders(matrix: Float[Array, "n n"]) -> Borders:
 
 def pair_borders(matrix: Float[Array, "n n"], cosine: Array) -> Borders:
     """Singular vectors of the two smallest singular values of J² − 2κJ + I."""
-    left, _, right = jnp.linalg.svd(_quadratic(matrix, cosine))
+    left, _, right = jnp.linalg.svd(quadratic(matrix, cosine))
     return Borders(left[:, -2:], right[-2:].T)
 
 
@@ -87,7 +88,7 @@ def followed(matrix: Array, borders: Borders) -> Borders:
     return Borders(left, right)
 
 
-def _quadratic(matrix: Array, cosine: Array) -> Array:
+def quadratic(matrix: Array, cosine: Array) -> Array:
     square = jnp.matmul(matrix, matrix, precision=jax.lax.Precision.HIGHEST)
     return square - 2 * cosine * matrix + jnp.eye(matrix.shape[0], dtype=matrix.dtype)
 
@@ -109,7 +110,7 @@ def neimark_sacker(
     whole: ReturnMap, borders: Borders, cosine: Array, x: Array, *parameters: Array
 ) -> Float[Array, " n+2"]:
     """(F^p(x) − x, g₁₁, g₂₁): zero where x is fixed and has the multipliers κ ± i√(1 − κ²)."""
-    _, g = _bordered(_quadratic(jacobian(whole, x, *parameters), cosine), borders)
+    _, g = _bordered(quadratic(jacobian(whole, x, *parameters), cosine), borders)
     return jnp.concatenate([whole(x, *parameters) - x, g[:, 0]])
 
 
