@@ -32,6 +32,7 @@ LAYERS = (
         "segments",
         "jacobians",
         "iterates",
+        "orbit_diagrams",
         "product_svd",
         "spectra",
         "leading_block",

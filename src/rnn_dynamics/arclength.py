@@ -124,7 +124,7 @@ class _Newton(NamedTuple):
     y: Array
     step: Array
     matrix: Array
-    count: Array
+    number: Array
     size: Array
     before: Array
 
@@ -143,12 +143,12 @@ def _newton(
         value, matrix = equations(y)
         step = jnp.linalg.solve(matrix, -value)
         size = jnp.max(jnp.abs(step) / (scale + jnp.abs(y)))
-        return _Newton(y, step, matrix, state.count + 1, size, state.size)
+        return _Newton(y, step, matrix, state.number + 1, size, state.size)
 
     def unfinished(state: _Newton) -> Array:
         stalled = (state.size <= settled) & (state.size >= 0.5 * state.before)
         going = (state.size > least) & ~stalled & ~jnp.isnan(state.size)
-        return (state.count == 0) | ((state.count < most) & going)
+        return (state.number == 0) | ((state.number < most) & going)
 
     infinite = jnp.full((), jnp.inf, y.dtype)
     zero = jnp.zeros_like(y)
@@ -181,7 +181,7 @@ def correct(
     end = _newton(equations, y, scale, _CORRECTIONS, tolerance)
     y, jacobian = end.y + end.step, end.matrix[:-1]
     sound = jnp.isfinite(jacobian).all() & jnp.isfinite(y).all()
-    return Correction(y, end.count, sound & (end.size <= tolerance), jacobian)
+    return Correction(y, end.number, sound & (end.size <= tolerance), jacobian)
 
 
 def _unit(tangent: Array, scale: Array) -> Array:

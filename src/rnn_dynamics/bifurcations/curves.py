@@ -5,25 +5,24 @@ them, and their borders follow the null vectors. A cusp is an ordinary point of 
 only its picture in the parameters has a tip.
 """
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from rnn_dynamics import arclength
 from rnn_dynamics.arclength import Curve, Limits
 from rnn_dynamics.bifurcations import normal_forms, systems
-from rnn_dynamics.bifurcations.points import SpecialPoint
+from rnn_dynamics.bifurcations.points import BifurcationCurve, SpecialPoint
 from rnn_dynamics.bifurcations.systems import Borders
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import choice, count, real_array
 
-__all__ = ["BifurcationCurve", "bifurcation_curve"]
+__all__ = ["bifurcation_curve"]
 
 _TESTS = {
     "fold": ("cusp", "1:1 resonance", "fold-flip"),
@@ -31,48 +30,6 @@ _TESTS = {
     "neimark-sacker": ("chenciner", "1:1 resonance", "1:2 resonance", "1:3 resonance", "1:4 resonance"),
 }
 _MOST_SECANTS = 80
-
-
-@dataclasses.dataclass(frozen=True)
-class BifurcationCurve:
-    """Where a fixed point or cycle bifurcates, in the plane of two parameters.
-
-    Attributes:
-        kind: "fold", "flip" or "neimark-sacker".
-        parameters: (λ₁, λ₂) along the curve, shape (m, 2).
-        states: x, shape (m, n), or (m,) for a single neuron.
-        coefficient: of the normal form, shape (m,); see ``SpecialPoint.coefficient``. Its sign on a curve of folds
-            is that of the first point's null vector carried along.
-        angle: θ along a Neimark–Sacker curve, radians; else nan.
-        events: points of codimension two, located.
-        period: p.
-        status: how the ends came about, as ``Branch.status``; a Neimark–Sacker curve is cut where θ reaches 0 or π.
-        closed: whether it came back to its beginning.
-    """
-
-    kind: str
-    parameters: Float[np.ndarray, "m 2"]
-    states: Float[np.ndarray, "m ..."]
-    coefficient: Float[np.ndarray, " m"]
-    angle: Float[np.ndarray, " m"]
-    events: tuple[SpecialPoint, ...]
-    period: int
-    status: tuple[Status, Status]
-    closed: bool
-
-    def __len__(self) -> int:
-        return len(self.parameters)
-
-    def plot(self, *, ax: Any = None, label: str | None = None) -> Any:
-        """The curve in the plane of its parameters; see ``plots.bifurcation_curve``."""
-        from rnn_dynamics import plots
-
-        return plots.bifurcation_curve(self, ax=ax, label=label)
-
-    def __repr__(self) -> str:
-        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)  # type: ignore[index]
-        ends = "closed" if self.closed else ", ".join(s.name for s in self.status)
-        return f"BifurcationCurve({self.kind}, {len(self)} points, {events or 'no event'}; ends {ends})"
 
 
 class _Frame(NamedTuple):
@@ -330,7 +287,9 @@ def _carried(
     right, left = (np.asarray(v)[:number, :, 0] for v in (borders.right, borders.left))
     turned = []
     for vectors, start in ((right, frame.right), (left, frame.left)):
-        aligned = np.where(vectors @ np.asarray(start) < 0, -1, 1)  # the sign that ``_tests`` chose
+        aligned = np.where(
+            np.sum(vectors * np.asarray(start)[None], axis=1) < 0, -1, 1
+        )  # the sign that ``_tests`` chose
         steps = np.where(np.sum(vectors[1:] * vectors[:-1], axis=1) < 0, -1, 1)
         carried = np.concatenate([[1], np.cumprod(steps)]) * aligned[0]
         turned.append(carried * aligned)

@@ -1,13 +1,14 @@
 """Located bifurcations: where, how well known, and what kind of crossing."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from jaxtyping import Complex, Float
 
 from rnn_dynamics.status import Status
 
-__all__ = ["SpecialPoint"]
+__all__ = ["BifurcationCurve", "SpecialPoint"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +56,45 @@ class SpecialPoint:
         if self.status != Status.CONVERGED:
             words.append(Status(self.status).name)
         return f"SpecialPoint({', '.join(words)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class BifurcationCurve:
+    """Where a fixed point or cycle bifurcates, in the plane of two parameters.
+
+    Attributes:
+        kind: "fold", "flip" or "neimark-sacker".
+        parameters: (λ₁, λ₂) along the curve, shape (m, 2).
+        states: x, shape (m, n), or (m,) for a single neuron.
+        coefficient: of the normal form, shape (m,); see ``SpecialPoint.coefficient``. Its sign on a curve of folds
+            is that of the first point's null vector carried along.
+        angle: θ along a Neimark–Sacker curve, radians; else nan.
+        events: points of codimension two, located.
+        period: p.
+        status: how the ends came about, as ``Branch.status``; a Neimark–Sacker curve is cut where θ reaches 0 or π.
+        closed: whether it came back to its beginning.
+    """
+
+    kind: str
+    parameters: Float[np.ndarray, "m 2"]
+    states: Float[np.ndarray, "m ..."]
+    coefficient: Float[np.ndarray, " m"]
+    angle: Float[np.ndarray, " m"]
+    events: tuple[SpecialPoint, ...]
+    period: int
+    status: tuple[Status, Status]
+    closed: bool
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def plot(self, *, ax: Any = None, label: str | None = None) -> Any:
+        """The curve in the plane of its parameters; see ``plots.bifurcation_curve``."""
+        from rnn_dynamics import plots
+
+        return plots.bifurcation_curve(self, ax=ax, label=label)
+
+    def __repr__(self) -> str:
+        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)  # type: ignore[index]
+        ends = "closed" if self.closed else ", ".join(s.name for s in self.status)
+        return f"BifurcationCurve({self.kind}, {len(self)} points, {events or 'no event'}; ends {ends})"

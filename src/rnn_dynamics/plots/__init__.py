@@ -5,6 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.branches import bifurcation_curve, branch, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
@@ -20,7 +21,9 @@ from rnn_dynamics.plots.spectra import (
 __all__ = [
     "axes_of",
     "basin_map",
+    "bifurcation_curve",
     "bifurcation_diagram",
+    "branch",
     "colour_bar",
     "counterexample",
     "descent",
@@ -30,6 +33,7 @@ __all__ = [
     "loss_surface",
     "norms_against_lag",
     "orbit",
+    "orbit_diagram",
     "palette",
     "panel_label",
     "partial_sums",
