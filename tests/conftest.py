@@ -1,8 +1,19 @@
-"""Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default."""
+"""Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default.
+
+Programs once compiled are kept for the run, in a folder of its own that the workers and every child process share.
+"""
 
 import os
+import tempfile
 
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Set before JAX is imported, and inherited: a worker's folder is that of the process that started it.
+_PROGRAMS = None
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _PROGRAMS = tempfile.TemporaryDirectory(prefix="rnn-dynamics-programs-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import jax
 import pytest
@@ -27,3 +38,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
         if "gpu" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
+
+
+def pytest_unconfigure() -> None:
+    """The folder of compiled programs goes with the process that made it."""
+    if _PROGRAMS is not None:
+        _PROGRAMS.cleanup()
