@@ -238,7 +238,8 @@ def test_a_tolerance_below_rounding_is_not_claimed():
 
 def test_what_does_not_converge_is_labelled_or_decomposed():
     rng = np.random.default_rng(9)
-    path = path_of(np.stack([rotation(rng, 60) * np.linspace(1, 0.999, 60)]))
+    slow = rotation(rng, UNITS) * np.linspace(1, 0.999, UNITS)
+    path = path_of(np.stack([slow, *[np.eye(UNITS)] * (STEPS - 1)]))
     under_jit = jax.jit(lambda run: spectral_norms(run, matrix_free=True, max_iterations=1))(path)
     assert int(under_jit.status[0]) == Status.MAX_STEPS
     assert abs(float(under_jit.log[0])) <= float(under_jit.log_errors[0])
