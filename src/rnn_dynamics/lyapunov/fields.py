@@ -172,5 +172,5 @@ def finite_time_exponents(
         parts.append([np.asarray(part) for part in found])
     values, final, status = (np.concatenate(part)[: states.shape[0]] for part in zip(*parts, strict=True))
     return FiniteTimeExponents(
-        values.reshape(*grid, exponents), final.reshape(*grid, *start.shape), status.reshape(grid), steps
+        values.reshape((*grid, exponents)), final.reshape((*grid, *start.shape)), status.reshape(grid), steps
     )
