@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
-from rnn_dynamics.lyapunov.frames import random_frame
+from rnn_dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.status import Status
@@ -189,7 +189,7 @@ def test_at_a_fixed_point_exponents_are_the_logs_of_the_multipliers() -> None:
 def test_short_trajectory_against_fifty_digits(interval) -> None:
     run = tanh_run(steps=40)
     found = lyapunov_spectrum(run, interval=interval, discard=0, blocks=1)
-    frame = np.asarray(random_frame(jax.random.key(0), 6, 6, run.states.dtype))
+    frame = np.asarray(first_frame(None, 6, 6, run.states.dtype))
     with mpmath.workdps(oracle.DIGITS):
         jacobians = oracle.tanh_jacobians(
             np.asarray(run.cell.W), np.asarray(run.cell.b), np.asarray(run.states[:-1])
@@ -237,7 +237,9 @@ def _mean_field_difference(size, steps, seeds):
     for seed in seeds:
         rng = np.random.default_rng(seed)
         J = 1.5 / np.sqrt(size) * rng.normal(size=(size, size))
-        run = rollout(PreActivationRNN(J, np.zeros(size), activation="tanh"), rng.normal(size=size), steps=steps)
+        run = rollout(
+            PreActivationRNN(J, np.zeros(size), activation="tanh"), rng.normal(size=size), steps=steps
+        )
         found.append(float(lyapunov_spectrum(run, exponents=1, start=100).values[0]))
     return np.array(found) - mean_field(1.5).exponent
 
@@ -318,7 +320,9 @@ def test_vmap_gives_what_a_loop_gives() -> None:
         return lyapunov_spectrum(rollout(cell, x0, steps=100), blocks=5).values
 
     batch = jax.vmap(values)(jnp.asarray(starts))
-    each = np.stack([lyapunov_spectrum(rollout(cell, x, steps=100), blocks=5, interval=1).values for x in starts])
+    each = np.stack(
+        [lyapunov_spectrum(rollout(cell, x, steps=100), blocks=5, interval=1).values for x in starts]
+    )
     assert np.abs(np.asarray(batch) - each).max() < 1e-10
 
 
@@ -395,7 +399,9 @@ def test_field_over_starts_agrees_with_the_spectrum() -> None:
     cell = tanh_run().cell
     starts = np.random.default_rng(7).normal(size=(2, 3, 6))
     field = finite_time_exponents(cell, starts, steps=100, exponents=2)
-    assert field.values.shape == (2, 3, 2) and field.status.shape == (2, 3) and field.final.shape == starts.shape
+    assert (
+        field.values.shape == (2, 3, 2) and field.status.shape == (2, 3) and field.final.shape == starts.shape
+    )
     assert (field.values[..., 0] >= field.values[..., 1]).all()
     run = rollout(cell, starts[1, 2], steps=100)
     one = lyapunov_spectrum(run, exponents=2, discard=0, blocks=1, interval=1)
@@ -406,7 +412,9 @@ def test_field_over_starts_agrees_with_the_spectrum() -> None:
 def test_field_over_parameters_in_chunks() -> None:
     r = np.array([3.2, 4.0, 3.5, 5.0, 4.0])
     whole = finite_time_exponents(_map_of, 0.3, parameters=(r,), steps=4000, discard=400, state_ndim=0)
-    parts = finite_time_exponents(_map_of, 0.3, parameters=(r,), steps=4000, discard=400, state_ndim=0, chunk=2)
+    parts = finite_time_exponents(
+        _map_of, 0.3, parameters=(r,), steps=4000, discard=400, state_ndim=0, chunk=2
+    )
     assert whole.values.shape == (5, 1)
     assert np.array_equal(whole.largest, parts.largest, equal_nan=True)
     assert abs(whole.largest[0] - oracle.two_cycle(3.2)) < 1e-10

@@ -39,7 +39,9 @@ def _draws(units: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
-def _spectra(gains: jax.Array, J: jax.Array, starts: jax.Array, steps: int, exponents: int) -> LyapunovSpectrum:
+def _spectra(
+    gains: jax.Array, J: jax.Array, starts: jax.Array, steps: int, exponents: int
+) -> LyapunovSpectrum:
     """Spectra for every gain and draw, QR every second step: at these gains that is safe (``rounding`` < 1e-9)."""
 
     def one(gain: jax.Array, J: jax.Array, start: jax.Array) -> LyapunovSpectrum:
@@ -114,7 +116,9 @@ def _map_rows() -> list[Row]:
     steps = 20_000
     logistic = lyapunov_spectrum(rollout(Partial(_logistic), 0.3, steps=steps))
     henon = lyapunov_spectrum(rollout(Partial(_henon), np.array([0.1, 0.1]), steps=steps), interval=4)
-    neuron = finite_time_exponents(DoyaNeuron(-100.0, 90.0, 0.5), 0.3, steps=steps, discard=1000, state_ndim=0)
+    neuron = finite_time_exponents(
+        DoyaNeuron(-100.0, 90.0, 0.5), 0.3, steps=steps, discard=1000, state_ndim=0
+    )
     exact = float(logistic.standard_errors[0])
     return [
         number(
@@ -125,7 +129,9 @@ def _map_rows() -> list[Row]:
             within=4 * exact,
             note=f"Standard error {exact:.4f}.",
         ),
-        number("λ₁ + λ₂ of the Hénon map", "ln .3, its determinant", f"{math.log(0.3):.10f}", henon.values.sum()),
+        number(
+            "λ₁ + λ₂ of the Hénon map", "ln .3, its determinant", f"{math.log(0.3):.10f}", henon.values.sum()
+        ),
         number(
             "λ₁ of the Hénon map (1.4, .3)",
             "Sprott 2003",
@@ -134,13 +140,13 @@ def _map_rows() -> list[Row]:
             within=4 * float(henon.standard_errors[0]),
             note=f"Standard error {float(henon.standard_errors[0]):.4f}.",
         ),
-        number("λ of one neuron, ε = .5, w = −100, b = 90", "Doya's neuron", "0.42", neuron.largest, within=0.01),
+        number(
+            "λ of one neuron, ε = .5, w = −100, b = 90", "Doya's neuron", "0.42", neuron.largest, within=0.01
+        ),
     ]
 
 
-def _network_rows(
-    largest: _Swept, gains: np.ndarray, spectra: dict[float, LyapunovSpectrum]
-) -> list[Row]:
+def _network_rows(largest: _Swept, gains: np.ndarray, spectra: dict[float, LyapunovSpectrum]) -> list[Row]:
     low, high = gains < 0.95, gains > 1.5
     chaotic, orderly = largest.largest[high].mean(axis=1).min(), largest.largest[low].mean(axis=1).max()
     share = spectra[3.0].kaplan_yorke / largest.units

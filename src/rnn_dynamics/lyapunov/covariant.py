@@ -14,7 +14,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.lyapunov.frames import orthonormal, push, random_frame
+from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
@@ -136,7 +136,7 @@ def covariant_vectors(
         after: steps up to ``stop`` in which the coefficients align, not returned; a quarter by default.
         memory_limit: bytes that the frames and triangles of the steps after ``before`` may take, about
             2 (n m + m²) numbers a step.
-        key: a random key for the first frame; ``jax.random.key(0)`` by default.
+        key: a random key for the first frame; always the same frame by default.
 
     Returns:
         ``CovariantVectors`` at the states start + before … stop − after.
@@ -158,7 +158,7 @@ def covariant_vectors(
             f"memory_limit: {steps - before} steps of {exponents} vectors take {need} bytes, "
             f"expected at most {memory_limit}"
         )
-    frame = random_frame(jax.random.key(0) if key is None else key, size, exponents, dtype)
+    frame = first_frame(key, size, exponents, dtype)
     static, arrays, states, inputs = segment(trajectory, first, last)
     found = _vectors(static, arrays, states, inputs, frame, before, after)
     return CovariantVectors(*found, first + before, last - after)

@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.lyapunov.frames import measure, orthonormal, push, random_frame
+from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, count, index, real_array
@@ -153,22 +153,23 @@ def finite_time_exponents(
     if not states.shape[0]:
         raise ValueError(f"starts: expected at least one, got shape {jnp.shape(starts)}")
     first = cell(*(p[0] for p in flat)) if flat else cell
-    start, inputs, total = checked_start(first, states[0], inputs, steps + discard)
+    start, given, total = checked_start(first, states[0], inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
     size = start.size
     exponents = index("exponents", exponents, minimum=1, maximum=size)
     chunk = max(1, _CHUNK // (size * exponents)) if chunk is None else count("chunk", chunk, minimum=1)
     chunk = min(chunk, states.shape[0])
-    frame = random_frame(jax.random.key(0), size, exponents, start.dtype)
+    frame = first_frame(None, size, exponents, start.dtype)
     early, late = (
-        jax.tree_util.tree_map(lambda leaf: leaf[a:b], inputs) for a, b in ((0, discard), (discard, total))
+        jax.tree_util.tree_map(lambda leaf, a=a, b=b: leaf[a:b], given)
+        for a, b in ((0, discard), (discard, total))
     )
     static, arrays = split(cell)
     parts = []
     for at in range(0, states.shape[0], chunk):
         take = np.minimum(np.arange(at, at + chunk), states.shape[0] - 1)
-        given = tuple(p[take] for p in flat)
-        found = _at_points(static, arrays, given, states[take], early, late, frame, (discard, steps))
+        values = tuple(p[take] for p in flat)
+        found = _at_points(static, arrays, values, states[take], early, late, frame, (discard, steps))
         parts.append([np.asarray(part) for part in found])
     values, final, status = (np.concatenate(part)[: states.shape[0]] for part in zip(*parts, strict=True))
     return FiniteTimeExponents(

@@ -10,13 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.scaled import exponent_of, power_of_two
 
-__all__ = ["Growth", "follow", "measure", "orthonormal", "push", "random_frame"]
+__all__ = ["Growth", "first_frame", "follow", "measure", "orthonormal", "push"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -34,10 +35,24 @@ class Growth(NamedTuple):
     loss: Float[Array, "... m"]
 
 
-def random_frame(key: Key[Array, ""], size: int, count: int, dtype: Any) -> Float[Array, "n m"]:
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _random_frame(key: Key[Array, ""], size: int, count: int, dtype: Any) -> Float[Array, "n m"]:
     """``count`` orthonormal columns, uniformly turned."""
     draws = jax.random.normal(key, (size, count), jnp.float32).astype(dtype)
     return jnp.linalg.qr(draws)[0]
+
+
+@functools.lru_cache(maxsize=16)
+def _usual_frame(size: int, exponents: int) -> np.ndarray:
+    """The first frame where no key is given, made on the host: it compiles nothing."""
+    return np.linalg.qr(np.random.default_rng(0).normal(size=(size, exponents)))[0]
+
+
+def first_frame(key: Any, size: int, exponents: int, dtype: Any) -> Float[Array, "n m"]:
+    """Orthonormal columns, random by ``key``, or always the same ones where it is ``None``."""
+    if key is None:
+        return jnp.asarray(_usual_frame(size, exponents).astype(dtype))
+    return _random_frame(key, size, exponents, dtype)
 
 
 def push(cell: Any, x: Array, u: Any, frame: Float[Array, "n m"]) -> Float[Array, "n m"]:

@@ -2,20 +2,20 @@
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from rnn_dynamics import double_double
-from rnn_dynamics.cells.structure import join
-from rnn_dynamics.lyapunov.frames import Growth, follow, random_frame
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.lyapunov.frames import Growth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.segments import segment, step_range
+from rnn_dynamics.segments import step_range
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, index
 
@@ -30,16 +30,39 @@ def rounding_limit(dtype: Any) -> float:
     return math.sqrt(float(jnp.finfo(dtype).eps))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
-def _follow(
-    static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, interval: int
-) -> tuple[Array, Growth]:
-    return follow(join(static, arrays), frame, states, inputs, interval)
+class _Plan(NamedTuple):
+    """Which steps are averaged, and how: a QR every ``interval`` steps from ``first`` to ``last``."""
+
+    first: int
+    last: int
+    interval: int
+    blocks: int
+    length: int
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
-def _start(key: Key[Array, ""], size: int, exponents: int, dtype: Any) -> Float[Array, "n m"]:
-    return random_frame(key, size, exponents, dtype)
+def _steps_of(states: Array, inputs: Any, first: int, last: int) -> tuple[Array, Any]:
+    return jax.tree_util.tree_map(lambda leaf: leaf[first:last], (states, inputs))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def _pilot(
+    static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, first: int, last: int
+) -> tuple[Array, Array]:
+    """The frame after the first steps, a QR at each, and ln|R_ii| of each."""
+    frame, growth = follow(join(static, arrays), frame, *_steps_of(states, inputs, first, last), 1)
+    return frame, growth.logs
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def _spectrum(
+    static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, start: int, plan: _Plan
+) -> LyapunovSpectrum:
+    series = _steps_of(states, inputs, plan.first, plan.last)
+    frame, growth = follow(join(static, arrays), frame, *series, plan.interval)
+    alive = jnp.isfinite(states[start : plan.last]).all()
+    discarded = plan.last - start - plan.blocks * plan.length
+    meta = (plan.interval, plan.length, discarded, frame.shape[0])
+    return _summary(growth, alive, frame, plan.blocks, meta)
 
 
 def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
@@ -55,9 +78,8 @@ def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
     return total + rest
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4))
 def _summary(
-    growth: Growth, states: Array, frame: Array, blocks: int, meta: tuple[int, int, int, int]
+    growth: Growth, alive: Array, frame: Array, blocks: int, meta: tuple[int, int, int, int]
 ) -> LyapunovSpectrum:
     """Blocks of the growth as means, errors and labels, by falling exponent."""
     interval, length, _, _ = meta
@@ -76,7 +98,6 @@ def _summary(
     rounding = float(jnp.finfo(logs.dtype).eps) * jnp.mean(growth.loss, axis=0) / math.sqrt(interval)
     resolved = (rounding <= rounding_limit(logs.dtype)) & ~gone
     status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
-    alive = jnp.isfinite(states).all()
     status = jnp.where(alive, status, jnp.int32(Status.DIVERGED))
     order = jnp.argsort(-values)
     parts = (values[order], errors[order], means[:, order], rounding[order])
@@ -128,14 +149,15 @@ def lyapunov_spectrum(
     Args:
         trajectory: one trajectory from ``rollout``; its own transient is over at ``start``.
         exponents: m, how many, the largest first; all n by default. m columns take O(n² m) a step.
-        interval: s, steps between two QR factorisations. By default a power of two up to 32 that is safe: a pilot
-            of 64 steps finds how far the growth rates spread, and the run checks it: s is halved and the run
-            repeated while ``rounding`` is above √eps. Under ``jit``, ``grad`` and ``vmap``, and for one exponent, 1.
+        interval: s, steps between two QR factorisations. By default a power of two up to 32 that is safe: a
+            pilot of 64 steps finds how far the growth rates spread, and the run checks it: s is halved and the run
+            repeated while ``rounding`` is above √eps. Under ``jit``, ``grad`` and ``vmap``, and for one exponent,
+            it is 1.
         start, stop: the steps between; 0 and T by default.
         discard: steps from ``start`` in which the frame aligns, not averaged; a tenth by default. What does not
             fill the blocks is discarded too.
         blocks: B, equal blocks for standard errors and history.
-        key: a random key for the first frame; ``jax.random.key(0)`` by default.
+        key: a random key for the first frame; always the same frame by default.
 
     Returns:
         ``LyapunovSpectrum``, in nats a step. Sums are compensated within blocks.
@@ -160,23 +182,20 @@ def lyapunov_spectrum(
             f"blocks: {blocks} blocks of at least {asked or 1} steps after {discard} discarded ones do not fit in "
             f"{steps} steps; expected fewer blocks, a smaller discard or a longer trajectory"
         )
-    frame = _start(jax.random.key(0) if key is None else key, size, exponents, dtype)
-    static, arrays, states, inputs = segment(trajectory, first, last)
-    free = asked is None and exponents > 1 and not _is_traced(arrays, states, inputs, frame)
+    frame = first_frame(key, size, exponents, dtype)
+    static, arrays = split(trajectory.cell)
+    series = (static, arrays, trajectory.states, trajectory.inputs)
+    free = asked is None and exponents > 1 and not _is_traced(*series[1:], frame)
     pilot = min(_PILOT, discard) if free else 0
     if pilot > 1:
-        head = jax.tree_util.tree_map(lambda leaf: leaf[:pilot], (states, inputs))
-        frame, growth = _follow(static, arrays, *head, frame, 1)
-        longest = (steps - discard) // blocks
-        asked = _safe_interval(np.asarray(growth.logs), dtype, longest)
+        frame, logs = _pilot(*series, frame, first, first + pilot)
+        asked = _safe_interval(np.asarray(logs), dtype, (steps - discard) // blocks)
     interval = asked or 1
     while True:
         length = _block_steps(steps, pilot, discard, blocks, interval)
-        tail = (steps - pilot) // interval * interval
-        rest = jax.tree_util.tree_map(lambda leaf, at=steps - tail: leaf[at:], (states, inputs))
-        end, growth = _follow(static, arrays, *rest, frame, interval)
-        meta = (interval, length, steps - blocks * length, size)
-        found = _summary(growth, states, end, blocks, meta)
-        if interval == 1 or not free or not bool((found.status == int(Status.UNRESOLVED)).any()):
-            return found
+        if length:
+            begin = last - (steps - pilot) // interval * interval
+            found = _spectrum(*series, frame, first, _Plan(begin, last, interval, blocks, length))
+            if interval == 1 or not free or not bool((found.status == int(Status.UNRESOLVED)).any()):
+                return found
         interval //= 2
