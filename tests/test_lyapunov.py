@@ -105,14 +105,16 @@ def test_singular_map_is_minus_infinity_and_labelled() -> None:
     for A in ([[1.2, 0.3], [0.0, 0.0]], [[1.2, 0.0], [0.7, 0.0]], [[0.6, 0.3], [1.2, 0.6]]):
         found = lyapunov_spectrum(linear_run(A), discard=20)
         assert abs(float(found.values[0]) - math.log(1.2)) < 1e-12
-        assert float(found.values[1]) == -math.inf and float(found.standard_errors[1]) == math.inf
+        assert float(found.values[1]) == -math.inf
+        assert float(found.standard_errors[1]) == math.inf
         assert found.status.tolist() == [int(Status.RESOLVED), int(Status.UNRESOLVED)]
         assert float(found.kaplan_yorke) == 1
 
 
 def test_zero_map_is_minus_infinity() -> None:
     found = lyapunov_spectrum(linear_run(np.zeros((2, 2))), exponents=1)
-    assert float(found.values[0]) == -math.inf and int(found.status[0]) == int(Status.UNRESOLVED)
+    assert float(found.values[0]) == -math.inf
+    assert int(found.status[0]) == int(Status.UNRESOLVED)
 
 
 # Random products
@@ -172,7 +174,8 @@ def test_one_neuron_chaos() -> None:
     run = rollout(DoyaNeuron(-100.0, 90.0, 0.5), 0.3, steps=20_000)
     found = lyapunov_spectrum(run)
     assert abs(float(found.values[0]) - 0.42) < 0.02
-    assert found.units == 1 and float(found.kaplan_yorke) == 1
+    assert found.units == 1
+    assert float(found.kaplan_yorke) == 1
 
 
 def test_at_a_fixed_point_exponents_are_the_logs_of_the_multipliers() -> None:
@@ -203,7 +206,8 @@ def test_default_interval_agrees_with_every_step(dtype) -> None:
     run = tanh_run(steps=2000, dtype=dtype)
     fast = lyapunov_spectrum(run)
     slow = lyapunov_spectrum(run, interval=1, discard=fast.discarded)
-    assert fast.interval > 1 and fast.block_length == slow.block_length
+    assert fast.interval > 1
+    assert fast.block_length == slow.block_length
     allowed = 10 * np.asarray(fast.rounding) + {"float64": 1e-12, "float32": 1e-5}[dtype]
     assert (np.abs(np.asarray(fast.values - slow.values)) < allowed).all()
     assert (np.asarray(fast.rounding) < {"float64": 1.5e-8, "float32": 4e-4}[dtype]).all()
@@ -214,7 +218,8 @@ def test_first_exponents_are_those_of_the_full_spectrum() -> None:
     full = lyapunov_spectrum(run, interval=1)
     for count in (1, 2):
         some = lyapunov_spectrum(run, exponents=count, interval=1)
-        assert some.values.shape == (count,) and some.frame.shape == (6, count)
+        assert some.values.shape == (count,)
+        assert some.frame.shape == (6, count)
         assert np.abs(some.values - full.values[:count]).max() < 1e-2
         if count < 2 or float(some.values.sum()) < 0:
             continue
@@ -259,8 +264,10 @@ def test_large_random_network_has_its_mean_field_exponent() -> None:
 def test_divergence_is_labelled() -> None:
     run = rollout(Partial(_henon), np.array([5.0, 5.0]), steps=400)
     found = lyapunov_spectrum(run)
-    assert (np.asarray(found.status) == int(Status.DIVERGED)).all() and "diverged" in repr(found)
-    assert np.isnan(found.values).all() and math.isnan(float(found.kaplan_yorke))
+    assert (np.asarray(found.status) == int(Status.DIVERGED)).all()
+    assert "diverged" in repr(found)
+    assert np.isnan(found.values).all()
+    assert math.isnan(float(found.kaplan_yorke))
     assert math.isnan(float(found.entropy_rate))
 
 
@@ -349,7 +356,8 @@ def test_gradient_of_a_flossing_loss_against_finite_differences() -> None:
 def test_covariant_vectors_grow_at_their_exponents_and_map_to_one_another() -> None:
     run = tanh_run(steps=1000)
     found = covariant_vectors(run, before=300, after=300)
-    assert (found.start, found.stop) == (300, 700) and found.vectors.shape == (401, 6, 6)
+    assert (found.start, found.stop) == (300, 700)
+    assert found.vectors.shape == (401, 6, 6)
     slopes = 1 - np.asarray(run.states[301:701]) ** 2
     jacobians = slopes[:, :, None] * np.asarray(run.cell.W)
     vectors = np.asarray(found.vectors)
@@ -365,7 +373,9 @@ def test_covariant_vectors_grow_at_their_exponents_and_map_to_one_another() -> N
     spectrum = lyapunov_spectrum(run, start=300, stop=700, discard=0, interval=1)
     assert np.abs(np.sort(found.exponents) - np.sort(spectrum.values)).max() < 0.05
     angles = np.asarray(found.angles())
-    assert angles.shape == (401, 6, 6) and angles.min() >= 0 and angles.max() <= math.pi / 2
+    assert angles.shape == (401, 6, 6)
+    assert angles.min() >= 0
+    assert angles.max() <= math.pi / 2
     assert np.abs(angles[:, range(6), range(6)]).max() == 0
 
 
@@ -399,9 +409,9 @@ def test_field_over_starts_agrees_with_the_spectrum() -> None:
     cell = tanh_run().cell
     starts = np.random.default_rng(7).normal(size=(2, 3, 6))
     field = finite_time_exponents(cell, starts, steps=100, exponents=2)
-    assert (
-        field.values.shape == (2, 3, 2) and field.status.shape == (2, 3) and field.final.shape == starts.shape
-    )
+    assert field.values.shape == (2, 3, 2)
+    assert field.status.shape == (2, 3)
+    assert field.final.shape == starts.shape
     assert (field.values[..., 0] >= field.values[..., 1]).all()
     run = rollout(cell, starts[1, 2], steps=100)
     one = lyapunov_spectrum(run, exponents=2, discard=0, blocks=1, interval=1)
@@ -419,7 +429,8 @@ def test_field_over_parameters_in_chunks() -> None:
     assert np.array_equal(whole.largest, parts.largest, equal_nan=True)
     assert abs(whole.largest[0] - oracle.two_cycle(3.2)) < 1e-10
     assert abs(whole.largest[1] - math.log(2)) < 0.02
-    assert whole.status[3] == int(Status.DIVERGED) and math.isnan(whole.largest[3])
+    assert whole.status[3] == int(Status.DIVERGED)
+    assert math.isnan(whole.largest[3])
     assert "1 diverged" in repr(whole)
 
 
@@ -432,7 +443,8 @@ def test_field_of_a_grid_of_neurons() -> None:
     half = jax.tree_util.Partial(DoyaNeuron, epsilon=0.5)
     found = finite_time_exponents(half, 0.3, parameters=(w, b), steps=2000, discard=100, state_ndim=0)
     assert found.values.shape == (2, 2, 1)
-    assert abs(found.largest[1, 1] - 0.42) < 0.03 and found.largest[0, 0] < 0
+    assert abs(found.largest[1, 1] - 0.42) < 0.03
+    assert found.largest[0, 0] < 0
 
 
 def test_field_refuses_what_does_not_fit() -> None:

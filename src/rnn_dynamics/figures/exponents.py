@@ -2,12 +2,13 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
@@ -67,6 +68,7 @@ def random_tanh_exponents(*, quick: bool = False) -> Reproduction:
     shown = np.array([0.8, 1.2, 2.0, 3.0])
     J, starts = _draws(sizes[-1], 1)
     spectra = _spectra(jnp.asarray(shown), jnp.asarray(J), jnp.asarray(starts), steps, sizes[-1])
+    spectra = jax.tree.map(np.asarray, spectra)
     each = {float(g): jax.tree.map(lambda leaf, i=i: leaf[i, 0], spectra) for i, g in enumerate(shown)}
     rows = (*_map_rows(), *_network_rows(swept[-1], gains, each))
     return Reproduction(functools.partial(_picture, gains, swept, each), rows)
@@ -98,7 +100,7 @@ def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, Lyapun
     return figure
 
 
-def _band(ax, gains: np.ndarray, values: np.ndarray, colour, label: str) -> None:  # noqa: ANN001
+def _band(ax: Axes, gains: np.ndarray, values: np.ndarray, colour: Any, label: str) -> None:
     """Mean over the seeds, and the range of them as a band."""
     ax.fill_between(gains, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
     ax.plot(gains, values.mean(axis=1), color=colour, marker="o", markersize=3, label=label)
@@ -130,7 +132,10 @@ def _map_rows() -> list[Row]:
             note=f"Standard error {exact:.4f}.",
         ),
         number(
-            "λ₁ + λ₂ of the Hénon map", "ln .3, its determinant", f"{math.log(0.3):.10f}", henon.values.sum()
+            "λ₁ + λ₂ of the Hénon map",
+            "ln .3, its determinant",
+            f"{math.log(0.3):.10f}",
+            np.asarray(henon.values).sum(),
         ),
         number(
             "λ₁ of the Hénon map (1.4, .3)",

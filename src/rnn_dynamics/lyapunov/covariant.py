@@ -94,7 +94,7 @@ def _vectors(
 ) -> tuple[Array, Array, Array]:
     cell, steps = join(static, arrays), states.shape[0]
     early, window = (
-        jax.tree_util.tree_map(lambda leaf: leaf[a:b], (states, inputs))
+        jax.tree_util.tree_map(lambda leaf, a=a, b=b: leaf[a:b], (states, inputs))
         for a, b in ((0, before), (before, steps))
     )
     frame = jax.lax.scan(functools.partial(_align, cell), frame, early)[0]

@@ -98,17 +98,17 @@ def _at_points(
     return jax.vmap(lambda p, x: _at_point(family, p, x, early, late, frame, counts))(parameters, states)
 
 
-def _points(parameters: Any, starts: Any, state_ndim: int) -> tuple[tuple, Array, tuple[int, ...]]:
+def _points(parameters: Any, starts: Any, state_ndim: int) -> tuple[tuple, np.ndarray, tuple[int, ...]]:
     """Parameters and states in one flat list each, and the shape of the grid."""
-    states = real_array("starts", starts)
+    states = np.asarray(real_array("starts", starts))
     if state_ndim > states.ndim:
         raise ValueError(f"starts: expected a state of {state_ndim} dimensions, got shape {states.shape}")
     inner = states.shape[states.ndim - state_ndim :]
     named = {f"parameters[{i}]": p for i, p in enumerate(parameters)}
-    arrays = broadcast_arrays(**named) if named else ()
+    arrays = [np.asarray(a) for a in broadcast_arrays(**named)] if named else []
     grid = np.broadcast_shapes(states.shape[: states.ndim - state_ndim], arrays[0].shape if arrays else ())
-    states = jnp.broadcast_to(states, grid + inner).reshape(-1, *inner)
-    flat = tuple(jnp.broadcast_to(a, grid).reshape(-1).astype(states.dtype) for a in arrays)
+    states = np.broadcast_to(states, grid + inner).reshape(-1, *inner)
+    flat = tuple(np.broadcast_to(a, grid).reshape(-1).astype(states.dtype) for a in arrays)
     return flat, states, grid
 
 

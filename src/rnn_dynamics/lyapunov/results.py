@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
@@ -58,18 +59,12 @@ class LyapunovSpectrum:
     @property
     def history(self) -> Float[Array, "blocks m"]:
         """The estimate after each block: the mean of all blocks so far."""
-        count = jnp.arange(1, self.block_means.shape[-2] + 1, dtype=self.block_means.dtype)
-        return jnp.cumsum(self.block_means, axis=-2) / count[:, None]
+        return _running_means(self.block_means)
 
     @property
     def block_correlation(self) -> Float[Array, " m"]:
         """Correlation of neighbouring block means, each within about 2/√B of 0 where blocks are long enough."""
-        finite = jnp.isfinite(self.block_means)
-        means = jnp.where(finite, self.block_means, 0)
-        centred = means - jnp.mean(means, axis=-2, keepdims=True)
-        square = jnp.sum(jnp.square(centred), axis=-2)
-        product = jnp.sum(centred[..., 1:, :] * centred[..., :-1, :], axis=-2)
-        return jnp.where(square == 0, 0, product / jnp.where(square == 0, 1, square))
+        return _neighbour_correlation(self.block_means)
 
     @property
     def kaplan_yorke(self) -> Float[Array, ""]:
@@ -87,8 +82,7 @@ class LyapunovSpectrum:
         An upper bound of it in general (Ruelle). A lower bound of the sum where only m < n exponents are known and
         all of them are positive.
         """
-        positive = jnp.where(self.values > 0, self.values, 0)
-        return jnp.where(jnp.isnan(self.values).any(axis=-1), jnp.nan, jnp.sum(positive, axis=-1))
+        return _sum_of_positive(self.values)
 
     def plot(self, ax: Any = None) -> Any:
         """The spectrum with error bars, and its convergence; see ``plots.lyapunov_spectrum``."""
@@ -107,10 +101,32 @@ class LyapunovSpectrum:
         text += f", λ_1 = {float(self.values[0]):.5g} ± {float(self.standard_errors[0]):.2g}"
         dimension = float(self.kaplan_yorke)
         text += f", Kaplan–Yorke dimension {dimension:.4g}" if dimension == dimension else ""
-        unresolved = int(jnp.sum(self.status == int(Status.UNRESOLVED)))
+        unresolved = int((np.asarray(self.status) == int(Status.UNRESOLVED)).sum())
         return text + (f", {unresolved} unresolved)" if unresolved else ")")
 
 
+@jax.jit
+def _running_means(means: Float[Array, "blocks m"]) -> Float[Array, "blocks m"]:
+    count = jnp.arange(1, means.shape[-2] + 1, dtype=means.dtype)
+    return jnp.cumsum(means, axis=-2) / count[:, None]
+
+
+@jax.jit
+def _neighbour_correlation(means: Float[Array, "blocks m"]) -> Float[Array, " m"]:
+    means = jnp.where(jnp.isfinite(means), means, 0)
+    centred = means - jnp.mean(means, axis=-2, keepdims=True)
+    square = jnp.sum(jnp.square(centred), axis=-2)
+    product = jnp.sum(centred[..., 1:, :] * centred[..., :-1, :], axis=-2)
+    return jnp.where(square == 0, 0, product / jnp.where(square == 0, 1, square))
+
+
+@jax.jit
+def _sum_of_positive(values: Float[Array, "... m"]) -> Float[Array, "..."]:
+    positive = jnp.where(values > 0, values, 0)
+    return jnp.where(jnp.isnan(values).any(axis=-1), jnp.nan, jnp.sum(positive, axis=-1))
+
+
+@functools.partial(jax.jit, static_argnums=1)
 def _kaplan_yorke(values: Float[Array, "... m"], units: int) -> Float[Array, "..."]:
     sums = jnp.cumsum(values, axis=-1)
     whole = jnp.sum(jnp.cumprod(sums >= 0, axis=-1), axis=-1)

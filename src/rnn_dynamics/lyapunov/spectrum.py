@@ -196,6 +196,6 @@ def lyapunov_spectrum(
         if length:
             begin = last - (steps - pilot) // interval * interval
             found = _spectrum(*series, frame, first, _Plan(begin, last, interval, blocks, length))
-            if interval == 1 or not free or not bool((found.status == int(Status.UNRESOLVED)).any()):
+            if interval == 1 or not free or int(Status.UNRESOLVED) not in np.asarray(found.status):
                 return found
         interval //= 2
