@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         figures,
         jacobians,
         joint_radius,
+        lyapunov,
         nonnormal,
         plots,
         scaled,
@@ -48,6 +49,12 @@ if TYPE_CHECKING:
         step_jacobians,
     )
     from rnn_dynamics.joint_radius import joint_spectral_radius, slope_radius
+    from rnn_dynamics.lyapunov import (
+        LyapunovSpectrum,
+        covariant_vectors,
+        finite_time_exponents,
+        lyapunov_spectrum,
+    )
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
@@ -67,6 +74,7 @@ __all__ = [
     "DoyaNeuron",
     "ElmanRNN",
     "LeakyRNN",
+    "LyapunovSpectrum",
     "PascanuNeuron",
     "PreActivationRNN",
     "Scaled",
@@ -84,16 +92,20 @@ __all__ = [
     "cliff",
     "continuation",
     "continue_branch",
+    "covariant_vectors",
     "doya",
     "edge_of_chaos",
     "eigen",
     "figures",
+    "finite_time_exponents",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
     "jacobians",
     "joint_radius",
     "joint_spectral_radius",
+    "lyapunov",
+    "lyapunov_spectrum",
     "mean_field",
     "non_normality",
     "nonnormal",
@@ -141,6 +153,12 @@ _NAMES_OF_MODULE = {
     ],
     "joint_radius": ["joint_spectral_radius", "slope_radius"],
     "step_bounds": ["step_bounds"],
+    "lyapunov": [
+        "LyapunovSpectrum",
+        "covariant_vectors",
+        "finite_time_exponents",
+        "lyapunov_spectrum",
+    ],
     "mean_field": ["edge_of_chaos", "mean_field"],
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
