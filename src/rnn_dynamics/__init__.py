@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         validation,
     )
     from rnn_dynamics.activations import Activation
+    from rnn_dynamics.basins import BasinLabels, basins, find_attractors
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
     from rnn_dynamics.jacobians import (
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "BasinLabels",
     "DoyaNeuron",
     "ElmanRNN",
     "LeakyRNN",
@@ -72,6 +74,7 @@ __all__ = [
     "__version__",
     "absolute_radius",
     "activations",
+    "basins",
     "bounds",
     "cells",
     "cliff",
@@ -79,6 +82,7 @@ __all__ = [
     "edge_of_chaos",
     "eigen",
     "figures",
+    "find_attractors",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
@@ -117,6 +121,7 @@ __all__ = [
 
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
+    "basins": ["BasinLabels", "basins", "find_attractors"],
     "bounds": ["product_bounds"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
     "jacobians": [

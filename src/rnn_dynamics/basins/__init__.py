@@ -1,0 +1,27 @@
+"""Basins of attraction of any recurrent map: attractors found, every start labelled, boundaries measured.
+
+Labels come from trapping balls about stable cycles, never from a state that stopped moving; what a run was too
+short for is UNDECIDED, what left the finite numbers DIVERGED.
+"""
+
+from rnn_dynamics.basins.boundaries import UncertaintyExponent, entropies, uncertainty_exponent
+from rnn_dynamics.basins.container import Attractors
+from rnn_dynamics.basins.kinds import AttractorKind, Trapping
+from rnn_dynamics.basins.labels import BasinLabels, Fractions, basins
+from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED
+from rnn_dynamics.basins.search import find_attractors
+
+__all__ = [
+    "DIVERGED",
+    "UNDECIDED",
+    "AttractorKind",
+    "Attractors",
+    "BasinLabels",
+    "Fractions",
+    "Trapping",
+    "UncertaintyExponent",
+    "basins",
+    "entropies",
+    "find_attractors",
+    "uncertainty_exponent",
+]
