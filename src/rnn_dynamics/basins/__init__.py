@@ -4,8 +4,10 @@ Labels come from trapping balls about stable cycles, never from a state that sto
 short for is UNDECIDED, what left the finite numbers DIVERGED.
 """
 
+from rnn_dynamics.basins.along import FractionsAlong, fractions_along
 from rnn_dynamics.basins.boundaries import UncertaintyExponent, entropies, uncertainty_exponent
 from rnn_dynamics.basins.container import Attractors
+from rnn_dynamics.basins.edge import EdgeState, edge_state
 from rnn_dynamics.basins.kinds import AttractorKind, Trapping
 from rnn_dynamics.basins.labels import BasinLabels, Fractions, basins
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED
@@ -17,11 +19,15 @@ __all__ = [
     "AttractorKind",
     "Attractors",
     "BasinLabels",
+    "EdgeState",
     "Fractions",
+    "FractionsAlong",
     "Trapping",
     "UncertaintyExponent",
     "basins",
+    "edge_state",
     "entropies",
     "find_attractors",
+    "fractions_along",
     "uncertainty_exponent",
 ]

@@ -9,8 +9,8 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.basins import boundaries
 from rnn_dynamics.basins.boundaries import UncertaintyExponent
-from rnn_dynamics.basins.container import Attractors, Member, members_of, of_members
-from rnn_dynamics.basins.given import state_axes, stable_members
+from rnn_dynamics.basins.container import Attractors, Member, of_members
+from rnn_dynamics.basins.given import stable_members, state_axes
 from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, run_to_labels
 from rnn_dynamics.basins.problem import Problem, checked_problem
@@ -93,7 +93,7 @@ class BasinLabels:
         return Fractions(shares[:-2], errors[:-2], *open_ones, total)
 
     def basin_entropy(self, *, box: int = 5) -> float:
-        """S_b in nats: the mean entropy of the labels in boxes of ``box`` starts a side (``boundaries.entropies``)."""
+        """S_b in nats: the mean entropy of the labels in boxes of ``box`` starts a side (``entropies``)."""
         return boundaries.entropies(self.labels, box)[0]
 
     def boundary_entropy(self, *, box: int = 5) -> float:

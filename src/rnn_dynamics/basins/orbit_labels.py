@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.trapping import Ball
 from rnn_dynamics.cells.structure import join, split
 

@@ -134,7 +134,7 @@ def _cycle(cell: Any, state: np.ndarray, period: int, u: Any, shape: tuple[int, 
     residual = float(np.abs(longer[-1] - longer[0]).max())
     orbit = _minimal(longer[:-1])
     jacobians = step_matrices(cell, orbit, u, shape)
-    product = functools.reduce(lambda done, matrix: matrix @ done, jacobians)
+    product = functools.reduce(lambda done, matrix: np.matmul(matrix, done), jacobians)
     if not np.isfinite(product).all():
         return None
     return Cycle(orbit, np.linalg.eigvals(product), residual)

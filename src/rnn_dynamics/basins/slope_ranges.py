@@ -35,7 +35,7 @@ def _drive(cell: Any, u: Any) -> np.ndarray:
     bias = _double(cell.b)
     if u is None or cell.W_in is None:
         return bias
-    return bias + _double(cell.W_in) @ _double(u)
+    return bias + np.matmul(_double(cell.W_in), _double(u))
 
 
 def slope_form(cell: Any, u: Any) -> SlopeForm | None:

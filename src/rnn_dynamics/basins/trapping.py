@@ -60,14 +60,19 @@ def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
     scaled = jacobians / rate
     product, weight = np.eye(n), np.zeros((n, n))
     for matrix in scaled:
-        weight += product.T @ product
-        product = matrix @ product
+        weight += np.matmul(product.T, product)
+        product = np.matmul(matrix, product)
     gram = solve_discrete_lyapunov(product.T, weight)
     grams = [gram]
     for matrix in scaled[:0:-1]:
-        gram = np.eye(n) + matrix.T @ gram @ matrix
+        gram = np.eye(n) + np.linalg.multi_dot([matrix.T, gram, matrix])
         grams.insert(1, gram)
     return np.stack([np.linalg.cholesky((g + g.T) / 2).T for g in grams])
+
+
+def _between(after: np.ndarray, matrices: np.ndarray, inverse: np.ndarray) -> np.ndarray:
+    """L_{k+1} J L_k⁻¹."""
+    return np.matmul(np.matmul(after, matrices), inverse)
 
 
 def _norms_from_corners(form: SlopeForm, low: Any, high: Any, after: Any, inverse: Any) -> np.ndarray:
@@ -76,24 +81,24 @@ def _norms_from_corners(form: SlopeForm, low: Any, high: Any, after: Any, invers
     corners = np.array(list(itertools.product((0.0, 1.0), repeat=n)))
     slopes = low[:, None] + corners * (high - low)[:, None]
     inner = form.base + np.einsum("ij,pcj,jk->pcik", form.left, slopes, form.right)
-    return np.linalg.norm(after[:, None] @ inner @ inverse[:, None], 2, axis=(-2, -1)).max(1)
+    return np.linalg.norm(_between(after[:, None], inner, inverse[:, None]), 2, axis=(-2, -1)).max(1)
 
 
 def _norms_from_halves(form: SlopeForm, low: Any, high: Any, after: Any, inverse: Any) -> np.ndarray:
     """The norm at the centre of the box plus a bound on the rest: as a whole or unit by unit, whichever is less."""
     middle, half = (low + high) / 2, (high - low) / 2
-    centre = form.base + (form.left * middle[:, None]) @ form.right
-    left, right = after @ form.left, form.right @ inverse
+    centre = form.base + np.matmul(form.left * middle[:, None], form.right)
+    left, right = np.matmul(after, form.left), np.matmul(form.right, inverse)
     unit = (np.linalg.norm(left, axis=-2) * np.linalg.norm(right, axis=-1) * half).sum(-1)
     whole = np.linalg.norm(left, 2, (-2, -1)) * np.linalg.norm(right, 2, (-2, -1)) * half.max(-1)
-    return np.linalg.norm(after @ centre @ inverse, 2, axis=(-2, -1)) + np.minimum(unit, whole)
+    return np.linalg.norm(_between(after, centre, inverse), 2, axis=(-2, -1)) + np.minimum(unit, whole)
 
 
 def _bound_on_steps(form: SlopeForm, orbit: np.ndarray, norms: np.ndarray, radius: float) -> float:
     """max_k sup ‖L_{k+1} ∂F(x) L_k⁻¹‖₂ over the balls of that radius."""
     inverse, after = np.linalg.inv(norms), np.roll(norms, -1, axis=0)
-    z = orbit @ form.right.T + form.shift
-    reach = radius * np.linalg.norm(form.right @ inverse, axis=-1)
+    z = np.matmul(orbit, form.right.T) + form.shift
+    reach = radius * np.linalg.norm(np.matmul(form.right, inverse), axis=-1)
     low, high = slope_range(form.activation, z - reach, z + reach)
     rule = _norms_from_corners if low.shape[-1] <= _MOST_CORNERS else _norms_from_halves
     return float(rule(form, low, high, after, inverse).max())
@@ -141,7 +146,7 @@ def _volume(norms: np.ndarray, radius: float) -> float:
 
 def _rates(jacobians: np.ndarray) -> list[float]:
     """Rates between ρ^{1/p} and 1 to try; none where the cycle does not attract."""
-    product = functools.reduce(lambda done, matrix: matrix @ done, jacobians)
+    product = functools.reduce(lambda done, matrix: np.matmul(matrix, done), jacobians)
     radius = float(np.abs(np.linalg.eigvals(product)).max()) ** (1 / len(jacobians))
     return [radius + share * (1 - radius) for share in _SHARES] if radius < 1 else []
 
@@ -169,7 +174,9 @@ def _sampled_bound(cell: Any, u: Any, shape: Any, orbit: np.ndarray, norms: np.n
         matrices = matrices.reshape(*points.shape[:2], n, n)
         if not np.isfinite(matrices).all():
             return np.inf
-        return float(np.linalg.norm(after[:, None] @ matrices @ inverse[:, None], 2, axis=(-2, -1)).max())
+        return float(
+            np.linalg.norm(_between(after[:, None], matrices, inverse[:, None]), 2, axis=(-2, -1)).max()
+        )
 
     cell_dtype = orbit.dtype
     return bound

@@ -5,6 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
@@ -19,7 +20,9 @@ from rnn_dynamics.plots.spectra import (
 
 __all__ = [
     "axes_of",
+    "basin_fractions",
     "basin_map",
+    "basins",
     "bifurcation_diagram",
     "colour_bar",
     "counterexample",
