@@ -122,7 +122,7 @@ def fractions_along(
     *,
     u: Any = None,
     max_steps: int = 10_000,
-    max_period: int = 16,
+    max_period: int = 32,
     samples: int = 4096,
     farthest: float | None = None,
     state_ndim: int | None = None,

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float
 
-from rnn_dynamics.basins.container import Member
+from rnn_dynamics.basins.container import Attractors, members_of, of_members
 from rnn_dynamics.basins.given import stable_members
-from rnn_dynamics.basins.labels import basins
 from rnn_dynamics.basins.orbit_labels import UNDECIDED, Runner, run_to_labels
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
-from rnn_dynamics.basins.search import runner_of
+from rnn_dynamics.basins.search import find_attractors, runner_of
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
@@ -21,6 +20,7 @@ __all__ = ["EdgeState", "edge_state"]
 
 _PARTS = 16
 _AHEAD = 256
+_SEGMENT = 65
 _NEAR = 1e-3
 _MOST_SECTIONS = 64
 
@@ -36,7 +36,8 @@ class EdgeState:
         multipliers: of F^period, shape (n,); NaN where no cycle was found.
         residual: max|F^period(x) − x|; NaN where no cycle was found.
         bracket: the last two states, one on each side, shape (2, …).
-        labels: the attractors on the two sides, of ``low`` and ``high``.
+        labels: the attractors that ``low`` and ``high`` go to, −2 for one that diverges.
+        attractors: what the labels count.
         status: CONVERGED, a saddle fixed point or cycle with exactly one unstable multiplier; MAX_STEPS, the
             boundary was followed to the limit and no such cycle came; UNDECIDED, the bracket could not be
             narrowed, as labels along it stayed undecided.
@@ -49,6 +50,7 @@ class EdgeState:
     residual: float
     bracket: Float[np.ndarray, "2 ..."]
     labels: tuple[int, int]
+    attractors: Attractors
     status: Status
 
     def __repr__(self) -> str:
@@ -140,13 +142,17 @@ def _tracked(sides: _Sides, bracket: np.ndarray, refreshes: int, longest: int) -
     return None, midpoints, bracket, Status.MAX_STEPS
 
 
-def _members(cell: Any, problem: Problem, attractors: Any, max_steps: int, longest: int) -> list[Member]:
+def _container(cell: Any, problem: Problem, attractors: Any, max_steps: int, longest: int) -> Attractors:
     if attractors is None:
         state_ndim = len(problem.shape)
-        starts = problem.starts.reshape(2, *problem.shape)
+        shares = np.linspace(0, 1, _SEGMENT, dtype=problem.dtype)[:, None]
+        segment = problem.starts[0] + shares * (problem.starts[1] - problem.starts[0])
+        starts = segment.reshape(_SEGMENT, *problem.shape)
         options: dict[str, Any] = {"max_steps": max_steps, "max_period": longest, "state_ndim": state_ndim}
-        attractors = basins(cell, starts, u=problem.u, **options).attractors
-    return stable_members(problem, attractors, longest)
+        return find_attractors(cell, starts, u=problem.u, **options)
+    members = stable_members(problem, attractors, longest)
+    counts = np.zeros(len(members), int)
+    return of_members(members, counts, problem.shape, problem.dtype, undecided=0, diverged=0, steps=0)
 
 
 def edge_state(
@@ -158,7 +164,7 @@ def edge_state(
     u: Any = None,
     max_steps: int = 10_000,
     refreshes: int = 200,
-    max_period: int = 16,
+    max_period: int = 32,
 ) -> EdgeState:
     """The saddle (or other set) on the boundary between the basins of two starts.
 
@@ -171,7 +177,7 @@ def edge_state(
         cell: any callable ``cell(x, u) -> x_next``.
         low: a state in one basin, shape (n,), or () for a single neuron.
         high: a state in another basin, or one that diverges.
-        attractors: as for ``basins``; discovered from the two states by default.
+        attractors: as for ``basins``; discovered from 65 states from ``low`` to ``high`` by default.
         u: the input of every step, or ``None``.
         max_steps: steps of the run that labels a state.
         refreshes: how often the bracket is cut anew.
@@ -193,7 +199,8 @@ def edge_state(
     refreshes = count("refreshes", refreshes)
     longest = count("max_period", max_period, minimum=1, maximum=256)
     max_steps = count("max_steps", max_steps, minimum=1)
-    members = _members(cell, problem, attractors, max_steps, longest)
+    found = _container(cell, problem, attractors, max_steps, longest)
+    members = members_of(found, problem.n, problem.dtype)
     gap = float(np.finfo(problem.dtype).eps) ** 0.6
     parts = problem, runner_of(problem, members), RecurrentSets(problem, members), max_steps
     labels = [int(label) for label in _Sides(*parts, 0, gap).labels(problem.starts)]
@@ -203,23 +210,15 @@ def edge_state(
         )
     sides = _Sides(*parts, labels[0], gap)
     cycle, midpoints, bracket, status = _tracked(sides, problem.starts, refreshes, longest)
-    return _result(problem, (labels[0], labels[1]), cycle, midpoints, bracket, status)
+    return _result(problem, ((labels[0], labels[1]), found, status), cycle, midpoints, bracket)
 
 
-def _result(
-    problem: Problem,
-    labels: tuple[int, int],
-    cycle: Cycle | None,
-    midpoints: Any,
-    bracket: Any,
-    status: Status,
-) -> EdgeState:
+def _result(problem: Problem, rest: tuple, cycle: Cycle | None, midpoints: Any, bracket: Any) -> EdgeState:
     shape, nothing = problem.shape, np.full(problem.n, np.nan + 0j)
     ends = bracket.reshape(2, *shape)
     if cycle is not None:
         orbit = cycle.orbit.reshape(-1, *shape)
-        rest = ends, labels, status
-        return EdgeState(orbit[0], orbit, cycle.period, cycle.multipliers, cycle.residual, *rest)
+        return EdgeState(orbit[0], orbit, cycle.period, cycle.multipliers, cycle.residual, ends, *rest)
     orbit = midpoints[len(midpoints) // 2 :].reshape(-1, *shape)
     state = orbit[-1] if len(orbit) else ends[0]
-    return EdgeState(state, orbit, 0, nothing, float("nan"), ends, labels, status)
+    return EdgeState(state, orbit, 0, nothing, float("nan"), ends, *rest)

@@ -175,7 +175,7 @@ def basins(
     *,
     u: Any = None,
     max_steps: int = 10_000,
-    max_period: int = 16,
+    max_period: int = 32,
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,

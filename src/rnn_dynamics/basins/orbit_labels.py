@@ -58,7 +58,7 @@ def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
 def _given(states: Array, labels: Array, balls: Balls) -> Array:
     """Labels with the open states of shape (n, batch) that lie in a ball decided, and those not finite."""
     finite = jnp.isfinite(states).all(0)
-    found = jnp.where(finite, UNDECIDED, DIVERGED)
+    found = jnp.where(finite, UNDECIDED, DIVERGED).astype(labels.dtype)
     count, n = balls.centres.shape
     if count * n * n <= _UNROLLED:
         for k in range(count):

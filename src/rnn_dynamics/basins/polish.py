@@ -13,10 +13,19 @@ from rnn_dynamics.basins.trapping import step_matrices
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 
-__all__ = ["MOST_SEEDS", "Cycle", "orbits_of", "polished_cycles", "recurrence_distances", "same_cycle"]
+__all__ = [
+    "MOST_SEEDS",
+    "Cycle",
+    "orbits_of",
+    "polished_cycles",
+    "recurrence_distances",
+    "rounded",
+    "same_cycle",
+]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _ITERATIONS = 16
+_MOST_ORBITS = 128
 MOST_SEEDS = 32  # starts of one call of Newton's method, a fixed number so that one program serves
 
 
@@ -56,15 +65,16 @@ def _padded(states: np.ndarray, size: int) -> np.ndarray:
 
 
 def orbits_of(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...], steps: int) -> np.ndarray:
-    """x, F(x), …, F^{steps−1}(x) of each state, shape (count, steps, n); padded to few lengths."""
-    size = max(16, 1 << (len(states) - 1).bit_length())
+    """x, F(x), …, F^{steps−1}(x) of each state, shape (count, steps, n); padded so that one program serves."""
+    size = max(_MOST_ORBITS, 1 << (len(states) - 1).bit_length())
     return np.asarray(_orbits(*split(cell), _padded(states, size), u, shape, steps))[: len(states)]
 
 
 def recurrence_distances(orbits: np.ndarray) -> np.ndarray:
     """max_i |x_p − x_0|_i / (1 + max_i |x_0|_i) for p = 1 … P, shape (count, P), of orbits of P + 1 states."""
-    apart = np.abs(orbits[:, 1:] - orbits[:, :1]).max(-1)
-    return apart / (1 + np.abs(orbits[:, :1]).max(-1))
+    with np.errstate(all="ignore"):  # of an orbit that diverges
+        apart = np.abs(orbits[:, 1:] - orbits[:, :1]).max(-1)
+        return apart / (1 + np.abs(orbits[:, :1]).max(-1))
 
 
 def _image_and_product(
@@ -80,7 +90,7 @@ def _image_and_product(
         return (jnp.where(runs, later, state), jnp.where(runs, grown, product)), None
 
     start = (x, jnp.eye(x.size, dtype=x.dtype))
-    return jax.lax.scan(advance, start, jnp.arange(longest))[0]
+    return jax.lax.scan(advance, start, jnp.arange(longest, dtype=jnp.int32))[0]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))
@@ -117,6 +127,12 @@ def same_cycle(first: np.ndarray, second: np.ndarray) -> bool:
     return bool(apart <= 1e4 * np.finfo(first.dtype).eps * scale)
 
 
+def rounded(states: np.ndarray) -> np.ndarray:
+    """States without their last digits, for an order that rounding does not change."""
+    digits = -0.6 * np.log10(np.finfo(states.dtype).eps) - np.floor(np.log10(1 + np.abs(states).max()))
+    return np.round(states, int(digits))
+
+
 def _minimal(orbit: np.ndarray) -> np.ndarray:
     """The orbit up to its minimal period, from its lexicographically smallest state."""
     period, close = len(orbit), 1e4 * np.finfo(orbit.dtype).eps * (1 + np.abs(orbit).max())
@@ -124,11 +140,13 @@ def _minimal(orbit: np.ndarray) -> np.ndarray:
         if period % divisor == 0 and np.abs(orbit - np.roll(orbit, divisor, 0)).max() <= close:
             orbit = orbit[:divisor]
             break
-    return np.roll(orbit, -int(np.lexsort(orbit.T[::-1])[0]), axis=0)
+    return np.roll(orbit, -int(np.lexsort(rounded(orbit).T[::-1])[0]), axis=0)
 
 
-def _cycle(cell: Any, state: np.ndarray, period: int, u: Any, shape: tuple[int, ...]) -> Cycle | None:
-    longer = orbits_of(cell, state[None], u, shape, period + 1)[0]
+def _cycle(
+    cell: Any, state: np.ndarray, period: int, u: Any, shape: tuple[int, ...], longest: int
+) -> Cycle | None:
+    longer = orbits_of(cell, state[None], u, shape, longest + 1)[0, : period + 1]
     if not np.isfinite(longer).all():
         return None
     residual = float(np.abs(longer[-1] - longer[0]).max())
@@ -165,7 +183,7 @@ def polished_cycles(
         limit = 1e3 * np.finfo(point.dtype).eps * (1 + np.abs(point).max())
         if not residual <= limit or any(np.abs(c.orbit - point).max(-1).min() <= 10 * limit for c in found):
             continue
-        cycle = _cycle(cell, point, int(period), u, shape)
+        cycle = _cycle(cell, point, int(period), u, shape, longest)
         if cycle is not None and not any(same_cycle(cycle.orbit, other.orbit) for other in found):
             found.append(cycle)
     return found

@@ -1,6 +1,6 @@
 """Invariant circles and chaotic sets: told by exponent and recurrence along one orbit, kept as a sample of it.
 
-There is no exact rule for them. A set's samples cover it to within its reach, 1.5 times the largest distance of
+There is no exact rule for them. A set's samples cover it to within its reach, twice the largest distance of
 the other half of the orbit from them; a start belongs to the set whose reach holds its orbit for 16 steps.
 After G. Datseris and A. Wagemakers, Chaos 32, 023104 (2022), with samples in place of their grid of cells.
 """
@@ -22,7 +22,7 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.status import Status
 
-__all__ = ["RecurrentSets", "recurrent_member"]
+__all__ = ["RecurrentSets", "recurrent_member", "same_set"]
 
 _COVER = 1024
 _BLOCKS = 16
@@ -69,16 +69,18 @@ def _nearest(samples: Float[Array, "s n"], states: Float[Array, "b n"]) -> Float
 def _cover(orbit: np.ndarray) -> tuple[np.ndarray, float]:
     """Every other state as the samples, and their reach."""
     samples = orbit[::2]
-    return samples, 1.5 * float(np.asarray(_nearest(samples, orbit[1::2])).max())
+    return samples, 2 * float(np.asarray(_nearest(samples, orbit[1::2])).max())
 
 
 def _sampled(states: np.ndarray) -> np.ndarray:
-    """At most 2 · 1024 states of a tail at equal distances in time."""
-    return states[:: max(1, len(states) // (2 * _COVER))][: 2 * _COVER]
+    """At most 2 · 1024 states of a tail, drawn at random: equal distances in time would meet a resonance."""
+    if len(states) <= 2 * _COVER:
+        return states
+    return states[np.random.default_rng(0).permutation(len(states))[: 2 * _COVER]]
 
 
-def _same_set(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether all but 1 % of each tail lies within the reach of the other."""
+def same_set(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether all but 1 % of each sample of a tail lies within the reach of the other."""
     for one, other in ((first, second), (second, first)):
         samples, reach = _cover(one)
         if np.mean(np.asarray(_nearest(samples, other)) > reach) > 0.01:
@@ -122,7 +124,7 @@ def recurrent_member(
     if not np.isfinite(again).all() or extent < 1e4 * float(np.finfo(states.dtype).eps) * scale:
         return None
     first, second = _sampled(states), _sampled(again)
-    if not _same_set(first, second):
+    if not same_set(first, second):
         return None
     exponent, error = _exponent(logs)
     resolution = _TURNS / samples

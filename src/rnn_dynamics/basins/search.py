@@ -14,10 +14,11 @@ from rnn_dynamics.basins.polish import (
     orbits_of,
     polished_cycles,
     recurrence_distances,
+    rounded,
     same_cycle,
 )
 from rnn_dynamics.basins.problem import Problem, checked_problem
-from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member
+from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
@@ -26,6 +27,9 @@ __all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", 
 
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
+_AHEAD = 33  # one more than the longest period by default, so that one program serves
+_MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
+_LONGER_TAILS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +71,7 @@ def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
             continue
         rows = [m.orbit for k, m in enumerate(members) if k != i]
         others = np.concatenate([*rows, np.zeros((0, problem.n))]).astype(np.float64)
-        images = orbits_of(problem.cell, member.orbit, problem.u, problem.shape, 2)[:, 1]
+        images = orbits_of(problem.cell, member.orbit, problem.u, problem.shape, _AHEAD)[:, 1]
         rest = problem.u, problem.shape, others, images
         balls.append(trapping_balls(problem.cell, member.orbit, *rest))
     return balls
@@ -148,29 +152,56 @@ def _with_sets(
 ) -> tuple[list[Member], np.ndarray]:
     """Circles and chaotic sets from the starts that are left, at most 32 trials."""
     places, states = left
-    labels[places] = RecurrentSets(problem, members).labels(states) if len(places) else labels[places]
+    if not len(places):
+        return members, labels
+    labels[places] = RecurrentSets(problem, members).labels(states)
+    failures, order = 0, np.random.default_rng(0).permutation(len(places))
+    places, states = places[order], states[order]
     for _ in range(_MOST_TRIALS):
         is_open = labels[places] == UNDECIDED
         places, states = places[is_open], states[is_open]
-        if not len(places):
+        if not len(places) or failures >= _MOST_FAILURES:
             break
-        member = recurrent_member(problem, states[0], limits.max_steps // 2, limits.samples, limits.longest)
-        if member is None:
-            places, states = places[1:], states[1:]
-            continue
-        members.append(member)
-        labels[places[0]] = len(members) - 1
-        labels[places[1:]] = RecurrentSets(problem, members).labels(states[1:])
+        place = _set_at(problem, members, states[0], limits, failures < _LONGER_TAILS)
+        if place is None:
+            failures += 1
+        else:
+            labels[places[0]] = place
+            labels[places[1:]] = RecurrentSets(problem, members).labels(states[1:])
+        places, states = places[1:], states[1:]
     return members, labels
+
+
+def _set_at(
+    problem: Problem, members: list[Member], state: np.ndarray, limits: Limits, longer: bool
+) -> int | None:
+    """The place of the set that an orbit runs on among the attractors, where a new one is appended.
+
+    A circle near a resonance is covered slowly: where it may, the tail that does not return is taken anew, eight
+    times as long.
+    """
+    for samples in (limits.samples, 8 * limits.samples) if longer else (limits.samples,):
+        member = recurrent_member(problem, state, limits.max_steps // 2, samples, limits.longest)
+        if member is not None:
+            break
+    else:
+        return None
+    for i, other in enumerate(members):
+        if not other.is_cycle and same_set(other.orbit, member.orbit):
+            return i
+    members.append(member)
+    return len(members) - 1
 
 
 def in_order(members: list[Member], labels: np.ndarray) -> tuple[list[Member], np.ndarray]:
     """The attractors that some start goes to by kind, period and first state, and the labels with them."""
     reached = [i for i in range(len(members)) if (labels == i).any()]
-    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), tuple(members[i].orbit[0])))
+    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), tuple(rounded(members[i].orbit[0]))))
     place = np.full(len(members) + 1, UNDECIDED, np.int32)
     place[reached] = np.arange(len(reached))
-    return [members[i] for i in reached], np.where(labels >= 0, place[labels], labels).astype(np.int32)
+    return [members[i] for i in reached], np.where(
+        labels >= 0, place[np.maximum(labels, UNDECIDED)], labels
+    ).astype(np.int32)
 
 
 def find_attractors(
@@ -179,7 +210,7 @@ def find_attractors(
     *,
     u: Any = None,
     max_steps: int = 10_000,
-    max_period: int = 16,
+    max_period: int = 32,
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,

@@ -47,7 +47,7 @@ def _matrices(static: Any, arrays: Any, states: Any, u: Any, shape: tuple[int, .
 def step_matrices(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...]) -> np.ndarray:
     """∂F/∂x at each of the states (count, n), float64 on the host; padded so that few programs compile."""
     count = len(states)
-    size = max(16, 1 << (count - 1).bit_length())
+    size = max(64, 1 << (count - 1).bit_length())
     padded = np.concatenate([states, np.repeat(states[:1], size - count, 0)])
     return np.asarray(_matrices(*split(cell), padded, u, shape), np.float64)[:count]
 

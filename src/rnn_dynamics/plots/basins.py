@@ -119,7 +119,7 @@ def _legend(ax: "Axes", labels: "BasinLabels") -> None:
     shares, found = labels.fractions(), labels.attractors
     handles: list[Any] = []
     for i in range(min(len(found), _MOST_NAMED)):
-        text = f"{found.describe(i)}, {_percent(shares.attractors[i])}"
+        text = f"{i}: {found.describe(i)}, {_percent(shares.attractors[i])}"
         mark = _MARKS[i % len(_MARKS)] if found.periods[i] else "s"
         face = _colour(i) if found.periods[i] else _pale(_colour(i))
         line = {"marker": mark, "markerfacecolor": face, "markeredgecolor": palette.BLACK, "markersize": 6}
@@ -153,7 +153,8 @@ def basin_fractions(result: "FractionsAlong", ax: Any = None, *, legend: bool = 
     ax = axes_of(ax)
     base = np.zeros(len(result.parameters))
     parts = [
-        (result.fractions[:, i], _colour(i), "", result.describe(i)) for i in range(result.fractions.shape[1])
+        (result.fractions[:, i], _colour(i), "", f"{i}: {result.describe(i)}")
+        for i in range(result.fractions.shape[1])
     ]
     parts.append((result.undecided, (0.6, 0.6, 0.6), "", "undecided"))
     parts.append((result.diverged, (1.0, 1.0, 1.0), "///", "diverged"))
@@ -161,23 +162,16 @@ def basin_fractions(result: "FractionsAlong", ax: Any = None, *, legend: bool = 
         if not share.any():
             continue
         top = base + share
-        face = _pale(colour) if name not in ("undecided", "diverged") else colour
-        ax.fill_between(
-            result.parameters,
-            base,
-            top,
-            facecolor=face,
-            hatch=hatch,
-            edgecolor=palette.GREY,
-            linewidth=0.0,
-            label=name,
-        )
-        ax.plot(
-            result.parameters,
-            np.where(share > 0, top, np.nan),
-            color=colour if hatch == "" else palette.GREY,
-            linewidth=1.2,
-        )
+        named = name in ("undecided", "diverged")
+        face, line = (colour, palette.GREY) if named else (_pale(colour), colour)
+        fill: dict[str, Any] = {
+            "facecolor": face,
+            "hatch": hatch,
+            "edgecolor": palette.GREY,
+            "linewidth": 0.0,
+        }
+        ax.fill_between(result.parameters, base, top, label=name, **fill)
+        ax.plot(result.parameters, np.where(share > 0, top, np.nan), color=line, linewidth=1.2)
         base = top
     ax.set_xlabel("parameter")
     ax.set_ylabel("fraction of the starts")
