@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         validation,
     )
     from rnn_dynamics.activations import Activation
+    from rnn_dynamics.basins import BasinLabels, basins, find_attractors
     from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "BasinLabels",
     "DoyaNeuron",
     "ElmanRNN",
     "LeakyRNN",
@@ -85,6 +87,7 @@ __all__ = [
     "__version__",
     "absolute_radius",
     "activations",
+    "basins",
     "bifurcation_curve",
     "bifurcations",
     "bounds",
@@ -97,6 +100,7 @@ __all__ = [
     "edge_of_chaos",
     "eigen",
     "figures",
+    "find_attractors",
     "finite_time_exponents",
     "gradient_norms",
     "jacobian_product",
@@ -140,6 +144,7 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
     "bifurcations": ["bifurcation_curve"],
+    "basins": ["BasinLabels", "basins", "find_attractors"],
     "bounds": ["product_bounds"],
     "continuation": ["continue_branch"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
