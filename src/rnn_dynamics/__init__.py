@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         cliff,
         doya,
         eigen,
+        equilibria,
         figures,
         jacobians,
         joint_radius,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.activations import Activation
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -61,6 +63,7 @@ __all__ = [
     "Activation",
     "DoyaNeuron",
     "ElmanRNN",
+    "FixedPoints",
     "LeakyRNN",
     "PascanuNeuron",
     "PreActivationRNN",
@@ -78,7 +81,9 @@ __all__ = [
     "doya",
     "edge_of_chaos",
     "eigen",
+    "equilibria",
     "figures",
+    "fixed_points",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
@@ -119,6 +124,7 @@ _NAMES_OF_MODULE = {
     "activations": ["Activation"],
     "bounds": ["product_bounds"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
+    "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",
         "jacobian_product",
