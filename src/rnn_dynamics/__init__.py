@@ -35,7 +35,15 @@ if TYPE_CHECKING:
     )
     from rnn_dynamics.activations import Activation
     from rnn_dynamics.bounds import product_bounds
-    from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.cells import (
+        DoyaNeuron,
+        ElmanRNN,
+        LeakyRNN,
+        PascanuNeuron,
+        PiecewiseLinearRNN,
+        PreActivationRNN,
+        random_rnn,
+    )
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -66,6 +74,7 @@ __all__ = [
     "FixedPoints",
     "LeakyRNN",
     "PascanuNeuron",
+    "PiecewiseLinearRNN",
     "PreActivationRNN",
     "Scaled",
     "SingularSpectrum",
@@ -123,7 +132,15 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
     "bounds": ["product_bounds"],
-    "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
+    "cells": [
+        "DoyaNeuron",
+        "ElmanRNN",
+        "LeakyRNN",
+        "PascanuNeuron",
+        "PiecewiseLinearRNN",
+        "PreActivationRNN",
+        "random_rnn",
+    ],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

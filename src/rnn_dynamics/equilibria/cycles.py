@@ -1,6 +1,7 @@
 """From roots of x = F^p(x) to fixed points and cycles: minimal periods, each cycle once, multipliers."""
 
 import dataclasses
+import functools
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,7 +13,15 @@ from rnn_dynamics.equilibria.problem import Problem, norms
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.status import Status
 
-__all__ = ["Roots", "gathered", "measured", "sorted_multipliers"]
+__all__ = [
+    "Roots",
+    "gathered",
+    "measured",
+    "no_roots",
+    "no_slow_points",
+    "sorted_multipliers",
+    "split_by_period",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +54,25 @@ class Roots:
         return np.lexsort((*self.points.T[::-1], self.residual, self.error, ~self.resolved))
 
 
+def no_roots(problem: Problem) -> Roots:
+    """None of them."""
+    n, dtype = problem.size, problem.dtype
+    nothing = np.zeros(0, dtype)
+    return Roots(
+        np.zeros((0, n), dtype), nothing, nothing, np.zeros(0, bool), np.zeros((0, n, n), dtype), nothing
+    )
+
+
+def no_slow_points(problem: Problem) -> SlowPoints:
+    """None of them."""
+    multipliers = np.zeros((0, problem.size), np.result_type(problem.dtype, np.complex64))
+    return SlowPoints(np.zeros((0, *problem.shape), problem.dtype), np.zeros(0, problem.dtype), multipliers)
+
+
 def measured(problem: Problem, points: np.ndarray, period: int, *, polish: bool = True) -> Roots:
     """Points, polished if asked for, with their residuals, errors and Jacobians of F^p."""
+    if not len(points):
+        return no_roots(problem)
     if polish:
         (points,) = problem.batched(newton.polish, period, points)
     return Roots(points, *problem.batched(newton.measure, period, points))
@@ -56,11 +82,14 @@ def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
     """Eigenvalues in descending order of size, shape (m, n)."""
     if not len(jacobians):
         return np.zeros(jacobians.shape[:2], np.result_type(jacobians.dtype, np.complex64))
-    values = np.asarray(eigenvalues(jacobians))
+    # Padded to a power of two: results of many lengths share few programs.
+    padded = max(8, 1 << (len(jacobians) - 1).bit_length())
+    rows = np.minimum(np.arange(padded), len(jacobians) - 1)
+    values = np.asarray(eigenvalues(jacobians[rows]))[: len(jacobians)]
     return np.take_along_axis(values, descending(values), axis=1)
 
 
-def _split_by_period(
+def split_by_period(
     problem: Problem, roots: Roots, period: int, tolerance: float
 ) -> dict[int, tuple[np.ndarray, Roots]]:
     """Minimal period d → which roots have it, and those roots as roots of F^d."""
@@ -126,19 +155,25 @@ def _joined_by(leaders: Int[np.ndarray, "roots phases"]) -> Int[np.ndarray, " ro
 
 def gathered(
     problem: Problem,
-    roots: Roots,
+    by_period: dict[int, tuple[np.ndarray, Roots]],
     of_start: Int[np.ndarray, " starts"],
-    period: int,
-    tolerance: float,
     start_status: Int[np.ndarray, " starts"],
-    slow: SlowPoints,
+    slow: SlowPoints | None = None,
     *,
     complete: bool = False,
 ) -> FixedPoints:
-    """``FixedPoints`` of the roots of F^p, duplicates, rotations and divisors of p recognised."""
-    label = np.full(len(roots.points), -1)
-    parts, lengths, orbits = [roots.take(np.zeros(0, int))], [], []
-    for length, (chosen, some) in _split_by_period(problem, roots, period, tolerance).items():
+    """``FixedPoints`` of roots by their minimal period, duplicates and rotations recognised.
+
+    Args:
+        by_period: from ``split_by_period``: the numbers of the roots of each minimal period, and those roots.
+        of_start: the number of the root that each start led to, −1 for none.
+        start_status: of each start.
+        slow: slow points, if they were looked for.
+        complete: whether nothing can be missing.
+    """
+    label = np.full(sum(len(chosen) for chosen, _ in by_period.values()), -1)
+    parts, lengths, orbits = [], [], []
+    for length, (chosen, some) in by_period.items():
         if not chosen.size:
             continue
         number, once, phases = _once(problem, some, length)
@@ -146,9 +181,7 @@ def gathered(
         parts.append(once)
         lengths += [length] * len(once.points)
         orbits.append(_with_steps_between(problem, phases))
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.joined(part)
+    total = functools.reduce(Roots.joined, parts) if parts else no_roots(problem)
     order = np.lexsort((*total.points.T[::-1], np.array(lengths, int)))
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order))
@@ -160,6 +193,7 @@ def gathered(
     for i, orbit in enumerate(one for group in orbits for one in group):
         padded[rank[i], : len(orbit)] = orbit
     steps = np.array(lengths, int)[order] * problem.cycle
+    slow = no_slow_points(problem) if slow is None else slow
     return _judged(problem, total.take(order), steps, padded, start_status, of_start, slow, complete)
 
 

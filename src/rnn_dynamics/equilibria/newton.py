@@ -11,8 +11,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.iterates import iterate, iterate_with_jacobian
+from rnn_dynamics.iterates import iterate, repeated
+from rnn_dynamics.jacobians import step_matrix
 
 __all__ = ["Measured", "damped_round", "measure", "orbits_of", "polish", "quadratic_round"]
 
@@ -24,19 +26,41 @@ _LEAST_EXPONENT, _LARGEST_EXPONENT = -4, 6
 
 
 class _Map(NamedTuple):
-    """x ↦ F^p(x) on flat states."""
+    """x ↦ F^p(x) on flat states, under inputs that repeat; p is traced, so that all periods are one program."""
 
     cell: Any
     inputs: Any
-    steps: int
+    steps: Any
     shape: tuple[int, ...]
 
+    def _input(self, step: Any) -> Any:
+        def at(leaf: Array) -> Array:
+            return jax.lax.dynamic_index_in_dim(leaf, step % leaf.shape[0], keepdims=False)
+
+        return jax.tree_util.tree_map(at, self.inputs)
+
     def __call__(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
-        return iterate(self.cell, x.reshape(self.shape), self.inputs, self.steps)[0].reshape(-1)
+        step = exact_slopes(self.cell)
+
+        def advance(t: Any, state: Array) -> Array:
+            return step(state, self._input(t))
+
+        return jax.lax.fori_loop(0, self.steps, advance, x.reshape(self.shape)).reshape(-1)
 
     def with_jacobian(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-        image, jacobian = iterate_with_jacobian(self.cell, x.reshape(self.shape), self.inputs, self.steps)
-        return image.reshape(-1), jacobian
+        step = exact_slopes(self.cell)
+
+        def once(t: Any, state: Array) -> tuple[Array, Array]:
+            u = self._input(t)
+            return step(state, u), step_matrix(self.cell, state, u)
+
+        def advance(t: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            state, jacobian = once(t, carry[0])
+            return state, jnp.matmul(jacobian, carry[1], precision=_HIGHEST)
+
+        # The first step outside the loop: a fixed point's Jacobian is no product.
+        state, jacobian = jax.lax.fori_loop(1, self.steps, advance, once(0, x.reshape(self.shape)))
+        return state.reshape(-1), jacobian
 
     def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         """‖x − F^p(x)‖, infinite where that is no number."""
@@ -71,9 +95,9 @@ def _damped_step(system: _Map, x: Array) -> tuple[Array, Array, Array]:
     return jnp.where(gained, trials[best], x), jnp.where(gained, sizes[best], before), ~gained
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def damped_round(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, " batch"], Array]:
     """A few damped Newton steps: states, ‖x − F^p(x)‖ there, and where the last step gained nothing."""
     system = _Map(join(static, arrays), inputs, steps, shape)
@@ -85,13 +109,13 @@ def damped_round(
     return jax.vmap(one)(x)
 
 
-def _quadratic_step(system: _Map, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+def _quadratic_step(system: _Map, image_of: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     """One step of a regularised Newton method on q = ½‖x − F^p(x)‖² with its full Hessian."""
     x, damping, *_ = carry
     image, jacobian = system.with_jacobian(x)
     rest, matrix = x - image, _identity(x) - jacobian
     gradient = jnp.matmul(matrix.T, rest, precision=_HIGHEST)
-    curved = jax.jacfwd(lambda at: jax.vjp(system, at)[1](rest)[0])(x)
+    curved = jax.jacfwd(lambda at: jax.vjp(image_of, at)[1](rest)[0])(x)
     hessian = jnp.matmul(matrix.T, matrix, precision=_HIGHEST) - (curved + curved.T) / 2
     scale = 1 + jnp.sum(jnp.square(jacobian)) / x.size
     regular = hessian + damping * scale * _identity(x)
@@ -119,18 +143,25 @@ def quadratic_round(
         States, damping, ‖x − F^p(x)‖, ‖∇q‖/‖x − F^p(x)‖ over the size of J before the last step, and whether q
         was convex there, by more than the damping.
     """
-    system = _Map(join(static, arrays), inputs, steps, shape)
+    cell = join(static, arrays)
+    system, sequence = _Map(cell, inputs, steps, shape), repeated(inputs, steps)
+
+    def image_of(state: Array) -> Array:
+        """F^p by a scan of known length, which reverse mode can go through."""
+        return iterate(cell, state.reshape(shape), sequence, steps)[0].reshape(-1)
 
     def one(start: Array, damping: Array) -> tuple[Array, ...]:
-        carry = _quadratic_step(system, (start, damping))
-        return jax.lax.fori_loop(1, _STEPS_OF_A_ROUND, lambda _, c: _quadratic_step(system, c), carry)
+        carry = _quadratic_step(system, image_of, (start, damping))
+        return jax.lax.fori_loop(
+            1, _STEPS_OF_A_ROUND, lambda _, c: _quadratic_step(system, image_of, c), carry
+        )
 
     return jax.vmap(one)(x, damping)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def polish(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
     """Plain Newton steps, of which the state of the smallest residual is kept."""
     system = _Map(join(static, arrays), inputs, steps, shape)
@@ -204,9 +235,9 @@ def _measure(system: _Map, x: Array) -> Measured:
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def measure(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Measured:
     """``Measured`` of each state."""
     return jax.vmap(functools.partial(_measure, _Map(join(static, arrays), inputs, steps, shape)))(x)
@@ -214,12 +245,12 @@ def measure(
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def orbits_of(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch steps n"]:
     """x, F(x), …, F^{p−1}(x) of each state."""
     cell = join(static, arrays)
 
     def one(start: Array) -> Array:
-        return iterate(cell, start.reshape(shape), inputs, steps)[1].reshape(steps, -1)
+        return iterate(cell, start.reshape(shape), repeated(inputs, steps), steps)[1].reshape(steps, -1)
 
     return jax.vmap(one)(x)

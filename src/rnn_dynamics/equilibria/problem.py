@@ -11,15 +11,15 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.iterates import repeated
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Problem", "posed"]
+__all__ = ["Problem", "norms", "posed", "residual_tolerance"]
 
 # Entries of the Jacobians of one batch, and the size of a small batch.
 _ENTRIES = 2**20
 _SMALL, _LARGE = 64, 4096
+_TOLERANCE = {4: 1e-5, 8: 1e-12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,6 @@ class Problem:
         total, steps = len(columns[0]), period * self.cycle
         size = min(_LARGE, max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
         size = min(size, _SMALL) if total <= _SMALL else size
-        inputs = repeated(self.inputs, steps)
         parts = []
         for start in range(0, max(total, 1), size):
             chosen = np.minimum(np.arange(start, start + size), max(total - 1, 0))
@@ -65,7 +64,9 @@ class Problem:
                 column[chosen] if total else np.zeros((size, *column.shape[1:]), column.dtype)
                 for column in columns
             ]
-            result = kernel(self.static, self.arrays, *map(jnp.asarray, batch), inputs, steps, self.shape)
+            result = kernel(
+                self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
+            )
             parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
         return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
 
@@ -127,3 +128,17 @@ def posed(
 def norms(rows: Array | np.ndarray) -> np.ndarray:
     """max(1, largest entry) of each row: the scale that tolerances refer to."""
     return np.maximum(np.max(np.abs(rows), axis=1, initial=0.0), 1.0).astype(np.asarray(rows).dtype)
+
+
+def residual_tolerance(problem: Problem, tolerance: Any) -> float:
+    """The relative residual that a root may have: the one given, or that of the dtype.
+
+    Raises:
+        TypeError, ValueError: no finite number > 0.
+    """
+    if tolerance is None:
+        return _TOLERANCE[problem.dtype.itemsize]
+    value = float(real_array("tolerance", tolerance, ndim=0))
+    if not value > 0:
+        raise ValueError(f"tolerance: expected a number > 0, got {value}")
+    return value

@@ -143,14 +143,15 @@ class FixedPoints:
 
 def descending(values: Complex[np.ndarray, "... n"]) -> Int[np.ndarray, "... n"]:
     """The order of eigenvalues: |λ| descending, then the imaginary part, so that a pair stands together."""
-    return np.lexsort((-values.real, -values.imag, -np.abs(values)), axis=-1)
+    return np.lexsort((-np.real(values), -np.imag(values), -np.abs(values)), axis=-1)
 
 
 def _biorthogonal(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Eigenvalues, right and left eigenvectors in rows, and condition numbers of one matrix."""
     import scipy.linalg
 
-    values, left, right = scipy.linalg.eig(matrix, left=True, right=True)
+    solved: Any = scipy.linalg.eig(matrix, left=True, right=True)
+    values, left, right = solved
     order = descending(values)
     values, left, right = values[order], left.T[order], right.T[order]
     overlap = np.sum(left.conj() * right, axis=1)
@@ -162,24 +163,22 @@ def _biorthogonal(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 
 def _described(found: FixedPoints) -> str:
-    starts = len(found.start_status)
-    from_starts = f" from {starts} starts" if starts else ""
+    starts, slow = len(found.start_status), len(found.slow)
+    tail = f"; {slow} slow" * bool(slow) + "; complete" * found.complete
     if not len(found):
         diverged = int(np.sum(found.start_status == Status.DIVERGED))
-        text = f"none found{from_starts}" + (f", {diverged} diverged" if diverged else "")
-        return text + (f"; {len(found.slow)} slow" if len(found.slow) else "")
-    periods = [f"{int(np.sum(found.period == p))} of period {p}" for p in np.unique(found.period)]
-    what = f"{len(found)} fixed points" if periods[0].endswith("period 1") and len(periods) == 1 else ""
-    what = (
-        (what or ", ".join(periods)).replace("1 fixed points", "1 fixed point")
-        if len(found) == 1
-        else (what or ", ".join(periods))
-    )
-    kinds = ", ".join(f"{found.kind.count(kind)} {kind}" for kind in dict.fromkeys(sorted(found.kind)))
-    text = (
-        f"{what}: {kinds}; {found.converged()} of {starts} starts converged" if starts else f"{what}: {kinds}"
-    )
+        return (
+            "none found"
+            + f" from {starts} starts" * bool(starts)
+            + f", {diverged} diverged" * bool(diverged)
+            + tail
+        )
+    plural = "s" * (len(found) > 1)
+    if (found.period == 1).all():
+        what = f"{len(found)} fixed point{plural}"
+    else:
+        what = ", ".join(f"{int(np.sum(found.period == p))} of period {p}" for p in np.unique(found.period))
+    kinds = ", ".join(f"{found.kind.count(kind)} {kind}" for kind in sorted(set(found.kind)))
     unresolved = int(np.sum(found.status == Status.UNRESOLVED))
-    text += f"; {unresolved} unresolved" if unresolved else ""
-    text += f"; {len(found.slow)} slow" if len(found.slow) else ""
-    return text + ("; complete" if found.complete else "")
+    counted = f"; {found.converged()} of {starts} starts converged" * bool(starts)
+    return f"{what}: {kinds}{counted}" + f"; {unresolved} unresolved" * bool(unresolved) + tail

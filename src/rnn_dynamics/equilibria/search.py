@@ -6,19 +6,19 @@ import numpy as np
 from jaxtyping import Int
 
 from rnn_dynamics.equilibria import newton
-from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, sorted_multipliers
+from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, sorted_multipliers, split_by_period
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
-from rnn_dynamics.equilibria.problem import Problem, norms, posed
+from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
+from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, flag, real_array
+from rnn_dynamics.validation import count, flag
 
 __all__ = ["fixed_points"]
 
 _STEPS_OF_A_ROUND = 2
 # A coarse stage pays from here: the number of units, and of starts.
 _UNITS, _STARTS = 16, 256
-_TOLERANCE = {4: 1e-5, 8: 1e-12}
 
 
 class _Ends(NamedTuple):
@@ -130,26 +130,21 @@ def _slow_points(
 
 def _sought(
     problem: Problem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
-) -> tuple[_Candidates, np.ndarray, SlowPoints]:
+) -> tuple[_Candidates, np.ndarray, SlowPoints | None]:
     """Candidates, the status of each start, and slow points."""
     coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
     ends = _descend(coarse, rows, period, max_steps)
-    near = _loose(coarse.dtype, 1 / 2)
+    near = _loose(coarse.dtype, 3 / 8)
     found = _polished(problem, ends.states, np.flatnonzero(ends.status == 0), period, tolerance, near)
     failed = (ends.status == 0) & (found.of_start < 0)
     states = ends.states.astype(problem.dtype)
     status = np.where(failed, -1, ends.status)
-    nothing = SlowPoints(
-        states[:0].reshape(-1, *problem.shape),
-        np.zeros(0, problem.dtype),
-        np.zeros((0, problem.size), np.result_type(problem.dtype, np.complex64)),
-    )
     if not slow:
-        return found, np.where(status < 0, int(Status.MAX_STEPS), status), nothing
+        return found, np.where(status < 0, int(Status.MAX_STEPS), status), None
     ends = _Ends(states, ends.residual.astype(problem.dtype), status)
     ends, minimum = _creep(problem, ends, period, max_steps)
     late = np.flatnonzero((ends.status == 0) & (found.of_start < 0))
-    more = _polished(problem, ends.states, late, period, tolerance, _loose(problem.dtype, 1 / 2))
+    more = _polished(problem, ends.states, late, period, tolerance, _loose(problem.dtype, 3 / 8))
     of_start = np.where(more.of_start >= 0, more.of_start + len(found.roots.points), found.of_start)
     status = np.where((ends.status == 0) & (of_start < 0), int(Status.UNDECIDED), ends.status)
     slow_points = _slow_points(problem, ends.states[minimum], ends.residual[minimum], period, tolerance)
@@ -183,7 +178,9 @@ def fixed_points(
         tolerance: the largest ‖x − F^p(x)‖ of a root, relative to max(1, |x|) max(1, ‖∂F^p/∂x‖); 1e−12 by
             default, 1e−5 in float32. Roots are polished until the residual is rounding, whatever it is.
         max_steps: steps of either method before a start is labelled MAX_STEPS.
-        slow: whether to look for slow points.
+        slow: whether to go on after Newton's method, and look for slow points.
+
+    A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is complete.
 
     Returns:
         ``FixedPoints``; empty where none was found. That none was found does not prove that there is none.
@@ -197,13 +194,11 @@ def fixed_points(
     """
     problem, rows, period = posed(cell, starts, u, inputs, period)
     steps = count("max_steps", max_steps, minimum=1)
-    limit = _TOLERANCE[problem.dtype.itemsize] if tolerance is None else _positive(tolerance)
+    limit = residual_tolerance(problem, tolerance)
     found, status, slow_points = _sought(problem, rows, period, limit, steps, flag("slow", slow))
-    return gathered(problem, found.roots, found.of_start, period, limit, status, slow_points)
-
-
-def _positive(tolerance: Any) -> float:
-    value = float(real_array("tolerance", tolerance, ndim=0))
-    if not value > 0:
-        raise ValueError(f"tolerance: expected a number > 0, got {value}")
-    return value
+    roots, complete = found.roots, False
+    if period == 1 and inputs is None and has_brackets(cell):
+        more, complete = bracketed(problem, cell, u, limit)
+        roots = roots.joined(more)
+    by_period = split_by_period(problem, roots, period, limit)
+    return gathered(problem, by_period, found.of_start, status, slow_points, complete=complete)

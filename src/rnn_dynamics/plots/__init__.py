@@ -5,6 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.attractors import fixed_points, multipliers
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
@@ -24,10 +25,12 @@ __all__ = [
     "colour_bar",
     "counterexample",
     "descent",
+    "fixed_points",
     "joint_radius",
     "log_map",
     "loss_profile",
     "loss_surface",
+    "multipliers",
     "norms_against_lag",
     "orbit",
     "palette",
