@@ -8,17 +8,17 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics import doya
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.equilibria import FixedPoints, all_fixed_points, fixed_points, starts_from
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
+from tests.oracles import neuron
 from tests.oracles.boxes import tanh_fixed_points
 
 RNG = np.random.default_rng(0)
-PLANE = RNG.uniform(-1, 1, (600, 2))
+PLANE = RNG.uniform(-1, 1, (500, 2))
 LINE = RNG.uniform(-1, 2, 200)
 
 
@@ -64,24 +64,21 @@ def test_the_set_does_not_depend_on_the_order_or_number_of_starts_and_nothing_co
     np.testing.assert_allclose(turned.points, first.points, rtol=0, atol=2e-15)
     np.testing.assert_array_equal(turned.start_status[::-1], first.start_status)
     np.testing.assert_array_equal(turned.start_point[::-1], first.start_point)
-    twice = fixed_points(cell, np.concatenate([PLANE, -PLANE]))
+    twice = fixed_points(cell, np.concatenate([PLANE[:250], -PLANE[:250]]))
     np.testing.assert_allclose(twice.points, first.points, rtol=0, atol=2e-15)
 
 
 @pytest.mark.parametrize(
     "cell",
     [
-        ElmanRNN([[1.8, 0.4, 0], [-0.6, 1.5, 0.7], [0.2, -0.9, 2.1]], [0.1, -0.2, 0.05]),
         LeakyRNN([[1.8, 0.4, 0], [-0.6, 1.5, 0.7], [0.2, -0.9, 2.1]], [0.1, -0.2, 0.05], leak=0.3),
         PreActivationRNN([[9.0, -3, 1], [2, 7, -4], [-3, 1, 8]], [-4.0, -2, -3]),
     ],
     ids=lambda cell: type(cell).__name__,
 )
 def test_networks_have_small_residuals_and_stable_counts(cell: Any) -> None:
-    starts = np.random.default_rng(2).normal(size=(1200, 3)) * (
-        5 if isinstance(cell, PreActivationRNN) else 1
-    )
-    few, many = (fixed_points(cell, part, slow=False) for part in (starts[:600], starts))
+    starts = np.random.default_rng(2).normal(size=(500, 3)) * (5 if isinstance(cell, PreActivationRNN) else 1)
+    few, many = (fixed_points(cell, part, slow=False) for part in (starts[:250], starts))
     assert len(few) == len(many) >= 3
     assert (many.residual <= 1e-12).all()
     assert (many.status == Status.CONVERGED).all()
@@ -109,7 +106,8 @@ def test_multipliers_to_fifty_digits_with_their_eigenvectors() -> None:
                 for k in range(2):
                     matrix[j, k] = (1 - x[j] ** 2) * weights[j, k]
             true = sorted(mpmath.eig(matrix, right=False), key=abs, reverse=True)
-            assert max(abs(a - complex(b)) for a, b in zip(found.multipliers[i], true, strict=True)) < 1e-13
+            gaps = np.abs(found.multipliers[i][:, None] - np.array([complex(value) for value in true])[None])
+            assert max(gaps.min(axis=0).max(), gaps.min(axis=1).max()) < 1e-13
             assert found.unstable[i] == sum(abs(value) > 1 for value in true)
             assert found.stable[i] == (abs(true[0]) < 1)
     kinds = [found.kind.count(kind) for kind in ("stable", "saddle", "repelling")]
@@ -131,7 +129,7 @@ def test_a_defective_jacobian_has_no_biorthogonal_vectors_and_says_so() -> None:
 
 
 def test_henon_fixed_points_and_two_cycle() -> None:
-    starts = RNG.uniform(-1.5, 1.5, (600, 2))
+    starts = RNG.uniform(-1.5, 1.5, (500, 2))
     one = fixed_points(henon, starts, slow=False)
     root = np.sqrt(0.7**2 + 4 * 1.4)
     np.testing.assert_allclose(one.points[:, 0], [(-0.7 - root) / 2.8, (-0.7 + root) / 2.8], rtol=1e-14)
@@ -214,7 +212,7 @@ def test_maps_without_fixed_points_give_labelled_empty_results() -> None:
     assert not len(away)
     assert (away.start_status == Status.DIVERGED).all()
     assert away.multipliers.shape == (0, 2)
-    assert "600 diverged" in repr(away)
+    assert "500 diverged" in repr(away)
     shifted = fixed_points(lambda x, _: x + 1, PLANE)
     assert not len(shifted)
     assert not len(shifted.slow)
@@ -251,20 +249,19 @@ def test_all_equilibria_of_the_neuron() -> None:
     rng = np.random.default_rng(7)
     weights = np.concatenate([rng.uniform(-12, 12, 12), 4 + 10 ** rng.uniform(-1, 2, 12)])
     biases = -weights / 2 + rng.uniform(-2, 2, weights.size)
-    folds = np.asarray(doya.folds(weights).b)
     for i in range(12, 24):
-        biases[i] = folds[i, i % 2] + 10.0 ** -(i - 10) * (1 if i % 4 < 2 else -1)
-    true = doya.equilibria(weights, biases)
-    for i, (w, b) in enumerate(zip(weights, biases, strict=True)):
+        fold = [float(b) for _, b in neuron.folds(float(weights[i]))]
+        biases[i] = fold[i % 2] + 10.0 ** -(i - 10) * (1 if i % 4 < 2 else -1)
+    for w, b in zip(weights, biases, strict=True):
         found = all_fixed_points(DoyaNeuron(w, b, 0.5))
-        points = np.asarray(true.points[i])[: int(true.count[i])]
+        true = [float(root.x) for root in neuron.relative_equilibria(float(w), float(b))]
         assert found.complete
-        for point in points:
+        for point in true:
             gaps = np.abs(found.points - point)
             nearest = int(np.argmin(gaps))
             assert gaps[nearest] <= found.error[nearest]
         if (found.status == Status.CONVERGED).all():
-            assert len(found) == len(points)
+            assert len(found) == len(true)
 
 
 def test_brackets_join_the_search_of_a_neuron() -> None:
@@ -272,9 +269,7 @@ def test_brackets_join_the_search_of_a_neuron() -> None:
     found = fixed_points(PascanuNeuron(8.0, -4.2), far, slow=False)
     assert found.complete
     assert len(found) == 3
-    z = np.log(found.points / 1) if (found.points > 0).all() else found.points
     np.testing.assert_allclose(8 / (1 + np.exp(-found.points)) - 4.2, found.points, atol=1e-13)
-    assert z.shape == (3,)
     assert len(all_fixed_points(PascanuNeuron(8.0, 0.0, 1.0), u=-4.2)) == 3
     with pytest.raises(TypeError, match="cell: expected a neuron"):
         all_fixed_points(henon)

@@ -19,7 +19,7 @@ def _excess(weights: np.ndarray, bias: np.ndarray, x: list) -> tuple[list, list]
         for j in range(n):
             inner += flint.arb(float(weights[i, j])) * x[j]
         image = inner.tanh()
-        slope = 1 / inner.cosh() ** 2
+        slope = 1 - image**2
         values.append(x[i] - image)
         rows.append([flint.arb(int(i == j)) - slope * flint.arb(float(weights[i, j])) for j in range(n)])
     return values, rows
@@ -34,7 +34,7 @@ def _krawczyk(weights: np.ndarray, bias: np.ndarray, box: Box) -> str:
     middle = [flint.arb(side.mid()) for side in x]
     at, _ = _excess(weights, bias, middle)
     approximate = np.array([[float(entry.mid()) for entry in row] for row in jacobian])
-    if abs(np.linalg.det(approximate)) < 1e-12:
+    if not np.isfinite(approximate).all() or abs(np.linalg.det(approximate)) < 1e-12:
         return "split"
     inverse = [[flint.arb(float(v)) for v in row] for row in np.linalg.inv(approximate)]
     n = len(x)

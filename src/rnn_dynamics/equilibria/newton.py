@@ -190,7 +190,8 @@ class Measured(NamedTuple):
         residual: ‖x − F^p(x)‖.
         error: how far the root may be from x: the distance along the weakest direction of I − J beyond which
             the residual stands out of its rounding.
-        resolved: whether the residual grows in proportion to the distance there; it does not at a multiple root.
+        resolved: whether I − J is all but constant as far as that, and the residual so grows in proportion to the
+            distance; it does not at a multiple root.
         jacobian: J = ∂F^p/∂x.
         change: ‖J′ − J‖ between x and a state ``error`` away: how far the multipliers may be off.
     """
@@ -227,9 +228,11 @@ def _measure(system: _Map, x: Array) -> Measured:
     first = jnp.argmax(stands_out)
     infinite = jnp.full((), jnp.inf, x.dtype)
     error = jnp.where(stands_out.any(), distances[first], infinite)
-    resolved = weakest * error >= rounding
-    near = x + jnp.where(jnp.isfinite(error), error, scale) * right
-    change = jnp.sqrt(jnp.sum(jnp.square(system.with_jacobian(near)[1] - jacobian)))
+    along = jnp.where(jnp.isfinite(error), error, scale) * right
+    near = jax.vmap(lambda at: system.with_jacobian(at)[1])(jnp.stack([x + along, x - along]))
+    change = jnp.sqrt(jnp.max(jnp.sum(jnp.square(near - jacobian[None]), axis=(1, 2))))
+    # Within its error a simple root's Jacobian is all but constant; a multiple root's I − J is not.
+    resolved = (weakest * error >= rounding) & (2 * change <= weakest)
     return Measured(
         jnp.where(finite, _norm(rest), infinite), error, resolved & jnp.isfinite(error), jacobian, change
     )

@@ -16,9 +16,11 @@ from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Problem", "norms", "posed", "residual_tolerance"]
 
-# Entries of the Jacobians of one batch, and the size of a small batch.
+# Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.
 _ENTRIES = 2**20
-_SMALL, _LARGE = 64, 4096
+_BATCHES = (64, 512, 4096)
+# Up to here a row costs so little that the smallest batch is not worth its program.
+_UNITS = 8
 _TOLERANCE = {4: 1e-5, 8: 1e-12}
 
 
@@ -47,7 +49,7 @@ class Problem:
         return math.prod(self.shape)
 
     def batched(self, kernel: Callable[..., Any], period: int, *columns: np.ndarray) -> list[np.ndarray]:
-        """``kernel`` on rows of ``columns``, in batches of two shapes, the last one padded.
+        """``kernel`` on rows of ``columns``, in batches of few shapes, the last one padded.
 
         Args:
             kernel: takes static, arrays, a batch of each column, inputs, steps and the shape of a state.
@@ -55,8 +57,9 @@ class Problem:
             columns: arrays of one leading axis; the first is the states.
         """
         total, steps = len(columns[0]), period * self.cycle
-        size = min(_LARGE, max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
-        size = min(size, _SMALL) if total <= _SMALL else size
+        largest = min(_BATCHES[-1], max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
+        sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
+        size = min(largest, next((size for size in sizes if total <= size), largest))
         parts = []
         for start in range(0, max(total, 1), size):
             chosen = np.minimum(np.arange(start, start + size), max(total - 1, 0))
