@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         continuation,
         doya,
         eigen,
+        equilibria,
         figures,
         jacobians,
         joint_radius,
@@ -39,8 +40,17 @@ if TYPE_CHECKING:
     from rnn_dynamics.basins import BasinLabels, basins, find_attractors
     from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
-    from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.cells import (
+        DoyaNeuron,
+        ElmanRNN,
+        LeakyRNN,
+        PascanuNeuron,
+        PiecewiseLinearRNN,
+        PreActivationRNN,
+        random_rnn,
+    )
     from rnn_dynamics.continuation import continue_branch
+    from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -75,9 +85,11 @@ __all__ = [
     "BasinLabels",
     "DoyaNeuron",
     "ElmanRNN",
+    "FixedPoints",
     "LeakyRNN",
     "LyapunovSpectrum",
     "PascanuNeuron",
+    "PiecewiseLinearRNN",
     "PreActivationRNN",
     "Scaled",
     "SingularSpectrum",
@@ -99,9 +111,11 @@ __all__ = [
     "doya",
     "edge_of_chaos",
     "eigen",
+    "equilibria",
     "figures",
     "find_attractors",
     "finite_time_exponents",
+    "fixed_points",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
@@ -148,6 +162,16 @@ _NAMES_OF_MODULE = {
     "bounds": ["product_bounds"],
     "continuation": ["continue_branch"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
+    "cells": [
+        "DoyaNeuron",
+        "ElmanRNN",
+        "LeakyRNN",
+        "PascanuNeuron",
+        "PiecewiseLinearRNN",
+        "PreActivationRNN",
+        "random_rnn",
+    ],
+    "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",
         "jacobian_product",

@@ -5,6 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.attractors import fixed_points, multipliers
 from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
@@ -33,11 +34,13 @@ __all__ = [
     "descent",
     "exponent_convergence",
     "exponent_field",
+    "fixed_points",
     "joint_radius",
     "log_map",
     "loss_profile",
     "loss_surface",
     "lyapunov_spectrum",
+    "multipliers",
     "norms_against_lag",
     "orbit",
     "orbit_diagram",
