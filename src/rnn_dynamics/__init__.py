@@ -14,9 +14,11 @@ from rnn_dynamics._version import __version__
 if TYPE_CHECKING:
     from rnn_dynamics import (
         activations,
+        bifurcations,
         bounds,
         cells,
         cliff,
+        continuation,
         doya,
         eigen,
         figures,
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
         validation,
     )
     from rnn_dynamics.activations import Activation
+    from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.continuation import continue_branch
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
+    from rnn_dynamics.orbit_diagrams import orbit_diagram
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
@@ -80,9 +85,13 @@ __all__ = [
     "__version__",
     "absolute_radius",
     "activations",
+    "bifurcation_curve",
+    "bifurcations",
     "bounds",
     "cells",
     "cliff",
+    "continuation",
+    "continue_branch",
     "covariant_vectors",
     "doya",
     "edge_of_chaos",
@@ -100,6 +109,7 @@ __all__ = [
     "mean_field",
     "non_normality",
     "nonnormal",
+    "orbit_diagram",
     "plots",
     "power_norms",
     "product_bounds",
@@ -129,7 +139,9 @@ __all__ = [
 
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
+    "bifurcations": ["bifurcation_curve"],
     "bounds": ["product_bounds"],
+    "continuation": ["continue_branch"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
     "jacobians": [
         "gradient_norms",
@@ -150,6 +162,7 @@ _NAMES_OF_MODULE = {
     "mean_field": ["edge_of_chaos", "mean_field"],
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
+    "orbit_diagrams": ["orbit_diagram"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],

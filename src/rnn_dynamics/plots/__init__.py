@@ -5,6 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.branches import bifurcation_curve, branch, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
@@ -21,7 +22,9 @@ from rnn_dynamics.plots.spectra import (
 __all__ = [
     "axes_of",
     "basin_map",
+    "bifurcation_curve",
     "bifurcation_diagram",
+    "branch",
     "colour_bar",
     "counterexample",
     "descent",
@@ -34,6 +37,7 @@ __all__ = [
     "lyapunov_spectrum",
     "norms_against_lag",
     "orbit",
+    "orbit_diagram",
     "palette",
     "panel_label",
     "partial_sums",
