@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         continuation,
         doya,
         eigen,
+        equilibria,
         figures,
         jacobians,
         joint_radius,
@@ -36,10 +37,20 @@ if TYPE_CHECKING:
         validation,
     )
     from rnn_dynamics.activations import Activation
+    from rnn_dynamics.basins import BasinLabels, basins, find_attractors
     from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
-    from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+    from rnn_dynamics.cells import (
+        DoyaNeuron,
+        ElmanRNN,
+        LeakyRNN,
+        PascanuNeuron,
+        PiecewiseLinearRNN,
+        PreActivationRNN,
+        random_rnn,
+    )
     from rnn_dynamics.continuation import continue_branch
+    from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -71,11 +82,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "BasinLabels",
     "DoyaNeuron",
     "ElmanRNN",
+    "FixedPoints",
     "LeakyRNN",
     "LyapunovSpectrum",
     "PascanuNeuron",
+    "PiecewiseLinearRNN",
     "PreActivationRNN",
     "Scaled",
     "SingularSpectrum",
@@ -85,6 +99,7 @@ __all__ = [
     "__version__",
     "absolute_radius",
     "activations",
+    "basins",
     "bifurcation_curve",
     "bifurcations",
     "bounds",
@@ -96,8 +111,11 @@ __all__ = [
     "doya",
     "edge_of_chaos",
     "eigen",
+    "equilibria",
     "figures",
+    "find_attractors",
     "finite_time_exponents",
+    "fixed_points",
     "gradient_norms",
     "jacobian_product",
     "jacobian_products",
@@ -140,9 +158,20 @@ __all__ = [
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
     "bifurcations": ["bifurcation_curve"],
+    "basins": ["BasinLabels", "basins", "find_attractors"],
     "bounds": ["product_bounds"],
     "continuation": ["continue_branch"],
     "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
+    "cells": [
+        "DoyaNeuron",
+        "ElmanRNN",
+        "LeakyRNN",
+        "PascanuNeuron",
+        "PiecewiseLinearRNN",
+        "PreActivationRNN",
+        "random_rnn",
+    ],
+    "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",
         "jacobian_product",
