@@ -23,6 +23,25 @@ def _scalars(**named: Any) -> tuple[jax.Array, ...]:
     return arrays
 
 
+def _turning_point(w: Float[Array, ""]) -> Float[Array, ""]:
+    """z ≥ 0 where w σ′(z) = 1, 2 artanh √(1 − 4/w); 0 for w ≤ 4, where w σ′ stays below 1.
+
+    From √(1 − 4/w) = s = 0.9 on as ln(w (1 + s)²/4), the same number without 1 − s.
+    """
+    safe = jnp.where(w > 4, w, jnp.full_like(w, 8))
+    s = jnp.sqrt((safe - 4) / safe)
+    near = 2 * jnp.arctanh(jnp.minimum(s, jnp.full_like(s, 0.9)))
+    z = jnp.where(s < 0.9, near, jnp.log(safe) + 2 * jnp.log((1 + s) / 2))
+    return jnp.where(w > 4, z, jnp.zeros_like(z))
+
+
+def _between(low: Array, high: Array, turns: Float[Array, " 2"]) -> Float[Array, " 4"]:
+    """low, the turning points moved into [low, high], high; the outer ends a few ulp further out."""
+    margin = 8 * float(jnp.finfo(low.dtype).eps) * (1 + jnp.abs(low) + jnp.abs(high))
+    low, high = low - margin, high + margin
+    return jnp.concatenate([low[None], jnp.clip(turns, low, high), high[None]])
+
+
 @cell_type()
 class DoyaNeuron:
     """Doya's neuron, x⁺ = (1−ε) x + ε σ(w x + b) + ε w′ u, with σ the logistic sigmoid.
@@ -59,6 +78,17 @@ class DoyaNeuron:
     def jacobian(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         """∂x⁺/∂x = (1−ε) + ε w σ′(w x + b)."""
         return (1 - self.epsilon) + self.epsilon * self.w * sigmoid_derivative(self.w * x + self.b)
+
+    def monotone_pieces(self, u: Any = None) -> Float[Array, " 4"]:
+        """Ends of the three intervals on each of which x − F(x) is monotone; every equilibrium lies in one.
+
+        F(x) = x has the solutions of x = σ(w x + b) + w′ u, in [w′ u, w′ u + 1]; x − F(x) turns where
+        w σ′(w x + b) = 1. Without turning points there the inner ends fall on the outer ones.
+        """
+        centre = jnp.zeros_like(self.w) if u is None else self.w_in * jnp.asarray(u, self.w_in.dtype)
+        z, w = _turning_point(self.w), jnp.where(self.w > 4, self.w, jnp.ones_like(self.w))
+        turns = jnp.where(self.w > 4, jnp.stack([(-z - self.b) / w, (z - self.b) / w]), centre)
+        return _between(centre, centre + 1, turns)
 
     def structure(self) -> RecurrentStructure:
         """W = [[w]], γ = ¼, leak ε."""
@@ -98,6 +128,18 @@ class PascanuNeuron:
     def jacobian(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:
         """∂x⁺/∂x = w σ′(x)."""
         return self.w * sigmoid_derivative(x)
+
+    def monotone_pieces(self, u: Any = None) -> Float[Array, " 4"]:
+        """Ends of the three intervals on each of which x − F(x) is monotone; every equilibrium lies in one.
+
+        F(x) lies between c and c + w, c = b + w′ u; x − F(x) turns where w σ′(x) = 1. Without turning points
+        there the inner ends fall on the outer ones.
+        """
+        shift = jnp.zeros_like(self.b) if u is None else self.w_in * jnp.asarray(u, self.w_in.dtype)
+        one, other = self.b + shift, self.b + shift + self.w
+        low, high = jnp.minimum(one, other), jnp.maximum(one, other)
+        z = _turning_point(self.w)
+        return _between(low, high, jnp.where(self.w > 4, jnp.stack([-z, z]), low))
 
     def structure(self) -> RecurrentStructure:
         """W = [[w]], γ = ¼, no leak."""

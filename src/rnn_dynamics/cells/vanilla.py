@@ -17,7 +17,7 @@ __all__ = ["ElmanRNN", "LeakyRNN", "PreActivationRNN"]
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def _dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array, " n"]:
+def dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array, " n"]:
     return jnp.matmul(matrix, vector, precision=_HIGHEST)
 
 
@@ -35,13 +35,13 @@ def _weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
     return {"W": W, "b": b, "W_in": W_in}
 
 
-def _drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> Float[Array, " n"]:
+def drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> Float[Array, " n"]:
     """W_in u + b, or b where there is no input."""
     if u is None:
         return b
     if W_in is None:
         raise ValueError("inputs: this cell has no W_in, expected None")
-    return _dot(W_in, jnp.asarray(u, W_in.dtype)) + b
+    return dot(W_in, jnp.asarray(u, W_in.dtype)) + b
 
 
 def _slope(activation: Activation, z: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -77,7 +77,7 @@ class PreActivationRNN:
         set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
-        return _dot(self.W, self.activation(x)) + _drive(self.b, self.W_in, u)
+        return dot(self.W, self.activation(x)) + drive(self.b, self.W_in, u)
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = W D."""
@@ -110,7 +110,7 @@ class ElmanRNN:
         set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
 
     def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
-        return _dot(self.W, x) + _drive(self.b, self.W_in, u)
+        return dot(self.W, x) + drive(self.b, self.W_in, u)
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         return self.activation(self._input(x, u))
@@ -155,7 +155,7 @@ class LeakyRNN:
         set_fields(self, **fields, leak=leak, activation=activations.get(activation))
 
     def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
-        return _dot(self.W, x) + _drive(self.b, self.W_in, u)
+        return dot(self.W, x) + drive(self.b, self.W_in, u)
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         return (1 - self.leak) * x + self.leak * self.activation(self._input(x, u))

@@ -1,0 +1,184 @@
+"""What a search for fixed points and cycles returns."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Bool, Complex, Float, Int
+
+from rnn_dynamics.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Eigenvectors:
+    """Directions in which a small deviation grows or decays, ⟨left_i, right_j⟩ = δ_ij.
+
+    Attributes:
+        multipliers: λ, shape (m, n), in the order of ``FixedPoints.multipliers``.
+        right: J r_i = λ_i r_i with ‖r_i‖ = 1, shape (m, n, n), vector i in row i.
+        left: l_iᴴ J = λ_i l_iᴴ, shape (m, n, n), vector i in row i; NaN where the condition is infinite.
+        condition: ‖l_i‖‖r_i‖ ≥ 1, by how much an error of J is magnified in λ_i; infinite where r_i belongs to
+            a multiple eigenvalue that has too few eigenvectors.
+    """
+
+    multipliers: Complex[np.ndarray, "m n"]
+    right: Complex[np.ndarray, "m n n"]
+    left: Complex[np.ndarray, "m n n"]
+    condition: Float[np.ndarray, "m n"]
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class SlowPoints:
+    """Minima of the speed q = ½‖F^p(x) − x‖² where it is not 0: no fixed points, but orbits linger there.
+
+    Attributes:
+        points: x, shape (m, *state), in ascending order of q.
+        speed: q, shape (m,).
+        multipliers: of ∂F^p/∂x there, shape (m, n), complex.
+    """
+
+    points: Float[np.ndarray, "m ..."]
+    speed: Float[np.ndarray, " m"]
+    multipliers: Complex[np.ndarray, "m n"]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return "SlowPoints(none found)"
+        return f"SlowPoints({len(self)}, q from {self.speed[0]:.3g} to {self.speed[-1]:.3g})"
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class FixedPoints:
+    """Fixed points and cycles of a map, m of them, each once, in lexicographic order.
+
+    Attributes:
+        points: a state of each, shape (m, *state); of a cycle the lexicographically smallest, or under a periodic
+            input the first at its phase 0.
+        orbits: the states of each cycle, shape (m, period_max, *state), NaN beyond its own period.
+        period: the minimal period of each in steps, shape (m,). Under a periodic input a multiple of its length.
+        residual: ‖F^p(x) − x‖ for each one's own period p, shape (m,).
+        error: how far the root may be from x, shape (m,): the distance beyond which the residual stands out of
+            its rounding. Infinite where the points of a whole line all pass.
+        multipliers: eigenvalues of ∂F^p/∂x, shape (m, n), complex, in descending order of |λ|.
+        stable: all |λ| < 1, none of them marginal, shape (m,).
+        marginal: some |λ| cannot be told from 1, shape (m,).
+        unstable: the number of |λ| > 1, marginal ones not counted, shape (m,).
+        status: ``Status``, shape (m,): CONVERGED, or UNRESOLVED at a multiple root, where ``error`` is far
+            larger than the residual suggests.
+        start_status: how each start ended, shape (starts,): CONVERGED at one of the points, UNDECIDED at a slow
+            point or another standstill of q, DIVERGED, or MAX_STEPS.
+        start_point: the index of the point that each start reached, −1 where none.
+        slow: minima of q with q > 0.
+        complete: whether these are all there are (scalar neurons, exhaustive search).
+        jacobians: ∂F^p/∂x, shape (m, n, n).
+    """
+
+    points: Float[np.ndarray, "m ..."]
+    orbits: Float[np.ndarray, "m period ..."]
+    period: Int[np.ndarray, " m"]
+    residual: Float[np.ndarray, " m"]
+    error: Float[np.ndarray, " m"]
+    multipliers: Complex[np.ndarray, "m n"]
+    stable: Bool[np.ndarray, " m"]
+    marginal: Bool[np.ndarray, " m"]
+    unstable: Int[np.ndarray, " m"]
+    status: Int[np.ndarray, " m"]
+    start_status: Int[np.ndarray, " starts"]
+    start_point: Int[np.ndarray, " starts"]
+    slow: SlowPoints
+    complete: bool
+    jacobians: Float[np.ndarray, "m n n"]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """ "stable", "saddle", "repelling" (every |λ| > 1) or "marginal" for each."""
+        size = self.multipliers.shape[1]
+        kinds = np.where(self.unstable == size, "repelling", np.where(self.unstable > 0, "saddle", "stable"))
+        # A marginal direction beside a growing one leaves a saddle a saddle.
+        return tuple(np.where(self.marginal & (self.unstable == 0), "marginal", kinds).tolist())
+
+    @property
+    def time_constants(self) -> Float[np.ndarray, "m n"]:
+        """−p/ln|λ| in steps, shape (m, n): the e-folding time along each direction; negative where it grows."""
+        with np.errstate(divide="ignore"):
+            return -self.period[:, None] / np.log(np.abs(self.multipliers))
+
+    def converged(self) -> int:
+        """How many starts reached a point."""
+        return int(np.sum(self.start_status == Status.CONVERGED))
+
+    def eigenvectors(self) -> Eigenvectors:
+        """Left and right eigenvectors of ∂F^p/∂x at each point, on the host.
+
+        Raises:
+            LinAlgError: the iteration for the eigenvalues failed.
+        """
+        m, n = self.multipliers.shape
+        if not m:
+            nothing = np.zeros((0, n, n), self.multipliers.dtype)
+            return Eigenvectors(self.multipliers, nothing, nothing, np.zeros((0, n)))
+        parts = [_biorthogonal(matrix) for matrix in self.jacobians]
+        return Eigenvectors(*(np.stack(part) for part in zip(*parts, strict=True)))
+
+    def plot(self, ax: Any = None, **options: Any) -> "Axes":
+        """The points in two coordinates: ``plots.fixed_points``."""
+        from rnn_dynamics import plots
+
+        return plots.fixed_points(self, ax, **options)
+
+    def __repr__(self) -> str:
+        return f"FixedPoints({_described(self)})"
+
+
+def descending(values: Complex[np.ndarray, "... n"]) -> Int[np.ndarray, "... n"]:
+    """The order of eigenvalues: |λ| descending, then the imaginary part, so that a pair stands together."""
+    return np.lexsort((-np.real(values), -np.imag(values), -np.abs(values)), axis=-1)
+
+
+def _biorthogonal(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Eigenvalues, right and left eigenvectors in rows, and condition numbers of one matrix."""
+    import scipy.linalg
+
+    solved: Any = scipy.linalg.eig(matrix, left=True, right=True)
+    values, left, right = solved
+    order = descending(values)
+    values, left, right = values[order], left.T[order], right.T[order]
+    overlap = np.sum(left.conj() * right, axis=1)
+    defective = np.abs(overlap) <= len(values) * np.finfo(matrix.dtype).eps
+    safe = np.where(defective, 1, overlap)
+    scaled = np.where(defective[:, None], np.nan, left / safe.conj()[:, None])
+    condition = np.where(defective, np.inf, 1 / np.abs(safe))
+    return values, right, scaled, condition
+
+
+def _described(found: FixedPoints) -> str:
+    starts, slow = len(found.start_status), len(found.slow)
+    tail = f"; {slow} slow" * bool(slow) + "; complete" * found.complete
+    if not len(found):
+        diverged = int(np.sum(found.start_status == Status.DIVERGED))
+        return (
+            "none found"
+            + f" from {starts} starts" * bool(starts)
+            + f", {diverged} diverged" * bool(diverged)
+            + tail
+        )
+    plural = "s" * (len(found) > 1)
+    if (found.period == 1).all():
+        what = f"{len(found)} fixed point{plural}"
+    else:
+        what = ", ".join(f"{int(np.sum(found.period == p))} of period {p}" for p in np.unique(found.period))
+    kinds = ", ".join(f"{found.kind.count(kind)} {kind}" for kind in sorted(set(found.kind)))
+    unresolved = int(np.sum(found.status == Status.UNRESOLVED))
+    counted = f"; {found.converged()} of {starts} starts converged" * bool(starts)
+    return f"{what}: {kinds}{counted}" + f"; {unresolved} unresolved" * bool(unresolved) + tail

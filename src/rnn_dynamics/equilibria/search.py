@@ -1,0 +1,204 @@
+"""Fixed points and cycles from thousands of starts at once: damped Newton steps, a polish, and slow points."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from rnn_dynamics.equilibria import newton
+from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, sorted_multipliers, split_by_period
+from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
+from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
+from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
+from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
+from rnn_dynamics.status import Status
+from rnn_dynamics.validation import count, flag
+
+__all__ = ["fixed_points"]
+
+_STEPS_OF_A_ROUND = 2
+# A coarse stage pays from here: the number of units, and of starts.
+_UNITS, _STARTS = 16, 256
+
+
+class _Ends(NamedTuple):
+    """Where the starts are after a stage: status −1 where a start may go on."""
+
+    states: np.ndarray
+    residual: np.ndarray
+    status: np.ndarray
+
+
+def _loose(dtype: Any, power: float) -> float:
+    return float(np.finfo(dtype).eps) ** power
+
+
+def _descend(problem: Problem, starts: np.ndarray, period: int, max_steps: int) -> _Ends:
+    """Damped Newton from every start; whoever has converged, stalled or diverged leaves the batch."""
+    states = starts.astype(problem.dtype)
+    residual = np.full(len(states), np.inf, problem.dtype)
+    status = np.full(len(states), -1)
+    goal = _loose(problem.dtype, 2 / 3)
+    for _ in range(-(-max_steps // _STEPS_OF_A_ROUND)):
+        active = np.flatnonzero(status < 0)
+        if not active.size:
+            break
+        moved, size, stalled = problem.batched(newton.damped_round, period, states[active])
+        states[active], residual[active] = moved, size
+        scale = norms(moved)
+        finite = np.isfinite(size) & np.isfinite(scale)
+        close = finite & ((size <= goal * scale) | (stalled & (size <= goal**0.75 * scale)))
+        stuck = np.where(stalled & finite, int(Status.UNDECIDED), -1)
+        ended = np.where(close, int(Status.CONVERGED), np.where(finite, stuck, int(Status.DIVERGED)))
+        status[active] = ended
+    return _Ends(states, residual, status)
+
+
+class _Candidates(NamedTuple):
+    """Polished roots, and which of them each start led to (−1 for none)."""
+
+    roots: Roots
+    of_start: Int[np.ndarray, " starts"]
+
+
+def _polished(
+    problem: Problem, states: np.ndarray, chosen: np.ndarray, period: int, tolerance: float, radius: float
+) -> _Candidates:
+    """The roots that the chosen starts ran into, a few representatives of each cluster polished."""
+    of_start = np.full(len(states), -1)
+    ends = states[chosen].astype(problem.dtype)
+    scale = float(np.median(norms(ends))) if len(ends) else 1.0
+    cluster = clusters(ends, radius * scale)
+    kept = members_to_keep(ends, cluster)
+    roots = measured(problem, ends[kept], period)
+    good = roots.accepted(tolerance)
+    # Every start takes the nearest representative of its own cluster.
+    order = kept[np.argsort(cluster[kept], kind="stable")]
+    first = np.searchsorted(cluster[order], np.arange(cluster.max(initial=-1) + 2))
+    place = np.zeros(len(ends), int)
+    place[kept] = np.arange(len(kept))
+    best, least = np.full(len(ends), -1), np.full(len(ends), np.inf)
+    for offset in range(4):
+        at = first[cluster] + offset
+        inside = at < first[cluster + 1]
+        member = order[np.where(inside, at, 0)]
+        usable = inside & good[place[member]]
+        gap = np.where(usable, np.max(np.abs(ends - ends[member]), axis=1, initial=0.0), np.inf)
+        best, least = np.where(gap < least, place[member], best), np.minimum(gap, least)
+    number = np.cumsum(good) - 1
+    of_start[chosen] = np.where(best >= 0, number[best], -1)
+    return _Candidates(roots.take(good), of_start)
+
+
+def _creep(problem: Problem, ends: _Ends, period: int, max_steps: int) -> tuple[_Ends, np.ndarray]:
+    """Regularised Newton on q for starts that Newton did not settle; also which of them stand at a minimum."""
+    states, residual, status = (part.copy() for part in ends)
+    damping = np.full(len(states), 1e-2, problem.dtype)
+    minimum = np.zeros(len(states), bool)
+    goal, level = _loose(problem.dtype, 2 / 3), _loose(problem.dtype, 1 / 2)
+    active = np.flatnonzero((status < 0) | (status == Status.UNDECIDED))
+    for _ in range(-(-max_steps // _STEPS_OF_A_ROUND)):
+        if not active.size:
+            break
+        columns = problem.batched(newton.quadratic_round, period, states[active], damping[active])
+        states[active], damping[active], residual[active], slope, convex = columns
+        size, scale = residual[active], norms(states[active])
+        close = size <= goal * scale
+        minimum[active] = ~close & convex & (slope <= level)
+        status[active] = np.where(close, int(Status.CONVERGED), int(Status.MAX_STEPS))
+        status[active] = np.where(minimum[active], int(Status.UNDECIDED), status[active])
+        status[active] = np.where(np.isfinite(size), status[active], int(Status.DIVERGED))
+        active = active[status[active] == Status.MAX_STEPS]
+    return _Ends(states, residual, status), minimum
+
+
+def _slow_points(
+    problem: Problem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
+) -> SlowPoints:
+    """The minima of q, each once."""
+    slow = residual > 100 * tolerance * norms(states)
+    states, residual = states[slow], residual[slow]
+    radius = _loose(problem.dtype, 3 / 8) * norms(states)
+    leader = same_points(states, radius, np.argsort(residual, kind="stable"))
+    first = np.flatnonzero(leader == np.arange(len(leader)))
+    first = first[np.argsort(residual[first], kind="stable")]
+    jacobians = measured(problem, states[first], period, polish=False).jacobian
+    return SlowPoints(
+        states[first].reshape(-1, *problem.shape), residual[first] ** 2 / 2, sorted_multipliers(jacobians)
+    )
+
+
+def _sought(
+    problem: Problem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
+) -> tuple[_Candidates, np.ndarray, SlowPoints | None]:
+    """Candidates, the status of each start, and slow points."""
+    coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
+    ends = _descend(coarse, rows, period, max_steps)
+    near = _loose(coarse.dtype, 3 / 8)
+    found = _polished(problem, ends.states, np.flatnonzero(ends.status == 0), period, tolerance, near)
+    failed = (ends.status == 0) & (found.of_start < 0)
+    states = ends.states.astype(problem.dtype)
+    status = np.where(failed, -1, ends.status)
+    if not slow:
+        return found, np.where(status < 0, int(Status.MAX_STEPS), status), None
+    ends = _Ends(states, ends.residual.astype(problem.dtype), status)
+    ends, minimum = _creep(problem, ends, period, max_steps)
+    late = np.flatnonzero((ends.status == 0) & (found.of_start < 0))
+    more = _polished(problem, ends.states, late, period, tolerance, _loose(problem.dtype, 3 / 8))
+    of_start = np.where(more.of_start >= 0, more.of_start + len(found.roots.points), found.of_start)
+    status = np.where((ends.status == 0) & (of_start < 0), int(Status.UNDECIDED), ends.status)
+    slow_points = _slow_points(problem, ends.states[minimum], ends.residual[minimum], period, tolerance)
+    return _Candidates(found.roots.joined(more.roots), of_start), status, slow_points
+
+
+def fixed_points(
+    cell: Any,
+    starts: Any,
+    *,
+    u: Any = None,
+    inputs: Any = None,
+    period: int = 1,
+    tolerance: float | None = None,
+    max_steps: int = 40,
+    slow: bool = True,
+) -> FixedPoints:
+    """Fixed points and cycles of a map, x = F^p(x), from many starts at once.
+
+    From every start damped Newton steps on x − F^p(x), in float32 where the network is large, then full steps in
+    the precision of the starts. What does not converge goes on with a regularised Newton method on
+    q = ½‖x − F^p(x)‖², which ends at roots or at minima with q > 0, the slow points. Roots closer together than
+    their own errors are one; a cycle stands once; a root of F^p that F^d maps to itself is a d-cycle.
+
+    Args:
+        cell: any map ``cell(x, u) -> x_next``.
+        starts: states to start from, shape (starts, *state); ``starts_from`` draws them from trajectories.
+        u: one input value, held; ``None`` for none.
+        inputs: a periodic input, leading axis q: the map is then q steps long, and p counts multiples of q.
+        period: p ≥ 1. Cycles whose period divides p are found too, with their own minimal period.
+        tolerance: the largest ‖x − F^p(x)‖ of a root, relative to max(1, |x|) max(1, ‖∂F^p/∂x‖); 1e−12 by
+            default, 1e−5 in float32. Roots are polished until the residual is rounding, whatever it is.
+        max_steps: steps of either method before a start is labelled MAX_STEPS.
+        slow: whether to go on after Newton's method, and look for slow points.
+
+    A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is complete.
+
+    Returns:
+        ``FixedPoints``; empty where none was found. That none was found does not prove that there is none.
+
+    Raises:
+        TypeError, ValueError: starts that do not fit the cell, or are not finite; p < 1; both ``u`` and
+            ``inputs``; a tolerance that is not > 0.
+
+    Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
+    starts from trajectories; they descend on q.
+    """
+    problem, rows, period = posed(cell, starts, u, inputs, period)
+    steps = count("max_steps", max_steps, minimum=1)
+    limit = residual_tolerance(problem, tolerance)
+    found, status, slow_points = _sought(problem, rows, period, limit, steps, flag("slow", slow))
+    roots, complete = found.roots, False
+    if period == 1 and inputs is None and has_brackets(cell):
+        more, complete = bracketed(problem, cell, u, limit)
+        roots = roots.joined(more)
+    by_period = split_by_period(problem, roots, period, limit)
+    return gathered(problem, by_period, found.of_start, status, slow_points, complete=complete)
