@@ -1,4 +1,4 @@
-"""How many programs XLA compiles while a block runs."""
+"""How many programs are asked of XLA while a block runs, compiled anew or read back from the run's folder."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

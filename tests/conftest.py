@@ -1,6 +1,10 @@
-"""Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default."""
+"""Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default.
+
+Programs once compiled are kept for the run, in a folder of its own that the workers and every child process share.
+"""
 
 import os
+import tempfile
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -11,11 +15,27 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Workers and other child processes inherit the folder of the process that started them.
+_PROGRAMS = None
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _PROGRAMS = tempfile.TemporaryDirectory(prefix="rnn-dynamics-programs-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request: pytest.FixtureRequest) -> str:
     """Both floating dtypes, one after the other."""
     return request.param
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """JAX writes a program's file in place: a worker that reads it at that moment says so, and compiles."""
+    config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache:UserWarning")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -27,3 +47,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
         if "gpu" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
+
+
+def pytest_unconfigure() -> None:
+    """The folder of compiled programs goes with the process that made it."""
+    if _PROGRAMS is not None:
+        _PROGRAMS.cleanup()

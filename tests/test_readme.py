@@ -11,7 +11,9 @@ TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def _run(arguments: list[str], folder: Path) -> str:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    ours = {name: value for name, value in os.environ.items() if name.startswith("JAX_")}
+    kept = {name: value for name, value in ours.items() if "_CACHE_" in name}  # the run's compiled programs
+    environment = {name: value for name, value in os.environ.items() if name not in ours} | kept
     environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run(
         [sys.executable, *arguments],

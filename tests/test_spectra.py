@@ -127,20 +127,23 @@ def _swapped(rng):
     return np.concatenate([np.stack([first] * 40), np.stack([second] * 40)])
 
 
+# As many factors for each size, so that a size is one program.
 FACTORS = {
     "swapped": _swapped,
-    "shears": lambda rng: np.stack([np.array([[1, 50.0 * s], [0, 1]]) for s in rng.normal(size=100)]),
+    "shears": lambda rng: np.stack([np.array([[1, 50.0 * s], [0, 1]]) for s in rng.normal(size=120)]),
     "up and down": lambda rng: np.stack(
         [np.array([[2.0 ** (-1) ** (t // 20), 0.3], [0, 0.5]]) for t in range(120)]
     ),
-    "rotations": lambda rng: np.linalg.qr(rng.normal(size=(60, 4, 4)))[0],
-    "repeated": lambda rng: np.stack([np.linalg.qr(rng.normal(size=(4, 4)))[0] * [2, 2, 0.5, 0.5]] * 60),
-    "graded rows": lambda rng: rng.normal(size=(40, 4, 4)) * np.array([1, 1e-3, 1e-6, 1e-9])[:, None],
-    "graded columns": lambda rng: rng.normal(size=(40, 4, 4)) * np.array([1, 1e-3, 1e-6, 1e-9]),
+    "rotations": lambda rng: np.linalg.qr(rng.normal(size=(80, 4, 4)))[0],
+    "repeated": lambda rng: np.stack([np.linalg.qr(rng.normal(size=(4, 4)))[0] * [2, 2, 0.5, 0.5]] * 80),
+    "graded rows": lambda rng: rng.normal(size=(80, 4, 4)) * np.array([1, 1e-3, 1e-6, 1e-9])[:, None],
+    "graded columns": lambda rng: rng.normal(size=(80, 4, 4)) * np.array([1, 1e-3, 1e-6, 1e-9]),
     "nearly singular": lambda rng: np.ones((30, 3, 3)) + 1e-7 * rng.normal(size=(30, 3, 3)),
-    "one zero step": lambda rng: np.concatenate([rng.normal(size=(9, 3, 3)), np.zeros((1, 3, 3))]),
-    "a lost direction": lambda rng: np.concatenate([rng.normal(size=(9, 3, 3)), np.diag([1.0, 1, 0])[None]]),
-    "huge and tiny": lambda rng: rng.normal(size=(50, 3, 3)) * 10.0 ** rng.integers(-150, 150, (50, 1, 1)),
+    "one zero step": lambda rng: np.concatenate([rng.normal(size=(149, 3, 3)), np.zeros((1, 3, 3))]),
+    "a lost direction": lambda rng: np.concatenate(
+        [rng.normal(size=(149, 3, 3)), np.diag([1.0, 1, 0])[None]]
+    ),
+    "huge and tiny": lambda rng: rng.normal(size=(150, 3, 3)) * 10.0 ** rng.integers(-150, 150, (150, 1, 1)),
     "companion": lambda rng: np.stack([np.array([[0, 1.0, 0], [0, 0, 1], [1e-4, 0, 0.2]])] * 150),
 }
 #: Values that one step alone hides, or, at a condition of 1e9 a step, keeps to too few digits.
@@ -153,11 +156,17 @@ LOST = {
 }
 
 
+@jax.jit
+def decomposed(factors):
+    """The singular values of the product of given matrices."""
+    return product_svd(lambda m: m, factors, factors.shape[1], factors.dtype)
+
+
 @pytest.mark.parametrize("name", FACTORS)
 def test_products_made_to_be_hard(name):
     factors = FACTORS[name](np.random.default_rng(11))
     truth = np.array([float(value) for value in products.log2_singular_values_of(factors)])
-    found = jax.jit(lambda f: product_svd(lambda m: m, f, f.shape[1], f.dtype))(jnp.asarray(factors))
+    found = decomposed(jnp.asarray(factors))
     values, errors = np.asarray(found.log2), np.asarray(found.error)
     scale = max(1.0, np.abs(truth[np.isfinite(truth)]).max(initial=0.0))
     with np.errstate(invalid="ignore"):
@@ -170,7 +179,7 @@ def test_newmans_exponents():
     """λ_i = ½(ln 2 + ψ((N − i + 1)/2)) for Gaussian matrices with entries of variance 1 (Newman 1986)."""
     size, steps = 6, 4000
     factors = jnp.asarray(np.random.default_rng(1).normal(size=(steps, size, size)))
-    found = jax.jit(lambda f: product_svd(lambda m: m, f, size, f.dtype))(factors)
+    found = decomposed(factors)
     exact = 0.5 * (np.log(2) + digamma((size - np.arange(size)) / 2))
     np.testing.assert_allclose(found.log2 * np.log(2) / steps, exact, atol=0.06)
     assert (np.asarray(found.error) < 1e-8).all()

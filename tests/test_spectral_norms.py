@@ -18,6 +18,8 @@ from tests.test_jacobians import NETWORKS, cell_of
 
 TOLERANCE = {"float64": 1e-10, "float32": 1e-5}
 FORMS = pytest.mark.parametrize("matrix_free", [False, True], ids=["explicit", "matrix-free"])
+#: Of most products below, so that they are one program.
+STEPS, UNITS = 30, 40
 
 
 @jax.tree_util.register_dataclass
@@ -48,14 +50,14 @@ def rotation(rng, n):
     return np.linalg.qr(rng.normal(size=(n, n)))[0]
 
 
-def _crossing(rng, n=40, steps=45):
+def _crossing(rng, n=UNITS, steps=STEPS):
     """Diagonal: three directions lead in turn; norms are the largest of the column sums of logarithms."""
     sizes = np.full((steps, n), 0.9)
-    sizes[30:, 0], sizes[:30, n // 2], sizes[:15, -1] = 1.5, 1.7, 5.0
+    sizes[20:, 0], sizes[:20, n // 2], sizes[:10, -1] = 1.5, 1.7, 5.0
     return np.stack([np.diag(row) for row in sizes])
 
 
-def _two_blocks(rng, n=40, steps=30):
+def _two_blocks(rng, n=UNITS, steps=STEPS):
     factors = np.zeros((steps, n, n))
     for t, factor in enumerate(factors):
         first, second = (1.3, 0.8) if t >= 15 else (0.8, 1.35)
@@ -64,14 +66,14 @@ def _two_blocks(rng, n=40, steps=30):
     return factors
 
 
-def _nearly_equal(rng, n=40, steps=30):
+def _nearly_equal(rng, n=UNITS, steps=STEPS):
     sizes = np.full((steps, n), 0.5)
     sizes[:, :3] = 1 + 1e-6 * np.array([0, 1, -1])
     sizes[:15, 5], sizes[:15, -1] = 1 + 3e-5, 2 * (1 + 2e-6)
     return np.stack([np.diag(row) for row in sizes])
 
 
-def _cluster(rng, n=40, steps=10):
+def _cluster(rng, n=UNITS, steps=STEPS):
     """Twelve equal leading values, more than a block holds."""
     return np.stack([rotation(rng, n) * np.r_[np.ones(12), np.full(n - 12, 0.9)] for _ in range(steps)])
 
@@ -81,12 +83,12 @@ HARD = {
     "two blocks": _two_blocks,
     "nearly equal": _nearly_equal,
     "cluster": _cluster,
-    "permutations": lambda rng: np.stack([np.eye(30)[rng.permutation(30)] for _ in range(12)]),
+    "permutations": lambda rng: np.stack([np.eye(UNITS)[rng.permutation(UNITS)] for _ in range(STEPS)]),
     "hidden": lambda rng: np.stack(
-        [np.diag(np.r_[np.linspace(1, 0.9, 39), 1e8 if t < 10 else 1e-9]) for t in range(30)]
+        [np.diag(np.r_[np.linspace(1, 0.9, UNITS - 1), 1e8 if t < 10 else 1e-9]) for t in range(STEPS)]
     ),
-    "two units": lambda rng: rng.normal(size=(30, 2, 2)),
-    "twelve units": lambda rng: rng.normal(size=(30, 12, 12)),
+    "two units": lambda rng: rng.normal(size=(STEPS, 2, 2)),
+    "twelve units": lambda rng: rng.normal(size=(STEPS, 12, 12)),
 }
 
 
@@ -127,9 +129,10 @@ def test_long_products_over_hundreds_of_decades(name):
 
 
 def test_a_wide_network_over_hundreds_of_decades(dtype):
-    """Products of 24 units whose sizes jump by sixty decades, against NumPy's decomposition."""
+    """Products of 40 units whose sizes jump by sixty decades, against NumPy's decomposition."""
     rng = np.random.default_rng(5)
-    factors = (rng.normal(size=(40, 24, 24)) * 10.0 ** rng.integers(-30, 20, (40, 1, 1))).astype(dtype)
+    sizes = 10.0 ** rng.integers(-30, 20, (STEPS, 1, 1))
+    factors = (rng.normal(size=(STEPS, UNITS, UNITS)) * sizes).astype(dtype)
     found = spectral_norms(path_of(factors, dtype))
     truth = decomposed(factors.astype(float))
     assert np.ptp(truth) > 100
@@ -139,7 +142,7 @@ def test_a_wide_network_over_hundreds_of_decades(dtype):
 @FORMS
 def test_rank_one_has_the_frobenius_norm(matrix_free):
     rng = np.random.default_rng(1)
-    factors = np.stack([np.outer(a, b) for a, b in rng.normal(size=(12, 2, 30))])
+    factors = np.stack([np.outer(a, b) for a, b in rng.normal(size=(STEPS, 2, UNITS))])
     path = path_of(factors)
     found = spectral_norms(path, matrix_free=matrix_free)
     reference = np.asarray(gradient_norms(path, ord="fro"))
@@ -149,19 +152,19 @@ def test_rank_one_has_the_frobenius_norm(matrix_free):
 @FORMS
 def test_orthogonal_weights(dtype, matrix_free):
     rng = np.random.default_rng(2)
-    factors = np.stack([1.25 * rotation(rng, 30) for _ in range(20)])
+    factors = np.stack([1.25 * rotation(rng, UNITS) for _ in range(STEPS)])
     found = spectral_norms(path_of(factors, dtype), matrix_free=matrix_free)
     limit = 1e-13 if dtype == "float64" else 1e-5
-    np.testing.assert_allclose(found.log, np.arange(20, -1, -1) * np.log(1.25), rtol=limit, atol=limit)
+    np.testing.assert_allclose(found.log, np.arange(STEPS, -1, -1) * np.log(1.25), rtol=limit, atol=limit)
     assert (np.asarray(found.status) == Status.RESOLVED).all()
 
 
 def test_directions():
     rng = np.random.default_rng(4)
-    factors = rng.normal(size=(10, 20, 20))
+    factors = rng.normal(size=(STEPS, UNITS, UNITS))
     found = spectral_norms(path_of(factors))
-    product = np.eye(20)
-    for k in range(9, -1, -1):
+    product = np.eye(UNITS)
+    for k in range(STEPS)[::-1]:
         product = product @ factors[k]
         left, values, right = np.linalg.svd(product)
         assert abs(left[:, 0] @ np.asarray(found.left[k])) == pytest.approx(1, abs=1e-7)
@@ -173,7 +176,7 @@ def test_directions():
 @FORMS
 def test_nothing_passes_a_zero_step(matrix_free):
     rng = np.random.default_rng(6)
-    factors = rng.normal(size=(9, 20, 20))
+    factors = rng.normal(size=(STEPS, UNITS, UNITS))
     factors[4] = 0
     found = spectral_norms(path_of(factors), matrix_free=matrix_free)
     assert np.isneginf(np.asarray(found.log)[:5]).all()
@@ -187,12 +190,12 @@ def test_a_diverged_trajectory_says_so(matrix_free):
     cell = ElmanRNN(np.diag(np.r_[1e200, np.ones(11)]), np.zeros(12), activation="linear")
     found = spectral_norms(rollout(cell, np.ones(12), steps=4), matrix_free=matrix_free)
     assert (np.asarray(found.status)[:3] == Status.DIVERGED).all()
-    path = path_of(np.stack([np.eye(12)] * 4))
+    path = path_of(np.stack([np.eye(UNITS)] * STEPS))
     broken = dataclasses.replace(path, inputs=path.inputs.at[1, 0, 0].set(jnp.nan))
     found = spectral_norms(broken, matrix_free=matrix_free)
     assert np.isnan(np.asarray(found.log)[:2]).all()
     assert np.isfinite(np.asarray(found.log)[2:]).all()
-    np.testing.assert_array_equal(found.status, [Status.DIVERGED] * 2 + [Status.RESOLVED] * 3)
+    np.testing.assert_array_equal(found.status, [Status.DIVERGED] * 2 + [Status.RESOLVED] * (STEPS - 1))
 
 
 @FORMS
@@ -227,7 +230,7 @@ def test_jit_vmap_and_one_compilation(matrix_free):
 
 
 def test_a_tolerance_below_rounding_is_not_claimed():
-    path = path_of(np.random.default_rng(8).normal(size=(5, 12, 12)))
+    path = path_of(np.random.default_rng(8).normal(size=(STEPS, 12, 12)))
     found = spectral_norms(path, tolerance=1e-17)
     assert (np.asarray(found.status)[:-1] == Status.UNRESOLVED).all()
     np.testing.assert_allclose(found.log, gradient_norms(path), rtol=1e-13, atol=1e-14)
@@ -235,7 +238,8 @@ def test_a_tolerance_below_rounding_is_not_claimed():
 
 def test_what_does_not_converge_is_labelled_or_decomposed():
     rng = np.random.default_rng(9)
-    path = path_of(np.stack([rotation(rng, 60) * np.linspace(1, 0.999, 60)]))
+    slow = rotation(rng, UNITS) * np.linspace(1, 0.999, UNITS)
+    path = path_of(np.stack([slow, *[np.eye(UNITS)] * (STEPS - 1)]))
     under_jit = jax.jit(lambda run: spectral_norms(run, matrix_free=True, max_iterations=1))(path)
     assert int(under_jit.status[0]) == Status.MAX_STEPS
     assert abs(float(under_jit.log[0])) <= float(under_jit.log_errors[0])
@@ -266,9 +270,9 @@ def test_wrong_arguments_are_named():
 
 @pytest.mark.parametrize("matrix_free", [False, True])
 def test_one_value_just_above_a_cluster_is_not_passed_by(matrix_free):
-    n, above = 60, 3e-11
-    path = path_of(np.stack([np.diag([1.0] * (n - 1) + [1 + above])] * 20))
+    above = 3e-11
+    path = path_of(np.stack([np.diag([1.0] * (UNITS - 1) + [1 + above])] * STEPS))
     found = spectral_norms(path, matrix_free=matrix_free)
-    truth = np.arange(20, -1, -1) * np.log1p(above)
+    truth = np.arange(STEPS, -1, -1) * np.log1p(above)
     assert (np.abs(np.asarray(found.log) - truth) <= np.asarray(found.log_errors) + 1e-15).all()
     assert (np.asarray(found.status) == Status.RESOLVED).all()

@@ -14,15 +14,18 @@ from rnn_dynamics._version import __version__
 if TYPE_CHECKING:
     from rnn_dynamics import (
         activations,
+        bifurcations,
         bounds,
         cells,
         cliff,
+        continuation,
         doya,
         eigen,
         equilibria,
         figures,
         jacobians,
         joint_radius,
+        lyapunov,
         nonnormal,
         plots,
         scaled,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
         validation,
     )
     from rnn_dynamics.activations import Activation
+    from rnn_dynamics.basins import BasinLabels, basins, find_attractors
+    from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import (
         DoyaNeuron,
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
         PreActivationRNN,
         random_rnn,
     )
+    from rnn_dynamics.continuation import continue_branch
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -54,9 +60,16 @@ if TYPE_CHECKING:
         step_jacobians,
     )
     from rnn_dynamics.joint_radius import joint_spectral_radius, slope_radius
+    from rnn_dynamics.lyapunov import (
+        LyapunovSpectrum,
+        covariant_vectors,
+        finite_time_exponents,
+        lyapunov_spectrum,
+    )
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
+    from rnn_dynamics.orbit_diagrams import orbit_diagram
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
@@ -69,10 +82,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Activation",
+    "BasinLabels",
     "DoyaNeuron",
     "ElmanRNN",
     "FixedPoints",
     "LeakyRNN",
+    "LyapunovSpectrum",
     "PascanuNeuron",
     "PiecewiseLinearRNN",
     "PreActivationRNN",
@@ -84,14 +99,22 @@ __all__ = [
     "__version__",
     "absolute_radius",
     "activations",
+    "basins",
+    "bifurcation_curve",
+    "bifurcations",
     "bounds",
     "cells",
     "cliff",
+    "continuation",
+    "continue_branch",
+    "covariant_vectors",
     "doya",
     "edge_of_chaos",
     "eigen",
     "equilibria",
     "figures",
+    "find_attractors",
+    "finite_time_exponents",
     "fixed_points",
     "gradient_norms",
     "jacobian_product",
@@ -99,9 +122,12 @@ __all__ = [
     "jacobians",
     "joint_radius",
     "joint_spectral_radius",
+    "lyapunov",
+    "lyapunov_spectrum",
     "mean_field",
     "non_normality",
     "nonnormal",
+    "orbit_diagram",
     "plots",
     "power_norms",
     "product_bounds",
@@ -131,7 +157,11 @@ __all__ = [
 
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
+    "bifurcations": ["bifurcation_curve"],
+    "basins": ["BasinLabels", "basins", "find_attractors"],
     "bounds": ["product_bounds"],
+    "continuation": ["continue_branch"],
+    "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
     "cells": [
         "DoyaNeuron",
         "ElmanRNN",
@@ -152,9 +182,16 @@ _NAMES_OF_MODULE = {
     ],
     "joint_radius": ["joint_spectral_radius", "slope_radius"],
     "step_bounds": ["step_bounds"],
+    "lyapunov": [
+        "LyapunovSpectrum",
+        "covariant_vectors",
+        "finite_time_exponents",
+        "lyapunov_spectrum",
+    ],
     "mean_field": ["edge_of_chaos", "mean_field"],
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
+    "orbit_diagrams": ["orbit_diagram"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],

@@ -5,6 +5,9 @@ Its derivative is the product of the step Jacobians, formed inside one scan; sta
 neuron's of length 1.
 """
 
+import dataclasses
+import functools
+import math
 from typing import Any
 
 import jax
@@ -12,9 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join, parameter_dtype, split
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.rollout import checked_start
+from rnn_dynamics.validation import count
 
-__all__ = ["iterate", "iterate_with_jacobian", "repeated"]
+__all__ = ["ReturnMap", "iterate", "iterate_with_jacobian", "repeated", "return_map"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -57,3 +63,80 @@ def iterate_with_jacobian(
 
     start = (x, jnp.eye(x.size, dtype=x.dtype))
     return jax.lax.scan(advance, start, inputs, length=steps)[0]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["arrays", "others", "inputs"],
+    meta_fields=["static", "steps", "shape"],
+)
+@dataclasses.dataclass(frozen=True)
+class ReturnMap:
+    """x ↦ F^p(x; λ) of a family of cells, on vectors.
+
+    Attributes:
+        arrays: the arrays that the family holds.
+        others: its last parameters, which stay what they are.
+        inputs: leading axis ``steps``, or ``None``.
+        static: the rest of the family.
+        steps: p times the length of a periodic input.
+        shape: of a state.
+    """
+
+    arrays: Any
+    others: tuple
+    inputs: Any
+    static: Any
+    steps: int
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """n, the length of a state as a vector."""
+        return math.prod(self.shape)
+
+    def cell(self, *parameters: Array) -> Any:
+        """The cell at λ."""
+        return join(self.static, self.arrays)(*parameters, *self.others)
+
+    def __call__(self, x: Float[Array, " n"], *parameters: Array) -> Float[Array, " n"]:
+        """F^p(x; λ)."""
+        return self.orbit(x, *parameters)[0]
+
+    def orbit(self, x: Float[Array, " n"], *parameters: Array) -> tuple[Array, Float[Array, "steps n"]]:
+        """F^p(x; λ), and x, F(x), …, F^{p−1}(x)."""
+        last, states = iterate(self.cell(*parameters), x.reshape(self.shape), self.inputs, self.steps)
+        return last.reshape(-1), states.reshape(self.steps, -1)
+
+    def twice(self) -> "ReturnMap":
+        """The map of the doubled period."""
+        inputs = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf, leaf]), self.inputs)
+        return dataclasses.replace(self, steps=2 * self.steps, inputs=inputs)
+
+
+def return_map(
+    family: Any, parameters: tuple, x: Any, *, period: Any, u: Any, others: tuple
+) -> tuple[ReturnMap, Float[Array, " n"]]:
+    """The return map of a family, and x as a vector, checked against the cell at the given parameters.
+
+    Raises:
+        TypeError: the family is not callable, or its value is not.
+        ValueError: period < 1; a state that the cell does not map to its own shape.
+    """
+    if not callable(family):
+        raise TypeError(
+            f"family: expected a callable family(*parameters) -> cell, got {type(family).__name__}"
+        )
+    period = count("period", period, minimum=1)
+    cell = family(*parameters, *others)
+    if not callable(cell):
+        raise TypeError(f"family: expected a cell from family(*parameters), got {type(cell).__name__}")
+    held = None if u is None else jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
+    state, held, _ = checked_start(cell, x, held, 1 if u is None else None)
+    static, arrays = split(family)
+    dtype = parameter_dtype(cell)
+    others = tuple(jnp.asarray(value, dtype) if isinstance(value, int | float) else value for value in others)
+    whole = ReturnMap(
+        arrays, others, None if held is None else repeated(held, period), static, period, state.shape
+    )
+    return whole, state.reshape(-1)

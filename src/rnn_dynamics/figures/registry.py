@@ -117,6 +117,12 @@ _ENTRIES = (
         "spectra",
     ),
     Entry(
+        "random_tanh_exponents",
+        "Lyapunov exponents and attractor dimension of random tanh networks against the gain",
+        "Sompolinsky et al. 1988; Engelken et al. 2023",
+        "exponents",
+    ),
+    Entry(
         "joint_radius",
         "Joint spectral radii: the certified interval closing with product length",
         "Rota and Strang 1960",

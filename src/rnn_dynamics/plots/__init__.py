@@ -6,7 +6,10 @@ the settings of the published figures.
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import fixed_points, multipliers
+from rnn_dynamics.plots.basins import basin_fractions, basins
+from rnn_dynamics.plots.branches import bifurcation_curve, branch, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
+from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
@@ -20,19 +23,27 @@ from rnn_dynamics.plots.spectra import (
 
 __all__ = [
     "axes_of",
+    "basin_fractions",
     "basin_map",
+    "basins",
+    "bifurcation_curve",
     "bifurcation_diagram",
+    "branch",
     "colour_bar",
     "counterexample",
     "descent",
+    "exponent_convergence",
+    "exponent_field",
     "fixed_points",
     "joint_radius",
     "log_map",
     "loss_profile",
     "loss_surface",
+    "lyapunov_spectrum",
     "multipliers",
     "norms_against_lag",
     "orbit",
+    "orbit_diagram",
     "palette",
     "panel_label",
     "partial_sums",

@@ -1,0 +1,128 @@
+"""The arguments that every function about basins takes, checked once: a map, its input and its starts."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from rnn_dynamics.basins.orbit_labels import default_chunk
+from rnn_dynamics.cells.structure import parameter_dtype
+from rnn_dynamics.validation import count, index, real_array
+
+__all__ = ["Problem", "checked_problem"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A map with its input, and starts as rows.
+
+    Attributes:
+        cell: the map.
+        u: the input of every step, or ``None``.
+        starts: shape (count, n), on the host.
+        shape: the shape of one state, () for a single neuron.
+        leading: the axes of the starts before the state's.
+        chunk: starts of one tile.
+    """
+
+    cell: Any
+    u: Any
+    starts: np.ndarray
+    shape: tuple[int, ...]
+    leading: tuple[int, ...]
+    chunk: int
+
+    @property
+    def n(self) -> int:
+        return self.starts.shape[1]
+
+    @property
+    def dtype(self) -> Any:
+        return self.starts.dtype
+
+
+def _maps_scalars(cell: Any, dtype: Any, u: Any) -> bool:
+    """Whether the cell takes a scalar to a scalar."""
+    try:
+        out = jax.eval_shape(lambda x: cell(x, u), jax.ShapeDtypeStruct((), dtype))
+    except Exception:  # a cell of vectors may fail at a scalar in any way
+        return False
+    return getattr(out, "shape", None) == ()
+
+
+def _is_single_neuron(cell: Any) -> bool:
+    """Whether every parameter of a cell that declares its structure is a scalar."""
+    leaves = jax.tree_util.tree_leaves(cell)
+    return hasattr(cell, "structure") and all(jnp.ndim(leaf) == 0 for leaf in leaves)
+
+
+def _input(u: Any, dtype: Any) -> Any:
+    def convert(leaf: Any) -> Any:
+        if hasattr(leaf, "dtype") and not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return jnp.asarray(leaf)
+        return real_array("u", leaf).astype(dtype)
+
+    return jax.tree_util.tree_map(convert, u)
+
+
+def _check_map(cell: Any, shape: tuple[int, ...], dtype: Any, u: Any) -> None:
+    try:
+        out = jax.eval_shape(lambda x: cell(x, u), jax.ShapeDtypeStruct(shape, dtype))
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
+        raise kind(f"starts, u: the cell refuses a state of shape {shape}: {error}") from error
+    got = getattr(out, "shape", type(out).__name__)
+    if got != shape:
+        raise ValueError(f"starts: the cell maps a state of shape {shape} to {got}; expected the same shape")
+    if out.dtype != dtype:
+        raise TypeError(f"cell: maps {dtype} states to {out.dtype}; expected one floating dtype throughout")
+
+
+def checked_problem(
+    cell: Any,
+    starts: Any,
+    u: Any = None,
+    *,
+    state_ndim: int | None = None,
+    chunk: int | None = None,
+    name: str = "starts",
+) -> Problem:
+    """Starts of any leading shape with the cell they are for.
+
+    Args:
+        cell: a callable ``cell(x, u)``.
+        starts: shape (…, n), or (…) for a single neuron.
+        u: the input of every step, or ``None``.
+        state_ndim: axes of one state, 0 or 1. By default 0 for a cell whose declared structure is that of a
+            single neuron, and for one-dimensional starts of a cell that takes scalars; else 1.
+        chunk: starts of one tile.
+        name: the argument's name in messages.
+
+    Raises:
+        TypeError, ValueError: a cell that is not callable or does not map such states to their like, starts
+            that are traced, not finite real numbers, or of too few axes.
+    """
+    if not callable(cell):
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    array = real_array(name, starts)
+    if isinstance(array, Tracer):
+        raise TypeError(f"{name}: expected concrete numbers; this runs on the host, not under jit")
+    of_cell = parameter_dtype(cell)
+    given = hasattr(starts, "dtype") and jnp.issubdtype(starts.dtype, jnp.floating)
+    if of_cell is not None:
+        array = array.astype(np.result_type(array.dtype, of_cell) if given else of_cell)
+    u = _input(u, array.dtype)
+    if state_ndim is None:
+        scalar = array.ndim <= 1 and _maps_scalars(cell, array.dtype, u)
+        state_ndim = 0 if scalar or _is_single_neuron(cell) else 1
+    state_ndim = index("state_ndim", state_ndim, minimum=0, maximum=1)
+    if array.ndim < state_ndim or (state_ndim and not array.shape[-1]):
+        raise ValueError(f"{name}: expected states of at least one unit, got shape {array.shape}")
+    leading, shape = array.shape[: array.ndim - state_ndim], array.shape[array.ndim - state_ndim :]
+    _check_map(cell, shape, array.dtype, u)
+    n = shape[0] if shape else 1
+    size = default_chunk(n) if chunk is None else count("chunk", chunk, minimum=1)
+    return Problem(cell, u, np.asarray(array).reshape(-1, n), shape, leading, size)

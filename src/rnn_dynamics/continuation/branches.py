@@ -1,0 +1,303 @@
+"""Branches of fixed points and cycles followed through a parameter, with their multipliers and bifurcations."""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Complex, Float, Int
+
+from rnn_dynamics import arclength
+from rnn_dynamics.arclength import Curve, Limits
+from rnn_dynamics.bifurcations.points import SpecialPoint
+from rnn_dynamics.continuation.detect import Signs
+from rnn_dynamics.continuation.search import (
+    Track,
+    events_along,
+    lower_period,
+    minimal_period,
+    padded,
+    padded_signs,
+)
+from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.status import Status
+from rnn_dynamics.validation import count, real_array
+
+__all__ = ["Branch", "continue_branch", "follow"]
+
+_FRACTION_FIRST, _FRACTION_MOST, _FRACTION_LEAST = 0.005, 0.02, 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """A curve of fixed points or cycles x(λ) = F^p(x; λ), in the order in which it is followed.
+
+    Attributes:
+        parameters: λ, shape (m,); not monotone around folds.
+        states: x, one state of each cycle, shape (m, n), or (m,) for a single neuron.
+        multipliers: eigenvalues of ∂F^p/∂x, shape (m, n).
+        unstable: how many of them have |μ| > 1.
+        stable: all |μ| < 1.
+        residual: the largest |F^p(x) − x|.
+        events: the bifurcations met, in the order of the branch.
+        period: p.
+        status: how the two ends came about, the first point's and the last's: CONVERGED at an end of the range or
+            closed; MAX_STEPS where the room ran out; UNRESOLVED where even the shortest step failed; DIVERGED.
+        closed: whether the branch came back to its beginning.
+        tangents: unit tangents along (x, λ), shape (m, n+1).
+        track: what ``switch`` and ``continue_branch`` need to go on.
+    """
+
+    parameters: Float[np.ndarray, " m"]
+    states: Float[np.ndarray, "m ..."]
+    multipliers: Complex[np.ndarray, "m n"]
+    unstable: Int[np.ndarray, " m"]
+    stable: Bool[np.ndarray, " m"]
+    residual: Float[np.ndarray, " m"]
+    events: tuple[SpecialPoint, ...]
+    period: int
+    status: tuple[Status, Status]
+    closed: bool
+    tangents: Float[np.ndarray, "m n+1"]
+    track: Track = dataclasses.field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def orbits(self) -> Float[np.ndarray, "m p ..."]:
+        """All states of every cycle, shape (m, p, n)."""
+        whole = self.track.whole
+        flat = jnp.asarray(self.states.reshape(len(self), -1))
+        found = _orbits(whole, flat, jnp.asarray(self.parameters))
+        return np.asarray(found).reshape(len(self), whole.steps, *whole.shape)
+
+    def of_kind(self, kind: str) -> tuple[SpecialPoint, ...]:
+        """The events of one kind."""
+        return tuple(event for event in self.events if event.kind == kind)
+
+    def switch(self, event: SpecialPoint, *, distance: float = 1e-2) -> "Branch":
+        """The branch that is born at an event; see ``continuation.switch_branch``."""
+        from rnn_dynamics.continuation.switching import switch_branch
+
+        return switch_branch(self, event, distance=distance)
+
+    def plot(self, *, ax: Any = None, component: int = 0) -> Any:
+        """One coordinate against the parameter, stable solid, unstable dashed; see ``plots.branch``."""
+        from rnn_dynamics import plots
+
+        return plots.branch(self, ax=ax, component=component)
+
+    def __repr__(self) -> str:
+        low, high = float(self.parameters.min()), float(self.parameters.max())
+        kind = "fixed points" if self.period == 1 else f"{self.period}-cycles"
+        ends = "closed" if self.closed else ", ".join(s.name for s in self.status)
+        events = ", ".join(f"{e.kind} at {e.parameter:.9g}" for e in self.events) or "no event"
+        return f"Branch({kind}, {len(self)} points, {low:g} to {high:g}, {events}; ends {ends})"
+
+
+@jax.jit
+def _orbits(whole: ReturnMap, states: Array, parameters: Array) -> Array:
+    return jax.vmap(lambda x, p: whole.orbit(x, p)[1])(states, parameters)
+
+
+def _residual(whole: ReturnMap, y: Array, _: Any) -> Array:
+    return whole(y[:-1], y[-1]) - y[:-1]
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _both_ways(whole: ReturnMap, y: Array, tangent: Array, limits: Limits, room: int) -> Curve:
+    """The curve from y along its tangent and against it, leading axis 2."""
+    system = functools.partial(_residual, whole)
+
+    def one_way(direction: Array) -> Curve:
+        return arclength.trace(system, lambda _, context: context, y, direction, (), limits, room)
+
+    return jax.vmap(one_way)(jnp.stack([tangent, -tangent]))
+
+
+@jax.jit
+def _first_point(whole: ReturnMap, x: Array, parameter: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """The fixed point at λ, the tangent of its branch, and whether Newton's method found it."""
+    system = functools.partial(_residual, whole)
+    row = jnp.zeros_like(scale).at[-1].set(1)
+    found = arclength.correct(lambda y: system(y, ()), jnp.append(x, parameter), row, scale)
+    return found.y, arclength.first_tangent(found.jacobian, scale, -1), found.converged
+
+
+@jax.jit
+def _residuals(whole: ReturnMap, points: Array) -> Array:
+    return jax.vmap(lambda y: jnp.max(jnp.abs(_residual(whole, y, ()))))(points)
+
+
+def continue_branch(
+    family: Any,
+    x: Any,
+    p: Any,
+    *,
+    p_range: tuple[Any, Any],
+    period: int = 1,
+    u: Any = None,
+    others: tuple = (),
+    longest: float = _FRACTION_MOST,
+    max_points: int = 1000,
+) -> Branch:
+    """Follow the fixed point or cycle near x at λ = p in both directions, around folds, to the ends of the range.
+
+    Pseudo-arclength continuation of F^p(x; λ) − x = 0 with steps that adapt to the curve. Folds, flips,
+    Neimark–Sacker bifurcations, pitchforks and transcritical crossings on it are located to rounding, each with
+    its normal form (``bifurcations``). Where several lie within one step it is halved until each stands alone.
+
+    Args:
+        family: ``family(p, *others) -> cell``.
+        x: a state near the fixed point, or near one state of the cycle; Newton's method takes it there.
+        p: the parameter to start at, inside the range.
+        p_range: (low, high).
+        period: p of the cycle, in steps of the cell.
+        u: an input that is held.
+        others: further parameters of the family, which stay what they are.
+        longest: longest step, as a fraction of the range (and of the states' own scale).
+        max_points: the most points on each side of the start.
+
+    Returns:
+        ``Branch``, from the end reached against the parameter's direction to the other.
+
+    Raises:
+        TypeError: a family or cell that is not callable.
+        ValueError: period < 1, a range that is empty or excludes p, arguments that do not fit, or no fixed point
+            near x.
+
+    References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
+    """
+    low, high = _checked_range(p_range, p)
+    room = count("max_points", max_points, minimum=2)
+    parameter = real_array("p", p, ndim=0)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    parameter = parameter.astype(state.dtype)
+    size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
+    scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
+    y, tangent, converged = _first_point(whole, state, parameter, scale)
+    if not converged:
+        raise ValueError(
+            f"x: expected a state near a cycle of period {period} at p = {float(parameter):g}; Newton finds none"
+        )
+    track = Track(whole, scale, (low, high), room, state.dtype)
+    lower = minimal_period(track, y, period)
+    if lower != period:
+        raise ValueError(
+            f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
+        )
+    return follow(track, y, tangent, longest=longest)
+
+
+def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
+    ends = np.asarray(real_array("p_range", p_range, shape=(2,)), float)
+    low, high = float(ends[0]), float(ends[1])
+    if not low < high:
+        raise ValueError(f"p_range: expected (low, high) with low < high, got ({low:g}, {high:g})")
+    start = float(real_array("p", p, ndim=0))
+    if not low <= start <= high:
+        raise ValueError(f"p_range: expected a range that holds p = {start:g}, got ({low:g}, {high:g})")
+    return low, high
+
+
+def follow(
+    track: Track,
+    y: Array,
+    tangent: Array,
+    *,
+    longest: float = _FRACTION_MOST,
+    birth: SpecialPoint | None = None,
+) -> Branch:
+    """The branch through a point of the curve, in both directions, or away from the event it is born at."""
+    low = np.full_like(track.scale, -np.inf)
+    high = np.full_like(track.scale, np.inf)
+    low[-1], high[-1] = track.p_range
+    first, most, least = (np.asarray(v, track.dtype) for v in (_FRACTION_FIRST, longest, _FRACTION_LEAST))
+    limits = Limits(low, high, track.scale, np.minimum(first, most), least, most)
+    curves = jax.tree_util.tree_map(np.asarray, _both_ways(track.whole, y, tangent, limits, track.room))
+    forward, backward = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
+    closed = bool(forward.closed)
+    behind = 1 if closed or birth is not None else int(backward.number)
+    points = np.concatenate([backward.points[1:behind][::-1], forward.points[: int(forward.number)]])
+    tangents = np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[: int(forward.number)]])
+    ends = [int(forward.status if closed else backward.status), int(forward.status)]
+    if birth is not None:
+        at = np.append(np.ravel(birth.state), birth.parameter).astype(track.dtype)
+        critical = np.append(birth.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
+        critical = critical * np.sign(np.sum(critical * tangents[0])) / np.linalg.norm(critical / track.scale)
+        points, tangents = np.vstack([at, points]), np.vstack([critical, tangents])
+        ends[0] = Status.CONVERGED
+    signs = padded_signs(track, points, tangents)
+    events = events_along(track, points, tangents, signs, first=0 if birth is None else 1)
+    status = Status(ends[0]), Status(ends[1])
+    branch = _assembled(track, points, tangents, signs, events, status, closed, max(behind - 1, 0))
+    return (
+        branch if birth is None else dataclasses.replace(branch, events=(_born(track, birth), *branch.events))
+    )
+
+
+def _born(track: Track, birth: SpecialPoint) -> SpecialPoint:
+    """The event that a branch begins at, as one of its own."""
+    return dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+
+
+def _assembled(
+    track: Track,
+    points: np.ndarray,
+    tangents: np.ndarray,
+    signs: Signs,
+    events: tuple[SpecialPoint, ...],
+    status: tuple[Status, Status],
+    closed: bool,
+    start: int,
+) -> Branch:
+    """The branch, cut on both sides of its start where the cycle collapses to one of a lower period."""
+    first, last, status = _collapses(track, points, events, status, start)
+    if (first, last) != (0, len(points)):
+        closed = False
+        kept = [e for e in events if first <= e.index + 1 and e.index < last and e.kind != "jump"]
+        events = tuple(dataclasses.replace(e, index=e.index - first) for e in kept)
+        signs = Signs(*(field[first:last] for field in signs))
+        points, tangents = points[first:last], tangents[first:last]
+    return Branch(
+        points[:, -1],
+        points[:, :-1].reshape(len(points), *track.whole.shape),
+        signs.multipliers,
+        signs.unstable,
+        np.abs(signs.multipliers).max(axis=1) < 1,
+        np.asarray(_residuals(track.whole, padded(points)))[: len(points)],
+        events,
+        track.whole.steps,
+        status,
+        closed,
+        tangents,
+        track,
+    )
+
+
+def _collapses(
+    track: Track,
+    points: np.ndarray,
+    events: tuple[SpecialPoint, ...],
+    status: tuple[Status, Status],
+    start: int,
+) -> tuple[int, int, tuple[Status, Status]]:
+    """The part of the branch around its start on which the cycle keeps its period, and how it ends.
+
+    Where a step has jumped to another branch, as happens among cycles with enormous multipliers, it ends too.
+    """
+    first, last = 0, len(points)
+    ends = list(status)
+    for event in events:
+        jumped = event.kind == "jump"
+        if not jumped and (event.kind != "flip" or not lower_period(track, event)):
+            continue
+        end = Status.UNRESOLVED if jumped else Status.CONVERGED
+        if event.index < start and event.index + 1 > first:
+            first, ends[0] = event.index + 1, end
+        if event.index >= start and event.index + 1 < last:
+            last, ends[1] = event.index + 1, end
+    return first, last, (ends[0], ends[1])

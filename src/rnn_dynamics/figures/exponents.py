@@ -1,0 +1,185 @@
+"""Lyapunov exponents of random tanh networks against their gain, and of maps whose exponents are known."""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rnn_dynamics import plots
+from rnn_dynamics.cells import DoyaNeuron, PreActivationRNN
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.lyapunov import LyapunovSpectrum, finite_time_exponents, lyapunov_spectrum
+from rnn_dynamics.mean_field import mean_field
+from rnn_dynamics.plots import palette
+from rnn_dynamics.rollout import rollout
+
+__all__ = ["random_tanh_exponents"]
+
+_TRANSIENT = 100
+
+
+class _Swept(NamedTuple):
+    """Largest exponent and Kaplan–Yorke dimension over gains and seeds, shape (gains, seeds), of one size."""
+
+    units: int
+    largest: np.ndarray
+    dimension: np.ndarray
+
+
+def _draws(units: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """J at g = 1 and a start for each seed."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(seeds, units, units)) / math.sqrt(units), rng.normal(size=(seeds, units))
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _spectra(
+    gains: jax.Array, J: jax.Array, starts: jax.Array, steps: int, exponents: int
+) -> LyapunovSpectrum:
+    """Spectra for every gain and draw, QR every second step: at these gains that is safe (``rounding`` < 1e-9)."""
+
+    def one(gain: jax.Array, J: jax.Array, start: jax.Array) -> LyapunovSpectrum:
+        cell = PreActivationRNN(gain * J, jnp.zeros_like(start), activation="tanh")
+        run = rollout(cell, start, steps=steps)
+        return lyapunov_spectrum(run, exponents=exponents, start=_TRANSIENT, interval=2, blocks=10)
+
+    over_draws = jax.vmap(one, in_axes=(None, 0, 0))
+    return jax.vmap(over_draws, in_axes=(0, None, None))(gains, J, starts)
+
+
+def _sweep(units: int, gains: np.ndarray, seeds: int, steps: int) -> _Swept:
+    """The leading third of the spectrum: the dimension of these attractors stays below it."""
+    found = _spectra(jnp.asarray(gains), *map(jnp.asarray, _draws(units, seeds)), steps, -(-units // 3))
+    return _Swept(units, np.asarray(found.values[..., 0]), np.asarray(found.kaplan_yorke))
+
+
+def random_tanh_exponents(*, quick: bool = False) -> Reproduction:
+    """λ₁ and the dimension of the attractor of x⁺ = J tanh x against g, and full spectra at some g."""
+    gains = np.linspace(0.6, 3.0, 5 if quick else 13)
+    sizes, seeds, steps = ((32,), 2, 300) if quick else ((16, 32, 64), 6, 500)
+    swept = [_sweep(units, gains, seeds, steps) for units in sizes]
+    shown = np.array([0.8, 1.2, 2.0, 3.0])
+    J, starts = _draws(sizes[-1], 1)
+    spectra = _spectra(jnp.asarray(shown), jnp.asarray(J), jnp.asarray(starts), steps, sizes[-1])
+    spectra = jax.tree.map(np.asarray, spectra)
+    each = {float(g): jax.tree.map(lambda leaf, i=i: leaf[i, 0], spectra) for i, g in enumerate(shown)}
+    rows = (*_map_rows(), *_network_rows(swept[-1], gains, each))
+    return Reproduction(functools.partial(_picture, gains, swept, each), rows)
+
+
+def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, LyapunovSpectrum]) -> Figure:
+    figure = Figure(figsize=(12, 3.8))
+    first, second, third = figure.subplots(1, 3)
+    for ax in (first, second):
+        ax.axvline(1, color=palette.GREY, linewidth=1.0, linestyle=(0, (1, 1.5)))
+        ax.set_xlabel("gain g")
+    first.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    for one, colour in zip(swept, plots.palette.shades(len(swept)), strict=True):
+        _band(first, gains, one.largest, colour, f"N = {one.units}")
+        _band(second, gains, one.dimension / one.units, colour, f"N = {one.units}")
+    curve = [mean_field(g).exponent for g in gains]
+    first.plot(gains, curve, color=palette.ORANGE, linestyle=(0, (5, 2)), label="mean field, ½ ln χ")
+    first.set_ylabel("largest exponent λ₁ (nats a step)")
+    first.set_title("x⁺ = J tanh x, J ~ N(0, g²/N)")
+    second.set_ylabel("Kaplan–Yorke dimension / N")
+    second.set_title("share of the directions the attractor fills")
+    first.legend(loc="lower right")
+    for (g, one), colour in zip(spectra.items(), palette.SERIES, strict=False):
+        plots.lyapunov_spectrum(one, third, inset=False, label=f"g = {g:g}", color=colour)
+    third.set_title(f"full spectra, N = {swept[-1].units}, bars: 2 standard errors")
+    third.legend(loc="lower left")
+    for ax, letter in zip((first, second, third), "abc", strict=True):
+        plots.panel_label(ax, letter)
+    return figure
+
+
+def _band(ax: Axes, gains: np.ndarray, values: np.ndarray, colour: Any, label: str) -> None:
+    """Mean over the seeds, and the range of them as a band."""
+    ax.fill_between(gains, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
+    ax.plot(gains, values.mean(axis=1), color=colour, marker="o", markersize=3, label=label)
+
+
+def _logistic(x: jax.Array, _: None) -> jax.Array:
+    return 4 * x * (1 - x)
+
+
+def _henon(x: jax.Array, _: None) -> jax.Array:
+    return jnp.stack([1 - 1.4 * jnp.square(x[0]) + x[1], 0.3 * x[0]])
+
+
+def _map_rows() -> list[Row]:
+    steps = 20_000
+    logistic = lyapunov_spectrum(rollout(Partial(_logistic), 0.3, steps=steps))
+    henon = lyapunov_spectrum(rollout(Partial(_henon), np.array([0.1, 0.1]), steps=steps), interval=4)
+    neuron = finite_time_exponents(
+        DoyaNeuron(-100.0, 90.0, 0.5), 0.3, steps=steps, discard=1000, state_ndim=0
+    )
+    exact = float(logistic.standard_errors[0])
+    return [
+        number(
+            f"λ of the logistic map, r = 4, {steps} steps",
+            "ln 2",
+            f"{math.log(2):.4f}",
+            logistic.values[0],
+            within=4 * exact,
+            note=f"Standard error {exact:.4f}.",
+        ),
+        number(
+            "λ₁ + λ₂ of the Hénon map",
+            "ln .3, its determinant",
+            f"{math.log(0.3):.10f}",
+            np.asarray(henon.values).sum(),
+        ),
+        number(
+            "λ₁ of the Hénon map (1.4, .3)",
+            "Sprott 2003",
+            "0.41922",
+            henon.values[0],
+            within=4 * float(henon.standard_errors[0]),
+            note=f"Standard error {float(henon.standard_errors[0]):.4f}.",
+        ),
+        number(
+            "λ of one neuron, ε = .5, w = −100, b = 90", "Doya's neuron", "0.42", neuron.largest, within=0.01
+        ),
+    ]
+
+
+def _network_rows(largest: _Swept, gains: np.ndarray, spectra: dict[float, LyapunovSpectrum]) -> list[Row]:
+    low, high = gains < 0.95, gains > 1.5
+    chaotic, orderly = largest.largest[high].mean(axis=1).min(), largest.largest[low].mean(axis=1).max()
+    share = spectra[3.0].kaplan_yorke / largest.units
+    J, starts = _draws(400, 1)
+    cell = PreActivationRNN(1.5 * J[0], np.zeros(400), activation="tanh")
+    run = rollout(cell, starts[0], steps=500)
+    big = float(lyapunov_spectrum(run, exponents=1, start=_TRANSIENT).values[0])
+    return [
+        number(
+            "λ₁ of x⁺ = J tanh x, g = 1.5, N = 400",
+            "Sompolinsky et al. 1988, ½ ln χ",
+            f"{mean_field(1.5).exponent:.4f}",
+            big,
+            within=0.03,
+            note="Finite size: the bias is large below N ≈ 1000.",
+        ),
+        claim(
+            f"N = {largest.units}: chaos at high gain, rest at low",
+            "Sompolinsky et al. 1988",
+            "λ₁ changes sign at g = 1 as N → ∞",
+            f"λ₁ ≤ {orderly:.3f} for g < .95, ≥ {chaotic:.3f} for g > 1.5, mean of seeds",
+            found=orderly < 0 < chaotic,
+        ),
+        claim(
+            f"the attractor fills a small share of the directions, g = 3, N = {largest.units}",
+            "Engelken et al. 2023",
+            "well below N",
+            f"Kaplan–Yorke dimension {100 * float(share):.0f} % of N",
+            found=0 < share < 0.5,
+        ),
+    ]

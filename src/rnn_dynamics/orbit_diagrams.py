@@ -1,0 +1,120 @@
+"""Asymptotic states against a parameter, followed upwards and downwards so that hysteresis shows."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.validation import count, real_array
+
+__all__ = ["OrbitDiagram", "orbit_diagram"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OrbitDiagram:
+    """States after a transient, for each value of a parameter.
+
+    Attributes:
+        parameters: λ, ascending or as given, shape (m,).
+        up: the last states for λ in the given order, each run from where the one before ended, shape (m, kept, n),
+            or (m, kept) for a single neuron; not finite where the orbit left the floats.
+        down: the same in the reversed order (the axis still runs with ``parameters``).
+        transient: steps before the first kept state.
+    """
+
+    parameters: Float[np.ndarray, " m"]
+    up: Float[np.ndarray, "m kept ..."]
+    down: Float[np.ndarray, "m kept ..."]
+    transient: int
+
+    @property
+    def diverged(self) -> Bool[np.ndarray, " m"]:
+        """Where the orbit of either direction left the floats."""
+        finite = np.isfinite(self.up) & np.isfinite(self.down)
+        return np.logical_not(finite.reshape(len(self.parameters), -1).all(axis=1))
+
+    def hysteresis(self, *, tolerance: float = 1e-3) -> Bool[np.ndarray, " m"]:
+        """Where both directions end on states further apart than ``tolerance``: more than one attractor.
+
+        Compared are the least and greatest kept values of each coordinate, so that the phase of a cycle does not
+        count; near a fold an orbit that is still on its way counts too.
+        """
+        gaps = [
+            np.abs(extreme(self.up, axis=1) - extreme(self.down, axis=1)).reshape(len(self.parameters), -1)
+            for extreme in (np.min, np.max)
+        ]
+        return np.max(np.concatenate(gaps, axis=1), axis=1) > tolerance
+
+    def plot(self, *, ax: Any = None, component: int = 0) -> Any:
+        """All kept states as points, both directions; see ``plots.orbit_diagram``."""
+        from rnn_dynamics import plots
+
+        return plots.orbit_diagram(self, ax=ax, component=component)
+
+    def __repr__(self) -> str:
+        low, high = float(self.parameters.min()), float(self.parameters.max())
+        share = float(self.hysteresis().mean())
+        return (
+            f"OrbitDiagram({len(self.parameters)} parameters from {low:g} to {high:g}, {self.up.shape[1]} states "
+            f"after {self.transient}, two attractors seen at {100 * share:.0f} %)"
+        )
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _sweep(
+    whole: ReturnMap, x: Array, parameters: Array, transient: int, kept: int
+) -> Float[Array, "m kept n"]:
+    """The kept states for the parameters one after the other; an orbit that diverged starts anew from x."""
+
+    def one(state: Array, parameter: Array) -> tuple[Array, Array]:
+        state = jnp.where(jnp.isfinite(state).all(), state, x)
+        state = jax.lax.fori_loop(0, transient, lambda _, s: whole(s, parameter), state)
+        return jax.lax.scan(lambda s, _: (whole(s, parameter), s), state, None, length=kept)
+
+    return jax.lax.scan(one, x, parameters)[1]
+
+
+def orbit_diagram(
+    family: Any,
+    parameters: Any,
+    x0: Any,
+    *,
+    transient: int = 500,
+    kept: int = 100,
+    u: Any = None,
+    others: tuple = (),
+) -> OrbitDiagram:
+    """The states that an orbit settles on, against a parameter, followed in both directions.
+
+    Each value of the parameter starts from the state that the one before ended in, so that an attractor is followed
+    to where it ends; where the two directions differ there are two attractors.
+
+    Args:
+        family: ``family(p, *others) -> cell``.
+        parameters: λ in the order of the upward sweep, shape (m,).
+        x0: the first state.
+        transient: steps that are not kept.
+        kept: steps that are.
+        u: an input that is held.
+        others: further parameters of the family.
+
+    Raises:
+        TypeError, ValueError: arguments that do not fit, no parameter, kept < 1.
+    """
+    values = np.asarray(real_array("parameters", parameters, ndim=1))
+    if not values.size:
+        raise ValueError("parameters: expected at least one value")
+    transient, kept = count("transient", transient), count("kept", kept, minimum=1)
+    whole, state = return_map(family, (jnp.asarray(values[0]),), x0, period=1, u=u, others=others)
+    values = values.astype(state.dtype)
+    shape = (len(values), kept, *whole.shape)
+    up = np.asarray(_sweep(whole, state, jnp.asarray(values), transient, kept)).reshape(shape)
+    start = jnp.asarray(up[-1, -1]).reshape(-1)
+    start = jnp.where(jnp.isfinite(start).all(), start, state)
+    down = np.asarray(_sweep(whole, start, jnp.asarray(values[::-1]), transient, kept))[::-1].reshape(shape)
+    return OrbitDiagram(values, up, down, transient)

@@ -1,0 +1,96 @@
+"""Branches of fixed points and cycles, bifurcation curves, orbit diagrams."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.bifurcations import BifurcationCurve
+    from rnn_dynamics.continuation import Branch
+    from rnn_dynamics.orbit_diagrams import OrbitDiagram
+
+__all__ = ["bifurcation_curve", "branch", "orbit_diagram"]
+
+_OTHER = {**palette.FLIP, "marker": "^"}
+_MARKERS = {
+    "fold": palette.FOLD,
+    "flip": palette.FLIP,
+    "neimark-sacker": {**palette.FLIP, "marker": "o", "markerfacecolor": palette.SKY},
+    "pitchfork": {**palette.FLIP, "marker": "v"},
+    "transcritical": {**palette.FLIP, "marker": "X"},
+    "cusp": palette.CUSP,
+}
+_CURVES = {"fold": palette.BLACK, "flip": palette.BLUE, "neimark-sacker": palette.GREEN}
+
+
+def _component(states: np.ndarray, component: int) -> np.ndarray:
+    return states if states.ndim == 1 else states[..., component]
+
+
+def _runs(stable: np.ndarray) -> list[tuple[int, int, bool]]:
+    """Stretches of equal stability, each with the first point of the next so that lines meet."""
+    ends = np.flatnonzero(np.diff(stable)) + 1
+    starts = np.concatenate([[0], ends])
+    stops = np.concatenate([ends + 1, [len(stable)]])
+    return [(int(a), int(b), bool(stable[a])) for a, b in zip(starts, stops, strict=True)]
+
+
+def branch(
+    result: "Branch", ax: "Axes | None" = None, *, component: int = 0, legend: bool = False, color: Any = None
+) -> "Axes":
+    """One coordinate of a branch against its parameter; stable solid, unstable dashed, events marked.
+
+    Every state of a cycle is drawn.
+    """
+    ax = axes_of(ax)
+    orbits = result.orbits()
+    values = orbits if orbits.ndim == 2 else orbits[..., component]
+    solid = palette.BRANCH if result.period == 1 else palette.CYCLE
+    for first, last, stable in _runs(result.stable):
+        look = dict(solid if stable else {**palette.UNSTABLE, "color": solid["color"]})
+        look |= {} if color is None else {"color": color}
+        ax.plot(result.parameters[first:last], values[first:last], **look)
+    seen: set[str] = set()
+    for event in result.events:
+        height = event.state if np.ndim(event.state) == 0 else np.asarray(event.state)[component]
+        label = None if event.kind in seen else event.kind
+        seen.add(event.kind)
+        ax.plot(event.parameter, height, label=label, zorder=4, **_MARKERS.get(event.kind, _OTHER))
+    ax.set_xlabel("parameter")
+    ax.set_ylabel("x" if np.ndim(result.states) == 1 else f"$x_{{{component + 1}}}$")
+    if legend and seen:
+        ax.legend()
+    return ax
+
+
+def bifurcation_curve(
+    result: "BifurcationCurve", ax: "Axes | None" = None, *, label: str | None = None
+) -> "Axes":
+    """A bifurcation curve in the plane of its two parameters, points of codimension two marked and named."""
+    ax = axes_of(ax)
+    style = (0, (5, 1.5)) if result.kind == "flip" else "-"
+    colour = _CURVES[result.kind]
+    ax.plot(*result.parameters.T, color=colour, linestyle=style, linewidth=1.6, label=label or result.kind)
+    for event in result.events:
+        ax.plot(*event.parameter, zorder=4, **_MARKERS.get(event.kind, _OTHER))  # type: ignore[misc]
+        ax.annotate(event.kind, event.parameter, xytext=(6, 4), textcoords="offset points", fontsize=8)  # type: ignore[arg-type]
+    ax.set_xlabel("first parameter")
+    ax.set_ylabel("second parameter")
+    return ax
+
+
+def orbit_diagram(result: "OrbitDiagram", ax: "Axes | None" = None, *, component: int = 0) -> "Axes":
+    """The kept states as points; where the two directions differ the downward one is drawn in another colour."""
+    ax = axes_of(ax)
+    for states, colour, name in ((result.down, palette.VERMILION, "down"), (result.up, palette.BLACK, "up")):
+        values = states if states.ndim == 2 else states[..., component]
+        at = np.broadcast_to(result.parameters[:, None], values.shape)
+        ax.plot(at.ravel(), values.ravel(), ",", color=colour, alpha=0.6, label=name, rasterized=True)
+    ax.set_xlabel("parameter")
+    ax.set_ylabel("x" if result.up.ndim == 2 else f"$x_{{{component + 1}}}$")
+    return ax

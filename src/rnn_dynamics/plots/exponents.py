@@ -1,0 +1,103 @@
+"""Pictures of Lyapunov exponents: a spectrum with its errors, how it converges, fields over a plane."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of, colour_bar
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.lyapunov import FiniteTimeExponents, LyapunovSpectrum
+
+__all__ = ["exponent_convergence", "exponent_field", "lyapunov_spectrum"]
+
+
+def lyapunov_spectrum(
+    result: "LyapunovSpectrum", ax: Any = None, *, label: str | None = None, inset: bool = True, **line: Any
+) -> "Axes":
+    """λ_i against i with error bars of two standard errors, and in a corner how the first ones converge.
+
+    Args:
+        result: from ``lyapunov_spectrum``.
+        ax: axes to draw on; new ones by default.
+        label: for the legend.
+        inset: whether to draw the convergence.
+        line: colour, marker and the like of the spectrum.
+
+    Returns:
+        The axes. Exponents that are −∞ are left out of the picture.
+    """
+    ax = axes_of(ax)
+    values, errors = (np.asarray(part, float) for part in (result.values, result.standard_errors))
+    shown = np.isfinite(values)
+    number = np.arange(1, len(values) + 1)[shown]
+    options = {"color": palette.BLUE, "marker": "o", "markersize": 3, "linewidth": 1.0, "capsize": 0} | line
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    bars = np.where(np.isfinite(errors[shown]), 2 * errors[shown], 0)
+    ax.errorbar(number, values[shown], yerr=bars, label=label, **options)
+    ax.set_xlabel("index i")
+    ax.set_ylabel("Lyapunov exponent λᵢ (nats a step)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if inset and shown.any():
+        corner = ax.inset_axes((0.1, 0.14, 0.4, 0.34))
+        exponent_convergence(result, corner, count=3)
+        corner.tick_params(labelsize=7)
+        corner.set_xlabel("steps", fontsize=7)
+        corner.set_ylabel("λᵢ so far", fontsize=7)
+    return ax
+
+
+def exponent_convergence(result: "LyapunovSpectrum", ax: Any = None, *, count: int = 5) -> "Axes":
+    """The estimates after each block, the first ``count`` of them, with two standard errors about the last.
+
+    Args:
+        result: from ``lyapunov_spectrum``.
+        ax: axes to draw on; new ones by default.
+        count: how many exponents.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    history = np.asarray(result.history, float)[:, :count]
+    steps = result.block_length * np.arange(1, len(history) + 1)
+    for i, line in enumerate(history.T):
+        if not np.isfinite(line).all():
+            continue
+        colour = palette.SERIES[i % len(palette.SERIES)]
+        error = 2 * float(result.standard_errors[i])
+        ax.axhspan(line[-1] - error, line[-1] + error, color=colour, alpha=0.15, linewidth=0)
+        ax.plot(steps, line, color=colour, linewidth=1.2, label=f"λ{'₁₂₃₄₅₆₇₈₉'[i] if i < 9 else i + 1}")
+    ax.set_xlabel("steps averaged over")
+    ax.set_ylabel("estimate (nats a step)")
+    return ax
+
+
+def exponent_field(
+    result: "FiniteTimeExponents", x: Any, y: Any, ax: Any = None, *, limit: float | None = None
+) -> "Axes":
+    """The largest finite-time exponent over a plane of states or parameters.
+
+    Red grows, blue decays, about 0 in white; the line is where it is 0. Diverged points are left blank.
+
+    Args:
+        result: from ``finite_time_exponents`` over a grid of shape (len(x), len(y)).
+        x, y: the coordinates.
+        ax: axes to draw on; new ones by default.
+        limit: the end of the colour scale; by default the largest positive value.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    values = np.where(np.isfinite(result.largest), result.largest, np.nan).T
+    top = np.nanmax(values, initial=0.0)
+    reach = (top if top > 0 else float(np.nanmax(np.abs(values)))) if limit is None else limit
+    mesh = ax.pcolormesh(
+        x, y, values, cmap=palette.DIVERGING, vmin=-reach, vmax=reach, shading="nearest", rasterized=True
+    )
+    colour_bar(ax, mesh, f"exponent over {result.steps} steps (nats a step)", extend="min")
+    return ax

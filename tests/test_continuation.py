@@ -1,0 +1,305 @@
+"""Branches and bifurcations of maps against closed forms and maps built to have known normal forms."""
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+
+import rnn_dynamics as rd
+from rnn_dynamics import bifurcations, continuation
+from rnn_dynamics.bifurcations import bifurcation_parameter, locate
+from rnn_dynamics.continuation import continue_branch
+from rnn_dynamics.status import Status
+from tests.compilations import compilations
+
+Partial = jax.tree_util.Partial
+
+
+def neuron(b, w, epsilon):
+    return rd.DoyaNeuron(w, b, epsilon)
+
+
+def _logistic_step(r, x, u):
+    return r * x * (1 - x)
+
+
+def logistic(r):
+    return Partial(_logistic_step, r)
+
+
+def _henon_step(a, b, x, u):
+    return jnp.stack([1 - a * jnp.square(x[0]) + x[1], b * x[0]])
+
+
+def henon(a, b):
+    return Partial(_henon_step, a, b)
+
+
+def _delayed_step(a, x, u):
+    return jnp.stack([x[1], a * x[1] * (1 - x[0])])
+
+
+def delayed_logistic(a):
+    return Partial(_delayed_step, a)
+
+
+def _network(scale, W, b):
+    return rd.ElmanRNN(W * scale, b)
+
+
+def _parameters(events):
+    return sorted(event.parameter for event in events)
+
+
+@pytest.mark.parametrize("w", [4.5, 5.0, 12.0])
+def test_folds_of_the_neuron(w):
+    exact = rd.doya.folds(w)
+    branch = continue_branch(neuron, 0.01, -w, p_range=(-w, 0.0), others=(w, 1.0))
+    assert [e.kind for e in branch.events] == ["fold", "fold"]
+    for event, b, x in zip(branch.events, np.asarray(exact.b), np.asarray(exact.x), strict=True):
+        assert abs(event.parameter - b) <= 1e-13
+        assert abs(event.state - x) <= 1e-12
+        assert event.status == Status.CONVERGED
+        assert abs(event.parameter - b) <= event.interval < 1e-12
+    assert branch.status == (Status.CONVERGED, Status.CONVERGED)
+    assert branch.residual.max() < 1e-14
+    assert (branch.parameters[0], branch.parameters[-1]) == (-w, 0)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 0.6])
+def test_stability_and_flips_of_the_neuron(epsilon):
+    exact = rd.doya.flips(-14.0, epsilon)
+    branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 20.0), others=(-14.0, epsilon))
+    assert [e.kind for e in branch.events] == ["flip", "flip"]
+    np.testing.assert_allclose(_parameters(branch.events), np.asarray(exact.b), rtol=0, atol=2e-13)
+    inside = (branch.parameters > exact.b[0]) & (branch.parameters < exact.b[1])
+    np.testing.assert_array_equal(branch.stable, ~inside)
+    np.testing.assert_array_equal(branch.unstable, inside)
+
+
+def test_the_doubled_cycle_is_the_closed_form():
+    branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 8.0), others=(-6.0, 1.0))
+    for flip in branch.events:
+        cycle = branch.switch(flip)
+        assert cycle.period == 2
+        assert [e.kind for e in cycle.events] == ["flip", "flip"]
+        np.testing.assert_allclose(_parameters(cycle.events), _parameters(branch.events), atol=1e-12)
+        exact = np.asarray(rd.doya.two_cycle(-6.0, cycle.parameters[1:-1]).x)
+        found = np.sort(cycle.orbits()[1:-1], axis=1)
+        np.testing.assert_allclose(found, exact, atol=1e-12)
+        assert cycle.stable[1:-1].all()
+
+
+def test_period_doubling_of_the_logistic_map():
+    branch = continue_branch(logistic, 0.6, 2.9, p_range=(0.5, 3.7))
+    assert [(e.kind, round(e.parameter, 12)) for e in branch.events] == [
+        ("transcritical", 1.0),
+        ("flip", 3.0),
+    ]
+    assert branch.events[1].criticality == "supercritical"
+    second = branch.switch(branch.events[1])
+    assert [e.kind for e in second.events] == ["flip", "flip"]
+    assert second.events[1].parameter == pytest.approx(1 + 6**0.5, abs=1e-13)
+    fourth = second.switch(second.events[1])
+    # Root of a polynomial of degree 12 (OEIS A086181).
+    assert fourth.events[1].parameter == pytest.approx(3.5440903595519228536, abs=1e-12)
+    assert (fourth.period, fourth.events[1].kind) == (4, "flip")
+    zero = branch.switch(branch.events[0])
+    np.testing.assert_allclose(zero.states, 0, atol=1e-12)
+
+
+def test_folds_of_the_tanh_neuron():
+    with mpmath.workdps(30):
+        s = mpmath.sqrt(mpmath.mpf(1) / 2)
+        exact = float(mpmath.atanh(s) - 2 * s)  # 1 − tanh² = ½ at x = ±1/√2; b = artanh x − 2 x
+    assert exact == pytest.approx(-0.532839975354, abs=1e-12)
+
+    def family(b):
+        return rd.ElmanRNN(jnp.full((1, 1), 2.0), b[None])
+
+    branch = continue_branch(family, [-0.99], -1.0, p_range=(-1.0, 1.0))
+    np.testing.assert_allclose(_parameters(branch.of_kind("fold")), [exact, -exact], atol=1e-14)
+    assert branch.of_kind("fold") == branch.events
+
+
+def test_fixed_points_of_the_henon_map():
+    b = 0.3
+    branch = continue_branch(henon, [0.9, 0.27], 0.2, p_range=(-1.0, 1.0), others=(b,))
+    kinds = {event.kind: event.parameter for event in branch.events}
+    assert set(kinds) == {"fold", "flip"}
+    assert kinds["fold"] == pytest.approx(-((1 - b) ** 2) / 4, abs=1e-13)
+    assert kinds["flip"] == pytest.approx(3 * (1 - b) ** 2 / 4, abs=1e-13)
+
+
+def test_neimark_sacker_of_the_delayed_logistic_map():
+    branch = continue_branch(delayed_logistic, [0.3, 0.3], 1.5, p_range=(1.2, 2.5))
+    (event,) = branch.events
+    assert (event.kind, event.criticality) == ("neimark-sacker", "supercritical")
+    assert event.parameter == pytest.approx(2.0, abs=1e-13)
+    assert event.angle == pytest.approx(np.pi / 3, abs=1e-12)
+    np.testing.assert_allclose(event.state, [0.5, 0.5], atol=1e-13)
+
+
+def test_pitchforks_of_a_symmetric_network():
+    W = np.array([[1.0, 0.3], [0.3, 1.0]])
+    branch = continue_branch(_network, [0.0, 0.0], 0.2, p_range=(0.1, 3.0), others=(W, np.zeros(2)))
+    assert [e.kind for e in branch.events] == ["pitchfork", "pitchfork"]
+    np.testing.assert_allclose(_parameters(branch.events), [1 / 1.3, 1 / 0.7], atol=1e-13)
+    assert {e.criticality for e in branch.events} == {"supercritical"}
+    born = branch.switch(branch.events[0])
+    np.testing.assert_allclose(born.states[:, 0], born.states[:, 1], atol=1e-10)
+    assert [(e.kind, round(e.parameter, 9)) for e in born.events] == [("pitchfork", round(1 / 1.3, 9))]
+    assert born.states[:, 0].min() < -0.9 < 0.9 < born.states[:, 0].max()
+
+
+def _embedded(core, size):
+    """A polynomial map of the first coordinates beside contracting ones, in turned coordinates."""
+    Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, size)))[0]
+
+    def step(p, x, u):
+        y = jnp.matmul(Q.T, x, precision="highest")
+        k = core(p, y).shape[0]
+        rest = 0.4 * y[k:] + 0.3 * jnp.square(y[0])
+        return jnp.matmul(Q, jnp.concatenate([core(p, y), rest]), precision="highest")
+
+    return lambda p: Partial(step, p)
+
+
+CORES = {
+    "fold": (lambda p, y: jnp.stack([y[0] + p + 0.7 * y[0] ** 2 - y[0] ** 3]), 0.7),
+    "flip": (lambda p, y: jnp.stack([-(1 + p) * y[0] + 0.5 * y[0] ** 2 - 1.1 * y[0] ** 3]), 0.25 - 1.1),
+    "pitchfork": (lambda p, y: jnp.stack([(1 + p) * y[0] + 0.6 * y[0] ** 3]), 0.6),
+    "transcritical": (lambda p, y: jnp.stack([(1 + p) * y[0] - 0.8 * y[0] ** 2]), -0.8),
+}
+
+
+@pytest.mark.parametrize("kind", CORES)
+def test_normal_forms_are_recovered(kind):
+    core, exact = CORES[kind]
+    near = np.full(3, 1e-3)
+    asked = "branch" if kind in ("pitchfork", "transcritical") else kind
+    event = locate(_embedded(core, 3), asked, near, 1e-3)
+    assert (event.kind, event.status) == (kind, Status.CONVERGED)
+    assert abs(event.parameter) < 1e-13
+    np.testing.assert_allclose(event.state, 0, atol=1e-9)
+    sign = np.sign(exact) if kind in ("fold", "transcritical") else 1  # of q, which is free
+    assert abs(event.coefficient) == pytest.approx(abs(exact), rel=1e-6)
+    assert (
+        sign * np.sign(exact) * abs(event.coefficient) == pytest.approx(abs(exact) if sign < 0 else exact)
+        or sign < 0
+    )
+    if kind == "flip":
+        assert event.coefficient == pytest.approx(exact, rel=1e-6)
+        assert event.criticality == "subcritical"
+    if kind == "pitchfork":
+        assert event.coefficient == pytest.approx(exact, rel=1e-6)
+        assert event.criticality == "subcritical"
+
+
+@pytest.mark.parametrize("cubic", [-0.4, 0.9])
+def test_neimark_sacker_coefficient_is_recovered(cubic):
+    theta = 1.1
+
+    def core(p, y):
+        size = (1 + p) + cubic * (y[0] ** 2 + y[1] ** 2)
+        c, s = jnp.cos(theta), jnp.sin(theta)
+        return size * jnp.stack([c * y[0] - s * y[1], s * y[0] + c * y[1]])
+
+    event = locate(_embedded(core, 4), "neimark-sacker", np.full(4, 1e-3), 1e-2)
+    assert abs(event.parameter) < 1e-13
+    assert event.angle == pytest.approx(theta, abs=1e-9)
+    # x = z q + z̄ q̄ with |q| = 1: |ζ|² = 2 |z|² for ζ = y₁ + i y₂.
+    assert event.coefficient == pytest.approx(2 * cubic, rel=1e-6)
+    assert event.criticality == ("supercritical" if cubic < 0 else "subcritical")
+
+
+def test_location_is_differentiable():
+    def fold(w):
+        return bifurcation_parameter(neuron, "fold", 0.3, -2.6, others=(w, 1.0))
+
+    s = np.sqrt(1 - 4 / 5.0)
+    x = (1 - s) / 2
+    for derivative in (jax.grad(fold), jax.jacfwd(fold)):
+        assert float(derivative(5.0)) == pytest.approx(-x, abs=1e-12)  # db/dw = −x on the fold
+    assert float(fold(5.0)) == pytest.approx(float(rd.doya.folds(5.0).b[0]), abs=1e-13)
+
+
+def test_branches_of_a_held_input_and_of_a_step_length():
+    W, b = np.array([[1.8]]), np.array([0.0])
+
+    def family(p, strength):
+        return rd.ElmanRNN(W, b + p, strength * jnp.ones((1, 1)))
+
+    plain = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1))
+    moved = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.array([0.4]))
+    np.testing.assert_allclose(
+        _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
+    )
+    fine = continue_branch(
+        family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1), longest=0.005
+    )
+    assert len(fine) > 2 * len(plain)
+    np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
+
+
+def test_float32():
+    w, one = np.float32(5), np.float32(1)
+    branch = continue_branch(neuron, np.float32(0.05), np.float32(-3), p_range=(-3.0, -2.0), others=(w, one))
+    assert branch.states.dtype == np.float32
+    exact = np.asarray(rd.doya.folds(5.0).b)
+    for event, b in zip(branch.events, exact, strict=True):
+        assert abs(event.parameter - b) <= event.interval < 1e-4
+
+
+def test_out_of_room_and_out_of_reach():
+    short = continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0), max_points=10)
+    assert Status.MAX_STEPS in short.status
+    with pytest.raises(ValueError, match="x: expected a state near"):
+        continue_branch(_square_family, [5.0], 2.0, p_range=(0.0, 3.0))
+
+
+def _square_step(p, x, u):
+    return x + p + jnp.square(x)
+
+
+def _square_family(p):
+    return Partial(_square_step, p)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"p_range": (-2.0, -3.0)}, ValueError, "p_range"),
+        ({"p_range": (-2.5, -2.0)}, ValueError, "p_range"),
+        ({"period": 0}, ValueError, "period"),
+        ({"period": 2}, ValueError, "period: .* cycle of period 1"),
+        ({"family": 3}, TypeError, "family"),
+        ({"family": lambda b: 3}, TypeError, "family"),
+        ({"max_points": 1}, ValueError, "max_points"),
+        ({"p": float("nan")}, ValueError, "p"),
+    ],
+)
+def test_bad_input(changes, error, words):
+    arguments = {"family": lambda b: rd.DoyaNeuron(5.0, b), "x": 0.05, "p": -3.0, "p_range": (-3.0, -2.0)}
+    arguments |= changes
+    family, x, p = (arguments.pop(name) for name in ("family", "x", "p"))
+    with pytest.raises(error, match=words):
+        continue_branch(family, x, p, **arguments)
+
+
+def test_switching_needs_an_event_of_the_branch():
+    branch = continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0))
+    with pytest.raises(ValueError, match="event: expected a flip"):
+        branch.switch(branch.events[0])
+    with pytest.raises(ValueError, match=r"branch\.events"):
+        continuation.switch_branch(
+            branch, bifurcations.SpecialPoint("flip", 0.0, 0.0, 0.0, 0.0, Status.CONVERGED)
+        )
+
+
+def test_a_repeated_shape_compiles_nothing():
+    continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0))
+    with compilations() as found:
+        continue_branch(neuron, 0.04, -3.5, p_range=(-3.5, -2.0), others=(5.5, 1.0))
+    assert found.count == 0
