@@ -56,8 +56,11 @@ def first_frame(key: Any, size: int, exponents: int, dtype: Any) -> Float[Array,
 
 
 def push(cell: Any, x: Array, u: Any, frame: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """J · frame for the step at x: by the cell's closed form, else by forward mode without forming J."""
-    if hasattr(cell, "jacobian"):
+    """J · frame for the step at x: by the cell's closed form, else by forward mode without forming J.
+
+    Forward mode too where the columns are few, so that J would cost more than its product with them.
+    """
+    if hasattr(cell, "jacobian") and 2 * frame.shape[1] >= frame.shape[0]:
         return jnp.matmul(step_matrix(cell, x, u), frame, precision=_HIGHEST)
     step = exact_slopes(cell)
     _, linear = jax.linearize(lambda state: step(state, u), x)
