@@ -103,7 +103,9 @@ cell = rd.PreActivationRNN(2.0 * J, np.zeros(100), activation="tanh")
 run = rd.rollout(cell, np.random.default_rng(1).normal(size=100), steps=3000)
 spectrum = rd.lyapunov_spectrum(run, start=200)
 print(spectrum)
-print(f"entropy rate {float(spectrum.entropy_rate):.3f} nats a step, mean field λ₁ = {rd.mean_field(2.0).exponent:.3f}")
+print(
+    f"entropy rate {float(spectrum.entropy_rate):.3f} nats a step, mean field λ₁ = {rd.mean_field(2.0).exponent:.3f}"
+)
 with plots.style():
     spectrum.plot().set_title("100 tanh units, g = 2")
 

@@ -21,6 +21,7 @@ from rnn_dynamics.basins import (
     uncertainty_exponent,
 )
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+from rnn_dynamics.equilibria import fixed_points
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
 
@@ -190,6 +191,15 @@ def test_given_attractors_in_every_form_give_the_same_labels() -> None:
         assert (with_given.labels == found.labels).all()
     one = basins(cell, grid, found.attractors.points[:1], **SHORT)
     assert (one.labels == np.where(found.labels == 0, 0, UNDECIDED)).all()
+
+
+def test_fixed_points_and_cycles_found_elsewhere_are_taken_as_they_are() -> None:
+    cell = ElmanRNN(np.array([[-1.8, 0.2], [-0.1, 1.7]]), np.array([0.05, -0.1]))  # two 2-cycles
+    starts = np.random.default_rng(0).normal(size=(200, 2))
+    points = fixed_points(cell, starts, period=2)
+    given, found = basins(cell, starts, points, **SHORT), basins(cell, starts, **SHORT)
+    assert given.attractors.periods.tolist() == [2, 2]
+    assert (given.labels == found.labels).all()
 
 
 # Maps of the textbooks.
