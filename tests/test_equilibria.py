@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
+from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.equilibria import FixedPoints, all_fixed_points, fixed_points, starts_from
 from rnn_dynamics.equilibria.merging import same_points
@@ -319,3 +321,17 @@ def test_no_starts_find_nothing() -> None:
     found = fixed_points(henon, np.zeros((0, 2)), slow=False)
     assert not len(found)
     assert found.start_status.shape == (0,)
+
+
+def test_pictures_show_every_point_and_refuse_units_that_are_not_there() -> None:
+    found = fixed_points(henon, RNG.uniform(-1.5, 1.5, (500, 2)), period=2, slow=False)
+    ax = found.plot(axes=(1, 0))
+    shown = np.concatenate([line.get_xydata() for line in ax.lines if line.get_linestyle() == "None"])
+    states = found.orbits[~np.isnan(found.orbits[:, :, 0])][:, ::-1]
+    assert {tuple(row) for row in shown} == {tuple(row) for row in states}
+    assert ax.get_xlabel() == "state of unit 1"
+    circle = plots.multipliers(found)
+    assert circle.get_aspect() == 1.0
+    with pytest.raises(ValueError, match="axes: expected two units"):
+        plots.fixed_points(found, axes=(0, 2))
+    pyplot.close("all")

@@ -101,13 +101,14 @@ def measure(triangle: Float[Array, "m m"], size: int) -> Growth:
 
 
 def _push_step(cell: Any, frame: Array, step: tuple) -> tuple[Array, None]:
-    return push(cell, *step, frame), None
+    return push(cell, step[0], step[1], frame), None
 
 
 def _group(cell: Any, frame: Array, steps: tuple) -> tuple[Array, Growth]:
     """``interval`` steps, then one QR; the leading axis of ``steps`` tells the interval."""
     if steps[0].shape[0] == 1:
-        columns = push(cell, *jax.tree_util.tree_map(lambda leaf: leaf[0], steps), frame)
+        x, u = jax.tree_util.tree_map(lambda leaf: leaf[0], steps)
+        columns = push(cell, x, u, frame)
     else:
         columns, _ = jax.lax.scan(functools.partial(_push_step, cell), frame, steps)
     frame, triangle = orthonormal(columns)
