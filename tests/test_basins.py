@@ -20,7 +20,7 @@ from rnn_dynamics.basins import (
     fractions_along,
     uncertainty_exponent,
 )
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.equilibria import fixed_points
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
@@ -380,8 +380,11 @@ def test_both_dtypes_give_the_same_labels(dtype: str) -> None:
 
 
 def test_larger_networks_and_inputs() -> None:
-    cell = random_rnn(jax.random.key(0), 30, spectral_radius=0.8)
-    starts = np.random.default_rng(0).normal(size=(50, 30))
+    rng = np.random.default_rng(0)
+    cell, starts = (
+        ElmanRNN(0.8 * rng.normal(size=(30, 30)) / np.sqrt(30), np.zeros(30)),
+        rng.normal(size=(50, 30)),
+    )
     found = basins(cell, starts, **SHORT)
     assert (found.labels == 0).all()
     assert found.trapping.tolist() == [Trapping.PROVED]
