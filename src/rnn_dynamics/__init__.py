@@ -161,7 +161,6 @@ _NAMES_OF_MODULE = {
     "basins": ["BasinLabels", "basins", "find_attractors"],
     "bounds": ["product_bounds"],
     "continuation": ["continue_branch"],
-    "cells": ["DoyaNeuron", "ElmanRNN", "LeakyRNN", "PascanuNeuron", "PreActivationRNN", "random_rnn"],
     "cells": [
         "DoyaNeuron",
         "ElmanRNN",
