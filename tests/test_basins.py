@@ -20,7 +20,8 @@ from rnn_dynamics.basins import (
     fractions_along,
     uncertainty_exponent,
 )
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, random_rnn
+from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.equilibria import fixed_points
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
 
@@ -190,6 +191,15 @@ def test_given_attractors_in_every_form_give_the_same_labels() -> None:
         assert (with_given.labels == found.labels).all()
     one = basins(cell, grid, found.attractors.points[:1], **SHORT)
     assert (one.labels == np.where(found.labels == 0, 0, UNDECIDED)).all()
+
+
+def test_fixed_points_and_cycles_found_elsewhere_are_taken_as_they_are() -> None:
+    cell = ElmanRNN(np.array([[-1.8, 0.2], [-0.1, 1.7]]), np.array([0.05, -0.1]))  # two 2-cycles
+    starts = np.random.default_rng(0).normal(size=(200, 2))
+    points = fixed_points(cell, starts, period=2)
+    given, found = basins(cell, starts, points, **SHORT), basins(cell, starts, **SHORT)
+    assert given.attractors.periods.tolist() == [2, 2]
+    assert (given.labels == found.labels).all()
 
 
 # Maps of the textbooks.
@@ -370,8 +380,11 @@ def test_both_dtypes_give_the_same_labels(dtype: str) -> None:
 
 
 def test_larger_networks_and_inputs() -> None:
-    cell = random_rnn(jax.random.key(0), 30, spectral_radius=0.8)
-    starts = np.random.default_rng(0).normal(size=(50, 30))
+    rng = np.random.default_rng(0)
+    cell, starts = (
+        ElmanRNN(0.8 * rng.normal(size=(30, 30)) / np.sqrt(30), np.zeros(30)),
+        rng.normal(size=(50, 30)),
+    )
     found = basins(cell, starts, **SHORT)
     assert (found.labels == 0).all()
     assert found.trapping.tolist() == [Trapping.PROVED]

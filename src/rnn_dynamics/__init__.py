@@ -157,10 +157,9 @@ __all__ = [
 
 _NAMES_OF_MODULE = {
     "activations": ["Activation"],
-    "bifurcations": ["bifurcation_curve"],
     "basins": ["BasinLabels", "basins", "find_attractors"],
+    "bifurcations": ["bifurcation_curve"],
     "bounds": ["product_bounds"],
-    "continuation": ["continue_branch"],
     "cells": [
         "DoyaNeuron",
         "ElmanRNN",
@@ -170,6 +169,7 @@ _NAMES_OF_MODULE = {
         "PreActivationRNN",
         "random_rnn",
     ],
+    "continuation": ["continue_branch"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

@@ -60,10 +60,16 @@ def _after(static: Any, arrays: Any, x: Array, u: Any, steps: Array, shape: tupl
     return jax.lax.fori_loop(0, steps, lambda _, s: cell(s.reshape(shape), u).reshape(-1), x)
 
 
+def _closer(states: Float[Array, "n b"], least: Array, sample: Float[Array, " n"]) -> tuple[Array, None]:
+    return jnp.minimum(least, ((states - sample[:, None]) ** 2).sum(0)), None
+
+
 @jax.jit
 def _nearest(samples: Float[Array, "s n"], states: Float[Array, "b n"]) -> Float[Array, " b"]:
-    """The distance of each state from the nearest sample."""
-    return jnp.sqrt(((states[:, None] - samples[None]) ** 2).sum(-1).min(-1))
+    """The distance of each state from the nearest sample; one sample after the other, states as lanes."""
+    start = jnp.full(len(states), jnp.inf, states.dtype)
+    least = jax.lax.scan(functools.partial(_closer, states.T), start, samples, unroll=16)[0]
+    return jnp.sqrt(least)
 
 
 def _cover(orbit: np.ndarray) -> tuple[np.ndarray, float]:

@@ -151,10 +151,15 @@ def _rates(jacobians: np.ndarray) -> list[float]:
     return [radius + share * (1 - radius) for share in _SHARES] if radius < 1 else []
 
 
-def _drift(norms: np.ndarray, orbit: np.ndarray, images: np.ndarray, precision: float) -> float:
+def _rounding(orbit: np.ndarray, jacobians: np.ndarray, form: SlopeForm | None) -> float:
+    """A bound on the rounding of one step near the cycle, in the dtype of the run."""
+    terms = np.abs(jacobians).sum(-1).max() + (0.0 if form is None else np.abs(form.left).sum(-1).max())
+    sizes = (1 + np.abs(orbit.astype(np.float64)).max()) * (1 + terms)
+    return float(8 * orbit.shape[-1] * np.finfo(orbit.dtype).eps * sizes)
+
+
+def _drift(norms: np.ndarray, orbit: np.ndarray, images: np.ndarray, rounding: float) -> float:
     """How far F(x_k) may miss x_{k+1} in the norms: the residual and the rounding of one step."""
-    n = orbit.shape[-1]
-    rounding = 8 * n * precision * (1 + np.abs(orbit).max())
     miss = np.einsum("pij,pj->pi", np.roll(norms, -1, 0), images - np.roll(orbit, -1, 0))
     return float((np.linalg.norm(miss, axis=-1) + rounding * np.linalg.norm(norms, 2, (-2, -1))).max())
 
@@ -199,15 +204,15 @@ def trapping_balls(
         p balls, their radius proved for built-in cells with a known activation, sampled for the others.
     """
     jacobians = step_matrices(cell, orbit, u, shape)
-    precision = float(np.finfo(orbit.dtype).eps)
     states, images = orbit.astype(np.float64), images.astype(np.float64)
     form, best = slope_form(cell, u), (-np.inf, 0.0, None)
+    rounding = _rounding(orbit, jacobians, form)
     for rate in _rates(jacobians) if np.isfinite(jacobians).all() else []:
         try:
             norms = adapted_norms(jacobians, rate)
         except np.linalg.LinAlgError:
             continue
-        drift = _drift(norms, states, images, precision)
+        drift = _drift(norms, states, images, rounding)
         size = 4 * (1 + np.abs(states).max()) * np.linalg.norm(norms, 2, (-2, -1)).max()
         if form is not None:
             radius = _largest_radius(

@@ -72,12 +72,12 @@ class CovariantVectors:
 
 
 def _forward(cell: Any, frame: Array, step: tuple) -> tuple[Array, tuple[Array, Array]]:
-    following, triangle = orthonormal(push(cell, *step, frame))
+    following, triangle = orthonormal(push(cell, step[0], step[1], frame))
     return following, (following, triangle)
 
 
 def _align(cell: Any, frame: Array, step: tuple) -> tuple[Array, None]:
-    return orthonormal(push(cell, *step, frame))[0], None
+    return orthonormal(push(cell, step[0], step[1], frame))[0], None
 
 
 def _backward(later: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -160,5 +160,5 @@ def covariant_vectors(
         )
     frame = first_frame(key, size, exponents, dtype)
     static, arrays, states, inputs = segment(trajectory, first, last)
-    found = _vectors(static, arrays, states, inputs, frame, before, after)
-    return CovariantVectors(*found, first + before, last - after)
+    vectors, growth, status = _vectors(static, arrays, states, inputs, frame, before, after)
+    return CovariantVectors(vectors, growth, status, first + before, last - after)

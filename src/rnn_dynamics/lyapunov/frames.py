@@ -56,8 +56,11 @@ def first_frame(key: Any, size: int, exponents: int, dtype: Any) -> Float[Array,
 
 
 def push(cell: Any, x: Array, u: Any, frame: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """J · frame for the step at x: by the cell's closed form, else by forward mode without forming J."""
-    if hasattr(cell, "jacobian"):
+    """J · frame for the step at x: by the cell's closed form, else by forward mode without forming J.
+
+    Forward mode too where the columns are few, so that J would cost more than its product with them.
+    """
+    if hasattr(cell, "jacobian") and 2 * frame.shape[1] >= frame.shape[0]:
         return jnp.matmul(step_matrix(cell, x, u), frame, precision=_HIGHEST)
     step = exact_slopes(cell)
     _, linear = jax.linearize(lambda state: step(state, u), x)
@@ -101,13 +104,14 @@ def measure(triangle: Float[Array, "m m"], size: int) -> Growth:
 
 
 def _push_step(cell: Any, frame: Array, step: tuple) -> tuple[Array, None]:
-    return push(cell, *step, frame), None
+    return push(cell, step[0], step[1], frame), None
 
 
 def _group(cell: Any, frame: Array, steps: tuple) -> tuple[Array, Growth]:
     """``interval`` steps, then one QR; the leading axis of ``steps`` tells the interval."""
     if steps[0].shape[0] == 1:
-        columns = push(cell, *jax.tree_util.tree_map(lambda leaf: leaf[0], steps), frame)
+        x, u = jax.tree_util.tree_map(lambda leaf: leaf[0], steps)
+        columns = push(cell, x, u, frame)
     else:
         columns, _ = jax.lax.scan(functools.partial(_push_step, cell), frame, steps)
     frame, triangle = orthonormal(columns)

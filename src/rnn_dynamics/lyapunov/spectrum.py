@@ -100,9 +100,11 @@ def _summary(
     status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
     status = jnp.where(alive, status, jnp.int32(Status.DIVERGED))
     order = jnp.argsort(-values)
-    parts = (values[order], errors[order], means[:, order], rounding[order])
-    parts = [jnp.where(alive, part, jnp.nan) for part in parts]
-    return LyapunovSpectrum(*parts, frame, status[order], *meta)
+    values, errors, means, rounding = (
+        jnp.where(alive, part, jnp.nan)
+        for part in (values[order], errors[order], means[:, order], rounding[order])
+    )
+    return LyapunovSpectrum(values, errors, means, rounding, frame, status[order], *meta)
 
 
 def _is_traced(*trees: Any) -> bool:

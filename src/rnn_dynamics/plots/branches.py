@@ -55,7 +55,7 @@ def branch(
         look = dict(solid if stable else {**palette.UNSTABLE, "color": solid["color"]})
         look |= {} if color is None else {"color": color}
         ax.plot(result.parameters[first:last], values[first:last], **look)
-    seen: set[str] = set()
+    seen = set(ax.get_legend_handles_labels()[1])
     for event in result.events:
         height = event.state if np.ndim(event.state) == 0 else np.asarray(event.state)[component]
         label = None if event.kind in seen else event.kind
