@@ -140,7 +140,7 @@ def _with_loss(static: Any, arrays: Any, orbits: Sensitivities) -> tuple[Array, 
 
 @jax.jit
 def _slopes(gradient: Scaled, sides: Array) -> Scaled:
-    """∂L/∂λ_j = ∂L/∂θ · side_j, shape (*grid, k)."""
+    """∂L/∂λ_j = ∂L/∂θ · side_j, shape (m, k)."""
 
     def along_side(side: Array) -> Scaled:
         terms = scaled.multiply(gradient, jnp.broadcast_to(side, gradient.shape))
@@ -159,7 +159,8 @@ def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> tup
         rows = parameters[first : first + _CHUNK]
         padded = np.concatenate([rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)])
         orbits = _orbits(static, arrays, padded, given, np.int32(steps))
-        part = _with_loss(*split(loss), orbits)
+        value, error, gradient, status = _with_loss(*split(loss), orbits)
+        part = value, error, gradient, _slopes(gradient, path.patch.sides), status
         parts.append(jax.tree_util.tree_map(np.asarray, part))
 
     def whole(*leaves: np.ndarray) -> np.ndarray:
@@ -254,8 +255,7 @@ def _repeated(inputs: Any, steps: int) -> Any:
 def _result(
     path: Path, computed: tuple, ends: Ends, start: Start, jumps: tuple[Jump, ...], followed: tuple
 ) -> LossAlong:
-    value, error, gradient, status = computed
-    slope = jax.tree_util.tree_map(np.asarray, _slopes(gradient, path.patch.sides))
+    value, error, gradient, slope, status = computed
     limit_status = np.where(
         ends.labels == CYCLE,
         int(Status.CONVERGED),

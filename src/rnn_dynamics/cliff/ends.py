@@ -123,7 +123,7 @@ def _ends(
                 return later, later
 
             ahead = jax.lax.scan(advance, x, None, length=longest)[1]
-            return jnp.max(jnp.abs(ahead - x), axis=1) / (1 + jnp.max(jnp.abs(x)))
+            return jnp.max(jnp.abs(ahead - x[None]), axis=1) / (1 + jnp.max(jnp.abs(x)))
 
         apart = returns(last)
         # The first period as good as the best one: its multiples return no better, but for rounding.
@@ -173,7 +173,7 @@ def _radius(jacobians: np.ndarray) -> np.ndarray:
     """The largest |multiplier|, on the host: the matrices are few and small."""
     if jacobians.shape[-1] == 1:
         return np.abs(jacobians[:, 0, 0])
-    finite = np.isfinite(jacobians).all(axis=(1, 2))
+    finite: np.ndarray = np.asarray(np.isfinite(jacobians).all(axis=(1, 2)))
     values = np.linalg.eigvals(np.where(finite[:, None, None], jacobians, np.zeros_like(jacobians)))
     return np.where(finite, np.abs(values).max(axis=-1), np.nan).astype(jacobians.dtype)
 

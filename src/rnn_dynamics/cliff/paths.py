@@ -73,8 +73,10 @@ class Path:
         return origin + (positions[..., None] * sides).sum(axis=-2)
 
 
-def _corner(value: Any) -> tuple[Any, ...]:
-    return tuple(value) if isinstance(value, Sequence) or np.ndim(value) else (value,)
+def _corner(value: Any) -> Any:
+    """Numbers in a row; of NumPy's or JAX's they keep their dtype."""
+    numbers = list(value) if isinstance(value, Sequence) or np.ndim(value) else [value]
+    return np.asarray(numbers) if any(hasattr(number, "dtype") for number in numbers) else numbers
 
 
 def _sides(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]], list[int]]:
@@ -109,7 +111,8 @@ def checked_path(family: Any, path: Any, points: Any, dtype: Any = None) -> Path
         raise TypeError(f"family: expected a callable family(*parameters), got {type(family).__name__}")
     if not isinstance(path, Sequence) and not np.ndim(path):
         raise TypeError(f"path: expected a sequence of two or three corners, got {path!r}")
-    corners = [np.asarray(real_array("path", _corner(corner), ndim=1), float) for corner in path]
+    given = [np.asarray(real_array("path", _corner(corner), ndim=1)) for corner in path]
+    corners = [corner.astype(float) for corner in given]
     if len(corners) not in (2, 3):
         raise ValueError(f"path: expected two corners of a line or three of a plane, got {len(corners)}")
     if len({corner.shape for corner in corners}) > 1 or not corners[0].size:
@@ -122,7 +125,7 @@ def checked_path(family: Any, path: Any, points: Any, dtype: Any = None) -> Path
     if len(numbers) != len(sides):
         raise ValueError(f"points: expected one number or {len(sides)}, got {len(numbers)}")
     numbers = [count("points", number, minimum=2) for number in numbers]
-    dtype = np.asarray(real_array("path", corners[0])).dtype if dtype is None else dtype
+    dtype = np.result_type(*given) if dtype is None else dtype
     axes = tuple(
         np.linspace(*ends, number).astype(dtype) for ends, number in zip(ranges, numbers, strict=True)
     )
