@@ -28,24 +28,11 @@ def distance(x: Any) -> Any:
     return jnp.sum(jnp.square(x - jnp.array([0.9, -0.8], x.dtype)))
 
 
-def of_bias(b: Any) -> Any:
-    """The neuron of Doya's diagram."""
-    return DoyaNeuron(jnp.full_like(b, 5.0), b)
-
-
-def symmetric(w: Any) -> Any:
-    """The neuron whose equilibrium is ½ for every weight: a flip at −4, a pitchfork at 4."""
-    return DoyaNeuron(w, -w / 2)
-
-
-def uncoupled(b1: Any, b2: Any) -> Any:
-    """Two tanh neurons of weight 2 side by side."""
-    return ElmanRNN(2 * jnp.eye(2, dtype=jnp.result_type(b1)), jnp.stack([b1, b2]))
-
-
-def coupled(b1: Any, b2: Any) -> Any:
-    """Two tanh neurons that act on each other."""
-    return ElmanRNN(jnp.array([[2.0, -0.3], [0.4, 1.8]], jnp.result_type(b1)), jnp.stack([b1, b2]))
+def network(b1: Any, b2: Any, coupling: Any) -> Any:
+    """Two tanh neurons, side by side at coupling 0."""
+    one = jnp.ones_like(coupling)
+    rows = [[2 * one, -0.3 * coupling], [0.4 * coupling, 2 * one - 0.2 * coupling]]
+    return ElmanRNN(jnp.stack([jnp.stack(row) for row in rows]), jnp.stack([b1, b2]))
 
 
 def _parabola(c: Any, x: Any, _: Any) -> Any:
@@ -53,25 +40,21 @@ def _parabola(c: Any, x: Any, _: Any) -> Any:
 
 
 def parabola(c: Any) -> Any:
-    """x² + c: a fold at ¼ beyond which everything diverges."""
+    """x² + c: a fold at ¼ beyond which everything diverges, chaos near −2."""
     return Partial(_parabola, c)
 
 
-def _logistic(r: Any, x: Any, _: Any) -> Any:
-    return r * x * (1 - x)
-
-
-def logistic(r: Any) -> Any:
-    """r x (1 − x)."""
-    return Partial(_logistic, r)
+def line(low: float, high: float, w: float = 5.0) -> tuple:
+    """Biases of the neuron at one weight."""
+    return (w, low), (w, high)
 
 
 def test_the_wall_of_the_neuron_is_a_basin_boundary() -> None:
-    found = cliff.along(of_bias, squared, (-2.7, -2.3), 0.5, steps=50, points=201)
+    found = cliff.along(DoyaNeuron, squared, line(-2.7, -2.3), 0.5, steps=50, points=201)
     (jump,) = found.jumps
     assert (jump.cause, jump.status, jump.periods) == ("basin boundary", Status.CONVERGED, (1, 1))
     wall = cliff.wall(5.0)
-    assert abs(jump.parameters[0] - float(wall.b)) <= 1e-14
+    assert abs(jump.parameters[1] - float(wall.b)) <= 1e-14
     np.testing.assert_allclose([jump.before, jump.after], [wall.below, wall.above], rtol=1e-9)
     assert jump.edge is not None
     assert abs(jump.edge.orbit[0, 0] - 0.5) <= 1e-13
@@ -79,33 +62,34 @@ def test_the_wall_of_the_neuron_is_a_basin_boundary() -> None:
     assert [event.kind for event in found.events] == ["fold", "fold"]
     np.testing.assert_allclose([e.parameter for e in found.events], sorted(doya.folds(5.0).b), atol=1e-13)
     exact, limit = (
-        cliff.loss(5.0, found.parameters[:, 0], steps=50),
+        cliff.loss(5.0, found.axes[0], steps=50),
         cliff.limit_loss(5.0, found.axes[0]),
     )
     np.testing.assert_allclose(found.value, exact.value, atol=1e-15)
-    np.testing.assert_allclose(found.gradient[..., 0].log(), exact.db.log(), atol=1e-11)
+    np.testing.assert_allclose(found.gradient[..., 1].log(), exact.db.log(), atol=1e-11)
     np.testing.assert_array_equal(found.status, exact.status)
-    np.testing.assert_allclose(found.slope.unit, found.gradient.unit)
+    np.testing.assert_allclose(found.slope.unit[:, 0], found.gradient.unit[:, 1])
+    np.testing.assert_allclose(found.gradient[..., 0].log(), exact.dw.log(), atol=1e-11)
     known = found.limit_status == Status.CONVERGED
     assert known.sum() == 200  # x_0 = ½ stays on the repeller at b = −2.5
     np.testing.assert_allclose(found.limit[known], np.asarray(limit.even)[known], atol=1e-14)
 
 
 def test_the_steepest_gradient_grows_with_the_saddles_multiplier() -> None:
-    near = (-2.5 - 1e-6, -2.5 + 1e-6)
+    near = line(-2.5 - 1e-6, -2.5 + 1e-6)
     steepest = []
     for steps in (50, 60):
-        found = cliff.along(of_bias, squared, near, 0.5, steps=steps, points=201, events=False)
+        found = cliff.along(DoyaNeuron, squared, near, 0.5, steps=steps, points=201, events=False)
         steepest.append(float(np.max(found.slope.log())))
     growth = found.jumps[0].growth
     assert abs((steepest[1] - steepest[0]) / 10 - growth) <= 0.02 * growth
 
 
 def test_an_attractor_that_ends_in_a_fold() -> None:
-    found = cliff.along(of_bias, squared, (-3.0, -2.0), 0.0, steps=50, points=201)
+    found = cliff.along(DoyaNeuron, squared, line(-3.0, -2.0), 0.0, steps=50, points=201)
     (jump,) = found.jumps
     assert (jump.cause, jump.status) == ("fold", Status.CONVERGED)
-    assert abs(jump.parameters[0] - float(jnp.max(doya.folds(5.0).b))) <= 1e-13
+    assert abs(jump.parameters[1] - float(jnp.max(doya.folds(5.0).b))) <= 1e-13
     assert jump.event is not None
     assert jump.event.parameter == jump.position[0]
     before, after = (
@@ -116,7 +100,13 @@ def test_an_attractor_that_ends_in_a_fold() -> None:
 
 def test_float32() -> None:
     found = cliff.along(
-        of_bias, squared, tuple(np.float32([-2.7, -2.3])), np.float32(0.5), steps=20, points=201
+        DoyaNeuron,
+        squared,
+        tuple(np.float32(line(-2.7, -2.3))),
+        np.float32(0.5),
+        steps=20,
+        points=201,
+        events=False,
     )
     assert {found.value.dtype, found.limit.dtype, found.gradient.unit.dtype} == {np.dtype("float32")}
     (jump,) = found.jumps
@@ -125,36 +115,34 @@ def test_float32() -> None:
 
 
 def test_the_two_phases_of_a_cycle_have_a_wall() -> None:
-    def family(b: Any) -> Any:
-        return DoyaNeuron(jnp.full_like(b, -8.0), b)
-
     for steps, sign in ((50, 1), (51, -1)):
-        found = cliff.along(family, squared, (3.0, 5.0), 0.5, steps=steps, points=101, events=False)
+        found = cliff.along(
+            DoyaNeuron, squared, line(3.0, 5.0, -8.0), 0.5, steps=steps, points=101, events=False
+        )
         (jump,) = found.jumps
         wall = cliff.wall(-8.0)
         assert (jump.cause, jump.periods) == ("basin boundary", (2, 2))
         assert abs(jump.position[0] - 4.0) <= 1e-14
         np.testing.assert_allclose([jump.before, jump.after][::sign], [wall.below, wall.above], rtol=1e-9)
-        assert abs(jump.growth - math.log(2)) <= 1e-12  # |1 − w/4| with w = −8 … the multiplier is −2
+        assert abs(jump.growth - math.log(2)) <= 1e-12  # w/4 at x = ½
 
 
 @pytest.mark.parametrize(("ends", "kind"), [((-6.0, -2.0), "flip"), ((2.0, 6.0), "pitchfork")])
 def test_a_soft_bifurcation_is_an_event_and_no_jump(ends: tuple[float, float], kind: str) -> None:
-    found = cliff.along(symmetric, squared, ends, 0.3, steps=50, points=101)
+    # With b = −w/2 the equilibrium is ½ for every weight.
+    path = tuple((w, -w / 2) for w in ends)
+    found = cliff.along(DoyaNeuron, squared, path, 0.3, steps=50, points=101)
     assert found.jumps == ()
     assert {event.kind for event in found.events} == {kind}
-    np.testing.assert_allclose(
-        [e.parameter for e in found.events], math.copysign(4.0, ends[0] + 4), atol=1e-9
-    )
+    np.testing.assert_allclose([e.parameter for e in found.events], 0.5, atol=1e-9)
 
 
 def test_a_step_in_the_loss_itself_is_neither() -> None:
-    def family(b: Any) -> Any:
-        return DoyaNeuron(jnp.full_like(b, 2.0), b)
+    def step(x: Any) -> Any:
+        return jnp.where(x > 0.5, x, 0.0)
 
-    found = cliff.along(
-        family, lambda x: jnp.where(x > 0.5, x, 0.0), (-2.0, 0.0), 0.3, steps=50, points=101, events=False
-    )
+    path = line(-2.0, 0.0, 2.0)
+    found = cliff.along(DoyaNeuron, step, path, 0.3, steps=50, points=101, events=False)
     (jump,) = found.jumps
     assert jump.cause == "neither"
     assert jump.status == Status.CONVERGED
@@ -165,9 +153,8 @@ def test_a_step_in_the_loss_itself_is_neither() -> None:
 
 def test_both_kinds_on_one_line() -> None:
     # Unit 1 follows its low state to the fold; unit 2 starts at 0.1 and passes its own repeller.
-    found = cliff.along(
-        uncoupled, distance, ((-0.2, -0.4), (0.9, 0.4)), np.array([-0.9, 0.1]), steps=50, points=201
-    )
+    path = (-0.2, -0.4, 0.0), (0.9, 0.4, 0.0)
+    found = cliff.along(network, distance, path, np.array([-0.9, 0.1]), steps=50, points=201)
     wall = math.atanh(0.1) - 0.2
     places = {"fold": (FOLD_OF_TANH + 0.2) / 1.1, "basin boundary": (wall + 0.4) / 0.8}
     assert {jump.cause for jump in found.jumps} == set(places)
@@ -183,10 +170,10 @@ def test_both_kinds_on_one_line() -> None:
 
 
 def test_a_plane_shows_walls_and_fold_curves() -> None:
-    corners = ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
-    found = cliff.along(uncoupled, distance, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
+    corners = ((-1.0, -1.0, 0.0), (1.0, -1.0, 0.0), (-1.0, 1.0, 0.0))
+    found = cliff.along(network, distance, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
     assert found.value.shape == (17, 13)
-    assert found.gradient.shape == (17, 13, 2)
+    assert found.gradient.shape == (17, 13, 3)
     wall = math.atanh(0.1) - 0.2
     for jump in found.jumps:
         gaps = {
@@ -199,22 +186,22 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
     assert found.curves
     for curve in found.curves:
         np.testing.assert_allclose(curve.parameters[:, 0], FOLD_OF_TANH, atol=1e-10)
-    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5]])
+    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
 
 
 def test_gradients_of_a_network_are_those_of_autodiff(dtype: str) -> None:
-    corners = tuple(np.array(c, dtype) for c in ((-0.6, 0.45), (1.0, -0.2)))
+    corners = tuple(np.array(c, dtype) for c in ((-0.6, 0.45, 1.0), (1.0, -0.2, 1.0)))
     x0 = np.array([-0.6, 0.1], dtype)
-    found = cliff.along(coupled, distance, corners, x0, steps=12, points=33, events=False)
+    found = cliff.along(network, distance, corners, x0, steps=12, points=33, events=False)
 
     def loss(theta: Any) -> Any:
-        return distance(rollout(coupled(theta[0], theta[1]), x0, steps=12).final)
+        return distance(rollout(network(*theta), x0, steps=12).final)
 
     truth = jax.vmap(jax.grad(loss))(jnp.asarray(found.parameters))
     tolerance = 1e-10 if dtype == "float64" else 1e-3
     size = np.abs(truth).max(axis=1, keepdims=True)
     np.testing.assert_array_less(np.abs(found.gradient.to_float() - truth) / size, tolerance)
-    side = np.array([1.6, -0.65], dtype)
+    side = np.array([1.6, -0.65, 0.0], dtype)
     np.testing.assert_array_less(
         np.abs(found.slope.to_float()[:, 0] - np.asarray(truth) @ side) / size[:, 0], 3 * tolerance
     )
@@ -231,7 +218,7 @@ def test_divergence_and_chaos_are_labelled() -> None:
     assert math.isnan(jump.after)
     np.testing.assert_array_equal(found.limit_status[found.axes[0] > 0.25], Status.DIVERGED)
     np.testing.assert_array_equal(np.isnan(found.limit), found.limit_status != Status.CONVERGED)
-    chaos = cliff.along(logistic, squared, (3.88, 3.92), 0.3, steps=50, points=21, events=False)
+    chaos = cliff.along(parabola, squared, (-1.9, -1.88), 0.3, steps=50, points=21, events=False)
     share = np.mean(chaos.limit_status == Status.UNDECIDED)
     assert share > 0.5
     assert np.isfinite(chaos.value).all()
@@ -248,7 +235,7 @@ def test_every_start_diverges() -> None:
 
 
 def test_a_second_call_compiles_nothing() -> None:
-    arguments: tuple[Any, ...] = (of_bias, squared, (-2.7, -2.3), 0.5)
+    arguments: tuple[Any, ...] = (DoyaNeuron, squared, line(-2.7, -2.3), 0.5)
     cliff.along(*arguments, steps=50, points=201, events=False)
     with compilations() as found:
         cliff.along(*arguments, steps=60, points=150, events=False)
@@ -277,6 +264,13 @@ def test_a_second_call_compiles_nothing() -> None:
     ],
 )
 def test_bad_input_names_the_argument(change: dict[str, Any], words: str) -> None:
-    good = {"family": of_bias, "loss": squared, "path": (-2.7, -2.3), "x0": 0.5, "steps": 5, "points": 5}
+    good = {
+        "family": DoyaNeuron,
+        "loss": squared,
+        "path": line(-2.7, -2.3),
+        "x0": 0.5,
+        "steps": 5,
+        "points": 5,
+    }
     with pytest.raises((TypeError, ValueError), match=words):
         cliff.along(**{**good, **change})
