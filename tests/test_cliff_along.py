@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jax.tree_util import Partial
@@ -164,6 +165,12 @@ def test_both_kinds_on_one_line() -> None:
         assert abs(jump.position[0] - places[jump.cause]) <= 1e-11
     assert found.of_cause("fold")[0].parameters[0] == pytest.approx(FOLD_OF_TANH, abs=1e-11)
     assert found.of_cause("basin boundary")[0].growth == pytest.approx(math.log(2 * (1 - 0.01)), abs=1e-9)
+    line = found.plot()
+    labels = line.get_legend_handles_labels()[1]
+    assert sorted(labels) == sorted(["T = 50", "T → ∞", "fold", "basin boundary"])
+    assert line.get_xlabel() == "share of the path"
+    with pytest.raises(ValueError, match="quantity"):
+        found.plot(quantity="size")
     # Each of the line's branches once: no event of one kind at one place and state twice.
     seen = [(e.kind, round(e.parameter, 9), *np.round(e.state, 6)) for e in found.events]
     assert len(seen) == len(set(seen))
@@ -186,6 +193,13 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
     assert found.curves
     for curve in found.curves:
         np.testing.assert_allclose(curve.parameters[:, 0], FOLD_OF_TANH, atol=1e-10)
+    assert found.curves[0].plot().get_xlabel() == "first parameter"
+    for quantity in ("loss", "slope", "limit"):
+        ax = found.plot(quantity=quantity)
+        labels = ax.get_legend_handles_labels()[1]
+        assert sorted(labels) == ["basin boundary", "fold", "fold curve"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameter 1", "parameter 2")
+        plt.close(ax.figure)
     np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
 
 
