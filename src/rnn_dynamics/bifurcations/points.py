@@ -8,7 +8,22 @@ from jaxtyping import Complex, Float
 
 from rnn_dynamics.status import Status
 
-__all__ = ["BifurcationCurve", "SpecialPoint"]
+__all__ = ["BifurcationCurve", "SpecialPoint", "multipliers_of"]
+
+
+def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray, "... n"]:
+    """Eigenvalues on the host, with no program to compile; NaN where a matrix is not finite.
+
+    Each matrix is brought near 1 by a power of two first, which LAPACK fails to undo exactly where it does it.
+    """
+    matrices = np.asarray(matrices)
+    finite = np.isfinite(matrices).all(axis=(-2, -1), keepdims=True)
+    sound = np.where(finite, matrices, 0)
+    exponent = np.frexp(np.abs(sound).max(axis=(-2, -1), keepdims=True))[1]
+    values = np.linalg.eigvals(np.ldexp(sound, -exponent))
+    values = values.astype(np.result_type(matrices.dtype, np.complex64))
+    values.real, values.imag = (np.ldexp(part, exponent[..., 0]) for part in (values.real, values.imag))
+    return np.where(finite[..., 0], values, np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +47,7 @@ class SpecialPoint:
         angle: θ of a Neimark–Sacker bifurcation, radians a step of F^p; else nan.
         direction: the critical right vector q, unit length (real part for a pair).
         index: the event lies behind this point of its branch.
+        crossing: at a pitchfork or transcritical point the tangents (x, λ) of both branches, unit length.
     """
 
     kind: str
@@ -46,6 +62,7 @@ class SpecialPoint:
     angle: float = float("nan")
     direction: Float[np.ndarray, " n"] | None = None
     index: int = -1
+    crossing: Float[np.ndarray, "2 n+1"] | None = None
 
     def __repr__(self) -> str:
         at = self.parameter

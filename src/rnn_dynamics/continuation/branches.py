@@ -1,7 +1,6 @@
 """Branches of fixed points and cycles followed through a parameter, with their multipliers and bifurcations."""
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -10,25 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, Limits
+from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.continuation.detect import Signs
-from rnn_dynamics.continuation.search import (
-    Track,
-    events_along,
-    lower_period,
-    minimal_period,
-    padded,
-    padded_signs,
-)
+from rnn_dynamics.continuation.detect import Signs, signs_along
+from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
+from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Branch", "continue_branch", "follow"]
-
-_FRACTION_FIRST, _FRACTION_MOST, _FRACTION_LEAST = 0.005, 0.02, 1e-9
+__all__ = ["Branch", "continue_branch", "followed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,35 +93,6 @@ def _orbits(whole: ReturnMap, states: Array, parameters: Array) -> Array:
     return jax.vmap(lambda x, p: whole.orbit(x, p)[1])(states, parameters)
 
 
-def _residual(whole: ReturnMap, y: Array, _: Any) -> Array:
-    return whole(y[:-1], y[-1]) - y[:-1]
-
-
-@functools.partial(jax.jit, static_argnums=4)
-def _both_ways(whole: ReturnMap, y: Array, tangent: Array, limits: Limits, room: int) -> Curve:
-    """The curve from y along its tangent and against it, leading axis 2."""
-    system = functools.partial(_residual, whole)
-
-    def one_way(direction: Array) -> Curve:
-        return arclength.trace(system, lambda _, context: context, y, direction, (), limits, room)
-
-    return jax.vmap(one_way)(jnp.stack([tangent, -tangent]))
-
-
-@jax.jit
-def _first_point(whole: ReturnMap, x: Array, parameter: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """The fixed point at λ, the tangent of its branch, and whether Newton's method found it."""
-    system = functools.partial(_residual, whole)
-    row = jnp.zeros_like(scale).at[-1].set(1)
-    found = arclength.correct(lambda y: system(y, ()), jnp.append(x, parameter), row, scale)
-    return found.y, arclength.first_tangent(found.jacobian, scale, -1), found.converged
-
-
-@jax.jit
-def _residuals(whole: ReturnMap, points: Array) -> Array:
-    return jax.vmap(lambda y: jnp.max(jnp.abs(_residual(whole, y, ()))))(points)
-
-
 def continue_branch(
     family: Any,
     x: Any,
@@ -141,7 +102,7 @@ def continue_branch(
     period: int = 1,
     u: Any = None,
     others: tuple = (),
-    longest: float = _FRACTION_MOST,
+    longest: float = 0.02,
     max_points: int = 1000,
 ) -> Branch:
     """Follow the fixed point or cycle near x at λ = p in both directions, around folds, to the ends of the range.
@@ -178,18 +139,18 @@ def continue_branch(
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
-    y, tangent, converged = _first_point(whole, state, parameter, scale)
-    if not converged:
+    track = Track(whole, scale, (low, high), room, state.dtype)
+    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), longest), room)
+    if not curves[0].number:
         raise ValueError(
             f"x: expected a state near a cycle of period {period} at p = {float(parameter):g}; Newton finds none"
         )
-    track = Track(whole, scale, (low, high), room, state.dtype)
-    lower = minimal_period(track, y, period)
+    lower = minimal_period(track, curves[0].points[0], period)
     if lower != period:
         raise ValueError(
             f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
         )
-    return follow(track, y, tangent, longest=longest)
+    return followed(track, *curves)
 
 
 def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
@@ -203,22 +164,8 @@ def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     return low, high
 
 
-def follow(
-    track: Track,
-    y: Array,
-    tangent: Array,
-    *,
-    longest: float = _FRACTION_MOST,
-    birth: SpecialPoint | None = None,
-) -> Branch:
-    """The branch through a point of the curve, in both directions, or away from the event it is born at."""
-    low = np.full_like(track.scale, -np.inf)
-    high = np.full_like(track.scale, np.inf)
-    low[-1], high[-1] = track.p_range
-    first, most, least = (np.asarray(v, track.dtype) for v in (_FRACTION_FIRST, longest, _FRACTION_LEAST))
-    limits = Limits(low, high, track.scale, np.minimum(first, most), least, most)
-    curves = jax.tree_util.tree_map(np.asarray, _both_ways(track.whole, y, tangent, limits, track.room))
-    forward, backward = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
+def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoint | None = None) -> Branch:
+    """The branch from its two curves, which share their first point, or away from the event it is born at."""
     closed = bool(forward.closed)
     behind = 1 if closed or birth is not None else int(backward.number)
     points = np.concatenate([backward.points[1:behind][::-1], forward.points[: int(forward.number)]])
@@ -230,7 +177,7 @@ def follow(
         critical = critical * np.sign(np.sum(critical * tangents[0])) / np.linalg.norm(critical / track.scale)
         points, tangents = np.vstack([at, points]), np.vstack([critical, tangents])
         ends[0] = Status.CONVERGED
-    signs = padded_signs(track, points, tangents)
+    signs = signs_along(track.whole, points, tangents)
     events = events_along(track, points, tangents, signs, first=0 if birth is None else 1)
     status = Status(ends[0]), Status(ends[1])
     branch = _assembled(track, points, tangents, signs, events, status, closed, max(behind - 1, 0))
@@ -268,7 +215,7 @@ def _assembled(
         signs.multipliers,
         signs.unstable,
         np.abs(signs.multipliers).max(axis=1) < 1,
-        np.asarray(_residuals(track.whole, padded(points)))[: len(points)],
+        signs.residual,
         events,
         track.whole.steps,
         status,

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.bifurcations.locate import located
 from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.continuation.detect import Signs, crossed, midpoint, signs_along
+from rnn_dynamics.continuation.detect import Signs, crossed, signs_along
+from rnn_dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.iterates import ReturnMap
 from rnn_dynamics.status import Status
 
-__all__ = ["Track", "events_along", "lower_period", "minimal_period", "padded", "padded_signs"]
+__all__ = ["Track", "events_along", "lower_period", "minimal_period"]
 
 _MOST_HALVINGS = 300  # of all steps of one branch
 _NARROWEST = 1e-9  # step, in units of the branch's scale, that is halved no more
@@ -60,16 +61,6 @@ class _Step:
         return float(np.linalg.norm((self.points[1] - self.points[0]) / scale))
 
 
-def padded(rows: np.ndarray) -> np.ndarray:
-    """Rows repeated to a power of two, so that branches of all lengths share a few programs."""
-    length = 1 << max(6, (len(rows) - 1).bit_length())
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
-
-
-def padded_signs(track: Track, points: np.ndarray, tangents: np.ndarray) -> Signs:
-    return signs_along(track.whole, padded(points), padded(tangents), len(points))
-
-
 def events_along(
     track: Track, points: np.ndarray, tangents: np.ndarray, signs: Signs, *, first: int = 0
 ) -> tuple[SpecialPoint, ...]:
@@ -104,14 +95,12 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
             ]
     search.halvings -= 1
     track = search.track
-    middle, along, converged = midpoint(
-        track.whole, step.points[0], step.tangents[0], step.points[1], track.scale
-    )
+    middle, along, converged = _midpoint(track, step)
     if not converged:
         return [_bracketed(track, kind, step) for kind in kinds]
     points = np.stack([step.points[0], middle, step.points[1]])
     tangents = np.stack([step.tangents[0], along, step.tangents[1]])
-    signs = padded_signs(track, points, tangents)
+    signs = signs_along(track.whole, points, tangents)
     return [
         event
         for i in (0, 1)
@@ -120,6 +109,13 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
             _Step(points[i : i + 2], tangents[i : i + 2], Signs(*(f[i : i + 2] for f in signs)), step.index),
         )
     ]
+
+
+def _midpoint(track: Track, step: _Step) -> tuple[np.ndarray, np.ndarray, bool]:
+    """A point of the branch halfway along a step, its tangent, and whether Newton's method found it."""
+    start, tangent = step.points[0], step.tangents[0]
+    gap = np.sum((step.points[1] - start) / track.scale * (tangent / track.scale))
+    return one_point(track.whole, beside(start, tangent, gap / 2, track.scale), track.scale, track.room)
 
 
 def _jumped(step: _Step) -> bool:
