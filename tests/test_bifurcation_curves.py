@@ -16,6 +16,12 @@ def neuron(b, w):
     return rd.DoyaNeuron(w, b)
 
 
+def neuron_biases(w, s):
+    """b of the equilibria x = (1 ± s)/2: b = ln(x/(1 − x)) − w x."""
+    x = np.stack([(1 - s) / 2, (1 + s) / 2], axis=-1)
+    return np.log(x / (1 - x)) - w[:, None] * x
+
+
 def _delayed(a, c, x, u):
     return jnp.stack([x[1], a * x[1] * (1 - (1 - c) * x[0] - c * x[1])])
 
@@ -30,9 +36,11 @@ def _flip_that_turns_subcritical(a, c, x, u):
 
 def test_folds_of_the_neuron_meet_in_the_cusp():
     curve = bifurcation_curve(neuron, "fold", 0.3, (-2.35, 5.0), ranges=((-8.0, 0.0), (3.0, 10.0)))
-    exact = np.asarray(rd.doya.folds(curve.parameters[:, 1]).b)
-    # At the cusp itself rounding puts w a hair below 4, where there is no fold.
-    near = np.abs(exact - curve.parameters[:, :1]).min(axis=1)
+    w = curve.parameters[:, 1]
+    with np.errstate(
+        invalid="ignore"
+    ):  # at the cusp itself rounding puts w a hair below 4, where there is no fold
+        near = np.abs(neuron_biases(w, np.sqrt(1 - 4 / w)) - curve.parameters[:, :1]).min(axis=1)
     assert np.nanmax(near) < 1e-13
     assert np.isnan(near).sum() <= 1
     (cusp,) = curve.events
@@ -46,7 +54,9 @@ def test_folds_of_the_neuron_meet_in_the_cusp():
 
 def test_flips_of_the_neuron():
     curve = bifurcation_curve(neuron, "flip", 0.2, (-0.05, -6.0), ranges=((-8.0, 8.0), (-10.0, -3.0)))
-    exact = np.asarray(rd.doya.flips(curve.parameters[:, 1]).b)
+    w = curve.parameters[:, 1]
+    with np.errstate(invalid="ignore"):
+        exact = neuron_biases(w, np.sqrt(1 + 4 / w))
     near = np.abs(exact - curve.parameters[:, :1]).min(axis=1)
     assert np.nanmax(near) < 1e-12
     assert curve.parameters[:, 1].max() == pytest.approx(-4, abs=1e-2)
@@ -67,8 +77,12 @@ def test_resonances_of_the_delayed_logistic_map():
     places = {event.kind: event.parameter for event in curve.events}
     np.testing.assert_allclose(places["1:4 resonance"], (3, 1 / 2), atol=1e-12)
     np.testing.assert_allclose(places["1:3 resonance"], (4, 2 / 3), atol=1e-12)
-    assert set(places) == {"1:4 resonance", "1:3 resonance"}
-    np.testing.assert_allclose(curve.parameters[-1 if a[-1] > a[0] else 0], (5, 3 / 4), atol=1e-9)  # θ = π
+    assert set(places) == {"1:4 resonance", "1:3 resonance", "1:2 resonance"}
+    np.testing.assert_allclose(places["1:2 resonance"], (5, 3 / 4), atol=1e-12)  # θ = π
+    last = -1 if a[-1] > a[0] else 0
+    assert tuple(curve.parameters[last]) == places["1:2 resonance"]
+    assert curve.angle[last] == np.pi
+    assert curve.status[last] == Status.CONVERGED
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import rnn_dynamics as rd
 from rnn_dynamics import bifurcations, continuation
@@ -18,6 +19,28 @@ Partial = jax.tree_util.Partial
 
 def neuron(b, w, epsilon):
     return rd.DoyaNeuron(w, b, epsilon)
+
+
+def _explicit(w, s):
+    """b and x of the neuron's equilibria x = (1 ± s)/2: b = ln(x/(1 − x)) − w x."""
+    x = np.array([(1 - s) / 2, (1 + s) / 2])
+    return np.log(x / (1 - x)) - w * x, x
+
+
+def neuron_folds(w):
+    return _explicit(w, np.sqrt(1 - 4 / w))
+
+
+def neuron_flips(w, epsilon=1.0):
+    return _explicit(w, np.sqrt(1 - 4 * (2 - epsilon) / (epsilon * abs(w))))[0]
+
+
+def neuron_two_cycle(w, b):
+    """Both states, w < 0: the lower one by a bracket below the equilibrium, where σ(wx + b) − x falls."""
+    step = lambda x: 1 / (1 + np.exp(-(w * x + b)))  # noqa: E731
+    middle = brentq(lambda x: step(x) - x, 0, 1, xtol=1e-16, rtol=1e-15)
+    low = brentq(lambda x: step(step(x)) - x, 0, middle - 1e-6, xtol=1e-16, rtol=1e-15)
+    return low, step(low)
 
 
 def _logistic_step(r, x, u):
@@ -54,10 +77,10 @@ def _parameters(events):
 
 @pytest.mark.parametrize("w", [4.5, 5.0, 12.0])
 def test_folds_of_the_neuron(w):
-    exact = rd.doya.folds(w)
+    exact_b, exact_x = neuron_folds(w)
     branch = continue_branch(neuron, 0.01, -w, p_range=(-w, 0.0), others=(w, 1.0))
     assert [e.kind for e in branch.events] == ["fold", "fold"]
-    for event, b, x in zip(branch.events, np.asarray(exact.b), np.asarray(exact.x), strict=True):
+    for event, b, x in zip(branch.events, exact_b, exact_x, strict=True):
         assert abs(event.parameter - b) <= 1e-13
         assert abs(event.state - x) <= 1e-12
         assert event.status == Status.CONVERGED
@@ -69,11 +92,11 @@ def test_folds_of_the_neuron(w):
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.6])
 def test_stability_and_flips_of_the_neuron(epsilon):
-    exact = rd.doya.flips(-14.0, epsilon)
+    exact_b = neuron_flips(-14.0, epsilon)
     branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 20.0), others=(-14.0, epsilon))
     assert [e.kind for e in branch.events] == ["flip", "flip"]
-    np.testing.assert_allclose(_parameters(branch.events), np.asarray(exact.b), rtol=0, atol=2e-13)
-    inside = (branch.parameters > exact.b[0]) & (branch.parameters < exact.b[1])
+    np.testing.assert_allclose(_parameters(branch.events), exact_b, rtol=0, atol=2e-13)
+    inside = (branch.parameters > exact_b[0]) & (branch.parameters < exact_b[1])
     np.testing.assert_array_equal(branch.stable, ~inside)
     np.testing.assert_array_equal(branch.unstable, inside)
 
@@ -85,7 +108,7 @@ def test_the_doubled_cycle_is_the_closed_form():
         assert cycle.period == 2
         assert [e.kind for e in cycle.events] == ["flip", "flip"]
         np.testing.assert_allclose(_parameters(cycle.events), _parameters(branch.events), atol=1e-12)
-        exact = np.asarray(rd.doya.two_cycle(-6.0, cycle.parameters[1:-1]).x)
+        exact = np.array([neuron_two_cycle(-6.0, b) for b in cycle.parameters[1:-1]])
         found = np.sort(cycle.orbits()[1:-1], axis=1)
         np.testing.assert_allclose(found, exact, atol=1e-12)
         assert cycle.stable[1:-1].all()
@@ -109,18 +132,31 @@ def test_period_doubling_of_the_logistic_map():
     np.testing.assert_allclose(zero.states, 0, atol=1e-12)
 
 
+def driven(p, w, strength):
+    return rd.ElmanRNN(w, p[None], strength)
+
+
 def test_folds_of_the_tanh_neuron():
     with mpmath.workdps(30):
         s = mpmath.sqrt(mpmath.mpf(1) / 2)
         exact = float(mpmath.atanh(s) - 2 * s)  # 1 − tanh² = ½ at x = ±1/√2; b = artanh x − 2 x
     assert exact == pytest.approx(-0.532839975354, abs=1e-12)
-
-    def family(b):
-        return rd.ElmanRNN(jnp.full((1, 1), 2.0), b[None])
-
-    branch = continue_branch(family, [-0.99], -1.0, p_range=(-1.0, 1.0))
+    others = (np.array([[2.0]]), np.zeros((1, 1)))
+    branch = continue_branch(driven, [-0.99], -1.0, p_range=(-1.0, 1.0), others=others, u=np.zeros(1))
     np.testing.assert_allclose(_parameters(branch.of_kind("fold")), [exact, -exact], atol=1e-14)
     assert branch.of_kind("fold") == branch.events
+
+
+def test_branches_of_a_held_input_and_of_a_step_length():
+    arguments = {"p_range": (-1.0, 1.0), "others": (np.array([[1.8]]), np.array([[0.5]]))}
+    plain = continue_branch(driven, [-0.9], -1.0, u=np.zeros(1), **arguments)
+    moved = continue_branch(driven, [-0.9], -1.0, u=np.array([0.4]), **arguments)
+    np.testing.assert_allclose(
+        _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
+    )
+    fine = continue_branch(driven, [-0.9], -1.0, u=np.zeros(1), longest=0.005, **arguments)
+    assert len(fine) > 2 * len(plain)
+    np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
 
 
 def test_fixed_points_of_the_henon_map():
@@ -153,62 +189,59 @@ def test_pitchforks_of_a_symmetric_network():
     assert born.states[:, 0].min() < -0.9 < 0.9 < born.states[:, 0].max()
 
 
-def _embedded(core, size):
+def _embedded_step(core, Q, p, coefficients, x, u):
     """A polynomial map of the first coordinates beside contracting ones, in turned coordinates."""
+    y = jnp.matmul(Q.T, x, precision="highest")
+    first = core(p, coefficients, y)
+    rest = 0.4 * y[len(first) :] + 0.3 * jnp.square(y[0])
+    return jnp.matmul(Q, jnp.concatenate([first, rest]), precision="highest")
+
+
+def _embedded(core, size):
     Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, size)))[0]
-
-    def step(p, x, u):
-        y = jnp.matmul(Q.T, x, precision="highest")
-        k = core(p, y).shape[0]
-        rest = 0.4 * y[k:] + 0.3 * jnp.square(y[0])
-        return jnp.matmul(Q, jnp.concatenate([core(p, y), rest]), precision="highest")
-
-    return lambda p: Partial(step, p)
+    return lambda p, coefficients: Partial(Partial(_embedded_step, core), Q, p, coefficients)
 
 
-CORES = {
-    "fold": (lambda p, y: jnp.stack([y[0] + p + 0.7 * y[0] ** 2 - y[0] ** 3]), 0.7),
-    "flip": (lambda p, y: jnp.stack([-(1 + p) * y[0] + 0.5 * y[0] ** 2 - 1.1 * y[0] ** 3]), 0.25 - 1.1),
-    "pitchfork": (lambda p, y: jnp.stack([(1 + p) * y[0] + 0.6 * y[0] ** 3]), 0.6),
-    "transcritical": (lambda p, y: jnp.stack([(1 + p) * y[0] - 0.8 * y[0] ** 2]), -0.8),
+def _polynomial(p, c, y):
+    return (c[0] * p + (c[1] + c[2] * p) * y[0] + c[3] * y[0] ** 2 + c[4] * y[0] ** 3)[None]
+
+
+def _turning(p, c, y):
+    size = (1 + p) + c * (y[0] ** 2 + y[1] ** 2)
+    cosine, sine = np.cos(1.1), np.sin(1.1)
+    return size * jnp.stack([cosine * y[0] - sine * y[1], sine * y[0] + cosine * y[1]])
+
+
+POLYNOMIAL, TURNING = _embedded(_polynomial, 3), _embedded(_turning, 4)
+FORMS = {
+    "fold": ([1, 1, 0, 0.7, -1], 0.7),
+    "flip": ([0, -1, -1, 0.5, -1.1], 0.25 - 1.1),
+    "pitchfork": ([0, 1, 1, 0, 0.6], 0.6),
+    "transcritical": ([0, 1, 1, -0.8, 0], -0.8),
 }
 
 
-@pytest.mark.parametrize("kind", CORES)
+@pytest.mark.parametrize("kind", FORMS)
 def test_normal_forms_are_recovered(kind):
-    core, exact = CORES[kind]
-    near = np.full(3, 1e-3)
+    coefficients, exact = FORMS[kind]
     asked = "branch" if kind in ("pitchfork", "transcritical") else kind
-    event = locate(_embedded(core, 3), asked, near, 1e-3)
+    event = locate(POLYNOMIAL, asked, np.full(3, 1e-3), 1e-3, others=(np.array(coefficients, float),))
     assert (event.kind, event.status) == (kind, Status.CONVERGED)
     assert abs(event.parameter) < 1e-13
     np.testing.assert_allclose(event.state, 0, atol=1e-9)
-    sign = np.sign(exact) if kind in ("fold", "transcritical") else 1  # of q, which is free
-    assert abs(event.coefficient) == pytest.approx(abs(exact), rel=1e-6)
-    assert (
-        sign * np.sign(exact) * abs(event.coefficient) == pytest.approx(abs(exact) if sign < 0 else exact)
-        or sign < 0
-    )
-    if kind == "flip":
-        assert event.coefficient == pytest.approx(exact, rel=1e-6)
-        assert event.criticality == "subcritical"
-    if kind == "pitchfork":
+    if kind in ("fold", "transcritical"):  # its sign is that of q, which is free
+        assert abs(event.coefficient) == pytest.approx(abs(exact), rel=1e-6)
+        assert event.criticality == ""
+    else:
         assert event.coefficient == pytest.approx(exact, rel=1e-6)
         assert event.criticality == "subcritical"
 
 
 @pytest.mark.parametrize("cubic", [-0.4, 0.9])
 def test_neimark_sacker_coefficient_is_recovered(cubic):
-    theta = 1.1
-
-    def core(p, y):
-        size = (1 + p) + cubic * (y[0] ** 2 + y[1] ** 2)
-        c, s = jnp.cos(theta), jnp.sin(theta)
-        return size * jnp.stack([c * y[0] - s * y[1], s * y[0] + c * y[1]])
-
-    event = locate(_embedded(core, 4), "neimark-sacker", np.full(4, 1e-3), 1e-2)
+    event = locate(TURNING, "neimark-sacker", np.full(4, 1e-3), 1e-2, others=(np.array(cubic),))
     assert abs(event.parameter) < 1e-13
-    assert event.angle == pytest.approx(theta, abs=1e-9)
+    assert event.angle == pytest.approx(1.1, abs=1e-9)
     # x = z q + z̄ q̄ with |q| = 1: |ζ|² = 2 |z|² for ζ = y₁ + i y₂.
     assert event.coefficient == pytest.approx(2 * cubic, rel=1e-6)
     assert event.criticality == ("supercritical" if cubic < 0 else "subcritical")
@@ -222,33 +255,14 @@ def test_location_is_differentiable():
     x = (1 - s) / 2
     for derivative in (jax.grad(fold), jax.jacfwd(fold)):
         assert float(derivative(5.0)) == pytest.approx(-x, abs=1e-12)  # db/dw = −x on the fold
-    assert float(fold(5.0)) == pytest.approx(float(rd.doya.folds(5.0).b[0]), abs=1e-13)
-
-
-def test_branches_of_a_held_input_and_of_a_step_length():
-    W, b = np.array([[1.8]]), np.array([0.0])
-
-    def family(p, strength):
-        return rd.ElmanRNN(W, b + p, strength * jnp.ones((1, 1)))
-
-    plain = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1))
-    moved = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.array([0.4]))
-    np.testing.assert_allclose(
-        _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
-    )
-    fine = continue_branch(
-        family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1), longest=0.005
-    )
-    assert len(fine) > 2 * len(plain)
-    np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
+    assert float(fold(5.0)) == pytest.approx(neuron_folds(5.0)[0][0], abs=1e-13)
 
 
 def test_float32():
     w, one = np.float32(5), np.float32(1)
     branch = continue_branch(neuron, np.float32(0.05), np.float32(-3), p_range=(-3.0, -2.0), others=(w, one))
     assert branch.states.dtype == np.float32
-    exact = np.asarray(rd.doya.folds(5.0).b)
-    for event, b in zip(branch.events, exact, strict=True):
+    for event, b in zip(branch.events, neuron_folds(5.0)[0], strict=True):
         assert abs(event.parameter - b) <= event.interval < 1e-4
 
 
@@ -275,13 +289,13 @@ def _square_family(p):
         ({"period": 0}, ValueError, "period"),
         ({"period": 2}, ValueError, "period: .* cycle of period 1"),
         ({"family": 3}, TypeError, "family"),
-        ({"family": lambda b: 3}, TypeError, "family"),
+        ({"family": lambda b, *_: 3}, TypeError, "family"),
         ({"max_points": 1}, ValueError, "max_points"),
         ({"p": float("nan")}, ValueError, "p"),
     ],
 )
 def test_bad_input(changes, error, words):
-    arguments = {"family": lambda b: rd.DoyaNeuron(5.0, b), "x": 0.05, "p": -3.0, "p_range": (-3.0, -2.0)}
+    arguments = {"family": neuron, "x": 0.05, "p": -3.0, "p_range": (-3.0, -2.0), "others": (5.0, 1.0)}
     arguments |= changes
     family, x, p = (arguments.pop(name) for name in ("family", "x", "p"))
     with pytest.raises(error, match=words):

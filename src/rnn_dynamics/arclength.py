@@ -285,7 +285,9 @@ def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array
     """One correction, and what follows from it."""
     scale, room = limits.scale, walk.points.shape[0]
     found = correct(lambda y: residual(y, walk.context), walk.aim, walk.row, scale)
-    corrected = jnp.where(jnp.arange(walk.aim.shape[0], dtype=walk.held.dtype) == walk.held, walk.aim, found.y)
+    corrected = jnp.where(
+        jnp.arange(walk.aim.shape[0], dtype=walk.held.dtype) == walk.held, walk.aim, found.y
+    )
     first, last = walk.phase == _FIRST, walk.phase == _LAST
     # On the boundary the row is a coordinate's, and the tangent keeps its side of the curve.
     back = last & (jnp.sum(found.tangent * walk.tangent / jnp.square(scale)) < 0)

@@ -82,7 +82,7 @@ def _padded(rows: np.ndarray) -> np.ndarray:
 
 
 def _vectors(line: Line, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """q and p of the critical multiplier, p of unit length; q of one multiplier is the system's own, smooth in y."""
+    """q and p of the critical multiplier, p of unit length; q of ±1 is the system's own, smooth in y."""
     size = line.whole.size
     if line.kind == "neimark-sacker":
         return normal_forms.pair_vectors(matrix, float(y[-3]))

@@ -94,10 +94,10 @@ def bifurcation_curve(
 ) -> BifurcationCurve:
     """Follow a bifurcation near (x, λ₁, λ₂) through the plane of two parameters, both ways, to the ranges' ends.
 
-    Points of codimension two on it are located: cusps (the fold's coefficient is 0), generalized flips and Chenciner
-    points (theirs is 0), meetings of two bifurcations (fold-flip, fold-Neimark–Sacker, flip-Neimark–Sacker, double
-    Neimark–Sacker), and the resonances 1:1 (two multipliers 1), 1:2 (two −1), 1:3 and 1:4. A Neimark–Sacker curve
-    ends at a resonance 1:1 or 1:2.
+    Points of codimension two on it are located: cusps, generalized flips and Chenciner points (the coefficient of a
+    fold, flip or Neimark–Sacker bifurcation is 0), meetings of two bifurcations (fold-flip, fold-Neimark–Sacker,
+    flip-Neimark–Sacker, double Neimark–Sacker), and the resonances 1:1 (two multipliers 1), 1:2 (two −1), 1:3 and
+    1:4. A Neimark–Sacker curve ends at a resonance 1:1 or 1:2.
 
     Args:
         family: ``family(p1, p2, *others) -> cell``.

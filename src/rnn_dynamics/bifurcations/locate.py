@@ -165,7 +165,7 @@ def _pair_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
 
 
 def _branch_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
-    """Pitchfork or transcritical, by the terms of the reduced equation, all of which stand in ∂/∂y of the system."""
+    """Pitchfork or transcritical, by the reduced equation, whose terms stand in ∂/∂y of the system."""
     size = whole.size
     x, parameter, derivative = found.y[:size], found.y[-1], found.derivative
     if not np.isfinite(derivative).all():

@@ -13,8 +13,8 @@ the roots of a ξ² + b ξη + c₂ η² = 0 with a = ½⟨p, B(q, q)⟩, which 
 
     c = ⅙⟨p, C(q, q, q) + 3 B(q, (I − A)⁺ B(q, q))⟩,    supercritical for c < 0.
 
-The derivatives come from a compiled program, the small linear algebra is done here, on the host. B(u, ·) is given as
-a matrix for each u.
+The derivatives come from a compiled program, the small linear algebra is done here, on the host. B(u, ·) is a
+matrix for each u.
 
 Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapters 4 and 5.
 """

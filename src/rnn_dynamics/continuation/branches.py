@@ -133,14 +133,14 @@ def continue_branch(
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     low, high = _checked_range(p_range, p)
-    room = count("max_points", max_points, minimum=2)
+    most = count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
     whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
-    track = Track(whole, scale, (low, high), room, state.dtype)
-    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), longest), room)
+    track = Track(whole, scale, (low, high), most, state.dtype)
+    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), longest), most)
     if not curves[0].number:
         raise ValueError(
             f"x: expected a state near a cycle of period {period} at p = {float(parameter):g}; Newton finds none"

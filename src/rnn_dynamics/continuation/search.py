@@ -29,14 +29,14 @@ class Track:
         whole: x ↦ F^p(x; λ).
         scale: the length that counts as one, for each state and the parameter.
         p_range: the ends of the parameter.
-        room: the greatest number of points on each side of the start.
+        most: the greatest number of points on each side of the start.
         dtype: of states and parameter.
     """
 
     whole: ReturnMap
     scale: Float[np.ndarray, " n+1"]
     p_range: tuple[float, float]
-    room: int
+    most: int
     dtype: Any
 
 
@@ -115,7 +115,7 @@ def _midpoint(track: Track, step: _Step) -> tuple[np.ndarray, np.ndarray, bool]:
     """A point of the branch halfway along a step, its tangent, and whether Newton's method found it."""
     start, tangent = step.points[0], step.tangents[0]
     gap = np.sum((step.points[1] - start) / track.scale * (tangent / track.scale))
-    return one_point(track.whole, beside(start, tangent, gap / 2, track.scale), track.scale, track.room)
+    return one_point(track.whole, beside(start, tangent, gap / 2, track.scale), track.scale, track.most)
 
 
 def _jumped(step: _Step) -> bool:

@@ -56,7 +56,7 @@ def switch_branch(branch: Branch, event: SpecialPoint, *, distance: float = 1e-2
     limits = limits_of(track.scale, track.p_range, 0.02)
     for length in distance * 0.5 ** np.arange(12):
         seed = beside(centre, tangent, length, track.scale)
-        curves = both_ways(track.whole, seed, limits, track.room, backward=event.kind != "flip")
+        curves = both_ways(track.whole, seed, limits, track.most, backward=event.kind != "flip")
         if curves[0].number and _near(track, curves[0].points[0], centre, float(length)):
             return followed(track, *curves, birth=event if event.kind == "flip" else None)
     raise ValueError(

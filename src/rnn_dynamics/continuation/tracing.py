@@ -64,20 +64,25 @@ def traced(whole: ReturnMap, seed: Any, limits: Limits, points: Array, room: int
 _traced = functools.partial(jax.jit, static_argnums=4)(traced)
 
 
+def _room(most: int) -> int:
+    """Room for so many points and one on the boundary, a power of two: a few lengths for all branches."""
+    return max(1024, 1 << most.bit_length())
+
+
 def both_ways(
-    whole: ReturnMap, seed: Seed, limits: Limits, room: int, *, backward: bool = True
+    whole: ReturnMap, seed: Seed, limits: Limits, most: int, *, backward: bool = True
 ) -> tuple[Curve, Curve]:
     """The curve to the side of the seed's row, and to the other, each from the first point on."""
-    points = np.array([room, room if backward else 1], np.int32)
-    curves = jax.device_get(_traced(whole, seed, limits, points, room))
+    points = np.array([most, most if backward else 1], np.int32)
+    curves = jax.device_get(_traced(whole, seed, limits, points, _room(most)))
     forward, back = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
     return forward, back
 
 
 def one_point(
-    whole: ReturnMap, seed: Seed, scale: np.ndarray, room: int
+    whole: ReturnMap, seed: Seed, scale: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The point near ``seed``, the tangent there, and whether Newton's method found it."""
     limits = limits_of(scale, (-np.inf, np.inf), 1.0)
-    curve = Curve(*(leaf[0] for leaf in _traced(whole, seed, limits, np.ones(2, np.int32), room)))
+    curve = Curve(*(leaf[0] for leaf in _traced(whole, seed, limits, np.ones(2, np.int32), _room(most))))
     return np.asarray(curve.points[0]), np.asarray(curve.tangents[0]), bool(curve.number)
