@@ -1,4 +1,4 @@
-"""Branches and bifurcations of maps against closed forms and maps built to have known normal forms."""
+"""Branches and bifurcations of maps against clo forms and maps built to have known normal forms."""
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +101,7 @@ def test_stability_and_flips_of_the_neuron(epsilon):
     np.testing.assert_array_equal(branch.unstable, inside)
 
 
-def test_the_doubled_cycle_is_the_closed_form():
+def test_the_doubled_cycle_is_the_clo_form():
     branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 8.0), others=(-6.0, 1.0))
     for flip in branch.events:
         cycle = branch.switch(flip)
@@ -245,6 +245,45 @@ def test_neimark_sacker_coefficient_is_recovered(cubic):
     # x = z q + z̄ q̄ with |q| = 1: |ζ|² = 2 |z|² for ζ = y₁ + i y₂.
     assert event.coefficient == pytest.approx(2 * cubic, rel=1e-6)
     assert event.criticality == ("supercritical" if cubic < 0 else "subcritical")
+
+
+def _driven_logistic_step(r, x, u):
+    return (r + u) * x * (1 - x)
+
+
+def driven_logistic(r):
+    return Partial(_driven_logistic_step, r)
+
+
+def _two_steps(r, x, u):
+    return _driven_logistic_step(r, _driven_logistic_step(r, x, u[0]), u[1])
+
+
+def composed_logistic(r):
+    return Partial(_two_steps, r)
+
+
+def test_a_periodic_input_is_the_map_of_its_period():
+    inputs = np.array([0.3, -0.3])
+    arguments = {"p_range": (2.5, 3.8)}
+    branch = continue_branch(driven_logistic, 0.45, 2.8, inputs=inputs, **arguments)
+    whole = continue_branch(composed_logistic, 0.45, 2.8, u=inputs, **arguments)
+    assert branch.period == whole.period == 1
+    assert [e.kind for e in branch.events] == [e.kind for e in whole.events] == ["flip"]
+    np.testing.assert_allclose(branch.states, whole.states, atol=1e-13)
+    event = branch.events[0]
+    assert event.parameter == pytest.approx(whole.events[0].parameter, abs=1e-14)
+    # An orbit of the branch holds both states of a period of the input.
+    orbit = branch.orbits()[0]
+    assert orbit.shape == (2,)
+    assert orbit[1] == pytest.approx(_driven_logistic_step(branch.parameters[0], orbit[0], 0.3), abs=1e-15)
+    doubled = branch.switch(event)
+    assert doubled.period == 2
+    assert doubled.orbits().shape == (len(doubled), 4)
+    found = locate(driven_logistic, "flip", event.state, event.parameter + 0.01, inputs=inputs)
+    assert found.parameter == pytest.approx(event.parameter, abs=1e-14)
+    with pytest.raises(ValueError, match="u, inputs"):
+        continue_branch(driven_logistic, 0.45, 2.8, u=0.1, inputs=inputs, **arguments)
 
 
 def test_location_is_differentiable():

@@ -88,6 +88,7 @@ def bifurcation_curve(
     ranges: tuple[tuple[Any, Any], tuple[Any, Any]],
     period: int = 1,
     u: Any = None,
+    inputs: Any = None,
     others: tuple = (),
     longest: float = 0.02,
     max_points: int = 500,
@@ -107,6 +108,7 @@ def bifurcation_curve(
         ranges: ((low₁, high₁), (low₂, high₂)).
         period: p of the cycle.
         u: an input that is held.
+        inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family.
         longest: longest step as a fraction of the ranges.
         max_points: the most points on each side of the start.
@@ -128,7 +130,7 @@ def bifurcation_curve(
             f"ranges: expected two of (low, high) that hold {tuple(start.tolist())}, got {box.tolist()}"
         )
     named = tuple(real_array("parameters", value) for value in parameters)
-    whole, state = return_map(family, named, x, period=period, u=u, others=others)
+    whole, state = return_map(family, named, x, period=period, u=u, inputs=inputs, others=others)
     state = np.asarray(state)
     guess, partner = _guess(kind, whole, state, start.astype(state.dtype))
     limits = _limits(whole, kind, box, state, longest)
@@ -162,7 +164,7 @@ def _assembled(line: Line, curves: Curve) -> BifurcationCurve:
         coefficient,
         angle,
         events_along(line, points, tangents, tests),
-        whole.steps,
+        whole.period,
         (Status(int(ends[0])), Status(int(ends[1]))),
         closed,
     )

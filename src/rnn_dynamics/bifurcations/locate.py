@@ -236,7 +236,15 @@ def _described(
 
 
 def locate(
-    family: Any, kind: str, x: Any, p: Any, *, period: int = 1, u: Any = None, others: tuple = ()
+    family: Any,
+    kind: str,
+    x: Any,
+    p: Any,
+    *,
+    period: int = 1,
+    u: Any = None,
+    inputs: Any = None,
+    others: tuple = (),
 ) -> SpecialPoint:
     """The bifurcation of a fixed point or cycle near a given state and parameter, located to rounding.
 
@@ -250,6 +258,7 @@ def locate(
         p: the parameter near it.
         period: p of the cycle.
         u: an input that is held.
+        inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
 
     Returns:
@@ -262,7 +271,7 @@ def locate(
     """
     choice("kind", kind, KINDS)
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     found = located(kind, whole, state, parameter.astype(state.dtype))
     if found is None:
         raise ValueError(
@@ -272,7 +281,15 @@ def locate(
 
 
 def bifurcation_parameter(
-    family: Any, kind: str, x: Any, p: Any, *, period: int = 1, u: Any = None, others: tuple = ()
+    family: Any,
+    kind: str,
+    x: Any,
+    p: Any,
+    *,
+    period: int = 1,
+    u: Any = None,
+    inputs: Any = None,
+    others: tuple = (),
 ) -> Float[Array, ""]:
     """λ* of the fold or flip near (x, p) as a differentiable function of ``others`` and of the family's arrays.
 
@@ -280,7 +297,7 @@ def bifurcation_parameter(
     system with its matrix held.
 
     Args:
-        family, x, p, period, u, others: as ``locate``; ``others`` may be traced.
+        family, x, p, period, u, inputs, others: as ``locate``; ``others`` may be traced.
         kind: "fold" or "flip".
 
     Raises:
@@ -288,7 +305,7 @@ def bifurcation_parameter(
     """
     choice("kind", kind, ("fold", "flip"))
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     return _differentiable(whole, state, parameter.astype(state.dtype), -1.0 if kind == "flip" else 1.0)
 
 

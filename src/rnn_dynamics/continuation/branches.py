@@ -58,7 +58,7 @@ class Branch:
         return len(self.parameters)
 
     def orbits(self) -> Float[np.ndarray, "m p ..."]:
-        """All states of every cycle, shape (m, p, n)."""
+        """All states of every cycle, shape (m, p, n); (m, pq, n) under an input of q steps."""
         whole = self.track.whole
         flat = jnp.asarray(self.states.reshape(len(self), -1))
         found = _orbits(whole, flat, jnp.asarray(self.parameters))
@@ -101,6 +101,7 @@ def continue_branch(
     p_range: tuple[Any, Any],
     period: int = 1,
     u: Any = None,
+    inputs: Any = None,
     others: tuple = (),
     longest: float = 0.02,
     max_points: int = 1000,
@@ -116,8 +117,9 @@ def continue_branch(
         x: a state near the fixed point, or near one state of the cycle; Newton's method takes it there.
         p: the parameter to start at, inside the range.
         p_range: (low, high).
-        period: p of the cycle, in steps of the cell.
+        period: p of the cycle, in steps of the cell (or of its periodic input).
         u: an input that is held.
+        inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
         longest: longest step, as a fraction of the range (and of the states' own scale).
         max_points: the most points on each side of the start.
@@ -135,7 +137,7 @@ def continue_branch(
     low, high = _checked_range(p_range, p)
     most = count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
@@ -217,7 +219,7 @@ def _assembled(
         np.abs(signs.multipliers).max(axis=1) < 1,
         signs.residual,
         events,
-        track.whole.steps,
+        track.whole.period,
         status,
         closed,
         tangents,

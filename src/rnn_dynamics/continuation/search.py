@@ -160,9 +160,9 @@ def _image(whole: ReturnMap, x: Array, parameter: Array) -> Array:
 
 
 def _half(track: Track) -> ReturnMap | None:
-    """F^{p/2}, where p and its inputs are even and repeat."""
+    """F^{p/2}, where p is even."""
     whole = track.whole
-    if whole.steps % 2:
+    if whole.period % 2:
         return None
     half = whole.steps // 2
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[:half], whole.inputs)
