@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 import rnn_dynamics as rd
 from rnn_dynamics import bifurcations, continuation
 from rnn_dynamics.bifurcations import bifurcation_parameter, locate
-from rnn_dynamics.continuation import continue_branch
+from rnn_dynamics.continuation import continue_branch, continue_branches
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
 
@@ -284,6 +284,50 @@ def test_a_periodic_input_is_the_map_of_its_period():
     assert found.parameter == pytest.approx(event.parameter, abs=1e-14)
     with pytest.raises(ValueError, match="u, inputs"):
         continue_branch(driven_logistic, 0.45, 2.8, u=0.1, inputs=inputs, **arguments)
+
+
+def neuron_of(b, w):
+    return rd.DoyaNeuron(w, b)
+
+
+def test_branches_for_many_weights():
+    w = np.array([3.0, 4.5, 5.0, 9.0])
+    arguments = {"p_range": (-9.0, 0.0)}
+    found = continue_branches(neuron_of, 0.01, -9.0, w, **arguments)
+    assert (found.status == Status.CONVERGED).all()
+    assert found.states.shape == found.parameters.shape == found.stable.shape == (4, found.number.max())
+    for i, weight in enumerate(w):
+        alone = continue_branch(neuron_of, 0.01, -9.0, others=(weight,), **arguments)
+        branch, number = found.branch(i), found.number[i]
+        assert number == len(branch) == len(alone)
+        np.testing.assert_allclose(found.parameters[i, :number], alone.parameters, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found.states[i, :number], alone.states, rtol=0, atol=1e-13)
+        np.testing.assert_array_equal(found.stable[i, :number], alone.stable)
+        assert np.isnan(found.parameters[i, number:]).all()
+        assert [e.kind for e in branch.events] == (["fold", "fold"] if weight > 4 else [])
+        if weight > 4:
+            np.testing.assert_allclose(
+                _parameters(branch.events), sorted(neuron_folds(weight)[0]), atol=1e-13
+            )
+    with compilations() as counted:
+        continue_branches(neuron_of, [0.02, 0.01, 0.01, 0.01], -8.0, w + 0.1, **arguments)
+    assert counted.count == 0
+    drawn = [tuple(line.get_xdata()) for line in found.plot().get_lines()]
+    assert len(drawn) == 1 + 3 * 3  # two stable parts and an unstable one where there are folds
+
+
+def test_branches_that_are_not_there_are_labelled():
+    def family(r, share):
+        return logistic(r * share)
+
+    found = continue_branches(family, 0.8, 3.2, [1.0, 0.9], p_range=(3.1, 3.3), period=2)
+    assert found.number[0] > 0 == found.number[1]
+    np.testing.assert_array_equal(found.status[1], Status.UNRESOLVED)
+    assert np.isnan(found.parameters[1]).all()
+    with pytest.raises(ValueError, match="period 2"):
+        found.branch(1)
+    with pytest.raises(ValueError, match="q: "):
+        continue_branches(family, 0.8, 3.2, [], p_range=(3.1, 3.3))
 
 
 def test_location_is_differentiable():

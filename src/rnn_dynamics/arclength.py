@@ -325,6 +325,16 @@ def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array
     )
 
 
+def _unless_ended(walk: _Walk, following: _Walk) -> _Walk:
+    """A walk that has ended stays what it is, but for its points: behind the last they may hold anything."""
+    ended = walk.status >= 0
+    points, tangents = following.points, following.tangents
+    blank = walk._replace(points=(), tangents=())  # type: ignore[arg-type]
+    fresh = following._replace(points=(), tangents=())  # type: ignore[arg-type]
+    kept = jax.tree_util.tree_map(lambda old, new: jnp.where(ended, old, new), blank, fresh)
+    return kept._replace(points=points, tangents=tangents)
+
+
 def trace(
     residual: Callable[[Array, Any], Array],
     refresh: Callable[[Array, Any], Any],
@@ -332,6 +342,8 @@ def trace(
     context: Any,
     limits: Limits,
     length: int,
+    *,
+    axis: str | None = None,
 ) -> Curve:
     """Follow G(y, context) = 0 from a point near it to one side.
 
@@ -342,6 +354,8 @@ def trace(
         context: what ``residual`` needs besides.
         limits: box, units and steps.
         length: room for so many points.
+        axis: the name of an enclosing ``vmap``'s axis, without which the loop of a batch would copy all its points
+            at every step.
     """
     guess = jnp.asarray(start.guess)
     points = jnp.zeros((length, guess.shape[0]), guess.dtype)
@@ -364,5 +378,10 @@ def trace(
         jnp.zeros((guess.shape[0] - 1, guess.shape[0]), guess.dtype),
     )
     step = functools.partial(_walk_once, residual, refresh, limits, jnp.asarray(start.way))
-    walk = jax.lax.while_loop(lambda w: w.status < 0, step, walk)
+    if axis is None:
+        walk = jax.lax.while_loop(lambda w: w.status < 0, step, walk)
+    else:
+        walk = jax.lax.while_loop(
+            lambda w: jax.lax.pmin(w.status, axis) < 0, lambda w: _unless_ended(w, step(w)), walk
+        )
     return Curve(walk.points, walk.tangents, walk.number, walk.status, walk.closed, walk.jacobian)

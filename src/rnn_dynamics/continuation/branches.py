@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Branch", "continue_branch", "followed"]
+__all__ = ["Branch", "Path", "assembled", "checked_range", "continue_branch", "followed", "joined"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def continue_branch(
 
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
-    low, high = _checked_range(p_range, p)
+    low, high = checked_range(p_range, p)
     most = count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
     whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
@@ -155,7 +155,7 @@ def continue_branch(
     return followed(track, *curves)
 
 
-def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
+def checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     ends = np.asarray(real_array("p_range", p_range, shape=(2,)), float)
     low, high = float(ends[0]), float(ends[1])
     if not low < high:
@@ -166,44 +166,57 @@ def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     return low, high
 
 
+class Path(NamedTuple):
+    """A branch from one end to the other: its points, their tangents, and which of them is the start."""
+
+    points: Float[np.ndarray, "m n+1"]
+    tangents: Float[np.ndarray, "m n+1"]
+    status: tuple[Status, Status]
+    closed: bool
+    start: int
+
+
+def joined(forward: Curve, backward: Curve) -> Path:
+    """The two curves from a start, which they share."""
+    closed = bool(forward.closed)
+    behind, ahead = 1 if closed else int(backward.number), int(forward.number)
+    ends = (forward if closed else backward).status, forward.status
+    return Path(
+        np.concatenate([backward.points[1:behind][::-1], forward.points[:ahead]]),
+        np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[:ahead]]),
+        (Status(int(ends[0])), Status(int(ends[1]))),
+        closed,
+        max(behind - 1, 0),
+    )
+
+
 def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoint | None = None) -> Branch:
     """The branch from its two curves, which share their first point, or away from the event it is born at."""
-    closed = bool(forward.closed)
-    behind = 1 if closed or birth is not None else int(backward.number)
-    points = np.concatenate([backward.points[1:behind][::-1], forward.points[: int(forward.number)]])
-    tangents = np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[: int(forward.number)]])
-    ends = [int(forward.status if closed else backward.status), int(forward.status)]
+    if birth is not None:
+        backward = backward._replace(number=np.int32(1))
+    path = joined(forward, backward)
+    points, tangents, ends = path.points, path.tangents, path.status
     if birth is not None:
         at = np.append(np.ravel(birth.state), birth.parameter).astype(track.dtype)
         critical = np.append(birth.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
         critical = critical * np.sign(np.sum(critical * tangents[0])) / np.linalg.norm(critical / track.scale)
         points, tangents = np.vstack([at, points]), np.vstack([critical, tangents])
-        ends[0] = Status.CONVERGED
+        ends = (Status.CONVERGED, ends[1])
+    path = path._replace(points=points, tangents=tangents, status=ends)
     signs = signs_along(track.whole, points, tangents)
-    events = events_along(track, points, tangents, signs, first=0 if birth is None else 1)
-    status = Status(ends[0]), Status(ends[1])
-    branch = _assembled(track, points, tangents, signs, events, status, closed, max(behind - 1, 0))
-    return (
-        branch if birth is None else dataclasses.replace(branch, events=(_born(track, birth), *branch.events))
-    )
+    branch = assembled(track, path, signs, first=0 if birth is None else 1)
+    return branch if birth is None else dataclasses.replace(branch, events=(_born(birth), *branch.events))
 
 
-def _born(track: Track, birth: SpecialPoint) -> SpecialPoint:
+def _born(birth: SpecialPoint) -> SpecialPoint:
     """The event that a branch begins at, as one of its own."""
     return dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
 
 
-def _assembled(
-    track: Track,
-    points: np.ndarray,
-    tangents: np.ndarray,
-    signs: Signs,
-    events: tuple[SpecialPoint, ...],
-    status: tuple[Status, Status],
-    closed: bool,
-    start: int,
-) -> Branch:
-    """The branch, cut on both sides of its start where the cycle collapses to one of a lower period."""
+def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Branch:
+    """The branch with its events, cut on both sides of its start where the cycle collapses to a lower period."""
+    points, tangents, status, closed, start = path
+    events = events_along(track, points, tangents, signs, first=first)
     first, last, status = _collapses(track, points, events, status, start)
     if (first, last) != (0, len(points)):
         closed = False

@@ -16,7 +16,7 @@ from rnn_dynamics import arclength
 from rnn_dynamics.arclength import Curve, Limits, Start
 from rnn_dynamics.iterates import ReturnMap
 
-__all__ = ["Seed", "at_parameter", "beside", "both_ways", "limits_of", "one_point"]
+__all__ = ["Seed", "at_parameter", "beside", "both_ways", "limits_of", "one_point", "residual", "room_for"]
 
 _FRACTION_FIRST, _FRACTION_LEAST = 0.005, 1e-9
 
@@ -45,13 +45,13 @@ def limits_of(scale: np.ndarray, p_range: tuple[float, float], longest: float) -
     return Limits(low, high, scale, *(np.asarray(v, scale.dtype) for v in steps))
 
 
-def _residual(whole: ReturnMap, y: Array, _: Any) -> Array:
+def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
     return whole(y[:-1], y[-1]) - y[:-1]
 
 
 def traced(whole: ReturnMap, seed: Any, limits: Limits, points: Array, room: int) -> Curve:
     """The curve through the point near ``seed`` to the side of its row and to the other, leading axis 2."""
-    system = functools.partial(_residual, whole)
+    system = functools.partial(residual, whole)
 
     def one_way(way: tuple[Array, Array]) -> Curve:
         start = Start(*seed, way[0])
@@ -64,9 +64,9 @@ def traced(whole: ReturnMap, seed: Any, limits: Limits, points: Array, room: int
 _traced = functools.partial(jax.jit, static_argnums=4)(traced)
 
 
-def _room(most: int) -> int:
+def room_for(most: int, least: int = 1024) -> int:
     """Room for so many points and one on the boundary, a power of two: a few lengths for all branches."""
-    return max(1024, 1 << most.bit_length())
+    return max(least, 1 << most.bit_length())
 
 
 def both_ways(
@@ -74,7 +74,7 @@ def both_ways(
 ) -> tuple[Curve, Curve]:
     """The curve to the side of the seed's row, and to the other, each from the first point on."""
     points = np.array([most, most if backward else 1], np.int32)
-    curves = jax.device_get(_traced(whole, seed, limits, points, _room(most)))
+    curves = jax.device_get(_traced(whole, seed, limits, points, room_for(most)))
     forward, back = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
     return forward, back
 
@@ -84,5 +84,5 @@ def one_point(
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The point near ``seed``, the tangent there, and whether Newton's method found it."""
     limits = limits_of(scale, (-np.inf, np.inf), 1.0)
-    curve = Curve(*(leaf[0] for leaf in _traced(whole, seed, limits, np.ones(2, np.int32), _room(most))))
+    curve = Curve(*(leaf[0] for leaf in _traced(whole, seed, limits, np.ones(2, np.int32), room_for(most))))
     return np.asarray(curve.points[0]), np.asarray(curve.tangents[0]), bool(curve.number)
