@@ -122,7 +122,7 @@ def _test(
             coefficient = normal_forms.neimark_sacker_coefficient(found, cosine, q, p)
         tests = [coefficient, _met(values, 1), _met(values, -1), _pair_met(values)]
         return [*tests, cosine + 0.5, cosine], coefficient
-    overlap = float(p @ q)
+    overlap = float(np.dot(p, q))
     if line.kind == "fold":
         first = float(normal_forms.fold_coefficient(q, p, found.second[0]))
     else:
@@ -145,7 +145,7 @@ def _tested_from(
     previous, tests, coefficients = first, [], []
     for i, (vector, p) in enumerate(pairs):
         if line.kind != "neimark-sacker":
-            p = -p if p @ previous < 0 else p
+            p = -p if np.dot(p, previous) < 0 else p
             previous = p
         values, coefficient = _test(line, points[i], vector, p, Derivatives(*(leaf[i] for leaf in found)))
         tests.append(values)
@@ -183,8 +183,8 @@ def _partner(line: Line, y: np.ndarray) -> np.ndarray:
     v = y[size : 2 * size]
     if line.kind != "neimark-sacker":
         return np.zeros_like(v)
-    moved = np.asarray(_jacobians(line.whole, _padded(y[None])))[0] @ v
-    moved = moved - (moved @ v) * v / (v @ v)
+    moved = np.dot(np.asarray(_jacobians(line.whole, _padded(y[None])))[0], v)
+    moved = moved - (np.dot(moved, v)) * v / (np.dot(v, v))
     return (moved / np.linalg.norm(moved)).astype(v.dtype)
 
 

@@ -95,6 +95,8 @@ def bifurcation_curve(
 ) -> BifurcationCurve:
     """Follow a bifurcation near (x, λ₁, λ₂) through the plane of two parameters, both ways, to the ranges' ends.
 
+    Newton's method goes there from the given point with λ₂ held, or λ₁ where that fails.
+
     Points of codimension two on it are located: cusps, generalized flips and Chenciner points (the coefficient of a
     fold, flip or Neimark–Sacker bifurcation is 0), meetings of two bifurcations (fold-flip, fold-Neimark–Sacker,
     flip-Neimark–Sacker, double Neimark–Sacker), and the resonances 1:1 (two multipliers 1), 1:2 (two −1), 1:3 and
@@ -139,11 +141,12 @@ def bifurcation_curve(
         limit = np.full(2, points, np.int32)
         return jax.device_get(_both_ways(kind, whole, seed, partner, limits, limit, room))
 
-    row = (np.arange(len(guess)) == len(guess) - 1).astype(state.dtype)
-    curves = traced((guess, row, np.int32(len(guess) - 1)), partner)
-    if not curves.number[0]:
-        raise ValueError(f"x: found no {kind} near it at λ₂ = {start[1]:g}")
-    return _assembled(Line(kind, whole, limits.scale, traced), curves)
+    for held in (len(guess) - 1, len(guess) - 2):  # a curve along one of the axes is met by the other alone
+        row = (np.arange(len(guess)) == held).astype(state.dtype)
+        curves = traced((guess, row, np.int32(held)), partner)
+        if curves.number[0]:
+            return _assembled(Line(kind, whole, limits.scale, traced), curves)
+    raise ValueError(f"x: found no {kind} near it at λ₁ = {start[0]:g} or λ₂ = {start[1]:g}")
 
 
 def _assembled(line: Line, curves: Curve) -> BifurcationCurve:

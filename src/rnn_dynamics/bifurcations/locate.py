@@ -136,7 +136,7 @@ def _one_point(kind: str, whole: ReturnMap, found: _Found, index: int) -> Specia
     if not np.isfinite(derivative).all():
         return _described(whole, kind, found, None, index)
     q, p = normal_forms.null_vectors(matrix + eye if kind == "flip" else matrix - eye)
-    second = second * np.sign(q @ found.y[size : 2 * size])  # the system's own vector may be −q
+    second = second * np.sign(np.dot(q, found.y[size : 2 * size]))  # the system's own vector may be −q
     if kind == "fold":
         coefficient, criticality = normal_forms.fold_coefficient(q, p, second), ""
     else:
@@ -174,17 +174,20 @@ def _branch_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
     matrix = singular + np.eye(size, dtype=x.dtype)
     q, p = normal_forms.null_vectors(singular)
     psi = found.y[size : 2 * size]
-    share = 1 / (psi @ q)  # p = share · ψ
+    share = 1 / (np.dot(psi, q))  # p = share · ψ
     hessian, crossing = derivative[size : 2 * size, :size] * share, derivative[-1] * share
     v = normal_forms.bordered_solution(singular, -derivative[:size, -1])
-    square, mixed = q @ hessian @ q / 2, crossing[:size] @ q + q @ hessian @ v
-    other = (crossing[-1] + 2 * crossing[:size] @ v + v @ hessian @ v) / 2
+    square, mixed = (
+        np.dot(np.dot(q, hessian), q) / 2,
+        np.dot(crossing[:size], q) + np.dot(np.dot(q, hessian), v),
+    )
+    other = (crossing[-1] + np.dot(2 * crossing[:size], v) + np.dot(np.dot(v, hessian), v)) / 2
     floor, criticality = _floor(x.dtype), ""
     coefficient = square
     if abs(square) <= floor:
         found_ = derivatives_at(whole, x, parameter, q)
-        inner = normal_forms.bordered_solution(-singular, found_.second[0] @ q)
-        coefficient = p @ (found_.third[0] + 3 * found_.second[0] @ inner) / 6
+        inner = normal_forms.bordered_solution(-singular, np.dot(found_.second[0], q))
+        coefficient = np.dot(p, found_.third[0] + np.dot(3 * found_.second[0], inner)) / 6
         criticality = _criticality(coefficient, coefficient < 0, floor)
     kind = "pitchfork" if criticality else "transcritical"
     event = _described(whole, kind, found, matrix, index, float(coefficient), criticality, direction=q)

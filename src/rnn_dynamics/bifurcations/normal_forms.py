@@ -82,27 +82,27 @@ def null_vectors(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Right and left null vectors q, p of a singular matrix, ⟨q, q⟩ = ⟨p, q⟩ = 1."""
     left, _, right = np.linalg.svd(matrix)
     q, p = right[-1], left[:, -1]
-    product = p @ q
+    product = np.dot(p, q)
     return q, p / (product if product else 1)
 
 
 def bordered_solution(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     """The solution orthogonal to the null vector of a singular matrix, for a right side in its range."""
     left, sizes, rows = np.linalg.svd(matrix)
-    return rows[:-1].T @ ((left[:, :-1].T @ right) / sizes[:-1])
+    return np.dot(rows[:-1].T, (np.dot(left[:, :-1].T, right)) / sizes[:-1])
 
 
 def fold_coefficient(q: np.ndarray, p: np.ndarray, second: np.ndarray) -> float:
     """a of the fold; ``second`` is B(q, ·). Infinite where ⟨p, q⟩ = 0 (two multipliers meet at 1)."""
-    return p @ (second @ q) / 2
+    return np.dot(p, np.dot(second, q)) / 2
 
 
 def flip_coefficient(
     matrix: np.ndarray, q: np.ndarray, p: np.ndarray, second: np.ndarray, third: np.ndarray
 ) -> float:
     """b of the flip; ``third`` is C(q, q, q)."""
-    inner = np.linalg.solve(np.eye(len(q), dtype=q.dtype) - matrix, second @ q)
-    return p @ (third + 3 * second @ inner) / 6
+    inner = np.linalg.solve(np.eye(len(q), dtype=q.dtype) - matrix, np.dot(second, q))
+    return np.dot(p, third + np.dot(3 * second, inner)) / 6
 
 
 def pair_vectors(matrix: np.ndarray, cosine: float) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +110,7 @@ def pair_vectors(matrix: np.ndarray, cosine: float) -> tuple[np.ndarray, np.ndar
     mu = complex(cosine, np.sqrt(max(1 - cosine**2, 0.0)))
     left, _, right = np.linalg.svd(matrix - mu * np.eye(len(matrix)))
     q, p = np.conj(right[-1]), left[:, -1]
-    product = np.conj(p) @ q
+    product = np.dot(np.conj(p), q)
     return q, p / np.conj(product if product else 1)
 
 
@@ -121,7 +121,7 @@ def neimark_sacker_coefficient(found: Derivatives, cosine: float, q: np.ndarray,
     aaa, aab, abb, bbb = found.third
     straight = (aaa + abb) + 1j * (aab + bbb)
     along = found.second[0] + 1j * found.second[1]
-    mixed = np.linalg.solve(eye - matrix, along @ np.conj(q))
-    double = np.linalg.solve(mu**2 * eye - matrix, along @ q)
-    total = straight + 2 * along @ mixed + np.conj(along) @ double
-    return float(np.real(np.conj(mu) * (np.conj(p) @ total)) / 2)
+    mixed = np.linalg.solve(eye - matrix, np.dot(along, np.conj(q)))
+    double = np.linalg.solve(mu**2 * eye - matrix, np.dot(along, q))
+    total = straight + np.dot(2 * along, mixed) + np.dot(np.conj(along), double)
+    return float(np.real(np.conj(mu) * (np.dot(np.conj(p), total))) / 2)

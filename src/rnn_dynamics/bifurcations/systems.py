@@ -50,7 +50,7 @@ def shifted(matrix: Array, multiplier: Array) -> Array:
 
 def quadratic(matrix: np.ndarray, cosine: float) -> np.ndarray:
     """J² − 2κJ + I."""
-    return matrix @ matrix - 2 * cosine * matrix + np.eye(len(matrix), dtype=matrix.dtype)
+    return np.dot(matrix, matrix) - 2 * cosine * matrix + np.eye(len(matrix), dtype=matrix.dtype)
 
 
 def nearest_null_vectors(matrix: np.ndarray, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
