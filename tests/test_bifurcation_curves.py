@@ -22,16 +22,40 @@ def neuron_biases(w, s):
     return np.log(x / (1 - x)) - w[:, None] * x
 
 
-def _delayed(a, c, x, u):
-    return jnp.stack([x[1], a * x[1] * (1 - (1 - c) * x[0] - c * x[1])])
+_MONOMIALS = ("1", "x", "y", "xx", "xy", "yy", "yyy")
 
 
-def _fold_beside_a_flip(a, c, x, u):
-    return jnp.stack([x[0] + a + jnp.square(x[0]), -(1 + c) * x[1] + 0.3 * x[1] ** 3 + 0.1 * x[0]])
+def _planar_step(a, c, table, x, u):
+    one = jnp.ones_like(x[0])
+    monomials = [one, x[0], x[1], x[0] ** 2, x[0] * x[1], x[1] ** 2, x[1] ** 3]
+    return jnp.einsum(
+        "kmp,m,p->k", table, jnp.stack(monomials), jnp.stack([one, a, c, a * c]), precision="highest"
+    )
 
 
-def _flip_that_turns_subcritical(a, c, x, u):
-    return -(1 + a) * x + c * x**3 + x**5
+def planar(a, c, table):
+    """A map of the plane: each row's polynomial, its coefficients k₀ + k₁ a + k₂ c + k₃ ac."""
+    return Partial(_planar_step, a, c, table)
+
+
+def rows(*polynomials):
+    table = np.zeros((2, len(_MONOMIALS), 4))
+    for row, polynomial in zip(table, polynomials, strict=True):
+        for monomial, coefficients in polynomial.items():
+            row[_MONOMIALS.index(monomial)] = coefficients
+    return (table,)
+
+
+ONE, A, C = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0)
+# y' = a y (1 − (1 − c) x − c y)
+DELAYED = rows({"y": ONE}, {"y": A, "xy": (0, -1, 0, 1), "yy": (0, 0, 0, -1)})
+FOLD_BESIDE_A_FLIP = rows(
+    {"1": A, "x": ONE, "xx": ONE, "yy": (0.4, 0, 0, 0)},
+    {"x": (0.1, 0, 0, 0), "y": (-1, 0, -1, 0), "xy": (0.5, 0, 0, 0), "yyy": (0.3, 0, 0, 0)},
+)
+FLIP_THAT_TURNS_SUBCRITICAL = rows({"x": (0.5, 0, 0, 0)}, {"y": (-1, -1, 0, 0), "yyy": C})
+# x = −√−a is fixed with trace 2 + c and determinant 1 + c − 2x.
+DOUBLE_ONE = rows({"x": ONE, "y": ONE}, {"1": A, "y": (1, 0, 1, 0), "xx": ONE})
 
 
 def test_folds_of_the_neuron_meet_in_the_cusp():
@@ -65,12 +89,8 @@ def test_flips_of_the_neuron():
 
 
 def test_resonances_of_the_delayed_logistic_map():
-    def family(a, c):
-        return Partial(_delayed, a, c)
-
-    curve = bifurcation_curve(
-        family, "neimark-sacker", [0.5, 0.5], (2.0, 0.0), ranges=((1.0, 6.0), (-1.0, 0.9))
-    )
+    ranges = ((1.0, 6.0), (-1.0, 0.9))
+    curve = bifurcation_curve(planar, "neimark-sacker", [0.5, 0.5], (2.0, 0.0), ranges=ranges, others=DELAYED)
     a, c = curve.parameters.T
     np.testing.assert_allclose(a, 1 + 1 / (1 - c), atol=1e-12)  # (1 − c)(a − 1) = 1
     np.testing.assert_allclose(2 * np.cos(curve.angle), 1 - c * (a - 1), atol=1e-12)
@@ -86,22 +106,79 @@ def test_resonances_of_the_delayed_logistic_map():
 
 
 @pytest.mark.parametrize(
-    ("step", "kind", "name"),
+    ("table", "kind", "start", "size", "name"),
     [
-        (_fold_beside_a_flip, "fold", "fold-flip"),
-        (_flip_that_turns_subcritical, "flip", "generalized flip"),
+        (FOLD_BESIDE_A_FLIP, "fold", (0.0, 0.3), 1.0, "fold-flip"),
+        (FOLD_BESIDE_A_FLIP, "flip", (-0.09, 0.0), 0.1, "fold-flip"),
+        (FLIP_THAT_TURNS_SUBCRITICAL, "flip", (0.0, 0.3), 1.0, "generalized flip"),
+        (DOUBLE_ONE, "fold", (0.0, 0.3), 1.0, "1:1 resonance"),
     ],
 )
-def test_points_of_codimension_two(step, kind, name):
-    def family(a, c):
-        return Partial(step, a, c)
-
-    start = [0.0, 0.0] if kind == "fold" else 0.01
-    curve = bifurcation_curve(family, kind, start, (0.0, 0.3), ranges=((-1.0, 1.0), (-1.0, 1.0)))
-    (event,) = curve.events
+def test_points_of_codimension_two(table, kind, start, size, name):
+    x = [-((-start[0]) ** 0.5), 0.0]
+    curve = bifurcation_curve(planar, kind, x, start, ranges=((-size, size), (-size, size)), others=table)
+    (event,) = curve.events  # a coefficient's pole, as where a fold meets a flip, is none
     assert event.kind == name
     np.testing.assert_allclose(event.parameter, (0, 0), atol=1e-13)
     assert event.interval < 1e-12
+
+
+def test_a_neimark_sacker_curve_ends_at_the_resonance():
+    ranges = ((-1.0, 1.0), (-1.0, 1.0))
+    curve = bifurcation_curve(
+        planar, "neimark-sacker", [-0.2, 0.0], (-0.04, -0.4), ranges=ranges, others=DOUBLE_ONE
+    )
+    a, c = curve.parameters.T
+    np.testing.assert_allclose(a, -(c**2) / 4, atol=1e-13)
+    np.testing.assert_allclose(np.cos(curve.angle), 1 + c / 2, atol=1e-12)
+    (event,) = curve.events
+    assert event.kind == "1:1 resonance"
+    np.testing.assert_allclose(event.parameter, (0, 0), atol=1e-12)
+    end = int(np.argmax(c)) and -1
+    assert tuple(curve.parameters[end]) == event.parameter
+    assert curve.angle[end] == 0
+    assert curve.status == (Status.CONVERGED, Status.CONVERGED)
+
+
+def _product_step(Q, a, c, scalar, x, u):
+    """A scalar normal form beside a planar one that turns by 1.1, whose size it moves; in turned coordinates."""
+    y = jnp.matmul(Q.T, x, precision="highest")
+    first = scalar[0] * a + (scalar[1] + scalar[2] * a) * y[0] + 0.7 * y[0] ** 2 + scalar[3] * y[0] ** 3
+    size = 1 + c + 0.2 * y[0] - 0.4 * (y[1] ** 2 + y[2] ** 2)
+    cosine, sine = np.cos(1.1), np.sin(1.1)
+    rest = size * jnp.stack([cosine * y[1] - sine * y[2], sine * y[1] + cosine * y[2]])
+    return jnp.matmul(Q, jnp.concatenate([first[None], rest]), precision="highest")
+
+
+TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+
+
+def product(a, c, scalar):
+    return Partial(_product_step, TURN, a, c, scalar)
+
+
+@pytest.mark.parametrize("scalar", ["fold", "flip"])
+@pytest.mark.parametrize("kind", ["scalar", "neimark-sacker"])
+def test_meetings_with_a_neimark_sacker_bifurcation(scalar, kind):
+    coefficients = np.array({"fold": [1, 1, 0, 0], "flip": [0, -1, -1, 0.3]}[scalar], float)
+    y = -((0.2 / 0.7) ** 0.5) if scalar == "fold" and kind == "neimark-sacker" else 0.0
+    start = (
+        (0.0, 0.3) if kind == "scalar" else (-0.2, -0.2 * y)
+    )  # fixed at a = −0.7 y², of size 1 + c + 0.2 y
+    curve = bifurcation_curve(
+        product,
+        scalar if kind == "scalar" else kind,
+        TURN[:, 0] * y,
+        start,
+        ranges=((-0.5, 0.5), (-0.5, 0.5)),
+        others=(coefficients,),
+    )
+    (event,) = curve.events
+    assert (event.kind, event.status) == (f"{scalar}-neimark-sacker", Status.CONVERGED)
+    np.testing.assert_allclose(event.parameter, (0, 0), atol=1e-13)
+    assert event.interval < 1e-12
+    exact = [1.0 if scalar == "fold" else -1.0, np.exp(1.1j), np.exp(-1.1j)]
+    np.testing.assert_allclose(np.sort_complex(event.multipliers), np.sort_complex(exact), atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -161,13 +161,19 @@ def tested(line: Line, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def events_along(
     line: Line, points: np.ndarray, tangents: np.ndarray, tests: np.ndarray
 ) -> tuple[SpecialPoint, ...]:
-    """The points of codimension two between neighbouring points, and at the ends of a Neimark–Sacker curve."""
+    """The points of codimension two between neighbouring points, and at the ends of a Neimark–Sacker curve.
+
+    A test function that is 0 to rounding all along has none.
+    """
+    sizes = np.abs(np.where(np.isfinite(tests), tests, 0))
+    small, typical = float(np.finfo(points.dtype).eps) ** 0.6, np.median(sizes, axis=0)
     found = [_end(line, points, 0)]
     for i in range(len(points) - 1):
         for k in range(tests.shape[1]):
             pair = tests[i : i + 2, k]
-            if pair[0] * pair[1] < 0 or (pair[0] == 0 and i > 0):
-                found.append(_located(line, k, points[i : i + 2], tangents[i], i))
+            crossed = pair[0] * pair[1] < 0 or (pair[0] == 0 and i > 0)
+            if crossed and sizes[i : i + 2, k].max() > small:
+                found.append(_located(line, k, points[i : i + 2], tangents[i], i, typical[k]))
     found.append(_end(line, points, len(points) - 1))
     return tuple(event for event in found if event is not None)
 
@@ -188,8 +194,13 @@ def _partner(line: Line, y: np.ndarray) -> np.ndarray:
     return (moved / np.linalg.norm(moved)).astype(v.dtype)
 
 
-def _located(line: Line, k: int, pair: np.ndarray, tangent: np.ndarray, index: int) -> SpecialPoint | None:
-    """The zero of a test between two neighbours, by secants kept inside a bracket (Illinois); None at a pole."""
+def _located(
+    line: Line, k: int, pair: np.ndarray, tangent: np.ndarray, index: int, typical: float
+) -> SpecialPoint | None:
+    """The zero of a test between two neighbours, by secants kept inside a bracket (Illinois).
+
+    None at a pole, as the coefficients have where another multiplier is 1: there the values grow.
+    """
     length = float(np.sum((pair[1] - pair[0]) / line.scale * (tangent / line.scale)))
     _, _, frame = _tested_from(line, pair[:1], None)
     partner = _partner(line, pair[0])
@@ -201,7 +212,7 @@ def _located(line: Line, k: int, pair: np.ndarray, tangent: np.ndarray, index: i
     low, high = 0.0, length
     f_low, f_high = at(low)[1], at(high)[1]
     steepness = abs(f_high - f_low) / length
-    size = max(abs(f_low), abs(f_high))
+    size, least = max(abs(f_low), abs(f_high)), min(abs(f_low), abs(f_high))
     best = at(0.5 * length)
     for _ in range(_MOST_SECANTS):
         if high - low <= 4 * float(np.finfo(pair.dtype).eps) * length or best[1] == 0:
@@ -214,7 +225,7 @@ def _located(line: Line, k: int, pair: np.ndarray, tangent: np.ndarray, index: i
         else:
             high, f_high, f_low = middle, best[1], f_low / 2
     curve, value = best
-    if not abs(value) <= 1e-3 * size:
+    if not abs(value) <= max(1e-3 * least, 1e-6 * typical):
         return None
     slip = 8 * float(np.finfo(pair.dtype).eps) * (1 + size) / steepness if steepness else np.inf
     row = tangent / np.square(line.scale)
