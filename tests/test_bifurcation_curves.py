@@ -1,15 +1,24 @@
 """Bifurcation curves in two parameters and their points of codimension two, against closed forms."""
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.status import Status
-
-Partial = jax.tree_util.Partial
+from tests.polynomial_maps import (
+    DELAYED,
+    DOUBLE_ONE,
+    FLIP_THAT_TURNS_SUBCRITICAL,
+    FOLD_BESIDE_A_FLIP,
+    ONE,
+    A,
+    C,
+    polynomial,
+    rotation,
+    rows,
+    turned,
+)
 
 
 def neuron(b, w):
@@ -22,40 +31,13 @@ def neuron_biases(w, s):
     return np.log(x / (1 - x)) - w[:, None] * x
 
 
-_MONOMIALS = ("1", "x", "y", "xx", "xy", "yy", "yyy")
-
-
-def _planar_step(a, c, table, x, u):
-    one = jnp.ones_like(x[0])
-    monomials = [one, x[0], x[1], x[0] ** 2, x[0] * x[1], x[1] ** 2, x[1] ** 3]
-    return jnp.einsum(
-        "kmp,m,p->k", table, jnp.stack(monomials), jnp.stack([one, a, c, a * c]), precision="highest"
-    )
-
-
-def planar(a, c, table):
-    """A map of the plane: each row's polynomial, its coefficients k₀ + k₁ a + k₂ c + k₃ ac."""
-    return Partial(_planar_step, a, c, table)
-
-
-def rows(*polynomials):
-    table = np.zeros((2, len(_MONOMIALS), 4))
-    for row, polynomial in zip(table, polynomials, strict=True):
-        for monomial, coefficients in polynomial.items():
-            row[_MONOMIALS.index(monomial)] = coefficients
-    return (table,)
-
-
-ONE, A, C = (1, 0, 0, 0), (0, 1, 0, 0), (0, 0, 1, 0)
-# y' = a y (1 − (1 − c) x − c y)
-DELAYED = rows({"y": ONE}, {"y": A, "xy": (0, -1, 0, 1), "yy": (0, 0, 0, -1)})
-FOLD_BESIDE_A_FLIP = rows(
-    {"1": A, "x": ONE, "xx": ONE, "yy": (0.4, 0, 0, 0)},
-    {"x": (0.1, 0, 0, 0), "y": (-1, 0, -1, 0), "xy": (0.5, 0, 0, 0), "yyy": (0.3, 0, 0, 0)},
-)
-FLIP_THAT_TURNS_SUBCRITICAL = rows({"x": (0.5, 0, 0, 0)}, {"y": (-1, -1, 0, 0), "yyy": C})
-# x = −√−a is fixed with trace 2 + c and determinant 1 + c − 2x.
-DOUBLE_ONE = rows({"x": ONE, "y": ONE}, {"1": A, "y": (1, 0, 1, 0), "xx": ONE})
+TURNED = turned()
+MEETINGS = {
+    "fold": rows({"": A, "x": ONE, "xx": 0.7}, *rotation(1.1, ONE + C, -0.4 * ONE, by_x=0.2 * ONE), Q=TURNED),
+    "flip": rows(
+        {"x": -ONE - A, "xx": 0.7, "xxx": 0.3}, *rotation(1.1, ONE + C, -0.4 * ONE, by_x=0.2 * ONE), Q=TURNED
+    ),
+}
 
 
 def test_folds_of_the_neuron_meet_in_the_cusp():
@@ -90,7 +72,9 @@ def test_flips_of_the_neuron():
 
 def test_resonances_of_the_delayed_logistic_map():
     ranges = ((1.0, 6.0), (-1.0, 0.9))
-    curve = bifurcation_curve(planar, "neimark-sacker", [0.5, 0.5], (2.0, 0.0), ranges=ranges, others=DELAYED)
+    curve = bifurcation_curve(
+        polynomial, "neimark-sacker", [0.5, 0.5, 0.0], (2.0, 0.0), ranges=ranges, others=DELAYED
+    )
     a, c = curve.parameters.T
     np.testing.assert_allclose(a, 1 + 1 / (1 - c), atol=1e-12)  # (1 − c)(a − 1) = 1
     np.testing.assert_allclose(2 * np.cos(curve.angle), 1 - c * (a - 1), atol=1e-12)
@@ -115,8 +99,8 @@ def test_resonances_of_the_delayed_logistic_map():
     ],
 )
 def test_points_of_codimension_two(table, kind, start, size, name):
-    x = [-((-start[0]) ** 0.5), 0.0]
-    curve = bifurcation_curve(planar, kind, x, start, ranges=((-size, size), (-size, size)), others=table)
+    x = [-((-start[0]) ** 0.5), 0.0, 0.0]
+    curve = bifurcation_curve(polynomial, kind, x, start, ranges=((-size, size), (-size, size)), others=table)
     (event,) = curve.events  # a coefficient's pole, as where a fold meets a flip, is none
     assert event.kind == name
     np.testing.assert_allclose(event.parameter, (0, 0), atol=1e-13)
@@ -126,7 +110,7 @@ def test_points_of_codimension_two(table, kind, start, size, name):
 def test_a_neimark_sacker_curve_ends_at_the_resonance():
     ranges = ((-1.0, 1.0), (-1.0, 1.0))
     curve = bifurcation_curve(
-        planar, "neimark-sacker", [-0.2, 0.0], (-0.04, -0.4), ranges=ranges, others=DOUBLE_ONE
+        polynomial, "neimark-sacker", [-0.2, 0.0, 0.0], (-0.04, -0.4), ranges=ranges, others=DOUBLE_ONE
     )
     a, c = curve.parameters.T
     np.testing.assert_allclose(a, -(c**2) / 4, atol=1e-13)
@@ -134,44 +118,26 @@ def test_a_neimark_sacker_curve_ends_at_the_resonance():
     (event,) = curve.events
     assert event.kind == "1:1 resonance"
     np.testing.assert_allclose(event.parameter, (0, 0), atol=1e-12)
-    end = int(np.argmax(c)) and -1
+    end = -1 if c[-1] > c[0] else 0
     assert tuple(curve.parameters[end]) == event.parameter
     assert curve.angle[end] == 0
     assert curve.status == (Status.CONVERGED, Status.CONVERGED)
 
 
-def _product_step(Q, a, c, scalar, x, u):
-    """A scalar normal form beside a planar one that turns by 1.1, whose size it moves; in turned coordinates."""
-    y = jnp.matmul(Q.T, x, precision="highest")
-    first = scalar[0] * a + (scalar[1] + scalar[2] * a) * y[0] + 0.7 * y[0] ** 2 + scalar[3] * y[0] ** 3
-    size = 1 + c + 0.2 * y[0] - 0.4 * (y[1] ** 2 + y[2] ** 2)
-    cosine, sine = np.cos(1.1), np.sin(1.1)
-    rest = size * jnp.stack([cosine * y[1] - sine * y[2], sine * y[1] + cosine * y[2]])
-    return jnp.matmul(Q, jnp.concatenate([first[None], rest]), precision="highest")
-
-
-TURN = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
-
-
-def product(a, c, scalar):
-    return Partial(_product_step, TURN, a, c, scalar)
-
-
 @pytest.mark.parametrize("scalar", ["fold", "flip"])
 @pytest.mark.parametrize("kind", ["scalar", "neimark-sacker"])
 def test_meetings_with_a_neimark_sacker_bifurcation(scalar, kind):
-    coefficients = np.array({"fold": [1, 1, 0, 0], "flip": [0, -1, -1, 0.3]}[scalar], float)
-    y = -((0.2 / 0.7) ** 0.5) if scalar == "fold" and kind == "neimark-sacker" else 0.0
-    start = (
-        (0.0, 0.3) if kind == "scalar" else (-0.2, -0.2 * y)
-    )  # fixed at a = −0.7 y², of size 1 + c + 0.2 y
+    """A scalar normal form beside a planar one, whose size it moves, in turned coordinates."""
+    x = -((0.2 / 0.7) ** 0.5) if scalar == "fold" and kind == "neimark-sacker" else 0.0
+    # Fixed at a = −0.7 x², of size 1 + c + 0.2 x.
+    start = (0.0, 0.3) if kind == "scalar" else (-0.2, -0.2 * x)
     curve = bifurcation_curve(
-        product,
+        polynomial,
         scalar if kind == "scalar" else kind,
-        TURN[:, 0] * y,
+        TURNED[:, 0] * x,
         start,
         ranges=((-0.5, 0.5), (-0.5, 0.5)),
-        others=(coefficients,),
+        others=MEETINGS[scalar],
     )
     (event,) = curve.events
     assert (event.kind, event.status) == (f"{scalar}-neimark-sacker", Status.CONVERGED)

@@ -1,7 +1,6 @@
-"""Branches and bifurcations of maps against clo forms and maps built to have known normal forms."""
+"""Branches and bifurcations of maps against closed forms and maps built to have known normal forms."""
 
 import jax
-import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from rnn_dynamics.bifurcations import bifurcation_parameter, locate
 from rnn_dynamics.continuation import continue_branch, continue_branches
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
+from tests.polynomial_maps import DELAYED, HENON, ONE, A, polynomial, rotation, rows, turned
 
 Partial = jax.tree_util.Partial
 
@@ -51,22 +51,6 @@ def logistic(r):
     return Partial(_logistic_step, r)
 
 
-def _henon_step(a, b, x, u):
-    return jnp.stack([1 - a * jnp.square(x[0]) + x[1], b * x[0]])
-
-
-def henon(a, b):
-    return Partial(_henon_step, a, b)
-
-
-def _delayed_step(a, x, u):
-    return jnp.stack([x[1], a * x[1] * (1 - x[0])])
-
-
-def delayed_logistic(a):
-    return Partial(_delayed_step, a)
-
-
 def _network(scale, W, b):
     return rd.ElmanRNN(W * scale, b)
 
@@ -101,7 +85,7 @@ def test_stability_and_flips_of_the_neuron(epsilon):
     np.testing.assert_array_equal(branch.unstable, inside)
 
 
-def test_the_doubled_cycle_is_the_clo_form():
+def test_the_doubled_cycle_is_the_closed_form():
     branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 8.0), others=(-6.0, 1.0))
     for flip in branch.events:
         cycle = branch.switch(flip)
@@ -112,6 +96,10 @@ def test_the_doubled_cycle_is_the_clo_form():
         found = np.sort(cycle.orbits()[1:-1], axis=1)
         np.testing.assert_allclose(found, exact, atol=1e-12)
         assert cycle.stable[1:-1].all()
+        # Both ends are the flips themselves, where the two states are one.
+        places = [(event.parameter, event.state) for event in cycle.events]
+        assert [(cycle.parameters[i], cycle.states[i]) for i in (0, -1)] == places
+        assert cycle.status == (Status.CONVERGED, Status.CONVERGED)
 
 
 def test_period_doubling_of_the_logistic_map():
@@ -161,7 +149,7 @@ def test_branches_of_a_held_input_and_of_a_step_length():
 
 def test_fixed_points_of_the_henon_map():
     b = 0.3
-    branch = continue_branch(henon, [0.9, 0.27], 0.2, p_range=(-1.0, 1.0), others=(b,))
+    branch = continue_branch(polynomial, [0.9, 0.27, 0.0], 0.2, p_range=(-1.0, 1.0), others=(b, *HENON))
     kinds = {event.kind: event.parameter for event in branch.events}
     assert set(kinds) == {"fold", "flip"}
     assert kinds["fold"] == pytest.approx(-((1 - b) ** 2) / 4, abs=1e-13)
@@ -169,12 +157,13 @@ def test_fixed_points_of_the_henon_map():
 
 
 def test_neimark_sacker_of_the_delayed_logistic_map():
-    branch = continue_branch(delayed_logistic, [0.3, 0.3], 1.5, p_range=(1.2, 2.5))
+    others = (0.0, *DELAYED)
+    branch = continue_branch(polynomial, [0.3, 0.3, 0.0], 1.5, p_range=(1.2, 2.5), others=others)
     (event,) = branch.events
     assert (event.kind, event.criticality) == ("neimark-sacker", "supercritical")
     assert event.parameter == pytest.approx(2.0, abs=1e-13)
     assert event.angle == pytest.approx(np.pi / 3, abs=1e-12)
-    np.testing.assert_allclose(event.state, [0.5, 0.5], atol=1e-13)
+    np.testing.assert_allclose(event.state, [0.5, 0.5, 0], atol=1e-13)
 
 
 def test_pitchforks_of_a_symmetric_network():
@@ -189,43 +178,19 @@ def test_pitchforks_of_a_symmetric_network():
     assert born.states[:, 0].min() < -0.9 < 0.9 < born.states[:, 0].max()
 
 
-def _embedded_step(core, Q, p, coefficients, x, u):
-    """A polynomial map of the first coordinates beside contracting ones, in turned coordinates."""
-    y = jnp.matmul(Q.T, x, precision="highest")
-    first = core(p, coefficients, y)
-    rest = 0.4 * y[len(first) :] + 0.3 * jnp.square(y[0])
-    return jnp.matmul(Q, jnp.concatenate([first, rest]), precision="highest")
-
-
-def _embedded(core, size):
-    Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, size)))[0]
-    return lambda p, coefficients: Partial(Partial(_embedded_step, core), Q, p, coefficients)
-
-
-def _polynomial(p, c, y):
-    return (c[0] * p + (c[1] + c[2] * p) * y[0] + c[3] * y[0] ** 2 + c[4] * y[0] ** 3)[None]
-
-
-def _turning(p, c, y):
-    size = (1 + p) + c * (y[0] ** 2 + y[1] ** 2)
-    cosine, sine = np.cos(1.1), np.sin(1.1)
-    return size * jnp.stack([cosine * y[0] - sine * y[1], sine * y[0] + cosine * y[1]])
-
-
-POLYNOMIAL, TURNING = _embedded(_polynomial, 3), _embedded(_turning, 4)
-FORMS = {
-    "fold": ([1, 1, 0, 0.7, -1], 0.7),
-    "flip": ([0, -1, -1, 0.5, -1.1], 0.25 - 1.1),
-    "pitchfork": ([0, 1, 1, 0, 0.6], 0.6),
-    "transcritical": ([0, 1, 1, -0.8, 0], -0.8),
+FORMS = {  # the first coordinate's polynomial, and its normal form's coefficient
+    "fold": ({"": A, "x": ONE, "xx": 0.7, "xxx": -1}, 0.7),
+    "flip": ({"x": -ONE - A, "xx": 0.5, "xxx": -1.1}, 0.25 - 1.1),
+    "pitchfork": ({"x": ONE + A, "xxx": 0.6}, 0.6),
+    "transcritical": ({"x": ONE + A, "xx": -0.8}, -0.8),
 }
 
 
 @pytest.mark.parametrize("kind", FORMS)
 def test_normal_forms_are_recovered(kind):
-    coefficients, exact = FORMS[kind]
+    first, exact = FORMS[kind]
     asked = "branch" if kind in ("pitchfork", "transcritical") else kind
-    event = locate(POLYNOMIAL, asked, np.full(3, 1e-3), 1e-3, others=(np.array(coefficients, float),))
+    event = locate(polynomial, asked, np.full(3, 1e-3), 1e-3, others=(0.0, *rows(first, Q=turned())))
     assert (event.kind, event.status) == (kind, Status.CONVERGED)
     assert abs(event.parameter) < 1e-13
     np.testing.assert_allclose(event.state, 0, atol=1e-9)
@@ -239,7 +204,8 @@ def test_normal_forms_are_recovered(kind):
 
 @pytest.mark.parametrize("cubic", [-0.4, 0.9])
 def test_neimark_sacker_coefficient_is_recovered(cubic):
-    event = locate(TURNING, "neimark-sacker", np.full(4, 1e-3), 1e-2, others=(np.array(cubic),))
+    table = rows({"x": 0.4, "yy": 0.3}, *rotation(1.1, ONE + A, cubic * ONE), Q=turned())
+    event = locate(polynomial, "neimark-sacker", np.full(3, 1e-3), 1e-2, others=(0.0, *table))
     assert abs(event.parameter) < 1e-13
     assert event.angle == pytest.approx(1.1, abs=1e-9)
     # x = z q + z̄ q̄ with |q| = 1: |ζ|² = 2 |z|² for ζ = y₁ + i y₂.
@@ -277,27 +243,19 @@ def test_a_periodic_input_is_the_map_of_its_period():
     orbit = branch.orbits()[0]
     assert orbit.shape == (2,)
     assert orbit[1] == pytest.approx(_driven_logistic_step(branch.parameters[0], orbit[0], 0.3), abs=1e-15)
-    doubled = branch.switch(event)
-    assert doubled.period == 2
-    assert doubled.orbits().shape == (len(doubled), 4)
     found = locate(driven_logistic, "flip", event.state, event.parameter + 0.01, inputs=inputs)
     assert found.parameter == pytest.approx(event.parameter, abs=1e-14)
     with pytest.raises(ValueError, match="u, inputs"):
         continue_branch(driven_logistic, 0.45, 2.8, u=0.1, inputs=inputs, **arguments)
 
 
-def neuron_of(b, w):
-    return rd.DoyaNeuron(w, b)
-
-
 def test_branches_for_many_weights():
     w = np.array([3.0, 4.5, 5.0, 9.0])
-    arguments = {"p_range": (-9.0, 0.0)}
-    found = continue_branches(neuron_of, 0.01, -9.0, w, **arguments)
+    found = continue_branches(neuron, 0.01, -9.0, w, p_range=(-9.0, 0.0), others=(1.0,))
     assert (found.status == Status.CONVERGED).all()
     assert found.states.shape == found.parameters.shape == found.stable.shape == (4, found.number.max())
     for i, weight in enumerate(w):
-        alone = continue_branch(neuron_of, 0.01, -9.0, others=(weight,), **arguments)
+        alone = continue_branch(neuron, 0.01, -9.0, p_range=(-9.0, 0.0), others=(weight, 1.0))
         branch, number = found.branch(i), found.number[i]
         assert number == len(branch) == len(alone)
         np.testing.assert_allclose(found.parameters[i, :number], alone.parameters, rtol=0, atol=1e-13)
@@ -310,7 +268,8 @@ def test_branches_for_many_weights():
                 _parameters(branch.events), sorted(neuron_folds(weight)[0]), atol=1e-13
             )
     with compilations() as counted:
-        continue_branches(neuron_of, [0.02, 0.01, 0.01, 0.01], -8.0, w + 0.1, **arguments)
+        starts = [0.02, 0.01, 0.01, 0.01]
+        continue_branches(neuron, starts, -8.0, w + 0.1, p_range=(-9.0, 0.0), others=(1.0,))
     assert counted.count == 0
     drawn = [tuple(line.get_xdata()) for line in found.plot().get_lines()]
     assert len(drawn) == 1 + 3 * 3  # two stable parts and an unstable one where there are folds
@@ -353,15 +312,8 @@ def test_out_of_room_and_out_of_reach():
     short = continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0), max_points=10)
     assert Status.MAX_STEPS in short.status
     with pytest.raises(ValueError, match="x: expected a state near"):
-        continue_branch(_square_family, [5.0], 2.0, p_range=(0.0, 3.0))
-
-
-def _square_step(p, x, u):
-    return x + p + jnp.square(x)
-
-
-def _square_family(p):
-    return Partial(_square_step, p)
+        # Before its fold the Hénon map has no fixed point.
+        continue_branch(polynomial, [5.0, 5.0, 0.0], -0.5, p_range=(-1.0, 1.0), others=(0.3, *HENON))
 
 
 @pytest.mark.parametrize(

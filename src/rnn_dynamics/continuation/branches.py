@@ -192,38 +192,50 @@ def joined(forward: Curve, backward: Curve) -> Path:
 
 def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoint | None = None) -> Branch:
     """The branch from its two curves, which share their first point, or away from the event it is born at."""
-    if birth is not None:
-        backward = backward._replace(number=np.int32(1))
-    path = joined(forward, backward)
-    points, tangents, ends = path.points, path.tangents, path.status
-    if birth is not None:
-        at = np.append(np.ravel(birth.state), birth.parameter).astype(track.dtype)
-        critical = np.append(birth.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
-        critical = critical * np.sign(np.sum(critical * tangents[0])) / np.linalg.norm(critical / track.scale)
-        points, tangents = np.vstack([at, points]), np.vstack([critical, tangents])
-        ends = (Status.CONVERGED, ends[1])
-    path = path._replace(points=points, tangents=tangents, status=ends)
-    signs = signs_along(track.whole, points, tangents)
-    branch = assembled(track, path, signs, first=0 if birth is None else 1)
-    return branch if birth is None else dataclasses.replace(branch, events=(_born(birth), *branch.events))
+    if birth is None:
+        path = joined(forward, backward)
+        return assembled(track, path, signs_along(track.whole, path.points, path.tangents))
+    path = joined(forward, backward._replace(number=np.int32(1)))
+    at, along = _at_flip(track, birth, path.tangents[0])
+    points, tangents = np.vstack([at, path.points]), np.vstack([along, path.tangents])
+    path = path._replace(points=points, tangents=tangents, status=(Status.CONVERGED, path.status[1]))
+    branch = assembled(track, path, signs_along(track.whole, points, tangents), first=1)
+    # The event that a branch begins at is one of its own.
+    begun = dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+    return dataclasses.replace(branch, events=(begun, *branch.events))
 
 
-def _born(birth: SpecialPoint) -> SpecialPoint:
-    """The event that a branch begins at, as one of its own."""
-    return dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+def _at_flip(track: Track, flip: SpecialPoint, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The point where a doubled cycle begins or ends, and its tangent there on the side of a neighbour's."""
+    at = np.append(np.ravel(flip.state), flip.parameter).astype(track.dtype)
+    along = np.append(flip.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
+    side = 1 if np.sum(along / track.scale * (near / track.scale)) >= 0 else -1
+    return at, along * side / np.linalg.norm(along / track.scale)
 
 
 def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Branch:
-    """The branch with its events, cut on both sides of its start where the cycle collapses to a lower period."""
+    """The branch with its events, cut on both sides of its start where the cycle collapses to a lower period.
+
+    There it ends at the very flip that it is born from.
+    """
     points, tangents, status, closed, start = path
     events = events_along(track, points, tangents, signs, first=first)
-    first, last, status = _collapses(track, points, events, status, start)
-    if (first, last) != (0, len(points)):
+    first, last, cuts = _collapses(track, points, events, start)
+    if cuts != [None, None]:
         closed = False
         kept = [e for e in events if first <= e.index + 1 and e.index < last and e.kind != "jump"]
-        events = tuple(dataclasses.replace(e, index=e.index - first) for e in kept)
-        signs = Signs(*(field[first:last] for field in signs))
         points, tangents = points[first:last], tangents[first:last]
+        ends = [Status.UNRESOLVED if cut and cut.kind == "jump" else Status.CONVERGED for cut in cuts]
+        status = tuple(end if cut else old for cut, end, old in zip(cuts, ends, status, strict=True))
+        if cuts[0] and cuts[0].kind == "flip":
+            at, along = _at_flip(track, cuts[0], tangents[0])
+            points, tangents = np.vstack([at, points]), np.vstack([along, tangents])
+            first -= 1
+        if cuts[1] and cuts[1].kind == "flip":
+            at, along = _at_flip(track, cuts[1], tangents[-1])
+            points, tangents = np.vstack([points, at]), np.vstack([tangents, along])
+        events = tuple(dataclasses.replace(e, index=max(e.index - first, 0)) for e in kept)
+        signs = signs_along(track.whole, points, tangents)
     return Branch(
         points[:, -1],
         points[:, :-1].reshape(len(points), *track.whole.shape),
@@ -241,25 +253,19 @@ def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Bran
 
 
 def _collapses(
-    track: Track,
-    points: np.ndarray,
-    events: tuple[SpecialPoint, ...],
-    status: tuple[Status, Status],
-    start: int,
-) -> tuple[int, int, tuple[Status, Status]]:
-    """The part of the branch around its start on which the cycle keeps its period, and how it ends.
+    track: Track, points: np.ndarray, events: tuple[SpecialPoint, ...], start: int
+) -> tuple[int, int, list[SpecialPoint | None]]:
+    """The part of the branch around its start on which the cycle keeps its period, and the events that cut it.
 
     Where a step has jumped to another branch, as happens among cycles with enormous multipliers, it ends too.
     """
     first, last = 0, len(points)
-    ends = list(status)
+    cuts: list[SpecialPoint | None] = [None, None]
     for event in events:
-        jumped = event.kind == "jump"
-        if not jumped and (event.kind != "flip" or not lower_period(track, event)):
+        if event.kind != "jump" and (event.kind != "flip" or not lower_period(track, event)):
             continue
-        end = Status.UNRESOLVED if jumped else Status.CONVERGED
         if event.index < start and event.index + 1 > first:
-            first, ends[0] = event.index + 1, end
+            first, cuts[0] = event.index + 1, event
         if event.index >= start and event.index + 1 < last:
-            last, ends[1] = event.index + 1, end
-    return first, last, (ends[0], ends[1])
+            last, cuts[1] = event.index + 1, event
+    return first, last, cuts
