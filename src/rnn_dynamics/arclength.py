@@ -108,12 +108,12 @@ class Curve(NamedTuple):
         jacobian: ∂G/∂y where Newton's method last stood.
     """
 
-    points: Float[Array, "length m+1"]
-    tangents: Float[Array, "length m+1"]
-    number: Int[Array, ""]
-    status: Int[Array, ""]
-    closed: Bool[Array, ""]
-    jacobian: Float[Array, "m m+1"]
+    points: Float[Any, "length m+1"]
+    tangents: Float[Any, "length m+1"]
+    number: Int[Any, ""]
+    status: Int[Any, ""]
+    closed: Bool[Any, ""]
+    jacobian: Float[Any, "m m+1"]
 
 
 class _Walk(NamedTuple):

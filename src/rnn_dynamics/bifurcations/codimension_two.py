@@ -92,13 +92,13 @@ def _vectors(line: Line, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray,
 
 def _met(values: np.ndarray, at: float) -> float:
     """Changes sign where one of the multipliers passes ``at`` = ±1: sign of Π(μ − at) times the least distance."""
-    real = values[values.imag == 0].real - at
+    real = np.real(values[np.imag(values) == 0]) - at
     return float(np.prod(np.sign(real)) * np.abs(real).min()) if real.size else 1.0
 
 
 def _pair_met(values: np.ndarray) -> float:
     """Changes sign where a complex pair passes the unit circle: sign of Π_{i<j}(1 − μ_i μ_j) times its distance."""
-    modulus = np.abs(values[values.imag > 0]) - 1
+    modulus = np.abs(values[np.imag(values) > 0]) - 1
     return float(np.prod(np.sign(modulus)) * np.abs(modulus).min()) if modulus.size else 1.0
 
 
@@ -139,7 +139,7 @@ def _tested_from(
     matrices = np.asarray(_jacobians(line.whole, rows))[: len(points)]
     pairs = [_vectors(line, y, matrix) for y, matrix in zip(points, matrices, strict=True)]
     q = np.array([pair[0] for pair in pairs])
-    parts = np.stack([q.real, q.imag], axis=1).astype(points.dtype)
+    parts = np.stack([np.real(q), np.imag(q)], axis=1).astype(points.dtype)
     found = jax.device_get(_derivatives(line.whole, rows, _padded(parts)))
     first = pairs[0][1] if before is None else before
     previous, tests, coefficients = first, [], []

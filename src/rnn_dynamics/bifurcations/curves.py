@@ -43,7 +43,7 @@ def _both_ways(
 
     def one_way(way: tuple[Array, Array]) -> Curve:
         system = functools.partial(_residual, kind, whole)
-        start, bounds = Start(*seed, way[0]), limits._replace(points=way[1])
+        start, bounds = Start(seed[0], seed[1], seed[2], way[0]), limits._replace(points=way[1])
         return arclength.trace(system, refresh, start, partner, bounds, room)
 
     return jax.lax.map(one_way, (jnp.array([1, -1], limits.scale.dtype), points))

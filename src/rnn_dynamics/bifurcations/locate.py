@@ -75,7 +75,7 @@ def _derivatives(whole: ReturnMap, x: Array, parameter: Array, pair: Array) -> D
 
 def derivatives_at(whole: ReturnMap, x: np.ndarray, parameter: Any, q: np.ndarray) -> Derivatives:
     """The derivatives along the real and the imaginary part of q, on the host."""
-    pair = np.stack([q.real, q.imag]).astype(x.dtype)
+    pair = np.stack([np.real(q), np.imag(q)]).astype(x.dtype)
     return jax.device_get(_derivatives(whole, x, parameter, pair))
 
 
@@ -88,7 +88,7 @@ def _criticality(coefficient: float, supercritical: bool, scale: float) -> str:
 def nearest_pair(matrix: np.ndarray) -> float | None:
     """cos θ of the complex multiplier nearest the unit circle, or None."""
     values = multipliers_of(matrix)
-    values = values[values.imag > 1e-12 * np.abs(values)]
+    values = values[np.imag(values) > 1e-12 * np.abs(values)]
     if not values.size:
         return None
     nearest = values[np.argmin(np.abs(np.abs(values) - 1))]
@@ -158,7 +158,7 @@ def _pair_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
     )
     criticality = _criticality(coefficient, coefficient < 0, _floor(x.dtype))
     angle = float(np.arccos(cosine)) if abs(cosine) < 1 else math.nan
-    real = q.real / np.linalg.norm(q.real)
+    real = np.real(q) / np.linalg.norm(np.real(q))
     return _described(
         whole, "neimark-sacker", found, matrix, index, coefficient, criticality, angle, real.astype(x.dtype)
     )

@@ -19,7 +19,7 @@ matrix for each u.
 Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapters 4 and 5.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,9 @@ class Derivatives(NamedTuple):
         third: C(a, a, a), C(a, a, b), C(a, b, b), C(b, b, b), shape (4, n).
     """
 
-    first: Float[Array, "n n"]
-    second: Float[Array, "2 n n"]
-    third: Float[Array, "4 n"]
+    first: Float[Any, "n n"]
+    second: Float[Any, "2 n n"]
+    third: Float[Any, "4 n"]
 
 
 _THIRDS = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]])

@@ -17,12 +17,12 @@ def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray
     Each matrix is brought near 1 by a power of two first, which LAPACK fails to undo exactly where it does it.
     """
     matrices = np.asarray(matrices)
-    finite = np.isfinite(matrices).all(axis=(-2, -1), keepdims=True)
+    finite = np.asarray(np.isfinite(matrices).all(axis=(-2, -1), keepdims=True))
     sound = np.where(finite, matrices, 0)
     exponent = np.frexp(np.abs(sound).max(axis=(-2, -1), keepdims=True))[1]
     values = np.linalg.eigvals(np.ldexp(sound, -exponent))
     values = values.astype(np.result_type(matrices.dtype, np.complex64))
-    values.real, values.imag = (np.ldexp(part, exponent[..., 0]) for part in (values.real, values.imag))
+    values.real, values.imag = (np.ldexp(part(values), exponent[..., 0]) for part in (np.real, np.imag))
     return np.where(finite[..., 0], values, np.nan)
 
 

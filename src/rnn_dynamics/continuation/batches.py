@@ -97,7 +97,13 @@ def _traced(
         system = functools.partial(residual, _at(whole, q))
         bounds = limits._replace(scale=scale, points=most)
         return arclength.trace(
-            system, lambda _, context: context, Start(*seed, way), (), bounds, room, axis="branches"
+            system,
+            lambda _, context: context,
+            Start(seed[0], seed[1], seed[2], way),
+            (),
+            bounds,
+            room,
+            axis="branches",
         )
 
     return jax.vmap(one, axis_name="branches")(q, seeds, limits.scale, ways)
@@ -143,7 +149,8 @@ def _without_lower_periods(tracks: list[Track], paths: list[Path], period: int) 
 
 def _signs(whole: ReturnMap, q: np.ndarray, paths: list[Path]) -> list[Signs]:
     length = 1 << max(7, (max(len(path.points) for path in paths) - 1).bit_length())
-    points, tangents = (_padded([path[field] for path in paths], length) for field in (0, 1))
+    points = _padded([path.points for path in paths], length)
+    tangents = _padded([path.tangents for path in paths], length)
     found = jax.device_get(_measured(whole, q, points, tangents))
     return [
         signs_of(*(leaf[i, : len(path.points)] for leaf in found), turn=path.tangents[:, -1])
@@ -226,7 +233,7 @@ def _collected(
         return out
 
     points = filled([path.points for path in paths], np.nan)
-    stable = [(np.abs(s.multipliers) < 1).all(axis=1) for s in signs]
+    stable = [np.asarray((np.abs(s.multipliers) < 1).all(axis=1)) for s in signs]
     return Branches(
         q,
         points[..., -1],

@@ -226,7 +226,7 @@ def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Bran
         kept = [e for e in events if first <= e.index + 1 and e.index < last and e.kind != "jump"]
         points, tangents = points[first:last], tangents[first:last]
         ends = [Status.UNRESOLVED if cut and cut.kind == "jump" else Status.CONVERGED for cut in cuts]
-        status = tuple(end if cut else old for cut, end, old in zip(cuts, ends, status, strict=True))
+        status = (ends[0] if cuts[0] else status[0], ends[1] if cuts[1] else status[1])
         if cuts[0] and cuts[0].kind == "flip":
             at, along = _at_flip(track, cuts[0], tangents[0])
             points, tangents = np.vstack([at, points]), np.vstack([along, tangents])

@@ -67,7 +67,9 @@ def events_along(
     """The events between the points, from the one numbered ``first``, in their order."""
     search = _Search(track)
     events: list[SpecialPoint] = []
-    for i in range(first, len(points) - 1):
+    changed = (signs.flags[1:] != signs.flags[:-1]).any(axis=1) | (np.diff(signs.unstable) != 0)
+    for i in first + np.flatnonzero(changed[first:]):
+        i = int(i)
         kinds, alone = crossed(signs, i)
         if kinds or not alone:
             step = _Step(points[i : i + 2], tangents[i : i + 2], Signs(*(f[i : i + 2] for f in signs)), i)

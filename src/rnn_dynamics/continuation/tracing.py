@@ -54,7 +54,7 @@ def traced(whole: ReturnMap, seed: Any, limits: Limits, points: Array, room: int
     system = functools.partial(residual, whole)
 
     def one_way(way: tuple[Array, Array]) -> Curve:
-        start = Start(*seed, way[0])
+        start = Start(seed[0], seed[1], seed[2], way[0])
         bounds = limits._replace(points=way[1])
         return arclength.trace(system, lambda _, context: context, start, (), bounds, room)
 
