@@ -31,10 +31,11 @@ class SpecialPoint:
     """A located event.
 
     Attributes:
-        kind: "fold", "flip", "neimark-sacker", "pitchfork", "transcritical"; on two-parameter curves also "cusp",
-            "fold-flip", "generalized flip", "chenciner" and the resonances "1:1" to "1:4".
-        parameter: λ at the event; a pair on a two-parameter curve.
-        state: x at the event, in the cell's shape.
+        kind: "fold", "flip", "neimark-sacker", "pitchfork", "transcritical"; on two-parameter curves "cusp",
+            "generalized flip", "chenciner", "fold-flip", "fold-neimark-sacker", "flip-neimark-sacker",
+            "double neimark-sacker" and "1:1 resonance" to "1:4 resonance".
+        parameter: λ at the event, a float; a pair of floats on a two-parameter curve.
+        state: x at the event, in the cell's shape; a float for a single neuron.
         interval: the width within which the parameter is known: the rounding of the equations carried through
             the inverse of their derivative, or the last Newton step where that is larger.
         precision: the largest |F^p(x) − x| there, as floats give it.
@@ -51,8 +52,8 @@ class SpecialPoint:
     """
 
     kind: str
-    parameter: float | tuple[float, float]
-    state: float | Float[np.ndarray, " n"]
+    parameter: Any
+    state: Any
     interval: float
     precision: float
     status: Status
@@ -66,7 +67,7 @@ class SpecialPoint:
 
     def __repr__(self) -> str:
         at = self.parameter
-        where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"  # type: ignore[union-attr]
+        where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"
         words = [f"{self.kind} at {where} ± {self.interval:.1g}"]
         if self.criticality:
             words.append(self.criticality)
@@ -112,6 +113,6 @@ class BifurcationCurve:
         return plots.bifurcation_curve(self, ax=ax, label=label)
 
     def __repr__(self) -> str:
-        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)  # type: ignore[index]
+        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)
         ends = "closed" if self.closed else ", ".join(s.name for s in self.status)
         return f"BifurcationCurve({self.kind}, {len(self)} points, {events or 'no event'}; ends {ends})"
