@@ -51,10 +51,6 @@ def logistic(r):
     return Partial(_logistic_step, r)
 
 
-def _network(scale, W, b):
-    return rd.ElmanRNN(W * scale, b)
-
-
 def _parameters(events):
     return sorted(event.parameter for event in events)
 
@@ -120,8 +116,14 @@ def test_period_doubling_of_the_logistic_map():
     np.testing.assert_allclose(zero.states, 0, atol=1e-12)
 
 
-def driven(p, w, strength):
-    return rd.ElmanRNN(w, p[None], strength)
+def network(p, gain, W, bias, V):
+    """Two tanh units whose weights (1 + gain·p) W or biases p·bias move with the parameter."""
+    return rd.ElmanRNN(W * (1 + gain * p), p * bias, V)
+
+
+def one_unit(w, strength=0.0):
+    """The parameter is the first unit's bias; the second is on its own."""
+    return 0.0, np.diag([w, 0.5]), np.array([1.0, 0.0]), np.array([[strength], [0.0]])
 
 
 def test_folds_of_the_tanh_neuron():
@@ -129,20 +131,20 @@ def test_folds_of_the_tanh_neuron():
         s = mpmath.sqrt(mpmath.mpf(1) / 2)
         exact = float(mpmath.atanh(s) - 2 * s)  # 1 − tanh² = ½ at x = ±1/√2; b = artanh x − 2 x
     assert exact == pytest.approx(-0.532839975354, abs=1e-12)
-    others = (np.array([[2.0]]), np.zeros((1, 1)))
-    branch = continue_branch(driven, [-0.99], -1.0, p_range=(-1.0, 1.0), others=others, u=np.zeros(1))
+    arguments = {"p_range": (-1.0, 1.0), "others": one_unit(2.0), "u": np.zeros(1)}
+    branch = continue_branch(network, [-0.99, 0.0], -1.0, **arguments)
     np.testing.assert_allclose(_parameters(branch.of_kind("fold")), [exact, -exact], atol=1e-14)
     assert branch.of_kind("fold") == branch.events
 
 
 def test_branches_of_a_held_input_and_of_a_step_length():
-    arguments = {"p_range": (-1.0, 1.0), "others": (np.array([[1.8]]), np.array([[0.5]]))}
-    plain = continue_branch(driven, [-0.9], -1.0, u=np.zeros(1), **arguments)
-    moved = continue_branch(driven, [-0.9], -1.0, u=np.array([0.4]), **arguments)
+    arguments = {"p_range": (-1.0, 1.0), "others": one_unit(1.8, 0.5)}
+    plain = continue_branch(network, [-0.9, 0.0], -1.0, u=np.zeros(1), **arguments)
+    moved = continue_branch(network, [-0.9, 0.0], -1.0, u=np.array([0.4]), **arguments)
     np.testing.assert_allclose(
         _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
     )
-    fine = continue_branch(driven, [-0.9], -1.0, u=np.zeros(1), longest=0.005, **arguments)
+    fine = continue_branch(network, [-0.9, 0.0], -1.0, u=np.zeros(1), longest=0.005, **arguments)
     assert len(fine) > 2 * len(plain)
     np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
 
@@ -167,14 +169,15 @@ def test_neimark_sacker_of_the_delayed_logistic_map():
 
 
 def test_pitchforks_of_a_symmetric_network():
-    W = np.array([[1.0, 0.3], [0.3, 1.0]])
-    branch = continue_branch(_network, [0.0, 0.0], 0.2, p_range=(0.1, 3.0), others=(W, np.zeros(2)))
+    W = np.array([[1.0, 0.3], [0.3, 1.0]])  # times 1 + p
+    others = (1.0, W, np.zeros(2), np.zeros((2, 1)))
+    branch = continue_branch(network, [0.0, 0.0], -0.8, p_range=(-0.9, 2.0), others=others, u=np.zeros(1))
     assert [e.kind for e in branch.events] == ["pitchfork", "pitchfork"]
-    np.testing.assert_allclose(_parameters(branch.events), [1 / 1.3, 1 / 0.7], atol=1e-13)
+    np.testing.assert_allclose(_parameters(branch.events), [1 / 1.3 - 1, 1 / 0.7 - 1], atol=1e-13)
     assert {e.criticality for e in branch.events} == {"supercritical"}
     born = branch.switch(branch.events[0])
     np.testing.assert_allclose(born.states[:, 0], born.states[:, 1], atol=1e-10)
-    assert [(e.kind, round(e.parameter, 9)) for e in born.events] == [("pitchfork", round(1 / 1.3, 9))]
+    assert [(e.kind, round(e.parameter, 9)) for e in born.events] == [("pitchfork", round(1 / 1.3 - 1, 9))]
     assert born.states[:, 0].min() < -0.9 < 0.9 < born.states[:, 0].max()
 
 
