@@ -207,7 +207,7 @@ def _located(
 
     def at(s: float) -> tuple[Curve, float]:
         curve = line.traced(_seed(pair, tangent, line.scale, s), partner, 1)
-        return curve, float(_tested_from(line, curve.points[0, :1], frame)[0][0, k])
+        return curve, float(_tested_from(line, curve.points[:1], frame)[0][0, k])
 
     low, high = 0.0, length
     f_low, f_high = at(low)[1], at(high)[1]
@@ -230,13 +230,13 @@ def _located(
     slip = 8 * float(np.finfo(pair.dtype).eps) * (1 + size) / steepness if steepness else np.inf
     row = tangent / np.square(line.scale)
     error = _error(curve, row, line) + slip * float(np.abs(tangent[-2:]).max())
-    return _point(line, TESTS[line.kind][k], curve.points[0, 0], error, index, bool(curve.number[0]))
+    return _point(line, TESTS[line.kind][k], curve.points[0], error, index, bool(curve.number))
 
 
 def _error(curve: Curve, row: np.ndarray, line: Line) -> float:
     """How far rounding of the equations moves the parameters."""
-    matrix = np.concatenate([curve.jacobian[0], row[None]])
-    y = curve.points[0, 0]
+    matrix = np.concatenate([curve.jacobian, row[None]])
+    y = curve.points[0]
     noise = 4 * float(np.finfo(y.dtype).eps) * (1 + np.abs(y[: line.whole.size]).max())
     return float(np.abs(np.linalg.inv(matrix)[-2:]).sum(axis=1).max() * noise)
 
@@ -249,7 +249,7 @@ def _end(line: Line, points: np.ndarray, index: int) -> SpecialPoint | None:
     row = (np.arange(len(y)) == len(y) - 3).astype(y.dtype)
     curve = line.traced((y, row, np.int32(len(y) - 3)), _partner(line, y), 1)
     name = "1:1 resonance" if y[-3] > 0 else "1:2 resonance"
-    return _point(line, name, y, _error(curve, row, line), max(index - 1, 0), bool(curve.number[0]))
+    return _point(line, name, y, _error(curve, row, line), max(index - 1, 0), bool(curve.number))
 
 
 def _point(line: Line, name: str, y: np.ndarray, error: float, index: int, found: bool) -> SpecialPoint:

@@ -33,20 +33,16 @@ def _residual(kind: str, whole: ReturnMap, y: Array, partner: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 6))
-def _both_ways(
-    kind: str, whole: ReturnMap, seed: Any, partner: Array, limits: Limits, points: Array, room: int
+def _traced(
+    kind: str, whole: ReturnMap, seed: Any, partner: Array, limits: Limits, way: Array, room: int
 ) -> Curve:
-    """The curve through the point near ``seed`` to the side of its row and to the other, leading axis 2."""
+    """The curve through the point near ``seed``, to the side of its row or to the other."""
 
     def refresh(y: Array, partner: Array) -> Array:
         return systems.plane_partner(whole, y) if kind == "neimark-sacker" else partner
 
-    def one_way(way: tuple[Array, Array]) -> Curve:
-        system = functools.partial(_residual, kind, whole)
-        start, bounds = Start(seed[0], seed[1], seed[2], way[0]), limits._replace(points=way[1])
-        return arclength.trace(system, refresh, start, partner, bounds, room)
-
-    return jax.lax.map(one_way, (jnp.array([1, -1], limits.scale.dtype), points))
+    system = functools.partial(_residual, kind, whole)
+    return arclength.trace(system, refresh, Start(seed[0], seed[1], seed[2], way), partner, limits, room)
 
 
 def _limits(whole: ReturnMap, kind: str, box: np.ndarray, state: np.ndarray, longest: float) -> Limits:
@@ -137,20 +133,21 @@ def bifurcation_curve(
     guess, partner = _guess(kind, whole, state, start.astype(state.dtype))
     limits = _limits(whole, kind, box, state, longest)
 
-    def traced(seed: tuple, partner: np.ndarray, points: int = room) -> Curve:
-        limit = np.full(2, points, np.int32)
-        return jax.device_get(_both_ways(kind, whole, seed, partner, limits, limit, room))
+    def traced(seed: tuple, partner: np.ndarray, points: int = room, way: int = 1) -> Curve:
+        bounds = limits._replace(points=np.int32(points))
+        side = np.asarray(way, state.dtype)
+        return jax.device_get(_traced(kind, whole, seed, partner, bounds, side, room))
 
     for held in (len(guess) - 1, len(guess) - 2):  # a curve along one of the axes is met by the other alone
-        row = (np.arange(len(guess)) == held).astype(state.dtype)
-        curves = traced((guess, row, np.int32(held)), partner)
-        if curves.number[0]:
-            return _assembled(Line(kind, whole, limits.scale, traced), curves)
+        seed = (guess, (np.arange(len(guess)) == held).astype(state.dtype), np.int32(held))
+        ahead = traced(seed, partner)
+        if ahead.number:
+            back = traced(seed, partner, way=-1)
+            return _assembled(Line(kind, whole, limits.scale, traced), ahead, back)
     raise ValueError(f"x: found no {kind} near it at λ₁ = {start[0]:g} or λ₂ = {start[1]:g}")
 
 
-def _assembled(line: Line, curves: Curve) -> BifurcationCurve:
-    ahead, back = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
+def _assembled(line: Line, ahead: Curve, back: Curve) -> BifurcationCurve:
     whole, closed = line.whole, bool(ahead.closed)
     behind = 1 if closed else int(back.number)
     points = np.concatenate([back.points[1:behind][::-1], ahead.points[: int(ahead.number)]])

@@ -8,7 +8,6 @@ import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -49,19 +48,12 @@ def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
     return whole(y[:-1], y[-1]) - y[:-1]
 
 
-def traced(whole: ReturnMap, seed: Any, limits: Limits, points: Array, room: int) -> Curve:
-    """The curve through the point near ``seed`` to the side of its row and to the other, leading axis 2."""
+@functools.partial(jax.jit, static_argnums=4)
+def _traced(whole: ReturnMap, seed: Any, limits: Limits, way: Any, room: int) -> Curve:
+    """The curve through the point near ``seed``, to the side of its row or to the other."""
     system = functools.partial(residual, whole)
-
-    def one_way(way: tuple[Array, Array]) -> Curve:
-        start = Start(seed[0], seed[1], seed[2], way[0])
-        bounds = limits._replace(points=way[1])
-        return arclength.trace(system, lambda _, context: context, start, (), bounds, room)
-
-    return jax.lax.map(one_way, (jnp.array([1, -1], limits.scale.dtype), points))
-
-
-_traced = functools.partial(jax.jit, static_argnums=4)(traced)
+    start = Start(seed[0], seed[1], seed[2], way)
+    return arclength.trace(system, lambda _, context: context, start, (), limits, room)
 
 
 def room_for(most: int, least: int = 1024) -> int:
@@ -69,20 +61,24 @@ def room_for(most: int, least: int = 1024) -> int:
     return max(least, 1 << most.bit_length())
 
 
+def _one_way(whole: ReturnMap, seed: Seed, limits: Limits, most: int, way: int, room: int) -> Curve:
+    bounds = limits._replace(points=np.int32(most))
+    return jax.device_get(_traced(whole, seed, bounds, np.asarray(way, limits.scale.dtype), room))
+
+
 def both_ways(
     whole: ReturnMap, seed: Seed, limits: Limits, most: int, *, backward: bool = True
 ) -> tuple[Curve, Curve]:
     """The curve to the side of the seed's row, and to the other, each from the first point on."""
-    points = np.array([most, most if backward else 1], np.int32)
-    curves = jax.device_get(_traced(whole, seed, limits, points, room_for(most)))
-    forward, back = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
-    return forward, back
+    forward = _one_way(whole, seed, limits, most, 1, room_for(most))
+    if not backward or not forward.number:
+        return forward, forward._replace(number=np.minimum(forward.number, 1))
+    return forward, _one_way(whole, seed, limits, most, -1, room_for(most))
 
 
 def one_point(
     whole: ReturnMap, seed: Seed, scale: np.ndarray, most: int
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """The point near ``seed``, the tangent there, and whether Newton's method found it."""
-    limits = limits_of(scale, (-np.inf, np.inf), 1.0)
-    curve = Curve(*(leaf[0] for leaf in _traced(whole, seed, limits, np.ones(2, np.int32), room_for(most))))
-    return np.asarray(curve.points[0]), np.asarray(curve.tangents[0]), bool(curve.number)
+    curve = _one_way(whole, seed, limits_of(scale, (-np.inf, np.inf), 1.0), 1, 1, room_for(most))
+    return curve.points[0], curve.tangents[0], bool(curve.number)
