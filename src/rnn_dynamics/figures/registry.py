@@ -61,6 +61,12 @@ _ENTRIES = (
         f"Doya 1992; {_PASCANU}, figure 3",
         "neuron",
     ),
+    Entry(
+        "neuron_charts",
+        "Orbit diagrams of one neuron, and its events over exponents in the plane of w and b",
+        "Doya 1992",
+        "charts",
+    ),
     Entry("nearby_starts", "Two near starts pulled apart", f"{_PASCANU}, figure 4", "boundary"),
     Entry(
         "input_over_boundary",
@@ -121,6 +127,18 @@ _ENTRIES = (
         "Lyapunov exponents and attractor dimension of random tanh networks against the gain",
         "Sompolinsky et al. 1988; Engelken et al. 2023",
         "exponents",
+    ),
+    Entry(
+        "two_neuron_portrait",
+        "Attractors, basins, and stable and unstable sets of two-neuron networks",
+        "England, Krauskopf and Osinga 2004",
+        "portraits",
+    ),
+    Entry(
+        "trained_unit",
+        "Fixed points of a trained network against a held input: where its bit is lost",
+        "Sussillo and Barak 2013",
+        "trained",
     ),
     Entry(
         "joint_radius",
