@@ -235,13 +235,14 @@ def _curve_rows(folds: BifurcationCurve, flips: dict[float, BifurcationCurve]) -
     exact = np.asarray(doya.folds(folds.parameters[:, 1]).b)
     gap = float(np.nanmax(np.abs(exact - folds.parameters[:, :1]).min(axis=1)))
     (cusp,) = folds.events
+    b, w = np.asarray(cusp.parameter)
     rows = [
         number(
-            "w of the cusp, located on the continued curve of folds", "closed form", "4", cusp.parameter[1]
-        ),  # type: ignore[index]
+            "w of the cusp, located on the continued curve of folds", "closed form", "4", w
+        ),
         number(
-            "b of the cusp, located on the continued curve of folds", "closed form", "-2", cusp.parameter[0]
-        ),  # type: ignore[index]
+            "b of the cusp, located on the continued curve of folds", "closed form", "-2", b
+        ),
         claim(
             "the curve of folds continued in (b, w), largest error in b",
             "logit(x) − w x at x = (1 ± √(1 − 4/w))/2",

@@ -137,7 +137,8 @@ def main() -> None:
     from pathlib import Path
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{name: value.astype(np.float32) for name, value in train().items()})
+    arrays: dict[str, Any] = {name: value.astype(np.float32) for name, value in train().items()}
+    np.savez_compressed(buffer, **arrays)
     atomic_write(Path(__file__).with_name(_FILE), buffer.getvalue())
 
 
