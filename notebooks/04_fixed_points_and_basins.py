@@ -30,76 +30,77 @@ jax.config.update("jax_enable_x64", True)
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
+from jax.tree_util import Partial
 
 import rnn_dynamics as rd
 from rnn_dynamics import plots
 from rnn_dynamics.basins import edge_state
-from rnn_dynamics.equilibria import piecewise_linear_cycles, starts_from
-from rnn_dynamics.figures import flip_flop
+from rnn_dynamics.equilibria import piecewise_linear_cycles
 
 plt.rcParams["figure.dpi"] = 72
 palette = plots.palette
 
 # %% [markdown]
-# ## 1. A trained network: two bits in 16 units
+# ## 1. Bring a cell
 #
-# The cell here has 16 tanh units and was trained to hold the signs of the last pulses on its two inputs. Search from
-# states that it visits, mixed with one another: the memories are easily found, the points between them less so.
+# Here are two gated units, written down as one would anywhere. `Partial` keeps the weights apart from the function, so
+# that other weights compile nothing anew. Newton's method from 400 states finds every point that it can rest at.
+
 
 # %%
-network = flip_flop.trained()
-inputs, _ = flip_flop.sequences(jax.random.key(0), 1, 300)
-run = rd.rollout(network.cell, np.zeros(16), np.asarray(inputs[0]))
-pair = [starts_from(run, 400, key=jax.random.key(k)) for k in (1, 2)]
-share = jax.random.uniform(jax.random.key(3), (400, 1))
-starts = share * pair[0] + (1 - share) * pair[1]
-found = rd.fixed_points(network.cell, starts, u=np.zeros(2))
-print(found)
-for i in range(len(found)):
-    sizes = np.abs(found.multipliers[i, :3]).round(3)
-    print(f"{found.kind[i]:8} {found.unstable[i]} unstable, |λ| = {sizes}, residual {found.residual[i]:.0e}")
+def gated(weights, x, u):
+    gate = jax.nn.sigmoid(jnp.dot(weights["gate"], x) + 0.5)
+    return (1 - gate) * x + gate * jnp.tanh(jnp.dot(weights["state"], x) + weights["bias"] + u)
+
+
+cell = Partial(
+    gated,
+    {
+        "gate": jnp.array([[0.5, -1.0], [1.0, 0.5]]),
+        "state": jnp.array([[2.0, -0.3], [0.2, 1.8]]),
+        "bias": jnp.array([0.05, -0.1]),
+    },
+)
+rest = np.zeros(2)  # no input
+starts = np.random.default_rng(0).uniform(-1.2, 1.2, (400, 2))
+points = rd.fixed_points(cell, starts, u=rest)
+print(points)
+for i in range(len(points)):
+    sizes = np.abs(points.multipliers[i]).round(3)
+    print(
+        f"{points.kind[i]:9} at {points.points[i].round(3)}, |λ| = {sizes}, residual {points.residual[i]:.0e}"
+    )
 
 # %% [markdown]
-# The four stable points are the four memories; each saddle with one unstable direction is the way from one to the next.
-# Seen through the read-out, they lie on a square. A multiplier inside the circle is a direction that is forgotten,
-# one outside a direction in which neighbours part.
+# A multiplier inside the unit circle is a direction that is forgotten, one outside a direction in which neighbours part.
+# Four stable points: this network holds two bits. A saddle stands between each two neighbours.
 
 # %%
 with plots.style():
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    seen = found.points @ np.asarray(network.readout).T
-    for count, colour, name in ((0, palette.BLUE, "stable"), (1, palette.VERMILION, "one unstable direction"),
-                                (2, "white", "two")):  # fmt: skip
-        chosen = found.unstable == count
-        axes[0].plot(*seen[chosen].T, "o", color=colour, markeredgecolor="k", markersize=8, label=name)
-    axes[0].set(xlabel="bit 1 as read out", ylabel="bit 2 as read out", title="fixed points without input")
-    axes[0].legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    plots.multipliers(found, axes[1])
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    points.plot(axes[0], legend=False)
+    axes[0].set_title("fixed points")
+    plots.multipliers(points, axes[1])
     axes[1].set_title("multipliers")
 
 # %% [markdown]
-# **Slow points.** Hold the first input just past the value at which a memory is lost. The fixed point is gone, but
-# orbits still linger where it was: there $q=\frac12\|F(x)-x\|^2$ has a minimum above 0. Slow points are kept apart:
-# they are no fixed points.
+# **Slow points.** Hold an input just past the value at which one of the memories is lost. Its fixed point is gone, but
+# orbits linger where it was: there $q=\frac12\|F(x)-x\|^2$ has a minimum above 0. Slow points are kept apart, as they are
+# no fixed points.
 
 # %%
-pushed = rd.fixed_points(network.cell, starts, u=np.array([0.33, 0.0]))
+push = np.array([0.2, 0.0])
+pushed = rd.fixed_points(cell, starts, u=push)
 print(pushed)
-print(pushed.slow)
-state = jnp.asarray(found.points[found.stable][np.argmin(seen[found.stable][:, 0])])
-orbit = rd.rollout(network.cell, state, np.tile([0.33, 0.0], (60, 1))).states
-read = np.asarray(orbit @ network.readout.T)[:, 0]
+print(pushed.slow, "at", pushed.slow.points.round(3))
+lost = points.points[points.stable][0]
+orbit = np.asarray(rd.rollout(cell, lost, np.tile(push, (120, 1))).states)
 with plots.style():
     figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
-    ax.plot(read, color=palette.BLUE, marker=".", label="bit 1 of the orbit")
-    for i, level in enumerate((pushed.slow.points @ np.asarray(network.readout).T)[:, 0]):
-        ax.axhline(level, color=palette.GREY, linestyle=":", label="" if i else "slow points")
-    ax.set(
-        xlabel="step t",
-        ylabel="bit 1",
-        title="input held at .33: a few steps at the ghost of the lost memory",
-    )
-    ax.legend(loc="lower right")
+    ax.plot(orbit[:, 0], color=palette.BLUE, marker=".", markersize=4, label="unit 0")
+    ax.axhline(pushed.slow.points[0, 0], color=palette.GREY, linestyle=":", label="slow point")
+    ax.set(xlabel="step t", ylabel="state", title="an orbit at the ghost of a lost memory")
+    ax.legend(loc="center right")
 
 # %% [markdown]
 # ## 2. Where they appear and vanish
@@ -130,19 +131,17 @@ print("closed form:", np.sort(np.asarray(rd.doya.flips(-8.0).b)))
 # %% [markdown]
 # ## 3. Whose basin?
 #
-# Two neurons with four attractors. `basins` labels every start by trapping regions, not by a run that stopped moving.
-# Between the basins stand saddles. What flows *into* a saddle, its stable set, is the boundary; what flows out, its
-# unstable set, runs to the attractors on both sides.
+# `basins` labels every start of a grid by trapping regions, not by a run that stopped moving. What flows *into* a saddle,
+# its stable set, is the boundary between two basins; what flows out, its unstable set, runs to the attractors on both
+# sides.
 
 # %%
-cell = rd.ElmanRNN([[2.0, -0.3], [0.2, 1.8]], [0.05, -0.1])
-axis = np.linspace(-1.15, 1.15, 200)
-points = rd.fixed_points(cell, np.random.default_rng(0).uniform(-1, 1, (400, 2)))
-labels = rd.basins(cell, np.stack(np.meshgrid(axis, axis), -1), points)
+axis = np.linspace(-1.3, 1.3, 200)
+labels = rd.basins(cell, np.stack(np.meshgrid(axis, axis), -1), points, u=rest)
 print(labels)
 saddles = points.points[np.array(points.kind) == "saddle"]
-stable = [rd.stable_set(cell, x, length=3.0) for x in saddles]
-unstable = [rd.unstable_set(cell, x, length=3.0) for x in saddles]
+stable = [rd.stable_set(cell, x, u=rest, length=3.0) for x in saddles]
+unstable = [rd.unstable_set(cell, x, u=rest, length=3.0) for x in saddles]
 print(stable[0])
 with plots.style():
     ax = labels.plot()
@@ -156,8 +155,8 @@ with plots.style():
 # leads to. Here it is a saddle, with one multiplier above 1.
 
 # %%
-low, high = points.points[points.stable][0], points.points[points.stable][1]
-edge = edge_state(cell, low, high, points)
+low, high = points.points[points.stable][:2]
+edge = edge_state(cell, low, high, points, u=rest)
 print(edge, "multipliers", np.real(edge.multipliers).round(4))
 
 # %% [markdown]
@@ -169,14 +168,14 @@ print(edge, "multipliers", np.real(edge.multipliers).round(4))
 
 # %%
 grown = max(edge.multipliers.real)
-curve = rd.unstable_set(cell, edge.state, length=0.5)
+curve = rd.unstable_set(cell, edge.state, u=rest, length=0.5)
 with plots.style():
     figure, ax = plt.subplots(figsize=(6.4, 3), layout="constrained")
     for distance, colour in zip((1e-1, 1e-3, 1e-5, 1e-7, 0.0), palette.SERIES, strict=False):
-        run = rd.rollout(cell, edge.state + distance * curve.direction, steps=60)
+        run = rd.rollout(cell, edge.state + distance * curve.direction, np.zeros((90, 2)))
         log = np.asarray(rd.pushforward(run, curve.direction).norm().log()) / np.log(10)
         ax.plot(log, color=colour, label=f"d = {distance:g}" if distance else "on the saddle (in floats)")
-    t = np.arange(61)
+    t = np.arange(91)
     ax.plot(t, t * np.log10(grown), color=palette.GREY, linestyle=":", label="$\\lambda_u^t$")
     ax.set(xlabel="step t", ylabel="log₁₀ ‖∂x_t/∂x_0 · v‖", ylim=(-20, 13))
     ax.set_title("a gradient peaks where the orbit leaves the boundary")
@@ -190,7 +189,7 @@ with plots.style():
 
 # %%
 linear = rd.PiecewiseLinearRNN([0.4, 0.5], [[-1.6, 1.3], [-1.2, -0.9]], [0.6, 0.9])
-cycles = piecewise_linear_cycles(linear, period=5)
+cycles = piecewise_linear_cycles(linear, period=3)
 print(cycles, "| all there are:", cycles.complete)
 for i in range(len(cycles)):
     sizes = np.abs(cycles.multipliers[i]).round(4)
@@ -201,7 +200,7 @@ with plots.style():
     ax.axhline(0, color=palette.LIGHT, zorder=0)
     ax.axvline(0, color=palette.LIGHT, zorder=0)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    ax.set_title("two ReLU units: every cycle up to period 5")
+    ax.set_title("two ReLU units: every cycle up to period 3")
 
 # %% [markdown]
 # **To take home.** Attractors say what a network remembers. Saddles between them say where it decides, and their stable
