@@ -93,12 +93,13 @@ push = np.array([0.2, 0.0])
 pushed = rd.fixed_points(cell, starts, u=push)
 print(pushed)
 print(pushed.slow, "at", pushed.slow.points.round(3))
-lost = points.points[points.stable][0]
+ghost = pushed.slow.points[0]
+lost = min(points.points[points.stable], key=lambda x: np.linalg.norm(x - ghost))
 orbit = np.asarray(rd.rollout(cell, lost, np.tile(push, (120, 1))).states)
 with plots.style():
     figure, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
     ax.plot(orbit[:, 0], color=palette.BLUE, marker=".", markersize=4, label="unit 0")
-    ax.axhline(pushed.slow.points[0, 0], color=palette.GREY, linestyle=":", label="slow point")
+    ax.axhline(ghost[0], color=palette.GREY, linestyle=":", label="slow point")
     ax.set(xlabel="step t", ylabel="state", title="an orbit at the ghost of a lost memory")
     ax.legend(loc="center right")
 
@@ -177,7 +178,7 @@ with plots.style():
         ax.plot(log, color=colour, label=f"d = {distance:g}" if distance else "on the saddle (in floats)")
     t = np.arange(91)
     ax.plot(t, t * np.log10(grown), color=palette.GREY, linestyle=":", label="$\\lambda_u^t$")
-    ax.set(xlabel="step t", ylabel="log₁₀ ‖∂x_t/∂x_0 · v‖", ylim=(-20, 13))
+    ax.set(xlabel="step t", ylabel="log₁₀ ‖∂x_t/∂x_0 · v‖", ylim=(-16, 10))
     ax.set_title("a gradient peaks where the orbit leaves the boundary")
     ax.legend(loc="lower left", ncols=2)
 
