@@ -237,12 +237,8 @@ def _curve_rows(folds: BifurcationCurve, flips: dict[float, BifurcationCurve]) -
     (cusp,) = folds.events
     b, w = np.asarray(cusp.parameter)
     rows = [
-        number(
-            "w of the cusp, located on the continued curve of folds", "closed form", "4", w
-        ),
-        number(
-            "b of the cusp, located on the continued curve of folds", "closed form", "-2", b
-        ),
+        number("w of the cusp, located on the continued curve of folds", "closed form", "4", w),
+        number("b of the cusp, located on the continued curve of folds", "closed form", "-2", b),
         claim(
             "the curve of folds continued in (b, w), largest error in b",
             "logit(x) − w x at x = (1 ± √(1 − 4/w))/2",
