@@ -102,7 +102,7 @@ def _continued_flips(epsilon: float) -> BifurcationCurve:
 def _chart(
     epsilon: float, box: tuple, size: int, folds: BifurcationCurve, flips: BifurcationCurve | None
 ) -> _Chart:
-    w, b = (np.linspace(*ends, size) for ends in box)
+    w, b = (np.linspace(low, high, size) for low, high in box)
     field = _exponents(w[:, None], b[None, :], epsilon, 200)
     if flips is None:
         across, closed = flip_curve(box[0][0], epsilon)
@@ -134,7 +134,8 @@ def _hysteresis(ax: Axes, sweep: OrbitDiagram) -> None:
         (sweep.up, palette.BLUE, "b rising", 1.8),
     ):
         ax.plot(sweep.parameters, states[:, -1], color=colour, linewidth=width, label=name)
-    x = np.linspace(*np.asarray(doya.folds(_BISTABLE).x), 100)
+    low, high = np.sort(np.asarray(doya.folds(_BISTABLE).x))
+    x = np.linspace(low, high, 100)
     ax.plot(doya.wall(_BISTABLE, x), x, **palette.UNSTABLE, label="unstable equilibrium")
     ax.plot(doya.folds(_BISTABLE).b, doya.folds(_BISTABLE).x, label="fold", **palette.FOLD)
     ax.set_title("hysteresis: w = 5, ε = 1")

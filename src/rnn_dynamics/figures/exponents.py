@@ -61,7 +61,7 @@ def _sweep(units: int, gains: np.ndarray, seeds: int, steps: int, exponents: int
 
 
 def _swept(units: int, found: LyapunovSpectrum) -> _Swept:
-    return _Swept(units, found.values[..., 0], found.kaplan_yorke)
+    return _Swept(units, np.asarray(found.values[..., 0]), np.asarray(found.kaplan_yorke))
 
 
 def random_tanh_exponents(*, quick: bool = False) -> Reproduction:
@@ -93,8 +93,14 @@ def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, Lyapun
     for one, colour in zip(swept, plots.palette.shades(len(swept)), strict=True):
         _band(first, gains, one.largest, colour, f"N = {one.units}")
         _band(second, gains, one.dimension / one.units, colour, f"N = {one.units}")
-    curve = [mean_field(g).exponent for g in gains]
-    first.plot(gains, curve, color=palette.ORANGE, linestyle=(0, (5, 2)), label="mean field, ½ ln χ")
+    dense = np.linspace(gains[0], gains[-1], 25)
+    first.plot(
+        dense,
+        [mean_field(g).exponent for g in dense],
+        color=palette.ORANGE,
+        linestyle=(0, (5, 2)),
+        label="mean field, ½ ln χ",
+    )
     first.set_ylabel("largest exponent λ₁ (nats a step)")
     first.set_title("x⁺ = J tanh x, J ~ N(0, g²/N)")
     second.set_ylabel("Kaplan–Yorke dimension / N")
