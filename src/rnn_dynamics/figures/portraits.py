@@ -44,8 +44,8 @@ def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
     """Two bits stored in two neurons, and a fixed point beside an invariant circle."""
     size, places = (80, 8) if quick else (300, 32)
     portraits = [
-        _portrait("two bits: four fixed points", *_TWO_BITS, size),
-        _portrait("a fixed point and an invariant circle", *_CIRCLE, size),
+        _portrait("two bits: four fixed points", *_TWO_BITS, size, discovered=False),
+        _portrait("a fixed point and an invariant circle", *_CIRCLE, size, discovered=True),
     ]
     rows = tuple(row for one in portraits for row in _rows(one, places))
     return Reproduction(functools.partial(_picture, portraits), rows)
@@ -56,10 +56,11 @@ def _grid(edge: float, size: int) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis), -1)
 
 
-def _portrait(title: str, weights: list, bias: list, size: int) -> _Portrait:
+def _portrait(title: str, weights: list, bias: list, size: int, *, discovered: bool) -> _Portrait:
     cell = ElmanRNN(weights, bias)
     points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), slow=False)
-    found = find_attractors(cell, _grid(0.9, 4), max_steps=_STEPS, samples=_SAMPLES, max_period=_LONGEST)
+    recurrent = {"max_steps": _STEPS, "samples": _SAMPLES, "max_period": _LONGEST}
+    found = find_attractors(cell, _grid(0.9, 4), **recurrent) if discovered else points
     labels = basins(cell, _grid(_EDGE, size), found, max_steps=_STEPS)
     saddles = points.points[np.array(points.kind) == "saddle"]
     stable = tuple(stable_set(cell, x, length=3.0, spacing=_SPACING) for x in saddles)
@@ -83,6 +84,9 @@ def _draw(ax: Axes, one: _Portrait) -> None:
         plots.invariant_set(curve, ax)
     repelling = one.points.points[np.array(one.points.kind) == "repelling"]
     ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor="white"))
+    found = one.labels.attractors
+    for i in np.flatnonzero(found.kinds == AttractorKind.INVARIANT_CIRCLE):
+        ax.plot(*found.orbit(int(i)).T, ".", color=palette.VERMILION, markersize=2.5, zorder=6)
     shares = ", ".join(f"{100 * share:.0f}" for share in one.labels.fractions().attractors)
     ax.set_title(f"{one.title}, {shares} %")
     ax.set_aspect("equal")
@@ -151,7 +155,7 @@ def _boundary_distance(one: _Portrait, side: Side, places: int) -> float:
     chords = side.states[chosen + 1] - side.states[chosen - 1]
     normal = np.stack([-chords[:, 1], chords[:, 0]], 1) / np.linalg.norm(chords, axis=1)[:, None]
     centre, width = np.zeros(places), 1.0
-    for _ in range(4):
+    for _ in range(3):
         offsets = centre[:, None] + width * _OFFSETS
         starts = side.states[chosen][:, None] + offsets[..., None] * normal[:, None]
         labels = basins(one.cell, starts, one.labels.attractors, max_steps=_STEPS).labels
