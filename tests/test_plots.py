@@ -108,6 +108,7 @@ def test_every_public_plot_is_tested() -> None:
         "exponent_field",
         "fixed_points",
         "invariant_set",
+        "loss_along",
         "lyapunov_spectrum",
         "multipliers",
         "orbit_diagram",

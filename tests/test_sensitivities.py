@@ -10,7 +10,7 @@ import pytest
 
 from rnn_dynamics import error_ellipsoids
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PascanuNeuron, PreActivationRNN
-from rnn_dynamics.sensitivities import Sensitivities, _sensitivities, resolution_limit, sensitivities
+from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit, sensitivities
 from rnn_dynamics.status import Status
 from tests.oracles import neuron, products
 
@@ -205,10 +205,10 @@ def test_an_orbit_that_leaves_the_numbers_is_diverged() -> None:
 
 def test_hazard_26_another_number_of_steps_compiles_nothing() -> None:
     sensitivities(doya(1.0), (5.0, -2.4), 0.3, 10)
-    before = _sensitivities._cache_size()
+    before = evaluate._cache_size()
     for steps in (11, 40, 200):
         sensitivities(doya(1.0), (5.1, -2.4), 0.31, steps)
-    assert _sensitivities._cache_size() == before
+    assert evaluate._cache_size() == before
 
 
 def test_vmap_over_parameters() -> None:

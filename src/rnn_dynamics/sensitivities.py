@@ -21,7 +21,7 @@ from rnn_dynamics.scaled import Scaled, exponent_of
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import real_array
 
-__all__ = ["Sensitivities", "resolution_limit", "sensitivities"]
+__all__ = ["Sensitivities", "evaluate", "resolution_limit", "sensitivities"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Primitives without exponentials: an exact zero among their derivatives is no underflow.
@@ -134,7 +134,7 @@ def sensitivities(
     state, inputs, steps = checked_start(family(*parameters), x0, inputs, steps)
     parameters = jax.tree_util.tree_map(lambda leaf: leaf.astype(state.dtype), parameters)
     static, arrays = split(family)
-    return _sensitivities(static, arrays, parameters, state, inputs, jnp.asarray(steps, jnp.int32))
+    return evaluate(static, arrays, parameters, state, inputs, jnp.asarray(steps, jnp.int32))
 
 
 def _checked_parameters(parameters: Any) -> tuple[Any, ...]:
@@ -297,9 +297,10 @@ def _shifted(product: _Product, shift: Array, exponent: Array) -> _Product:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _sensitivities(
+def evaluate(
     static: Any, arrays: Any, parameters: tuple, x0: Array, inputs: Any, steps: Array
 ) -> Sensitivities:
+    """``sensitivities`` of arguments that are checked, the family taken apart by ``split``; traceable."""
     family = join(static, arrays)
     ravelled = [ravel_pytree(parameter) for parameter in parameters]
     flat, unravel = tuple(vector for vector, _ in ravelled), [back for _, back in ravelled]

@@ -16,7 +16,7 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.iterates import iterate, repeated
 from rnn_dynamics.jacobians import step_matrix
 
-__all__ = ["Measured", "damped_round", "measure", "orbits_of", "polish", "quadratic_round"]
+__all__ = ["Map", "Measured", "damped_round", "measure", "orbits_of", "polish", "quadratic_round"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STEPS_OF_A_ROUND = 2
@@ -25,7 +25,7 @@ _POLISHING_STEPS = 6
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -4, 6
 
 
-class _Map(NamedTuple):
+class Map(NamedTuple):
     """x ↦ F^p(x) on flat states, under inputs that repeat; p is traced, so that all periods are one program."""
 
     cell: Any
@@ -82,7 +82,7 @@ def _solve(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Arr
     return jnp.linalg.solve(matrix, vector[:, None])[:, 0]
 
 
-def _damped_step(system: _Map, x: Array) -> tuple[Array, Array, Array]:
+def _damped_step(system: Map, x: Array) -> tuple[Array, Array, Array]:
     """The best of the full Newton step and its halves; the residual there, and whether nothing was gained."""
     image, jacobian = system.with_jacobian(x)
     before = _norm(x - image)
@@ -100,7 +100,7 @@ def damped_round(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, " batch"], Array]:
     """A few damped Newton steps: states, ‖x − F^p(x)‖ there, and where the last step gained nothing."""
-    system = _Map(join(static, arrays), inputs, steps, shape)
+    system = Map(join(static, arrays), inputs, steps, shape)
 
     def one(start: Array) -> tuple[Array, Array, Array]:
         carry = _damped_step(system, start)
@@ -109,7 +109,7 @@ def damped_round(
     return jax.vmap(one)(x)
 
 
-def _quadratic_step(system: _Map, image_of: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+def _quadratic_step(system: Map, image_of: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     """One step of a regularised Newton method on q = ½‖x − F^p(x)‖² with its full Hessian."""
     x, damping, *_ = carry
     image, jacobian = system.with_jacobian(x)
@@ -144,7 +144,7 @@ def quadratic_round(
         was convex there, by more than the damping.
     """
     cell = join(static, arrays)
-    system, sequence = _Map(cell, inputs, steps, shape), repeated(inputs, steps)
+    system, sequence = Map(cell, inputs, steps, shape), repeated(inputs, steps)
 
     def image_of(state: Array) -> Array:
         """F^p by a scan of known length, which reverse mode can go through."""
@@ -164,7 +164,7 @@ def polish(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
     """Plain Newton steps, of which the state of the smallest residual is kept."""
-    system = _Map(join(static, arrays), inputs, steps, shape)
+    system = Map(join(static, arrays), inputs, steps, shape)
 
     def advance(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, best, least = carry
@@ -203,7 +203,7 @@ class Measured(NamedTuple):
     change: Float[Array, ""]
 
 
-def _measure(system: _Map, x: Array) -> Measured:
+def _measure(system: Map, x: Array) -> Measured:
     image, jacobian = system.with_jacobian(x)
     rest = x - image
     finite = jnp.isfinite(jacobian).all() & jnp.isfinite(image).all()
@@ -243,7 +243,7 @@ def measure(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Measured:
     """``Measured`` of each state."""
-    return jax.vmap(functools.partial(_measure, _Map(join(static, arrays), inputs, steps, shape)))(x)
+    return jax.vmap(functools.partial(_measure, Map(join(static, arrays), inputs, steps, shape)))(x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))

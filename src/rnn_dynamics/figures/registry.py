@@ -103,6 +103,13 @@ _ENTRIES = (
         "loss",
     ),
     Entry(
+        "two_neuron_cliff",
+        "Two neurons: a loss that jumps at a basin boundary and at folds, and how fast its gradient grows",
+        f"Doya 1992; {_PASCANU}, section 2.3",
+        "jumps",
+        decomposes=True,
+    ),
+    Entry(
         "norms_against_lag",
         "Gradient norms against the lag over spectral radii, with every bound",
         f"{_PASCANU}, section 2",

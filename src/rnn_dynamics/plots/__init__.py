@@ -11,7 +11,7 @@ from rnn_dynamics.plots.branches import bifurcation_curve, branch, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
 from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
-from rnn_dynamics.plots.losses import descent, loss_profile, loss_surface
+from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
 from rnn_dynamics.plots.spectra import (
     joint_radius,
@@ -38,6 +38,7 @@ __all__ = [
     "invariant_set",
     "joint_radius",
     "log_map",
+    "loss_along",
     "loss_profile",
     "loss_surface",
     "lyapunov_spectrum",

@@ -10,9 +10,20 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.cliff import Descent, Profile, Surface
+    from rnn_dynamics.cliff import Descent, LossAlong, Profile, Surface
 
-__all__ = ["descent", "loss_profile", "loss_surface"]
+__all__ = ["descent", "loss_along", "loss_profile", "loss_surface"]
+
+_JUMPS = {
+    "basin boundary": palette.WALL,
+    "fold": {"color": palette.BLACK, "linestyle": (0, (1, 1.2)), "linewidth": 1.4},
+    "neither": {"color": palette.GREY, "linestyle": "-", "linewidth": 1.4},
+}
+_POINTS = {
+    "basin boundary": {"marker": "D", "markersize": 4, "color": palette.ORANGE, "markeredgecolor": "white"},
+    "fold": {"marker": "o", "markersize": 4, "color": palette.BLACK, "markeredgecolor": "white"},
+    "neither": {"marker": "x", "markersize": 5, "color": palette.GREY},
+}
 
 
 def loss_profile(
@@ -124,3 +135,101 @@ def descent(path: "Descent", ax: Any = None, *, label: str = "descent", **line: 
     ax.set_xlabel("weight w")
     ax.set_ylabel("bias b")
     return ax
+
+
+def _coordinate(result: "LossAlong", side: int) -> str:
+    name = result.names[side]
+    return f"parameter {name + 1}" if name >= 0 else "share of the path"
+
+
+def loss_along(
+    result: "LossAlong",
+    ax: Any = None,
+    *,
+    quantity: str = "loss",
+    label: str | None = None,
+    legend: bool = True,
+) -> "Axes":
+    """A loss along a line or over a plane of parameters, each jump of its limit marked by what makes it.
+
+    Args:
+        result: from ``cliff.along``.
+        ax: axes to draw on; new ones by default.
+        quantity: "loss" with its limit for T → ∞, "slope" log₁₀ of the size of its gradient on the path, or
+            "limit" alone.
+        label: of the loss at T, for the legend of a line.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes; over a plane with a colour bar.
+
+    Raises:
+        ValueError: another quantity.
+    """
+    if quantity not in ("loss", "slope", "limit"):
+        raise ValueError(f"quantity: expected 'loss', 'slope' or 'limit', got {quantity!r}")
+    ax = axes_of(ax)
+    draw = _loss_line if len(result.axes) == 1 else _loss_plane
+    draw(result, ax, quantity, label)
+    if legend and ax.get_legend_handles_labels()[1]:
+        ax.legend(loc="best")
+    return ax
+
+
+def _slope(result: "LossAlong") -> np.ndarray:
+    """log₁₀ of the Euclidean size of the slope by the coordinates."""
+    logs = np.asarray(result.slope.log10())
+    most = logs.max(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        size = most[..., 0] + np.log10(np.sum(10.0 ** (2 * (logs - most)), axis=-1)) / 2
+    return np.where(np.isfinite(size), size, np.nan)
+
+
+def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None) -> None:
+    at = result.axes[0]
+    name = label or f"T = {result.steps}"
+    if quantity == "slope":
+        ax.plot(at, _slope(result), label=name)
+        ax.set_ylabel("log₁₀ |dL/dλ|")
+    else:
+        if quantity == "loss":
+            ax.plot(at, result.value, label=name)
+        # A line over a jump would show values that no parameter has.
+        places = np.array([jump.position[0] for jump in result.jumps])
+        order = np.argsort(np.concatenate([at, places]), kind="stable")
+        limit = np.concatenate([result.limit, np.full(len(places), np.nan)])[order]
+        look = {"color": palette.GREY, "linestyle": (0, (1, 1)), "linewidth": 2}
+        ax.plot(np.concatenate([at, places])[order], limit, label="T → ∞", **look)
+        ax.set_ylabel("loss L")
+    seen = set(ax.get_legend_handles_labels()[1])
+    for jump in result.jumps:
+        new = jump.cause not in seen
+        seen.add(jump.cause)
+        look = _JUMPS[jump.cause]
+        ax.axvline(jump.position[0], label=jump.cause if new else None, zorder=0, **look)
+    ax.set_xlabel(_coordinate(result, 0))
+    ax.set_xlim(float(at.min()), float(at.max()))
+
+
+def _loss_plane(result: "LossAlong", ax: "Axes", quantity: str, _: str | None) -> None:
+    values = {"loss": result.value, "limit": result.limit, "slope": None}[quantity]
+    values = _slope(result) if values is None else values
+    words = {"loss": f"loss at T = {result.steps}", "limit": "loss, T → ∞", "slope": "log₁₀ |dL/dλ|"}
+    image = ax.pcolormesh(*result.axes, values.T, shading="nearest", rasterized=True, cmap=palette.SEQUENTIAL)
+    colour_bar(ax, image, words[quantity])
+    for curve in result.curves:
+        ax.plot(*curve.parameters.T, color=palette.BLACK, linewidth=1.4, label="fold curve")
+        for event in (e for e in curve.events if e.kind == "cusp"):
+            ax.plot(*event.parameter, label="cusp", zorder=5, **palette.CUSP)  # type: ignore[misc]
+    for cause, look in _POINTS.items():
+        places = np.array([jump.position for jump in result.of_cause(cause)]).reshape(-1, 2)
+        if len(places):
+            ax.plot(*places.T, linestyle="none", label=cause, zorder=4, **look)
+    handles, labels = ax.get_legend_handles_labels()
+    for handle, label in zip(handles, labels, strict=True):
+        if label in labels[: labels.index(label)]:
+            handle.set_label("_")
+    ax.set_xlabel(_coordinate(result, 0))
+    ax.set_ylabel(_coordinate(result, 1))
+    ax.set_xlim(float(result.axes[0].min()), float(result.axes[0].max()))
+    ax.set_ylim(float(result.axes[1].min()), float(result.axes[1].max()))

@@ -1,0 +1,363 @@
+"""The loss of any recurrent map along a line or over a plane of its parameters, and what makes it jump."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from rnn_dynamics import scaled
+from rnn_dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cliff.ends import CYCLE, Ends, Start
+from rnn_dynamics.cliff.jumps import Jump, jumps_of
+from rnn_dynamics.cliff.paths import Path, checked_path
+from rnn_dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.iterates import return_map
+from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit
+from rnn_dynamics.status import Status
+from rnn_dynamics.validation import count, flag
+
+__all__ = ["LossAlong", "along"]
+
+_CHUNK = 256
+_LINE_ROUNDS, _PLANE_ROUNDS = 16, 4
+_MOST_CURVES = 16
+_ON_CURVE = 5e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class LossAlong:
+    """A loss on a grid along a line, shape (m,), or over a plane, shape (m, k), of a family's parameters.
+
+    Attributes:
+        axes: the coordinates of the grid, one or two: the parameter itself where a single one changes along a side,
+            else the share of the side, from 0 to 1.
+        names: which parameter each coordinate is, −1 for a share.
+        parameters: θ, shape (*grid, d).
+        value: L(x_T).
+        value_error: bound on its rounding error.
+        gradient: ∂L/∂θ, scaled, shape (*grid, d).
+        slope: dL by each coordinate, scaled, shape (*grid, 1 or 2).
+        status: RESOLVED; UNRESOLVED where the floats cannot carry the value or the logarithm of a derivative;
+            DIVERGED where x_T is not finite.
+        limit: the loss for T → ∞ (through T + jp where x_T goes to a p-cycle); NaN where there is none.
+        limit_status: CONVERGED; UNDECIDED where the orbit settles on no cycle of at most the longest period within
+            the steps; DIVERGED.
+        limit_states: the attractor's state, shape (*grid, *state).
+        periods: of the attractor, 0 where there is none.
+        jumps: of the limit, each with its cause.
+        branches: on a line, the attractors followed along it, in its coordinate, with their bifurcations.
+        curves: over a plane, the curves of folds that its jumps lie on.
+        steps: T.
+    """
+
+    axes: tuple[Float[np.ndarray, " m"], ...]
+    names: tuple[int, ...]
+    parameters: Float[np.ndarray, "*grid d"]
+    value: Float[np.ndarray, "*grid"]
+    value_error: Float[np.ndarray, "*grid"]
+    gradient: Scaled
+    slope: Scaled
+    status: Int[np.ndarray, "*grid"]
+    limit: Float[np.ndarray, "*grid"]
+    limit_status: Int[np.ndarray, "*grid"]
+    limit_states: Float[np.ndarray, "..."]
+    periods: Int[np.ndarray, "*grid"]
+    jumps: tuple[Jump, ...]
+    branches: tuple[Branch, ...]
+    curves: tuple[BifurcationCurve, ...]
+    steps: int
+
+    @property
+    def events(self) -> tuple[SpecialPoint, ...]:
+        """The bifurcations met: of the branches on a line, of codimension two over a plane."""
+        found = [event for part in (*self.branches, *self.curves) for event in part.events]
+        return tuple(found) if self.curves else tuple(sorted(found, key=lambda event: event.parameter))
+
+    @property
+    def resolved(self) -> Bool[np.ndarray, "*grid"]:
+        """Where the status is RESOLVED."""
+        return self.status == int(Status.RESOLVED)
+
+    def of_cause(self, cause: str) -> tuple[Jump, ...]:
+        """The jumps of one cause."""
+        return tuple(jump for jump in self.jumps if jump.cause == cause)
+
+    def plot(self, *, ax: Any = None, quantity: str = "loss") -> Any:
+        """The loss or its slope, jumps marked by their cause; see ``plots.loss_along``."""
+        from rnn_dynamics import plots
+
+        return plots.loss_along(self, ax, quantity=quantity)
+
+    def __repr__(self) -> str:
+        grid = " × ".join(str(len(axis)) for axis in self.axes)
+        causes = {cause: len(self.of_cause(cause)) for cause in ("basin boundary", "fold", "neither")}
+        jumps = ", ".join(f"{number} {cause}" for cause, number in causes.items() if number) or "none"
+        return f"LossAlong({grid} points, T={self.steps}, jumps: {jumps}; {len(self.events)} bifurcations)"
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _orbits(static: Any, arrays: Any, parameters: Array, given: tuple, steps: Array) -> Sensitivities:
+    """x_T with its derivatives by every parameter, at each θ."""
+    x0, inputs = given
+    return jax.vmap(lambda theta: evaluate(static, arrays, tuple(theta), x0, inputs, steps))(parameters)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _with_loss(static: Any, arrays: Any, orbits: Sensitivities) -> tuple[Array, Array, Scaled, Array]:
+    """L, a bound on its error, ∂L/∂θ and the status of each; apart from the orbits, so that a new loss is cheap."""
+    loss = join(static, arrays)
+
+    def at(orbit: Sensitivities) -> tuple[Array, Array, Scaled, Array]:
+        value, pull = jax.value_and_grad(loss)(orbit.state)
+        columns = []
+        for column in orbit.parameters:
+            unit = jnp.sum(column.unit.reshape(-1) * pull.reshape(-1))
+            columns.append(Scaled(unit, column.exponent).normalize())
+        gradient = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *columns)
+        limit = resolution_limit(value.dtype)
+        resolved = (orbit.state_error <= limit * jnp.maximum(jnp.abs(orbit.state), 1)).all()
+        for column, error in zip(orbit.parameters, orbit.parameter_log_errors, strict=True):
+            size = column.log() if not column.event_ndim else column.norm("fro").log()
+            resolved = resolved & (error <= limit * jnp.maximum(jnp.abs(size), 1))
+        status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED))
+        status = jnp.where(orbit.status == int(Status.DIVERGED), int(Status.DIVERGED), status)
+        rounding = 2 * float(jnp.finfo(value.dtype).eps) * jnp.abs(value)
+        return (
+            value,
+            jnp.sum(jnp.abs(pull) * orbit.state_error) + rounding,
+            gradient,
+            status.astype(jnp.int32),
+        )
+
+    return jax.vmap(at)(orbits)
+
+
+@jax.jit
+def _slopes(gradient: Scaled, sides: Array) -> Scaled:
+    """∂L/∂λ_j = ∂L/∂θ · side_j, shape (m, k)."""
+
+    def along_side(side: Array) -> Scaled:
+        terms = scaled.multiply(gradient, jnp.broadcast_to(side, gradient.shape))
+        return functools.reduce(scaled.add, (terms[..., j] for j in range(gradient.shape[-1])))
+
+    slopes = [along_side(side) for side in sides]
+    return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves, axis=-1), *slopes)
+
+
+def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> tuple[Any, ...]:
+    """The loss with its derivatives on the path's grid, in chunks of one size."""
+    parameters = path.parameters(path.positions()).astype(path.axes[0].dtype)
+    static, arrays = split(family)
+    parts = []
+    for first in range(0, len(parameters), _CHUNK):
+        rows = parameters[first : first + _CHUNK]
+        padded = np.concatenate([rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)])
+        orbits = _orbits(static, arrays, padded, given, np.int32(steps))
+        value, error, gradient, status = _with_loss(*split(loss), orbits)
+        part = value, error, gradient, _slopes(gradient, path.patch.sides), status
+        parts.append(jax.tree_util.tree_map(np.asarray, part))
+
+    def whole(*leaves: np.ndarray) -> np.ndarray:
+        joined = np.concatenate(leaves)[: len(parameters)]
+        return joined.reshape(*path.shape, *joined.shape[1:])
+
+    return jax.tree_util.tree_map(whole, *parts)
+
+
+def along(
+    family: Any,
+    loss: Any,
+    path: Any,
+    x0: Any,
+    *,
+    steps: int,
+    points: Any = None,
+    u: Any = None,
+    max_steps: int = 10_000,
+    max_period: int = 8,
+    events: bool = True,
+) -> LossAlong:
+    """L(x_T) and ∂L/∂θ on a line or plane of parameters, every jump of L for T → ∞ attributed to its cause.
+
+    At finite T the loss is smooth; where its limit jumps the gradient grows without bound. The limit is the loss
+    of the stable cycle that the orbit of x_0 goes to, at its phase of x_T. Between neighbours of the grid whose
+    attractors are not one another's continuation, and where the limit changes by more than a twentieth of its
+    range, the interval is narrowed by sixteenths. A jump is one over a basin boundary where both attractors go on
+    past it, with the saddle on that boundary; a fold where the attractor of one side ends in a fold inside the
+    interval, located to rounding; else neither. What closes with the interval, as behind a supercritical flip, is
+    no jump. One jump is found between two neighbours, at most.
+
+    Args:
+        family: ``family(*parameters) -> cell``, each parameter a number.
+        loss: ``loss(x_T) -> L`` of one state, differentiable.
+        path: (start, end) of a line, or (corner, first, second) of a plane; each has one number for each parameter
+            (a number alone where there is one parameter).
+        x0: the start, shape (n,), or () for a single neuron.
+        steps: T.
+        points: on each side, one number or one for each; 401 on a line, 65 on each side of a plane by default.
+        u: an input that is held.
+        max_steps: steps beyond T after which an orbit that is on no cycle is UNDECIDED.
+        max_period: the longest period looked for, at most 10.
+        events: whether to follow the attractors along a line, and the folds over a plane.
+
+    Returns:
+        ``LossAlong``.
+
+    Raises:
+        TypeError: a family, a cell or a loss that is not callable.
+        ValueError: corners that do not fit or do not span the path, a state that the cell does not map to its own
+            shape, a loss that is no number.
+
+    References: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2; K. Doya, ISCAS 1992.
+    """
+    if not callable(loss):
+        raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
+    steps, flag_events = count("steps", steps), flag("events", events)
+    longest = count("max_period", max_period, minimum=1, maximum=10)
+    limit = count("max_steps", max_steps, minimum=1, maximum=2**28)
+    corners = len(path) if hasattr(path, "__len__") else 0
+    points = (401 if corners == 2 else 65) if points is None else points
+    grid = checked_path(family, path, points)
+    first = tuple(jnp.asarray(axis[0]) for axis in grid.axes)
+    whole, state = return_map(grid.patch, first, x0, period=1, u=u, others=())
+    if state.dtype != grid.axes[0].dtype:
+        grid = checked_path(family, path, points, state.dtype)
+    _check_loss(loss, state.reshape(whole.shape))
+    whole, _ = return_map(grid.patch, first, x0, period=1, u=u, others=())
+    start = Start(whole, np.asarray(state), loss, steps, longest, limit)
+    inputs = None if u is None else _repeated(whole.inputs, steps)
+    computed = _losses(family, loss, grid, (state.reshape(whole.shape), inputs), steps)
+    ends = start.ends(grid.positions())
+    rounds = _LINE_ROUNDS if len(grid.axes) == 1 else _PLANE_ROUNDS
+    jumps = jumps_of(start, grid, ends, rounds=rounds)
+    is_line = len(grid.axes) == 1
+    branches = _branches(start, grid, ends, u) if is_line and flag_events else ()
+    curves = _fold_curves(start, grid, jumps, u) if not is_line and flag_events else ()
+    return _result(grid, computed, ends, start, jumps, (branches, curves))
+
+
+def _check_loss(loss: Any, state: Array) -> None:
+    value = jax.eval_shape(loss, state)
+    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"loss: expected a number loss(x) for a state x, got {value}")
+
+
+def _repeated(inputs: Any, steps: int) -> Any:
+    return jax.tree_util.tree_map(lambda leaf: jnp.broadcast_to(leaf[:1], (steps, *leaf.shape[1:])), inputs)
+
+
+def _result(
+    path: Path, computed: tuple, ends: Ends, start: Start, jumps: tuple[Jump, ...], followed: tuple
+) -> LossAlong:
+    value, error, gradient, slope, status = computed
+    limit_status = np.where(
+        ends.labels == CYCLE,
+        int(Status.CONVERGED),
+        np.where(ends.known, int(Status.DIVERGED), int(Status.UNDECIDED)),
+    )
+    shape = path.shape
+    return LossAlong(
+        path.axes,
+        path.names,
+        path.parameters(path.positions()).reshape(*shape, -1),
+        value,
+        error,
+        gradient,
+        slope,
+        status,
+        ends.losses.reshape(shape),
+        limit_status.reshape(shape),
+        ends.states.reshape(*shape, *start.whole.shape),
+        ends.periods.reshape(shape),
+        jumps,
+        followed[0],
+        followed[1],
+        start.steps,
+    )
+
+
+def _branches(start: Start, path: Path, ends: Ends, u: Any) -> tuple[Branch, ...]:
+    """The attractors of the line followed along all of it, each once."""
+    found: list[Branch] = []
+    ends = ends.take(ends.labels == CYCLE)
+    axis = path.axes[0]
+    while len(ends.labels):
+        x = ends.states[0].reshape(start.whole.shape)
+        at, period = ends.positions[0, 0], int(ends.periods[0])
+        ranges = float(axis.min()), float(axis.max())
+        branch = continue_branch(path.patch, x, at, p_range=ranges, period=period, u=u)
+        found.append(branch)
+        rest = ends.take(slice(1, None))
+        ends = rest.take(np.logical_not(_lies_on(start, branch, rest)))
+    return tuple(found)
+
+
+def _lies_on(start: Start, branch: Branch, ends: Ends) -> Bool[np.ndarray, " m"]:
+    """Which ends lie on a branch: the nearest of its points, taken along to where the end is, comes to it."""
+    orbits = branch.orbits().reshape(len(branch), branch.period, -1)
+    where = ends.positions[:, 0]
+    seeds = np.full(len(where), -1)
+    phases = np.zeros(len(where), int)
+    low, high = (f(branch.parameters[:-1], branch.parameters[1:]) for f in (np.minimum, np.maximum))
+    for i, at in enumerate(where):
+        spans = np.flatnonzero((low <= at) & (at <= high))
+        if ends.periods[i] == branch.period and spans.size:
+            near = np.concatenate([spans, spans + 1])
+            gaps = np.abs(orbits[near] - ends.states[i]).max(axis=-1)
+            nearest, phase = np.unravel_index(np.argmin(gaps), gaps.shape)
+            seeds[i], phases[i] = near[nearest], phase
+    begin = Ends(
+        branch.parameters[seeds][:, None],
+        orbits[seeds, phases],
+        ends.periods,
+        ends.labels,
+        ends.losses,
+    )
+    arrived, _ = start.followed(begin, ends.positions)
+    return (seeds >= 0) & start.same(arrived, ends.states)
+
+
+def _fold_curves(start: Start, path: Path, jumps: tuple[Jump, ...], u: Any) -> tuple[BifurcationCurve, ...]:
+    """The curves of folds through the jumps at folds, each once."""
+    ranges = tuple((float(min(axis)), float(max(axis))) for axis in path.axes)
+    low, high = np.array(ranges).T
+    curves: list[BifurcationCurve] = []
+    for jump in jumps:
+        if jump.event is None or len(curves) == _MOST_CURVES:
+            continue
+        if any(_distance(curve, jump, high - low) < _ON_CURVE for curve in curves):
+            continue
+        first, second = np.clip(jump.position, low, high)
+        period = max(jump.periods[0 if _is_nearer(jump, 0) else 1], 1)
+        options: dict[str, Any] = {"ranges": ranges, "period": period, "u": u}
+        curve = bifurcation_curve(
+            path.patch, "fold", jump.event.state, (float(first), float(second)), **options
+        )
+        curves.append(curve)
+    return tuple(curves)
+
+
+def _distance(curve: BifurcationCurve, jump: Jump, sides: np.ndarray) -> float:
+    """From a fold to the polyline of a curve, in shares of the sides and of the states' own size."""
+    state = np.ravel(jump.event.state)  # type: ignore[union-attr]
+    size = max(1.0, float(np.abs(state).max()))
+    states = curve.states.reshape(len(curve), -1)
+    points = np.hstack([curve.parameters / sides, states / size])
+    target = np.append(jump.position / sides, state / size)
+    chords = np.diff(points, axis=0)
+    lengths = np.maximum((chords**2).sum(axis=1), np.finfo(float).tiny)
+    shares = np.clip(((target - points[:-1]) * chords).sum(axis=1) / lengths, 0, 1)
+    return float(np.linalg.norm(points[:-1] + shares[:, None] * chords - target, axis=1).min())
+
+
+def _is_nearer(jump: Jump, side: int) -> bool:
+    """Whether the event's state is nearer to this side's attractor than to the other's."""
+    state = np.asarray(jump.event.state)  # type: ignore[union-attr]
+    gaps = np.nan_to_num(np.abs(jump.states - state).reshape(2, -1).max(axis=1), nan=np.inf)
+    return bool(gaps[side] <= gaps[1 - side])

@@ -1,0 +1,290 @@
+"""Losses along lines and planes of any map's parameters: closed-form walls and folds, and what is no jump."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from jax.tree_util import Partial
+
+from rnn_dynamics import ElmanRNN, cliff, doya, rollout
+from rnn_dynamics.cells import DoyaNeuron
+from rnn_dynamics.status import Status
+from tests.compilations import compilations
+
+TARGET = 0.855
+FOLD_OF_TANH = 0.532839975354  # of x = tanh(2 x + b), the size of b
+
+
+def squared(x: Any) -> Any:
+    """The geometric model's loss."""
+    return jnp.square(x - TARGET)
+
+
+def distance(x: Any) -> Any:
+    """From the corner (0.9, −0.8)."""
+    return jnp.sum(jnp.square(x - jnp.array([0.9, -0.8], x.dtype)))
+
+
+def network(b1: Any, b2: Any, coupling: Any) -> Any:
+    """Two tanh neurons, side by side at coupling 0."""
+    one = jnp.ones_like(coupling)
+    rows = [[2 * one, -0.3 * coupling], [0.4 * coupling, 2 * one - 0.2 * coupling]]
+    return ElmanRNN(jnp.stack([jnp.stack(row) for row in rows]), jnp.stack([b1, b2]))
+
+
+def _parabola(c: Any, x: Any, _: Any) -> Any:
+    return x * x + c
+
+
+def parabola(c: Any) -> Any:
+    """x² + c: a fold at ¼ beyond which everything diverges, chaos near −2."""
+    return Partial(_parabola, c)
+
+
+def line(low: float, high: float, w: float = 5.0) -> tuple:
+    """Biases of the neuron at one weight."""
+    return (w, low), (w, high)
+
+
+def test_the_wall_of_the_neuron_is_a_basin_boundary() -> None:
+    found = cliff.along(DoyaNeuron, squared, line(-2.7, -2.3), 0.5, steps=50, points=201)
+    (jump,) = found.jumps
+    assert (jump.cause, jump.status, jump.periods) == ("basin boundary", Status.CONVERGED, (1, 1))
+    wall = cliff.wall(5.0)
+    assert abs(jump.parameters[1] - float(wall.b)) <= 1e-14
+    np.testing.assert_allclose([jump.before, jump.after], [wall.below, wall.above], rtol=1e-9)
+    assert jump.edge is not None
+    assert abs(jump.edge.orbit[0, 0] - 0.5) <= 1e-13
+    assert abs(jump.growth - math.log(1.25)) <= 1e-13
+    assert [event.kind for event in found.events] == ["fold", "fold"]
+    np.testing.assert_allclose([e.parameter for e in found.events], sorted(doya.folds(5.0).b), atol=1e-13)
+    exact, limit = (
+        cliff.loss(5.0, found.axes[0], steps=50),
+        cliff.limit_loss(5.0, found.axes[0]),
+    )
+    np.testing.assert_allclose(found.value, exact.value, atol=1e-15)
+    np.testing.assert_allclose(found.gradient[..., 1].log(), exact.db.log(), atol=1e-11)
+    np.testing.assert_array_equal(found.status, exact.status)
+    np.testing.assert_allclose(found.slope.unit[:, 0], found.gradient.unit[:, 1])
+    np.testing.assert_allclose(found.gradient[..., 0].log(), exact.dw.log(), atol=1e-11)
+    known = found.limit_status == Status.CONVERGED
+    assert known.sum() == 200  # x_0 = ½ stays on the repeller at b = −2.5
+    np.testing.assert_allclose(found.limit[known], np.asarray(limit.even)[known], atol=1e-14)
+
+
+def test_the_steepest_gradient_grows_with_the_saddles_multiplier() -> None:
+    near = line(-2.5 - 1e-6, -2.5 + 1e-6)
+    steepest = []
+    for steps in (50, 60):
+        found = cliff.along(DoyaNeuron, squared, near, 0.5, steps=steps, points=201, events=False)
+        steepest.append(float(np.max(found.slope.log())))
+    growth = found.jumps[0].growth
+    assert abs((steepest[1] - steepest[0]) / 10 - growth) <= 0.02 * growth
+
+
+def test_an_attractor_that_ends_in_a_fold() -> None:
+    found = cliff.along(DoyaNeuron, squared, line(-3.0, -2.0), 0.0, steps=50, points=201)
+    (jump,) = found.jumps
+    assert (jump.cause, jump.status) == ("fold", Status.CONVERGED)
+    assert abs(jump.parameters[1] - float(jnp.max(doya.folds(5.0).b))) <= 1e-13
+    assert jump.event is not None
+    assert jump.event.parameter == jump.position[0]
+    before, after = (
+        cliff.limit_loss(5.0, b, x0=0.0).even for b in (jump.position[0] - 1e-4, jump.position[0] + 1e-4)
+    )
+    np.testing.assert_allclose([jump.before, jump.after], [before, after], atol=5e-3)
+
+
+def test_float32() -> None:
+    found = cliff.along(
+        DoyaNeuron,
+        squared,
+        tuple(np.float32(line(-2.7, -2.3))),
+        np.float32(0.5),
+        steps=20,
+        points=201,
+        events=False,
+    )
+    assert {found.value.dtype, found.limit.dtype, found.gradient.unit.dtype} == {np.dtype("float32")}
+    (jump,) = found.jumps
+    assert jump.cause == "basin boundary"
+    assert abs(jump.position[0] + 2.5) <= 2e-6
+
+
+def test_the_two_phases_of_a_cycle_have_a_wall() -> None:
+    for steps, sign in ((50, 1), (51, -1)):
+        found = cliff.along(
+            DoyaNeuron, squared, line(3.0, 5.0, -8.0), 0.5, steps=steps, points=101, events=False
+        )
+        (jump,) = found.jumps
+        wall = cliff.wall(-8.0)
+        assert (jump.cause, jump.periods) == ("basin boundary", (2, 2))
+        assert abs(jump.position[0] - 4.0) <= 1e-14
+        np.testing.assert_allclose([jump.before, jump.after][::sign], [wall.below, wall.above], rtol=1e-9)
+        assert abs(jump.growth - math.log(2)) <= 1e-12  # w/4 at x = ½
+
+
+@pytest.mark.parametrize(("ends", "kind"), [((-6.0, -2.0), "flip"), ((2.0, 6.0), "pitchfork")])
+def test_a_soft_bifurcation_is_an_event_and_no_jump(ends: tuple[float, float], kind: str) -> None:
+    # With b = −w/2 the equilibrium is ½ for every weight.
+    path = tuple((w, -w / 2) for w in ends)
+    found = cliff.along(DoyaNeuron, squared, path, 0.3, steps=50, points=101)
+    assert found.jumps == ()
+    assert {event.kind for event in found.events} == {kind}
+    np.testing.assert_allclose([e.parameter for e in found.events], 0.5, atol=1e-9)
+
+
+def test_a_step_in_the_loss_itself_is_neither() -> None:
+    def step(x: Any) -> Any:
+        return jnp.where(x > 0.5, x, 0.0)
+
+    path = line(-2.0, 0.0, 2.0)
+    found = cliff.along(DoyaNeuron, step, path, 0.3, steps=50, points=101, events=False)
+    (jump,) = found.jumps
+    assert jump.cause == "neither"
+    assert jump.status == Status.CONVERGED
+    assert jump.event is None
+    assert abs(jump.position[0] + 1.0) <= 1e-14
+    np.testing.assert_allclose([jump.before, jump.after], [0.0, 0.5], atol=1e-12)
+
+
+def test_both_kinds_on_one_line() -> None:
+    # Unit 1 follows its low state to the fold; unit 2 starts at 0.1 and passes its own repeller.
+    path = (-0.2, -0.4, 0.0), (0.9, 0.4, 0.0)
+    found = cliff.along(network, distance, path, np.array([-0.9, 0.1]), steps=50, points=201)
+    wall = math.atanh(0.1) - 0.2
+    places = {"fold": (FOLD_OF_TANH + 0.2) / 1.1, "basin boundary": (wall + 0.4) / 0.8}
+    assert {jump.cause for jump in found.jumps} == set(places)
+    assert len(found.jumps) == 2
+    for jump in found.jumps:
+        assert jump.status == Status.CONVERGED
+        assert abs(jump.position[0] - places[jump.cause]) <= 1e-11
+    assert found.of_cause("fold")[0].parameters[0] == pytest.approx(FOLD_OF_TANH, abs=1e-11)
+    assert found.of_cause("basin boundary")[0].growth == pytest.approx(math.log(2 * (1 - 0.01)), abs=1e-9)
+    line = found.plot()
+    labels = line.get_legend_handles_labels()[1]
+    assert sorted(labels) == sorted(["T = 50", "T → ∞", "fold", "basin boundary"])
+    assert line.get_xlabel() == "share of the path"
+    with pytest.raises(ValueError, match="quantity"):
+        found.plot(quantity="size")
+    # Each of the line's branches once: no event of one kind at one place and state twice.
+    seen = [(e.kind, round(e.parameter, 9), *np.round(e.state, 6)) for e in found.events]
+    assert len(seen) == len(set(seen))
+
+
+def test_a_plane_shows_walls_and_fold_curves() -> None:
+    corners = ((-1.0, -1.0, 0.0), (1.0, -1.0, 0.0), (-1.0, 1.0, 0.0))
+    found = cliff.along(network, distance, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
+    assert found.value.shape == (17, 13)
+    assert found.gradient.shape == (17, 13, 3)
+    wall = math.atanh(0.1) - 0.2
+    for jump in found.jumps:
+        gaps = {
+            "fold": abs(jump.parameters[0] - FOLD_OF_TANH),
+            "basin boundary": abs(jump.parameters[1] - wall),
+        }
+        assert gaps[jump.cause] <= (1e-11 if jump.cause == "fold" else 1e-5)
+    assert len(found.of_cause("fold")) == 13
+    assert len(found.of_cause("basin boundary")) == 17
+    assert found.curves
+    for curve in found.curves:
+        np.testing.assert_allclose(curve.parameters[:, 0], FOLD_OF_TANH, atol=1e-10)
+    assert found.curves[0].plot().get_xlabel() == "first parameter"
+    for quantity in ("loss", "slope", "limit"):
+        ax = found.plot(quantity=quantity)
+        labels = ax.get_legend_handles_labels()[1]
+        assert sorted(labels) == ["basin boundary", "fold", "fold curve"]
+        assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameter 1", "parameter 2")
+        plt.close(ax.figure)
+    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
+
+
+def test_gradients_of_a_network_are_those_of_autodiff(dtype: str) -> None:
+    corners = tuple(np.array(c, dtype) for c in ((-0.6, 0.45, 1.0), (1.0, -0.2, 1.0)))
+    x0 = np.array([-0.6, 0.1], dtype)
+    found = cliff.along(network, distance, corners, x0, steps=12, points=33, events=False)
+
+    def loss(theta: Any) -> Any:
+        return distance(rollout(network(*theta), x0, steps=12).final)
+
+    truth = jax.vmap(jax.grad(loss))(jnp.asarray(found.parameters))
+    tolerance = 1e-10 if dtype == "float64" else 1e-3
+    size = np.abs(truth).max(axis=1, keepdims=True)
+    np.testing.assert_array_less(np.abs(found.gradient.to_float() - truth) / size, tolerance)
+    side = np.array([1.6, -0.65, 0.0], dtype)
+    np.testing.assert_array_less(
+        np.abs(found.slope.to_float()[:, 0] - np.asarray(truth) @ side) / size[:, 0], 3 * tolerance
+    )
+    if dtype == "float64":
+        causes = [jump.cause for jump in found.jumps]
+        assert causes == ["basin boundary", "fold", "fold"]
+
+
+def test_divergence_and_chaos_are_labelled() -> None:
+    found = cliff.along(parabola, squared, (-0.7, 0.4), 0.3, steps=50, points=101, events=False)
+    (jump,) = found.jumps
+    assert jump.cause == "fold"
+    assert abs(jump.position[0] - 0.25) <= 1e-13
+    assert math.isnan(jump.after)
+    np.testing.assert_array_equal(found.limit_status[found.axes[0] > 0.25], Status.DIVERGED)
+    np.testing.assert_array_equal(np.isnan(found.limit), found.limit_status != Status.CONVERGED)
+    chaos = cliff.along(parabola, squared, (-1.9, -1.88), 0.3, steps=50, points=21, events=False)
+    share = np.mean(chaos.limit_status == Status.UNDECIDED)
+    assert share > 0.5
+    assert np.isfinite(chaos.value).all()
+    for jump in chaos.jumps:
+        assert jump.status != Status.CONVERGED or jump.cause == "basin boundary"
+
+
+def test_every_start_diverges() -> None:
+    found = cliff.along(parabola, squared, (0.5, 1.0), 0.3, steps=20, points=11)
+    assert found.jumps == ()
+    assert found.branches == ()
+    assert (found.limit_status == Status.DIVERGED).all()
+    assert "jumps: none" in repr(found)
+
+
+def test_a_second_call_compiles_nothing() -> None:
+    arguments: tuple[Any, ...] = (DoyaNeuron, squared, line(-2.7, -2.3), 0.5)
+    cliff.along(*arguments, steps=50, points=201, events=False)
+    with compilations() as found:
+        cliff.along(*arguments, steps=60, points=150, events=False)
+    assert found.count == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"family": 3}, "family: expected a callable"),
+        ({"loss": 3}, "loss: expected a callable"),
+        ({"loss": lambda x: jnp.stack([x, x])}, "loss: expected a number"),
+        ({"path": 1.0}, "path: expected a sequence"),
+        ({"path": (1.0,)}, "path: expected two corners"),
+        ({"path": (1.0, 1.0)}, "path: expected corners that differ"),
+        ({"path": ((1.0, 2.0), (1.0,))}, "path: expected corners with one number"),
+        ({"path": ((0.0, 0.0), (1.0, 1.0), (2.0, 2.0))}, "path: expected sides in two directions"),
+        ({"path": (0.0, math.inf)}, "path"),
+        ({"points": 1}, "points"),
+        ({"points": (3, 3)}, "points"),
+        ({"steps": -1}, "steps"),
+        ({"max_period": 0}, "max_period"),
+        ({"max_period": 11}, "max_period"),
+        ({"x0": math.nan}, "x0"),
+        ({"x0": "a"}, "x0"),
+    ],
+)
+def test_bad_input_names_the_argument(change: dict[str, Any], words: str) -> None:
+    good = {
+        "family": DoyaNeuron,
+        "loss": squared,
+        "path": line(-2.7, -2.3),
+        "x0": 0.5,
+        "steps": 5,
+        "points": 5,
+    }
+    with pytest.raises((TypeError, ValueError), match=words):
+        cliff.along(**{**good, **change})
