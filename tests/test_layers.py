@@ -48,7 +48,7 @@ LAYERS = (
         "mean_field",
         "credit",
     ),
-    ("equilibria", "arclength", "bifurcations", "continuation", "basins"),
+    ("equilibria", "manifolds", "arclength", "bifurcations", "continuation", "basins"),
     ("doya", "cliff", "spectral", "training", "diagnose"),
     ("interop", "plots"),
     ("figures", "explore", "cli"),

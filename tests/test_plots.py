@@ -107,6 +107,7 @@ def test_every_public_plot_is_tested() -> None:
         "exponent_convergence",
         "exponent_field",
         "fixed_points",
+        "invariant_set",
         "loss_along",
         "lyapunov_spectrum",
         "multipliers",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         jacobians,
         joint_radius,
         lyapunov,
+        manifolds,
         nonnormal,
         plots,
         scaled,
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         finite_time_exponents,
         lyapunov_spectrum,
     )
+    from rnn_dynamics.manifolds import stable_set, unstable_set
     from rnn_dynamics.mean_field import edge_of_chaos, mean_field
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
@@ -125,6 +127,7 @@ __all__ = [
     "joint_spectral_radius",
     "lyapunov",
     "lyapunov_spectrum",
+    "manifolds",
     "mean_field",
     "non_normality",
     "nonnormal",
@@ -147,12 +150,14 @@ __all__ = [
     "spectra_by_lag",
     "spectral",
     "spectral_norms",
+    "stable_set",
     "states_along",
     "status",
     "step_bounds",
     "step_jacobians",
     "storage",
     "sweep",
+    "unstable_set",
     "validation",
 ]
 
@@ -188,6 +193,7 @@ _NAMES_OF_MODULE = {
         "finite_time_exponents",
         "lyapunov_spectrum",
     ],
+    "manifolds": ["stable_set", "unstable_set"],
     "mean_field": ["edge_of_chaos", "mean_field"],
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],

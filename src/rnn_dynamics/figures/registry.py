@@ -1,8 +1,10 @@
 """The published figures by name: what each shows, its source, and the function that makes it."""
 
+import contextlib
 import dataclasses
 import difflib
 import importlib
+import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["FIGURES", "Entry", "Reproduction", "select"]
+
+# Decompositions of batches wait inside XLA for its pool of threads, and two of them at once may wait for one
+# another for ever (JAX 0.10.2, two cores): figures that make them are computed one at a time.
+_DECOMPOSING = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,12 +42,14 @@ class Entry:
         title: what it shows.
         source: where it is published.
         module: the module of ``figures`` that holds the function ``name``.
+        decomposes: whether it decomposes batches of matrices, and so waits for others that do.
     """
 
     name: str
     title: str
     source: str
     module: str
+    decomposes: bool = False
 
     def make(self, *, quick: bool = False) -> Reproduction:
         """Compute the results and measure the rows; ``.draw()`` makes the figure.
@@ -50,7 +58,8 @@ class Entry:
             quick: coarse grids; the rows are the same.
         """
         module = importlib.import_module(f"rnn_dynamics.figures.{self.module}")
-        return getattr(module, self.name)(quick=quick)
+        with _DECOMPOSING if self.decomposes else contextlib.nullcontext():
+            return getattr(module, self.name)(quick=quick)
 
 
 _PASCANU = "Pascanu et al. 2013"
@@ -60,6 +69,13 @@ _ENTRIES = (
         "One neuron's attractors against its bias, and both ways of crossing",
         f"Doya 1992; {_PASCANU}, figure 3",
         "neuron",
+    ),
+    Entry(
+        "neuron_charts",
+        "Orbit diagrams of one neuron, and its events over exponents in the plane of w and b",
+        "Doya 1992",
+        "charts",
+        decomposes=True,
     ),
     Entry("nearby_starts", "Two near starts pulled apart", f"{_PASCANU}, figure 4", "boundary"),
     Entry(
@@ -91,48 +107,70 @@ _ENTRIES = (
         "Two neurons: a loss that jumps at a basin boundary and at folds, and how fast its gradient grows",
         f"Doya 1992; {_PASCANU}, section 2.3",
         "jumps",
+        decomposes=True,
     ),
     Entry(
         "norms_against_lag",
         "Gradient norms against the lag over spectral radii, with every bound",
         f"{_PASCANU}, section 2",
         "norms",
+        decomposes=True,
     ),
     Entry(
         "counterexamples",
         "Why the spectral radius does not bound the gradient",
         f"{_PASCANU}, section 2, corrected",
         "radius",
+        decomposes=True,
     ),
     Entry(
         "singular_values",
         "Every singular value of the product of Jacobians against the lag",
         f"{_PASCANU}, section 2; Newman 1986",
         "spectra",
+        decomposes=True,
     ),
     Entry(
         "radius_atlas",
         "Gradient norms over spectral radius and bias, and where the spectral radius is no bound",
         f"{_PASCANU}, section 2; Sompolinsky et al. 1988",
         "spectra",
+        decomposes=True,
     ),
     Entry(
         "non_normal_growth",
         "A non-normal W: pseudospectrum, transient growth, gradients",
         "Trefethen and Embree 2005",
         "spectra",
+        decomposes=True,
     ),
     Entry(
         "random_tanh_exponents",
         "Lyapunov exponents and attractor dimension of random tanh networks against the gain",
         "Sompolinsky et al. 1988; Engelken et al. 2023",
         "exponents",
+        decomposes=True,
+    ),
+    Entry(
+        "two_neuron_portrait",
+        "Attractors, basins, and stable and unstable sets of two-neuron networks",
+        "England, Krauskopf and Osinga 2004",
+        "portraits",
+        decomposes=True,
+    ),
+    Entry(
+        "trained_unit",
+        "Fixed points of a trained network against a held input: where its bit is lost",
+        "Sussillo and Barak 2013",
+        "trained",
+        decomposes=True,
     ),
     Entry(
         "joint_radius",
         "Joint spectral radii: the certified interval closing with product length",
         "Rota and Strang 1960",
         "spectra",
+        decomposes=True,
     ),
     Entry(
         "three_regimes",

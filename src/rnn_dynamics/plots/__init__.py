@@ -5,7 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.attractors import fixed_points, multipliers
+from rnn_dynamics.plots.attractors import fixed_points, invariant_set, multipliers
 from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
@@ -36,6 +36,7 @@ __all__ = [
     "exponent_convergence",
     "exponent_field",
     "fixed_points",
+    "invariant_set",
     "joint_radius",
     "log_map",
     "loss_along",

@@ -1,4 +1,4 @@
-"""Pictures of fixed points and cycles: two coordinates of state space, and multipliers in the complex plane."""
+"""Pictures of fixed points, cycles and invariant sets in state space, and of multipliers in the complex plane."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rnn_dynamics.equilibria import FixedPoints
+    from rnn_dynamics.manifolds import InvariantSet
 
-__all__ = ["fixed_points", "multipliers"]
+__all__ = ["fixed_points", "invariant_set", "multipliers"]
 
 _POINT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
 # Filled, half filled, open: how many directions decay.
@@ -26,6 +27,11 @@ _MARKS: dict[str, dict[str, Any]] = {
     },
     "repelling": {"marker": "o", "markerfacecolor": "white"},
     "marginal": {"marker": "D", "markerfacecolor": palette.ORANGE},
+}
+
+_SETS: dict[str, dict[str, Any]] = {
+    "stable": {"color": palette.BLACK, "linestyle": "-", "linewidth": 1.4},
+    "unstable": {"color": palette.BLACK, "linestyle": (0, (3, 1.5)), "linewidth": 1.1},
 }
 
 
@@ -80,6 +86,41 @@ def fixed_points(
         ax.set_ylabel(f"state of unit {axes[1]}")
     if legend and ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best")
+    return ax
+
+
+def invariant_set(
+    result: "InvariantSet", ax: Any = None, *, axes: tuple[int, int] = (0, 1), label: str | None = None
+) -> "Axes":
+    """A stable set (solid) or unstable set (dashed) in two coordinates of state space, the saddle at its middle.
+
+    Args:
+        result: from ``stable_set`` or ``unstable_set``.
+        ax: axes to draw on, whose limits are kept; new ones by default.
+        axes: the two units that are shown.
+        label: for the legend, "stable set" or "unstable set" by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: units that the states do not have.
+    """
+    size = len(result.direction)
+    if size > 1 and not all(-size <= i < size for i in axes):
+        raise ValueError(f"axes: expected two units of {size}, got {axes}")
+    given, ax = ax is not None, axes_of(ax)
+    limits = ax.get_xlim(), ax.get_ylim()
+    drawn = ax.has_data()
+    ax.plot(*_pair(result.states, axes), **_SETS[result.kind], label=label or f"{result.kind} set", zorder=3)
+    ax.plot(*_pair(result.point[None], axes), **_POINT | _MARKS["saddle"], zorder=5)
+    if given and drawn:
+        ax.set_xlim(limits[0])
+        ax.set_ylim(limits[1])
+    if not ax.get_xlabel():
+        ax.set_xlabel("state x" if size == 1 else f"state of unit {axes[0]}")
+    if not ax.get_ylabel() and size > 1:
+        ax.set_ylabel(f"state of unit {axes[1]}")
     return ax
 
 

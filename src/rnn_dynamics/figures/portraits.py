@@ -1,0 +1,177 @@
+"""Portraits of two-neuron networks: attractors, basins, and the stable and unstable sets of their saddles."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rnn_dynamics import plots
+from rnn_dynamics.basins import AttractorKind, BasinLabels, basins, find_attractors
+from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
+from rnn_dynamics.plots import palette
+
+__all__ = ["two_neuron_portrait"]
+
+_TWO_BITS = ([[2.0, -0.3], [0.2, 1.8]], [0.05, -0.1])
+_CIRCLE = ([[-0.19, 2.39], [-0.69, 2.19]], [-0.4, -0.17])
+_EDGE = 1.15
+_LENGTH, _SPACING = 7.0, 0.01
+_STEPS, _SAMPLES, _LONGEST = 1000, 1024, 8
+_OFFSETS = np.linspace(-0.04, 0.04, 33)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Portrait:
+    """A network with all that is drawn of it."""
+
+    title: str
+    cell: ElmanRNN
+    points: FixedPoints
+    labels: BasinLabels
+    stable: tuple[InvariantSet, ...]
+    unstable: tuple[InvariantSet, ...]
+
+
+def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
+    """Two bits stored in two neurons, and a fixed point beside an invariant circle."""
+    size, places = (80, 8) if quick else (300, 32)
+    portraits = [
+        _portrait("two bits: four fixed points", *_TWO_BITS, size, discovered=False),
+        _portrait("a fixed point and an invariant circle", *_CIRCLE, size, discovered=True),
+    ]
+    rows = tuple(row for one in portraits for row in _rows(one, places))
+    return Reproduction(functools.partial(_picture, portraits), rows)
+
+
+def _grid(edge: float, size: int) -> np.ndarray:
+    axis = np.linspace(-edge, edge, size)
+    return np.stack(np.meshgrid(axis, axis), -1)
+
+
+def _portrait(title: str, weights: list, bias: list, size: int, *, discovered: bool) -> _Portrait:
+    cell = ElmanRNN(weights, bias)
+    points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), slow=False)
+    recurrent = {"max_steps": _STEPS, "samples": _SAMPLES, "max_period": _LONGEST}
+    found = find_attractors(cell, _grid(0.9, 4), **recurrent) if discovered else points
+    labels = basins(cell, _grid(_EDGE, size), found, max_steps=_STEPS)
+    saddles = points.points[np.array(points.kind) == "saddle"]
+    stable = tuple(stable_set(cell, x, length=3.0, spacing=_SPACING) for x in saddles)
+    unstable = tuple(unstable_set(cell, x, length=_LENGTH, spacing=_SPACING) for x in saddles)
+    return _Portrait(title, cell, points, labels, stable, unstable)
+
+
+def _picture(portraits: list[_Portrait]) -> Figure:
+    figure = Figure(figsize=(10, 5.4))
+    axes = figure.subplots(1, 2)
+    for ax, one, letter in zip(axes, portraits, "ab", strict=True):
+        _draw(ax, one)
+        plots.panel_label(ax, letter)
+    figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _draw(ax: Axes, one: _Portrait) -> None:
+    plots.basins(one.labels, ax, legend=False)
+    for curve in (*one.unstable, *one.stable):
+        plots.invariant_set(curve, ax)
+    repelling = one.points.points[np.array(one.points.kind) == "repelling"]
+    ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor="white"))
+    found = one.labels.attractors
+    for i in np.flatnonzero(found.kinds == AttractorKind.INVARIANT_CIRCLE):
+        ax.plot(*found.orbit(int(i)).T, ".", color=palette.VERMILION, markersize=2.5, zorder=6)
+    shares = ", ".join(f"{100 * share:.0f}" for share in one.labels.fractions().attractors)
+    ax.set_title(f"{one.title}, {shares} %")
+    ax.set_aspect("equal")
+
+
+def _mark(marker: str, **style: Any) -> dict[str, Any]:
+    shape = {"marker": marker, "linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
+    return shape | {"markerfacecoloralt": "white"} | style
+
+
+def _handles() -> list[Line2D]:
+    return [
+        Line2D([], [], label="attractor, in its basin", **_mark("o", markerfacecolor=palette.BLUE)),
+        Line2D([], [], label="saddle", **_mark("o", markerfacecolor=palette.VERMILION, fillstyle="left")),
+        Line2D([], [], label="repelling fixed point", **_mark("o", markerfacecolor="white")),
+        Line2D([], [], color=palette.BLACK, linewidth=1.4, label="stable set of a saddle"),
+        Line2D([], [], color=palette.BLACK, linewidth=1.1, linestyle=(0, (3, 1.5)), label="its unstable set"),
+    ]
+
+
+def _rows(one: _Portrait, places: int) -> list[Row]:
+    signs = np.sign(np.linalg.det(np.eye(2) - one.points.jacobians)).sum()
+    away = max(_boundary_distance(one, side, places) for curve in one.stable[:2] for side in curve.sides)
+    ends, count = _ends_at_attractors(one)
+    rows = [
+        number(
+            f"{one.title}: Σ sign det(I − J) over the {len(one.points)} fixed points",
+            "Lefschetz: a map of a disc into itself",
+            "1",
+            signs,
+        ),
+        claim(
+            f"{one.title}: largest distance of the saddles' stable sets from the basin boundary, by bisection",
+            "a separatrix is a stable set",
+            "0",
+            f"{away:.0e}",
+            found=away < 5e-6,
+        ),
+        claim(
+            f"{one.title}: unstable sets of the saddles end at attractors",
+            "gradient-like outside the recurrent sets",
+            "all sides",
+            f"{ends} of {count}",
+            found=ends == count,
+        ),
+    ]
+    circles = np.flatnonzero(one.labels.attractors.kinds == AttractorKind.INVARIANT_CIRCLE)
+    for i in circles:
+        error = float(one.labels.attractors.standard_errors[i])
+        rows.append(
+            number(
+                f"{one.title}: largest exponent on the invariant circle",
+                "a quasiperiodic orbit",
+                "0",
+                one.labels.attractors.exponents[i],
+                within=max(4 * error, 1e-3),
+            )
+        )
+    return rows
+
+
+def _boundary_distance(one: _Portrait, side: Side, places: int) -> float:
+    """The largest distance along the normal between the side and the change of label, inside the unit square."""
+    inside = np.flatnonzero((np.abs(side.states) < 1).all(axis=1))[2:-2]
+    chosen = inside[np.linspace(0, len(inside) - 1, places).astype(int)]
+    chords = side.states[chosen + 1] - side.states[chosen - 1]
+    normal = np.stack([-chords[:, 1], chords[:, 0]], 1) / np.linalg.norm(chords, axis=1)[:, None]
+    centre, width = np.zeros(places), 1.0
+    for _ in range(3):
+        offsets = centre[:, None] + width * _OFFSETS
+        starts = side.states[chosen][:, None] + offsets[..., None] * normal[:, None]
+        labels = basins(one.cell, starts, one.labels.attractors, max_steps=_STEPS).labels
+        change = labels[:, 1:] != labels[:, :-1]
+        middles = (offsets[:, 1:] + offsets[:, :-1]) / 2
+        nearest = np.argmin(np.where(change, np.abs(middles), np.inf), axis=1)
+        centre = np.where(change.any(axis=1), middles[np.arange(places), nearest], np.inf)
+        if not np.isfinite(centre).all():
+            return np.inf
+        width /= len(_OFFSETS) - 1
+    return float(np.abs(centre).max())
+
+
+def _ends_at_attractors(one: _Portrait) -> tuple[int, int]:
+    """How many sides of unstable sets end within the spacing of an attractor, and how many there are."""
+    states = np.concatenate([one.labels.attractors.orbit(i) for i in range(len(one.labels.attractors))])
+    ends = [side.states[-1] for curve in one.unstable for side in curve.sides]
+    near = [np.linalg.norm(states - end, axis=1).min() < 2 * _SPACING for end in ends]
+    return sum(near), len(ends)
