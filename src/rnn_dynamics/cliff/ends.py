@@ -59,21 +59,33 @@ def joined(*parts: Ends) -> Ends:
     return Ends(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
-def _polished(system: Map, x: Array, steps: int) -> tuple[Array, Array]:
-    """The iterate of Newton's method with the least residual max|F^p(x) − x|, and that residual."""
+class _Polished(NamedTuple):
+    """Newton's iterate of the least residual max|F^p(x) − x|, the Jacobian of F^p there, and at the start."""
 
-    def improve(_: int, carry: tuple) -> tuple:
-        x, best, least = carry
+    x: Array
+    residual: Array
+    jacobian: Array
+    at_start: Array
+
+
+def _polished(system: Map, x: Array, steps: int) -> _Polished:
+    one = jnp.eye(x.size, dtype=x.dtype)
+
+    def improve(i: Array, carry: tuple[Array, _Polished]) -> tuple[Array, _Polished]:
+        x, found = carry
         image, jacobian = system.with_jacobian(x)
         residual = jnp.max(jnp.abs(image - x))
-        better = residual < least  # a NaN is not
-        best, least = jnp.where(better, x, best), jnp.where(better, residual, least)
-        matrix = jacobian - jnp.eye(x.size, dtype=x.dtype)
-        return x - jnp.linalg.solve(matrix, (image - x)[:, None])[:, 0], best, least
+        better = residual < found.residual  # a NaN is not
+        best = _Polished(
+            jnp.where(better, x, found.x),
+            jnp.where(better, residual, found.residual),
+            jnp.where(better, jacobian, found.jacobian),
+            jnp.where(i == 0, jacobian, found.at_start),
+        )
+        return x - jnp.linalg.solve(jacobian - one, (image - x)[:, None])[:, 0], best
 
-    start = (x, x, jnp.full((), jnp.inf, x.dtype))
-    _, best, least = jax.lax.fori_loop(0, steps + 1, improve, start)
-    return best, least
+    start = _Polished(x, jnp.full((), jnp.inf, x.dtype), one, one)
+    return jax.lax.fori_loop(0, steps + 1, improve, (x, start))[1]
 
 
 def _map_at(whole: ReturnMap, position: Array, period: Array) -> Map:
@@ -129,18 +141,17 @@ def _ends(
         # The first period as good as the best one: its multiples return no better, but for rounding.
         floor = 16 * float(jnp.finfo(x0.dtype).eps)
         period = jnp.argmax(apart <= 2 * jnp.min(apart) + floor).astype(jnp.int32) + 1
-        system = _map_at(whole, position, period)
-        cycle, residual = _polished(system, last, _POLISHING)
-        jacobian = system.with_jacobian(cycle)[1]
+        found = _polished(_map_at(whole, position, period), last, _POLISHING)
         # An orbit that nears a state in turns, as before a flip, seems to have twice its period.
         every = jnp.arange(1, longest + 1, dtype=jnp.int32)
-        reach = jnp.maximum(jnp.max(jnp.abs(last - cycle)) / 2, math.sqrt(floor))
-        divides = (period % every == 0) & (returns(cycle) <= reach)
+        reach = jnp.maximum(jnp.max(jnp.abs(last - found.x)) / 2, math.sqrt(floor))
+        divides = (period % every == 0) & (returns(found.x) <= reach)
         period = jnp.where(divides.any(), jnp.argmax(divides).astype(jnp.int32) + 1, period)
-        change = jnp.max(jnp.sum(jnp.abs(system.with_jacobian(last)[1] - jacobian), axis=1))
+        change = jnp.max(jnp.sum(jnp.abs(found.at_start - found.jacobian), axis=1))
         # Of an orbit that diverged the residual is not finite either.
-        residual = jnp.where(jnp.isfinite(last).all(), residual, jnp.full_like(residual, jnp.nan))
-        return cycle, period, jacobian, residual, change
+        hole = jnp.full_like(found.residual, jnp.nan)
+        residual = jnp.where(jnp.isfinite(last).all(), found.residual, hole)
+        return found.x, period, found.jacobian, residual, change
 
     return jax.vmap(at)(positions, _run(whole, x0, positions, steps, block, blocks))
 
@@ -152,14 +163,16 @@ def _followed(
     """Cycles taken along from ``start`` to ``end`` in eighths: c, the Jacobian, the largest residual on the way."""
 
     def one(begin: Array, x: Array, period: Array, finish: Array) -> tuple[Array, Array, Array]:
-        def piece(j: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            x, worst = carry
+        def piece(j: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            x, _, worst = carry
             share = (jnp.asarray(j, x.dtype) + 1) / _PIECES
-            x, residual = _polished(_map_at(whole, begin + share * (finish - begin), period), x, _FOLLOWING)
-            return x, jnp.maximum(worst, residual / (1 + jnp.max(jnp.abs(x))))
+            system = _map_at(whole, begin + share * (finish - begin), period)
+            found = _polished(system, x, _FOLLOWING)
+            size = found.residual / (1 + jnp.max(jnp.abs(found.x)))
+            return found.x, found.jacobian, jnp.maximum(worst, size)
 
-        x, worst = jax.lax.fori_loop(0, _PIECES, piece, (x, jnp.zeros((), x.dtype)))
-        return x, _map_at(whole, finish, period).with_jacobian(x)[1], worst
+        nothing = jnp.eye(x.size, dtype=x.dtype), jnp.zeros((), x.dtype)
+        return jax.lax.fori_loop(0, _PIECES, piece, (x, *nothing))
 
     return jax.vmap(one)(start, states, periods, end)
 
