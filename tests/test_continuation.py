@@ -1,23 +1,46 @@
 """Branches and bifurcations of maps against closed forms and maps built to have known normal forms."""
 
 import jax
-import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import rnn_dynamics as rd
 from rnn_dynamics import bifurcations, continuation
 from rnn_dynamics.bifurcations import bifurcation_parameter, locate
-from rnn_dynamics.continuation import continue_branch
+from rnn_dynamics.continuation import continue_branch, continue_branches
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
+from tests.polynomial_maps import DELAYED, HENON, ONE, A, polynomial, rotation, rows, turned
 
 Partial = jax.tree_util.Partial
 
 
 def neuron(b, w, epsilon):
     return rd.DoyaNeuron(w, b, epsilon)
+
+
+def _explicit(w, s):
+    """b and x of the neuron's equilibria x = (1 ± s)/2: b = ln(x/(1 − x)) − w x."""
+    x = np.array([(1 - s) / 2, (1 + s) / 2])
+    return np.log(x / (1 - x)) - w * x, x
+
+
+def neuron_folds(w):
+    return _explicit(w, np.sqrt(1 - 4 / w))
+
+
+def neuron_flips(w, epsilon=1.0):
+    return _explicit(w, np.sqrt(1 - 4 * (2 - epsilon) / (epsilon * abs(w))))[0]
+
+
+def neuron_two_cycle(w, b):
+    """Both states, w < 0: the lower one by a bracket below the equilibrium, where σ(wx + b) − x falls."""
+    step = lambda x: 1 / (1 + np.exp(-(w * x + b)))  # noqa: E731
+    middle = brentq(lambda x: step(x) - x, 0, 1, xtol=1e-16, rtol=1e-15)
+    low = brentq(lambda x: step(step(x)) - x, 0, middle - 1e-6, xtol=1e-16, rtol=1e-15)
+    return low, step(low)
 
 
 def _logistic_step(r, x, u):
@@ -28,36 +51,16 @@ def logistic(r):
     return Partial(_logistic_step, r)
 
 
-def _henon_step(a, b, x, u):
-    return jnp.stack([1 - a * jnp.square(x[0]) + x[1], b * x[0]])
-
-
-def henon(a, b):
-    return Partial(_henon_step, a, b)
-
-
-def _delayed_step(a, x, u):
-    return jnp.stack([x[1], a * x[1] * (1 - x[0])])
-
-
-def delayed_logistic(a):
-    return Partial(_delayed_step, a)
-
-
-def _network(scale, W, b):
-    return rd.ElmanRNN(W * scale, b)
-
-
 def _parameters(events):
     return sorted(event.parameter for event in events)
 
 
 @pytest.mark.parametrize("w", [4.5, 5.0, 12.0])
 def test_folds_of_the_neuron(w):
-    exact = rd.doya.folds(w)
+    exact_b, exact_x = neuron_folds(w)
     branch = continue_branch(neuron, 0.01, -w, p_range=(-w, 0.0), others=(w, 1.0))
     assert [e.kind for e in branch.events] == ["fold", "fold"]
-    for event, b, x in zip(branch.events, np.asarray(exact.b), np.asarray(exact.x), strict=True):
+    for event, b, x in zip(branch.events, exact_b, exact_x, strict=True):
         assert abs(event.parameter - b) <= 1e-13
         assert abs(event.state - x) <= 1e-12
         assert event.status == Status.CONVERGED
@@ -69,11 +72,11 @@ def test_folds_of_the_neuron(w):
 
 @pytest.mark.parametrize("epsilon", [1.0, 0.6])
 def test_stability_and_flips_of_the_neuron(epsilon):
-    exact = rd.doya.flips(-14.0, epsilon)
+    exact_b = neuron_flips(-14.0, epsilon)
     branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 20.0), others=(-14.0, epsilon))
     assert [e.kind for e in branch.events] == ["flip", "flip"]
-    np.testing.assert_allclose(_parameters(branch.events), np.asarray(exact.b), rtol=0, atol=2e-13)
-    inside = (branch.parameters > exact.b[0]) & (branch.parameters < exact.b[1])
+    np.testing.assert_allclose(_parameters(branch.events), exact_b, rtol=0, atol=2e-13)
+    inside = (branch.parameters > exact_b[0]) & (branch.parameters < exact_b[1])
     np.testing.assert_array_equal(branch.stable, ~inside)
     np.testing.assert_array_equal(branch.unstable, inside)
 
@@ -85,10 +88,14 @@ def test_the_doubled_cycle_is_the_closed_form():
         assert cycle.period == 2
         assert [e.kind for e in cycle.events] == ["flip", "flip"]
         np.testing.assert_allclose(_parameters(cycle.events), _parameters(branch.events), atol=1e-12)
-        exact = np.asarray(rd.doya.two_cycle(-6.0, cycle.parameters[1:-1]).x)
+        exact = np.array([neuron_two_cycle(-6.0, b) for b in cycle.parameters[1:-1]])
         found = np.sort(cycle.orbits()[1:-1], axis=1)
         np.testing.assert_allclose(found, exact, atol=1e-12)
         assert cycle.stable[1:-1].all()
+        # Both ends are the flips themselves, where the two states are one.
+        places = [(event.parameter, event.state) for event in cycle.events]
+        assert [(cycle.parameters[i], cycle.states[i]) for i in (0, -1)] == places
+        assert cycle.status == (Status.CONVERGED, Status.CONVERGED)
 
 
 def test_period_doubling_of_the_logistic_map():
@@ -109,23 +116,42 @@ def test_period_doubling_of_the_logistic_map():
     np.testing.assert_allclose(zero.states, 0, atol=1e-12)
 
 
+def network(p, gain, W, bias, V):
+    """Two tanh units whose weights (1 + gain·p) W or biases p·bias move with the parameter."""
+    return rd.ElmanRNN(W * (1 + gain * p), p * bias, V)
+
+
+def one_unit(w, strength=0.0):
+    """The parameter is the first unit's bias; the second is on its own."""
+    return 0.0, np.diag([w, 0.5]), np.array([1.0, 0.0]), np.array([[strength], [0.0]])
+
+
 def test_folds_of_the_tanh_neuron():
     with mpmath.workdps(30):
         s = mpmath.sqrt(mpmath.mpf(1) / 2)
         exact = float(mpmath.atanh(s) - 2 * s)  # 1 − tanh² = ½ at x = ±1/√2; b = artanh x − 2 x
     assert exact == pytest.approx(-0.532839975354, abs=1e-12)
-
-    def family(b):
-        return rd.ElmanRNN(jnp.full((1, 1), 2.0), b[None])
-
-    branch = continue_branch(family, [-0.99], -1.0, p_range=(-1.0, 1.0))
+    arguments = {"p_range": (-1.0, 1.0), "others": one_unit(2.0), "u": np.zeros(1)}
+    branch = continue_branch(network, [-0.99, 0.0], -1.0, **arguments)
     np.testing.assert_allclose(_parameters(branch.of_kind("fold")), [exact, -exact], atol=1e-14)
     assert branch.of_kind("fold") == branch.events
 
 
+def test_branches_of_a_held_input_and_of_a_step_length():
+    arguments = {"p_range": (-1.0, 1.0), "others": one_unit(1.8, 0.5)}
+    plain = continue_branch(network, [-0.9, 0.0], -1.0, u=np.zeros(1), **arguments)
+    moved = continue_branch(network, [-0.9, 0.0], -1.0, u=np.array([0.4]), **arguments)
+    np.testing.assert_allclose(
+        _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
+    )
+    fine = continue_branch(network, [-0.9, 0.0], -1.0, u=np.zeros(1), longest=0.005, **arguments)
+    assert len(fine) > 2 * len(plain)
+    np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
+
+
 def test_fixed_points_of_the_henon_map():
     b = 0.3
-    branch = continue_branch(henon, [0.9, 0.27], 0.2, p_range=(-1.0, 1.0), others=(b,))
+    branch = continue_branch(polynomial, [0.9, 0.27, 0.0], 0.2, p_range=(-1.0, 1.0), others=(b, *HENON))
     kinds = {event.kind: event.parameter for event in branch.events}
     assert set(kinds) == {"fold", "flip"}
     assert kinds["fold"] == pytest.approx(-((1 - b) ** 2) / 4, abs=1e-13)
@@ -133,85 +159,137 @@ def test_fixed_points_of_the_henon_map():
 
 
 def test_neimark_sacker_of_the_delayed_logistic_map():
-    branch = continue_branch(delayed_logistic, [0.3, 0.3], 1.5, p_range=(1.2, 2.5))
+    others = (0.0, *DELAYED)
+    branch = continue_branch(polynomial, [0.3, 0.3, 0.0], 1.5, p_range=(1.2, 2.5), others=others)
     (event,) = branch.events
     assert (event.kind, event.criticality) == ("neimark-sacker", "supercritical")
     assert event.parameter == pytest.approx(2.0, abs=1e-13)
     assert event.angle == pytest.approx(np.pi / 3, abs=1e-12)
-    np.testing.assert_allclose(event.state, [0.5, 0.5], atol=1e-13)
+    np.testing.assert_allclose(event.state, [0.5, 0.5, 0], atol=1e-13)
 
 
 def test_pitchforks_of_a_symmetric_network():
-    W = np.array([[1.0, 0.3], [0.3, 1.0]])
-    branch = continue_branch(_network, [0.0, 0.0], 0.2, p_range=(0.1, 3.0), others=(W, np.zeros(2)))
+    W = np.array([[1.0, 0.3], [0.3, 1.0]])  # times 1 + p
+    others = (1.0, W, np.zeros(2), np.zeros((2, 1)))
+    branch = continue_branch(network, [0.0, 0.0], -0.8, p_range=(-0.9, 2.0), others=others, u=np.zeros(1))
     assert [e.kind for e in branch.events] == ["pitchfork", "pitchfork"]
-    np.testing.assert_allclose(_parameters(branch.events), [1 / 1.3, 1 / 0.7], atol=1e-13)
+    np.testing.assert_allclose(_parameters(branch.events), [1 / 1.3 - 1, 1 / 0.7 - 1], atol=1e-13)
     assert {e.criticality for e in branch.events} == {"supercritical"}
     born = branch.switch(branch.events[0])
     np.testing.assert_allclose(born.states[:, 0], born.states[:, 1], atol=1e-10)
-    assert [(e.kind, round(e.parameter, 9)) for e in born.events] == [("pitchfork", round(1 / 1.3, 9))]
+    assert [(e.kind, round(e.parameter, 9)) for e in born.events] == [("pitchfork", round(1 / 1.3 - 1, 9))]
     assert born.states[:, 0].min() < -0.9 < 0.9 < born.states[:, 0].max()
 
 
-def _embedded(core, size):
-    """A polynomial map of the first coordinates beside contracting ones, in turned coordinates."""
-    Q = np.linalg.qr(np.random.default_rng(size).normal(size=(size, size)))[0]
-
-    def step(p, x, u):
-        y = jnp.matmul(Q.T, x, precision="highest")
-        k = core(p, y).shape[0]
-        rest = 0.4 * y[k:] + 0.3 * jnp.square(y[0])
-        return jnp.matmul(Q, jnp.concatenate([core(p, y), rest]), precision="highest")
-
-    return lambda p: Partial(step, p)
-
-
-CORES = {
-    "fold": (lambda p, y: jnp.stack([y[0] + p + 0.7 * y[0] ** 2 - y[0] ** 3]), 0.7),
-    "flip": (lambda p, y: jnp.stack([-(1 + p) * y[0] + 0.5 * y[0] ** 2 - 1.1 * y[0] ** 3]), 0.25 - 1.1),
-    "pitchfork": (lambda p, y: jnp.stack([(1 + p) * y[0] + 0.6 * y[0] ** 3]), 0.6),
-    "transcritical": (lambda p, y: jnp.stack([(1 + p) * y[0] - 0.8 * y[0] ** 2]), -0.8),
+FORMS = {  # the first coordinate's polynomial, and its normal form's coefficient
+    "fold": ({"": A, "x": ONE, "xx": 0.7, "xxx": -1}, 0.7),
+    "flip": ({"x": -ONE - A, "xx": 0.5, "xxx": -1.1}, 0.25 - 1.1),
+    "pitchfork": ({"x": ONE + A, "xxx": 0.6}, 0.6),
+    "transcritical": ({"x": ONE + A, "xx": -0.8}, -0.8),
 }
 
 
-@pytest.mark.parametrize("kind", CORES)
+@pytest.mark.parametrize("kind", FORMS)
 def test_normal_forms_are_recovered(kind):
-    core, exact = CORES[kind]
-    near = np.full(3, 1e-3)
+    first, exact = FORMS[kind]
     asked = "branch" if kind in ("pitchfork", "transcritical") else kind
-    event = locate(_embedded(core, 3), asked, near, 1e-3)
+    event = locate(polynomial, asked, np.full(3, 1e-3), 1e-3, others=(0.0, *rows(first, Q=turned())))
     assert (event.kind, event.status) == (kind, Status.CONVERGED)
     assert abs(event.parameter) < 1e-13
     np.testing.assert_allclose(event.state, 0, atol=1e-9)
-    sign = np.sign(exact) if kind in ("fold", "transcritical") else 1  # of q, which is free
-    assert abs(event.coefficient) == pytest.approx(abs(exact), rel=1e-6)
-    assert (
-        sign * np.sign(exact) * abs(event.coefficient) == pytest.approx(abs(exact) if sign < 0 else exact)
-        or sign < 0
-    )
-    if kind == "flip":
-        assert event.coefficient == pytest.approx(exact, rel=1e-6)
-        assert event.criticality == "subcritical"
-    if kind == "pitchfork":
+    if kind in ("fold", "transcritical"):  # its sign is that of q, which is free
+        assert abs(event.coefficient) == pytest.approx(abs(exact), rel=1e-6)
+        assert event.criticality == ""
+    else:
         assert event.coefficient == pytest.approx(exact, rel=1e-6)
         assert event.criticality == "subcritical"
 
 
 @pytest.mark.parametrize("cubic", [-0.4, 0.9])
 def test_neimark_sacker_coefficient_is_recovered(cubic):
-    theta = 1.1
-
-    def core(p, y):
-        size = (1 + p) + cubic * (y[0] ** 2 + y[1] ** 2)
-        c, s = jnp.cos(theta), jnp.sin(theta)
-        return size * jnp.stack([c * y[0] - s * y[1], s * y[0] + c * y[1]])
-
-    event = locate(_embedded(core, 4), "neimark-sacker", np.full(4, 1e-3), 1e-2)
+    table = rows({"x": 0.4, "yy": 0.3}, *rotation(1.1, ONE + A, cubic * ONE), Q=turned())
+    event = locate(polynomial, "neimark-sacker", np.full(3, 1e-3), 1e-2, others=(0.0, *table))
     assert abs(event.parameter) < 1e-13
-    assert event.angle == pytest.approx(theta, abs=1e-9)
+    assert event.angle == pytest.approx(1.1, abs=1e-9)
     # x = z q + z̄ q̄ with |q| = 1: |ζ|² = 2 |z|² for ζ = y₁ + i y₂.
     assert event.coefficient == pytest.approx(2 * cubic, rel=1e-6)
     assert event.criticality == ("supercritical" if cubic < 0 else "subcritical")
+
+
+def _driven_logistic_step(r, x, u):
+    return (r + u) * x * (1 - x)
+
+
+def driven_logistic(r):
+    return Partial(_driven_logistic_step, r)
+
+
+def _two_steps(r, x, u):
+    return _driven_logistic_step(r, _driven_logistic_step(r, x, u[0]), u[1])
+
+
+def composed_logistic(r):
+    return Partial(_two_steps, r)
+
+
+def test_a_periodic_input_is_the_map_of_its_period():
+    inputs = np.array([0.3, -0.3])
+    arguments = {"p_range": (2.5, 3.8)}
+    branch = continue_branch(driven_logistic, 0.45, 2.8, inputs=inputs, **arguments)
+    whole = continue_branch(composed_logistic, 0.45, 2.8, u=inputs, **arguments)
+    assert branch.period == whole.period == 1
+    assert [e.kind for e in branch.events] == [e.kind for e in whole.events] == ["flip"]
+    np.testing.assert_allclose(branch.states, whole.states, atol=1e-13)
+    event = branch.events[0]
+    assert event.parameter == pytest.approx(whole.events[0].parameter, abs=1e-14)
+    # An orbit of the branch holds both states of a period of the input.
+    orbit = branch.orbits()[0]
+    assert orbit.shape == (2,)
+    assert orbit[1] == pytest.approx(_driven_logistic_step(branch.parameters[0], orbit[0], 0.3), abs=1e-15)
+    found = locate(driven_logistic, "flip", event.state, event.parameter + 0.01, inputs=inputs)
+    assert found.parameter == pytest.approx(event.parameter, abs=1e-14)
+    with pytest.raises(ValueError, match="u, inputs"):
+        continue_branch(driven_logistic, 0.45, 2.8, u=0.1, inputs=inputs, **arguments)
+
+
+def test_branches_for_many_weights():
+    w = np.array([3.0, 4.5, 5.0, 9.0])
+    found = continue_branches(neuron, 0.01, -9.0, w, p_range=(-9.0, 0.0), others=(1.0,))
+    assert (found.status == Status.CONVERGED).all()
+    assert found.states.shape == found.parameters.shape == found.stable.shape == (4, found.number.max())
+    for i, weight in enumerate(w):
+        alone = continue_branch(neuron, 0.01, -9.0, p_range=(-9.0, 0.0), others=(weight, 1.0))
+        branch, number = found.branch(i), found.number[i]
+        assert number == len(branch) == len(alone)
+        np.testing.assert_allclose(found.parameters[i, :number], alone.parameters, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(found.states[i, :number], alone.states, rtol=0, atol=1e-13)
+        np.testing.assert_array_equal(found.stable[i, :number], alone.stable)
+        assert np.isnan(found.parameters[i, number:]).all()
+        assert [e.kind for e in branch.events] == (["fold", "fold"] if weight > 4 else [])
+        if weight > 4:
+            np.testing.assert_allclose(
+                _parameters(branch.events), sorted(neuron_folds(weight)[0]), atol=1e-13
+            )
+    with compilations() as counted:
+        starts = [0.02, 0.01, 0.01, 0.01]
+        continue_branches(neuron, starts, -8.0, w + 0.1, p_range=(-9.0, 0.0), others=(1.0,))
+    assert counted.count == 0
+    drawn = [tuple(line.get_xdata()) for line in found.plot().get_lines()]
+    assert len(drawn) == 1 + 3 * 3  # two stable parts and an unstable one where there are folds
+
+
+def test_branches_that_are_not_there_are_labelled():
+    def family(r, share):
+        return logistic(r * share)
+
+    found = continue_branches(family, 0.8, 3.2, [1.0, 0.9], p_range=(3.1, 3.3), period=2)
+    assert found.number[0] > 0 == found.number[1]
+    np.testing.assert_array_equal(found.status[1], Status.UNRESOLVED)
+    assert np.isnan(found.parameters[1]).all()
+    with pytest.raises(ValueError, match="period 2"):
+        found.branch(1)
+    with pytest.raises(ValueError, match="q: "):
+        continue_branches(family, 0.8, 3.2, [], p_range=(3.1, 3.3))
 
 
 def test_location_is_differentiable():
@@ -222,33 +300,14 @@ def test_location_is_differentiable():
     x = (1 - s) / 2
     for derivative in (jax.grad(fold), jax.jacfwd(fold)):
         assert float(derivative(5.0)) == pytest.approx(-x, abs=1e-12)  # db/dw = −x on the fold
-    assert float(fold(5.0)) == pytest.approx(float(rd.doya.folds(5.0).b[0]), abs=1e-13)
-
-
-def test_branches_of_a_held_input_and_of_a_step_length():
-    W, b = np.array([[1.8]]), np.array([0.0])
-
-    def family(p, strength):
-        return rd.ElmanRNN(W, b + p, strength * jnp.ones((1, 1)))
-
-    plain = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1))
-    moved = continue_branch(family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.array([0.4]))
-    np.testing.assert_allclose(
-        _parameters(moved.events), np.array(_parameters(plain.events)) - 0.2, atol=1e-13
-    )
-    fine = continue_branch(
-        family, [-0.9], -1.0, p_range=(-1.0, 1.0), others=(0.5,), u=np.zeros(1), longest=0.005
-    )
-    assert len(fine) > 2 * len(plain)
-    np.testing.assert_allclose(_parameters(fine.events), _parameters(plain.events), atol=1e-13)
+    assert float(fold(5.0)) == pytest.approx(neuron_folds(5.0)[0][0], abs=1e-13)
 
 
 def test_float32():
     w, one = np.float32(5), np.float32(1)
     branch = continue_branch(neuron, np.float32(0.05), np.float32(-3), p_range=(-3.0, -2.0), others=(w, one))
     assert branch.states.dtype == np.float32
-    exact = np.asarray(rd.doya.folds(5.0).b)
-    for event, b in zip(branch.events, exact, strict=True):
+    for event, b in zip(branch.events, neuron_folds(5.0)[0], strict=True):
         assert abs(event.parameter - b) <= event.interval < 1e-4
 
 
@@ -256,15 +315,8 @@ def test_out_of_room_and_out_of_reach():
     short = continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0), max_points=10)
     assert Status.MAX_STEPS in short.status
     with pytest.raises(ValueError, match="x: expected a state near"):
-        continue_branch(_square_family, [5.0], 2.0, p_range=(0.0, 3.0))
-
-
-def _square_step(p, x, u):
-    return x + p + jnp.square(x)
-
-
-def _square_family(p):
-    return Partial(_square_step, p)
+        # Before its fold the Hénon map has no fixed point.
+        continue_branch(polynomial, [5.0, 5.0, 0.0], -0.5, p_range=(-1.0, 1.0), others=(0.3, *HENON))
 
 
 @pytest.mark.parametrize(
@@ -275,13 +327,13 @@ def _square_family(p):
         ({"period": 0}, ValueError, "period"),
         ({"period": 2}, ValueError, "period: .* cycle of period 1"),
         ({"family": 3}, TypeError, "family"),
-        ({"family": lambda b: 3}, TypeError, "family"),
+        ({"family": lambda b, *_: 3}, TypeError, "family"),
         ({"max_points": 1}, ValueError, "max_points"),
         ({"p": float("nan")}, ValueError, "p"),
     ],
 )
 def test_bad_input(changes, error, words):
-    arguments = {"family": lambda b: rd.DoyaNeuron(5.0, b), "x": 0.05, "p": -3.0, "p_range": (-3.0, -2.0)}
+    arguments = {"family": neuron, "x": 0.05, "p": -3.0, "p_range": (-3.0, -2.0), "others": (5.0, 1.0)}
     arguments |= changes
     family, x, p = (arguments.pop(name) for name in ("family", "x", "p"))
     with pytest.raises(error, match=words):

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
         PreActivationRNN,
         random_rnn,
     )
-    from rnn_dynamics.continuation import continue_branch
+    from rnn_dynamics.continuation import continue_branch, continue_branches
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -109,6 +109,7 @@ __all__ = [
     "cliff",
     "continuation",
     "continue_branch",
+    "continue_branches",
     "covariant_vectors",
     "doya",
     "edge_of_chaos",
@@ -174,7 +175,7 @@ _NAMES_OF_MODULE = {
         "PreActivationRNN",
         "random_rnn",
     ],
-    "continuation": ["continue_branch"],
+    "continuation": ["continue_branch", "continue_branches"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

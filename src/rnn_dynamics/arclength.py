@@ -2,8 +2,9 @@
 
 From a point y with unit tangent t the next one solves G(y) = 0 and ⟨t, y − y_predicted⟩ = 0, so that a turn of the
 curve in any one coordinate (a fold) is nothing special. Steps grow where Newton's method is quick and the curve
-straight, and shrink where it is not. All in one compiled loop with arrays of a fixed length; ``vmap`` over it
-follows many curves.
+straight, and shrink where it is not. All in one compiled loop with arrays of a fixed length, in which Newton's
+method stands once: for the first point, for every step, and for the last, on the boundary of the box. ``vmap`` over
+it follows many curves.
 
 Reference: H. B. Keller, "Numerical solution of bifurcation and nonlinear eigenvalue problems", 1977.
 """
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.status import Status
@@ -22,17 +24,20 @@ __all__ = [
     "Correction",
     "Curve",
     "Limits",
+    "Start",
     "correct",
-    "first_tangent",
-    "next_tangent",
+    "inverse_row",
     "solve_square",
+    "solved",
     "trace",
+    "value_and_jacobian",
 ]
 
 _CORRECTIONS = 10
 _SHARPEST_TURN = 0.95  # least cosine between the tangents of neighbouring points
 _MOST_STEPS = 5  # of Newton's method: where it takes more, another branch may be what it finds
 _HIGHEST = jax.lax.Precision.HIGHEST
+_FIRST, _ALONG, _LAST = 0, 1, 2  # what a correction is for
 
 
 class Limits(NamedTuple):
@@ -42,6 +47,7 @@ class Limits(NamedTuple):
         low, high: the box that it may not leave, one number a coordinate; infinite for those without limit.
         scale: the length that counts as one in each coordinate.
         first, least, most: first, shortest and longest step.
+        points: the most points wanted, if fewer than there is room for.
     """
 
     low: Float[Any, " m+1"]
@@ -50,6 +56,24 @@ class Limits(NamedTuple):
     first: Float[Any, ""]
     least: Float[Any, ""]
     most: Float[Any, ""]
+    points: Int[Any, ""] = np.int32(np.iinfo(np.int32).max)
+
+
+class Start(NamedTuple):
+    """Where a curve is entered: its point with row · (y − guess) = 0.
+
+    Attributes:
+        guess: a point near the curve.
+        row: the direction in which the first point may not move away from ``guess``. The curve is followed to the
+            side on which row · tangent has the sign of ``way``.
+        held: the coordinate that ``row`` picks out, which then stays exactly what it is; −1 for none.
+        way: 1 or −1.
+    """
+
+    guess: Float[Any, " m+1"]
+    row: Float[Any, " m+1"]
+    held: Int[Any, ""]
+    way: Float[Any, ""]
 
 
 class Correction(NamedTuple):
@@ -60,12 +84,14 @@ class Correction(NamedTuple):
         steps: how many Newton steps it took.
         converged: whether the last of them was within rounding of 0, and all numbers finite.
         jacobian: ∂G/∂y there, shape (m, m+1).
+        tangent: of the curve there, in units of ``scale``, on the side of the row.
     """
 
     y: Float[Array, " m+1"]
     steps: Int[Array, ""]
     converged: Bool[Array, ""]
     jacobian: Float[Array, "m m+1"]
+    tangent: Float[Array, " m+1"]
 
 
 class Curve(NamedTuple):
@@ -74,21 +100,29 @@ class Curve(NamedTuple):
     Attributes:
         points: y, shape (length, m+1); what lies behind ``number`` is not filled in.
         tangents: unit tangents, in units of ``scale``.
-        number: how many points there are.
+        number: how many points there are; 0 where Newton's method found no first one.
         status: CONVERGED where it left the box, with the last point on its boundary, or came back to its
             beginning; MAX_STEPS where the room or the attempts ran out; UNRESOLVED where even the shortest step
-            failed; DIVERGED where numbers were no longer finite.
+            failed, or the first.
         closed: whether it came back to its beginning.
+        jacobian: ∂G/∂y where Newton's method last stood.
     """
 
-    points: Float[Array, "length m+1"]
-    tangents: Float[Array, "length m+1"]
-    number: Int[Array, ""]
-    status: Int[Array, ""]
-    closed: Bool[Array, ""]
+    points: Float[Any, "length m+1"]
+    tangents: Float[Any, "length m+1"]
+    number: Int[Any, ""]
+    status: Int[Any, ""]
+    closed: Bool[Any, ""]
+    jacobian: Float[Any, "m m+1"]
 
 
 class _Walk(NamedTuple):
+    """``aim`` is what the next correction starts from, along ``row``, with the coordinate ``held`` fixed."""
+
+    phase: Array
+    aim: Array
+    row: Array
+    held: Array
     y: Array
     tangent: Array
     context: Any
@@ -96,10 +130,10 @@ class _Walk(NamedTuple):
     number: Array
     attempts: Array
     status: Array
-    beyond: Array
     closed: Array
     points: Array
     tangents: Array
+    jacobian: Array
 
 
 def _tolerance(dtype: Any) -> float:
@@ -107,7 +141,19 @@ def _tolerance(dtype: Any) -> float:
     return float(jnp.finfo(dtype).eps) ** 0.6
 
 
-def _with_jacobian(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
+def solved(matrix: Float[Array, "m m"], right: Float[Array, "m ..."]) -> Float[Array, "m ..."]:
+    """matrix⁻¹ · right by Householder reflections: as a program a fifth of a solution by pivots."""
+    q, r = jax.lax.linalg.qr(matrix, full_matrices=False)
+    turned = jnp.matmul(q.T, right.reshape(right.shape[0], -1), precision=_HIGHEST)
+    return jax.lax.linalg.triangular_solve(r, turned, left_side=True).reshape(right.shape)
+
+
+def inverse_row(matrix: Float[Array, "m m"], index: int) -> Float[Array, " m"]:
+    """One row of the inverse."""
+    return solved(matrix.T, jnp.zeros_like(matrix[0]).at[index].set(1))
+
+
+def value_and_jacobian(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
     """The value and ∂G/∂y, from one pass."""
 
     def twice(z: Array) -> tuple[Array, Array]:
@@ -119,10 +165,13 @@ def _with_jacobian(function: Callable[[Array], Array], y: Array) -> tuple[Array,
 
 
 class _Newton(NamedTuple):
-    """``step`` is still to be made from ``y``; ``size`` is its relative length."""
+    """``steps[:, 0]`` is still to be made from ``y``; ``size`` is its relative length.
+
+    ``steps[:, 1]`` is how the solution moves as the last equation's right side does.
+    """
 
     y: Array
-    step: Array
+    steps: Array
     matrix: Array
     number: Array
     size: Array
@@ -137,13 +186,14 @@ def _newton(
     The equations stand once in the compiled program, in the loop.
     """
     settled = _tolerance(y.dtype)
+    last = jnp.zeros_like(y).at[-1].set(1)
 
     def one(state: _Newton) -> _Newton:
-        y = state.y + state.step
+        y = state.y + state.steps[:, 0]
         value, matrix = equations(y)
-        step = jnp.linalg.solve(matrix, -value)
-        size = jnp.max(jnp.abs(step) / (scale + jnp.abs(y)))
-        return _Newton(y, step, matrix, state.number + 1, size, state.size)
+        steps = solved(matrix, jnp.stack([-value, last], axis=1))
+        size = jnp.max(jnp.abs(steps[:, 0]) / (scale + jnp.abs(y)))
+        return _Newton(y, steps, matrix, state.number + 1, size, state.size)
 
     def unfinished(state: _Newton) -> Array:
         stalled = (state.size <= settled) & (state.size >= 0.5 * state.before)
@@ -151,8 +201,9 @@ def _newton(
         return (state.number == 0) | ((state.number < most) & going)
 
     infinite = jnp.full((), jnp.inf, y.dtype)
-    zero = jnp.zeros_like(y)
-    start = _Newton(y, zero, jnp.zeros((y.shape[0], y.shape[0]), y.dtype), jnp.int32(0), infinite, infinite)
+    size = y.shape[0]
+    steps, matrix = jnp.zeros((size, 2), y.dtype), jnp.zeros((size, size), y.dtype)
+    start = _Newton(y, steps, matrix, jnp.int32(0), infinite, infinite)
     return jax.lax.while_loop(unfinished, one, start)
 
 
@@ -161,9 +212,10 @@ def solve_square(
 ) -> tuple[Array, Array, Array, Array]:
     """Newton's method for m equations in m unknowns: y, its last step, whether that is within rounding, ∂G/∂y."""
     least = 8 * float(jnp.finfo(y.dtype).eps)
-    end = _newton(lambda z: _with_jacobian(system, z), y, jnp.ones_like(y), most, least)
+    end = _newton(lambda z: value_and_jacobian(system, z), y, jnp.ones_like(y), most, least)
     converged = jnp.isfinite(end.size) & (end.size <= _tolerance(y.dtype))
-    return end.y + end.step, end.step, converged, end.matrix
+    step = end.steps[:, 0]
+    return end.y + step, step, converged, end.matrix
 
 
 def correct(
@@ -173,144 +225,163 @@ def correct(
     reference = y
 
     def equations(z: Array) -> tuple[Array, Array]:
-        value, matrix = _with_jacobian(residual, z)
+        value, matrix = value_and_jacobian(residual, z)
         along = jnp.sum(row * (z - reference))
         return jnp.append(value, along), jnp.concatenate([matrix, row[None]])
 
     tolerance = _tolerance(y.dtype)
     end = _newton(equations, y, scale, _CORRECTIONS, tolerance)
-    y, jacobian = end.y + end.step, end.matrix[:-1]
-    sound = jnp.isfinite(jacobian).all() & jnp.isfinite(y).all()
-    return Correction(y, end.number, sound & (end.size <= tolerance), jacobian)
+    y, jacobian = end.y + end.steps[:, 0], end.matrix[:-1]
+    tangent = end.steps[:, 1]
+    tangent = tangent / jnp.sqrt(jnp.sum(jnp.square(tangent / scale)))
+    sound = jnp.isfinite(tangent).all() & jnp.isfinite(y).all()
+    return Correction(y, end.number, sound & (end.size <= tolerance), jacobian, tangent)
 
 
-def _unit(tangent: Array, scale: Array) -> Array:
-    """The tangent of length one in units of ``scale``."""
-    return tangent / jnp.sqrt(jnp.sum(jnp.square(tangent / scale)))
+def _wall(limits: Limits, y: Array, beyond: Array) -> tuple[Array, Array]:
+    """Where the straight line from y to a point outside meets the boundary of the box, and in which coordinate."""
+    crossed = (beyond > limits.high) | (beyond < limits.low)
+    wall = jnp.where(beyond > limits.high, limits.high, limits.low)
+    share = jnp.where(crossed, (wall - y) / (beyond - y), jnp.inf)
+    first = jnp.argmin(share)
+    at = y + jnp.where(jnp.isfinite(share[first]), share[first], 0) * (beyond - y)
+    return jnp.where((jnp.arange(y.shape[0]) == first) & crossed, wall, at), first.astype(jnp.int32)
 
 
-def next_tangent(jacobian: Array, tangent: Array, scale: Array) -> Array:
-    """The tangent of the curve, on the side of the given one."""
-    matrix = jnp.concatenate([jacobian, (tangent / jnp.square(scale))[None]])
-    found = jnp.linalg.solve(matrix, jnp.zeros_like(tangent).at[-1].set(1))
-    return _unit(found, scale)
+class _Judged(NamedTuple):
+    """What one correction was worth: whether it is kept, and in a step along the curve how to go on."""
+
+    good: Array
+    outside: Array
+    length: Array
 
 
-def first_tangent(
-    jacobian: Float[Array, "m m+1"], scale: Float[Array, " m+1"], coordinate: int
-) -> Float[Array, " m+1"]:
-    """The unit tangent from ∂G/∂y, towards larger values of one coordinate."""
-    null = jnp.linalg.svd(jacobian * scale[None], full_matrices=True)[2][-1] * scale
-    return jnp.where(null[coordinate] < 0, -null, null)
-
-
-def _walk_once(residual: Callable, refresh: Callable, limits: Limits, begin: tuple, walk: _Walk) -> _Walk:
-    """One attempt of a step, kept or given up."""
-    scale = limits.scale
-    row = walk.tangent / jnp.square(scale)
-    predicted = walk.y + walk.length * walk.tangent
-    found = correct(lambda y: residual(y, walk.context), predicted, row, scale)
-    tangent = next_tangent(found.jacobian, walk.tangent, scale)
-    cosine = jnp.sum(tangent * row)
-    moved = jnp.sqrt(jnp.sum(jnp.square((found.y - predicted) / scale)))
-    near = (moved <= 0.3 * walk.length) & (found.steps <= _MOST_STEPS)
-    good = found.converged & near & jnp.isfinite(cosine) & (cosine > _SHARPEST_TURN)
-    outside = jnp.any((found.y < limits.low) | (found.y > limits.high))
-    kept = good & ~outside
-    count = jnp.where(kept, walk.number + 1, walk.number)
+def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _Judged:
+    along, scale = walk.phase == _ALONG, limits.scale
+    cosine = jnp.sum(tangent * walk.row)
+    moved = jnp.sqrt(jnp.sum(jnp.square((found.y - walk.aim) / scale)))
+    near = jnp.where(along, (moved <= 0.3 * walk.length) & (found.steps <= _MOST_STEPS), moved <= walk.length)
+    straight = ~along | (cosine > _SHARPEST_TURN)
+    good = found.converged & ((walk.phase == _FIRST) | (near & straight))
     quick = (found.steps <= 3) & (cosine > 0.99)
     slow = (found.steps > 4) | (cosine < 0.97)
-    factor = jnp.where(good, jnp.where(quick, 1.5, jnp.where(slow, 0.7, 1.0)), 0.5)
-    length = jnp.minimum(walk.length * factor.astype(scale.dtype), limits.most)
-    # Back at the beginning: the first point lies within the step just made.
-    gap = (begin[0] - walk.y) / scale
+    factor = jnp.where(good, jnp.where(quick, 1.5, jnp.where(slow, 0.7, 1.0)), 0.5).astype(scale.dtype)
+    length = jnp.where(along, jnp.minimum(walk.length * factor, limits.most), walk.length)
+    return _Judged(good, along & jnp.any((found.y < limits.low) | (found.y > limits.high)), length)
+
+
+def _closes(limits: Limits, walk: _Walk) -> Array:
+    """Whether the first point lies within the step from the walk's point along its tangent."""
+    scale = limits.scale
+    gap = (walk.points[0] - walk.y) / scale
     ahead = jnp.sum(gap * walk.tangent / scale)
     beside = jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(gap)) - jnp.square(ahead), 0))
-    same = jnp.sum(begin[1] * row) > _SHARPEST_TURN
-    closed = (
-        kept & (walk.number > 4) & (ahead > 0) & (ahead <= walk.length) & (beside < 0.2 * walk.length) & same
+    same = jnp.sum(walk.tangents[0] * walk.row) > _SHARPEST_TURN
+    near = (ahead > 0) & (ahead <= walk.length) & (beside < 0.2 * walk.length)
+    return (walk.phase == _ALONG) & (walk.number > 5) & near & same
+
+
+def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array, walk: _Walk) -> _Walk:
+    """One correction, and what follows from it."""
+    scale, room = limits.scale, walk.points.shape[0]
+    found = correct(lambda y: residual(y, walk.context), walk.aim, walk.row, scale)
+    corrected = jnp.where(
+        jnp.arange(walk.aim.shape[0], dtype=walk.held.dtype) == walk.held, walk.aim, found.y
     )
-    full = count >= walk.points.shape[0] - 1
-    status = jnp.where(full | (walk.attempts + 1 >= 4 * walk.points.shape[0]), int(Status.MAX_STEPS), -1)
-    status = jnp.where(~good & (length < limits.least), int(Status.UNRESOLVED), status)
-    status = jnp.where(closed | (good & outside), int(Status.CONVERGED), status).astype(jnp.int32)
-    y = jnp.where(kept, found.y, walk.y)
-    following = jnp.where(kept, tangent, walk.tangent)
-    context = refresh(y, walk.context)
+    first, last = walk.phase == _FIRST, walk.phase == _LAST
+    # On the boundary the row is a coordinate's, and the tangent keeps its side of the curve.
+    back = last & (jnp.sum(found.tangent * walk.tangent / jnp.square(scale)) < 0)
+    tangent = jnp.where(first, way, jnp.where(back, -1.0, 1.0).astype(way.dtype)) * found.tangent
+    good, outside, length = _judged(limits, walk, found, tangent)
+    kept = good & ~outside & ~(last & (corrected == walk.y).all())
+    closed = kept & _closes(limits, walk)
+    count = jnp.where(kept, walk.number + 1, walk.number)
+    full = (count >= jnp.minimum(limits.points, room - 1)) | (walk.attempts + 1 >= 4 * room)
+    status = jnp.where(full, int(Status.MAX_STEPS), -1)
+    failed = ~good & (first | last | (length < limits.least))
+    status = jnp.where(failed, int(Status.UNRESOLVED), status)
+    status = jnp.where(good & outside, -1, status)
+    status = jnp.where(closed | (good & last), int(Status.CONVERGED), status).astype(jnp.int32)
+    y, following = jnp.where(kept, corrected, walk.y), jnp.where(kept, tangent, walk.tangent)
+    wall, coordinate = _wall(limits, y, found.y)
+    picked = (jnp.arange(y.shape[0], dtype=coordinate.dtype) == coordinate).astype(y.dtype)
+    at = jnp.maximum(count - 1, 0)
     return _Walk(
+        jnp.where(outside & good, _LAST, _ALONG).astype(jnp.int32),
+        jnp.where(outside & good, wall, y + length * following),
+        jnp.where(outside & good, picked, following / jnp.square(scale)),
+        jnp.where(outside & good, coordinate, -1),
         y,
         following,
-        context,
+        refresh(y, walk.context),
         length,
         count,
         walk.attempts + 1,
         status,
-        jnp.where(good & outside, found.y, walk.beyond),
         closed,
-        walk.points.at[count].set(y),
-        walk.tangents.at[count].set(following),
+        walk.points.at[at].set(y),
+        walk.tangents.at[at].set(following),
+        found.jacobian,
     )
 
 
-def _land(residual: Callable, limits: Limits, walk: _Walk) -> tuple[Correction, Array]:
-    """The point on the boundary between the last point inside and the first one beyond."""
-    step = walk.beyond - walk.y
-    wall = jnp.where(walk.beyond > limits.high, limits.high, limits.low)
-    crossed = (walk.beyond > limits.high) | (walk.beyond < limits.low)
-    share = jnp.where(crossed, (wall - walk.y) / jnp.where(step == 0, 1, step), jnp.inf)
-    first = jnp.argmin(share)
-    share = jnp.where(jnp.isfinite(share[first]), share[first], 0)
-    at = walk.y + share * step
-    at = jnp.where(jnp.arange(at.shape[0]) == first, jnp.where(crossed, wall, at), at)
-    row = jnp.zeros_like(at).at[first].set(1)
-    found = correct(lambda y: residual(y, walk.context), at, row, limits.scale)
-    # Newton keeps the coordinate to rounding; it is the boundary's.
-    y = jnp.where(jnp.arange(at.shape[0]) == first, at, found.y)
-    near = jnp.sqrt(jnp.sum(jnp.square((y - at) / limits.scale))) <= walk.length
-    return found._replace(y=y, converged=found.converged & near), share
+def _unless_ended(walk: _Walk, following: _Walk) -> _Walk:
+    """A walk that has ended stays what it is, but for its points: behind the last they may hold anything."""
+    ended = walk.status >= 0
+    points, tangents = following.points, following.tangents
+    blank = walk._replace(points=(), tangents=())  # type: ignore[arg-type]
+    fresh = following._replace(points=(), tangents=())  # type: ignore[arg-type]
+    kept = jax.tree_util.tree_map(lambda old, new: jnp.where(ended, old, new), blank, fresh)
+    return kept._replace(points=points, tangents=tangents)
 
 
 def trace(
     residual: Callable[[Array, Any], Array],
     refresh: Callable[[Array, Any], Any],
-    y: Float[Array, " m+1"],
-    tangent: Float[Array, " m+1"],
+    start: Start,
     context: Any,
     limits: Limits,
     length: int,
+    *,
+    axis: str | None = None,
 ) -> Curve:
-    """Follow G(y, context) = 0 from a point on it, in the direction of its tangent.
+    """Follow G(y, context) = 0 from a point near it to one side.
 
     Args:
         residual: G, shape (m,).
         refresh: a new context after each step, for systems whose borders follow the curve.
-        y: a point on the curve.
-        tangent: its unit tangent.
+        start: where the curve is entered.
         context: what ``residual`` needs besides.
         limits: box, units and steps.
-        length: room for so many points, ``y`` the first.
+        length: room for so many points.
+        axis: the name of an enclosing ``vmap``'s axis, without which the loop of a batch would copy all its points
+            at every step.
     """
-    points = jnp.zeros((length, y.shape[0]), y.dtype).at[0].set(y)
-    tangents = jnp.zeros_like(points).at[0].set(tangent)
+    guess = jnp.asarray(start.guess)
+    points = jnp.zeros((length, guess.shape[0]), guess.dtype)
     zero = jnp.zeros((), jnp.int32)
-    begin = (y, tangent)
-    start = _Walk(
-        y, tangent, context, limits.first, zero, zero, zero - 1, y, jnp.zeros((), bool), points, tangents
+    walk = _Walk(
+        zero + _FIRST,
+        guess,
+        jnp.asarray(start.row),
+        jnp.asarray(start.held, jnp.int32),
+        guess,
+        jnp.zeros_like(guess),
+        context,
+        jnp.asarray(limits.first),
+        zero,
+        zero,
+        zero - 1,
+        jnp.zeros((), bool),
+        points,
+        points,
+        jnp.zeros((guess.shape[0] - 1, guess.shape[0]), guess.dtype),
     )
-    step = functools.partial(_walk_once, residual, refresh, limits, begin)
-    walk = jax.lax.while_loop(lambda w: w.status < 0, step, start)
-    landing, _ = _land(residual, limits, walk)
-    left = (walk.status == int(Status.CONVERGED)) & ~walk.closed
-    landed = left & landing.converged
-    ending = jnp.where(landed, walk.number + 1, walk.number)
-    last = jnp.where(landed, landing.y, walk.y)
-    tangent = next_tangent(landing.jacobian, walk.tangent, limits.scale)
-    tangent = jnp.where(landed & jnp.isfinite(tangent).all(), tangent, walk.tangent)
-    status = jnp.where(left & ~landed, int(Status.UNRESOLVED), walk.status).astype(jnp.int32)
-    return Curve(
-        walk.points.at[ending].set(last),
-        walk.tangents.at[ending].set(tangent),
-        ending + 1,
-        status,
-        walk.closed,
-    )
+    step = functools.partial(_walk_once, residual, refresh, limits, jnp.asarray(start.way))
+    if axis is None:
+        walk = jax.lax.while_loop(lambda w: w.status < 0, step, walk)
+    else:
+        walk = jax.lax.while_loop(
+            lambda w: jax.lax.pmin(w.status, axis) < 0, lambda w: _unless_ended(w, step(w)), walk
+        )
+    return Curve(walk.points, walk.tangents, walk.number, walk.status, walk.closed, walk.jacobian)

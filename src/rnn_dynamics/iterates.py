@@ -44,6 +44,9 @@ def iterate(
         steps: p ≥ 1.
     """
     step = exact_slopes(cell)
+    if steps == 1:  # no loop: half the program
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], inputs)
+        return step(x, held), x[None]
     return jax.lax.scan(lambda state, u: (step(state, u), state), x, inputs, length=steps)
 
 
@@ -68,7 +71,7 @@ def iterate_with_jacobian(
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["arrays", "others", "inputs"],
-    meta_fields=["static", "steps", "shape"],
+    meta_fields=["static", "steps", "shape", "cycle"],
 )
 @dataclasses.dataclass(frozen=True)
 class ReturnMap:
@@ -81,6 +84,7 @@ class ReturnMap:
         static: the rest of the family.
         steps: p times the length of a periodic input.
         shape: of a state.
+        cycle: the length of a periodic input, else 1.
     """
 
     arrays: Any
@@ -89,6 +93,12 @@ class ReturnMap:
     static: Any
     steps: int
     shape: tuple[int, ...]
+    cycle: int = 1
+
+    @property
+    def period(self) -> int:
+        """p."""
+        return self.steps // self.cycle
 
     @property
     def size(self) -> int:
@@ -115,14 +125,18 @@ class ReturnMap:
 
 
 def return_map(
-    family: Any, parameters: tuple, x: Any, *, period: Any, u: Any, others: tuple
+    family: Any, parameters: tuple, x: Any, *, period: Any, u: Any, others: tuple, inputs: Any = None
 ) -> tuple[ReturnMap, Float[Array, " n"]]:
     """The return map of a family, and x as a vector, checked against the cell at the given parameters.
 
+    Under periodic inputs of length q it is F^{pq}.
+
     Raises:
         TypeError: the family is not callable, or its value is not.
-        ValueError: period < 1; a state that the cell does not map to its own shape.
+        ValueError: period < 1; a state that the cell does not map to its own shape; both u and inputs; no input.
     """
+    if u is not None and inputs is not None:
+        raise ValueError("u, inputs: expected at most one of them, got both")
     if not callable(family):
         raise TypeError(
             f"family: expected a callable family(*parameters) -> cell, got {type(family).__name__}"
@@ -131,12 +145,15 @@ def return_map(
     cell = family(*parameters, *others)
     if not callable(cell):
         raise TypeError(f"family: expected a cell from family(*parameters), got {type(cell).__name__}")
-    held = None if u is None else jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
-    state, held, _ = checked_start(cell, x, held, 1 if u is None else None)
+    if u is not None:
+        inputs = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
+    state, inputs, cycle = checked_start(cell, x, inputs, 1 if inputs is None else None)
+    if cycle < 1:
+        raise ValueError("inputs: expected at least one step of input, got 0")
+    steps = period * cycle
     static, arrays = split(family)
     dtype = parameter_dtype(cell)
     others = tuple(jnp.asarray(value, dtype) if isinstance(value, int | float) else value for value in others)
-    whole = ReturnMap(
-        arrays, others, None if held is None else repeated(held, period), static, period, state.shape
-    )
+    sequence = None if inputs is None else repeated(inputs, steps)
+    whole = ReturnMap(arrays, others, sequence, static, steps, state.shape, cycle)
     return whole, state.reshape(-1)

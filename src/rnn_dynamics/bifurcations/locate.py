@@ -1,5 +1,6 @@
 """Bifurcations of fixed points and cycles located to rounding, by Newton's method on the systems of ``systems``."""
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -9,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.arclength import solve_square
+from rnn_dynamics.arclength import inverse_row, solve_square
 from rnn_dynamics.bifurcations import normal_forms, systems
-from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.eigen import eigenvalues
+from rnn_dynamics.bifurcations.normal_forms import Derivatives
+from rnn_dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import choice, real_array
@@ -24,87 +25,58 @@ KINDS = ("fold", "flip", "neimark-sacker", "branch")
 
 
 class _Found(NamedTuple):
-    x: Array
-    parameter: Array
-    interval: Array
-    precision: Array
-    converged: Array
-    matrix: Array
-    extra: Array
+    """The solution y of an extended system, its last Newton step, ∂/∂y of the system, and |F^p(x) − x|."""
+
+    y: Any
+    step: Any
+    converged: Any
+    derivative: Any
+    residual: Any
+
+    @property
+    def interval(self) -> float:
+        """How far rounding of the equations moves the parameter, which stands last."""
+        row = np.linalg.solve(self.derivative.T, np.eye(len(self.y), dtype=self.y.dtype)[-1])
+        noise = 4 * np.finfo(self.y.dtype).eps * (1 + 2 * np.abs(self.y[:-1]).max())
+        return float(max(np.abs(row).sum() * noise, abs(self.step[-1])))
 
 
-def _finished(whole: ReturnMap, system: Any, start: Array) -> _Found:
-    """Newton's method from ``start`` = (x, λ, …), and what rounding leaves open."""
+def _solved(whole: ReturnMap, system: Any, start: Array) -> _Found:
     y, step, converged, derivative = solve_square(system, start)
-    size = whole.size
-    x, parameter = y[:size], y[size]
-    image = whole(x, parameter)
-    noise = 4 * float(jnp.finfo(y.dtype).eps) * (1 + jnp.max(jnp.abs(x)) + jnp.max(jnp.abs(image)))
-    spread = jnp.sum(jnp.abs(jnp.linalg.inv(derivative)), axis=1) * noise
-    interval = jnp.maximum(spread[size], jnp.abs(step[size]))
-    matrix = systems.jacobian(whole, x, parameter)
-    extra = y[size + 1] if y.shape[0] > size + 1 else jnp.zeros_like(parameter)
-    return _Found(x, parameter, interval, jnp.max(jnp.abs(image - x)), converged, matrix, extra)
+    x = y[: whole.size]
+    return _Found(y, step, converged, derivative, jnp.max(jnp.abs(whole(x, y[-1]) - x)))
 
 
 @jax.jit
-def _one_multiplier(whole: ReturnMap, x: Array, parameter: Array, multiplier: Array) -> _Found:
-    matrix = systems.shifted(systems.jacobian(whole, x, parameter), multiplier)
-    borders = systems.null_borders(matrix)
-
-    def system(y: Array) -> Array:
-        return systems.one_multiplier(whole, multiplier, borders, y[:-1], y[-1])
-
-    return _finished(whole, system, jnp.append(x, parameter))
+def _one_multiplier(whole: ReturnMap, start: Array, multiplier: Array) -> _Found:
+    return _solved(whole, functools.partial(systems.one_multiplier, whole, multiplier), start)
 
 
 @jax.jit
-def _pair(whole: ReturnMap, x: Array, parameter: Array, cosine: Array) -> _Found:
-    borders = systems.pair_borders(systems.jacobian(whole, x, parameter), cosine)
-
-    def system(y: Array) -> Array:
-        return systems.neimark_sacker(whole, borders, y[-1], y[:-2], y[-2])
-
-    return _finished(whole, system, jnp.concatenate([x, jnp.stack([parameter, cosine])]))
+def _pair(whole: ReturnMap, start: Array, partner: Array) -> _Found:
+    return _solved(whole, functools.partial(systems.neimark_sacker, whole, partner), start)
 
 
 @jax.jit
-def _branch(whole: ReturnMap, x: Array, parameter: Array) -> _Found:
-    matrix = systems.shifted(systems.jacobian(whole, x, parameter), jnp.ones_like(parameter))
-    borders = systems.null_borders(matrix)
-
-    def system(y: Array) -> Array:
-        return systems.branch_point(whole, borders, y[-1], y[:-2], y[-2])
-
-    return _finished(whole, system, jnp.concatenate([x, jnp.stack([parameter, 0 * parameter])]))
+def _branch(whole: ReturnMap, start: Array, left: Array) -> _Found:
+    return _solved(whole, functools.partial(systems.branch_point, whole, left), start)
 
 
 @jax.jit
-def _fold_form(whole: ReturnMap, x: Array, parameter: Array, matrix: Array) -> tuple[Array, Array]:
-    q, _, _ = normal_forms.null_vectors(systems.shifted(matrix, jnp.ones_like(parameter)))
-    return normal_forms.fold_coefficient(lambda y: whole(y, parameter), x, matrix), q
+def jacobian_at(whole: ReturnMap, x: Array, *parameters: Array) -> Float[Array, "n n"]:
+    """∂F^p/∂x, compiled."""
+    return systems.jacobian(whole, x, *parameters)
 
 
 @jax.jit
-def _flip_form(whole: ReturnMap, x: Array, parameter: Array, matrix: Array) -> tuple[Array, Array]:
-    q, _, _ = normal_forms.null_vectors(systems.shifted(matrix, -jnp.ones_like(parameter)))
-    return normal_forms.flip_coefficient(lambda y: whole(y, parameter), x, matrix), q
+def _derivatives(whole: ReturnMap, x: Array, parameter: Array, pair: Array) -> Derivatives:
+    return normal_forms.derivatives(whole, x, (parameter,), pair)
 
 
-@jax.jit
-def _pair_form(
-    whole: ReturnMap, x: Array, parameter: Array, matrix: Array, cosine: Array
-) -> tuple[Array, Array, Array]:
-    coefficient, angle = normal_forms.neimark_sacker_coefficient(
-        lambda y: whole(y, parameter), x, matrix, cosine
-    )
-    borders = systems.pair_borders(matrix, cosine)
-    return coefficient, borders.right[:, 0], angle
-
-
-@jax.jit
-def _branch_form(whole: ReturnMap, x: Array, parameter: Array, matrix: Array) -> dict[str, Any]:
-    return normal_forms.branching(whole, x, parameter, matrix)
+def derivatives_at(whole: ReturnMap, x: np.ndarray, parameter: Any, q: np.ndarray) -> Derivatives:
+    """The derivatives along the real and the imaginary part of q, on the host."""
+    pair = np.stack([np.real(q), np.imag(q)]).astype(x.dtype)
+    return jax.device_get(_derivatives(whole, x, parameter, pair))
 
 
 def _criticality(coefficient: float, supercritical: bool, scale: float) -> str:
@@ -113,81 +85,169 @@ def _criticality(coefficient: float, supercritical: bool, scale: float) -> str:
     return "supercritical" if supercritical else "subcritical"
 
 
-def _nearest_pair(matrix: Array) -> float | None:
+def nearest_pair(matrix: np.ndarray) -> float | None:
     """cos θ of the complex multiplier nearest the unit circle, or None."""
-    values: Any = np.asarray(eigenvalues(matrix))
-    values = values[values.imag > 1e-12 * np.abs(values)]
+    values = multipliers_of(matrix)
+    values = values[np.imag(values) > 1e-12 * np.abs(values)]
     if not values.size:
         return None
     nearest = values[np.argmin(np.abs(np.abs(values) - 1))]
     return float(nearest.real / abs(nearest))
 
 
-def located(
-    kind: str, whole: ReturnMap, x: Array, parameter: Array, *, index: int = -1
-) -> SpecialPoint | None:
+def located(kind: str, whole: ReturnMap, x: Any, parameter: Any, *, index: int = -1) -> SpecialPoint | None:
     """The event of that kind near (x, λ); None where a pair is asked for and no multiplier is complex."""
+    x = np.asarray(x)
+    parameter = np.asarray(parameter, x.dtype)
+    matrix = np.asarray(jacobian_at(whole, x, parameter))
+    if not np.isfinite(matrix).all():
+        return None
+    eye = np.eye(len(x), dtype=x.dtype)
     if kind == "neimark-sacker":
-        cosine = _nearest_pair(jacobian_at(whole, x, parameter))
+        cosine = nearest_pair(matrix)
         if cosine is None:
             return None
-        found = _pair(whole, x, parameter, jnp.asarray(cosine, x.dtype))
-    elif kind == "branch":
-        found = _branch(whole, x, parameter)
+        partner, v = systems.nearest_null_vectors(systems.quadratic(matrix, cosine), 2)[0]
+        return _pair_point(whole, _called(_pair, whole, [x, v, cosine, parameter], partner), index)
+    if kind == "branch":
+        left = systems.nearest_null_vectors(matrix - eye)[1][0]
+        return _branch_point(whole, _called(_branch, whole, [x, left, 0.0, parameter], left), index)
+    multiplier = np.asarray(-1.0 if kind == "flip" else 1.0, x.dtype)
+    v = systems.nearest_null_vectors(matrix - multiplier * eye)[0][0]
+    return _one_point(kind, whole, _called(_one_multiplier, whole, [x, v, parameter], multiplier), index)
+
+
+def _called(kernel: Any, whole: ReturnMap, parts: list, extra: np.ndarray) -> _Found:
+    dtype = parts[0].dtype
+    start = np.concatenate([np.atleast_1d(part).astype(dtype) for part in parts])
+    return _Found(*jax.device_get(kernel(whole, start, extra.astype(dtype))))
+
+
+def _floor(dtype: Any) -> float:
+    """Coefficients below this are 0 to rounding."""
+    return 1e3 * float(np.finfo(dtype).eps) ** 0.5
+
+
+def _one_point(kind: str, whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
+    size = whole.size
+    x, parameter, derivative = found.y[:size], found.y[-1], found.derivative
+    eye = np.eye(size, dtype=x.dtype)
+    matrix, second = derivative[:size, :size] + eye, derivative[size : 2 * size, :size]
+    if not np.isfinite(derivative).all():
+        return _described(whole, kind, found, None, index)
+    q, p = normal_forms.null_vectors(matrix + eye if kind == "flip" else matrix - eye)
+    second = second * np.sign(np.dot(q, found.y[size : 2 * size]))  # the system's own vector may be −q
+    if kind == "fold":
+        coefficient, criticality = normal_forms.fold_coefficient(q, p, second), ""
     else:
-        sign = jnp.asarray(-1.0 if kind == "flip" else 1.0, x.dtype)
-        found = _one_multiplier(whole, x, parameter, sign)
-    return _described(kind, whole, found, index)
+        third = derivatives_at(whole, x, parameter, q).third[0]
+        coefficient = normal_forms.flip_coefficient(matrix, q, p, second, third)
+        criticality = _criticality(coefficient, coefficient > 0, _floor(x.dtype))
+    return _described(whole, kind, found, matrix, index, float(coefficient), criticality, direction=q)
 
 
-@jax.jit
-def jacobian_at(whole: ReturnMap, x: Array, parameter: Array) -> Float[Array, "n n"]:
-    """∂F^p/∂x, compiled."""
-    return systems.jacobian(whole, x, parameter)
+def _pair_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
+    size = whole.size
+    x, cosine, parameter = found.y[:size], float(found.y[-2]), found.y[-1]
+    if not np.isfinite(found.derivative).all():
+        return _described(whole, "neimark-sacker", found, None, index)
+    matrix = found.derivative[:size, :size] + np.eye(size, dtype=x.dtype)
+    q, p = normal_forms.pair_vectors(matrix, cosine)
+    coefficient = normal_forms.neimark_sacker_coefficient(
+        derivatives_at(whole, x, parameter, q), cosine, q, p
+    )
+    criticality = _criticality(coefficient, coefficient < 0, _floor(x.dtype))
+    angle = float(np.arccos(cosine)) if abs(cosine) < 1 else math.nan
+    real = np.real(q) / np.linalg.norm(np.real(q))
+    return _described(
+        whole, "neimark-sacker", found, matrix, index, coefficient, criticality, angle, real.astype(x.dtype)
+    )
 
 
-def _described(kind: str, whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
-    """The event with its normal form."""
-    x, parameter, matrix = found.x, found.parameter, found.matrix
-    angle, criticality = math.nan, ""
-    # Coefficients below this are 0 to rounding.
-    floor = 1e3 * float(jnp.finfo(x.dtype).eps) ** 0.5
-    if kind == "neimark-sacker":
-        coefficient, direction, theta = _pair_form(whole, x, parameter, matrix, found.extra)
-        angle = float(theta)
-        criticality = _criticality(float(coefficient), float(coefficient) < 0, floor)
-    elif kind == "flip":
-        coefficient, direction = _flip_form(whole, x, parameter, matrix)
-        criticality = _criticality(float(coefficient), float(coefficient) > 0, floor)
-    elif kind == "fold":
-        coefficient, direction = _fold_form(whole, x, parameter, matrix)
-    else:
-        form = {name: np.asarray(value) for name, value in _branch_form(whole, x, parameter, matrix).items()}
-        direction, symmetric = form["across"], abs(form["square"]) <= floor
-        kind = "pitchfork" if symmetric else "transcritical"
-        coefficient = form["cubic"] if symmetric else form["square"]
-        if symmetric:
-            criticality = _criticality(float(coefficient), float(coefficient) < 0, floor)
-    ended = bool(found.converged) and (kind != "neimark-sacker" or abs(float(found.extra)) < 1)
-    state = np.asarray(x).reshape(whole.shape)
+def _branch_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
+    """Pitchfork or transcritical, by the reduced equation, whose terms stand in ∂/∂y of the system."""
+    size = whole.size
+    x, parameter, derivative = found.y[:size], found.y[-1], found.derivative
+    if not np.isfinite(derivative).all():
+        return _described(whole, "pitchfork", found, None, index)
+    singular = derivative[:size, :size]
+    matrix = singular + np.eye(size, dtype=x.dtype)
+    q, p = normal_forms.null_vectors(singular)
+    psi = found.y[size : 2 * size]
+    share = 1 / (np.dot(psi, q))  # p = share · ψ
+    hessian, crossing = derivative[size : 2 * size, :size] * share, derivative[-1] * share
+    v = normal_forms.bordered_solution(singular, -derivative[:size, -1])
+    square, mixed = (
+        np.dot(np.dot(q, hessian), q) / 2,
+        np.dot(crossing[:size], q) + np.dot(np.dot(q, hessian), v),
+    )
+    other = (crossing[-1] + np.dot(2 * crossing[:size], v) + np.dot(np.dot(v, hessian), v)) / 2
+    floor, criticality = _floor(x.dtype), ""
+    coefficient = square
+    if abs(square) <= floor:
+        found_ = derivatives_at(whole, x, parameter, q)
+        inner = normal_forms.bordered_solution(-singular, np.dot(found_.second[0], q))
+        coefficient = np.dot(p, found_.third[0] + np.dot(3 * found_.second[0], inner)) / 6
+        criticality = _criticality(coefficient, coefficient < 0, floor)
+    kind = "pitchfork" if criticality else "transcritical"
+    event = _described(whole, kind, found, matrix, index, float(coefficient), criticality, direction=q)
+    return dataclasses.replace(event, crossing=crossing_directions(q, v, square, mixed, other))
+
+
+def crossing_directions(
+    q: np.ndarray, v: np.ndarray, square: float, mixed: float, other: float
+) -> Float[np.ndarray, "2 n+1"]:
+    """The tangents (x, λ) of both branches, the roots of a ξ² + b ξη + c₂ η² = 0 along ξ (q, 0) + η (v, 1)."""
+    root = math.sqrt(max(mixed * mixed - 4 * square * other, 0.0))
+    far = -(mixed + math.copysign(root, mixed)) / 2  # a ξ/η of the root without cancellation
+    across, along = np.append(q, 0), np.append(v, 1)
+    first = far * across + square * along
+    second = other * across + far * along if far else along
+    ways = [way / (np.linalg.norm(way) or 1) for way in (first, second)]
+    return np.stack(ways).astype(q.dtype)
+
+
+def _described(
+    whole: ReturnMap,
+    kind: str,
+    found: _Found,
+    matrix: np.ndarray | None,
+    index: int,
+    coefficient: float = math.nan,
+    criticality: str = "",
+    angle: float = math.nan,
+    direction: np.ndarray | None = None,
+) -> SpecialPoint:
+    """The event; without its Jacobian, where that is not finite, unresolved."""
+    sound = matrix is not None and (kind != "neimark-sacker" or not math.isnan(angle))
+    ended = bool(found.converged) and sound
+    state = found.y[: whole.size].reshape(whole.shape)
     return SpecialPoint(
         kind,
-        float(parameter),
+        float(found.y[-1]),
         state if whole.shape else float(state),
-        float(found.interval),
-        float(found.precision),
+        found.interval if ended else math.inf,
+        float(found.residual),
         Status.CONVERGED if ended else Status.MAX_STEPS,
-        np.asarray(eigenvalues(matrix)),
-        float(coefficient),
+        None if matrix is None else multipliers_of(matrix),
+        coefficient,
         criticality,
         angle,
-        np.asarray(direction),
+        direction,
         index,
     )
 
 
 def locate(
-    family: Any, kind: str, x: Any, p: Any, *, period: int = 1, u: Any = None, others: tuple = ()
+    family: Any,
+    kind: str,
+    x: Any,
+    p: Any,
+    *,
+    period: int = 1,
+    u: Any = None,
+    inputs: Any = None,
+    others: tuple = (),
 ) -> SpecialPoint:
     """The bifurcation of a fixed point or cycle near a given state and parameter, located to rounding.
 
@@ -201,6 +261,7 @@ def locate(
         p: the parameter near it.
         period: p of the cycle.
         u: an input that is held.
+        inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
 
     Returns:
@@ -213,7 +274,7 @@ def locate(
     """
     choice("kind", kind, KINDS)
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     found = located(kind, whole, state, parameter.astype(state.dtype))
     if found is None:
         raise ValueError(
@@ -223,7 +284,15 @@ def locate(
 
 
 def bifurcation_parameter(
-    family: Any, kind: str, x: Any, p: Any, *, period: int = 1, u: Any = None, others: tuple = ()
+    family: Any,
+    kind: str,
+    x: Any,
+    p: Any,
+    *,
+    period: int = 1,
+    u: Any = None,
+    inputs: Any = None,
+    others: tuple = (),
 ) -> Float[Array, ""]:
     """λ* of the fold or flip near (x, p) as a differentiable function of ``others`` and of the family's arrays.
 
@@ -231,7 +300,7 @@ def bifurcation_parameter(
     system with its matrix held.
 
     Args:
-        family, x, p, period, u, others: as ``locate``; ``others`` may be traced.
+        family, x, p, period, u, inputs, others: as ``locate``; ``others`` may be traced.
         kind: "fold" or "flip".
 
     Raises:
@@ -239,22 +308,16 @@ def bifurcation_parameter(
     """
     choice("kind", kind, ("fold", "flip"))
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     return _differentiable(whole, state, parameter.astype(state.dtype), -1.0 if kind == "flip" else 1.0)
 
 
 @functools.partial(jax.jit, static_argnums=3)
 def _differentiable(whole: ReturnMap, x: Array, parameter: Array, sign: float) -> Array:
-    held = jax.lax.stop_gradient(whole)
+    held, x, parameter = jax.lax.stop_gradient((whole, x, parameter))
     multiplier = jnp.full((), sign, x.dtype)
-    start = _one_multiplier(held, jax.lax.stop_gradient(x), jax.lax.stop_gradient(parameter), multiplier)
-    borders = systems.null_borders(systems.shifted(start.matrix, multiplier))
-    y = jax.lax.stop_gradient(jnp.append(start.x, start.parameter))
-
-    def system(y: Array, map_: ReturnMap) -> Array:
-        return systems.one_multiplier(map_, multiplier, jax.lax.stop_gradient(borders), y[:-1], y[-1])
-
-    matrix = jax.lax.stop_gradient(jax.jacfwd(lambda y: system(y, held))(y))
-    value = system(y, whole)
-    step = jnp.linalg.solve(matrix, value - jax.lax.stop_gradient(value))
-    return (y - step)[-1]
+    v = jnp.linalg.svd(systems.shifted(systems.jacobian(held, x, parameter), multiplier))[2][-1]
+    start = jnp.concatenate([x, v, parameter[None]])
+    y, _, _, matrix = solve_square(functools.partial(systems.one_multiplier, held, multiplier), start)
+    value = systems.one_multiplier(whole, multiplier, y)
+    return y[-1] - jnp.sum(inverse_row(matrix, -1) * (value - jax.lax.stop_gradient(value)))

@@ -8,7 +8,22 @@ from jaxtyping import Complex, Float
 
 from rnn_dynamics.status import Status
 
-__all__ = ["BifurcationCurve", "SpecialPoint"]
+__all__ = ["BifurcationCurve", "SpecialPoint", "multipliers_of"]
+
+
+def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray, "... n"]:
+    """Eigenvalues on the host, with no program to compile; NaN where a matrix is not finite.
+
+    Each matrix is brought near 1 by a power of two first, which LAPACK fails to undo exactly where it does it.
+    """
+    matrices = np.asarray(matrices)
+    finite = np.asarray(np.isfinite(matrices).all(axis=(-2, -1), keepdims=True))
+    sound = np.where(finite, matrices, 0)
+    exponent = np.frexp(np.abs(sound).max(axis=(-2, -1), keepdims=True))[1]
+    values = np.linalg.eigvals(np.ldexp(sound, -exponent))
+    values = values.astype(np.result_type(matrices.dtype, np.complex64))
+    values.real, values.imag = (np.ldexp(part(values), exponent[..., 0]) for part in (np.real, np.imag))
+    return np.where(finite[..., 0], values, np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,10 +31,11 @@ class SpecialPoint:
     """A located event.
 
     Attributes:
-        kind: "fold", "flip", "neimark-sacker", "pitchfork", "transcritical"; on two-parameter curves also "cusp",
-            "fold-flip", "generalized flip", "chenciner" and the resonances "1:1" to "1:4".
-        parameter: λ at the event; a pair on a two-parameter curve.
-        state: x at the event, in the cell's shape.
+        kind: "fold", "flip", "neimark-sacker", "pitchfork", "transcritical"; on two-parameter curves "cusp",
+            "generalized flip", "chenciner", "fold-flip", "fold-neimark-sacker", "flip-neimark-sacker",
+            "double neimark-sacker" and "1:1 resonance" to "1:4 resonance".
+        parameter: λ at the event, a float; a pair of floats on a two-parameter curve.
+        state: x at the event, in the cell's shape; a float for a single neuron.
         interval: the width within which the parameter is known: the rounding of the equations carried through
             the inverse of their derivative, or the last Newton step where that is larger.
         precision: the largest |F^p(x) − x| there, as floats give it.
@@ -32,11 +48,12 @@ class SpecialPoint:
         angle: θ of a Neimark–Sacker bifurcation, radians a step of F^p; else nan.
         direction: the critical right vector q, unit length (real part for a pair).
         index: the event lies behind this point of its branch.
+        crossing: at a pitchfork or transcritical point the tangents (x, λ) of both branches, unit length.
     """
 
     kind: str
-    parameter: float | tuple[float, float]
-    state: float | Float[np.ndarray, " n"]
+    parameter: Any
+    state: Any
     interval: float
     precision: float
     status: Status
@@ -46,10 +63,11 @@ class SpecialPoint:
     angle: float = float("nan")
     direction: Float[np.ndarray, " n"] | None = None
     index: int = -1
+    crossing: Float[np.ndarray, "2 n+1"] | None = None
 
     def __repr__(self) -> str:
         at = self.parameter
-        where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"  # type: ignore[union-attr]
+        where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"
         words = [f"{self.kind} at {where} ± {self.interval:.1g}"]
         if self.criticality:
             words.append(self.criticality)
@@ -95,6 +113,6 @@ class BifurcationCurve:
         return plots.bifurcation_curve(self, ax=ax, label=label)
 
     def __repr__(self) -> str:
-        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)  # type: ignore[index]
+        events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)
         ends = "closed" if self.closed else ", ".join(s.name for s in self.status)
         return f"BifurcationCurve({self.kind}, {len(self)} points, {events or 'no event'}; ends {ends})"

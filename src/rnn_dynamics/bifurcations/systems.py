@@ -1,48 +1,41 @@
-"""The equations that a bifurcation solves, as square systems that stay regular there.
+"""Regular systems of equations whose solutions are bifurcations, and what they are solved with.
 
-A fixed point is G(x, λ) = F^p(x; λ) − x = 0. A multiplier μ = ±1 adds one equation g = 0, where g is the last entry
-of the solution of the bordered system
+A fixed point is G(x, λ) = F^p(x; λ) − x = 0. With J = ∂F^p/∂x, a multiplier μ = ±1 adds its vector,
 
-    [J − μI  w] [v]   [0]
-    [  cᵀ    0] [g] = [1],
+    J v − μ v = 0,   (v·v − 1)/2 = 0,
 
-which vanishes exactly where J − μI is singular and is as smooth as F. A pair e^{±iθ} adds two, from J² − 2κJ + I
-with two borders, and the unknown κ = cos θ. A branch point adds g and ψᵀ ∂F/∂λ = 0, ψ the left vector, and the
-unknown β of G + βw = 0, which is 0 there.
+in the unknowns (x, v, λ). A pair e^{±iθ} adds a vector of its plane and κ = cos θ,
 
-Reference: W. Govaerts, "Numerical Methods for Bifurcations of Dynamical Equilibria", SIAM 2000.
+    J J v − 2κ J v + v = 0,   (v·v − 1)/2 = 0,   c·v = 0,
+
+with c in that plane too, in the unknowns (x, v, κ, λ). Where two branches cross there is a left vector ψ with
+
+    Jᵀψ − ψ = 0,   (ψ·ψ − 1)/2 = 0,   ψ·∂F^p/∂λ = 0,
+
+in the unknowns (x, ψ, β, λ), G + βw taking the place of G, as β is 0 there and w close to ψ. All are as smooth as
+F, with no matrix to be inverted inside. λ stands last, and may be two numbers: then the solutions are curves.
+
+References: G. Moore and A. Spence, SIAM J. Numer. Anal. 17, 1980; D. Roose and V. Hlavaček, SIAM J. Appl. Math. 45,
+1985; W. Govaerts, "Numerical Methods for Bifurcations of Dynamical Equilibria", SIAM 2000.
 """
-
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.iterates import ReturnMap
 
 __all__ = [
-    "Borders",
     "branch_point",
     "jacobian",
+    "nearest_null_vectors",
     "neimark_sacker",
-    "null_borders",
     "one_multiplier",
-    "pair_borders",
+    "plane_partner",
     "quadratic",
+    "shifted",
 ]
-
-
-class Borders(NamedTuple):
-    """Columns w and c that make a singular matrix regular: near its left and right null vectors.
-
-    Attributes:
-        left: w, shape (n, 1) or (n, 2).
-        right: c, the same.
-    """
-
-    left: Float[Array, "n k"]
-    right: Float[Array, "n k"]
 
 
 def jacobian(whole: ReturnMap, x: Float[Array, " n"], *parameters: Array) -> Float[Array, "n n"]:
@@ -50,77 +43,66 @@ def jacobian(whole: ReturnMap, x: Float[Array, " n"], *parameters: Array) -> Flo
     return jax.jacfwd(whole)(x, *parameters)
 
 
-def _bordered(matrix: Array, borders: Borders) -> tuple[Array, Array]:
-    """(V, g) of the bordered system, V of shape (n, k), g of shape (k, k)."""
-    size, columns = borders.right.shape
-    corner = jnp.zeros((columns, columns), matrix.dtype)
-    whole = jnp.block([[matrix, borders.left], [borders.right.T, corner]])
-    right = jnp.concatenate([jnp.zeros((size, columns), matrix.dtype), jnp.eye(columns, dtype=matrix.dtype)])
-    solved = jnp.linalg.solve(whole, right)
-    return solved[:size], solved[size:]
-
-
-def _turned(matrix: Array, borders: Borders) -> tuple[Array, Array]:
-    """The same of the transposed matrix: left null vectors."""
-    return _bordered(matrix.T, Borders(borders.right, borders.left))
-
-
-def _normal(columns: Array) -> Array:
-    return jnp.linalg.qr(columns)[0]
-
-
-def null_borders(matrix: Float[Array, "n n"]) -> Borders:
-    """Singular vectors of the smallest singular value."""
-    left, _, right = jnp.linalg.svd(matrix)
-    return Borders(left[:, -1:], right[-1:].T)
-
-
-def pair_borders(matrix: Float[Array, "n n"], cosine: Array) -> Borders:
-    """Singular vectors of the two smallest singular values of J² − 2κJ + I."""
-    left, _, right = jnp.linalg.svd(quadratic(matrix, cosine))
-    return Borders(left[:, -2:], right[-2:].T)
-
-
-def followed(matrix: Array, borders: Borders) -> Borders:
-    """Borders that follow the null vectors of a matrix that changed a little."""
-    right = _normal(_bordered(matrix, borders)[0])
-    left = _normal(_turned(matrix, borders)[0])
-    return Borders(left, right)
-
-
-def quadratic(matrix: Array, cosine: Array) -> Array:
-    square = jnp.matmul(matrix, matrix, precision=jax.lax.Precision.HIGHEST)
-    return square - 2 * cosine * matrix + jnp.eye(matrix.shape[0], dtype=matrix.dtype)
-
-
 def shifted(matrix: Array, multiplier: Array) -> Array:
     """J − μI."""
     return matrix - multiplier * jnp.eye(matrix.shape[0], dtype=matrix.dtype)
 
 
-def one_multiplier(
-    whole: ReturnMap, multiplier: Array, borders: Borders, x: Array, *parameters: Array
-) -> Float[Array, " n+1"]:
-    """(F^p(x) − x, g): zero where x is fixed and has the multiplier μ."""
-    _, g = _bordered(shifted(jacobian(whole, x, *parameters), multiplier), borders)
-    return jnp.concatenate([whole(x, *parameters) - x, g[0]])
+def quadratic(matrix: np.ndarray, cosine: float) -> np.ndarray:
+    """J² − 2κJ + I."""
+    return np.dot(matrix, matrix) - 2 * cosine * matrix + np.eye(len(matrix), dtype=matrix.dtype)
+
+
+def nearest_null_vectors(matrix: np.ndarray, count: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Right and left singular vectors of the smallest singular values, shape (count, n), the smallest last."""
+    left, _, right = np.linalg.svd(matrix)
+    return right[-count:], left[:, -count:].T
+
+
+def _along(whole: ReturnMap, x: Array, v: Array, parameters: tuple) -> tuple[Array, Array]:
+    """F^p(x) and J v."""
+    return jax.jvp(lambda z: whole(z, *parameters), (x,), (v,))
+
+
+def _norm(v: Array) -> Array:
+    return (jnp.sum(jnp.square(v)) - 1)[None] / 2
+
+
+def one_multiplier(whole: ReturnMap, multiplier: Array, y: Float[Array, " 2n+k"]) -> Float[Array, " 2n+1"]:
+    """Zero at y = (x, v, λ…) where x is fixed and J v = μ v, |v| = 1."""
+    size = whole.size
+    x, v, parameters = y[:size], y[size : 2 * size], tuple(y[2 * size :])
+    image, moved = _along(whole, x, v, parameters)
+    return jnp.concatenate([image - x, moved - multiplier * v, _norm(v)])
 
 
 def neimark_sacker(
-    whole: ReturnMap, borders: Borders, cosine: Array, x: Array, *parameters: Array
-) -> Float[Array, " n+2"]:
-    """(F^p(x) − x, g₁₁, g₂₁): zero where x is fixed and has the multipliers κ ± i√(1 − κ²)."""
-    _, g = _bordered(quadratic(jacobian(whole, x, *parameters), cosine), borders)
-    return jnp.concatenate([whole(x, *parameters) - x, g[:, 0]])
+    whole: ReturnMap, partner: Float[Array, " n"], y: Float[Array, " 2n+1+k"]
+) -> Float[Array, " 2n+2"]:
+    """Zero at y = (x, v, κ, λ…) where x is fixed with multipliers κ ± i√(1 − κ²), v in their plane, c·v = 0."""
+    size = whole.size
+    x, v, cosine, parameters = y[:size], y[size : 2 * size], y[2 * size], tuple(y[2 * size + 1 :])
+    image, once = _along(whole, x, v, parameters)
+    _, twice = _along(whole, x, once, parameters)
+    singular = twice - 2 * cosine * once + v
+    return jnp.concatenate([image - x, singular, _norm(v), jnp.sum(partner * v)[None]])
+
+
+def plane_partner(whole: ReturnMap, y: Float[Array, " 2n+1+k"]) -> Float[Array, " n"]:
+    """c, the unit vector orthogonal to v in the plane of v and J v."""
+    size = whole.size
+    v = y[size : 2 * size]
+    _, moved = _along(whole, y[:size], v, tuple(y[2 * size + 1 :]))
+    moved = moved - jnp.sum(moved * v) * v / jnp.sum(jnp.square(v))
+    return moved / jnp.sqrt(jnp.sum(jnp.square(moved)))
 
 
 def branch_point(
-    whole: ReturnMap, borders: Borders, beta: Array, x: Array, parameter: Array
-) -> Float[Array, " n+2"]:
-    """(F^p(x) − x + βw, g, ψᵀ ∂F/∂λ): zero, with β = 0, where two branches of fixed points cross."""
-    matrix = shifted(jacobian(whole, x, parameter), jnp.ones_like(parameter))
-    _, g = _bordered(matrix, borders)
-    left, _ = _turned(matrix, borders)
-    slope = jax.jvp(lambda p: whole(x, p), (parameter,), (jnp.ones_like(parameter),))[1]
-    crossing = jnp.sum(left[:, 0] * slope)
-    return jnp.concatenate([whole(x, parameter) - x + beta * borders.left[:, 0], g[0], crossing[None]])
+    whole: ReturnMap, left: Float[Array, " n"], y: Float[Array, " 2n+2"]
+) -> Float[Array, " 2n+2"]:
+    """Zero at y = (x, ψ, β, λ), with β = 0, where two branches of fixed points cross; ``left`` is w."""
+    size = whole.size
+    x, psi, beta, parameter = y[:size], y[size : 2 * size], y[2 * size], y[2 * size + 1]
+    image, pull = jax.vjp(whole, x, parameter)
+    turned, crossing = pull(psi)
+    return jnp.concatenate([image - x + beta * left, turned - psi, _norm(psi), crossing[None]])

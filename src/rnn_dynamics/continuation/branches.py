@@ -1,34 +1,24 @@
 """Branches of fixed points and cycles followed through a parameter, with their multipliers and bifurcations."""
 
 import dataclasses
-import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, Limits
+from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.continuation.detect import Signs
-from rnn_dynamics.continuation.search import (
-    Track,
-    events_along,
-    lower_period,
-    minimal_period,
-    padded,
-    padded_signs,
-)
+from rnn_dynamics.continuation.detect import Signs, signs_along
+from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
+from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Branch", "continue_branch", "follow"]
-
-_FRACTION_FIRST, _FRACTION_MOST, _FRACTION_LEAST = 0.005, 0.02, 1e-9
+__all__ = ["Branch", "Path", "assembled", "checked_range", "continue_branch", "followed", "joined"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +58,7 @@ class Branch:
         return len(self.parameters)
 
     def orbits(self) -> Float[np.ndarray, "m p ..."]:
-        """All states of every cycle, shape (m, p, n)."""
+        """All states of every cycle, shape (m, p, n); (m, pq, n) under an input of q steps."""
         whole = self.track.whole
         flat = jnp.asarray(self.states.reshape(len(self), -1))
         found = _orbits(whole, flat, jnp.asarray(self.parameters))
@@ -103,35 +93,6 @@ def _orbits(whole: ReturnMap, states: Array, parameters: Array) -> Array:
     return jax.vmap(lambda x, p: whole.orbit(x, p)[1])(states, parameters)
 
 
-def _residual(whole: ReturnMap, y: Array, _: Any) -> Array:
-    return whole(y[:-1], y[-1]) - y[:-1]
-
-
-@functools.partial(jax.jit, static_argnums=4)
-def _both_ways(whole: ReturnMap, y: Array, tangent: Array, limits: Limits, room: int) -> Curve:
-    """The curve from y along its tangent and against it, leading axis 2."""
-    system = functools.partial(_residual, whole)
-
-    def one_way(direction: Array) -> Curve:
-        return arclength.trace(system, lambda _, context: context, y, direction, (), limits, room)
-
-    return jax.vmap(one_way)(jnp.stack([tangent, -tangent]))
-
-
-@jax.jit
-def _first_point(whole: ReturnMap, x: Array, parameter: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """The fixed point at λ, the tangent of its branch, and whether Newton's method found it."""
-    system = functools.partial(_residual, whole)
-    row = jnp.zeros_like(scale).at[-1].set(1)
-    found = arclength.correct(lambda y: system(y, ()), jnp.append(x, parameter), row, scale)
-    return found.y, arclength.first_tangent(found.jacobian, scale, -1), found.converged
-
-
-@jax.jit
-def _residuals(whole: ReturnMap, points: Array) -> Array:
-    return jax.vmap(lambda y: jnp.max(jnp.abs(_residual(whole, y, ()))))(points)
-
-
 def continue_branch(
     family: Any,
     x: Any,
@@ -140,8 +101,9 @@ def continue_branch(
     p_range: tuple[Any, Any],
     period: int = 1,
     u: Any = None,
+    inputs: Any = None,
     others: tuple = (),
-    longest: float = _FRACTION_MOST,
+    longest: float = 0.02,
     max_points: int = 1000,
 ) -> Branch:
     """Follow the fixed point or cycle near x at λ = p in both directions, around folds, to the ends of the range.
@@ -155,8 +117,9 @@ def continue_branch(
         x: a state near the fixed point, or near one state of the cycle; Newton's method takes it there.
         p: the parameter to start at, inside the range.
         p_range: (low, high).
-        period: p of the cycle, in steps of the cell.
+        period: p of the cycle, in steps of the cell (or of its periodic input).
         u: an input that is held.
+        inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
         longest: longest step, as a fraction of the range (and of the states' own scale).
         max_points: the most points on each side of the start.
@@ -171,28 +134,28 @@ def continue_branch(
 
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
-    low, high = _checked_range(p_range, p)
-    room = count("max_points", max_points, minimum=2)
+    low, high = checked_range(p_range, p)
+    most = count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, others=others)
+    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
-    y, tangent, converged = _first_point(whole, state, parameter, scale)
-    if not converged:
+    track = Track(whole, scale, (low, high), most, state.dtype)
+    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), longest), most)
+    if not curves[0].number:
         raise ValueError(
             f"x: expected a state near a cycle of period {period} at p = {float(parameter):g}; Newton finds none"
         )
-    track = Track(whole, scale, (low, high), room, state.dtype)
-    lower = minimal_period(track, y, period)
+    lower = minimal_period(track, curves[0].points[0], period)
     if lower != period:
         raise ValueError(
             f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
         )
-    return follow(track, y, tangent, longest=longest)
+    return followed(track, *curves)
 
 
-def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
+def checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     ends = np.asarray(real_array("p_range", p_range, shape=(2,)), float)
     low, high = float(ends[0]), float(ends[1])
     if not low < high:
@@ -203,74 +166,85 @@ def _checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     return low, high
 
 
-def follow(
-    track: Track,
-    y: Array,
-    tangent: Array,
-    *,
-    longest: float = _FRACTION_MOST,
-    birth: SpecialPoint | None = None,
-) -> Branch:
-    """The branch through a point of the curve, in both directions, or away from the event it is born at."""
-    low = np.full_like(track.scale, -np.inf)
-    high = np.full_like(track.scale, np.inf)
-    low[-1], high[-1] = track.p_range
-    first, most, least = (np.asarray(v, track.dtype) for v in (_FRACTION_FIRST, longest, _FRACTION_LEAST))
-    limits = Limits(low, high, track.scale, np.minimum(first, most), least, most)
-    curves = jax.tree_util.tree_map(np.asarray, _both_ways(track.whole, y, tangent, limits, track.room))
-    forward, backward = (Curve(*(leaf[i] for leaf in curves)) for i in (0, 1))
+class Path(NamedTuple):
+    """A branch from one end to the other: its points, their tangents, and which of them is the start."""
+
+    points: Float[np.ndarray, "m n+1"]
+    tangents: Float[np.ndarray, "m n+1"]
+    status: tuple[Status, Status]
+    closed: bool
+    start: int
+
+
+def joined(forward: Curve, backward: Curve) -> Path:
+    """The two curves from a start, which they share."""
     closed = bool(forward.closed)
-    behind = 1 if closed or birth is not None else int(backward.number)
-    points = np.concatenate([backward.points[1:behind][::-1], forward.points[: int(forward.number)]])
-    tangents = np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[: int(forward.number)]])
-    ends = [int(forward.status if closed else backward.status), int(forward.status)]
-    if birth is not None:
-        at = np.append(np.ravel(birth.state), birth.parameter).astype(track.dtype)
-        critical = np.append(birth.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
-        critical = critical * np.sign(np.sum(critical * tangents[0])) / np.linalg.norm(critical / track.scale)
-        points, tangents = np.vstack([at, points]), np.vstack([critical, tangents])
-        ends[0] = Status.CONVERGED
-    signs = padded_signs(track, points, tangents)
-    events = events_along(track, points, tangents, signs, first=0 if birth is None else 1)
-    status = Status(ends[0]), Status(ends[1])
-    branch = _assembled(track, points, tangents, signs, events, status, closed, max(behind - 1, 0))
-    return (
-        branch if birth is None else dataclasses.replace(branch, events=(_born(track, birth), *branch.events))
+    behind, ahead = 1 if closed else int(backward.number), int(forward.number)
+    ends = (forward if closed else backward).status, forward.status
+    return Path(
+        np.concatenate([backward.points[1:behind][::-1], forward.points[:ahead]]),
+        np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[:ahead]]),
+        (Status(int(ends[0])), Status(int(ends[1]))),
+        closed,
+        max(behind - 1, 0),
     )
 
 
-def _born(track: Track, birth: SpecialPoint) -> SpecialPoint:
-    """The event that a branch begins at, as one of its own."""
-    return dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoint | None = None) -> Branch:
+    """The branch from its two curves, which share their first point, or away from the event it is born at."""
+    if birth is None:
+        path = joined(forward, backward)
+        return assembled(track, path, signs_along(track.whole, path.points, path.tangents))
+    path = joined(forward, backward._replace(number=np.int32(1)))
+    at, along = _at_flip(track, birth, path.tangents[0])
+    points, tangents = np.vstack([at, path.points]), np.vstack([along, path.tangents])
+    path = path._replace(points=points, tangents=tangents, status=(Status.CONVERGED, path.status[1]))
+    branch = assembled(track, path, signs_along(track.whole, points, tangents), first=1)
+    # The event that a branch begins at is one of its own.
+    begun = dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+    return dataclasses.replace(branch, events=(begun, *branch.events))
 
 
-def _assembled(
-    track: Track,
-    points: np.ndarray,
-    tangents: np.ndarray,
-    signs: Signs,
-    events: tuple[SpecialPoint, ...],
-    status: tuple[Status, Status],
-    closed: bool,
-    start: int,
-) -> Branch:
-    """The branch, cut on both sides of its start where the cycle collapses to one of a lower period."""
-    first, last, status = _collapses(track, points, events, status, start)
-    if (first, last) != (0, len(points)):
+def _at_flip(track: Track, flip: SpecialPoint, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The point where a doubled cycle begins or ends, and its tangent there on the side of a neighbour's."""
+    at = np.append(np.ravel(flip.state), flip.parameter).astype(track.dtype)
+    along = np.append(flip.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
+    side = 1 if np.sum(along / track.scale * (near / track.scale)) >= 0 else -1
+    return at, along * side / np.linalg.norm(along / track.scale)
+
+
+def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Branch:
+    """The branch with its events, cut on both sides of its start where the cycle collapses to a lower period.
+
+    There it ends at the very flip that it is born from.
+    """
+    points, tangents, status, closed, start = path
+    events = events_along(track, points, tangents, signs, first=first)
+    first, last, cuts = _collapses(track, points, events, start)
+    if cuts != [None, None]:
         closed = False
         kept = [e for e in events if first <= e.index + 1 and e.index < last and e.kind != "jump"]
-        events = tuple(dataclasses.replace(e, index=e.index - first) for e in kept)
-        signs = Signs(*(field[first:last] for field in signs))
         points, tangents = points[first:last], tangents[first:last]
+        ends = [Status.UNRESOLVED if cut and cut.kind == "jump" else Status.CONVERGED for cut in cuts]
+        status = (ends[0] if cuts[0] else status[0], ends[1] if cuts[1] else status[1])
+        if cuts[0] and cuts[0].kind == "flip":
+            at, along = _at_flip(track, cuts[0], tangents[0])
+            points, tangents = np.vstack([at, points]), np.vstack([along, tangents])
+            first -= 1
+        if cuts[1] and cuts[1].kind == "flip":
+            at, along = _at_flip(track, cuts[1], tangents[-1])
+            points, tangents = np.vstack([points, at]), np.vstack([tangents, along])
+        events = tuple(dataclasses.replace(e, index=max(e.index - first, 0)) for e in kept)
+        signs = signs_along(track.whole, points, tangents)
     return Branch(
         points[:, -1],
         points[:, :-1].reshape(len(points), *track.whole.shape),
         signs.multipliers,
         signs.unstable,
         np.abs(signs.multipliers).max(axis=1) < 1,
-        np.asarray(_residuals(track.whole, padded(points)))[: len(points)],
+        signs.residual,
         events,
-        track.whole.steps,
+        track.whole.period,
         status,
         closed,
         tangents,
@@ -279,25 +253,19 @@ def _assembled(
 
 
 def _collapses(
-    track: Track,
-    points: np.ndarray,
-    events: tuple[SpecialPoint, ...],
-    status: tuple[Status, Status],
-    start: int,
-) -> tuple[int, int, tuple[Status, Status]]:
-    """The part of the branch around its start on which the cycle keeps its period, and how it ends.
+    track: Track, points: np.ndarray, events: tuple[SpecialPoint, ...], start: int
+) -> tuple[int, int, list[SpecialPoint | None]]:
+    """The part of the branch around its start on which the cycle keeps its period, and the events that cut it.
 
     Where a step has jumped to another branch, as happens among cycles with enormous multipliers, it ends too.
     """
     first, last = 0, len(points)
-    ends = list(status)
+    cuts: list[SpecialPoint | None] = [None, None]
     for event in events:
-        jumped = event.kind == "jump"
-        if not jumped and (event.kind != "flip" or not lower_period(track, event)):
+        if event.kind != "jump" and (event.kind != "flip" or not lower_period(track, event)):
             continue
-        end = Status.UNRESOLVED if jumped else Status.CONVERGED
         if event.index < start and event.index + 1 > first:
-            first, ends[0] = event.index + 1, end
+            first, cuts[0] = event.index + 1, event
         if event.index >= start and event.index + 1 < last:
-            last, ends[1] = event.index + 1, end
-    return first, last, (ends[0], ends[1])
+            last, cuts[1] = event.index + 1, event
+    return first, last, cuts

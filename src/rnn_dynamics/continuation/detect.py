@@ -1,18 +1,18 @@
 """Which events lie between two neighbouring points of a branch, from signs that change there."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics import arclength
+from rnn_dynamics.arclength import value_and_jacobian
 from rnn_dynamics.bifurcations import systems
-from rnn_dynamics.eigen import eigenvalues
+from rnn_dynamics.bifurcations.points import multipliers_of
 from rnn_dynamics.iterates import ReturnMap
 
-__all__ = ["Signs", "crossed", "midpoint", "signs_along"]
+__all__ = ["Signs", "crossed", "measured", "signs_along", "signs_of"]
 
 _LETTERS = ("fold", "branch", "flip", "neimark-sacker")
 
@@ -24,6 +24,7 @@ class Signs(NamedTuple):
         jacobians: ∂F^p/∂x.
         multipliers: its eigenvalues.
         unstable: how many of them have |μ| > 1.
+        residual: the largest |F^p(x) − x|.
         flags: signs that change at a fold (∂λ/∂s), at a crossing of branches (the bordered determinant), at a
             flip (det(J + I)) and at a Neimark–Sacker point (Π_{i<j}(1 − μ_i μ_j), at a neutral saddle too).
     """
@@ -31,21 +32,35 @@ class Signs(NamedTuple):
     jacobians: Float[np.ndarray, "m n n"]
     multipliers: Complex[np.ndarray, "m n"]
     unstable: Int[np.ndarray, " m"]
+    residual: Float[np.ndarray, " m"]
     flags: Bool[np.ndarray, "m 4"]
 
 
-@jax.jit
-def _measured(whole: ReturnMap, points: Array, tangents: Array) -> tuple[Array, Array, Array, Array]:
+def measured(whole: ReturnMap, points: Array, tangents: Array) -> tuple[Array, Array, Array, Array]:
+    """∂F^p/∂x, |F^p(x) − x|, and the signs of two determinants: −1 where negative."""
+
     def at(y: Array, tangent: Array) -> tuple[Array, Array, Array, Array]:
-        derivative = jax.jacfwd(lambda z: whole(z[:-1], z[-1]))(y)
+        image, derivative = value_and_jacobian(lambda z: whole(z[:-1], z[-1]), y)
         matrix = derivative[:, :-1]
-        fixed = systems.shifted(matrix, jnp.ones_like(y[0]))
-        whole_matrix = jnp.concatenate([jnp.concatenate([fixed, derivative[:, -1:]], axis=1), tangent[None]])
-        crossing = jnp.linalg.slogdet(whole_matrix)[0]
-        flip = jnp.linalg.slogdet(systems.shifted(matrix, -jnp.ones_like(y[0])))[0]
-        return matrix, tangent[-1], crossing, flip
+        one = jnp.ones_like(y[0])
+        fixed = jnp.concatenate([systems.shifted(matrix, one), derivative[:, -1:]], axis=1)
+        bordered = jnp.concatenate([fixed, tangent[None]])
+        # One determinant for both: det(J + I) in the corner of a matrix of the same size.
+        size = y.shape[0]
+        flip = jnp.eye(size, dtype=y.dtype).at[:-1, :-1].set(systems.shifted(matrix, -one))
+        signs = jnp.linalg.slogdet(jnp.stack([bordered, flip]))[0]
+        return matrix, jnp.max(jnp.abs(image - y[:-1])), signs[0], signs[1]
 
     return jax.vmap(at)(points, tangents)
+
+
+_measured = jax.jit(measured)
+
+
+def _padded(rows: np.ndarray) -> np.ndarray:
+    """Rows repeated to a power of two, so that branches of all lengths share a few programs."""
+    length = 1 << max(7, (len(rows) - 1).bit_length())
+    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
 
 
 def _pair_sign(multipliers: np.ndarray) -> np.ndarray:
@@ -57,24 +72,20 @@ def _pair_sign(multipliers: np.ndarray) -> np.ndarray:
     return np.cos(phase) < 0
 
 
-def signs_along(whole: ReturnMap, points: np.ndarray, tangents: np.ndarray, count: int) -> Signs:
-    """The signs at the first ``count`` points; padding keeps the shapes, so that a branch compiles once."""
-    matrices, turn, crossing, flip = (
-        np.asarray(v) for v in _measured(whole, jnp.asarray(points), jnp.asarray(tangents))
-    )
-    matrices = matrices[:count]
-    multipliers = _values(matrices)
-    unstable = (np.abs(multipliers) > 1).sum(axis=-1)
-    flags = np.stack(
-        [turn[:count] < 0, crossing[:count] < 0, flip[:count] < 0, _pair_sign(multipliers)], axis=1
-    )
-    return Signs(matrices, multipliers, unstable, flags)
+def signs_along(whole: ReturnMap, points: np.ndarray, tangents: np.ndarray) -> Signs:
+    """The signs at points of a branch."""
+    found = jax.device_get(_measured(whole, _padded(points), _padded(tangents)))
+    return signs_of(*(leaf[: len(points)] for leaf in found), turn=tangents[:, -1])
 
 
-def _values(matrices: np.ndarray) -> np.ndarray:
-    if matrices.shape[-1] == 1:
-        return matrices[..., 0].astype(np.result_type(matrices.dtype, np.complex64))
-    return np.asarray(eigenvalues(matrices))
+def signs_of(
+    matrices: np.ndarray, residual: np.ndarray, crossing: np.ndarray, flip: np.ndarray, *, turn: np.ndarray
+) -> Signs:
+    """The signs from what ``measured`` gives."""
+    values = multipliers_of(matrices)
+    unstable = (np.abs(values) > 1).sum(axis=-1)
+    flags = np.stack([turn < 0, crossing < 0, flip < 0, _pair_sign(values)], axis=-1)
+    return Signs(matrices, values, unstable, residual, flags)
 
 
 def crossed(signs: Signs, index: int) -> tuple[list[str], bool]:
@@ -90,25 +101,3 @@ def crossed(signs: Signs, index: int) -> tuple[list[str], bool]:
     if kinds == ["neimark-sacker"]:
         return (kinds if difference else []), difference in (0, 2)
     return kinds, len(kinds) == 1 and difference == 1
-
-
-@jax.jit
-def _between(
-    whole: ReturnMap, start: Array, tangent: Array, scale: Array, length: Array
-) -> tuple[Array, Array, Array]:
-    row = tangent / jnp.square(scale)
-
-    def residual(y: Array) -> Array:
-        return whole(y[:-1], y[-1]) - y[:-1]
-
-    found = arclength.correct(residual, start + length * tangent, row, scale)
-    return found.y, arclength.next_tangent(found.jacobian, tangent, scale), found.converged
-
-
-def midpoint(
-    whole: ReturnMap, start: Any, tangent: Any, end: Any, scale: Any
-) -> tuple[np.ndarray, np.ndarray, bool]:
-    """A point of the branch halfway between two neighbours, its tangent, and whether Newton's method found it."""
-    gap = np.sum((end - start) / scale * (tangent / scale))
-    y, along, converged = _between(whole, start, tangent, scale, np.asarray(gap / 2, start.dtype))
-    return np.asarray(y), np.asarray(along), bool(converged)

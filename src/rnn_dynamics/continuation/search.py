@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.bifurcations.locate import located
 from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.continuation.detect import Signs, crossed, midpoint, signs_along
+from rnn_dynamics.continuation.detect import Signs, crossed, signs_along
+from rnn_dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.iterates import ReturnMap
 from rnn_dynamics.status import Status
 
-__all__ = ["Track", "events_along", "lower_period", "minimal_period", "padded", "padded_signs"]
+__all__ = ["Track", "events_along", "lower_period", "minimal_period"]
 
 _MOST_HALVINGS = 300  # of all steps of one branch
 _NARROWEST = 1e-9  # step, in units of the branch's scale, that is halved no more
@@ -28,14 +29,14 @@ class Track:
         whole: x ↦ F^p(x; λ).
         scale: the length that counts as one, for each state and the parameter.
         p_range: the ends of the parameter.
-        room: the greatest number of points on each side of the start.
+        most: the greatest number of points on each side of the start.
         dtype: of states and parameter.
     """
 
     whole: ReturnMap
     scale: Float[np.ndarray, " n+1"]
     p_range: tuple[float, float]
-    room: int
+    most: int
     dtype: Any
 
 
@@ -60,23 +61,15 @@ class _Step:
         return float(np.linalg.norm((self.points[1] - self.points[0]) / scale))
 
 
-def padded(rows: np.ndarray) -> np.ndarray:
-    """Rows repeated to a power of two, so that branches of all lengths share a few programs."""
-    length = 1 << max(6, (len(rows) - 1).bit_length())
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
-
-
-def padded_signs(track: Track, points: np.ndarray, tangents: np.ndarray) -> Signs:
-    return signs_along(track.whole, padded(points), padded(tangents), len(points))
-
-
 def events_along(
     track: Track, points: np.ndarray, tangents: np.ndarray, signs: Signs, *, first: int = 0
 ) -> tuple[SpecialPoint, ...]:
     """The events between the points, from the one numbered ``first``, in their order."""
     search = _Search(track)
     events: list[SpecialPoint] = []
-    for i in range(first, len(points) - 1):
+    changed = (signs.flags[1:] != signs.flags[:-1]).any(axis=1) | (np.diff(signs.unstable) != 0)
+    for i in first + np.flatnonzero(changed[first:]):
+        i = int(i)
         kinds, alone = crossed(signs, i)
         if kinds or not alone:
             step = _Step(points[i : i + 2], tangents[i : i + 2], Signs(*(f[i : i + 2] for f in signs)), i)
@@ -104,14 +97,12 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
             ]
     search.halvings -= 1
     track = search.track
-    middle, along, converged = midpoint(
-        track.whole, step.points[0], step.tangents[0], step.points[1], track.scale
-    )
+    middle, along, converged = _midpoint(track, step)
     if not converged:
         return [_bracketed(track, kind, step) for kind in kinds]
     points = np.stack([step.points[0], middle, step.points[1]])
     tangents = np.stack([step.tangents[0], along, step.tangents[1]])
-    signs = padded_signs(track, points, tangents)
+    signs = signs_along(track.whole, points, tangents)
     return [
         event
         for i in (0, 1)
@@ -120,6 +111,13 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
             _Step(points[i : i + 2], tangents[i : i + 2], Signs(*(f[i : i + 2] for f in signs)), step.index),
         )
     ]
+
+
+def _midpoint(track: Track, step: _Step) -> tuple[np.ndarray, np.ndarray, bool]:
+    """A point of the branch halfway along a step, its tangent, and whether Newton's method found it."""
+    start, tangent = step.points[0], step.tangents[0]
+    gap = np.sum((step.points[1] - start) / track.scale * (tangent / track.scale))
+    return one_point(track.whole, beside(start, tangent, gap / 2, track.scale), track.scale, track.most)
 
 
 def _jumped(step: _Step) -> bool:
@@ -164,9 +162,9 @@ def _image(whole: ReturnMap, x: Array, parameter: Array) -> Array:
 
 
 def _half(track: Track) -> ReturnMap | None:
-    """F^{p/2}, where p and its inputs are even and repeat."""
+    """F^{p/2}, where p is even."""
     whole = track.whole
-    if whole.steps % 2:
+    if whole.period % 2:
         return None
     half = whole.steps // 2
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[:half], whole.inputs)

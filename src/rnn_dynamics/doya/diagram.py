@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.activations import sigmoid
+from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
@@ -16,27 +17,6 @@ from rnn_dynamics.validation import concrete_array, fraction, real_arrays
 __all__ = ["BifurcationDiagram", "Branch", "SpecialPoint", "bifurcation_diagram"]
 
 _CURVE_POINTS = 801
-
-
-@dataclasses.dataclass(frozen=True)
-class SpecialPoint:
-    """A located event.
-
-    Attributes:
-        kind: "fold", "flip" or "cusp".
-        parameter: b at the event.
-        state: x at the event.
-        interval: the width within which the parameter is known, an ulp for a closed form.
-        precision: |F(x) − x| there, as floats give it.
-        status: CONVERGED.
-    """
-
-    kind: str
-    parameter: float
-    state: float
-    interval: float
-    precision: float
-    status: Status
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +49,8 @@ class BifurcationDiagram:
         stable: their stability, shape (m, 3).
         multipliers: their multipliers, shape (m, 3).
         branches: smooth curves through the range, which end at folds and change stability at folds and flips.
-        events: folds, flips or the cusp inside the range.
+        events: folds, flips or the cusp inside the range, as ``bifurcations`` has them; ``interval`` is an ulp, as
+            the place is a closed form.
     """
 
     w: float

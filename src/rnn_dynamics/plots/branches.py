@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rnn_dynamics.bifurcations import BifurcationCurve
-    from rnn_dynamics.continuation import Branch
+    from rnn_dynamics.continuation import Branch, Branches
     from rnn_dynamics.orbit_diagrams import OrbitDiagram
 
-__all__ = ["bifurcation_curve", "branch", "orbit_diagram"]
+__all__ = ["bifurcation_curve", "branch", "branches", "orbit_diagram"]
 
 _OTHER = {**palette.FLIP, "marker": "^"}
 _MARKERS = {
@@ -64,6 +64,28 @@ def branch(
     ax.set_xlabel("parameter")
     ax.set_ylabel("x" if np.ndim(result.states) == 1 else f"$x_{{{component + 1}}}$")
     if legend and seen:
+        ax.legend()
+    return ax
+
+
+def branches(result: "Branches", ax: "Axes | None" = None, *, component: int = 0) -> "Axes":
+    """One coordinate of every branch against the parameter, dark to light with q; stable solid, unstable dashed.
+
+    The first, the middle and the last branch stand in the legend. Of a cycle one state is drawn.
+    """
+    ax = axes_of(ax)
+    named = {0, len(result) // 2, len(result) - 1}
+    for i, colour in enumerate(palette.shades(len(result))):
+        number = int(result.number[i])
+        values = _component(result.states[i], component)
+        label = f"q = {result.q[i]:g}" if i in named and result.q.ndim == 1 else None
+        for first, last, stable in _runs(result.stable[i, :number]) if number else []:
+            look = {**(palette.BRANCH if stable else palette.UNSTABLE), "linewidth": 1.4, "color": colour}
+            ax.plot(result.parameters[i, first:last], values[first:last], label=label, **look)
+            label = None
+    ax.set_xlabel("parameter")
+    ax.set_ylabel("x" if result.states.ndim == 2 else f"$x_{{{component + 1}}}$")
+    if ax.get_legend_handles_labels()[1]:
         ax.legend()
     return ax
 
