@@ -5,12 +5,14 @@ import re
 import tomllib
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from matplotlib import pyplot
 
 from rnn_dynamics import cli
-from rnn_dynamics.figures import FIGURES, report, select
+from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.figures import FIGURES, flip_flop, report, select
 from rnn_dynamics.figures.output import publish, rendered, staging
 
 SOURCE_WRONG = {
@@ -177,3 +179,22 @@ def test_hazard_35_names_of_output_files_stay_in_their_folder(tmp_path, name):
     with staging(tmp_path) as stage, pytest.raises(ValueError, match="name"):
         publish(stage, tmp_path, {name: b"x"})
     assert not list(tmp_path.iterdir())
+
+
+def test_the_stored_network_holds_two_bits():
+    network = flip_flop.trained()
+    run = flip_flop.played(network, jax.random.key(11), batch=20, steps=50)
+    bits = np.zeros_like(run.targets)
+    for step in range(50):
+        last = bits[:, step - 1] if step else np.zeros((20, 2))
+        bits[:, step] = np.where(run.inputs[:, step] == 0, last, run.inputs[:, step])
+    np.testing.assert_array_equal(bits, run.targets)
+    assert run.accuracy == 1
+
+
+@pytest.mark.soak
+def test_training_anew_gives_a_network_that_holds_two_bits():
+    with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes
+        values = flip_flop.train(1)
+    network = flip_flop.FlipFlop(ElmanRNN(values["W"], values["b"], values["W_in"]), values["readout"])
+    assert flip_flop.played(network, jax.random.key(11)).accuracy > 0.99

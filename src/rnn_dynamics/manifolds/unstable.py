@@ -25,7 +25,7 @@ __all__ = ["unstable_set"]
 _FIRST = 9
 _TURN = 0.25  # radians between neighbouring chords
 _SHARPEST = 1 / 64  # of the spacing: chords as short as this may turn as they like
-_MOST_STRETCHES = 100_000
+_MOST_STRETCHES = 20_000
 _LEAST_RATIO = 64  # times the rounding of the segment's parameter
 
 
