@@ -104,6 +104,7 @@ def test_every_public_plot_is_tested() -> None:
         "basins",
         "bifurcation_curve",
         "branch",
+        "branches",
         "exponent_convergence",
         "exponent_field",
         "fixed_points",
