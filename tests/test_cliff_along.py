@@ -169,6 +169,7 @@ def test_both_kinds_on_one_line() -> None:
     labels = line.get_legend_handles_labels()[1]
     assert sorted(labels) == sorted(["T = 50", "T → ∞", "fold", "basin boundary"])
     assert line.get_xlabel() == "share of the path"
+    plt.close(line.figure)
     with pytest.raises(ValueError, match="quantity"):
         found.plot(quantity="size")
     # Each of the line's branches once: no event of one kind at one place and state twice.
@@ -193,7 +194,9 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
     assert found.curves
     for curve in found.curves:
         np.testing.assert_allclose(curve.parameters[:, 0], FOLD_OF_TANH, atol=1e-10)
-    assert found.curves[0].plot().get_xlabel() == "first parameter"
+    drawn = found.curves[0].plot()
+    assert drawn.get_xlabel() == "first parameter"
+    plt.close(drawn.figure)
     for quantity in ("loss", "slope", "limit"):
         ax = found.plot(quantity=quantity)
         labels = ax.get_legend_handles_labels()[1]
