@@ -80,14 +80,30 @@ def networks(seed, n):
     return W, b, 10 ** rng.uniform(-2, 0, size=BATCH), x
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-@given(
-    st.integers(0, 2**32 - 1),
-    st.sampled_from([1, 2, 3, 6]),
-    st.sampled_from(sorted(BUILD)),
-    st.sampled_from(["logistic", "tanh", "relu", "leaky_relu", "linear"]),
-)
+CELLS = {
+    "seed": st.integers(0, 2**32 - 1),
+    "n": st.sampled_from([1, 2, 3, 6]),
+    "form": st.sampled_from(sorted(BUILD)),
+    "phi": st.sampled_from(["logistic", "tanh", "relu", "leaky_relu", "linear"]),
+}
+OPTIONS = {"deadline": None, "derandomize": True, "suppress_health_check": list(HealthCheck)}
+
+
+@settings(max_examples=4, **OPTIONS)
+@given(**CELLS)
+def test_theorems_hold_on_two_thousand_cells(seed, n, form, phi):
+    theorems_hold(seed, n, form, phi)
+
+
+@pytest.mark.soak
+@settings(max_examples=20, **OPTIONS)
+@given(**CELLS)
 def test_theorems_hold_on_ten_thousand_cells(seed, n, form, phi):
+    theorems_hold(seed, n, form, phi)
+
+
+def theorems_hold(seed, n, form, phi):
+    """Every theorem about the norms holds on 500 cells."""
     W, b, leak, x = networks(seed, n)
     norms = log_norms(jacobians(form, W, b, leak, x, phi))
     finite = np.isfinite(norms).all(axis=1)

@@ -29,10 +29,14 @@ def _run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
-def test_example_runs_as_printed(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    (tmp_path / "example.py").write_text(block, encoding="utf-8")
-    assert "spectral" in _run(["-W", "error", "example.py"], tmp_path).lower()
+def test_examples_run_as_printed(tmp_path: Path) -> None:
+    first, second = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    (tmp_path / "first.py").write_text(first, encoding="utf-8")
+    assert "spectral" in _run(["-W", "error", "first.py"], tmp_path).lower()
+    (tmp_path / "second.py").write_text(second, encoding="utf-8")
+    printed = _run(["-W", "error", "second.py"], tmp_path)
+    assert "fold at" in printed
+    assert "Jump(basin boundary" in printed
 
 
 def test_figures_of_the_table_are_those_of_the_command(tmp_path: Path) -> None:
