@@ -3,8 +3,10 @@
 Programs once compiled are kept for the run, in a folder of its own that the workers and every child process share.
 """
 
+import gc
 import os
 import tempfile
+from collections.abc import Iterator
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -25,6 +27,14 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _kept_programs() -> Iterator[None]:
+    """What a file has traced and compiled is not searched for garbage again: it stays to the end anyway."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["float32", "float64"])

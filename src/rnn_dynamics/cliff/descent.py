@@ -181,11 +181,8 @@ def _descend(
     fixed = (both, rate, clip, steps)
     state = None if optimizer is None else jax.vmap(optimizer.init)((both.w, both.b))
     body = functools.partial(_update, optimizer, model, fixed)
-    (w_end, b_end, _), (w, b, losses) = jax.lax.scan(body, (both.w, both.b, state), length=updates)
-    last = evaluate(both._replace(w=w_end, b=b_end), steps, model)
-    w, b, losses = jax.tree_util.tree_map(
-        lambda path, end: jnp.concatenate([path, end[None]]), (w, b, losses), (w_end, b_end, last)
-    )
+    # The loss at the end of the path is that of one update more, which is not taken: the loss stands once.
+    _, (w, b, losses) = jax.lax.scan(body, (both.w, both.b, state), length=updates + 1)
     count = problem.w.size
     error = jnp.hypot(w[:, count:] - w[:, :count], b[:, count:] - b[:, :count])
     w, b, losses = jax.tree_util.tree_map(lambda a: a[:, :count], (w, b, losses))

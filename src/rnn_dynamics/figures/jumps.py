@@ -66,7 +66,7 @@ def two_neuron_cliff(*, quick: bool = False) -> Reproduction:
         along(_LINE, _START, steps=steps, points=points, events=steps == _STEPS[-1]) for steps in _STEPS
     )
     grid = (34, 31) if quick else (89, 81)
-    plane = along(_PLANE, _START, steps=50, points=grid)
+    plane = along(_PLANE, _START, steps=50, points=grid, events=not quick)
     results = _Results(lines, plane, _steepest(lines[-1]))
     return Reproduction(functools.partial(_picture, results), _rows(results))
 
