@@ -32,24 +32,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("name", nargs="*", choices=[*names(), []], help="run these only")
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer repetitions")
-    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}/benchmarks.json")
-    parser.add_argument("--markdown", action="store_true", help=f"write {RESULTS.name}/benchmarks.md")
+    parser.add_argument("--json", action="store_true", help=f"write {RESULTS.name}/NAME.json")
+    parser.add_argument("--markdown", action="store_true", help=f"write {RESULTS.name}/NAME.md")
     options = parser.parse_args()
     environment = timing.environment() | {"date": time.strftime("%Y-%m-%d")}
     print(*(f"{key}: {value}" for key, value in environment.items()), sep="\n", flush=True)
-    rows = []
     for name in options.name or names():
-        part = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
-        print(timing.markdown(part), flush=True)
-        rows += part
-    if options.json:
-        RESULTS.mkdir(exist_ok=True)
+        rows = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
+        print(timing.markdown(rows), flush=True)
+        write(name, environment, rows, as_json=options.json, as_markdown=options.markdown)
+
+
+def write(name: str, environment: dict[str, str], rows: list, *, as_json: bool, as_markdown: bool) -> None:
+    """A file for each benchmark, so that one can be measured anew, with other peers, beside the others."""
+    RESULTS.mkdir(exist_ok=True)
+    if as_json:
         text = json.dumps({"environment": environment, "rows": rows}, indent=1, ensure_ascii=False)
-        (RESULTS / "benchmarks.json").write_text(text + "\n")
-    if options.markdown:
-        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(text + "\n")
+    if as_markdown:
         head = "".join(f"- {key}: {value}\n" for key, value in environment.items())
-        (RESULTS / "benchmarks.md").write_text(f"# Benchmarks\n\n{head}\n{timing.markdown(rows)}")
+        (RESULTS / f"{name}.md").write_text(f"# {name}\n\n{head}\n{timing.markdown(rows)}")
 
 
 if __name__ == "__main__":

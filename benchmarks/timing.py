@@ -12,6 +12,9 @@ from typing import Any
 import jax
 
 
+_PEERS = ("numba", "torch", "lyapax", "chaotax", "jaxcont", "brainpy")
+
+
 def interleaved(candidates: Mapping[str, Callable[[], Any]], *, repetitions: int) -> dict[str, float]:
     """Median seconds of each candidate over rounds in which every one runs once; one round warms up."""
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
@@ -25,13 +28,13 @@ def interleaved(candidates: Mapping[str, Callable[[], Any]], *, repetitions: int
 
 
 def environment() -> dict[str, str]:
-    """The device and the versions behind the numbers."""
+    """The device and the versions behind the numbers, those peers included that are installed."""
     versions = {}
-    for package in ("jax", "jaxlib", "numpy", "numba"):
+    for package in ("jax", "jaxlib", "numpy", *_PEERS):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            versions[package] = "absent"
+            continue
     device = jax.devices()[0]
     return {
         "device": f"{device.platform}: {device.device_kind}",
