@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 
-
 _PEERS = ("numba", "torch", "lyapax", "chaotax", "jaxcont", "brainpy")
 
 
