@@ -2,8 +2,9 @@
 
 All run the same map, full spectrum, the same number of steps and of factorisations at the intervals named; the
 rivals are jitted, and the trajectory is part of every candidate but the bare factorisations. Those are scans of
-``jnp.linalg.qr`` alone with Q formed, as the exponents need it: of the map's step Jacobians, and of a frame, its own Q
-with one row changed, which takes less time as it is all but orthonormal. Rates are relative to lyapax at every step.
+``jnp.linalg.qr`` alone with Q formed, as the exponents need it: of the map's step Jacobians, and of a frame, its
+own Q with one row changed, which takes less time as it is all but orthonormal. Rates are relative to lyapax at
+every step.
 """
 
 import functools
