@@ -37,7 +37,10 @@ def neuron_flips(w, epsilon=1.0):
 
 def neuron_two_cycle(w, b):
     """Both states, w < 0: the lower one by a bracket below the equilibrium, where σ(wx + b) − x falls."""
-    step = lambda x: 1 / (1 + np.exp(-(w * x + b)))  # noqa: E731
+
+    def step(x):
+        return 1 / (1 + np.exp(-(w * x + b)))
+
     middle = brentq(lambda x: step(x) - x, 0, 1, xtol=1e-16, rtol=1e-15)
     low = brentq(lambda x: step(step(x)) - x, 0, middle - 1e-6, xtol=1e-16, rtol=1e-15)
     return low, step(low)
