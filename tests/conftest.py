@@ -5,6 +5,7 @@ Programs once compiled are kept for the run, in a folder of its own that the wor
 
 import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
@@ -35,6 +36,14 @@ def _kept_programs() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _no_open_figures() -> Iterator[None]:
+    """Figures that a test leaves open are no other test's."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(params=["float32", "float64"])

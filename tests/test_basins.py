@@ -476,8 +476,6 @@ def test_a_map_that_diverges_everywhere_is_labelled() -> None:
 
 
 def test_pictures() -> None:
-    import matplotlib.pyplot as plt
-
     from rnn_dynamics import plots
 
     with warnings.catch_warnings():
@@ -492,4 +490,3 @@ def test_pictures() -> None:
         assert line.plot().get_ylabel() == "fraction of the starts"
         with pytest.raises(ValueError, match="rows, columns"):
             plots.basins(basins(ElmanRNN(*FOUR), np.zeros((3, 2)), **SHORT))
-    plt.close("all")

@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from jax.tree_util import Partial
@@ -169,7 +168,6 @@ def test_both_kinds_on_one_line() -> None:
     labels = line.get_legend_handles_labels()[1]
     assert sorted(labels) == sorted(["T = 50", "T → ∞", "fold", "basin boundary"])
     assert line.get_xlabel() == "share of the path"
-    plt.close(line.figure)
     with pytest.raises(ValueError, match="quantity"):
         found.plot(quantity="size")
     # Each of the line's branches once: no event of one kind at one place and state twice.
@@ -196,13 +194,11 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
         np.testing.assert_allclose(curve.parameters[:, 0], FOLD_OF_TANH, atol=1e-10)
     drawn = found.curves[0].plot()
     assert drawn.get_xlabel() == "first parameter"
-    plt.close(drawn.figure)
     for quantity in ("loss", "slope", "limit"):
         ax = found.plot(quantity=quantity)
         labels = ax.get_legend_handles_labels()[1]
         assert sorted(labels) == ["basin boundary", "fold", "fold curve"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameter 1", "parameter 2")
-        plt.close(ax.figure)
     np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from matplotlib import pyplot
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
@@ -334,4 +333,3 @@ def test_pictures_show_every_point_and_refuse_units_that_are_not_there() -> None
     assert circle.get_aspect() == 1.0
     with pytest.raises(ValueError, match="axes: expected two units"):
         plots.fixed_points(found, axes=(0, 2))
-    pyplot.close("all")

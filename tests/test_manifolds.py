@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.tree_util import Partial
-from matplotlib import pyplot
 
 from rnn_dynamics import plots
 from rnn_dynamics.basins import basins
@@ -235,7 +234,6 @@ def test_a_repeated_shape_compiles_nothing_and_a_plot_is_drawn() -> None:
         assert plots.invariant_set(found, ax) is ax
     with pytest.raises(ValueError, match=r"^axes:"):
         plots.invariant_set(found, axes=(0, 2))
-    pyplot.close("all")
 
 
 @pytest.mark.parametrize(

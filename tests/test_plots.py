@@ -1,6 +1,6 @@
 """Plots: a result and an optional axes in, the axes out; labelled; nothing of matplotlib's state changed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,12 +13,6 @@ from matplotlib.axes import Axes
 
 import rnn_dynamics as rd
 from rnn_dynamics import cliff, credit, doya, plots, spectral
-
-
-@pytest.fixture(autouse=True)
-def _closed() -> Iterator[None]:
-    yield
-    pyplot.close("all")
 
 
 def _network() -> Any:

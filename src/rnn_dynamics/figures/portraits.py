@@ -21,6 +21,7 @@ from rnn_dynamics.plots import palette
 __all__ = ["two_neuron_portrait"]
 
 _TWO_BITS = ([[2.0, -0.3], [0.2, 1.8]], [0.05, -0.1])
+_CROSSED = ([[0.5, 1.7], [1.6, -0.3]], [0.05, -0.08])
 _CIRCLE = ([[-0.19, 2.39], [-0.69, 2.19]], [-0.4, -0.17])
 _EDGE = 1.15
 _LENGTH, _SPACING = 7.0, 0.01
@@ -41,10 +42,11 @@ class _Portrait:
 
 
 def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
-    """Two bits stored in two neurons, and a fixed point beside an invariant circle."""
+    """Two bits stored in two neurons, fixed points beside a 2-cycle, a fixed point beside an invariant circle."""
     size, places = (80, 8) if quick else (300, 32)
     portraits = [
-        _portrait("two bits: four fixed points", *_TWO_BITS, size, discovered=False),
+        _portrait("two bits: four fixed points", *_TWO_BITS, size),
+        _portrait("two fixed points and a 2-cycle", *_CROSSED, size, period=2),
         _portrait("a fixed point and an invariant circle", *_CIRCLE, size, discovered=True),
     ]
     rows = tuple(row for one in portraits for row in _rows(one, places))
@@ -56,22 +58,30 @@ def _grid(edge: float, size: int) -> np.ndarray:
     return np.stack(np.meshgrid(axis, axis), -1)
 
 
-def _portrait(title: str, weights: list, bias: list, size: int, *, discovered: bool) -> _Portrait:
+def _portrait(
+    title: str, weights: list, bias: list, size: int, *, period: int = 1, discovered: bool = False
+) -> _Portrait:
     cell = ElmanRNN(weights, bias)
-    points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), slow=False)
+    points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), period=period, slow=False)
     recurrent = {"max_steps": _STEPS, "samples": _SAMPLES, "max_period": _LONGEST}
     found = find_attractors(cell, _grid(0.9, 4), **recurrent) if discovered else points
     labels = basins(cell, _grid(_EDGE, size), found, max_steps=_STEPS)
-    saddles = points.points[np.array(points.kind) == "saddle"]
-    stable = tuple(stable_set(cell, x, length=3.0, spacing=_SPACING) for x in saddles)
-    unstable = tuple(unstable_set(cell, x, length=_LENGTH, spacing=_SPACING) for x in saddles)
+    saddles = _states(points, "saddle")
+    stable = tuple(stable_set(cell, x, period=p, length=3.0, spacing=_SPACING) for x, p in saddles)
+    unstable = tuple(unstable_set(cell, x, period=p, length=_LENGTH, spacing=_SPACING) for x, p in saddles)
     return _Portrait(title, cell, points, labels, stable, unstable)
 
 
+def _states(points: FixedPoints, kind: str) -> list[tuple[np.ndarray, int]]:
+    """Every state of the fixed points and cycles of a kind, with the period."""
+    chosen = [i for i, found in enumerate(points.kind) if found == kind]
+    return [(x, int(points.period[i])) for i in chosen for x in points.orbits[i, : points.period[i]]]
+
+
 def _picture(portraits: list[_Portrait]) -> Figure:
-    figure = Figure(figsize=(10, 5.4))
-    axes = figure.subplots(1, 2)
-    for ax, one, letter in zip(axes, portraits, "ab", strict=True):
+    figure = Figure(figsize=(13.5, 5.2))
+    axes = figure.subplots(1, 3)
+    for ax, one, letter in zip(axes, portraits, "abc", strict=True):
         _draw(ax, one)
         plots.panel_label(ax, letter)
     figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
@@ -82,7 +92,7 @@ def _draw(ax: Axes, one: _Portrait) -> None:
     plots.basins(one.labels, ax, legend=False)
     for curve in (*one.unstable, *one.stable):
         plots.invariant_set(curve, ax)
-    repelling = one.points.points[np.array(one.points.kind) == "repelling"]
+    repelling = np.array([x for x, _ in _states(one.points, "repelling")])
     ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor="white"))
     found = one.labels.attractors
     for i in np.flatnonzero(found.kinds == AttractorKind.INVARIANT_CIRCLE):
@@ -101,19 +111,20 @@ def _handles() -> list[Line2D]:
     return [
         Line2D([], [], label="attractor, in its basin", **_mark("o", markerfacecolor=palette.BLUE)),
         Line2D([], [], label="saddle", **_mark("o", markerfacecolor=palette.VERMILION, fillstyle="left")),
-        Line2D([], [], label="repelling fixed point", **_mark("o", markerfacecolor="white")),
+        Line2D([], [], label="repelling", **_mark("o", markerfacecolor="white")),
         Line2D([], [], color=palette.BLACK, linewidth=1.4, label="stable set of a saddle"),
         Line2D([], [], color=palette.BLACK, linewidth=1.1, linestyle=(0, (3, 1.5)), label="its unstable set"),
     ]
 
 
 def _rows(one: _Portrait, places: int) -> list[Row]:
-    signs = np.sign(np.linalg.det(np.eye(2) - one.points.jacobians)).sum()
+    fixed = one.points.period == 1
+    signs = np.sign(np.linalg.det(np.eye(2) - one.points.jacobians[fixed])).sum()
     away = max(_boundary_distance(one, side, places) for curve in one.stable[:2] for side in curve.sides)
     ends, count = _ends_at_attractors(one)
     rows = [
         number(
-            f"{one.title}: Σ sign det(I − J) over the {len(one.points)} fixed points",
+            f"{one.title}: Σ sign det(I − J) over the {fixed.sum()} fixed points",
             "Lefschetz: a map of a disc into itself",
             "1",
             signs,
@@ -149,8 +160,14 @@ def _rows(one: _Portrait, places: int) -> list[Row]:
 
 
 def _boundary_distance(one: _Portrait, side: Side, places: int) -> float:
-    """The largest distance along the normal between the side and the change of label, inside the unit square."""
-    inside = np.flatnonzero((np.abs(side.states) < 1).all(axis=1))[2:-2]
+    """The largest distance along the normal between the side and the change of label, inside the unit square.
+
+    Where several basins meet, at a repelling end of the side, the normal would cross more than one boundary.
+    """
+    inside = (np.abs(side.states) < 1).all(axis=1)
+    if side.limit is not None:
+        inside &= np.linalg.norm(side.states - side.limit, axis=1) > 2 * _OFFSETS[-1]
+    inside = np.flatnonzero(inside)[2:-2]
     chosen = inside[np.linspace(0, len(inside) - 1, places).astype(int)]
     chords = side.states[chosen + 1] - side.states[chosen - 1]
     normal = np.stack([-chords[:, 1], chords[:, 0]], 1) / np.linalg.norm(chords, axis=1)[:, None]
