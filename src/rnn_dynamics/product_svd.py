@@ -237,8 +237,10 @@ def product_svd(matrix_of: Callable[[Any], Array], steps: Any, size: int, dtype:
     """
     start = _aligned_frame(matrix_of, steps, size, dtype)
     frame, rows = triangular_product(matrix_of, steps, start)
-    found = orthogonal_rows(rows)
-    check = orthogonal_rows(triangular_product(matrix_of, steps, frame, transposed=True)[1])
+    again = triangular_product(matrix_of, steps, frame, transposed=True)[1]
+    both = jax.tree_util.tree_map(lambda a, b: jnp.stack([a, b]), rows, again)
+    rotated = jax.lax.map(orthogonal_rows, both)  # one program for the two
+    found, check = (jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], rotated) for i in (0, 1))
     unit = float(jnp.finfo(dtype).eps)
     settled = (found.off <= _tolerance(size, dtype)) & (check.off <= _tolerance(size, dtype))
     known = jnp.isfinite(found.log2) & jnp.isfinite(check.log2) & settled

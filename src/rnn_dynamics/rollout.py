@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics import lengths
+from rnn_dynamics.cells.image import checked_image
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, parameter_dtype, split
 from rnn_dynamics.validation import count, real_array
@@ -115,27 +116,6 @@ def _initial_state(cell: Any, x0: Any) -> jax.Array:
     return state.astype(np.result_type(state.dtype, of_cell) if given else of_cell)
 
 
-def _check_map(cell: Any, state: jax.Array, inputs: Any) -> None:
-    first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
-    try:
-        out = jax.eval_shape(lambda x, u: cell(x, u), jax.ShapeDtypeStruct(state.shape, state.dtype), first)
-    except (TypeError, ValueError) as error:
-        shapes = jax.tree_util.tree_map(lambda leaf: leaf.shape, first)
-        kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
-        raise kind(
-            f"x0, inputs: the cell refuses state shape {state.shape} with input shape {shapes}: {error}"
-        ) from error
-    if not hasattr(out, "shape") or out.shape != state.shape:
-        got = getattr(out, "shape", type(out).__name__)
-        raise ValueError(
-            f"x0: the cell maps a state of shape {state.shape} to {got}; expected the same shape"
-        )
-    if out.dtype != state.dtype:
-        raise TypeError(
-            f"cell: maps {state.dtype} states to {out.dtype}; expected one floating dtype throughout"
-        )
-
-
 def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Array, Any, int]:
     """x_0, the inputs and T as ``rollout`` takes them, all checked against the cell.
 
@@ -147,7 +127,8 @@ def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Arra
     state = _initial_state(cell, x0)
     inputs = _checked_inputs(inputs, state.dtype)
     steps = _step_count(inputs, steps)
-    _check_map(cell, state, inputs)
+    first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+    checked_image(cell, state, first, ("x0", "inputs"))
     return state, inputs, steps
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from rnn_dynamics.basins.orbit_labels import default_chunk
+from rnn_dynamics.cells.image import checked_image, image
 from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.validation import count, index, real_array
 
@@ -47,7 +48,7 @@ class Problem:
 def _maps_scalars(cell: Any, dtype: Any, u: Any) -> bool:
     """Whether the cell takes a scalar to a scalar."""
     try:
-        out = jax.eval_shape(lambda x: cell(x, u), jax.ShapeDtypeStruct((), dtype))
+        out = image(cell, jax.ShapeDtypeStruct((), dtype), u)
     except Exception:  # a cell of vectors may fail at a scalar in any way
         return False
     return getattr(out, "shape", None) == ()
@@ -66,19 +67,6 @@ def _input(u: Any, dtype: Any) -> Any:
         return real_array("u", leaf).astype(dtype)
 
     return jax.tree_util.tree_map(convert, u)
-
-
-def _check_map(cell: Any, shape: tuple[int, ...], dtype: Any, u: Any) -> None:
-    try:
-        out = jax.eval_shape(lambda x: cell(x, u), jax.ShapeDtypeStruct(shape, dtype))
-    except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
-        raise kind(f"starts, u: the cell refuses a state of shape {shape}: {error}") from error
-    got = getattr(out, "shape", type(out).__name__)
-    if got != shape:
-        raise ValueError(f"starts: the cell maps a state of shape {shape} to {got}; expected the same shape")
-    if out.dtype != dtype:
-        raise TypeError(f"cell: maps {dtype} states to {out.dtype}; expected one floating dtype throughout")
 
 
 def checked_problem(
@@ -122,7 +110,7 @@ def checked_problem(
     if array.ndim < state_ndim or (state_ndim and not array.shape[-1]):
         raise ValueError(f"{name}: expected states of at least one unit, got shape {array.shape}")
     leading, shape = array.shape[: array.ndim - state_ndim], array.shape[array.ndim - state_ndim :]
-    _check_map(cell, shape, array.dtype, u)
+    checked_image(cell, jax.ShapeDtypeStruct(shape, array.dtype), u, (name, "u"))
     n = shape[0] if shape else 1
     size = default_chunk(n) if chunk is None else count("chunk", chunk, minimum=1)
     return Problem(cell, u, np.asarray(array).reshape(-1, n), shape, leading, size)

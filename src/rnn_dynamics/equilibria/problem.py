@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
@@ -87,7 +88,7 @@ class Problem:
         state = jax.ShapeDtypeStruct(self.shape, np.float32)
         first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
         try:
-            out = jax.eval_shape(lambda x, u: join(self.static, arrays)(x, u), state, first)
+            out = image(join(self.static, arrays), state, first)
         except (TypeError, ValueError):
             return self
         return lowered if out.dtype == np.float32 else self
