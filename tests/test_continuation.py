@@ -12,7 +12,7 @@ from rnn_dynamics.bifurcations import bifurcation_parameter, locate
 from rnn_dynamics.continuation import continue_branch, continue_branches
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
-from tests.polynomial_maps import DELAYED, HENON, ONE, A, polynomial, rotation, rows, turned
+from tests.polynomial_maps import DELAYED, HENON, ONE, A, C, polynomial, rotation, rows, turned
 
 Partial = jax.tree_util.Partial
 
@@ -293,6 +293,72 @@ def test_branches_that_are_not_there_are_labelled():
         found.branch(1)
     with pytest.raises(ValueError, match="q: "):
         continue_branches(family, 0.8, 3.2, [], p_range=(3.1, 3.3))
+    with pytest.raises(ValueError, match="^x: expected finite"):
+        continue_branches(family, float("nan"), 3.2, [1.0], p_range=(3.1, 3.3))
+    with pytest.raises(ValueError, match="^longest: "):
+        continue_branches(family, 0.8, 3.2, [1.0], p_range=(3.1, 3.3), longest=-1.0)
+
+
+UNFOLDED = {  # a bias c opens the crossing: the branch from the left goes on to the root given at a = 0.8
+    "pitchfork": ({"": C, "x": ONE + A, "xxx": -1}, lambda c: np.roots([-1, 0, 0.8, c])),
+    "transcritical": ({"": C, "x": ONE + A, "xx": -1}, lambda c: np.roots([-1, 0.8, c])),
+}
+
+
+@pytest.mark.parametrize("bias", [1e-3, 1e-5, 1e-8])
+@pytest.mark.parametrize("kind", UNFOLDED)
+def test_an_unfolded_crossing_is_none(kind, bias):
+    first, roots = UNFOLDED[kind]
+    others = (bias, *rows(first))
+    branch = continue_branch(polynomial, np.zeros(3), -0.5, p_range=(-1.0, 0.8), others=others)
+    assert branch.events == ()
+    assert branch.status == (Status.CONVERGED, Status.CONVERGED)
+    assert branch.stable.all()
+    assert branch.states[-1, 0] == pytest.approx(roots(bias).real.max(), abs=1e-13)
+    assert (np.diff(branch.parameters) > 0).all()
+
+
+def test_many_unfolded_crossings():
+    first, roots = UNFOLDED["pitchfork"]
+    biases = [1e-5, 0.0, -1e-3]
+    found = continue_branches(polynomial, np.zeros(3), -0.5, biases, p_range=(-1.0, 0.8), others=rows(first))
+    ends = found.states[range(3), found.number - 1, 0]
+    exact = [roots(biases[0]).real.max(), 0, roots(biases[2]).real.min()]
+    np.testing.assert_allclose(ends, exact, rtol=0, atol=1e-13)
+    assert [len(found.branch(i).events) for i in range(3)] == [0, 1, 0]
+    assert found.branch(1).events[0].kind == "pitchfork"
+    assert (found.status == Status.CONVERGED).all()
+
+
+def test_no_crossing_is_located_where_branches_do_not_meet():
+    first, _ = UNFOLDED["pitchfork"]
+    event = locate(polynomial, "branch", np.zeros(3), 0.0, others=(1e-5, *rows(first)))
+    assert event.precision > 1e-6
+    assert event.status == Status.UNRESOLVED
+    assert event.interval == np.inf
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-2, 1e-4, 1e-6])
+def test_folds_of_small_states(size):
+    # y ↦ y + (a + y − y³)/5 for y = x/size: folds at a = ∓2/√27.
+    others = (0.0, *rows({"": 0.2 * size * A, "x": 1.2, "xxx": -0.2 / size**2}))
+    start = [-1.324717957244746 * size, 0.0, 0.0]
+    branch = continue_branch(polynomial, start, -1.0, p_range=(-1.0, 1.0), others=others)
+    assert [e.kind for e in branch.events] == ["fold", "fold"]
+    np.testing.assert_allclose(_parameters(branch.events), [-2 / 27**0.5, 2 / 27**0.5], atol=1e-12)
+    assert branch.states[-1, 0] == pytest.approx(-start[0], rel=1e-12)
+    assert branch.status == (Status.CONVERGED, Status.CONVERGED)
+
+
+@pytest.mark.parametrize("width", [1e-2, 1e-4, 1e-6])
+def test_two_folds_within_one_step(width):
+    # x + (a − x³ + c x)/2: folds at a = ±2 (c/3)^{3/2}, where x = ∓√(c/3).
+    others = (width, *rows({"": 0.5 * A, "x": ONE + 0.5 * C, "xxx": -0.5}))
+    branch = continue_branch(polynomial, [0.9, 0.0, 0.0], 0.7, p_range=(-1.5, 1.5), others=others)
+    assert [e.kind for e in branch.events] == ["fold", "fold"]
+    exact = 2 * (width / 3) ** 1.5
+    np.testing.assert_allclose(_parameters(branch.events), [-exact, exact], atol=1e-13)
+    assert branch.unstable.max() == 1
 
 
 def test_location_is_differentiable():
@@ -333,6 +399,8 @@ def test_out_of_room_and_out_of_reach():
         ({"family": lambda b, *_: 3}, TypeError, "family"),
         ({"max_points": 1}, ValueError, "max_points"),
         ({"p": float("nan")}, ValueError, "p"),
+        ({"longest": 0.0}, ValueError, "longest: expected a number > 0"),
+        ({"longest": float("nan")}, ValueError, "longest"),
     ],
 )
 def test_bad_input(changes, error, words):

@@ -36,6 +36,7 @@ __all__ = [
 _CORRECTIONS = 10
 _SHARPEST_TURN = 0.95  # least cosine between the tangents of neighbouring points
 _MOST_STEPS = 5  # of Newton's method: where it takes more, another branch may be what it finds
+_UNEVEN, _UNEVEN_BEFORE = 0.5, 0.25  # of a step's and of the last step's turn: see ``_continues``
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FIRST, _ALONG, _LAST = 0, 1, 2  # what a correction is for
 
@@ -117,7 +118,10 @@ class Curve(NamedTuple):
 
 
 class _Walk(NamedTuple):
-    """``aim`` is what the next correction starts from, along ``row``, with the coordinate ``held`` fixed."""
+    """``aim`` is what the next correction starts from, along ``row``, with the coordinate ``held`` fixed.
+
+    ``turn`` is the change of the tangent over the last step, as a length.
+    """
 
     phase: Array
     aim: Array
@@ -125,6 +129,7 @@ class _Walk(NamedTuple):
     held: Array
     y: Array
     tangent: Array
+    turn: Array
     context: Any
     length: Array
     number: Array
@@ -254,6 +259,20 @@ class _Judged(NamedTuple):
     good: Array
     outside: Array
     length: Array
+    turn: Array
+
+
+def _continues(limits: Limits, walk: _Walk, found: Correction, turned: Array, turn: Array) -> Array:
+    """Whether point and tangent fit one smooth curve.
+
+    Over a step h along which the curvature keeps its sign, the new point lies ½ h Δt from the predicted one, give or
+    take ½ h |Δt|; where it changes its sign, the step before has turned too. On another branch the tangent may be
+    the same, and the point is elsewhere.
+    """
+    offset = (found.y - walk.aim) / limits.scale - 0.5 * walk.length * turned
+    floor = _tolerance(found.y.dtype) * (1 + jnp.max(jnp.abs(found.y / limits.scale)))
+    allowed = walk.length * (_UNEVEN * turn + _UNEVEN_BEFORE * walk.turn) + floor
+    return jnp.sqrt(jnp.sum(jnp.square(offset))) <= allowed
 
 
 def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _Judged:
@@ -261,13 +280,15 @@ def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _
     cosine = jnp.sum(tangent * walk.row)
     moved = jnp.sqrt(jnp.sum(jnp.square((found.y - walk.aim) / scale)))
     near = jnp.where(along, (moved <= 0.3 * walk.length) & (found.steps <= _MOST_STEPS), moved <= walk.length)
-    straight = ~along | (cosine > _SHARPEST_TURN)
+    turned = (tangent - walk.tangent) / scale
+    turn = jnp.sqrt(jnp.sum(jnp.square(turned)))
+    straight = ~along | ((cosine > _SHARPEST_TURN) & _continues(limits, walk, found, turned, turn))
     good = found.converged & ((walk.phase == _FIRST) | (near & straight))
     quick = (found.steps <= 3) & (cosine > 0.99)
     slow = (found.steps > 4) | (cosine < 0.97)
     factor = jnp.where(good, jnp.where(quick, 1.5, jnp.where(slow, 0.7, 1.0)), 0.5).astype(scale.dtype)
     length = jnp.where(along, jnp.minimum(walk.length * factor, limits.most), walk.length)
-    return _Judged(good, along & jnp.any((found.y < limits.low) | (found.y > limits.high)), length)
+    return _Judged(good, along & jnp.any((found.y < limits.low) | (found.y > limits.high)), length, turn)
 
 
 def _closes(limits: Limits, walk: _Walk) -> Array:
@@ -292,7 +313,7 @@ def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array
     # On the boundary the row is a coordinate's, and the tangent keeps its side of the curve.
     back = last & (jnp.sum(found.tangent * walk.tangent / jnp.square(scale)) < 0)
     tangent = jnp.where(first, way, jnp.where(back, -1.0, 1.0).astype(way.dtype)) * found.tangent
-    good, outside, length = _judged(limits, walk, found, tangent)
+    good, outside, length, turn = _judged(limits, walk, found, tangent)
     kept = good & ~outside & ~(last & (corrected == walk.y).all())
     closed = kept & _closes(limits, walk)
     count = jnp.where(kept, walk.number + 1, walk.number)
@@ -313,6 +334,7 @@ def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array
         jnp.where(outside & good, coordinate, -1),
         y,
         following,
+        jnp.where(kept & ~first, turn, walk.turn),
         refresh(y, walk.context),
         length,
         count,
@@ -367,6 +389,7 @@ def trace(
         jnp.asarray(start.held, jnp.int32),
         guess,
         jnp.zeros_like(guess),
+        jnp.zeros((), guess.dtype),
         context,
         jnp.asarray(limits.first),
         zero,
