@@ -36,6 +36,7 @@ __all__ = [
 _CORRECTIONS = 10
 _SHARPEST_TURN = 0.95  # least cosine between the tangents of neighbouring points
 _MOST_STEPS = 5  # of Newton's method: where it takes more, another branch may be what it finds
+_SLOWEST = 0.5  # ratio of two successive Newton steps
 _UNEVEN, _UNEVEN_BEFORE = 0.5, 0.25  # of a step's and of the last step's turn: see ``_continues``
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FIRST, _ALONG, _LAST = 0, 1, 2  # what a correction is for
@@ -83,6 +84,7 @@ class Correction(NamedTuple):
     Attributes:
         y: the point.
         steps: how many Newton steps it took.
+        slowest: the largest ratio of a Newton step to the one before it.
         converged: whether the last of them was within rounding of 0, and all numbers finite.
         jacobian: ∂G/∂y there, shape (m, m+1).
         tangent: of the curve there, in units of ``scale``, on the side of the row.
@@ -90,6 +92,7 @@ class Correction(NamedTuple):
 
     y: Float[Array, " m+1"]
     steps: Int[Array, ""]
+    slowest: Float[Array, ""]
     converged: Bool[Array, ""]
     jacobian: Float[Array, "m m+1"]
     tangent: Float[Array, " m+1"]
@@ -173,6 +176,7 @@ class _Newton(NamedTuple):
     """``steps[:, 0]`` is still to be made from ``y``; ``size`` is its relative length.
 
     ``steps[:, 1]`` is how the solution moves as the last equation's right side does.
+    ``slowest`` is the largest ratio of a step's length to that of the one before, where rounding does not blur it.
     """
 
     y: Array
@@ -181,6 +185,7 @@ class _Newton(NamedTuple):
     number: Array
     size: Array
     before: Array
+    slowest: Array
 
 
 def _newton(
@@ -190,7 +195,7 @@ def _newton(
 
     The equations stand once in the compiled program, in the loop.
     """
-    settled = _tolerance(y.dtype)
+    settled, blurred = _tolerance(y.dtype), float(jnp.finfo(y.dtype).eps) ** 0.75
     last = jnp.zeros_like(y).at[-1].set(1)
 
     def one(state: _Newton) -> _Newton:
@@ -198,7 +203,10 @@ def _newton(
         value, matrix = equations(y)
         steps = solved(matrix, jnp.stack([-value, last], axis=1))
         size = jnp.max(jnp.abs(steps[:, 0]) / (scale + jnp.abs(y)))
-        return _Newton(y, steps, matrix, state.number + 1, size, state.size)
+        ratio = jnp.where(state.size > blurred, size / state.size, 0)
+        return _Newton(
+            y, steps, matrix, state.number + 1, size, state.size, jnp.maximum(state.slowest, ratio)
+        )
 
     def unfinished(state: _Newton) -> Array:
         stalled = (state.size <= settled) & (state.size >= 0.5 * state.before)
@@ -208,7 +216,7 @@ def _newton(
     infinite = jnp.full((), jnp.inf, y.dtype)
     size = y.shape[0]
     steps, matrix = jnp.zeros((size, 2), y.dtype), jnp.zeros((size, size), y.dtype)
-    start = _Newton(y, steps, matrix, jnp.int32(0), infinite, infinite)
+    start = _Newton(y, steps, matrix, jnp.int32(0), infinite, infinite, jnp.zeros_like(infinite))
     return jax.lax.while_loop(unfinished, one, start)
 
 
@@ -240,7 +248,7 @@ def correct(
     tangent = end.steps[:, 1]
     tangent = tangent / jnp.sqrt(jnp.sum(jnp.square(tangent / scale)))
     sound = jnp.isfinite(tangent).all() & jnp.isfinite(y).all()
-    return Correction(y, end.number, sound & (end.size <= tolerance), jacobian, tangent)
+    return Correction(y, end.number, end.slowest, sound & (end.size <= tolerance), jacobian, tangent)
 
 
 def _wall(limits: Limits, y: Array, beyond: Array) -> tuple[Array, Array]:
@@ -279,7 +287,8 @@ def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _
     along, scale = walk.phase == _ALONG, limits.scale
     cosine = jnp.sum(tangent * walk.row)
     moved = jnp.sqrt(jnp.sum(jnp.square((found.y - walk.aim) / scale)))
-    near = jnp.where(along, (moved <= 0.3 * walk.length) & (found.steps <= _MOST_STEPS), moved <= walk.length)
+    quickly = (found.steps <= _MOST_STEPS) & (found.slowest <= _SLOWEST)
+    near = jnp.where(along, (moved <= 0.3 * walk.length) & quickly, moved <= walk.length)
     turned = (tangent - walk.tangent) / scale
     turn = jnp.sqrt(jnp.sum(jnp.square(turned)))
     straight = ~along | ((cosine > _SHARPEST_TURN) & _continues(limits, walk, found, turned, turn))
