@@ -293,9 +293,9 @@ def test_branches_that_are_not_there_are_labelled():
         found.branch(1)
     with pytest.raises(ValueError, match="q: "):
         continue_branches(family, 0.8, 3.2, [], p_range=(3.1, 3.3))
-    with pytest.raises(ValueError, match="^x: expected finite"):
+    with pytest.raises(ValueError, match=r"^x: expected finite"):
         continue_branches(family, float("nan"), 3.2, [1.0], p_range=(3.1, 3.3))
-    with pytest.raises(ValueError, match="^longest: "):
+    with pytest.raises(ValueError, match=r"^longest: "):
         continue_branches(family, 0.8, 3.2, [1.0], p_range=(3.1, 3.3), longest=-1.0)
 
 

@@ -273,9 +273,9 @@ class _Judged(NamedTuple):
 def _continues(limits: Limits, walk: _Walk, found: Correction, turned: Array, turn: Array) -> Array:
     """Whether point and tangent fit one smooth curve.
 
-    Over a step h along which the curvature keeps its sign, the new point lies ½ h Δt from the predicted one, give or
-    take ½ h |Δt|; where it changes its sign, the step before has turned too. On another branch the tangent may be
-    the same, and the point is elsewhere.
+    Over a step h along which the curvature keeps its sign, the new point lies ½ h Δt from the predicted one, give
+    or take ½ h |Δt|; where it changes its sign, the step before has turned too. On another branch the tangent may
+    be the same, and the point is elsewhere.
     """
     offset = (found.y - walk.aim) / limits.scale - 0.5 * walk.length * turned
     floor = _tolerance(found.y.dtype) * (1 + jnp.max(jnp.abs(found.y / limits.scale)))

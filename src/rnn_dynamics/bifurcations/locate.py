@@ -165,7 +165,10 @@ def _pair_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
 
 
 def _branch_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
-    """Pitchfork or transcritical, by the reduced equation, whose terms stand in ∂/∂y of the system."""
+    """Pitchfork or transcritical, by the reduced equation, whose terms stand in ∂/∂y of the system.
+
+    Where β is not 0 to rounding, two branches come near each other and do not meet.
+    """
     size = whole.size
     x, parameter, derivative = found.y[:size], found.y[-1], found.derivative
     if not np.isfinite(derivative).all():
@@ -191,6 +194,9 @@ def _branch_point(whole: ReturnMap, found: _Found, index: int) -> SpecialPoint:
         criticality = _criticality(coefficient, coefficient < 0, floor)
     kind = "pitchfork" if criticality else "transcritical"
     event = _described(whole, kind, found, matrix, index, float(coefficient), criticality, direction=q)
+    rounding = 1e3 * float(np.finfo(x.dtype).eps) * (1 + np.abs(x).max()) * max(np.abs(matrix).max(), 1)
+    if event.status == Status.CONVERGED and not found.residual <= rounding:
+        event = dataclasses.replace(event, interval=math.inf, status=Status.UNRESOLVED)
     return dataclasses.replace(event, crossing=crossing_directions(q, v, square, mixed, other))
 
 
@@ -265,7 +271,8 @@ def locate(
         others: further parameters of the family, which stay what they are.
 
     Returns:
-        ``SpecialPoint`` with normal-form coefficient and status.
+        ``SpecialPoint`` with normal-form coefficient and status: UNRESOLVED where two branches come near each other
+        and do not cross.
 
     Raises:
         TypeError, ValueError: arguments that do not fit; "neimark-sacker" where no multiplier is complex.

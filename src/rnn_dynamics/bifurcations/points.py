@@ -40,7 +40,7 @@ class SpecialPoint:
             the inverse of their derivative, or the last Newton step where that is larger.
         precision: the largest |F^p(x) − x| there, as floats give it.
         status: CONVERGED; MAX_STEPS where Newton's method did not end; UNRESOLVED where several events lie too
-            close together to be told apart.
+            close together to be told apart, or where a crossing is near but the branches do not meet.
         multipliers: of F^p at the event.
         coefficient: of the normal form (``bifurcations``); its sign is the criticality.
         criticality: "supercritical" or "subcritical" for flips, Neimark–Sacker bifurcations and pitchforks;

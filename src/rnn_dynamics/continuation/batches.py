@@ -12,8 +12,9 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from rnn_dynamics import arclength
 from rnn_dynamics.arclength import Curve, Limits, Start
-from rnn_dynamics.continuation.branches import Branch, Path, assembled, checked_range, joined
-from rnn_dynamics.continuation.detect import Signs, measured, signs_of
+from rnn_dynamics.continuation.branches import Branch, assembled, checked_range, checked_step
+from rnn_dynamics.continuation.detect import Signs, measured, signs_along, signs_of
+from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
 from rnn_dynamics.iterates import ReturnMap, return_map
@@ -131,7 +132,7 @@ def _starts(
             whole, _ = return_map(family, (p,), x[0], **rest)
             states = [return_map(family, (p,), row, **rest)[1] for row in x]
             return whole, np.stack(states)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, IndexError):
             pass  # one state of as many units as there are values of q
     whole, state = return_map(family, (p,), x, **rest)
     return whole, np.repeat(np.asarray(state)[None], len(q), axis=0)
@@ -188,10 +189,11 @@ def continue_branches(
         UNRESOLVED. Events are located when one is asked for: ``.branch(i)``.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit, no q, period < 1, a range that excludes p.
+        TypeError, ValueError: arguments that do not fit, no q, period < 1, a range that excludes p, longest ≤ 0.
     """
     low, high = checked_range(p_range, p)
-    most = count("max_points", max_points, minimum=2)
+    step, most = checked_step(longest), count("max_points", max_points, minimum=2)
+    real_array("x", x)
     parameter, values = real_array("p", p, ndim=0), np.asarray(real_array("q", q))
     if not values.ndim or not len(values):
         raise ValueError(f"q: expected at least one value along a leading axis, got shape {values.shape}")
@@ -202,7 +204,7 @@ def continue_branches(
     widths = np.full((len(values), 1), high - low)
     scales = np.concatenate([np.repeat(sizes[:, None], whole.size, axis=1), widths], axis=1).astype(dtype)
     seeds = [at_parameter(state, float(parameter)) for state in states]
-    limits = limits_of(scales[0], (low, high), longest)._replace(scale=np.repeat(scales, 2, axis=0))
+    limits = limits_of(scales[0], (low, high), step)._replace(scale=np.repeat(scales, 2, axis=0))
     lanes = tuple(np.repeat(np.stack(part), 2, axis=0) for part in zip(*seeds, strict=True))
     ways = np.tile(np.array([1, -1], dtype), len(values))
     curves = jax.device_get(
@@ -211,12 +213,25 @@ def continue_branches(
     each = [Curve(*(leaf[i] for leaf in curves)) for i in range(2 * len(values))]
     paths = [joined(*pair) for pair in zip(each[::2], each[1::2], strict=True)]
     tracks = [
-        Track(_at(whole, jnp.asarray(value)), scale, (low, high), most, dtype)
+        Track(_at(whole, jnp.asarray(value)), scale, (low, high), step, most, dtype)
         for value, scale in zip(values, scales, strict=True)
     ]
     if whole.period > 1:
         paths = _without_lower_periods(tracks, paths, whole.period)
-    return _collected(whole, values, tracks, paths, _signs(whole, values, paths))
+    paths = [with_turns(track, path) for track, path in zip(tracks, paths, strict=True)]
+    paths, signs = _mended(tracks, paths, _signs(whole, values, paths))
+    return _collected(whole, values, tracks, paths, signs)
+
+
+def _mended(tracks: list[Track], paths: list[Path], signs: list[Signs]) -> tuple[list[Path], list[Signs]]:
+    """The paths without jumps to other branches."""
+    paths, signs = list(paths), list(signs)
+    for i, (track, path) in enumerate(zip(tracks, paths, strict=True)):
+        jumps = jumps_among(track, path.points, path.tangents, signs[i])
+        if jumps.any():
+            paths[i] = with_turns(track, without_jumps(track, path, jumps))
+            signs[i] = signs_along(track.whole, paths[i].points, paths[i].tangents)
+    return paths, signs
 
 
 def _collected(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +12,14 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation.detect import Signs, signs_along
+from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Branch", "Path", "assembled", "checked_range", "continue_branch", "followed", "joined"]
+__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,20 +130,20 @@ def continue_branch(
 
     Raises:
         TypeError: a family or cell that is not callable.
-        ValueError: period < 1, a range that is empty or excludes p, arguments that do not fit, or no fixed point
-            near x.
+        ValueError: period < 1, a range that is empty or excludes p, longest ≤ 0, arguments that do not fit, or no
+            fixed point near x.
 
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     low, high = checked_range(p_range, p)
-    most = count("max_points", max_points, minimum=2)
-    parameter = real_array("p", p, ndim=0)
+    step, most = checked_step(longest), count("max_points", max_points, minimum=2)
+    parameter, _ = real_array("p", p, ndim=0), real_array("x", x)
     whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
-    track = Track(whole, scale, (low, high), most, state.dtype)
-    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), longest), most)
+    track = Track(whole, scale, (low, high), step, most, state.dtype)
+    curves = both_ways(whole, at_parameter(state, parameter), limits_of(scale, (low, high), step), most)
     if not curves[0].number:
         raise ValueError(
             f"x: expected a state near a cycle of period {period} at p = {float(parameter):g}; Newton finds none"
@@ -153,6 +154,13 @@ def continue_branch(
             f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
         )
     return followed(track, *curves)
+
+
+def checked_step(longest: Any) -> float:
+    length = float(real_array("longest", longest, ndim=0))
+    if not length > 0:
+        raise ValueError(f"longest: expected a number > 0, got {length:g}")
+    return length
 
 
 def checked_range(p_range: Any, p: Any) -> tuple[float, float]:
@@ -166,36 +174,12 @@ def checked_range(p_range: Any, p: Any) -> tuple[float, float]:
     return low, high
 
 
-class Path(NamedTuple):
-    """A branch from one end to the other: its points, their tangents, and which of them is the start."""
-
-    points: Float[np.ndarray, "m n+1"]
-    tangents: Float[np.ndarray, "m n+1"]
-    status: tuple[Status, Status]
-    closed: bool
-    start: int
-
-
-def joined(forward: Curve, backward: Curve) -> Path:
-    """The two curves from a start, which they share."""
-    closed = bool(forward.closed)
-    behind, ahead = 1 if closed else int(backward.number), int(forward.number)
-    ends = (forward if closed else backward).status, forward.status
-    return Path(
-        np.concatenate([backward.points[1:behind][::-1], forward.points[:ahead]]),
-        np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[:ahead]]),
-        (Status(int(ends[0])), Status(int(ends[1]))),
-        closed,
-        max(behind - 1, 0),
-    )
-
-
 def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoint | None = None) -> Branch:
     """The branch from its two curves, which share their first point, or away from the event it is born at."""
     if birth is None:
-        path = joined(forward, backward)
+        path = with_turns(track, joined(forward, backward))
         return assembled(track, path, signs_along(track.whole, path.points, path.tangents))
-    path = joined(forward, backward._replace(number=np.int32(1)))
+    path = with_turns(track, joined(forward, backward._replace(number=np.int32(1))))
     at, along = _at_flip(track, birth, path.tangents[0])
     points, tangents = np.vstack([at, path.points]), np.vstack([along, path.tangents])
     path = path._replace(points=points, tangents=tangents, status=(Status.CONVERGED, path.status[1]))
@@ -218,8 +202,13 @@ def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Bran
 
     There it ends at the very flip that it is born from.
     """
+    events = events_along(track, path.points, path.tangents, signs, first=first)
+    jumps = jumps_among(track, path.points, path.tangents, signs, events)
+    if jumps[first:].any():
+        path = with_turns(track, without_jumps(track, path, jumps & (np.arange(len(jumps)) >= first)))
+        signs = signs_along(track.whole, path.points, path.tangents)
+        events = events_along(track, path.points, path.tangents, signs, first=first)
     points, tangents, status, closed, start = path
-    events = events_along(track, points, tangents, signs, first=first)
     first, last, cuts = _collapses(track, points, events, start)
     if cuts != [None, None]:
         closed = False

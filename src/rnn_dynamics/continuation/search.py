@@ -15,7 +15,7 @@ from rnn_dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.iterates import ReturnMap
 from rnn_dynamics.status import Status
 
-__all__ = ["Track", "events_along", "lower_period", "minimal_period"]
+__all__ = ["Track", "differ", "events_along", "lower_period", "minimal_period"]
 
 _MOST_HALVINGS = 300  # of all steps of one branch
 _NARROWEST = 1e-9  # step, in units of the branch's scale, that is halved no more
@@ -29,6 +29,7 @@ class Track:
         whole: x ↦ F^p(x; λ).
         scale: the length that counts as one, for each state and the parameter.
         p_range: the ends of the parameter.
+        longest: the longest step, in those units.
         most: the greatest number of points on each side of the start.
         dtype: of states and parameter.
     """
@@ -36,6 +37,7 @@ class Track:
     whole: ReturnMap
     scale: Float[np.ndarray, " n+1"]
     p_range: tuple[float, float]
+    longest: float
     most: int
     dtype: Any
 
@@ -86,7 +88,7 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
         # The branch born at a pitchfork turns at it: one event, not two.
         kinds, alone = ["branch"], True
     narrow = step.width(search.track.scale) < _NARROWEST or search.halvings <= 0
-    if narrow and _jumped(step):
+    if narrow and differ(*step.signs.multipliers):
         return [_bracketed(search.track, "jump", step)]
     if alone or narrow:
         found = [_event(search.track, kind, step) for kind in kinds]
@@ -120,9 +122,9 @@ def _midpoint(track: Track, step: _Step) -> tuple[np.ndarray, np.ndarray, bool]:
     return one_point(track.whole, beside(start, tangent, gap / 2, track.scale), track.scale, track.most)
 
 
-def _jumped(step: _Step) -> bool:
-    """Whether the multipliers differ although the step is narrow: the two points lie on different branches."""
-    one, other = (np.sort_complex(values) for values in step.signs.multipliers)
+def differ(multipliers: np.ndarray, others: np.ndarray) -> bool:
+    """Whether two points' multipliers differ, which at the ends of a narrow step lie then on different branches."""
+    one, other = np.sort_complex(multipliers), np.sort_complex(others)
     return bool(np.abs(one - other).max() > 1e-2 * (1 + np.abs(one).max()))
 
 

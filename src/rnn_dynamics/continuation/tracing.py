@@ -15,7 +15,17 @@ from rnn_dynamics import arclength
 from rnn_dynamics.arclength import Curve, Limits, Start
 from rnn_dynamics.iterates import ReturnMap
 
-__all__ = ["Seed", "at_parameter", "beside", "both_ways", "limits_of", "one_point", "residual", "room_for"]
+__all__ = [
+    "Seed",
+    "at_parameter",
+    "beside",
+    "both_ways",
+    "limits_of",
+    "one_point",
+    "onwards",
+    "residual",
+    "room_for",
+]
 
 _FRACTION_FIRST, _FRACTION_LEAST = 0.005, 1e-9
 
@@ -37,10 +47,12 @@ def beside(centre: np.ndarray, tangent: np.ndarray, length: Any, scale: np.ndarr
     return (centre + length * tangent).astype(centre.dtype), row, np.int32(-1)
 
 
-def limits_of(scale: np.ndarray, p_range: tuple[float, float], longest: float) -> Limits:
+def limits_of(
+    scale: np.ndarray, p_range: tuple[float, float], longest: float, first: float = _FRACTION_FIRST
+) -> Limits:
     low, high = np.full_like(scale, -np.inf), np.full_like(scale, np.inf)
     low[-1], high[-1] = p_range
-    steps = (min(_FRACTION_FIRST, longest), _FRACTION_LEAST, longest)
+    steps = (min(first, longest), _FRACTION_LEAST, longest)
     return Limits(low, high, scale, *(np.asarray(v, scale.dtype) for v in steps))
 
 
@@ -74,6 +86,11 @@ def both_ways(
     if not backward or not forward.number:
         return forward, forward._replace(number=np.minimum(forward.number, 1))
     return forward, _one_way(whole, seed, limits, most, -1, room_for(most))
+
+
+def onwards(whole: ReturnMap, seed: Seed, limits: Limits, points: int, most: int) -> Curve:
+    """So many points of the curve to the side of the seed's row, by the program that follows ``most`` of them."""
+    return _one_way(whole, seed, limits, points, 1, room_for(most))
 
 
 def one_point(
