@@ -12,12 +12,12 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 
 from rnn_dynamics import arclength
 from rnn_dynamics.arclength import Curve, Limits, Start
-from rnn_dynamics.continuation.branches import Branch, assembled, checked_range, checked_step
+from rnn_dynamics.continuation.branches import Branch, assembled, checked_range, checked_step, started
 from rnn_dynamics.continuation.detect import Signs, measured, signs_along, signs_of
 from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
-from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.iterates import ReturnMap
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
@@ -129,12 +129,12 @@ def _starts(
     rest = {"period": period, "u": u, "inputs": inputs, "others": (jnp.asarray(q[0]), *others)}
     if shape and shape[0] == len(q):
         try:
-            whole, _ = return_map(family, (p,), x[0], **rest)
-            states = [return_map(family, (p,), row, **rest)[1] for row in x]
+            whole, _ = started(family, p, x[0], **rest)
+            states = [started(family, p, row, **rest)[1] for row in x]
             return whole, np.stack(states)
         except (TypeError, ValueError, IndexError):
             pass  # one state of as many units as there are values of q
-    whole, state = return_map(family, (p,), x, **rest)
+    whole, state = started(family, p, x, **rest)
     return whole, np.repeat(np.asarray(state)[None], len(q), axis=0)
 
 
@@ -193,7 +193,6 @@ def continue_branches(
     """
     low, high = checked_range(p_range, p)
     step, most = checked_step(longest), count("max_points", max_points, minimum=2)
-    real_array("x", x)
     parameter, values = real_array("p", p, ndim=0), np.asarray(real_array("q", q))
     if not values.ndim or not len(values):
         raise ValueError(f"q: expected at least one value along a leading axis, got shape {values.shape}")

@@ -17,9 +17,9 @@ from rnn_dynamics.continuation.search import Track, events_along, lower_period, 
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
 from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, real_array
+from rnn_dynamics.validation import concrete_array, count, real_array
 
-__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed"]
+__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed", "started"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +113,12 @@ def continue_branch(
     Neimark–Sacker bifurcations, pitchforks and transcritical crossings on it are located to rounding, each with
     its normal form (``bifurcations``). Where several lie within one step it is halved until each stands alone.
 
+    Two folds within one step are found where the parameter visibly turns back there (Hermite's cubic); any other two
+    events of a kind that lie closer together than a step, or two flips, can be missed: ``longest`` sets the steps.
+    A step that lands on a disconnected branch is made anew in shorter ones; two branches that come nearer than
+    rounding lets see count as crossing. Lengths are in units of max(|x|, 1): a fold of states far smaller than 1
+    turns too sharply, and the branch ends there, UNRESOLVED; give such states in a unit of their own size.
+
     Args:
         family: ``family(p, *others) -> cell``.
         x: a state near the fixed point, or near one state of the cycle; Newton's method takes it there.
@@ -137,8 +143,8 @@ def continue_branch(
     """
     low, high = checked_range(p_range, p)
     step, most = checked_step(longest), count("max_points", max_points, minimum=2)
-    parameter, _ = real_array("p", p, ndim=0), real_array("x", x)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
+    parameter = real_array("p", p, ndim=0)
+    whole, state = started(family, parameter, x, period=period, u=u, inputs=inputs, others=others)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
@@ -156,8 +162,16 @@ def continue_branch(
     return followed(track, *curves)
 
 
+def started(family: Any, parameter: Any, x: Any, **rest: Any) -> tuple[ReturnMap, Array]:
+    """The return map and x as a vector, errors in the name of the argument x."""
+    try:
+        return return_map(family, (parameter,), x, **rest)
+    except ValueError as error:
+        raise ValueError(str(error).replace("x0:", "x:", 1)) from error
+
+
 def checked_step(longest: Any) -> float:
-    length = float(real_array("longest", longest, ndim=0))
+    length = float(concrete_array("longest", longest, ndim=0))
     if not length > 0:
         raise ValueError(f"longest: expected a number > 0, got {length:g}")
     return length

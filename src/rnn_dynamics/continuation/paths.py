@@ -24,7 +24,7 @@ _CROSSINGS = ("pitchfork", "transcritical", "flip")  # where a doubled cycle mee
 _MOST_RETRIES = 60  # of all steps of one branch
 _SHORTEST = 1e-8  # step, in units of the branch's scale, that is tried anew no more
 _PATCH = 12  # points in steps of a quarter of the one that failed
-_SLIGHT = 0.1  # of the lesser |dλ/ds| at the ends of a step: where it is less between them, two folds may be
+_SLIGHT = 0.02  # of the lesser |dλ/ds| at the ends of a step: where it is less between them, two folds may be
 _MOST_TURNS = 50
 
 
@@ -201,7 +201,7 @@ def _slowest(track: Track, points: np.ndarray, tangents: np.ndarray) -> tuple[np
     # The slope at a share r is first + r (2b + 3c r).
     b, c = 3 * rise - 2 * first - last, first + last - 2 * rise
     share = np.divide(-b, 3 * c, out=np.full_like(b, 0.5), where=c > 0)
-    inner = (share > 0) & (share < 1) & (np.minimum(first, last) > 0)
+    inner = (share > 0) & (share < 1) & (np.minimum(first, last) > 0) & (width > _SHORTEST)
     lesser = np.where(inner, np.minimum(first, last), 1)
     least = (first + share * (2 * b + 3 * c * share)) / lesser
     return share, np.where(inner, least, 1)
