@@ -219,6 +219,37 @@ def test_every_way_to_end_has_its_name() -> None:
     assert np.abs(lost.states[:, 0]).max() < 1e-14
 
 
+@pytest.mark.parametrize(("rate", "most"), [(20.0, 1500), (50.0, 1500), (1000.0, 2000)])
+def test_a_side_is_refined_no_further_than_its_length(rate: float, most: int) -> None:
+    found = unstable_set(Partial(_bent, jnp.asarray([rate, 0.5])), np.zeros(2), max_points=most)
+    assert [side.status for side in found.sides] == [Status.CONVERGED] * 2
+    assert all(10 <= side.arclength[-1] < 10.05 for side in found.sides)
+    assert _on_axis(found.states, 0).max() < 1e-13
+
+
+def test_a_multiplier_near_one() -> None:
+    found = unstable_set(Partial(_bent, jnp.asarray([1.0001, 0.5])), np.zeros(2), length=1.0, spacing=0.01)
+    assert [side.status for side in found.sides] == [Status.CONVERGED] * 2
+    assert _on_axis(found.states, 0).max() < 1e-13
+    lost = unstable_set(Partial(_bent, jnp.asarray([1 + 1e-9, 0.5])), np.zeros(2), length=1.0, spacing=0.01)
+    assert [side.status for side in lost.sides] == [Status.UNRESOLVED] * 2
+
+
+def _cubic(numbers: jax.Array, x: jax.Array, _: Any) -> jax.Array:
+    """Linear in (x₁, x₂ − c x₁³)."""
+    first, second, c = numbers
+    return jnp.stack([first * x[0], second * (x[1] - c * x[0] ** 3) + c * (first * x[0]) ** 3])
+
+
+@pytest.mark.parametrize("c", [1.0, 1e6, 1e12])
+def test_the_first_segment_is_short_where_the_map_bends_on_a_small_scale(c: float) -> None:
+    for grow, first in zip(BOTH, (2.0, 0.5), strict=True):
+        found = grow(Partial(_cubic, jnp.asarray([first, 1 / first, c])), np.zeros(2), length=5 / c**0.5)
+        assert [side.status for side in found.sides] == [Status.CONVERGED] * 2
+        x, y = found.states.T
+        assert (np.abs(y - c * x**3) / np.hypot(1, 3 * c * x**2)).max() < 1e-6 / c**0.5
+
+
 def test_a_repeated_shape_compiles_nothing_and_a_plot_is_drawn() -> None:
     cells = [Partial(_bent, jnp.asarray([1.7, rate])) for rate in (0.4, 0.5)]
     for grow in BOTH:
@@ -255,6 +286,13 @@ def test_bad_input_is_named(options: dict[str, Any], message: str) -> None:
 
 
 def test_a_point_that_is_no_saddle_with_a_curve_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected one stable multiplier for a curve, got 0"):
+        stable_set(Partial(_bent, jnp.asarray([1.0, 2.0])), np.zeros(2))
+    for grow in BOTH:
+        with pytest.raises(
+            ValueError, match=r"^period: Newton's method reaches a cycle of period 1 from point"
+        ):
+            grow(Partial(_bent, jnp.asarray([1.7, 0.4])), np.zeros(2), period=2)
     for rates, grow in (((2.0, 3.0), unstable_set), ((0.2, 0.3), stable_set), ((0.2, 0.3), unstable_set)):
         with pytest.raises(ValueError, match=r"expected one .*stable multiplier"):
             grow(Partial(_bent, jnp.asarray(rates)), np.zeros(2))

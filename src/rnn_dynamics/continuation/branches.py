@@ -113,8 +113,9 @@ def continue_branch(
     Neimark–Sacker bifurcations, pitchforks and transcritical crossings on it are located to rounding, each with
     its normal form (``bifurcations``). Where several lie within one step it is halved until each stands alone.
 
-    Two folds within one step are found where the parameter visibly turns back there (Hermite's cubic); any other two
-    events of a kind that lie closer together than a step, or two flips, can be missed: ``longest`` sets the steps.
+    Two folds within one step are found where the parameter visibly turns back there (by Hermite's cubic); two
+    events of any other kind within one step, as two flips, leave no trace at its ends and are missed: ``longest``
+    sets the steps.
     A step that lands on a disconnected branch is made anew in shorter ones; two branches that come nearer than
     rounding lets see count as crossing. Lengths are in units of max(|x|, 1): a fold of states far smaller than 1
     turns too sharply, and the branch ends there, UNRESOLVED; give such states in a unit of their own size.

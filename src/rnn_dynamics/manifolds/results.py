@@ -22,8 +22,9 @@ class Side:
         states: shape (m, *state), the saddle first.
         arclength: of the polygon through them, shape (m,), 0 first.
         status: CONVERGED where the side is as long as asked for, or ran into ``limit``; MAX_STEPS where
-            ``max_points`` ended it; UNRESOLVED where the floats do not tell neighbouring orbits apart, or no
-            preimage was found; DIVERGED where it left the finite numbers.
+            ``max_points`` ended it; UNRESOLVED where the floats do not tell neighbouring orbits apart, no
+            preimage was found, or a multiplier too near 1 does not let it grow; DIVERGED where it left the finite
+            numbers.
         limit: the fixed point of the return map that the side ends at, shape (*state), else ``None``: a stable
             one for an unstable set, a repelling one for a stable set.
     """

@@ -15,6 +15,9 @@ from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.iterates import iterate, iterate_with_jacobian, repeated
 from rnn_dynamics.validation import count, real_array
 
+_HALVINGS = 40
+_ROUNDINGS = 8  # how many of them the image of a point beside the saddle may be off the curve
+
 __all__ = ["Extent", "Saddle", "checked_extent", "fixed_point_near", "image", "images", "saddle_of"]
 
 
@@ -39,6 +42,7 @@ class Saddle:
         direction: v, unit length; its largest entry is positive.
         bend: q = (λ² − J)⁻¹ ½ D²F^p(v, v).
         returns: how many F^p make the return map: 2 where λ < 0, so that it keeps each side, else 1.
+        reach: the σ up to which the curve of second order is the set to rounding.
     """
 
     problem: Problem
@@ -48,6 +52,7 @@ class Saddle:
     direction: Float[np.ndarray, " n"]
     bend: Float[np.ndarray, " n"]
     returns: int
+    reach: float
 
     @property
     def steps(self) -> int:
@@ -64,12 +69,26 @@ class Saddle:
         """The return map's multiplier, > 0."""
         return abs(self.multiplier) ** self.returns
 
-    @property
-    def reach(self) -> float:
-        """The σ up to which the curve of second order is the set to rounding."""
-        scale = 1 + float(np.max(np.abs(self.point)))
-        bent = 1 + float(np.linalg.norm(self.bend))
-        return float(np.finfo(self.problem.dtype).eps) ** (1 / 3) * scale / bent
+    def sound_reach(self, jacobian: Float[np.ndarray, "n n"]) -> float:
+        """The largest of some σ whose image lies on the curve itself, as far as rounding lets one see.
+
+        The first is where terms of third order of size 1 are rounding; the map's own may be far larger.
+        """
+        eps, scale = float(np.finfo(self.problem.dtype).eps), 1 + float(np.max(np.abs(self.point)))
+        sigma = eps ** (1 / 3) * scale / (1 + float(np.linalg.norm(self.bend))) * 0.5 ** np.arange(_HALVINGS)
+        # Both ends of the segment that is mapped must lie within σ.
+        start, end = (sigma / self.rate, sigma) if self.rate > 1 else (sigma, self.rate * sigma)
+        sides = np.array([1.0, -1.0])[:, None]
+        begun, ended = (self.beside((sides * part).ravel()) for part in (start, end))
+        states = np.concatenate([begun, self.point[None]])
+        times = np.full(len(states), self.returns, np.int32)
+        (found,) = self.problem.batched(images, self.period, states, times)
+        off = np.abs(found - np.concatenate([ended, self.point[None]])).max(axis=1)
+        rounding = (
+            _ROUNDINGS * eps * scale * max(1.0, float(np.abs(jacobian).max())) ** self.returns + 2 * off[-1]
+        )
+        fits = (off[:-1].reshape(2, -1) <= rounding).all(axis=0)
+        return float(sigma[np.argmax(fits)])
 
     def beside(self, sigma: np.ndarray) -> Float[np.ndarray, "m n"]:
         """x* + σ v + σ² q for each σ."""
@@ -145,8 +164,8 @@ def saddle_of(cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str
     """The saddle near ``point``, with the one real multiplier outside (inside) the unit circle.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit the cell; no fixed point near; none or several
-            multipliers on that side of the unit circle.
+        TypeError, ValueError: arguments that do not fit the cell; no fixed point near, or one of a lower period;
+            none or several multipliers on that side of the unit circle.
     """
     given = real_array("point", point)
     weak = not hasattr(point, "dtype")
@@ -162,6 +181,11 @@ def saddle_of(cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str
         raise ValueError(
             f"point: expected a state near a cycle of period {period}; Newton's method finds none"
         )
+    lower = _minimal_period(problem, found[0], period)
+    if lower != period:
+        raise ValueError(
+            f"period: Newton's method reaches a cycle of period {lower} from point, expected {period}"
+        )
     multiplier, vector = _direction(found[1], kind)
     flat, shape, steps = jnp.asarray(found[0]), problem.shape, period * problem.cycle
     second = np.asarray(
@@ -169,13 +193,27 @@ def saddle_of(cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str
     )
     matrix = multiplier**2 * np.eye(problem.size) - found[1]
     bend = np.linalg.lstsq(matrix, second / 2, rcond=None)[0].astype(problem.dtype)
-    return Saddle(problem, found[0], period, multiplier, vector, bend, 2 if multiplier < 0 else 1)
+    returns = 2 if multiplier < 0 else 1
+    saddle = Saddle(problem, found[0], period, multiplier, vector, bend, returns, 0.0)
+    return dataclasses.replace(saddle, reach=saddle.sound_reach(found[1]))
+
+
+def _minimal_period(problem: Problem, x: np.ndarray, period: int) -> int:
+    """The least divisor d of the period with F^d(x) = x."""
+    divisors = np.array([d for d in range(1, period) if period % d == 0], np.int32)
+    if not len(divisors):
+        return period
+    (states,) = problem.batched(images, 1, np.repeat(x[None], len(divisors), axis=0), divisors)
+    near = float(np.finfo(problem.dtype).eps) ** 0.5 * (1 + np.abs(x).max())
+    lower = divisors[np.abs(states - x).max(axis=1) <= near]
+    return int(lower[0]) if len(lower) else period
 
 
 def _direction(jacobian: np.ndarray, kind: str) -> tuple[float, np.ndarray]:
     values, vectors = np.linalg.eig(jacobian)
-    outside = np.abs(values) > 1
-    chosen = np.flatnonzero(outside if kind == "unstable" else ~outside)
+    rounding = 8 * float(np.finfo(jacobian.dtype).eps)  # a multiplier of size 1 is on neither side
+    beyond = np.abs(values) - 1 if kind == "unstable" else 1 - np.abs(values)
+    chosen = np.flatnonzero(beyond > rounding)
     if len(chosen) != 1:
         raise ValueError(
             f"point: expected one {kind} multiplier for a curve, got {len(chosen)} of {len(values)}"

@@ -25,7 +25,9 @@ __all__ = ["unstable_set"]
 _FIRST = 9
 _TURN = 0.25  # radians between neighbouring chords
 _SHARPEST = 1 / 64  # of the spacing: chords as short as this may turn as they like
-_MOST_STRETCHES = 20_000
+_GROWTH = 2.0  # of a stretch's distance from the saddle over the next, if that takes at most so many returns:
+_MOST_RETURNS = 8192
+_MOST_IMAGES = 200_000
 _LEAST_RATIO = 64  # times the rounding of the segment's parameter
 
 
@@ -47,6 +49,10 @@ class _Stretch:
     def gaps(self) -> np.ndarray:
         return np.linalg.norm(np.diff(self.states, axis=0), axis=1)
 
+    def within(self, length: float) -> "_Stretch":
+        """The part up to the first point that is as far along the chords."""
+        return self.first(int(np.searchsorted(np.cumsum(self.gaps()), length)) + 2)
+
 
 def _turns(states: np.ndarray) -> np.ndarray:
     """The angle at each inner point between the chords before and after it; 0 where a chord has no length."""
@@ -66,19 +72,24 @@ class _Grower:
     sign: float
     extent: Extent
 
+    @property
+    def returns(self) -> int:
+        """How many return maps lead from one stretch to the next: more than one for a multiplier near 1."""
+        return int(np.clip(np.ceil(np.log(_GROWTH) / np.log(self.saddle.rate)), 1, _MOST_RETURNS))
+
     def mapped(self, states: np.ndarray, times: int) -> np.ndarray:
         number = np.full(len(states), times, np.int32)
         return self.saddle.problem.batched(images, self.saddle.steps, states, number)[0]
 
     def from_segment(self, t: np.ndarray, times: int) -> np.ndarray:
-        sigma = self.sign * self.saddle.reach * self.saddle.rate ** (t - 1)
+        sigma = self.sign * self.saddle.reach * self.saddle.rate ** (self.returns * (t - 1))
         return self.mapped(self.saddle.beside(sigma), times)
 
     def finest(self) -> float:
         """The least difference of t that the floats tell apart."""
         eps = float(np.finfo(self.saddle.problem.dtype).eps)
         scale = 1 + float(np.max(np.abs(self.saddle.point)))
-        return _LEAST_RATIO * eps * scale / (self.saddle.reach * np.log(self.saddle.rate))
+        return _LEAST_RATIO * eps * scale / (self.saddle.reach * self.returns * np.log(self.saddle.rate))
 
     def too_wide(self, stretch: _Stretch) -> np.ndarray:
         """Which gaps want a point: too long, or beside a sharp turn and not yet short."""
@@ -90,13 +101,15 @@ class _Grower:
         sharp[1:] |= turns > _TURN
         return (gaps > self.extent.spacing) | (sharp & (gaps > _SHARPEST * self.extent.spacing))
 
-    def refined(self, stretch: _Stretch, times: int, room: int) -> tuple[_Stretch, Status]:
-        """The stretch with points inserted until no gap is too wide, as far as room and floats allow."""
+    def refined(self, stretch: _Stretch, times: int, room: int, left: float) -> tuple[_Stretch, Status]:
+        """The stretch with points inserted until no gap is too wide, as far as room, length and floats allow."""
         finest, status = self.finest(), Status.CONVERGED
         while True:
             whole = stretch.finite()
             if len(whole.t) < len(stretch.t):
                 stretch, status = whole, Status.DIVERGED
+            if len(stretch.within(left).t) < len(stretch.t):
+                stretch, status = stretch.within(left), Status.CONVERGED
             wide = np.flatnonzero(self.too_wide(stretch))
             if len(stretch.t) + len(wide) > room:
                 stop = min(room, int(wide[0]) + 1 if len(wide) else room)
@@ -121,11 +134,11 @@ class _Grower:
         keep[1:-1:2] = ~idle[::2]
         return _Stretch(stretch.t[keep], stretch.states[keep])
 
-    def next(self, stretch: _Stretch, times: int, room: int) -> tuple[_Stretch, Status]:
-        """The image of a stretch, refined; cut before its first state that is not finite."""
-        following = _Stretch(stretch.t, self.mapped(stretch.states, 1))
+    def next(self, stretch: _Stretch, times: int, room: int, left: float) -> tuple[_Stretch, Status]:
+        """The next stretch, refined; cut where it is as long as is left, or before a state that is not finite."""
+        following = _Stretch(stretch.t, self.mapped(stretch.states, self.returns))
         whole = following.finite()
-        refined, status = self.refined(self.thinned(whole), times, room)
+        refined, status = self.refined(self.thinned(whole), times, room, left)
         cut = status == Status.CONVERGED and len(whole.t) < len(following.t)
         return refined, Status.DIVERGED if cut else status
 
@@ -142,8 +155,9 @@ class _Grower:
         line = Line(self.saddle.point, _SHARPEST * self.extent.spacing)
         line.add(stretch.states)
         limit, tried = None, self.extent.spacing / 5
-        for times in range(1, _MOST_STRETCHES):
-            stretch, status = self.next(stretch, times, self.extent.max_points - len(line))
+        for times in range(self.returns, _MOST_IMAGES, self.returns):
+            left = self.extent.length * (1 + 1e-6) - line.length  # beyond what rounding may take away
+            stretch, status = self.next(stretch, times, self.extent.max_points - len(line), left)
             line.add(stretch.states[1:])
             if status != Status.CONVERGED or line.length >= self.extent.length:
                 return line.side(self.extent.length, status, self.saddle.problem.shape)
@@ -156,7 +170,7 @@ class _Grower:
             ):
                 line.add(limit[None])
                 return line.side(self.extent.length, Status.CONVERGED, self.saddle.problem.shape, limit)
-        return line.side(self.extent.length, Status.MAX_STEPS, self.saddle.problem.shape)
+        return line.side(self.extent.length, Status.UNRESOLVED, self.saddle.problem.shape)
 
 
 def unstable_set(
