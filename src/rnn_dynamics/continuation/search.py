@@ -92,10 +92,12 @@ def _within(search: _Search, step: _Step) -> list[SpecialPoint]:
         return [_bracketed(search.track, "jump", step)]
     if alone or narrow:
         found = [_event(search.track, kind, step) for kind in kinds]
-        if narrow or all(found):
+        near_miss = all(event and event.status == Status.UNRESOLVED for event in found)
+        sound = [event if event and event.status == Status.CONVERGED else None for event in found]
+        if narrow or near_miss or all(sound):
             return [
                 event or _bracketed(search.track, kind, step)
-                for event, kind in zip(found, kinds, strict=True)
+                for event, kind in zip(sound, kinds, strict=True)
             ]
     search.halvings -= 1
     track = search.track
@@ -129,14 +131,16 @@ def differ(multipliers: np.ndarray, others: np.ndarray) -> bool:
 
 
 def _event(track: Track, kind: str, step: _Step) -> SpecialPoint | None:
-    """The event where Newton's method finds it on this step, else None."""
+    """The event that Newton's method finds on this step, UNRESOLVED where branches only come near, else None."""
     middle = step.points.mean(axis=0)
     found = located(kind, track.whole, jnp.asarray(middle[:-1]), jnp.asarray(middle[-1]), index=step.index)
-    if found is None or found.status != Status.CONVERGED:
+    if found is None or found.status == Status.MAX_STEPS:
         return None
     place = np.append(np.ravel(found.state), found.parameter)
     near = np.linalg.norm((place - middle) / track.scale) <= step.width(track.scale) + _NARROWEST
-    return _of_lower_period(track, found) if near else None
+    if not near or found.status != Status.CONVERGED:
+        return found if near else None
+    return _of_lower_period(track, found)
 
 
 def _bracketed(track: Track, kind: str, step: _Step) -> SpecialPoint:
