@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics import ElmanRNN, cliff, doya, rollout
+from rnn_dynamics import cliff, doya, rollout
 from rnn_dynamics.cells import DoyaNeuron
+from rnn_dynamics.figures.jumps import COUPLED, UNCOUPLED, loss
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
 
@@ -21,18 +22,6 @@ FOLD_OF_TANH = 0.532839975354  # of x = tanh(2 x + b), the size of b
 def squared(x: Any) -> Any:
     """The geometric model's loss."""
     return jnp.square(x - TARGET)
-
-
-def distance(x: Any) -> Any:
-    """From the corner (0.9, −0.8)."""
-    return jnp.sum(jnp.square(x - jnp.array([0.9, -0.8], x.dtype)))
-
-
-def network(b1: Any, b2: Any, coupling: Any) -> Any:
-    """Two tanh neurons, side by side at coupling 0."""
-    one = jnp.ones_like(coupling)
-    rows = [[2 * one, -0.3 * coupling], [0.4 * coupling, 2 * one - 0.2 * coupling]]
-    return ElmanRNN(jnp.stack([jnp.stack(row) for row in rows]), jnp.stack([b1, b2]))
 
 
 def _parabola(c: Any, x: Any, _: Any) -> Any:
@@ -106,7 +95,9 @@ def test_float32() -> None:
     known = found.resolved
     assert known.mean() > 0.9
     single, double = (np.asarray(each.gradient.to_float()) for each in (found, twice))
-    np.testing.assert_array_less(np.abs(single - double)[known], 64 * 2**-11.5 * np.abs(double[known]) + 1e-30)
+    np.testing.assert_array_less(
+        np.abs(single - double)[known], 64 * 2**-11.5 * np.abs(double[known]) + 1e-30
+    )
     moved = np.abs(found.axes[0] - twice.axes[0]) * np.abs(double[:, 1])  # float32 cannot be everywhere
     np.testing.assert_array_less(np.abs(found.value - twice.value), found.value_error + 2 * moved + 1e-15)
     assert {found.value.dtype, found.limit.dtype, found.gradient.unit.dtype} == {np.dtype("float32")}
@@ -154,8 +145,8 @@ def test_a_step_in_the_loss_itself_is_neither() -> None:
 
 def test_both_kinds_on_one_line() -> None:
     # Unit 1 follows its low state to the fold; unit 2 starts at 0.1 and passes its own repeller.
-    path = (-0.2, -0.4, 0.0), (0.9, 0.4, 0.0)
-    found = cliff.along(network, distance, path, np.array([-0.9, 0.1]), steps=50, points=201)
+    path = (-0.2, -0.4), (0.9, 0.4)
+    found = cliff.along(UNCOUPLED, loss, path, np.array([-0.9, 0.1]), steps=50, points=201)
     wall = math.atanh(0.1) - 0.2
     places = {"fold": (FOLD_OF_TANH + 0.2) / 1.1, "basin boundary": (wall + 0.4) / 0.8}
     assert {jump.cause for jump in found.jumps} == set(places)
@@ -177,10 +168,10 @@ def test_both_kinds_on_one_line() -> None:
 
 
 def test_a_plane_shows_walls_and_fold_curves() -> None:
-    corners = ((-1.0, -1.0, 0.0), (1.0, -1.0, 0.0), (-1.0, 1.0, 0.0))
-    found = cliff.along(network, distance, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
+    corners = ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
+    found = cliff.along(UNCOUPLED, loss, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
     assert found.value.shape == (17, 13)
-    assert found.gradient.shape == (17, 13, 3)
+    assert found.gradient.shape == (17, 13, 2)
     wall = math.atanh(0.1) - 0.2
     for jump in found.jumps:
         gaps = {
@@ -200,22 +191,22 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
         labels = ax.get_legend_handles_labels()[1]
         assert sorted(labels) == ["basin boundary", "fold", "fold curve"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameter 1", "parameter 2")
-    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
+    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5]])
 
 
 def test_gradients_of_a_network_are_those_of_autodiff() -> None:
-    corners = tuple(np.array(c) for c in ((-0.6, 0.45, 1.0), (1.0, -0.2, 1.0)))
+    corners = tuple(np.array(c) for c in ((-0.6, 0.45), (1.0, -0.2)))
     x0 = np.array([-0.6, 0.1])
-    found = cliff.along(network, distance, corners, x0, steps=12, points=33, events=False)
+    found = cliff.along(COUPLED, loss, corners, x0, steps=12, points=33, events=False)
 
-    def loss(theta: Any) -> Any:
-        return distance(rollout(network(*theta), x0, steps=12).final)
+    def of_parameters(theta: Any) -> Any:
+        return loss(rollout(COUPLED(*theta), x0, steps=12).final)
 
-    truth = jax.vmap(jax.grad(loss))(jnp.asarray(found.parameters))
+    truth = jax.vmap(jax.grad(of_parameters))(jnp.asarray(found.parameters))
     tolerance = 1e-10
     size = np.abs(truth).max(axis=1, keepdims=True)
     np.testing.assert_array_less(np.abs(found.gradient.to_float() - truth) / size, tolerance)
-    side = np.array([1.6, -0.65, 0.0])
+    side = np.array([1.6, -0.65])
     np.testing.assert_array_less(
         np.abs(found.slope.to_float()[:, 0] - np.asarray(truth) @ side) / size[:, 0], 3 * tolerance
     )
