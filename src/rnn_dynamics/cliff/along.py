@@ -362,34 +362,29 @@ def _fold_curves(start: Start, path: Path, jumps: tuple[Jump, ...], u: Any) -> t
     low, high = np.array(ranges).T
     curves: list[BifurcationCurve] = []
     for jump in jumps:
-        if jump.event is None or len(curves) == _MOST_CURVES:
+        event = jump.event
+        if event is None or len(curves) == _MOST_CURVES:
             continue
-        if any(_distance(curve, jump, high - low) < _ON_CURVE for curve in curves):
+        if any(_distance(curve, jump.position, event.state, high - low) < _ON_CURVE for curve in curves):
             continue
         first, second = np.clip(jump.position, low, high)
-        period = max(jump.periods[0 if _is_nearer(jump, 0) else 1], 1)
+        gaps = np.nan_to_num(np.abs(jump.states - event.state).reshape(2, -1).max(axis=1), nan=np.inf)
+        period = max(jump.periods[0 if gaps[0] <= gaps[1] else 1], 1)
         options: dict[str, Any] = {"ranges": ranges, "period": period, "u": u}
         place = float(first), float(second)
         with contextlib.suppress(ValueError):  # of a fold that no curve can be started from, the jump stays
-            curves.append(bifurcation_curve(path.patch, "fold", jump.event.state, place, **options))
+            curves.append(bifurcation_curve(path.patch, "fold", event.state, place, **options))
     return tuple(curves)
 
 
-def _distance(curve: BifurcationCurve, jump: Jump, sides: np.ndarray) -> float:
+def _distance(curve: BifurcationCurve, position: np.ndarray, state: Any, sides: np.ndarray) -> float:
     """From a fold to the polyline of a curve, in shares of the sides and of the states' own size."""
-    state = np.ravel(jump.event.state)  # type: ignore[union-attr]
+    state = np.ravel(state)
     size = max(1.0, float(np.abs(state).max()))
     states = curve.states.reshape(len(curve), -1)
     points = np.hstack([curve.parameters / sides, states / size])
-    target = np.append(jump.position / sides, state / size)
+    target = np.append(position / sides, state / size)
     chords = np.diff(points, axis=0)
     lengths = np.maximum((chords**2).sum(axis=1), np.finfo(float).tiny)
     shares = np.clip(((target - points[:-1]) * chords).sum(axis=1) / lengths, 0, 1)
     return float(np.linalg.norm(points[:-1] + shares[:, None] * chords - target, axis=1).min())
-
-
-def _is_nearer(jump: Jump, side: int) -> bool:
-    """Whether the event's state is nearer to this side's attractor than to the other's."""
-    state = np.asarray(jump.event.state)  # type: ignore[union-attr]
-    gaps = np.nan_to_num(np.abs(jump.states - state).reshape(2, -1).max(axis=1), nan=np.inf)
-    return bool(gaps[side] <= gaps[1 - side])

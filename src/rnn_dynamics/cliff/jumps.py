@@ -256,7 +256,7 @@ def _event(start: Start, patch: Patch, bracket: _Bracket, side: int) -> tuple[Sp
         event = located(kind, whole, state, share)
         if event is None or event.status != Status.CONVERGED:
             continue
-        at = float(event.parameter)  # type: ignore[arg-type]
+        at = float(event.parameter)
         slack = width / 2 + 10 * event.interval
         gap = np.abs(np.diff(sides.states, axis=0)).max()
         near = np.abs(np.ravel(event.state) - sides.states[side]).max() <= gap / 2 or np.isnan(gap)
