@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics import ElmanRNN, cliff, doya, rollout
+from rnn_dynamics import cliff, doya, rollout
 from rnn_dynamics.cells import DoyaNeuron
+from rnn_dynamics.figures.jumps import COUPLED, UNCOUPLED, loss
 from rnn_dynamics.status import Status
 from tests.compilations import compilations
 
@@ -21,18 +22,6 @@ FOLD_OF_TANH = 0.532839975354  # of x = tanh(2 x + b), the size of b
 def squared(x: Any) -> Any:
     """The geometric model's loss."""
     return jnp.square(x - TARGET)
-
-
-def distance(x: Any) -> Any:
-    """From the corner (0.9, −0.8)."""
-    return jnp.sum(jnp.square(x - jnp.array([0.9, -0.8], x.dtype)))
-
-
-def network(b1: Any, b2: Any, coupling: Any) -> Any:
-    """Two tanh neurons, side by side at coupling 0."""
-    one = jnp.ones_like(coupling)
-    rows = [[2 * one, -0.3 * coupling], [0.4 * coupling, 2 * one - 0.2 * coupling]]
-    return ElmanRNN(jnp.stack([jnp.stack(row) for row in rows]), jnp.stack([b1, b2]))
 
 
 def _parabola(c: Any, x: Any, _: Any) -> Any:
@@ -99,15 +88,18 @@ def test_an_attractor_that_ends_in_a_fold() -> None:
 
 
 def test_float32() -> None:
-    found = cliff.along(
-        DoyaNeuron,
-        squared,
-        tuple(np.float32(line(-2.7, -2.3))),
-        np.float32(0.5),
-        steps=20,
-        points=201,
-        events=False,
+    options = {"steps": 20, "points": 201, "events": False}
+    path = tuple(np.float32(line(-2.7, -2.3)))
+    found = cliff.along(DoyaNeuron, squared, path, np.float32(0.5), **options)
+    twice = cliff.along(DoyaNeuron, squared, tuple(np.float64(path)), 0.5, **options)
+    known = found.resolved
+    assert known.mean() > 0.9
+    single, double = (np.asarray(each.gradient.to_float()) for each in (found, twice))
+    np.testing.assert_array_less(
+        np.abs(single - double)[known], 64 * 2**-11.5 * np.abs(double[known]) + 1e-30
     )
+    moved = np.abs(found.axes[0] - twice.axes[0]) * np.abs(double[:, 1])  # float32 cannot be everywhere
+    np.testing.assert_array_less(np.abs(found.value - twice.value), found.value_error + 2 * moved + 1e-15)
     assert {found.value.dtype, found.limit.dtype, found.gradient.unit.dtype} == {np.dtype("float32")}
     (jump,) = found.jumps
     assert jump.cause == "basin boundary"
@@ -153,8 +145,8 @@ def test_a_step_in_the_loss_itself_is_neither() -> None:
 
 def test_both_kinds_on_one_line() -> None:
     # Unit 1 follows its low state to the fold; unit 2 starts at 0.1 and passes its own repeller.
-    path = (-0.2, -0.4, 0.0), (0.9, 0.4, 0.0)
-    found = cliff.along(network, distance, path, np.array([-0.9, 0.1]), steps=50, points=201)
+    path = (-0.2, -0.4), (0.9, 0.4)
+    found = cliff.along(UNCOUPLED, loss, path, np.array([-0.9, 0.1]), steps=50, points=201)
     wall = math.atanh(0.1) - 0.2
     places = {"fold": (FOLD_OF_TANH + 0.2) / 1.1, "basin boundary": (wall + 0.4) / 0.8}
     assert {jump.cause for jump in found.jumps} == set(places)
@@ -176,10 +168,10 @@ def test_both_kinds_on_one_line() -> None:
 
 
 def test_a_plane_shows_walls_and_fold_curves() -> None:
-    corners = ((-1.0, -1.0, 0.0), (1.0, -1.0, 0.0), (-1.0, 1.0, 0.0))
-    found = cliff.along(network, distance, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
+    corners = ((-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0))
+    found = cliff.along(UNCOUPLED, loss, corners, np.array([-0.9, 0.1]), steps=50, points=(17, 13))
     assert found.value.shape == (17, 13)
-    assert found.gradient.shape == (17, 13, 3)
+    assert found.gradient.shape == (17, 13, 2)
     wall = math.atanh(0.1) - 0.2
     for jump in found.jumps:
         gaps = {
@@ -199,28 +191,120 @@ def test_a_plane_shows_walls_and_fold_curves() -> None:
         labels = ax.get_legend_handles_labels()[1]
         assert sorted(labels) == ["basin boundary", "fold", "fold curve"]
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("parameter 1", "parameter 2")
-    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5], 0.0])
+    np.testing.assert_allclose(found.parameters[3, 5], [found.axes[0][3], found.axes[1][5]])
 
 
-def test_gradients_of_a_network_are_those_of_autodiff(dtype: str) -> None:
-    corners = tuple(np.array(c, dtype) for c in ((-0.6, 0.45, 1.0), (1.0, -0.2, 1.0)))
-    x0 = np.array([-0.6, 0.1], dtype)
-    found = cliff.along(network, distance, corners, x0, steps=12, points=33, events=False)
+def test_gradients_of_a_network_are_those_of_autodiff() -> None:
+    corners = tuple(np.array(c) for c in ((-0.6, 0.45), (1.0, -0.2)))
+    x0 = np.array([-0.6, 0.1])
+    found = cliff.along(COUPLED, loss, corners, x0, steps=12, points=33, events=False)
 
-    def loss(theta: Any) -> Any:
-        return distance(rollout(network(*theta), x0, steps=12).final)
+    def of_parameters(theta: Any) -> Any:
+        return loss(rollout(COUPLED(*theta), x0, steps=12).final)
 
-    truth = jax.vmap(jax.grad(loss))(jnp.asarray(found.parameters))
-    tolerance = 1e-10 if dtype == "float64" else 1e-3
+    truth = jax.vmap(jax.grad(of_parameters))(jnp.asarray(found.parameters))
+    tolerance = 1e-10
     size = np.abs(truth).max(axis=1, keepdims=True)
     np.testing.assert_array_less(np.abs(found.gradient.to_float() - truth) / size, tolerance)
-    side = np.array([1.6, -0.65, 0.0], dtype)
+    side = np.array([1.6, -0.65])
     np.testing.assert_array_less(
         np.abs(found.slope.to_float()[:, 0] - np.asarray(truth) @ side) / size[:, 0], 3 * tolerance
     )
-    if dtype == "float64":
-        causes = [jump.cause for jump in found.jumps]
-        assert causes == ["basin boundary", "fold", "fold"]
+    causes = [jump.cause for jump in found.jumps]
+    assert causes == ["basin boundary", "fold", "fold"]
+
+
+LEAP, LOGISTIC, NEARLY_CRITICAL, PIVOT, ROOT = 0.0, 1.0, 2.0, 3.0, 4.0
+
+
+def _one_of(p: Any, kind: Any, x: Any, _: Any) -> Any:
+    maps = [
+        jnp.where(x < 0, 0.5 * x - 1.0, jnp.mod(0.5 * x + p, 1.0)),
+        p * x * (1 - x),
+        jnp.tanh(1.01 * x + p),
+        1 / 3 + p * (x - 1 / 3),
+        0.5 * x + jnp.sqrt(jnp.maximum(p, 0)),
+    ]
+    return jnp.stack(maps)[kind.astype(int)]
+
+
+def one_of(p: Any, kind: Any) -> Any:
+    """Five maps of a number as one program."""
+    return Partial(_one_of, p, kind)
+
+
+def itself(x: Any) -> Any:
+    """The state as its loss."""
+    return x
+
+
+def along_one(kind: float, low: float, high: float, loss: Any = itself, x0: float = 0.3, **given: Any) -> Any:
+    options = {"steps": 50, "points": 41, "events": False} | given
+    return cliff.along(one_of, loss, ((low, kind), (high, kind)), x0, **options)
+
+
+def test_an_attractor_that_the_orbit_never_reaches_is_not_its_limit() -> None:
+    # [0, 1) maps into itself with slope ½ as the fixed point −2 has, far below; most periods are longer than 1.
+    found = along_one(LEAP, 0.5, 1.0, max_period=1, max_steps=1000)
+    assert not (found.limit < 0).any()
+    assert (found.limit_status == Status.UNDECIDED).any()
+
+
+def test_a_fold_between_two_points_of_a_coarse_grid() -> None:
+    # x = tanh(1.01 x + p) folds at x = −√(1 − 1/1.01); the other attractor is close beside it.
+    low = -math.sqrt(1 - 1 / 1.01)
+    (jump,) = along_one(NEARLY_CRITICAL, -2.0, 2.0, x0=-0.9, points=401).jumps
+    assert jump.cause == "fold"
+    assert jump.parameters[0] == pytest.approx(math.atanh(low) - 1.01 * low, abs=1e-13)
+
+
+def test_rounding_makes_no_jump() -> None:
+    found = along_one(PIVOT, 0.1, 0.9, x0=0.0)
+    np.testing.assert_allclose(found.limit, 1 / 3, rtol=1e-14)
+    assert found.jumps == ()
+
+
+def test_what_cancels_in_the_loss_is_unresolved() -> None:
+    """At x_T = target the gradient is 0 in floats, and −1.852e-7 in 60 digits."""
+    where = {"steps": 22, "points": 2, "max_steps": 100}
+    target = along_one(LOGISTIC, 3.9, 3.95, **where).value[0]
+    found = along_one(LOGISTIC, 3.9, 3.95, Partial(lambda target, x: (x - target) ** 2, target), **where)
+    assert found.value[0] == 0
+    assert found.value_error[0] >= 3.4e-24
+    assert found.status.tolist() == [Status.UNRESOLVED, Status.RESOLVED]
+
+
+def test_a_loss_without_a_value_is_labelled() -> None:
+    found = along_one(ROOT, 0.0, 1.0, lambda x: jnp.log(x - 1), x0=0.1, points=11, steps=3)
+    finite = np.isfinite(found.value)
+    assert not finite.all()
+    assert (found.status[~finite] == Status.UNRESOLVED).all()
+    np.testing.assert_array_equal(found.limit_status == Status.CONVERGED, found.axes[0] > 0.25)
+    assert found.jumps == ()
+
+
+def test_a_start_without_derivatives_loses_no_result() -> None:
+    """∂F/∂p is infinite at the line's first point: branches start elsewhere, if at all."""
+    found = along_one(ROOT, 0.0, 1.0, x0=0.1, points=11, steps=20, events=True)
+    np.testing.assert_allclose(found.limit, 2 * np.sqrt(found.axes[0]), atol=1e-12)
+
+
+def test_the_saddle_on_a_boundary_is_the_one_that_the_orbit_stays_at() -> None:
+    found = along_one(LOGISTIC, 2.5, 3.9, points=141)
+    for jump in found.of_cause("basin boundary"):
+        if jump.edge is None:
+            continue
+        x, p = 0.3, float(jump.parameters[0])
+        orbit = jump.edge.orbit[:, 0]
+        nearest = math.inf
+        for _ in range(200):
+            x = p * x * (1 - x)
+            nearest = min(nearest, np.abs(orbit - x).min())
+        assert nearest < 1e-3
+        assert np.abs(jump.edge.multipliers).max() > 1
+    last = found.of_cause("basin boundary")[0]
+    assert last.edge is not None
+    assert last.edge.orbit[0, 0] == pytest.approx(0.7, abs=1e-9)
 
 
 def test_divergence_and_chaos_are_labelled() -> None:

@@ -27,7 +27,10 @@ def _pairs(dtype: str, seed: int, count: int = 300) -> dd.Pair:
 
 def _exact(value: dd.Pair) -> list[mpmath.mpf]:
     with mpmath.workdps(60):
-        return [mpmath.mpf(float(h)) + mpmath.mpf(float(low)) for h, low in zip(*value, strict=True)]
+        return [
+            mpmath.mpf(float(h)) + mpmath.mpf(float(low))
+            for h, low in zip(*map(np.asarray, value), strict=True)
+        ]
 
 
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "jit"])
@@ -51,7 +54,7 @@ def test_square_root_and_logit(dtype: str) -> None:
     with mpmath.workdps(60):
         for value, found in zip(_exact(a), _exact(jax.jit(dd.sqrt)(a)), strict=True):
             assert abs(found - mpmath.sqrt(value)) <= 4 * dd.precision(dtype) * mpmath.sqrt(value)
-        for value, found in zip(map(float, x), _exact(jax.jit(dd.logit)(x)), strict=True):
+        for value, found in zip(map(float, np.asarray(x)), _exact(jax.jit(dd.logit)(x)), strict=True):
             true = mpmath.log(mpmath.mpf(value) / (1 - mpmath.mpf(value)))
             assert abs(found - true) <= 8 * dd.precision(dtype) * abs(true)
 
@@ -85,7 +88,7 @@ def test_additions_of_constants_are_not_merged(dtype: str) -> None:
     x = jnp.asarray(np.array([1e-30, 3e-9, 0.3, 1 - 2.0**-20], dtype))
     found = jax.jit(lambda x: dd.two_sum(jnp.ones_like(x), -x))(x)
     with mpmath.workdps(60):
-        for value, got in zip(map(float, x), _exact(found), strict=True):
+        for value, got in zip(map(float, np.asarray(x)), _exact(found), strict=True):
             assert abs(got - (1 - mpmath.mpf(value))) <= mpmath.mpf(2) ** -100
 
 
@@ -93,6 +96,6 @@ def test_logarithm_of_numbers_next_to_one_is_relative_to_itself(dtype: str) -> N
     unit = float(np.finfo(dtype).eps)
     x = jnp.asarray(np.array([1 + unit, 1 - unit / 2, 1 + 1e3 * unit, 2**0.5, 0.5**0.5], dtype))
     with mpmath.workdps(60):
-        for value, got in zip(map(float, x), _exact(jax.jit(dd.log)(dd.pair(x))), strict=True):
+        for value, got in zip(map(float, np.asarray(x)), _exact(jax.jit(dd.log)(dd.pair(x))), strict=True):
             truth = mpmath.log(mpmath.mpf(value))
             assert abs(got - truth) <= 16 * dd.precision(dtype) * abs(truth)

@@ -90,7 +90,7 @@ def rotation(angle: float, radius: float) -> np.ndarray:
 
 _RNG = np.random.default_rng(0)
 NETWORKS = {
-    "fixed point": ("elman", _RNG.normal(size=(3, 3)) * 0.4, _RNG.normal(size=3) * 0.1, "tanh", 500),
+    "fixed point": ("elman", _RNG.normal(size=(2, 2)) * 0.4, _RNG.normal(size=2) * 0.1, "tanh", 500),
     "turning": ("elman", rotation(0.7, 1.0), np.array([0.1, 0.2]), "tanh", 500),
     "quasi-periodic": ("elman", rotation(0.7, 1.3), np.array([0.05, 0.02]), "tanh", 500),
     "non-normal": ("elman", np.array([[0.9, 1], [0, 0.9]]), np.zeros(2), "tanh", 200),

@@ -192,11 +192,13 @@ def test_radius_zero_and_norms_that_grow():
         np.testing.assert_allclose(norms, truth, atol=1e-12)
     assert np.isposinf(found.excess).all()
     assert found.violated.all()
-    labelled = radius_sweep([0.0], gains=[1.0], ensemble=["chain", "nilpotent"], n=4, steps=5)
+    same = {"activation": "linear", "n": 6, "steps": 8}
+    labelled = radius_sweep([0.0], gains=[0.5, 1.5], ensemble=["chain", "nilpotent"], **same)
     assert labelled.sweep.metadata["labels"] == {"ensemble": ["chain", "nilpotent"]}
     counted = []
-    radius_sweep([0.5], n=3, steps=3, activation=["tanh", "relu"], progress=lambda *at: counted.append(at))
-    assert counted == [(1, 2), (2, 2)]
+    same = {"ensemble": ["chain", "nilpotent"], "activation": "linear", "n": 6, "steps": 8}
+    radius_sweep([0.0], gains=[0.5, 1.5], progress=lambda *at: counted.append(at), **same)
+    assert counted == [(2, 4), (4, 4)]
 
 
 def wave(z):

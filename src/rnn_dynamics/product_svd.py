@@ -82,18 +82,35 @@ def _step(
     return frame, triangle
 
 
+def _over(advance: Callable[[Any, Any], Any], carry: Any, steps: Any, first: Any, *, backward: bool) -> Any:
+    """``carry ← advance(carry, step)`` over the steps first … T−1, or from the last back to the first."""
+    stop = jax.tree_util.tree_leaves(steps)[0].shape[0]
+
+    def body(i: Array, carry: Any) -> Any:
+        at = first + stop - 1 - i if backward else i
+        step = jax.tree_util.tree_map(
+            lambda leaf: jax.lax.dynamic_index_in_dim(leaf, at, keepdims=False), steps
+        )
+        return advance(carry, step)
+
+    return jax.lax.fori_loop(first, stop, body, carry) if stop else carry
+
+
 def _aligned_frame(
-    matrix_of: Callable[[Any], Array], steps: Any, size: int, dtype: Any
+    matrix_of: Callable[[Any], Array], steps: Any, first: Any, size: int, dtype: Any
 ) -> Float[Array, "n n"]:
     """Columns near the right singular vectors of P in falling order: Q of a sweep over Pᵀ."""
     one = jnp.eye(size, dtype=dtype)
-    return jax.lax.scan(
-        lambda frame, step: (_step(matrix_of, True, frame, step)[0], None), one, steps, reverse=True
-    )[0]
+    return _over(lambda frame, step: _step(matrix_of, True, frame, step)[0], one, steps, first, backward=True)
 
 
 def triangular_product(
-    matrix_of: Callable[[Any], Array], steps: Any, start: Float[Array, "n n"], *, transposed: bool = False
+    matrix_of: Callable[[Any], Array],
+    steps: Any,
+    start: Float[Array, "n n"],
+    *,
+    first: Any = 0,
+    transposed: bool = False,
 ) -> tuple[Float[Array, "n n"], GradedRows]:
     """(Q, rows) with P · start = Q · rows for P = J_T ⋯ J_1, or for Pᵀ = J_1ᵀ ⋯ J_Tᵀ where ``transposed``.
 
@@ -101,18 +118,18 @@ def triangular_product(
         matrix_of: J of one step, from an entry of ``steps``.
         steps: a pytree with a leading axis T.
         start: an orthogonal matrix.
+        first: steps before this one are left out; it may be traced.
         transposed: whether the product is Pᵀ.
     """
 
-    def advance(carry: tuple, step: Any) -> tuple[tuple, None]:
+    def advance(carry: tuple, step: Any) -> tuple:
         frame, rows = carry
         frame, triangle = _step(matrix_of, transposed, frame, step)
-        return (frame, _follow(triangle, rows)), None
+        return frame, _follow(triangle, rows)
 
     size = start.shape[0]
     rows = _normalized(jnp.eye(size, dtype=start.dtype), jnp.zeros(size, jnp.int32))
-    (frame, rows), _ = jax.lax.scan(advance, (start, rows), steps, reverse=transposed)
-    return frame, rows
+    return _over(advance, (start, rows), steps, first, backward=transposed)
 
 
 def _rounds(size: int) -> Int[Array, "rounds size"]:
@@ -226,7 +243,9 @@ class ProductSVD(NamedTuple):
     right: Float[Array, "n n"]
 
 
-def product_svd(matrix_of: Callable[[Any], Array], steps: Any, size: int, dtype: Any) -> ProductSVD:
+def product_svd(
+    matrix_of: Callable[[Any], Array], steps: Any, size: int, dtype: Any, *, first: Any = 0
+) -> ProductSVD:
     """The singular value decomposition of P = J_T ⋯ J_1; the matrices are made three times and not kept.
 
     Args:
@@ -234,10 +253,11 @@ def product_svd(matrix_of: Callable[[Any], Array], steps: Any, size: int, dtype:
         steps: a pytree with a leading axis T; T may be 0.
         size: n.
         dtype: of the matrices.
+        first: steps before this one are left out. It may be traced: one program for many lengths.
     """
-    start = _aligned_frame(matrix_of, steps, size, dtype)
-    frame, rows = triangular_product(matrix_of, steps, start)
-    again = triangular_product(matrix_of, steps, frame, transposed=True)[1]
+    start = _aligned_frame(matrix_of, steps, first, size, dtype)
+    frame, rows = triangular_product(matrix_of, steps, start, first=first)
+    again = triangular_product(matrix_of, steps, frame, first=first, transposed=True)[1]
     both = jax.tree_util.tree_map(lambda a, b: jnp.stack([a, b]), rows, again)
     rotated = jax.lax.map(orthogonal_rows, both)  # one program for the two
     found, check = (jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], rotated) for i in (0, 1))

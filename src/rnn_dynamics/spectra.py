@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics import lengths
+from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.rollout import Trajectory
@@ -97,9 +98,11 @@ class SingularSpectrum:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _spectrum(static: Any, arrays: Any, states: Array, inputs: Any) -> SingularSpectrum:
+def _spectrum(static: Any, arrays: Any, states: Array, inputs: Any, first: Array) -> SingularSpectrum:
+    """Of the steps from ``first`` on."""
     cell, size = join(static, arrays), math.prod(states.shape[1:])
-    found = product_svd(lambda step: step_matrix(cell, *step), (states, inputs), size, states.dtype)
+    series = states, inputs
+    found = product_svd(lambda step: step_matrix(cell, *step), series, size, states.dtype, first=first)
     return _labelled(found, states)
 
 
@@ -133,7 +136,16 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
     A value is lost, and flagged, where one step alone hides it: singular values of a step's Jacobian more than
     1/eps apart. Works under ``jit`` and ``vmap``, not under reverse mode.
     """
-    return _spectrum(*segment(trajectory, start, stop))
+    first, stop = step_range(trajectory, start, stop)
+    static, arrays = split(trajectory.cell)
+    series, size = (trajectory.states, trajectory.inputs), math.prod(trajectory.states.shape[1:])
+    extra = lengths.surplus(stop - first, size, lengths.LARGEST_PADDED, arrays, series)
+    if extra:
+        states, inputs = lengths.padded(series, first, stop, before=extra)
+    else:
+        static, arrays, states, inputs = segment(trajectory, first, stop)
+    found = _spectrum(static, arrays, states, inputs, np.int32(extra))
+    return dataclasses.replace(found, steps=stop - first)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -165,27 +177,14 @@ class SpectraByLag:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _spectra(static: Any, arrays: Any, states: Array, inputs: Any, lags: Array) -> SingularSpectrum:
-    cell, size, steps = join(static, arrays), math.prod(states.shape[1:]), states.shape[0]
-    ahead = steps - jnp.arange(steps, dtype=lags.dtype)
-    one = jnp.eye(size, dtype=states.dtype)
-
-    def matrix_of(step: tuple) -> Array:
-        state, given, counts = step
-        return jnp.where(counts, step_matrix(cell, state, given), one)
-
-    def at_lag(lag: Array) -> SingularSpectrum:
-        series = (states, inputs, ahead <= lag)
-        return _labelled(product_svd(matrix_of, series, size, states.dtype), states)
-
-    return jax.lax.map(at_lag, lags)
+def _spectra(static: Any, arrays: Any, states: Array, inputs: Any, firsts: Array) -> SingularSpectrum:
+    return jax.lax.map(lambda first: _spectrum(static, arrays, states, inputs, first), firsts)
 
 
 def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None) -> SpectraByLag:
     """Every singular value of ∂x_stop/∂x_k at each lag n = stop − k asked for, as ``singular_spectrum`` finds them.
 
-    One compilation for all lags: the steps before x_k count as the identity, so that each lag takes the work of
-    the longest.
+    One compilation for all lags.
 
     Args:
         trajectory: one trajectory from ``rollout``.
@@ -201,4 +200,4 @@ def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None
         raise ValueError("lags: expected at least one, got none")
     first = last - int(asked.max())
     static, arrays, states, inputs = segment(trajectory, first, stop)
-    return SpectraByLag(asked, _spectra(static, arrays, states, inputs, jnp.asarray(asked)))
+    return SpectraByLag(asked, _spectra(static, arrays, states, inputs, jnp.asarray(asked.max() - asked)))

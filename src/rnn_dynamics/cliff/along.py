@@ -1,8 +1,10 @@
 """The loss of any recurrent map along a line or over a plane of its parameters, and what makes it jump."""
 
+import contextlib
 import dataclasses
 import functools
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +30,7 @@ _CHUNK = 256
 _LINE_ROUNDS, _PLANE_ROUNDS = 16, 4
 _MOST_CURVES = 16
 _ON_CURVE = 5e-3
+_HALF_OF_DIGITS = 64  # times the root of the dtype's eps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,11 +46,12 @@ class LossAlong:
         value_error: bound on its rounding error.
         gradient: ∂L/∂θ, scaled, shape (*grid, d).
         slope: dL by each coordinate, scaled, shape (*grid, 1 or 2).
-        status: RESOLVED; UNRESOLVED where the floats cannot carry the value or the logarithm of a derivative;
-            DIVERGED where x_T is not finite.
+        status: RESOLVED; UNRESOLVED where the floats cannot carry x_T, the loss is not finite, or half the digits
+            of a derivative of the loss are lost (in the orbit, or where its terms cancel); DIVERGED where x_T is
+            not finite.
         limit: the loss for T → ∞ (through T + jp where x_T goes to a p-cycle); NaN where there is none.
         limit_status: CONVERGED; UNDECIDED where the orbit settles on no cycle of at most the longest period within
-            the steps; DIVERGED.
+            the steps, or the loss is not finite there; DIVERGED.
         limit_states: the attractor's state, shape (*grid, *state).
         periods: of the attractor, 0 where there is none.
         jumps: of the limit, each with its cause.
@@ -108,49 +112,78 @@ def _orbits(static: Any, arrays: Any, parameters: Array, given: tuple, steps: Ar
     return jax.vmap(lambda theta: evaluate(static, arrays, tuple(theta), x0, inputs, steps))(parameters)
 
 
+class _Evaluated(NamedTuple):
+    """Of each θ: L and a bound on its error, ∂L/∂θ, its products with the path's sides, and the status."""
+
+    value: Any
+    value_error: Any
+    gradient: Any
+    slope: Any
+    status: Any
+
+
+def _bound(terms: Array, exponent: Array) -> Scaled:
+    return Scaled(jnp.sum(jnp.abs(terms)), exponent).normalize()
+
+
+def _is_known(number: Scaled, error: Scaled) -> Array:
+    """Whether the error is below half the digits."""
+    limit = math.log(_HALF_OF_DIGITS) + math.log(float(jnp.finfo(number.unit.dtype).eps)) / 2
+    return ((error.unit == 0) | (error.log() <= number.log() + limit)).all()
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _with_loss(static: Any, arrays: Any, orbits: Sensitivities) -> tuple[Array, Array, Scaled, Array]:
-    """L, a bound on its error, ∂L/∂θ and the status of each; apart from the orbits, so that a new loss is cheap."""
+def _with_loss(static: Any, arrays: Any, orbits: Sensitivities, sides: Array) -> _Evaluated:
+    """Apart from the orbits, so that a new loss is cheap.
+
+    With e the bound on the error of x_T: |δL| ≤ |∇L|·e + ½ e·|∇²L|·e, |δ∇L| ≤ |∇²L| e, and to first order
+    |δ(∇L·c)| ≤ |∇L|·|δc| + |δ∇L|·|c| for c = ∂x_T/∂θ_j.
+    """
     loss = join(static, arrays)
 
-    def at(orbit: Sensitivities) -> tuple[Array, Array, Scaled, Array]:
+    def at(orbit: Sensitivities) -> _Evaluated:
         value, pull = jax.value_and_grad(loss)(orbit.state)
-        columns = []
-        for column in orbit.parameters:
-            unit = jnp.sum(column.unit.reshape(-1) * pull.reshape(-1))
-            columns.append(Scaled(unit, column.exponent).normalize())
-        gradient = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *columns)
-        limit = resolution_limit(value.dtype)
-        resolved = (orbit.state_error <= limit * jnp.maximum(jnp.abs(orbit.state), 1)).all()
-        for column, error in zip(orbit.parameters, orbit.parameter_log_errors, strict=True):
-            size = column.log() if not column.event_ndim else column.norm("fro").log()
-            resolved = resolved & (error <= limit * jnp.maximum(jnp.abs(size), 1))
-        status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED))
-        status = jnp.where(orbit.status == int(Status.DIVERGED), int(Status.DIVERGED), status)
-        rounding = 2 * float(jnp.finfo(value.dtype).eps) * jnp.abs(value)
-        return (
-            value,
-            jnp.sum(jnp.abs(pull) * orbit.state_error) + rounding,
-            gradient,
-            status.astype(jnp.int32),
+        size = orbit.state.size
+        pull, off = pull.reshape(-1), orbit.state_error.reshape(-1)
+        off = jnp.where(jnp.isfinite(off), off, jnp.asarray(jnp.finfo(off.dtype).max ** 0.25, off.dtype))
+        curvature = jnp.abs(jax.hessian(loss)(orbit.state)).reshape(size, size)
+        pull_error = jnp.matmul(curvature, off, precision=jax.lax.Precision.HIGHEST)
+        columns, errors = [], []
+        for column, log_error in zip(orbit.parameters, orbit.parameter_log_errors, strict=True):
+            unit = column.unit.reshape(-1)
+            relative = jnp.expm1(jnp.minimum(log_error, 1))
+            columns.append(Scaled(jnp.sum(unit * pull), column.exponent).normalize())
+            terms = jnp.abs(pull) * jnp.linalg.norm(unit) * relative + pull_error * jnp.abs(unit)
+            errors.append(_bound(terms, column.exponent))
+        gradient, error = (
+            jax.tree_util.tree_map(lambda *a: jnp.stack(a), *part) for part in (columns, errors)
         )
+        slope, slope_error = _slopes(gradient, sides), _slopes(error, jnp.abs(sides))
+        resolved = (
+            off <= resolution_limit(value.dtype) * jnp.maximum(jnp.abs(orbit.state.reshape(-1)), 1)
+        ).all()
+        resolved &= jnp.isfinite(value) & _is_known(gradient, error) & _is_known(slope, slope_error)
+        status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED))
+        status = jnp.where(orbit.status == int(Status.DIVERGED), int(Status.DIVERGED), status).astype(
+            jnp.int32
+        )
+        rounding = 2 * float(jnp.finfo(value.dtype).eps) * jnp.abs(value)
+        bound = jnp.sum((jnp.abs(pull) + pull_error / 2) * off) + rounding
+        return _Evaluated(value, bound, gradient, slope, status)
 
     return jax.vmap(at)(orbits)
 
 
-@jax.jit
 def _slopes(gradient: Scaled, sides: Array) -> Scaled:
-    """∂L/∂λ_j = ∂L/∂θ · side_j, shape (m, k)."""
-
-    def along_side(side: Array) -> Scaled:
-        terms = scaled.multiply(gradient, jnp.broadcast_to(side, gradient.shape))
-        return functools.reduce(scaled.add, (terms[..., j] for j in range(gradient.shape[-1])))
-
-    slopes = [along_side(side) for side in sides]
+    """∂L/∂λ_j = ∂L/∂θ · side_j, shape (k,)."""
+    slopes = []
+    for side in sides:
+        terms = scaled.multiply(gradient, side)
+        slopes.append(functools.reduce(scaled.add, (terms[..., j] for j in range(gradient.shape[-1]))))
     return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves, axis=-1), *slopes)
 
 
-def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> tuple[Any, ...]:
+def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> _Evaluated:
     """The loss with its derivatives on the path's grid, in chunks of one size."""
     parameters = path.parameters(path.positions()).astype(path.axes[0].dtype)
     static, arrays = split(family)
@@ -159,8 +192,7 @@ def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> tup
         rows = parameters[first : first + _CHUNK]
         padded = np.concatenate([rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)])
         orbits = _orbits(static, arrays, padded, given, np.int32(steps))
-        value, error, gradient, status = _with_loss(*split(loss), orbits)
-        part = value, error, gradient, _slopes(gradient, path.patch.sides), status
+        part = _with_loss(*split(loss), orbits, path.patch.sides)
         parts.append(jax.tree_util.tree_map(np.asarray, part))
 
     def whole(*leaves: np.ndarray) -> np.ndarray:
@@ -191,7 +223,7 @@ def along(
     range, the interval is narrowed by sixteenths. A jump is one over a basin boundary where both attractors go on
     past it, with the saddle on that boundary; a fold where the attractor of one side ends in a fold inside the
     interval, located to rounding; else neither. What closes with the interval, as behind a supercritical flip, is
-    no jump. One jump is found between two neighbours, at most.
+    no jump. Four jumps are found between two neighbours, at most.
 
     Args:
         family: ``family(*parameters) -> cell``, each parameter a number.
@@ -237,6 +269,8 @@ def along(
     rounds = _LINE_ROUNDS if len(grid.axes) == 1 else _PLANE_ROUNDS
     jumps = jumps_of(start, grid, ends, rounds=rounds)
     is_line = len(grid.axes) == 1
+    if is_line:
+        jumps = tuple(sorted(jumps, key=lambda jump: float(jump.position[0])))
     branches = _branches(start, grid, ends, u) if is_line and flag_events else ()
     curves = _fold_curves(start, grid, jumps, u) if not is_line and flag_events else ()
     return _result(grid, computed, ends, start, jumps, (branches, curves))
@@ -253,9 +287,8 @@ def _repeated(inputs: Any, steps: int) -> Any:
 
 
 def _result(
-    path: Path, computed: tuple, ends: Ends, start: Start, jumps: tuple[Jump, ...], followed: tuple
+    path: Path, computed: _Evaluated, ends: Ends, start: Start, jumps: tuple[Jump, ...], followed: tuple
 ) -> LossAlong:
-    value, error, gradient, slope, status = computed
     limit_status = np.where(
         ends.labels == CYCLE,
         int(Status.CONVERGED),
@@ -266,11 +299,7 @@ def _result(
         path.axes,
         path.names,
         path.parameters(path.positions()).reshape(*shape, -1),
-        value,
-        error,
-        gradient,
-        slope,
-        status,
+        *computed,
         ends.losses.reshape(shape),
         limit_status.reshape(shape),
         ends.states.reshape(*shape, *start.whole.shape),
@@ -291,9 +320,13 @@ def _branches(start: Start, path: Path, ends: Ends, u: Any) -> tuple[Branch, ...
         x = ends.states[0].reshape(start.whole.shape)
         at, period = ends.positions[0, 0], int(ends.periods[0])
         ranges = float(axis.min()), float(axis.max())
-        branch = continue_branch(path.patch, x, at, p_range=ranges, period=period, u=u)
-        found.append(branch)
         rest = ends.take(slice(1, None))
+        try:
+            branch = continue_branch(path.patch, x, at, p_range=ranges, period=period, u=u)
+        except ValueError:  # no derivative by the parameter here, say: the next end may be fit to start from
+            ends = rest
+            continue
+        found.append(branch)
         ends = rest.take(np.logical_not(_lies_on(start, branch, rest)))
     return tuple(found)
 
@@ -329,35 +362,29 @@ def _fold_curves(start: Start, path: Path, jumps: tuple[Jump, ...], u: Any) -> t
     low, high = np.array(ranges).T
     curves: list[BifurcationCurve] = []
     for jump in jumps:
-        if jump.event is None or len(curves) == _MOST_CURVES:
+        event = jump.event
+        if event is None or len(curves) == _MOST_CURVES:
             continue
-        if any(_distance(curve, jump, high - low) < _ON_CURVE for curve in curves):
+        if any(_distance(curve, jump.position, event.state, high - low) < _ON_CURVE for curve in curves):
             continue
         first, second = np.clip(jump.position, low, high)
-        period = max(jump.periods[0 if _is_nearer(jump, 0) else 1], 1)
+        gaps = np.nan_to_num(np.abs(jump.states - event.state).reshape(2, -1).max(axis=1), nan=np.inf)
+        period = max(jump.periods[0 if gaps[0] <= gaps[1] else 1], 1)
         options: dict[str, Any] = {"ranges": ranges, "period": period, "u": u}
-        curve = bifurcation_curve(
-            path.patch, "fold", jump.event.state, (float(first), float(second)), **options
-        )
-        curves.append(curve)
+        place = float(first), float(second)
+        with contextlib.suppress(ValueError):  # of a fold that no curve can be started from, the jump stays
+            curves.append(bifurcation_curve(path.patch, "fold", event.state, place, **options))
     return tuple(curves)
 
 
-def _distance(curve: BifurcationCurve, jump: Jump, sides: np.ndarray) -> float:
+def _distance(curve: BifurcationCurve, position: np.ndarray, state: Any, sides: np.ndarray) -> float:
     """From a fold to the polyline of a curve, in shares of the sides and of the states' own size."""
-    state = np.ravel(jump.event.state)  # type: ignore[union-attr]
+    state = np.ravel(state)
     size = max(1.0, float(np.abs(state).max()))
     states = curve.states.reshape(len(curve), -1)
     points = np.hstack([curve.parameters / sides, states / size])
-    target = np.append(jump.position / sides, state / size)
+    target = np.append(position / sides, state / size)
     chords = np.diff(points, axis=0)
     lengths = np.maximum((chords**2).sum(axis=1), np.finfo(float).tiny)
     shares = np.clip(((target - points[:-1]) * chords).sum(axis=1) / lengths, 0, 1)
     return float(np.linalg.norm(points[:-1] + shares[:, None] * chords - target, axis=1).min())
-
-
-def _is_nearer(jump: Jump, side: int) -> bool:
-    """Whether the event's state is nearer to this side's attractor than to the other's."""
-    state = np.asarray(jump.event.state)  # type: ignore[union-attr]
-    gaps = np.nan_to_num(np.abs(jump.states - state).reshape(2, -1).max(axis=1), nan=np.inf)
-    return bool(gaps[side] <= gaps[1 - side])

@@ -1,7 +1,8 @@
 """Where the orbit of one start ends, for many parameters at once: on which state of which stable cycle.
 
-An end is decided by the equation: Newton's method on F^p(c) = c finds a stable cycle next to the last state, and
-the Jacobian of F^p is the same there and at c to a small share of 1 − ρ, so that the contraction holds between.
+An end is decided by the equation: Newton's method on F^p(c) = c finds a stable cycle next to the last state x, and
+the Jacobian J of F^p is the same at x and at c to a small share of 1 − ρ, so that the contraction holds between; as
+a check that nothing lies in between, F^p(x) − c is J (x − c) to the same share of |x − c|.
 """
 
 import dataclasses
@@ -25,6 +26,7 @@ CYCLE = 0
 _BATCH = 256  # positions of one call, a fixed number so that one program serves
 _POLISHING, _FOLLOWING, _PIECES = 8, 4, 8
 _SHARE = 0.05
+_NEXT_TO = 1e-3  # of 1 + max|c|: how far from c the last state may be
 
 
 class Ends(NamedTuple):
@@ -60,12 +62,32 @@ def joined(*parts: Ends) -> Ends:
 
 
 class _Polished(NamedTuple):
-    """Newton's iterate of the least residual max|F^p(x) − x|, the Jacobian of F^p there, and at the start."""
+    """Newton's iterate of the least residual max|F^p(x) − x|, the Jacobian of F^p there; both at the start.
+
+    Attributes:
+        x, residual, jacobian: of the best iterate.
+        image: F^p of the start.
+        at_start: the Jacobian of F^p at the start.
+    """
 
     x: Array
     residual: Array
     jacobian: Array
+    image: Array
     at_start: Array
+
+    def change(self, start: Array) -> Array:
+        """By how much F^p between the start and x departs from its linear part at x, as a norm of a Jacobian."""
+        unit = float(jnp.finfo(start.dtype).eps)
+        of_jacobian = jnp.max(jnp.sum(jnp.abs(self.at_start - self.jacobian), axis=1))
+        away = start - self.x
+        distance = jnp.max(jnp.abs(away))
+        linear = jnp.matmul(self.jacobian, away, precision=jax.lax.Precision.HIGHEST)
+        size = 1 + jnp.max(jnp.abs(self.x))
+        bent = jnp.max(jnp.abs(self.image - self.x - linear)) - self.residual - 64 * unit * size
+        of_map = jnp.where(bent > 0, bent / jnp.maximum(distance, unit * size), 0)
+        is_next = distance <= _NEXT_TO * size
+        return jnp.where(is_next, jnp.maximum(of_jacobian, of_map), jnp.inf)
 
 
 def _polished(system: Map, x: Array, steps: int) -> _Polished:
@@ -80,11 +102,12 @@ def _polished(system: Map, x: Array, steps: int) -> _Polished:
             jnp.where(better, x, found.x),
             jnp.where(better, residual, found.residual),
             jnp.where(better, jacobian, found.jacobian),
+            jnp.where(i == 0, image, found.image),
             jnp.where(i == 0, jacobian, found.at_start),
         )
         return x - jnp.linalg.solve(jacobian - one, (image - x)[:, None])[:, 0], best
 
-    start = _Polished(x, jnp.full((), jnp.inf, x.dtype), one, one)
+    start = _Polished(x, jnp.full((), jnp.inf, x.dtype), one, x, one)
     return jax.lax.fori_loop(0, steps + 1, improve, (x, start))[1]
 
 
@@ -122,7 +145,7 @@ def _run(whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int
 def _ends(
     whole: ReturnMap, x0: Array, positions: Array, steps: Array, blocks: Array, block: int, longest: int
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """c, p, the Jacobian of F^p there, its residual and how far the Jacobian at the last state is from it."""
+    """c, p, the Jacobian of F^p there, its residual and how far F^p at the last state is from that linear map."""
 
     def at(position: Array, last: Array) -> tuple[Array, Array, Array, Array, Array]:
         step = _step_at(whole, position)
@@ -147,11 +170,10 @@ def _ends(
         reach = jnp.maximum(jnp.max(jnp.abs(last - found.x)) / 2, math.sqrt(floor))
         divides = (period % every == 0) & (returns(found.x) <= reach)
         period = jnp.where(divides.any(), jnp.argmax(divides).astype(jnp.int32) + 1, period)
-        change = jnp.max(jnp.sum(jnp.abs(found.at_start - found.jacobian), axis=1))
         # Of an orbit that diverged the residual is not finite either.
         hole = jnp.full_like(found.residual, jnp.nan)
         residual = jnp.where(jnp.isfinite(last).all(), found.residual, hole)
-        return found.x, period, found.jacobian, residual, change
+        return found.x, period, found.jacobian, residual, found.change(last)
 
     return jax.vmap(at)(positions, _run(whole, x0, positions, steps, block, blocks))
 
@@ -233,8 +255,10 @@ class Start:
             inside = radius < 1 - 16 * np.finfo(states.dtype).eps
             decided = np.asarray(solved & inside & (change <= _SHARE * (1 - radius)))
         labels = np.where(decided, CYCLE, np.where(np.isnan(residual), DIVERGED, UNDECIDED))
-        states = np.where(decided[:, None], states, np.nan)
-        values = self._batched(self._loss_at, states)[0]
+        values = self._batched(self._loss_at, np.where(decided[:, None], states, np.nan))[0]
+        decided &= np.isfinite(values)
+        labels = np.where((labels == CYCLE) & ~decided, UNDECIDED, labels)
+        states, values = np.where(decided[:, None], states, np.nan), np.where(decided, values, np.nan)
         return Ends(positions, states, np.where(decided, periods, 0), labels, values)
 
     def _loss_at(self, states: np.ndarray) -> tuple[Array]:

@@ -22,7 +22,9 @@ __all__ = ["Jump", "jumps_of"]
 _PARTS = 16
 _LARGE = 0.05  # of the range of the losses: a change between neighbours that is looked into
 _SOFT = 0.25  # exponent of the gap in the width from which a gap closes as the interval does
+_MOST_PIECES = 4  # jumps between two neighbours
 _AHEAD = 512
+_PARTED = 1e-3  # of 1 + max|x|: two orbits this far apart have left the saddle between them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,14 +161,18 @@ def _brackets(start: Start, shape: tuple[int, ...], ends: Ends) -> list[_Bracket
     finite = ends.losses[np.isfinite(ends.losses)]
     spread = float(np.ptp(finite)) if finite.size else 0.0
     with np.errstate(invalid="ignore"):
-        large = np.abs(high.losses - low.losses) > _LARGE * spread
+        rounding = 1e3 * np.finfo(finite.dtype).eps * (1 + np.abs(finite).max(initial=0.0))
+        large = np.abs(high.losses - low.losses) > max(_LARGE * spread, rounding)
     chosen = np.flatnonzero(broken | large)
     return [_Bracket.between(ends.take(edges[i]), bool(broken[i])) for i in chosen]
 
 
 def _narrowed(start: Start, brackets: list[_Bracket], rounds: int) -> None:
-    """Cut each bracket into sixteenths, again and again, and keep the piece that holds its jump."""
-    for _ in range(rounds):
+    """Cut each bracket into sixteenths, again and again, and keep the piece that holds its jump.
+
+    The first cut may show several broken pieces: each goes on as a bracket of its own, put behind the first.
+    """
+    for turn in range(rounds):
         open_ = [bracket for bracket in brackets if not bracket.ended]
         if not open_:
             break
@@ -182,13 +188,32 @@ def _narrowed(start: Start, brackets: list[_Bracket], rounds: int) -> None:
         after = joined(*(chain.take(slice(1, None)) for chain in chains))
         broken = np.split(start.broken(before, after), np.cumsum(pairs)[:-1])
         for bracket, chain, breaks in zip(open_, chains, broken, strict=True):
+            others = _others(bracket, chain, breaks) if not turn else []
             _choose(bracket, chain, breaks)
+            place = next(i for i, each in enumerate(brackets) if each is bracket) + 1
+            brackets[place:place] = others
+
+
+def _by_change(chain: Ends, breaks: np.ndarray) -> np.ndarray:
+    """The pieces, broken ones first, by falling change of the loss; to diverge is the largest."""
+    changes = np.nan_to_num(np.abs(np.diff(chain.losses)), nan=np.inf)
+    return np.lexsort((-changes, ~breaks))
+
+
+def _others(bracket: _Bracket, chain: Ends, breaks: np.ndarray) -> list[_Bracket]:
+    """The broken pieces that ``_choose`` does not keep, the few with the largest changes, in order."""
+    order = _by_change(chain, breaks)[1:_MOST_PIECES]
+    found = []
+    for place in sorted(place for place in order.tolist() if breaks[place]):
+        piece = _Bracket.between(chain.take(slice(place, place + 2)), True)
+        piece.first = bracket.first
+        found.append(piece)
+    return found
 
 
 def _choose(bracket: _Bracket, chain: Ends, breaks: np.ndarray) -> None:
-    """Keep one piece of a bracket: the first that is broken, else the one over which the loss changes most."""
-    changes = np.nan_to_num(np.abs(np.diff(chain.losses)), nan=np.inf)
-    place = int(np.argmax(breaks)) if breaks.any() else int(np.argmax(changes))
+    """Keep one piece of a bracket: the broken one over which the loss changes most, else the one of all."""
+    place = int(_by_change(chain, breaks)[0])
     sides = chain.take(slice(place, place + 2))
     shrunk = np.abs(np.diff(sides.positions, axis=0)).max()
     width = np.abs(np.diff(bracket.sides.positions, axis=0)).max()
@@ -231,7 +256,7 @@ def _event(start: Start, patch: Patch, bracket: _Bracket, side: int) -> tuple[Sp
         event = located(kind, whole, state, share)
         if event is None or event.status != Status.CONVERGED:
             continue
-        at = float(event.parameter)  # type: ignore[arg-type]
+        at = float(event.parameter)
         slack = width / 2 + 10 * event.interval
         gap = np.abs(np.diff(sides.states, axis=0)).max()
         near = np.abs(np.ravel(event.state) - sides.states[side]).max() <= gap / 2 or np.isnan(gap)
@@ -241,14 +266,17 @@ def _event(start: Start, patch: Patch, bracket: _Bracket, side: int) -> tuple[Sp
 
 
 def _edge(start: Start, sides: Ends) -> Cycle | None:
-    """The saddle that the orbits of both sides pass before they part."""
+    """The saddle that the orbits of both sides pass before they part.
+
+    They come nearest to it of all cycles, and beside it part by its multiplier at every turn.
+    """
     held = jax.tree_util.tree_map(lambda leaf: leaf[0], start.whole.inputs)
     shape, x0 = start.whole.shape, start.x0[None]
     orbits = [
         orbits_of(start.whole.cell(*position), x0, held, shape, _AHEAD)[0] for position in sides.positions
     ]
     apart = np.abs(orbits[1] - orbits[0]).max(axis=1) / (1 + np.abs(orbits[0]).max(axis=1))
-    far = np.flatnonzero(~(apart <= math.sqrt(float(np.finfo(x0.dtype).eps))))
+    far = np.flatnonzero(~(apart <= _PARTED))
     stop = max(int(far[0]), 1) if far.size else _AHEAD - start.longest
     stop = min(stop, _AHEAD - start.longest)
     windows = np.stack([orbits[0][t : t + start.longest + 1] for t in range(stop)])
@@ -260,9 +288,17 @@ def _edge(start: Start, sides: Ends) -> Cycle | None:
     seed, periods = windows[time, :1], np.array([period])
     for cycle in polished_cycles(cell, seed, periods, held, shape, start.longest):
         near = np.abs(cycle.orbit - seed).max(axis=1).min() <= 1e-2 * (1 + np.abs(seed).max())
-        if near and (np.abs(cycle.multipliers) > 1).sum() == 1:
+        if near and (np.abs(cycle.multipliers) > 1).sum() == 1 and _parts_by(cycle, apart, time):
             return cycle
     return None
+
+
+def _parts_by(cycle: Cycle, apart: np.ndarray, time: int) -> bool:
+    """Whether two orbits part by the saddle's multiplier in one turn about it, to a factor of 2."""
+    start, end = apart[time], apart[time + cycle.period]
+    if start <= 64 * np.finfo(apart.dtype).eps:
+        return True  # the floats do not tell
+    return bool(abs(math.log(end / start) - math.log(np.abs(cycle.multipliers).max())) <= math.log(2))
 
 
 def _attributed(start: Start, path: Path, bracket: _Bracket) -> Jump | None:
@@ -310,7 +346,7 @@ def _attributed(start: Start, path: Path, bracket: _Bracket) -> Jump | None:
 
 
 def jumps_of(start: Start, path: Path, ends: Ends, *, rounds: int) -> tuple[Jump, ...]:
-    """Every jump of the limit of the loss between neighbours of the path's grid, one for each pair at most."""
+    """Every jump of the limit of the loss between neighbours of the path's grid, four for each pair at most."""
     brackets = _brackets(start, path.shape, ends)
     _narrowed(start, brackets, rounds)
     found = (_attributed(start, path, bracket) for bracket in brackets)

@@ -36,10 +36,10 @@ def _family(weights: Array, b1: Array, b2: Array) -> ElmanRNN:
     return ElmanRNN(weights, jnp.stack([b1, b2]))
 
 
-_COUPLED, _UNCOUPLED = Partial(_family, _WEIGHTS), Partial(_family, _ALONE)
+COUPLED, UNCOUPLED = Partial(_family, _WEIGHTS), Partial(_family, _ALONE)
 
 
-def _loss(x: Float[Array, " 2"]) -> Float[Array, ""]:
+def loss(x: Float[Array, " 2"]) -> Float[Array, ""]:
     """The squared distance from the corner (0.9, −0.8)."""
     return jnp.sum(jnp.square(x - jnp.array(_TARGET, x.dtype)))
 
@@ -60,7 +60,7 @@ class _Results(NamedTuple):
 
 def two_neuron_cliff(*, quick: bool = False) -> Reproduction:
     """Two neurons whose loss jumps at a basin boundary and at two folds; how fast each gradient grows with T."""
-    along = functools.partial(cliff.along, _COUPLED, _loss)
+    along = functools.partial(cliff.along, COUPLED, loss)
     points = 201 if quick else 801
     lines = tuple(
         along(_LINE, _START, steps=steps, points=points, events=steps == _STEPS[-1]) for steps in _STEPS
@@ -76,7 +76,7 @@ def _slopes_of_all(shares: Float[Array, " m"]) -> Float[Array, "m steps+1"]:
     """dL(x_T)/dλ for every T up to the longest, by forward mode."""
 
     def losses(share: Array) -> Array:
-        return jax.vmap(_loss)(rollout(_COUPLED(*_at(share)), _START, steps=_LONGER[-1]).states)
+        return jax.vmap(loss)(rollout(COUPLED(*_at(share)), _START, steps=_LONGER[-1]).states)
 
     return jax.vmap(lambda share: jax.jvp(losses, (share,), (jnp.ones_like(share),))[1])(shares)
 
@@ -104,8 +104,8 @@ def _at(share: Any) -> tuple[Any, Any]:
 def _rows(results: _Results) -> tuple[Row, ...]:
     """Closed forms where the neurons are apart, and the two laws of growth."""
     apart = cliff.along(
-        _UNCOUPLED,
-        _loss,
+        UNCOUPLED,
+        loss,
         ((-0.2, -0.4), (0.9, 0.4)),
         np.array([-0.9, 0.1]),
         steps=50,
@@ -240,7 +240,7 @@ def _orbits(ax: Axes, results: _Results) -> None:
     for side, colour in ((-1, palette.BLUE), (1, palette.GREEN)):
         share = jump.position[0] + side * 1e-8
         biases = (jnp.asarray(bias) for bias in _at(share))
-        states = np.asarray(rollout(_COUPLED(*biases), _START, steps=100).states)
+        states = np.asarray(rollout(COUPLED(*biases), _START, steps=100).states)
         label = f"λ {'−' if side < 0 else '+'} 10⁻⁸"
         ax.plot(*states.T, "o-", color=colour, markersize=3, linewidth=0.8, label=label)
         ax.plot(*states[-1], "*", color=colour, markersize=12, zorder=4)

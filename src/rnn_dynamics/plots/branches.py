@@ -99,8 +99,8 @@ def bifurcation_curve(
     colour = _CURVES[result.kind]
     ax.plot(*result.parameters.T, color=colour, linestyle=style, linewidth=1.6, label=label or result.kind)
     for event in result.events:
-        ax.plot(*event.parameter, zorder=4, **_MARKERS.get(event.kind, _OTHER))  # type: ignore[misc]
-        ax.annotate(event.kind, event.parameter, xytext=(6, 4), textcoords="offset points", fontsize=8)  # type: ignore[arg-type]
+        ax.plot(*event.parameter, zorder=4, **_MARKERS.get(event.kind, _OTHER))
+        ax.annotate(event.kind, event.parameter, xytext=(6, 4), textcoords="offset points", fontsize=8)
     ax.set_xlabel("first parameter")
     ax.set_ylabel("second parameter")
     return ax

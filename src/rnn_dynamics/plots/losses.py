@@ -220,7 +220,7 @@ def _loss_plane(result: "LossAlong", ax: "Axes", quantity: str, _: str | None) -
     for curve in result.curves:
         ax.plot(*curve.parameters.T, color=palette.BLACK, linewidth=1.4, label="fold curve")
         for event in (e for e in curve.events if e.kind == "cusp"):
-            ax.plot(*event.parameter, label="cusp", zorder=5, **palette.CUSP)  # type: ignore[misc]
+            ax.plot(*event.parameter, label="cusp", zorder=5, **palette.CUSP)
     for cause, look in _POINTS.items():
         places = np.array([jump.position for jump in result.of_cause(cause)]).reshape(-1, 2)
         if len(places):
