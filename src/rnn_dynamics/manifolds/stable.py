@@ -214,8 +214,8 @@ def stable_set(
         where a saturated cell keeps no trace of the state.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit the cell; no fixed point near ``point``; none or several
-            stable multipliers; options out of range.
+        TypeError, ValueError: arguments that do not fit the cell; no fixed point near ``point``, or one of a lower
+            period; none or several stable multipliers; options out of range.
     """
     extent = checked_extent(length, spacing, max_points)
     saddle = saddle_of(cell, point, period, u, inputs, "stable")

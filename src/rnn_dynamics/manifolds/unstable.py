@@ -203,8 +203,8 @@ def unstable_set(
         ``InvariantSet``. A multiplier < 0 swaps the sides: each is then grown by F^{2p}.
 
     Raises:
-        TypeError, ValueError: arguments that do not fit the cell; no fixed point near ``point``; none or several
-            unstable multipliers; options out of range.
+        TypeError, ValueError: arguments that do not fit the cell; no fixed point near ``point``, or one of a lower
+            period; none or several unstable multipliers; options out of range.
 
     One call compiles for a cell's structure and the shape of a state; a repeated one compiles nothing.
     """
