@@ -35,7 +35,7 @@ figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)

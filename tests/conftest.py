@@ -18,6 +18,9 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Begun last, one of them would keep one worker busy after the other has nothing left to do.
+_LONG_FILES = ("test_figures.py", "test_notebooks.py")
+
 # Workers and other child processes inherit the folder of the process that started them.
 _PROGRAMS = None
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -58,7 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run only when asked for by marker, GPU tests only where JAX sees a GPU."""
+    """Soak tests run only when asked for by marker, GPU tests only where JAX sees a GPU; long files come first."""
+    items.sort(key=lambda item: _LONG_FILES.index(item.path.name) if item.path.name in _LONG_FILES else 99)
     asked = config.getoption("-m") or ""
     has_gpu = any(device.platform == "gpu" for device in jax.devices())
     for item in items:

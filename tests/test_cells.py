@@ -36,6 +36,7 @@ from rnn_dynamics.jacobians import (
 )
 from rnn_dynamics.rollout import _run, rollout
 from tests.compilations import compilations
+from tests.marks import FLOAT32_IN_SOAK
 
 W3 = np.array([[0.75, -0.5, 0.25], [0.5, 0.625, -0.375], [-0.25, 1.0, 0.5]])
 B3 = np.array([0.125, -0.25, 0.375])
@@ -691,6 +692,7 @@ def test_random_network_with_a_norm_and_in_float32():
     assert not np.any(cell.b)
 
 
+@FLOAT32_IN_SOAK
 def test_non_normal_families(dtype):
     """Nilpotent: Wⁿ = 0; a chain: singular values 1, Wⁿ = 0; non-normal: radius = gain, Henrici as said."""
     key, n = jax.random.key(3), 7

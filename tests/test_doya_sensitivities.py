@@ -17,6 +17,7 @@ from rnn_dynamics.doya.orbits import sensitivities
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.status import Status
+from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron as oracle
 
 ROUNDOFF = {"float64": 2.0**-53, "float32": 2.0**-24}
@@ -198,6 +199,7 @@ def test_hazard_26_no_value_of_steps_compiles_anything(dtype: str) -> None:
     assert program._cache_size() == before
 
 
+@FLOAT32_IN_SOAK
 def test_traced_vmapped_and_broadcast(dtype: str) -> None:
     w = np.linspace(-9, 9, 12).astype(dtype)[:, None]
     b = np.linspace(-4, 4, 5).astype(dtype)[None, :]
@@ -259,7 +261,7 @@ def test_hazards_24_and_25_bad_input(arguments: tuple, options: dict, error: typ
     assert time.perf_counter() - start < 0.5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@FLOAT32_IN_SOAK
 def test_hazard_42_under_vmap_both_kernels_run_and_neither_spoils_the_other(dtype):
     """``lax.cond`` under vmap runs every branch: steep neurons in the fast kernel, gentle ones in the other."""
     w = np.array([5.0, 3000.0, -7.0, -2e5], dtype)

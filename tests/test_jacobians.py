@@ -30,6 +30,7 @@ from rnn_dynamics.jacobians import (
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.scaled import Scaled, from_float, matmul
 from tests.compilations import compilations
+from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products
 from tests.oracles.products import Network
 
@@ -459,6 +460,7 @@ def sine(x, u):
     return jnp.sin(x)
 
 
+@FLOAT32_IN_SOAK
 def test_norms_at_chosen_lags(dtype):
     """The same numbers but for rounding, in the order of the lags; under vmap too."""
     cell = random_rnn(jax.random.key(2), 4, dtype=dtype)

@@ -12,6 +12,7 @@ from rnn_dynamics.product_svd import product_svd
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum, spectra_by_lag
 from rnn_dynamics.status import Status
+from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import products
 from tests.oracles.products import Network
 from tests.test_jacobians import NETWORKS, cell_of
@@ -217,6 +218,7 @@ def test_a_diverged_trajectory_says_so():
     assert (np.asarray(found.status) == Status.DIVERGED).all()
 
 
+@FLOAT32_IN_SOAK
 def test_spectra_at_many_lags_are_those_of_each_lag(dtype):
     cell = random_rnn(jax.random.key(4), 6, spectral_radius=1.2, dtype=dtype)
     run = rollout(cell, np.full(6, 0.2, dtype), steps=60)
