@@ -319,14 +319,23 @@ def parameter_count(arrays: Any) -> int:
     return size
 
 
-def immediate_gradient(static: Any, arrays: Any, x: Array, u: Any, cotangent: Array) -> Float[Array, " p"]:
-    """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector."""
+def immediate_gradient(
+    static: Any, arrays: Any, x: Array, u: Any, cotangent: Array, *, summed: bool = False
+) -> Float[Array, " p"]:
+    """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector.
+
+    Args:
+        static, arrays: the cell, split.
+        x, u, cotangent: of one step; or of several along a leading axis.
+        summed: whether they are several, whose gradients are added.
+    """
     chosen = [leaf for leaf in arrays if is_parameter(leaf)]
 
     def step(parameters: list[Array]) -> Array:
         fresh = iter(parameters)
         filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
-        return exact_slopes(join(static, filled))(x, u)
+        cell = exact_slopes(join(static, filled))
+        return (jax.vmap(cell) if summed else cell)(x, u)
 
     (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
     return jnp.concatenate([g.reshape(-1).astype(x.dtype) for g in gradients])

@@ -21,7 +21,7 @@ def dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array,
     return jnp.matmul(matrix, vector, precision=_HIGHEST)
 
 
-def _weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
+def weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
     """The three weight arrays, of one dtype and of shapes (n, n), (n,) and (n, inputs)."""
     shape = real_array("W", W, ndim=2).shape
     if shape[0] != shape[1] or not shape[0]:
@@ -74,7 +74,7 @@ class PreActivationRNN:
     activation: Activation
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, activation: Any = "logistic") -> None:
-        set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
+        set_fields(self, **weights(W, b, W_in), activation=activations.get(activation))
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         return dot(self.W, self.activation(x)) + drive(self.b, self.W_in, u)
@@ -107,7 +107,7 @@ class ElmanRNN:
     activation: Activation
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, activation: Any = "tanh") -> None:
-        set_fields(self, **_weights(W, b, W_in), activation=activations.get(activation))
+        set_fields(self, **weights(W, b, W_in), activation=activations.get(activation))
 
     def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         return dot(self.W, x) + drive(self.b, self.W_in, u)
@@ -150,7 +150,7 @@ class LeakyRNN:
     activation: Activation
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, leak: Any = 0.5, activation: Any = "tanh") -> None:
-        fields = _weights(W, b, W_in)
+        fields = weights(W, b, W_in)
         leak = fraction("leak", real_array("leak", leak, ndim=0).astype(fields["W"].dtype))
         set_fields(self, **fields, leak=leak, activation=activations.get(activation))
 

@@ -1,0 +1,309 @@
+"""Gated cells: LSTM with forget gate and peepholes, the LSTM of 1997, GRU in both conventions, two minimal ones.
+
+Where a cell keeps more than one vector, the state is flat, so that a Jacobian is one matrix; ``parts`` names its
+stretches and ``split`` cuts it into them. ``gates`` gives what the units of one step multiply by.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.activations import sigmoid, tanh
+from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.validation import choice, real_array, real_arrays
+
+__all__ = ["GRU", "LSTM", "LSTM1997", "MinimalGatedUnit", "MinimalRNN"]
+
+
+def _stacked(count: int, W: Any, b: Any, W_in: Any) -> dict[str, Any]:
+    """Weights of ``count`` gates on top of one another: (count n, n), (count n,) and (count n, inputs)."""
+    rows, units = real_array("W", W, ndim=2).shape
+    if not units or rows != count * units:
+        raise ValueError(
+            f"W: expected {count} square matrices on top of one another, shape ({count} n, n), got {(rows, units)}"
+        )
+    real_array("b", b, shape=(rows,))
+    if W_in is None:
+        W, b = real_arrays(W=W, b=b)
+        return {"W": W, "b": b, "W_in": None}
+    real_array("W_in", W_in, shape=(rows, None))
+    W, b, W_in = real_arrays(W=W, b=b, W_in=W_in)
+    return {"W": W, "b": b, "W_in": W_in}
+
+
+def _driven(cell: Any, u: Any) -> Array:
+    """W_in u + b of every gate."""
+    if u is None:
+        return cell.b
+    if cell.W_in is None:
+        raise ValueError("inputs: this cell has no W_in, expected None")
+    return dot(cell.W_in, jnp.asarray(u, cell.W_in.dtype)) + cell.b
+
+
+class _HiddenAndCell:
+    """A state [h, c] of 2 n entries."""
+
+    W: Any
+
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.W.shape[1]
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where the hidden and the cell state lie in the flat state."""
+        return {"hidden": slice(0, self.units), "cell": slice(self.units, 2 * self.units)}
+
+    def split(self, x: Float[Array, "... n"]) -> dict[str, Float[Array, "... m"]]:
+        """The parts of a state, or of states, by name."""
+        return {name: x[..., part] for name, part in self.parts.items()}
+
+
+@cell_type()
+class LSTM(_HiddenAndCell):
+    """Long short-term memory with a forget gate, state [h, c].
+
+    z = W h + W_in u + b in four stretches i, f, g, o; i, f, o = σ(z), g = tanh(z); c⁺ = f c + i g; h⁺ = o tanh(c⁺).
+    With peepholes p: z_i += p_i c, z_f += p_f c, z_o += p_o c⁺.
+
+    Args:
+        W: recurrent weights of the gates i, f, g, o, shape (4 n, n).
+        b: bias, shape (4 n,).
+        W_in: input weights, shape (4 n, inputs); ``None`` for a network without input.
+        peepholes: p_i, p_f, p_o, shape (3, n), or ``None``.
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, values that are not finite.
+
+    References: S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997; F. Gers, J. Schmidhuber, F. Cummins,
+    Neural Computation 12, 2000; F. Gers, N. Schraudolph, J. Schmidhuber, JMLR 3, 2002 (peepholes).
+    """
+
+    W: Float[Array, "4n n"]
+    b: Float[Array, " 4n"]
+    W_in: Float[Array, "4n m"] | None
+    peepholes: Float[Array, "3 n"] | None
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, peepholes: Any = None) -> None:
+        fields = _stacked(4, W, b, W_in)
+        if peepholes is not None:
+            W = fields["W"]
+            peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
+        set_fields(self, **fields, peepholes=peepholes)
+
+    def _step(self, x: Float[Array, " 2n"], u: Any) -> dict[str, Array]:
+        n = self.units
+        h, c = x[:n], x[n:]
+        z = (dot(self.W, h) + _driven(self, u)).reshape(4, n)
+        over_cell, over_next = jnp.zeros((2, n), x.dtype), jnp.zeros(n, x.dtype)
+        if self.peepholes is not None:
+            over_cell = self.peepholes[:2] * c[None]
+        i, f = sigmoid(z[:2] + over_cell)
+        g = tanh(z[2])
+        following = f * c + i * g
+        if self.peepholes is not None:
+            over_next = self.peepholes[2] * following
+        o = sigmoid(z[3] + over_next)
+        return {"input": i, "forget": f, "candidate": g, "output": o, "cell": following}
+
+    def __call__(self, x: Float[Array, " 2n"], u: Any = None) -> Float[Array, " 2n"]:
+        step = self._step(x, u)
+        return jnp.concatenate([step["output"] * tanh(step["cell"]), step["cell"]])
+
+    def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """Input, forget and output gate and the candidate of the step from x."""
+        step = self._step(x, u)
+        return {name: step[name] for name in ("input", "forget", "candidate", "output")}
+
+
+@cell_type()
+class LSTM1997(_HiddenAndCell):
+    """The first long short-term memory, without forget gate, state [h, c]: ∂c⁺/∂c at fixed h is exactly 1.
+
+    z = W h + W_in u + b in three stretches i, g, o; i, o = σ(z), g = 2 tanh(z/2) in (−2, 2); c⁺ = c + i g;
+    h⁺ = o tanh(c⁺/2).
+
+    Args:
+        W: recurrent weights of i, g, o, shape (3 n, n).
+        b, W_in: as ``LSTM``, with 3 n rows.
+
+    Raises:
+        TypeError, ValueError: as ``LSTM``.
+
+    Reference: S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997, appendix A.1.
+    """
+
+    W: Float[Array, "3n n"]
+    b: Float[Array, " 3n"]
+    W_in: Float[Array, "3n m"] | None
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
+        set_fields(self, **_stacked(3, W, b, W_in))
+
+    def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """Input and output gate and the candidate of the step from x."""
+        z = (dot(self.W, x[: self.units]) + _driven(self, u)).reshape(3, self.units)
+        return {"input": sigmoid(z[0]), "candidate": 2 * tanh(z[1] / 2), "output": sigmoid(z[2])}
+
+    def __call__(self, x: Float[Array, " 2n"], u: Any = None) -> Float[Array, " 2n"]:
+        gates = self.gates(x, u)
+        following = x[self.units :] + gates["input"] * gates["candidate"]
+        return jnp.concatenate([gates["output"] * tanh(following / 2), following])
+
+
+@cell_type(static=("reset",))
+class GRU:
+    """Gated recurrent unit: h⁺ = (1 − z) n + z h, z = σ(·) the update gate, r = σ(·) the reset gate.
+
+    reset "after" (cuDNN, PyTorch, Keras): n = tanh(W_in u + b_n + r (W_n h + b_h)).
+    reset "before" (Cho et al.): n = tanh(W_in u + b_n + W_n (r h)).
+
+    Args:
+        W: recurrent weights of r, z, n, shape (3 n, n).
+        b: bias, shape (3 n,).
+        W_in: input weights, shape (3 n, inputs), or ``None``.
+        b_hidden: b_h, shape (n,), with reset "after"; 0 by default.
+        reset: "after" or "before" the recurrent product.
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, values that are not finite, another reset, b_hidden with
+            reset "before".
+
+    Reference: K. Cho et al., EMNLP 2014.
+    """
+
+    W: Float[Array, "3n n"]
+    b: Float[Array, " 3n"]
+    W_in: Float[Array, "3n m"] | None
+    b_hidden: Float[Array, " n"] | None
+    reset: str
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, b_hidden: Any = None, reset: str = "after") -> None:
+        fields = _stacked(3, W, b, W_in)
+        choice("reset", reset, ("after", "before"))
+        if b_hidden is not None:
+            if reset == "before":
+                raise ValueError('b_hidden: expected None with reset "before", where it is part of b')
+            W = fields["W"]
+            b_hidden = real_array("b_hidden", b_hidden, shape=(W.shape[1],)).astype(W.dtype)
+        set_fields(self, **fields, b_hidden=b_hidden, reset=reset)
+
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.W.shape[1]
+
+    def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """Reset and update gate and the candidate of the step from x."""
+        n = self.units
+        driven = _driven(self, u).reshape(3, n)
+        if self.reset == "after":
+            recurrent = dot(self.W, x).reshape(3, n)
+            r, z = sigmoid(driven[:2] + recurrent[:2])
+            last = recurrent[2] if self.b_hidden is None else recurrent[2] + self.b_hidden
+            return {"reset": r, "update": z, "candidate": tanh(driven[2] + r * last)}
+        r, z = sigmoid(driven[:2] + dot(self.W[: 2 * n], x).reshape(2, n))
+        return {"reset": r, "update": z, "candidate": tanh(driven[2] + dot(self.W[2 * n :], r * x))}
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        gates = self.gates(x, u)
+        return (1 - gates["update"]) * gates["candidate"] + gates["update"] * x
+
+
+@cell_type()
+class MinimalGatedUnit:
+    """One gate for both: f = σ(W_f h + ·), h⁺ = (1 − f) h + f tanh(W_h (f h) + ·).
+
+    Args:
+        W: recurrent weights of f and the candidate, shape (2 n, n).
+        b, W_in: with 2 n rows.
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, values that are not finite.
+
+    Reference: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, International Journal of Automation and Computing 13, 2016.
+    """
+
+    W: Float[Array, "2n n"]
+    b: Float[Array, " 2n"]
+    W_in: Float[Array, "2n m"] | None
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
+        set_fields(self, **_stacked(2, W, b, W_in))
+
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.W.shape[1]
+
+    def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """The gate and the candidate of the step from x."""
+        n = self.units
+        driven = _driven(self, u).reshape(2, n)
+        f = sigmoid(driven[0] + dot(self.W[:n], x))
+        return {"forget": f, "candidate": tanh(driven[1] + dot(self.W[n:], f * x))}
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        gates = self.gates(x, u)
+        return (1 - gates["forget"]) * x + gates["forget"] * gates["candidate"]
+
+
+@cell_type()
+class MinimalRNN:
+    """h⁺ = g h + (1 − g) z with z = tanh(W_in u + b_in), g = σ(W h + V z + b).
+
+    Args:
+        W: recurrent weights of the gate, shape (n, n).
+        V: weights from z to the gate, shape (n, n).
+        b: bias of the gate, shape (n,).
+        W_in: input weights, shape (n, inputs); ``None`` for a network without input.
+        b_in: bias of z, shape (n,).
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, values that are not finite.
+
+    Reference: M. Chen, arXiv 1711.06788.
+    """
+
+    W: Float[Array, "n n"]
+    V: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    b_in: Float[Array, " n"]
+
+    def __init__(self, W: Any, V: Any, b: Any, W_in: Any = None, b_in: Any = None) -> None:
+        n = real_array("W", W, ndim=2).shape[1]
+        fields = {
+            "W": W,
+            "V": V,
+            "b": b,
+            "b_in": jnp.zeros(n, real_array("W", W).dtype) if b_in is None else b_in,
+        }
+        shapes = {"W": (n, n), "V": (n, n), "b": (n,), "b_in": (n,)}
+        if W_in is not None:
+            fields["W_in"], shapes["W_in"] = W_in, (n, None)
+        for name, value in fields.items():
+            real_array(name, value, shape=shapes[name])
+        arrays = dict(zip(fields, real_arrays(**fields), strict=True))
+        set_fields(self, **({"W_in": None} | arrays))
+
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.W.shape[1]
+
+    def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """The gate and the encoded input of the step from x."""
+        if u is not None and self.W_in is None:
+            raise ValueError("inputs: this cell has no W_in, expected None")
+        encoded = self.b_in if u is None else dot(self.W_in, jnp.asarray(u, self.b.dtype)) + self.b_in
+        z = tanh(encoded)
+        return {"update": sigmoid(dot(self.W, x) + dot(self.V, z) + self.b), "candidate": z}
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        gates = self.gates(x, u)
+        return gates["update"] * x + (1 - gates["update"]) * gates["candidate"]

@@ -1,0 +1,147 @@
+"""Cells with an edge around the nonlinearity: residual, antisymmetric, skips over several steps, identity ReLU."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics import activations
+from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells.vanilla import ElmanRNN, weights, dot, drive
+from rnn_dynamics.validation import count, fraction, real_array
+
+__all__ = ["AntisymmetricRNN", "ResidualRNN", "SkipRNN", "irnn"]
+
+
+@cell_type(static=("activation",))
+class ResidualRNN:
+    """x⁺ = x + α φ(W x + W_in u + b): the state itself passes on; ∂x⁺/∂x = I + α diag φ′(·) W.
+
+    Args:
+        W, b, W_in, activation: as ``ElmanRNN``.
+        scale: α in (0, 1].
+
+    Raises:
+        TypeError, ValueError: as ``ElmanRNN``; ValueError where α leaves (0, 1].
+
+    Reference: K. He, X. Zhang, S. Ren, J. Sun, CVPR 2016, for networks in depth.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    scale: Float[Array, ""]
+    activation: Activation
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, scale: Any = 1.0, activation: Any = "tanh") -> None:
+        fields = weights(W, b, W_in)
+        scale = fraction("scale", scale).astype(fields["W"].dtype)
+        set_fields(self, **fields, scale=scale, activation=activations.get(activation))
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        return x + self.scale * self.activation(dot(self.W, x) + drive(self.b, self.W_in, u))
+
+
+@cell_type()
+class AntisymmetricRNN:
+    """x⁺ = x + ε tanh((W − Wᵀ − γ I) x + W_in u + b): a step of an ODE whose Jacobian has eigenvalues near iℝ.
+
+    Args:
+        W: shape (n, n); only its antisymmetric part acts.
+        b, W_in: as ``ElmanRNN``.
+        step: ε in (0, 1].
+        damping: γ ≥ 0, against the growth of Euler's method.
+
+    Raises:
+        TypeError, ValueError: shapes that do not fit, ε outside (0, 1], γ < 0.
+
+    Reference: B. Chang, M. Chen, E. Haber, E. Chi, ICLR 2019.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    step: Float[Array, ""]
+    damping: Float[Array, ""]
+
+    def __init__(self, W: Any, b: Any, W_in: Any = None, step: Any = 0.1, damping: Any = 0.0) -> None:
+        fields = weights(W, b, W_in)
+        dtype = fields["W"].dtype
+        damping = real_array("damping", damping, shape=())
+        if damping < 0:
+            raise ValueError(f"damping: expected a number ≥ 0, got {float(damping)}")
+        set_fields(self, **fields, step=fraction("step", step).astype(dtype), damping=damping.astype(dtype))
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        turned = dot(self.W, x) - dot(self.W.T, x) - self.damping * x
+        return x + self.step * activations.tanh(turned + drive(self.b, self.W_in, u))
+
+
+@cell_type(static=("activation", "skip"))
+class SkipRNN:
+    """h_{t+1} = φ(W h_t + V h_{t+1−s} + W_in u + b): an edge over s steps beside that over one.
+
+    The state holds the last s hidden vectors, the newest first: shape (s n,).
+
+    Args:
+        W, b, W_in, activation: as ``ElmanRNN``.
+        V: weights of the edge over s steps, shape (n, n).
+        skip: s ≥ 2.
+
+    Raises:
+        TypeError, ValueError: as ``ElmanRNN``; a V of another shape; s < 2.
+
+    Reference: T. Lin, B. Horne, P. Tiňo, C. L. Giles, IEEE Transactions on Neural Networks 7, 1996.
+    """
+
+    W: Float[Array, "n n"]
+    b: Float[Array, " n"]
+    W_in: Float[Array, "n m"] | None
+    V: Float[Array, "n n"]
+    skip: int
+    activation: Activation
+
+    def __init__(
+        self, W: Any, V: Any, b: Any, W_in: Any = None, skip: int = 2, activation: Any = "tanh"
+    ) -> None:
+        fields = weights(W, b, W_in)
+        W = fields["W"]
+        V = real_array("V", V, shape=W.shape).astype(W.dtype)
+        skip = count("skip", skip, minimum=2)
+        set_fields(self, **fields, V=V, skip=skip, activation=activations.get(activation))
+
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.W.shape[0]
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where the newest hidden vector and those before it lie in the state."""
+        return {"hidden": slice(0, self.units), "past": slice(self.units, self.skip * self.units)}
+
+    def split(self, x: Float[Array, "... n"]) -> dict[str, Float[Array, "... m"]]:
+        """The parts of a state, or of states, by name."""
+        return {name: x[..., part] for name, part in self.parts.items()}
+
+    def __call__(self, x: Float[Array, " sn"], u: Any = None) -> Float[Array, " sn"]:
+        n = self.units
+        z = dot(self.W, x[:n]) + dot(self.V, x[-n:]) + drive(self.b, self.W_in, u)
+        return jnp.concatenate([self.activation(z), x[:-n]])
+
+
+def irnn(b: Any, W_in: Any = None) -> ElmanRNN:
+    """The ReLU network that starts as the identity: W = I, φ = ReLU.
+
+    Args:
+        b: bias, shape (n,).
+        W_in: input weights, shape (n, inputs), or ``None``.
+
+    Raises:
+        TypeError, ValueError: as ``ElmanRNN``.
+
+    Reference: Q. Le, N. Jaitly, G. Hinton, arXiv 1504.00941.
+    """
+    b = real_array("b", b, ndim=1)
+    return ElmanRNN(jnp.eye(b.shape[0], dtype=b.dtype), b, W_in, activation="relu")

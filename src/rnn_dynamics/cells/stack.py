@@ -1,0 +1,87 @@
+"""Layers on top of one another as one recurrent map."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.validation import count
+
+__all__ = ["Stack"]
+
+
+@cell_type(static=("sizes",))
+class Stack:
+    """Layer l takes what layer l − 1 puts out at the same step: h⁺_l = F_l(h_l, h⁺_{l−1}), h⁺_0 = u.
+
+    The state is those of the layers, one after the other. What a layer puts out is its part "hidden" where it
+    names one (``LSTM``), else its whole state.
+
+    Args:
+        cells: the layers, the one next to the input first.
+        sizes: entries of each layer's state; by default twice the units of a cell with parts, else its units.
+
+    Raises:
+        TypeError, ValueError: no layers, sizes that are no counts or do not match, a cell whose size is not known.
+    """
+
+    cells: tuple[Any, ...]
+    sizes: tuple[int, ...]
+
+    def __init__(self, cells: Any, sizes: Any = None) -> None:
+        cells = tuple(cells)
+        if not cells:
+            raise ValueError("cells: expected at least one layer, got none")
+        for i, cell in enumerate(cells):
+            if not callable(cell):
+                raise TypeError(f"cells[{i}]: expected a callable cell(x, u), got {type(cell).__name__}")
+        sizes = tuple(map(state_size, cells)) if sizes is None else tuple(sizes)
+        if len(sizes) != len(cells):
+            raise ValueError(f"sizes: expected one for each of {len(cells)} layers, got {len(sizes)}")
+        set_fields(
+            self, cells=cells, sizes=tuple(count(f"sizes[{i}]", s, minimum=1) for i, s in enumerate(sizes))
+        )
+
+    @property
+    def parts(self) -> dict[str, slice]:
+        """Where each layer's state, or its parts, lie in the flat state: "layer 0", or "layer 0 hidden"."""
+        found, first = {}, 0
+        for i, (cell, size) in enumerate(zip(self.cells, self.sizes, strict=True)):
+            inner = getattr(cell, "parts", None) or {"": slice(0, size)}
+            for name, part in inner.items():
+                found[f"layer {i} {name}".strip()] = slice(first + part.start, first + part.stop)
+            first += size
+        return found
+
+    def split(self, x: Float[Array, "... n"]) -> dict[str, Float[Array, "... m"]]:
+        """The parts of a state, or of states, by name."""
+        return {name: x[..., part] for name, part in self.parts.items()}
+
+    def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        later, first, below = [], 0, u
+        for cell, size in zip(self.cells, self.sizes, strict=True):
+            state = cell(x[first : first + size], below)
+            later.append(state)
+            hidden = getattr(cell, "parts", {}).get("hidden")
+            below = state if hidden is None else state[hidden]
+            first += size
+        return jnp.concatenate(later)
+
+
+def state_size(cell: Any) -> int:
+    """Entries of the state of a cell of the library.
+
+    Raises:
+        ValueError: a cell that names neither parts nor units.
+    """
+    parts = getattr(cell, "parts", None)
+    if parts:
+        return max(part.stop for part in parts.values())
+    units = getattr(cell, "units", None)
+    if units is not None:
+        return int(units)
+    weights = getattr(cell, "W", None)
+    if weights is not None:
+        return int(weights.shape[-1])
+    raise ValueError(f"sizes: expected the size of each layer, as {type(cell).__name__} does not tell it")

@@ -1,0 +1,270 @@
+"""Credit by lag: ∂E/∂x_k, ∂E/∂u_k, and ∂E/∂θ as a sum over the steps it reaches back."""
+
+import dataclasses
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.jacobians import (
+    immediate_gradient,
+    is_parameter,
+    parameter_count,
+    unflatten_parameters,
+)
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import Scaled, add, from_float
+from rnn_dynamics.segments import step_range
+from rnn_dynamics.validation import count, flag
+
+__all__ = ["CreditByLag", "credit_by_lag"]
+
+# Below every exponent of a float.
+_LOWEST = -(2**30)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["states", "direct", "inputs", "log_shares", "log_sums", "alignment", "gradient"],
+    meta_fields=["parts"],
+)
+@dataclasses.dataclass(frozen=True, repr=False)
+class CreditByLag:
+    """What a loss owes to every earlier step. Lag m = 1 … M: the parameters as they acted m − 1 steps before the loss.
+
+    With e_t = ∂⁺E/∂x_t the direct derivative, ∂E/∂θ = Σ_m C_m,
+    C_m = Σ_t (∂⁺x_{t−m+1}/∂θ)ᵀ (∂x_t/∂x_{t−m+1})ᵀ e_t, and S(m) = C_1 + … + C_m.
+
+    Attributes:
+        states: the total derivative ∂E/∂x_k, k = 0 … T, scaled vectors, shape (T+1, n).
+        direct: e_k, shape (T+1, n).
+        inputs: ∂E/∂u_k, k = 0 … T−1, scaled, shape (T, m); ``None`` where there are no floating inputs.
+        log_shares: ln‖C_m‖, shape (M,).
+        log_sums: ln‖S(m)‖, shape (M,).
+        alignment: the cosine between S(m) and the rest of the gradient, S(M) − S(m), shape (M,): −1 where long lags
+            undo what short ones ask for; 0 where one of them is 0.
+        gradient: S(M), shaped like the cell; ∂E/∂θ where M = T.
+        parts: names and places of the parts of the state, as the cell gives them.
+    """
+
+    states: Scaled
+    direct: Float[Array, "steps+1 n"]
+    inputs: Scaled | None
+    log_shares: Float[Array, " lags"]
+    log_sums: Float[Array, " lags"]
+    alignment: Float[Array, " lags"]
+    gradient: Any
+    parts: tuple[tuple[str, int, int], ...]
+
+    @property
+    def lags(self) -> Int[np.ndarray, " lags"]:
+        """m = 1 … M."""
+        return np.arange(1, self.log_shares.shape[-1] + 1)
+
+    @property
+    def log_state_norms(self) -> Float[Array, "steps+1"]:
+        """ln‖∂E/∂x_k‖."""
+        return self.states.norm().log()
+
+    def part(self, name: str) -> Scaled:
+        """∂E/∂x_k in one part of the state: the gradient along the carousel is ``part("cell")``.
+
+        Raises:
+            ValueError: no such part.
+        """
+        places = {part: slice(first, last) for part, first, last in self.parts}
+        if name not in places:
+            raise ValueError(f"name: expected one of {sorted(places)}, got {name!r}")
+        return Scaled(self.states.unit[..., places[name]], self.states.exponent, 1).normalize()
+
+    def horizon(self, share: float = 1 / math.e) -> int:
+        """The largest lag whose ‖C_m‖ is at least ``share`` of the greatest one; 0 where all are 0.
+
+        Raises:
+            ValueError: a share outside (0, 1].
+        """
+        if not 0 < share <= 1:
+            raise ValueError(f"share: expected a number in (0, 1], got {share}")
+        logs = np.asarray(self.log_shares)
+        if not (logs > -np.inf).any():
+            return 0
+        return int(np.flatnonzero(logs >= logs.max() + math.log(share))[-1]) + 1
+
+    def __repr__(self) -> str:
+        near, far = self.horizon(), self.horizon(0.01)
+        return f"CreditByLag({len(self.lags)} lags, horizon {near} at 1/e, {far} at 1 %)"
+
+
+class _Step(NamedTuple):
+    """A cell taken apart, and the pullbacks of its steps."""
+
+    static: Any
+    arrays: Any
+
+    def back(self, x: Array, u: Any, row: Scaled) -> tuple[Scaled, Scaled]:
+        """(∂x⁺/∂x)ᵀ row, and (∂x⁺/∂u)ᵀ row over the floating inputs as one vector."""
+        cell = exact_slopes(join(self.static, self.arrays))
+        leaves, structure = jax.tree_util.tree_flatten(u)
+        numbers = [leaf for leaf in leaves if is_parameter(leaf)]
+
+        def of_numbers(state: Array, given: list[Array]) -> Array:
+            fresh = iter(given)
+            filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in leaves]
+            return cell(state, jax.tree_util.tree_unflatten(structure, filled))
+
+        state, given = jax.vjp(of_numbers, x, numbers)[1](row.unit.reshape(x.shape))
+        flat = jnp.concatenate(
+            [leaf.reshape(-1).astype(x.dtype) for leaf in given] or [jnp.zeros(0, x.dtype)]
+        )
+        earlier = Scaled(state.reshape(-1), row.exponent, 1).normalize()
+        return earlier, Scaled(flat, row.exponent, 1).normalize() if flat.size else Scaled(
+            flat, row.exponent, 1
+        )
+
+    def immediate(self, states: Array, inputs: Any, rows: Scaled) -> Scaled:
+        """Σ_s (∂⁺x_{s+1}/∂θ)ᵀ row_s; what lies a range of floats below the largest row adds nothing."""
+        there = (rows.unit != 0).any(axis=-1)
+        top = jnp.where(there.any(), jnp.max(jnp.where(there, rows.exponent, _LOWEST)), 0)
+        units = Scaled(rows.unit, jnp.minimum(rows.exponent - top, 0), 1).to_float()
+        gradient = immediate_gradient(self.static, self.arrays, states, inputs, units, summed=True)
+        return Scaled(gradient, top, 1).normalize()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _totals(static: Any, arrays: Any, states: Array, inputs: Any, direct: Array) -> tuple[Scaled, Scaled]:
+    """∂E/∂x_k for k = 0 … T and ∂E/∂u_k for k = 0 … T−1, in one backward pass."""
+    step = _Step(static, arrays)
+    rows = from_float(direct, event_ndim=1)
+
+    def back(row: Scaled, at: tuple) -> tuple[Scaled, tuple[Scaled, Scaled]]:
+        x, u, own = at
+        earlier, given = step.back(x, u, row)
+        row = add(earlier, own)
+        return row, (row, given)
+
+    last = rows[-1]
+    _, (earlier, given) = jax.lax.scan(back, last, (states, inputs, rows[:-1]), reverse=True)
+    return jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last), given
+
+
+def _measured(total: Scaled, share: Scaled, whole: Scaled) -> tuple[Scaled, tuple[Array, Array, Array]]:
+    """S(m), and ln‖C_m‖, ln‖S(m)‖ and the cosine of S(m) and the rest of the whole."""
+    total = add(total, share)
+    rest = add(whole, -total)
+    known = rest.norm().log() > whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
+    sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
+    known = known & (sizes > 0)
+    cosine = jnp.where(known, jnp.dot(total.unit, rest.unit) / jnp.where(known, sizes, 1), 0)
+    return total, (share.norm().log(), total.norm().log(), cosine)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 6))
+def _lags(
+    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, whole: Scaled, lags: int
+) -> tuple[Scaled, tuple[Array, Array, Array]]:
+    """S(M) and the measures of every lag: all rows e_t go back one step at a time, side by side."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], _: None) -> tuple[tuple[Scaled, Scaled], tuple]:
+        rows, total = carry
+        total, found = _measured(total, step.immediate(states, inputs, rows), whole)
+        pulled, _ = jax.vmap(step.back)(states, inputs, rows)
+        # A row at x_s has come to x_{s−1}; nothing comes to x_T.
+        unit = jnp.concatenate([pulled.unit[1:], jnp.zeros_like(pulled.unit[:1])])
+        exponent = jnp.concatenate([pulled.exponent[1:], jnp.zeros_like(pulled.exponent[:1])])
+        return (Scaled(unit, exponent, 1), total), found
+
+    first = from_float(direct[1:], event_ndim=1), _nothing(whole)
+    (_, total), found = jax.lax.scan(further, first, None, length=lags)
+    return total, found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _lags_of_last(
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Array, whole: Scaled
+) -> tuple[Scaled, tuple[Array, Array, Array]]:
+    """The same where only e_T is there: one row, back through all steps given."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
+        row, total = carry
+        share = immediate_gradient(static, arrays, *at, row.unit)
+        total, found = _measured(total, Scaled(share, row.exponent, 1).normalize(), whole)
+        return (step.back(*at, row)[0], total), found
+
+    first = from_float(last, event_ndim=1), _nothing(whole)
+    (_, total), found = jax.lax.scan(further, first, (states, inputs), reverse=True)
+    return total, jax.tree_util.tree_map(lambda leaf: leaf[::-1], found)
+
+
+def _nothing(like: Scaled) -> Scaled:
+    return Scaled(jnp.zeros_like(like.unit), jnp.zeros_like(like.exponent), 1)
+
+
+def _direct(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
+    """e_k = ∂⁺E/∂x_k."""
+    states = trajectory.states
+    given = states[1:] if every_step else states[-1]
+    if not callable(loss):
+        raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
+    value = jax.eval_shape(loss, given)
+    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"loss: expected a number, got {value}")
+    gradient = jax.grad(lambda x: loss(x))(given).astype(states.dtype)
+    rows = gradient.reshape(-1, max(math.prod(states.shape[1:]), 1))
+    return jnp.concatenate([jnp.zeros((len(states) - len(rows), rows.shape[1]), rows.dtype), rows])
+
+
+def credit_by_lag(
+    trajectory: Trajectory, loss: Any, *, every_step: bool = False, max_lag: int | None = None
+) -> CreditByLag:
+    """What a loss owes to each earlier state, input and lag.
+
+    Args:
+        trajectory: one trajectory from ``rollout``; the floating arrays of its cell are the parameters.
+        loss: E(x_T), or with ``every_step`` E(x_1 … x_T) of the states, shape (T, n): a sum over steps, a readout
+            with its targets, a language model's cross-entropy.
+        every_step: whether the loss looks at all states.
+        max_lag: M, the largest lag of the parameters' shares; T by default. With ``every_step`` the work is that
+            of M·T steps, else of T.
+
+    Returns:
+        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ.
+
+    Raises:
+        TypeError, ValueError: not a trajectory, or one without steps; a loss that is no function or gives no
+            number; a lag out of range; a cell without parameters.
+
+    References: R. Pascanu, T. Mikolov, Y. Bengio, arXiv 1211.5063, equations 3 to 5; Y. Bengio, P. Simard,
+    P. Frasconi, IEEE Transactions on Neural Networks 5, 1994.
+    """
+    _, steps = step_range(trajectory, 0, None)
+    if not steps:
+        raise ValueError("trajectory: expected at least one step, got none")
+    lags = steps if max_lag is None else count("max_lag", max_lag, minimum=1, maximum=steps)
+    static, arrays = split(trajectory.cell)
+    size = parameter_count(arrays)
+    direct = _direct(trajectory, loss, flag("every_step", every_step))
+    states, inputs = trajectory.states[:-1], trajectory.inputs
+    totals, given = _totals(static, arrays, states, inputs, direct)
+    whole = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
+    for _ in range(2):  # the alignment needs the whole gradient
+        if every_step:
+            whole, found = _lags(static, arrays, states, inputs, direct, whole, lags)
+        else:
+            ago = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
+            whole, found = _lags_of_last(static, arrays, *ago, direct[-1], whole)
+    return CreditByLag(
+        totals,
+        direct,
+        given if given.unit.shape[-1] else None,
+        *found,
+        unflatten_parameters(static, arrays, whole),
+        tuple((name, part.start, part.stop) for name, part in getattr(trajectory.cell, "parts", {}).items()),
+    )

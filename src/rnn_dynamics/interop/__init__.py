@@ -1,0 +1,6 @@
+"""Networks of other frameworks as cells of this library; none of those frameworks is needed to import this."""
+
+from rnn_dynamics.interop.files import load, read_safetensors
+from rnn_dynamics.interop.pytorch import from_torch
+
+__all__ = ["from_torch", "load", "read_safetensors"]

@@ -1,0 +1,109 @@
+"""One figure of a verdict: how far gradients reach, what the loss owes to each lag, units and gates, growth."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import panel_label, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from rnn_dynamics.diagnose import Diagnosis
+
+__all__ = ["diagnosis"]
+
+_DECADES = 1 / math.log(10)
+
+
+def diagnosis(found: "Diagnosis") -> "Figure":
+    """Four panels of a ``Diagnosis``: norms against lag, shares of the gradient, units or gates, growth a step.
+
+    Args:
+        found: from ``diagnose``.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib import pyplot
+
+    with style():
+        figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
+        for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
+            draw(ax, found)
+            panel_label(ax, letter)
+    return figure
+
+
+def _decades(logs: Any) -> np.ndarray:
+    values = np.asarray(logs, float) * _DECADES
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _norms(ax: "Axes", found: "Diagnosis") -> None:
+    lags = np.arange(found.steps + 1)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(lags, _decades(found.log_norms[::-1]), color=palette.BLACK)
+    if found.credit is None:
+        _horizons(ax, found)
+    ax.set_title(f"{found.regime}: exponent {found.exponent:+.3g} ± {found.standard_error:.1g} nats a step")
+    ax.set_xlabel("lag T − k")
+    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+
+
+def _horizons(ax: "Axes", found: "Diagnosis") -> None:
+    marks = ((found.horizon, "1/e", "-."), (found.horizon_percent, "1 %", ":"))
+    for lag, share, line in marks:
+        ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=1.2, label=f"horizon at {share}: {lag}")
+    ax.legend()
+
+
+def _shares(ax: "Axes", found: "Diagnosis") -> None:
+    if found.credit is None:
+        ax.text(0.5, 0.5, "give a loss to see its shares by lag", ha="center", transform=ax.transAxes)
+        ax.set_axis_off()
+        return
+    credit = found.credit
+    ax.plot(credit.lags, _decades(credit.log_shares), color=palette.BLUE, label="share of lag m")
+    ax.plot(credit.lags, _decades(credit.log_sums), color=palette.VERMILION, label="sum of lags 1 … m")
+    _horizons(ax, found)
+    ax.set_title("the loss's gradient by lag")
+    ax.set_xlabel("lag m")
+    ax.set_ylabel("log₁₀ norm")
+
+
+def _units(ax: "Axes", found: "Diagnosis") -> None:
+    if found.units is not None:
+        ax.hist(found.units.median_slope, bins=20, color=palette.SKY, edgecolor="white")
+        ax.set_title(f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units")
+        ax.set_xlabel("median slope φ′ of a unit")
+        ax.set_ylabel("units")
+    elif found.gates:
+        names = list(found.gates)
+        ax.bar(names, [found.gates[name] for name in names], color=palette.SKY)
+        ax.set_ylim(0, 1)
+        ax.set_title("mean of each gate")
+    else:
+        ax.text(0.5, 0.5, "no units with slopes or gates", ha="center", transform=ax.transAxes)
+        ax.set_axis_off()
+
+
+def _growth(ax: "Axes", found: "Diagnosis") -> None:
+    """What each step adds to the norm: the logarithm's change from one lag to the next."""
+    logs = np.asarray(found.log_norms, float)[::-1]
+    with np.errstate(invalid="ignore"):
+        growth = np.diff(logs)
+    lags = np.arange(1, found.steps + 1)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(lags, np.where(np.isfinite(growth), growth, np.nan), color=palette.GREY, linewidth=0.8, label="one step")
+    ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
+    if found.decay is not None:
+        ax.axhline(found.decay.weights, color=palette.BLUE, linestyle="--", label="by the weights")
+        ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by φ′")
+    ax.set_title("growth of the norm")
+    ax.set_xlabel("lag T − k")
+    ax.set_ylabel("nats a step")
+    ax.legend()

@@ -1,0 +1,130 @@
+"""PyTorch's networks as cells: outputs and ∂x_T/∂x_0 as PyTorch computed them (data/make_pytorch.py)."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
+from rnn_dynamics.interop import from_torch, load, read_safetensors
+from rnn_dynamics.jacobians import jacobian_product
+from rnn_dynamics.rollout import rollout
+
+DATA = np.load(Path(__file__).parent / "data" / "pytorch.npz")
+INPUTS = DATA["inputs"]
+KINDS = {
+    "rnn_tanh": ("rnn_tanh", ElmanRNN),
+    "rnn_relu": ("rnn_relu", ElmanRNN),
+    "lstm": (None, LSTM),
+    "gru": (None, GRU),
+    "gru_plain": (None, GRU),
+    "lstm_stacked": (None, Stack),
+}
+
+
+def weights(name):
+    found = {key.removeprefix(f"{name}/"): DATA[key] for key in DATA.files if key.startswith(f"{name}/")}
+    return {key: value for key, value in found.items() if key.startswith(("weight", "bias"))}
+
+
+def outputs(cell, states):
+    """What PyTorch gives out: the hidden part of the last layer."""
+    parts = list(cell.split(states).values()) if hasattr(cell, "split") else [states]
+    return parts[-2] if len(parts) > 1 else parts[0]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_outputs_and_jacobians_are_pytorchs(name):
+    kind, cls = KINDS[name]
+    cell = from_torch(weights(name), kind=kind)
+    assert isinstance(cell, cls)
+    run = rollout(cell, DATA[f"{name}/x0"], INPUTS)
+    np.testing.assert_allclose(outputs(cell, run.states)[1:], DATA[f"{name}/outputs"], atol=2e-6)
+    double = from_torch({key: value.astype(float) for key, value in weights(name).items()}, kind=kind)
+    run = rollout(double, DATA[f"{name}/x0"].astype(float), INPUTS.astype(float))
+    np.testing.assert_allclose(run.final, DATA[f"{name}/last"], rtol=1e-12, atol=1e-14)
+    jacobian, truth = jacobian_product(run).to_float(), DATA[f"{name}/jacobian"]
+    np.testing.assert_allclose(jacobian, truth, rtol=1e-10, atol=1e-12 * max(np.abs(truth).max(), 1e-300))
+
+
+def test_both_directions_of_one_layer():
+    arrays = weights("gru_both")
+    x0, truth = DATA["gru_both/x0"].reshape(2, 3), DATA["gru_both/outputs"]
+    ahead = rollout(from_torch(arrays, direction="forward"), x0[0], INPUTS)
+    back = rollout(from_torch(arrays, direction="reverse"), x0[1], INPUTS[::-1])
+    np.testing.assert_allclose(ahead.states[1:], truth[:, :3], atol=2e-6)
+    np.testing.assert_allclose(back.states[:0:-1], truth[:, 3:], atol=2e-6)
+
+
+def test_a_safetensors_file_by_prefix(tmp_path):
+    save = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed").save_file
+    arrays = {f"encoder.{key}": value for key, value in weights("lstm").items()}
+    save(arrays | {"head.weight": np.zeros((2, 3), np.float32)}, tmp_path / "model.safetensors")
+    cell = load(tmp_path / "model.safetensors", prefix="encoder.")
+    np.testing.assert_array_equal(cell.W, weights("lstm")["weight_hh_l0"])
+    with pytest.raises(ValueError, match=r"^source: .*head.weight.*prefix"):
+        load(tmp_path / "model.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:90])
+    with pytest.raises(ValueError, match=r"^path: cut.safetensors"):
+        read_safetensors(tmp_path / "cut.safetensors")
+
+
+class _Harmful:
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+def test_pickles_are_refused_under_any_name(tmp_path):
+    for name, content in (("a.pt", b"PK\x03\x04"), ("b.safetensors", b""), ("c.pth", b"")):
+        (tmp_path / name).write_bytes(content + pickle.dumps(_Harmful()))
+        with pytest.raises(ValueError, match=r"^path: .*pickles.*safetensors"):
+            load(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"^path:"):
+        load(tmp_path / "none")
+
+
+def _without(name, key):
+    return {k: v for k, v in weights(name).items() if k != key}
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        (lambda: _without("lstm", "weight_hh_l0"), {}, r"^source: .*weight_hh_l0.*missing"),
+        (lambda: _without("lstm", "bias_hh_l0"), {}, r"^source: .*bias_hh_l0"),
+        (lambda: weights("lstm") | {"classifier": np.zeros(3)}, {}, r"^source: .*classifier"),
+        (lambda: weights("lstm") | {"weight_hr_l0": np.zeros((2, 3))}, {}, r"^source: .*projections"),
+        (lambda: weights("lstm") | {"bias_ih_l0": np.zeros(5)}, {}, r"^source: layer 0: .*12 rows"),
+        (lambda: weights("lstm") | {"bias_ih_l0": np.zeros(12, int)}, {}, r"^source: .*float32"),
+        (lambda: weights("lstm"), {"kind": "gru"}, r"^source: layer 0: .*gru"),
+        (lambda: weights("rnn_tanh"), {}, r"^kind: .*rnn_tanh"),
+        (lambda: weights("lstm"), {"kind": "transformer"}, r"^kind"),
+        (lambda: weights("gru_both"), {}, r"^direction: .*bidirectional"),
+        (lambda: weights("gru"), {"direction": "reverse"}, r"^direction: .*one direction"),
+        (lambda: weights("gru"), {"prefix": "rnn."}, r"^prefix: "),
+        (lambda: 3, {}, r"^source: .*int"),
+        (lambda: _without("lstm_stacked", "weight_ih_l0"), {}, r"^source: .*weight_ih_l0"),
+    ],
+)
+def test_errors_name_what_is_wrong(source, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        from_torch(source(), **options)
+
+
+def test_modules_tell_their_kind():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from torch import nn
+
+    torch.manual_seed(1)
+    for module in (nn.RNN(2, 3, nonlinearity="relu"), nn.LSTM(2, 3), nn.GRU(2, 3)):
+        cell = from_torch(module)
+        inputs = torch.randn(20, 2)
+        size = 6 if isinstance(cell, LSTM) else 3
+        run = rollout(cell, np.zeros(size, np.float32), inputs.numpy())
+        truth = module(inputs)[0].detach().numpy()
+        np.testing.assert_allclose(outputs(cell, run.states)[1:], truth, atol=1e-6)
+    for module, cls in ((nn.RNNCell(2, 3), ElmanRNN), (nn.LSTMCell(2, 3), LSTM), (nn.GRUCell(2, 3), GRU)):
+        assert isinstance(from_torch(module), cls)
+    with pytest.raises(ValueError, match="projections"):
+        from_torch(nn.LSTM(2, 3, proj_size=2))
