@@ -32,11 +32,12 @@ def sig(z):
     return 1 / (1 + np.exp(-z))
 
 
-def lstm(x, u, peep=np.zeros((3, N))):
+def lstm(x, u, peep=((0.0,), (0.0,), (0.0,))):
     h, c = x[:N], x[N:]
     i, f, g, o = np.split(W @ h + IN @ u + B, 4)
-    later = sig(f + peep[1] * c) * c + sig(i + peep[0] * c) * np.tanh(g)
-    return np.concatenate([sig(o + peep[2] * later) * np.tanh(later), later])
+    pi, pf, po = np.asarray(peep)
+    later = sig(f + pf * c) * c + sig(i + pi * c) * np.tanh(g)
+    return np.concatenate([sig(o + po * later) * np.tanh(later), later])
 
 
 def lstm1997(x, u):
@@ -116,7 +117,9 @@ def test_states_and_jacobians(name):
     np.testing.assert_allclose(run.states, states, rtol=1e-13, atol=1e-14)
     steps = np.asarray(step_jacobians(run))
     for k in (0, STEPS - 1):
-        columns = [(plain(states[k] + d, U[k]) - plain(states[k] - d, U[k])) / 2e-6 for d in 1e-6 * np.eye(size)]
+        columns = [
+            (plain(states[k] + d, U[k]) - plain(states[k] - d, U[k])) / 2e-6 for d in 1e-6 * np.eye(size)
+        ]
         np.testing.assert_allclose(steps[k], np.transpose(columns), atol=1e-8)
     whole = np.linalg.multi_dot(steps[::-1])
     np.testing.assert_allclose(jacobian_product(run).to_float(), whole, rtol=1e-10, atol=1e-14)

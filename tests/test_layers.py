@@ -59,6 +59,7 @@ AT_IMPORT_BELOW_PLOTS = {"jax", "jaxlib", "jaxtyping", "numpy"}
 DRAWS = {"plots", "figures", "explore", "cli"}
 NAMED_AS_THEIR_FUNCTION = {
     "basins",
+    "diagnose",
     "mean_field",
     "rollout",
     "sensitivities",

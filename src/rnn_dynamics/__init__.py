@@ -19,10 +19,12 @@ if TYPE_CHECKING:
         cells,
         cliff,
         continuation,
+        credit,
         doya,
         eigen,
         equilibria,
         figures,
+        interop,
         jacobians,
         joint_radius,
         lyapunov,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from rnn_dynamics.bifurcations import bifurcation_curve
     from rnn_dynamics.bounds import product_bounds
     from rnn_dynamics.cells import (
+        GRU,
+        LSTM,
         DoyaNeuron,
         ElmanRNN,
         LeakyRNN,
@@ -51,6 +55,8 @@ if TYPE_CHECKING:
         random_rnn,
     )
     from rnn_dynamics.continuation import continue_branch, continue_branches
+    from rnn_dynamics.credit import CreditByLag, credit_by_lag, partial_sums
+    from rnn_dynamics.diagnose import Diagnosis, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -83,8 +89,12 @@ if TYPE_CHECKING:
     from rnn_dynamics.sweep import sweep
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "Activation",
     "BasinLabels",
+    "CreditByLag",
+    "Diagnosis",
     "DoyaNeuron",
     "ElmanRNN",
     "FixedPoints",
@@ -111,6 +121,9 @@ __all__ = [
     "continue_branch",
     "continue_branches",
     "covariant_vectors",
+    "credit",
+    "credit_by_lag",
+    "diagnose",
     "doya",
     "edge_of_chaos",
     "eigen",
@@ -120,6 +133,7 @@ __all__ = [
     "finite_time_exponents",
     "fixed_points",
     "gradient_norms",
+    "interop",
     "jacobian_product",
     "jacobian_products",
     "jacobians",
@@ -132,6 +146,7 @@ __all__ = [
     "non_normality",
     "nonnormal",
     "orbit_diagram",
+    "partial_sums",
     "plots",
     "power_norms",
     "product_bounds",
@@ -167,6 +182,8 @@ _NAMES_OF_MODULE = {
     "bifurcations": ["bifurcation_curve"],
     "bounds": ["product_bounds"],
     "cells": [
+        "GRU",
+        "LSTM",
         "DoyaNeuron",
         "ElmanRNN",
         "LeakyRNN",
@@ -176,6 +193,8 @@ _NAMES_OF_MODULE = {
         "random_rnn",
     ],
     "continuation": ["continue_branch", "continue_branches"],
+    "credit": ["CreditByLag", "credit_by_lag", "partial_sums"],
+    "diagnose": ["Diagnosis", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

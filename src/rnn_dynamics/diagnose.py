@@ -1,6 +1,8 @@
 """The verdict on a network: how far back its gradients reach, why, and which remedies the measurements select."""
 
 import dataclasses
+import functools
+import itertools
 import json
 import math
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from rnn_dynamics.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.jacobians import gradient_norms, pushforward
 from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import step_range
 from rnn_dynamics.validation import flag
 
@@ -68,7 +71,7 @@ class Diagnosis:
 
     Attributes:
         regime: "vanishing" or "exploding" where the largest Lyapunov exponent is below or above 0 by more than two
-            standard errors, "neither" where 0 is within them, "diverged", or "undecided" where the run is too short.
+            standard errors, "neither" where 0 is within them, "diverged", "undecided" where the run is too short.
         exponent, standard_error: of the largest exponent, nats a step.
         steps: T.
         log_norms: ln‖∂x_T/∂x_k‖₂ for k = 0 … T.
@@ -115,7 +118,9 @@ class Diagnosis:
             "peak_lag": self.peak_lag,
             "bounds": None if self.bounds is None else self.bounds.conclusion,
             "decay": None if decay is None else decay._asdict(),
-            "units": None if units is None else units._asdict() | {"median_slope": units.median_slope.tolist()},
+            "units": None
+            if units is None
+            else units._asdict() | {"median_slope": units.median_slope.tolist()},
             "gates": self.gates,
             "log_norms": self.log_norms.tolist(),
             "log_shares": None if self.credit is None else np.asarray(self.credit.log_shares).tolist(),
@@ -134,7 +139,8 @@ class Diagnosis:
         return plots.diagnosis(self)
 
     def __repr__(self) -> str:
-        return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, horizon {self.horizon} of {self.steps} steps)"
+        reach = f"horizon {self.horizon} of {self.steps} steps"
+        return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, {reach})"
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -161,16 +167,17 @@ def _lines(found: Diagnosis) -> list[str]:
         f"10^{found.peak / _DECADE:.3g} at lag {found.peak_lag}",
     ]
     if found.decay is not None:
-        lines.append(
-            f"  growth a step              {found.decay.weights:+.3g} by the weights, {found.decay.slopes:+.3g} by φ′"
-        )
+        weights, slopes = found.decay
+        lines.append(f"  growth a step              {weights:+.3g} by the weights, {slopes:+.3g} by φ′")
     if found.units is not None:
         lines.append(
             f"  units                      {found.units.dead} dead, {found.units.saturated} saturated, "
             f"of {found.units.total}"
         )
     if found.gates:
-        lines.append("  mean gates                 " + ", ".join(f"{k} {v:.2f}" for k, v in found.gates.items()))
+        lines.append(
+            "  mean gates                 " + ", ".join(f"{k} {v:.2f}" for k, v in found.gates.items())
+        )
     if found.bounds is not None:
         said = found.bounds.conclusion or "inconclusive"
         lines.append(f"  theorems                   {said}")
@@ -214,20 +221,22 @@ def _decay(trajectory: Trajectory) -> Decay | None:
     cell = trajectory.cell
     if not isinstance(cell, ElmanRNN | PreActivationRNN) or not trajectory.steps:
         return None
-    units = trajectory.states.shape[-1]
-    tangent = np.random.default_rng(0).normal(size=units).astype(trajectory.states.dtype)
-    vectors = pushforward(trajectory, tangent).unit[:-1]
+    tangent = np.random.default_rng(0).normal(size=trajectory.states.shape[-1])
+    vectors = pushforward(trajectory, tangent.astype(trajectory.states.dtype)).unit[:-1]
     slopes = _slopes(trajectory)
-    after = vectors * slopes if isinstance(cell, PreActivationRNN) else vectors @ cell.W.T
-    lengths = [jnp.linalg.norm(part, axis=-1) for part in (vectors, after)]
-    last = after @ cell.W.T if isinstance(cell, PreActivationRNN) else after * slopes
-    lengths.append(jnp.linalg.norm(last, axis=-1))
-    first, middle, end = (np.asarray(length, float) for length in lengths)
-    there = (first > 0) & (middle > 0) & (end > 0)
-    if not there.any():
-        return None
-    one, two = (float(np.mean(np.log(b[there] / a[there]))) for a, b in ((first, middle), (middle, end)))
-    return Decay(two, one) if isinstance(cell, PreActivationRNN) else Decay(one, two)
+    by_weights = jax.vmap(functools.partial(jnp.matmul, cell.W, precision=jax.lax.Precision.HIGHEST))
+    is_inside = isinstance(cell, PreActivationRNN)
+    between = vectors * slopes if is_inside else by_weights(vectors)
+    after = by_weights(between) if is_inside else between * slopes
+    logs = [np.asarray(from_float(part, event_ndim=1).norm().log()) for part in (vectors, between, after)]
+    first, second = (_mean_growth(*pair) for pair in itertools.pairwise(logs))
+    return Decay(second, first) if is_inside else Decay(first, second)
+
+
+def _mean_growth(before: np.ndarray, after: np.ndarray) -> float:
+    """The mean difference where both are there; NaN where none are."""
+    there = np.isfinite(before) & np.isfinite(after)
+    return float(np.mean(after[there] - before[there])) if there.any() else math.nan
 
 
 def _slopes(trajectory: Trajectory) -> Any:
@@ -278,15 +287,21 @@ def _remedies(regime: str, found: dict[str, Any]) -> tuple[Remedy, ...]:
         )
     elif decay is not None:
         chosen.append(
-            Remedy("orthogonal or identity initialisation", f"the weights take {-decay.weights:.3g} nats a step")
+            Remedy(
+                "orthogonal or identity initialisation", f"the weights take {-decay.weights:.3g} nats a step"
+            )
         )
     forget = gates.get("forget")
     if forget is not None and forget < 1:
         chosen.append(
-            Remedy("a larger bias of the forget gate", f"the gate is {forget:.2f} in the mean, {horizon} lags")
+            Remedy(
+                "a larger bias of the forget gate", f"the gate is {forget:.2f} in the mean, {horizon} lags"
+            )
         )
     elif not gates:
-        chosen.append(Remedy("gates (LSTM, GRU) or skip connections", f"the horizon is {horizon} of {steps} steps"))
+        chosen.append(
+            Remedy("gates (LSTM, GRU) or skip connections", f"the horizon is {horizon} of {steps} steps")
+        )
     return tuple(chosen)
 
 

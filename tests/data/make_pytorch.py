@@ -1,6 +1,6 @@
 """Write pytorch.npz: weights, outputs and ∂(last state)/∂(first state) of PyTorch's recurrent networks.
 
-    python tests/data/make_pytorch.py        # needs torch; the file was made with 2.13.0
+python tests/data/make_pytorch.py        # needs torch; the file was made with 2.13.0
 """
 
 from pathlib import Path

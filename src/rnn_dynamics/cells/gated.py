@@ -6,41 +6,15 @@ stretches and ``split`` cuts it into them. ``gates`` gives what the units of one
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import sigmoid, tanh
 from rnn_dynamics.cells.structure import cell_type, set_fields
-from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.validation import choice, real_array, real_arrays
 
 __all__ = ["GRU", "LSTM", "LSTM1997", "MinimalGatedUnit", "MinimalRNN"]
-
-
-def _stacked(count: int, W: Any, b: Any, W_in: Any) -> dict[str, Any]:
-    """Weights of ``count`` gates on top of one another: (count n, n), (count n,) and (count n, inputs)."""
-    rows, units = real_array("W", W, ndim=2).shape
-    if not units or rows != count * units:
-        raise ValueError(
-            f"W: expected {count} square matrices on top of one another, shape ({count} n, n), got {(rows, units)}"
-        )
-    real_array("b", b, shape=(rows,))
-    if W_in is None:
-        W, b = real_arrays(W=W, b=b)
-        return {"W": W, "b": b, "W_in": None}
-    real_array("W_in", W_in, shape=(rows, None))
-    W, b, W_in = real_arrays(W=W, b=b, W_in=W_in)
-    return {"W": W, "b": b, "W_in": W_in}
-
-
-def _driven(cell: Any, u: Any) -> Array:
-    """W_in u + b of every gate."""
-    if u is None:
-        return cell.b
-    if cell.W_in is None:
-        raise ValueError("inputs: this cell has no W_in, expected None")
-    return dot(cell.W_in, jnp.asarray(u, cell.W_in.dtype)) + cell.b
 
 
 class _HiddenAndCell:
@@ -89,7 +63,7 @@ class LSTM(_HiddenAndCell):
     peepholes: Float[Array, "3 n"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, peepholes: Any = None) -> None:
-        fields = _stacked(4, W, b, W_in)
+        fields = weights(W, b, W_in, gates=4)
         if peepholes is not None:
             W = fields["W"]
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
@@ -98,7 +72,7 @@ class LSTM(_HiddenAndCell):
     def _step(self, x: Float[Array, " 2n"], u: Any) -> dict[str, Array]:
         n = self.units
         h, c = x[:n], x[n:]
-        z = (dot(self.W, h) + _driven(self, u)).reshape(4, n)
+        z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, n)
         over_cell, over_next = jnp.zeros((2, n), x.dtype), jnp.zeros(n, x.dtype)
         if self.peepholes is not None:
             over_cell = self.peepholes[:2] * c[None]
@@ -142,11 +116,11 @@ class LSTM1997(_HiddenAndCell):
     W_in: Float[Array, "3n m"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
-        set_fields(self, **_stacked(3, W, b, W_in))
+        set_fields(self, **weights(W, b, W_in, gates=3))
 
     def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input and output gate and the candidate of the step from x."""
-        z = (dot(self.W, x[: self.units]) + _driven(self, u)).reshape(3, self.units)
+        z = (dot(self.W, x[: self.units]) + drive(self.b, self.W_in, u)).reshape(3, self.units)
         return {"input": sigmoid(z[0]), "candidate": 2 * tanh(z[1] / 2), "output": sigmoid(z[2])}
 
     def __call__(self, x: Float[Array, " 2n"], u: Any = None) -> Float[Array, " 2n"]:
@@ -183,7 +157,7 @@ class GRU:
     reset: str
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, b_hidden: Any = None, reset: str = "after") -> None:
-        fields = _stacked(3, W, b, W_in)
+        fields = weights(W, b, W_in, gates=3)
         choice("reset", reset, ("after", "before"))
         if b_hidden is not None:
             if reset == "before":
@@ -200,7 +174,7 @@ class GRU:
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Reset and update gate and the candidate of the step from x."""
         n = self.units
-        driven = _driven(self, u).reshape(3, n)
+        driven = drive(self.b, self.W_in, u).reshape(3, n)
         if self.reset == "after":
             recurrent = dot(self.W, x).reshape(3, n)
             r, z = sigmoid(driven[:2] + recurrent[:2])
@@ -225,7 +199,7 @@ class MinimalGatedUnit:
     Raises:
         TypeError, ValueError: shapes that do not fit, values that are not finite.
 
-    Reference: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, International Journal of Automation and Computing 13, 2016.
+    Reference: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, Int. Journal of Automation and Computing 13, 2016.
     """
 
     W: Float[Array, "2n n"]
@@ -233,7 +207,7 @@ class MinimalGatedUnit:
     W_in: Float[Array, "2n m"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
-        set_fields(self, **_stacked(2, W, b, W_in))
+        set_fields(self, **weights(W, b, W_in, gates=2))
 
     @property
     def units(self) -> int:
@@ -243,7 +217,7 @@ class MinimalGatedUnit:
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """The gate and the candidate of the step from x."""
         n = self.units
-        driven = _driven(self, u).reshape(2, n)
+        driven = drive(self.b, self.W_in, u).reshape(2, n)
         f = sigmoid(driven[0] + dot(self.W[:n], x))
         return {"forget": f, "candidate": tanh(driven[1] + dot(self.W[n:], f * x))}
 
@@ -298,10 +272,7 @@ class MinimalRNN:
 
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """The gate and the encoded input of the step from x."""
-        if u is not None and self.W_in is None:
-            raise ValueError("inputs: this cell has no W_in, expected None")
-        encoded = self.b_in if u is None else dot(self.W_in, jnp.asarray(u, self.b.dtype)) + self.b_in
-        z = tanh(encoded)
+        z = tanh(drive(self.b_in, self.W_in, u))
         return {"update": sigmoid(dot(self.W, x) + dot(self.V, z) + self.b), "candidate": z}
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.structure import cell_type, set_fields
-from rnn_dynamics.cells.vanilla import ElmanRNN, weights, dot, drive
+from rnn_dynamics.cells.vanilla import ElmanRNN, dot, drive, weights
 from rnn_dynamics.validation import count, fraction, real_array
 
 __all__ = ["AntisymmetricRNN", "ResidualRNN", "SkipRNN", "irnn"]

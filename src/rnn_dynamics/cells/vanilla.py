@@ -21,16 +21,17 @@ def dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array,
     return jnp.matmul(matrix, vector, precision=_HIGHEST)
 
 
-def weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
-    """The three weight arrays, of one dtype and of shapes (n, n), (n,) and (n, inputs)."""
-    shape = real_array("W", W, ndim=2).shape
-    if shape[0] != shape[1] or not shape[0]:
-        raise ValueError(f"W: expected a square matrix with at least one unit, got shape {shape}")
-    real_array("b", b, shape=(shape[0],))
+def weights(W: Any, b: Any, W_in: Any, *, gates: int = 1) -> dict[str, Any]:
+    """The weights of as many gates on top of one another, of one dtype: (g n, n), (g n,) and (g n, inputs)."""
+    rows, units = shape = real_array("W", W, ndim=2).shape
+    if not units or rows != gates * units:
+        form = "a square matrix" if gates == 1 else f"{gates} square matrices on top of one another"
+        raise ValueError(f"W: expected {form} with at least one unit, got shape {shape}")
+    real_array("b", b, shape=(rows,))
     if W_in is None:
         W, b = real_arrays(W=W, b=b)
         return {"W": W, "b": b, "W_in": None}
-    real_array("W_in", W_in, shape=(shape[0], None))
+    real_array("W_in", W_in, shape=(rows, None))
     W, b, W_in = real_arrays(W=W, b=b, W_in=W_in)
     return {"W": W, "b": b, "W_in": W_in}
 

@@ -36,7 +36,7 @@ _LOWEST = -(2**30)
 )
 @dataclasses.dataclass(frozen=True, repr=False)
 class CreditByLag:
-    """What a loss owes to every earlier step. Lag m = 1 … M: the parameters as they acted m − 1 steps before the loss.
+    """What a loss owes to every earlier step; lag m = 1 … M: the parameters as they acted m − 1 steps before it.
 
     With e_t = ∂⁺E/∂x_t the direct derivative, ∂E/∂θ = Σ_m C_m,
     C_m = Σ_t (∂⁺x_{t−m+1}/∂θ)ᵀ (∂x_t/∂x_{t−m+1})ᵀ e_t, and S(m) = C_1 + … + C_m.
@@ -160,13 +160,13 @@ def _measured(total: Scaled, share: Scaled, whole: Scaled) -> tuple[Scaled, tupl
     known = rest.norm().log() > whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
     sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
     known = known & (sizes > 0)
-    cosine = jnp.where(known, jnp.dot(total.unit, rest.unit) / jnp.where(known, sizes, 1), 0)
+    cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
     return total, (share.norm().log(), total.norm().log(), cosine)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@functools.partial(jax.jit, static_argnums=0, static_argnames="lags")
 def _lags(
-    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, whole: Scaled, lags: int
+    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, whole: Scaled, lags: int
 ) -> tuple[Scaled, tuple[Array, Array, Array]]:
     """S(M) and the measures of every lag: all rows e_t go back one step at a time, side by side."""
     step = _Step(static, arrays)
@@ -174,7 +174,7 @@ def _lags(
     def further(carry: tuple[Scaled, Scaled], _: None) -> tuple[tuple[Scaled, Scaled], tuple]:
         rows, total = carry
         total, found = _measured(total, step.immediate(states, inputs, rows), whole)
-        pulled, _ = jax.vmap(step.back)(states, inputs, rows)
+        pulled = jax.vmap(step.back)(states, inputs, rows)[0]
         # A row at x_s has come to x_{s−1}; nothing comes to x_T.
         unit = jnp.concatenate([pulled.unit[1:], jnp.zeros_like(pulled.unit[:1])])
         exponent = jnp.concatenate([pulled.exponent[1:], jnp.zeros_like(pulled.exponent[:1])])
@@ -187,16 +187,16 @@ def _lags(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _lags_of_last(
-    static: Any, arrays: Any, states: Array, inputs: Any, last: Array, whole: Scaled
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Array, *, whole: Scaled
 ) -> tuple[Scaled, tuple[Array, Array, Array]]:
     """The same where only e_T is there: one row, back through all steps given."""
     step = _Step(static, arrays)
 
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
-        row, total = carry
-        share = immediate_gradient(static, arrays, *at, row.unit)
+        (row, total), (x, u) = carry, at
+        share = immediate_gradient(static, arrays, x, u, row.unit)
         total, found = _measured(total, Scaled(share, row.exponent, 1).normalize(), whole)
-        return (step.back(*at, row)[0], total), found
+        return (step.back(x, u, row)[0], total), found
 
     first = from_float(last, event_ndim=1), _nothing(whole)
     (_, total), found = jax.lax.scan(further, first, (states, inputs), reverse=True)
@@ -253,18 +253,22 @@ def credit_by_lag(
     direct = _direct(trajectory, loss, flag("every_step", every_step))
     states, inputs = trajectory.states[:-1], trajectory.inputs
     totals, given = _totals(static, arrays, states, inputs, direct)
-    whole = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
-    for _ in range(2):  # the alignment needs the whole gradient
-        if every_step:
-            whole, found = _lags(static, arrays, states, inputs, direct, whole, lags)
-        else:
-            ago = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
-            whole, found = _lags_of_last(static, arrays, *ago, direct[-1], whole)
+    if every_step:
+        measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags)
+    else:
+        late, given_late = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
+        measure = functools.partial(_lags_of_last, static, arrays, late, given_late, direct[-1])
+    nothing = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
+    whole, _ = measure(whole=nothing)
+    _, (log_shares, log_sums, alignment) = measure(whole=whole)  # the alignment needs the whole gradient
+    parts = getattr(trajectory.cell, "parts", {})
     return CreditByLag(
-        totals,
-        direct,
-        given if given.unit.shape[-1] else None,
-        *found,
-        unflatten_parameters(static, arrays, whole),
-        tuple((name, part.start, part.stop) for name, part in getattr(trajectory.cell, "parts", {}).items()),
+        states=totals,
+        direct=direct,
+        inputs=given if given.unit.shape[-1] else None,
+        log_shares=log_shares,
+        log_sums=log_sums,
+        alignment=alignment,
+        gradient=unflatten_parameters(static, arrays, whole),
+        parts=tuple((name, part.start, part.stop) for name, part in parts.items()),
     )

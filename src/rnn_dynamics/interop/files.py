@@ -14,7 +14,7 @@ _ZIP = b"PK\x03\x04"
 _REASON = (
     "expected a safetensors file, got one of PyTorch's pickles, which may run any code as they are read; "
     "where you trust it, convert it once: "
-    "python -c \"import torch, safetensors.torch as s; "
+    'python -c "import torch, safetensors.torch as s; '
     "s.save_file(torch.load('{name}', weights_only=True), '{stem}.safetensors')\""
 )
 

@@ -41,10 +41,12 @@ def from_torch(
     """
     arrays, told = _arrays(source, prefix)
     if any(name.startswith("weight_hr") for name in arrays):
-        raise ValueError("source: expected a network without projections, got proj_size > 0: its h is no state")
+        raise ValueError(
+            "source: expected a network without projections, got proj_size > 0: its h is no state"
+        )
     layers = _layers(arrays, direction)
-    kind = choice("kind", kind or told or _kind_of(layers[0]), tuple(_KINDS))
-    cells = [_cell(kind, layer, number) for number, layer in enumerate(layers)]
+    chosen: str = choice("kind", kind or told or _kind_of(layers[0]), tuple(_KINDS))
+    cells = [_cell(chosen, layer, number) for number, layer in enumerate(layers)]
     return cells[0] if len(cells) == 1 else Stack(cells)
 
 
@@ -58,7 +60,9 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
     found = {name[len(prefix) :]: value for name, value in source.items() if name.startswith(prefix)}
     if not found:
-        raise ValueError(f"prefix: expected the beginning of some name, got {prefix!r}; names are {sorted(source)[:8]}")
+        raise ValueError(
+            f"prefix: expected the beginning of some name, got {prefix!r}; names are {sorted(source)[:8]}"
+        )
     foreign = sorted(name for name in found if not _NAME.fullmatch(name))
     if foreign:
         raise ValueError(
@@ -95,7 +99,9 @@ def _layers(arrays: dict[str, np.ndarray], direction: str | None) -> list[dict[s
     if reverse and direction is None:
         raise ValueError('direction: expected "forward" or "reverse" of this bidirectional network, got None')
     if direction == "reverse" and not reverse:
-        raise ValueError('direction: expected "forward" or None, as the network has one direction, got "reverse"')
+        raise ValueError(
+            'direction: expected "forward" or None, as the network has one direction, got "reverse"'
+        )
     layers: dict[int, dict[str, np.ndarray]] = {}
     for name, array in arrays.items():
         match = _NAME.fullmatch(name)
@@ -118,14 +124,18 @@ def _checked(layer: dict[str, np.ndarray], number: int) -> dict[str, np.ndarray]
         if which not in layer:
             raise ValueError(f"source: expected weight_{which}_l{number}, which is missing")
         if layer[which].ndim != 2:
-            raise ValueError(f"source: expected weight_{which}_l{number} as a matrix, got {layer[which].shape}")
+            raise ValueError(
+                f"source: expected weight_{which}_l{number} as a matrix, got {layer[which].shape}"
+            )
     if ("b_ih" in layer) != ("b_hh" in layer):
         raise ValueError(f"source: expected bias_ih_l{number} and bias_hh_l{number}, or neither")
     rows = layer["hh"].shape[0]
     for which, shape in (("ih", (rows, None)), ("b_ih", (rows,)), ("b_hh", (rows,))):
         got = layer[which].shape if which in layer else shape
         if len(got) != len(shape) or any(e is not None and e != g for e, g in zip(shape, got, strict=True)):
-            raise ValueError(f"source: layer {number}: expected {rows} rows in {which} as in weight_hh, got {got}")
+            raise ValueError(
+                f"source: layer {number}: expected {rows} rows in {which} as in weight_hh, got {got}"
+            )
     return layer
 
 
@@ -144,7 +154,9 @@ def _cell(kind: str, layer: dict[str, np.ndarray], number: int) -> ElmanRNN | LS
     rows, units = W.shape
     if rows != _KINDS[kind] * units:
         expected = f"({_KINDS[kind]} n, n)"
-        raise ValueError(f"source: layer {number}: expected weight_hh of shape {expected} of {kind}, got {W.shape}")
+        raise ValueError(
+            f"source: layer {number}: expected weight_hh of shape {expected} of {kind}, got {W.shape}"
+        )
     nothing = np.zeros(rows, W.dtype)
     b_in, b_hidden = layer.get("b_ih", nothing), layer.get("b_hh", nothing)
     if kind == "lstm":

@@ -57,7 +57,9 @@ def _norms(ax: "Axes", found: "Diagnosis") -> None:
 def _horizons(ax: "Axes", found: "Diagnosis") -> None:
     marks = ((found.horizon, "1/e", "-."), (found.horizon_percent, "1 %", ":"))
     for lag, share, line in marks:
-        ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=1.2, label=f"horizon at {share}: {lag}")
+        ax.axvline(
+            lag, color=palette.ORANGE, linestyle=line, linewidth=1.2, label=f"horizon at {share}: {lag}"
+        )
     ax.legend()
 
 
@@ -77,8 +79,11 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
 
 def _units(ax: "Axes", found: "Diagnosis") -> None:
     if found.units is not None:
-        ax.hist(found.units.median_slope, bins=20, color=palette.SKY, edgecolor="white")
-        ax.set_title(f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units")
+        largest = max(1.0, float(found.units.median_slope.max()))
+        ax.hist(found.units.median_slope, bins=20, range=(0, largest), color=palette.SKY, edgecolor="white")
+        ax.set_title(
+            f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units"
+        )
         ax.set_xlabel("median slope φ′ of a unit")
         ax.set_ylabel("units")
     elif found.gates:
@@ -98,7 +103,13 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
         growth = np.diff(logs)
     lags = np.arange(1, found.steps + 1)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.plot(lags, np.where(np.isfinite(growth), growth, np.nan), color=palette.GREY, linewidth=0.8, label="one step")
+    ax.plot(
+        lags,
+        np.where(np.isfinite(growth), growth, np.nan),
+        color=palette.GREY,
+        linewidth=0.8,
+        label="one step",
+    )
     ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
     if found.decay is not None:
         ax.axhline(found.decay.weights, color=palette.BLUE, linestyle="--", label="by the weights")

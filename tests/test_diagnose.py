@@ -1,0 +1,128 @@
+"""The verdict: regimes of cells with known exponents, what is dead or saturated, and what selects a remedy."""
+
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib import pyplot
+
+import rnn_dynamics as rd
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, irnn
+from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.rollout import rollout
+
+RNG = np.random.default_rng(5)
+N, STEPS = 8, 400
+TURN = np.linalg.qr(RNG.normal(size=(N, N)))[0]
+
+
+def linear(radius):
+    return rollout(ElmanRNN(radius * TURN, np.zeros(N), activation="linear"), np.ones(N), steps=STEPS)
+
+
+@pytest.mark.parametrize(("radius", "regime"), [(0.9, "vanishing"), (1.0, "neither"), (1.1, "exploding")])
+def test_regimes_of_orthogonal_linear_networks(radius, regime):
+    """λ = ln ρ exactly, all by the weights; the horizon at 1/e is ⌊1/|ln ρ|⌋ where it vanishes."""
+    found = diagnose(linear(radius))
+    assert found.regime == regime
+    assert found.exponent == pytest.approx(math.log(radius), abs=1e-12)
+    assert found.decay is not None
+    assert found.decay.weights == pytest.approx(math.log(radius), abs=1e-12)
+    assert found.decay.slopes == pytest.approx(0, abs=1e-12)
+    expected = {0.9: math.floor(-1 / math.log(0.9)), 1.0: STEPS, 1.1: STEPS}[radius]
+    assert found.horizon == expected
+    names = [remedy.name for remedy in found.remedies]
+    assert ("gradient-norm clipping" in names) == (radius > 1)
+    assert ("orthogonal or identity initialisation" in names) == (radius < 1)
+    assert regime in str(found)
+
+
+@pytest.mark.parametrize(("gain", "regime"), [(0.5, "vanishing"), (1.5, "exploding")])
+def test_regimes_of_random_tanh_networks(gain, regime):
+    """Sompolinsky's transition: rest at g < 1, chaos at g > 1 (n = 64, one network of each)."""
+    W = gain * np.random.default_rng(0).normal(size=(64, 64)) / 8
+    found = diagnose(
+        rollout(ElmanRNN(W, np.zeros(64)), np.random.default_rng(1).normal(size=64), steps=STEPS)
+    )
+    assert found.regime == regime
+    assert abs(found.exponent) > 2 * found.standard_error
+    assert found.decay is not None
+    assert found.decay.slopes < 0
+    total = found.decay.weights + found.decay.slopes
+    assert total == pytest.approx(found.exponent, abs=0.05)
+
+
+def test_the_identity_relu_network_does_neither_and_a_dead_unit_is_seen():
+    found = diagnose(rollout(irnn(np.full(N, 0.01)), np.ones(N), steps=100))
+    assert (found.regime, found.horizon, found.remedies) == ("neither", 100, ())
+    b = np.full(N, 0.01)
+    b[3] = -5.0
+    dead = diagnose(rollout(irnn(b), np.ones(N), steps=100))
+    assert dead.units is not None
+    assert (dead.units.dead, dead.units.saturated, dead.units.total) == (1, 1, N)
+    assert dead.remedies[0].name == "leaky ReLU"
+
+
+def test_saturation_selects_what_does_not_saturate():
+    found = diagnose(rollout(ElmanRNN(3 * np.eye(N), np.full(N, 4.0)), np.zeros(N), steps=60))
+    assert found.regime == "vanishing"
+    assert found.units is not None
+    assert found.units.saturated == N
+    assert "saturate" in found.remedies[0].name
+
+
+def test_gated_cells_with_a_loss():
+    W, b, V = RNG.normal(size=(4 * N, N)) / 4, RNG.normal(size=4 * N) / 4, RNG.normal(size=(4 * N, 2))
+    inputs = RNG.normal(size=(STEPS, 2))
+    run = rollout(LSTM(W, b, V), np.zeros(2 * N), inputs)
+    found = diagnose(run, lambda states: jnp.sum(jnp.square(states[:, :N])) / STEPS, every_step=True)
+    assert found.credit is not None
+    assert found.horizon == found.credit.horizon()
+    assert set(found.gates) == {"input", "forget", "output"}
+    assert found.bounds is None
+    assert found.units is None
+    if found.regime == "vanishing":
+        assert "forget" in found.remedies[-1].name
+    text = str(found)
+    assert "mean gates" in text
+    assert len(text.splitlines()) < 25
+    figure = found.plot()
+    assert len(figure.axes) == 4
+    assert isinstance(figure, pyplot.Figure)
+
+
+def test_plain_numbers_for_json():
+    found = rd.diagnose(linear(0.9))
+    read = json.loads(found.to_json())
+    assert read["regime"] == "vanishing"
+    assert read["bounds"] == "vanishes"
+    assert len(read["log_norms"]) == STEPS + 1
+    assert read["remedies"][0]["because"]
+    nothing = diagnose(rollout(GRU(np.zeros((3, 1)), np.zeros(3)), np.zeros(1), steps=3))
+    assert nothing.regime == "undecided"
+    assert json.loads(nothing.to_json())["exponent"] is None
+    assert "undecided" in repr(nothing)
+
+
+def test_a_diverged_run_says_so():
+    found = diagnose(
+        rollout(ElmanRNN(1e200 * np.eye(2), np.zeros(2), activation="linear"), np.ones(2), steps=20)
+    )
+    assert found.regime == "diverged"
+    assert found.horizon >= 0
+    assert json.loads(found.to_json())["regime"] == "diverged"
+
+
+def test_errors_name_the_argument():
+    run = linear(0.9)
+    with pytest.raises(TypeError, match=r"^trajectory:"):
+        diagnose(3)
+    with pytest.raises(ValueError, match=r"^trajectory: expected at least one step"):
+        diagnose(rollout(run.cell, np.ones(N), steps=0))
+    with pytest.raises(TypeError, match=r"^loss:"):
+        diagnose(run, 3)
+    with pytest.raises(ValueError, match=r"^trajectory: expected one trajectory"):
+        diagnose(jax.vmap(lambda x: rollout(run.cell, x, steps=4))(jnp.ones((2, N))))
