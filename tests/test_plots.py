@@ -108,6 +108,7 @@ def test_every_public_plot_is_tested() -> None:
         "lyapunov_spectrum",
         "multipliers",
         "orbit_diagram",
+        "tracked",
     }
     assert set(plots.__all__) - helpers - elsewhere == set(CASES)
 
