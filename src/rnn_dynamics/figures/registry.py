@@ -178,6 +178,12 @@ _ENTRIES = (
         "Bengio et al. 1994",
         "regimes",
     ),
+    Entry(
+        "gated_cells",
+        "How far gradients reach in gated and plain cells as they are initialised, and the carousel of 1997",
+        "Hochreiter and Schmidhuber 1997; Gers et al. 2000; Le et al. 2015",
+        "gated",
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
