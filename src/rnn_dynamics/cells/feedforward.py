@@ -65,9 +65,10 @@ def _slope(activation: Activation, z: Array) -> Array:
 def _epsilon(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"epsilon: expected a number > 0, got {value!r}")
-    if not 0 < value < math.inf:
-        raise ValueError(f"epsilon: expected a finite number > 0, got {value}")
-    return float(value)
+    epsilon = float(value)
+    if not 0 < epsilon < math.inf:
+        raise ValueError(f"epsilon: expected a finite number > 0, got {epsilon}")
+    return epsilon
 
 
 def _normalized(z: Array, epsilon: float) -> tuple[Array, Array]:
@@ -331,7 +332,7 @@ def deep_parameters(
     References: S. Kumar, arXiv 1704.08863; A. Yilmaz, R. Poli, Neural Networks 153, 87 (2022).
     """
     depth, n = count("depth", depth, minimum=1), count("units", units, minimum=1)
-    gain, bias = real_array("gain", gain, ndim=0), real_array("bias", bias, ndim=0)
+    factor, deviation = real_array("gain", gain, ndim=0), real_array("bias", bias, ndim=0)
     layers = 1 if flag("tied", tied) else depth
     try:
         drawn, shifted = jax.random.split(key)
@@ -339,7 +340,7 @@ def deep_parameters(
         raise TypeError(f"key: expected a JAX random key such as jax.random.key(0), got {key!r}") from None
     W = _weights(drawn, layers, n, initializer, dtype)
     b = jax.random.normal(shifted, (layers, n), W.dtype)
-    found = {"W": gain.astype(W.dtype) * W, "b": bias.astype(W.dtype) * b}
+    found = {"W": factor.astype(W.dtype) * W, "b": deviation.astype(W.dtype) * b}
     if flag("normalized", normalized):
         found |= {"gain": jnp.ones_like(b), "offset": jnp.zeros_like(b)}
     if tied:
