@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     )
     from rnn_dynamics.continuation import continue_branch, continue_branches
     from rnn_dynamics.credit import CreditByLag, credit_by_lag, partial_sums
-    from rnn_dynamics.diagnose import Diagnosis, diagnose
+    from rnn_dynamics.diagnose import Diagnosis, Tracker, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -107,6 +107,7 @@ __all__ = [
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
+    "Tracker",
     "Trajectory",
     "__version__",
     "absolute_radius",
@@ -194,7 +195,7 @@ _NAMES_OF_MODULE = {
     ],
     "continuation": ["continue_branch", "continue_branches"],
     "credit": ["CreditByLag", "credit_by_lag", "partial_sums"],
-    "diagnose": ["Diagnosis", "diagnose"],
+    "diagnose": ["Diagnosis", "Tracker", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.canvas import panel_label, style
+from rnn_dynamics.plots.canvas import axes_of, panel_label, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rnn_dynamics.diagnose import Diagnosis
+    from rnn_dynamics.diagnose import Diagnosis, Tracker
 
-__all__ = ["diagnosis"]
+__all__ = ["diagnosis", "tracked"]
 
 _DECADES = 1 / math.log(10)
 
@@ -118,3 +118,42 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
     ax.set_xlabel("lag T − k")
     ax.set_ylabel("nats a step")
     ax.legend()
+
+
+_REGIMES = {
+    "vanishing": (palette.BLUE, "v"),
+    "neither": (palette.GREEN, "o"),
+    "exploding": (palette.VERMILION, "^"),
+    "undecided": (palette.GREY, "s"),
+    "diverged": (palette.BLACK, "X"),
+}
+
+
+def tracked(tracker: "Tracker", ax: Any = None) -> "Axes":
+    """The horizon against training steps, a mark for the regime of each record; dotted the length of the runs.
+
+    Args:
+        tracker: a ``Tracker`` with records.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no records.
+    """
+    if not tracker.records:
+        raise ValueError("tracker: expected records, got none")
+    ax = axes_of(ax)
+    columns = {name: np.asarray(values) for name, values in tracker.to_dict().items()}
+    ax.plot(columns["step"], columns["horizon"], color=palette.LIGHT, zorder=1)
+    for regime, (colour, marker) in _REGIMES.items():
+        chosen = columns["regime"] == regime
+        if chosen.any():
+            at = columns["step"][chosen], columns["horizon"][chosen]
+            ax.plot(*at, marker, color=colour, markersize=4, linestyle="none", label=regime)
+    ax.plot(columns["step"], columns["steps"], color=palette.GREY, linestyle=":", label="length of the runs")
+    ax.set_xlabel("training step")
+    ax.set_ylabel("horizon at 1/e, lags")
+    ax.legend()
+    return ax

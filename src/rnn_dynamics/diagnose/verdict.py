@@ -22,7 +22,7 @@ from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import step_range
 from rnn_dynamics.validation import flag
 
-__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "diagnose"]
+__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "diagnose", "reach", "regime_of"]
 
 _BLOCKS = 20
 _FEWEST = 8  # steps that an exponent is estimated from, at least
@@ -195,7 +195,7 @@ def _exponent(trajectory: Trajectory, steps: int) -> tuple[float, float]:
     return float(found.values[0]), float(found.standard_errors[0])
 
 
-def _regime(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
+def regime_of(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
     if diverged:
         return "diverged"
     if math.isnan(exponent):
@@ -208,7 +208,7 @@ def _regime(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
     return "exploding" if exponent > 0 else "vanishing"
 
 
-def _reach(logs: np.ndarray, share: float) -> int:
+def reach(logs: np.ndarray, share: float) -> int:
     """The largest lag at which a norm is at least a share of the greatest; ``logs`` by step, the last at lag 0."""
     by_lag = logs[::-1]
     if not (by_lag > -np.inf).any():
@@ -325,12 +325,12 @@ def diagnose(trajectory: Trajectory, loss: Any = None, *, every_step: bool = Fal
         raise ValueError("trajectory: expected at least one step, got none")
     diverged = int(trajectory.first_nonfinite) >= 0
     exponent, error = (math.nan, math.nan) if diverged else _exponent(trajectory, steps)
-    regime = _regime(exponent, error, diverged, trajectory.states.dtype)
+    regime = regime_of(exponent, error, diverged, trajectory.states.dtype)
     logs = np.asarray(gradient_norms(trajectory), float)
     known = np.where(np.isnan(logs), -np.inf, logs)
     credit = None if loss is None else credit_by_lag(trajectory, loss, every_step=every_step)
-    reach = (_reach(known, 1 / math.e), _reach(known, 0.01))
-    horizons = reach if credit is None else (credit.horizon(), credit.horizon(0.01))
+    shares = (1 / math.e, 0.01)
+    horizons = [reach(known, share) if credit is None else credit.horizon(share) for share in shares]
     found: dict[str, Any] = {
         "exponent": exponent,
         "standard_error": error,
