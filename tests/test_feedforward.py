@@ -22,7 +22,6 @@ from rnn_dynamics.diagnose import diagnose
 from rnn_dynamics.jacobians import (
     gradient_norms,
     jacobian_product,
-    parameter_gradient,
     step_jacobians,
 )
 from rnn_dynamics.lyapunov import lyapunov_spectrum
@@ -71,7 +70,7 @@ EVERY = pytest.mark.parametrize("name", CASES)
 
 
 def at(layers, i):
-    return {name: leaf[i] for name, leaf in layers.items()}
+    return {name: np.asarray(leaf)[i] for name, leaf in layers.items()}
 
 
 @EVERY
@@ -96,29 +95,26 @@ def test_jacobians_are_those_of_autodiff(name):
 
 
 def network(name, x):
-    """The whole network in plain JAX, sharing no code with the cells."""
+    """The whole network in plain JAX, sharing no code with the cells; of batch norm on all samples at once."""
     batched = name == "batch norm"
-    h = x.reshape(SAMPLES, N) if batched else x
-    for i in range(DEPTH):
-        if name == "forward":
-            h = jnp.tanh(jnp.dot(LAYERS["W"][i], h) + LAYERS["b"][i])
-        elif name == "residual":
-            h = h + 0.5 * jnp.tanh(jnp.dot(LAYERS["W"][i], h) + LAYERS["b"][i])
-        else:
-            z = jnp.einsum("ij,...j->...i", LAYERS["W"][i], h)
-            z = z if batched else z + LAYERS["b"][i]  # the batch's mean takes b away
-            axis = 0 if batched else -1
-            z = (z - z.mean(axis, keepdims=True)) / jnp.sqrt(z.var(axis, keepdims=True) + 1e-5)
-            g, o = LAYERS["gain"][i], LAYERS["offset"][i]
-            z = z * (g[None] if batched else g) + (o[None] if batched else o)
-            h = jnp.tanh(z) if batched else jax.nn.sigmoid(z)
-    return h.reshape(-1)
+
+    def layer(h, u):
+        z = jnp.einsum("ij,...j->...i", u["W"], h)
+        if name == "batch norm":  # without b, which the batch's mean takes away
+            z = (z - z.mean(0)[None]) / jnp.sqrt(z.var(0) + 1e-5)[None]
+            return jnp.tanh(z * u["gain"][None] + u["offset"][None]), None
+        z = z + u["b"]
+        if name == "layer norm":
+            return jax.nn.sigmoid((z - z.mean()) / jnp.sqrt(z.var() + 1e-5) * u["gain"] + u["offset"]), None
+        return (jnp.tanh(z) if name == "forward" else h + 0.5 * jnp.tanh(z)), None
+
+    return jax.lax.scan(layer, x.reshape(SAMPLES, N) if batched else x, LAYERS)[0].reshape(-1)
 
 
 @EVERY
 def test_the_product_of_jacobians_is_the_gradient_of_the_networks_output(name):
     cell, x, layers, _ = CASES[name]
-    truth = jax.jacrev(jax.jit(lambda state: network(name, state)))(jnp.asarray(x))
+    truth = np.asarray(jax.jit(jax.jacrev(lambda state: network(name, state)))(jnp.asarray(x)))
     run = rollout(cell, x, layers)
     np.testing.assert_allclose(
         jacobian_product(run).to_float(), truth, rtol=1e-8, atol=1e-10 * abs(truth).max()
@@ -126,7 +122,7 @@ def test_the_product_of_jacobians_is_the_gradient_of_the_networks_output(name):
     assert float(gradient_norms(run)[0]) == pytest.approx(math.log(np.linalg.norm(truth, 2)), abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["forward", "layer norm", "batch norm"])
+@pytest.mark.parametrize("name", ["layer norm", "batch norm"])
 def test_what_measures_gradients_in_time_measures_them_in_depth(name):
     cell, x, layers, _ = CASES[name]
     run = rollout(cell, x, layers)
@@ -149,7 +145,7 @@ def test_cell_and_parameters_take_both_dtypes(dtype):
     assert run.states.dtype == dtype
     state, truth = X, np.eye(N)
     for i in range(6):
-        W, b = (np.asarray(layers[name][i], float) for name in ("W", "b"))
+        W, b = (np.asarray(layers[name], float)[i] for name in ("W", "b"))
         y = 1 / (1 + np.exp(-W @ state - b))
         state, truth = state + y / 4, (np.eye(N) + (y * (1 - y) / 4)[:, None] * W) @ truth
     tolerance = 2e-5 if dtype == "float32" else 1e-12
@@ -163,7 +159,7 @@ def test_tied_layers_are_elmans_network():
     layers = deep_parameters(jax.random.key(0), DEPTH, N, bias=0.2, tied=True)
     assert all((leaf == leaf[:1]).all() for leaf in map(np.asarray, layers.values()))
     deep = rollout(FeedForward(), X, layers)
-    wide = rollout(ElmanRNN(layers["W"][0], layers["b"][0]), X, steps=DEPTH)
+    wide = rollout(ElmanRNN(**at(layers, 0)), X, steps=DEPTH)
     np.testing.assert_array_equal(deep.states, wide.states)
     np.testing.assert_allclose(step_jacobians(deep), step_jacobians(wide), rtol=1e-14)
     np.testing.assert_allclose(gradient_norms(deep), gradient_norms(wide), rtol=1e-13, atol=1e-14)
@@ -202,8 +198,7 @@ def test_credit_holds_the_gradient_of_every_layers_own_parameters():
     )
     truth = np.concatenate([np.asarray(by_layer["W"]).reshape(DEPTH, -1), by_layer["b"]], axis=1)
     np.testing.assert_allclose(credit.inputs.to_float(), truth, rtol=1e-9, atol=1e-13)
-    whole = parameter_gradient(run, run.final)
-    assert float(whole.scale.to_float()) == pytest.approx(float(by_scale), rel=1e-10)
+    assert float(credit.gradient.scale.to_float()) == pytest.approx(float(by_scale), rel=1e-10)
 
 
 def test_batch_norm_couples_the_samples():
