@@ -14,7 +14,7 @@ from matplotlib import pyplot
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, irnn
-from rnn_dynamics.diagnose import Tracker, diagnose
+from rnn_dynamics.diagnose import BatchDiagnosis, Tracker, diagnose
 from rnn_dynamics.rollout import rollout
 
 RNG = np.random.default_rng(5)
@@ -127,8 +127,6 @@ def test_errors_name_the_argument():
         diagnose(rollout(run.cell, np.ones(N), steps=0))
     with pytest.raises(TypeError, match=r"^loss:"):
         diagnose(run, 3)
-    with pytest.raises(ValueError, match=r"^trajectory: expected one trajectory"):
-        diagnose(jax.vmap(lambda x: rollout(run.cell, x, steps=4))(jnp.ones((2, N))))
 
 
 def test_a_tracker_in_a_training_loop():
@@ -177,3 +175,20 @@ def test_a_tracker_checks_its_arguments(options, name):
         Tracker(**options)
     with pytest.raises(ValueError, match=r"^tracker:"):
         Tracker().plot()
+
+
+def test_a_batch_of_runs():
+    """Two starts of a bistable unit pair: rest with slope near 0, and the unstable point 0 with λ = ln 1.5."""
+    cell = ElmanRNN(1.5 * np.eye(2), np.zeros(2))
+    found = diagnose(
+        jax.vmap(lambda x: rollout(cell, x, steps=60))(jnp.array([[0.5, 0.5], [0.0, 0.0], [-0.5, 1.0]]))
+    )
+    assert isinstance(found, BatchDiagnosis)
+    assert found.regimes == {"vanishing": 2, "exploding": 1}
+    assert (found.regime, len(found)) == ("vanishing", 3)
+    assert found[1].exponent == pytest.approx(math.log(1.5), abs=1e-12)
+    assert "2 vanishing, 1 exploding" in str(found)
+    assert "3 runs" in repr(found)
+    assert len(found.plot().axes) == 2
+    assert len(json.loads(found.to_json())["samples"]) == 3
+    assert "gradient-norm clipping" not in [remedy.name for remedy in found.remedies]

@@ -1,4 +1,4 @@
-"""The verdict on a network: how far back its gradients reach, why, and which remedies the measurements select."""
+"""The verdict on one run: how far back its gradients reach, why, and which remedies the measurements select."""
 
 import dataclasses
 import functools
@@ -20,9 +20,8 @@ from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import step_range
-from rnn_dynamics.validation import flag
 
-__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "diagnose", "reach", "regime_of"]
+__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "of_one_run", "reach", "regime_of"]
 
 _BLOCKS = 20
 _FEWEST = 8  # steps that an exponent is estimated from, at least
@@ -123,6 +122,7 @@ class Diagnosis:
             else units._asdict() | {"median_slope": units.median_slope.tolist()},
             "gates": self.gates,
             "log_norms": self.log_norms.tolist(),
+            "trend": None if self.credit is None else self.credit.trend,
             "log_shares": None if self.credit is None else np.asarray(self.credit.log_shares).tolist(),
             "remedies": [remedy._asdict() for remedy in self.remedies],
         }
@@ -166,6 +166,8 @@ def _lines(found: Diagnosis) -> list[str]:
         f"  norm over all {found.steps} steps      10^{found.log_norms[0] / _DECADE:.4g}, greatest "
         f"10^{found.peak / _DECADE:.3g} at lag {found.peak_lag}",
     ]
+    if found.credit is not None:
+        lines.append(f"  sum over the lags          {found.credit.trend}")
     if found.decay is not None:
         weights, slopes = found.decay
         lines.append(f"  growth a step              {weights:+.3g} by the weights, {slopes:+.3g} by φ′")
@@ -305,22 +307,9 @@ def _remedies(regime: str, found: dict[str, Any]) -> tuple[Remedy, ...]:
     return tuple(chosen)
 
 
-def diagnose(trajectory: Trajectory, loss: Any = None, *, every_step: bool = False) -> Diagnosis:
-    """Where gradients go in a network along one run of it, and what would help.
-
-    Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``.
-        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
-        every_step: whether the loss looks at all states.
-
-    Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``.
-
-    Raises:
-        TypeError, ValueError: not one trajectory, one without steps, a loss as ``credit_by_lag`` refuses it.
-    """
+def of_one_run(trajectory: Trajectory, loss: Any, every_step: bool) -> Diagnosis:
+    """The verdict on one run; arguments and errors as ``diagnose``."""
     _, steps = step_range(trajectory, 0, None)
-    flag("every_step", every_step)
     if not steps:
         raise ValueError("trajectory: expected at least one step, got none")
     diverged = int(trajectory.first_nonfinite) >= 0

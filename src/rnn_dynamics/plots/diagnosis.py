@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rnn_dynamics.diagnose import Diagnosis, Tracker
+    from rnn_dynamics.diagnose import BatchDiagnosis, Diagnosis, Tracker
 
-__all__ = ["diagnosis", "tracked"]
+__all__ = ["diagnoses", "diagnosis", "tracked"]
 
 _DECADES = 1 / math.log(10)
 
@@ -34,6 +34,39 @@ def diagnosis(found: "Diagnosis") -> "Figure":
         figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
         for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
             draw(ax, found)
+            panel_label(ax, letter)
+    return figure
+
+
+def diagnoses(found: "BatchDiagnosis") -> "Figure":
+    """Two panels of a batch: each run's norms against the lag, coloured by regime, and all horizons.
+
+    Args:
+        found: from ``diagnose`` of a batch.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib import pyplot
+
+    with style():
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+        named: set[str] = set()
+        for sample in found.samples:
+            label = None if sample.regime in named else sample.regime
+            named.add(sample.regime)
+            colour = _REGIMES[sample.regime][0]
+            logs = _decades(sample.log_norms[::-1])
+            left.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
+        left.set_xlabel("lag T − k")
+        left.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+        left.legend()
+        right.hist(
+            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor="white"
+        )
+        right.set_xlabel("horizon at 1/e, lags")
+        right.set_ylabel("runs")
+        for ax, letter in zip((left, right), "ab", strict=True):
             panel_label(ax, letter)
     return figure
 
