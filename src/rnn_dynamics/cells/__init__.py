@@ -1,6 +1,13 @@
 """Recurrent maps ``cell(x, u) -> x_next`` as callable pytrees, and the weights they start from."""
 
 from rnn_dynamics.cells import initializers
+from rnn_dynamics.cells.feedforward import (
+    BatchNormalized,
+    FeedForward,
+    LayerNormalized,
+    ResidualBlock,
+    deep_parameters,
+)
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
@@ -15,8 +22,11 @@ __all__ = [
     "LSTM",
     "LSTM1997",
     "AntisymmetricRNN",
+    "BatchNormalized",
     "DoyaNeuron",
     "ElmanRNN",
+    "FeedForward",
+    "LayerNormalized",
     "LeakyRNN",
     "MinimalGatedUnit",
     "MinimalRNN",
@@ -24,10 +34,12 @@ __all__ = [
     "PiecewiseLinearRNN",
     "PreActivationRNN",
     "RecurrentStructure",
+    "ResidualBlock",
     "ResidualRNN",
     "ShallowPiecewiseLinearRNN",
     "SkipRNN",
     "Stack",
+    "deep_parameters",
     "initializers",
     "irnn",
     "random_rnn",
