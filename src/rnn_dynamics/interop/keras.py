@@ -46,7 +46,7 @@ def from_keras(
     names = ("kernel", "recurrent_kernel", "bias")
     kernel, recurrent, *bias = (float_array(name, w) for name, w in zip(names, source, strict=False))
     check_shape("recurrent_kernel", recurrent, (None, None))
-    kind = agreed("kind", kind, told.get("kind") or _kind_of(recurrent.shape), _GATES)
+    kind = str(agreed("kind", kind, told.get("kind") or _kind_of(recurrent.shape), _GATES))
     units = recurrent.shape[0]
     columns = _GATES[kind] * units
     check_shape("recurrent_kernel", recurrent, (units, columns))
