@@ -1,13 +1,14 @@
-"""Arrays of other frameworks, checked on the host before a cell is made of them."""
+"""Arrays of other frameworks, checked on the host and put in order before a cell is made of them."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.gated import GRU
 from rnn_dynamics.validation import choice
 
-__all__ = ["agreed", "check_names", "check_shape", "float_array", "stretches"]
+__all__ = ["agreed", "check_names", "check_shape", "float_array", "gru_of_update_first", "stretches"]
 
 
 def float_array(name: str, value: Any) -> np.ndarray:
@@ -73,3 +74,15 @@ def stretches(array: np.ndarray, order: Iterable[int], gates: int) -> np.ndarray
     """The stretches of the gates, along the first axis, in another order."""
     parts = np.split(array, gates)
     return np.concatenate([parts[i] for i in order])
+
+
+def gru_of_update_first(
+    W: np.ndarray, W_in: np.ndarray, b: np.ndarray, b_recurrent: np.ndarray, *, after: bool
+) -> GRU:
+    """A GRU with gates z, r, h and a bias beside each of the two products, as Keras and ONNX lay it out."""
+    order, units = (1, 0, 2), W.shape[1]
+    W, W_in, b, b_recurrent = (stretches(array, order, 3) for array in (W, W_in, b, b_recurrent))
+    if not after:
+        return GRU(W, b + b_recurrent, W_in, reset="before")
+    b = np.concatenate([b[: 2 * units] + b_recurrent[: 2 * units], b[2 * units :]])
+    return GRU(W, b, W_in, b_recurrent[2 * units :])

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, stretches
+from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, gru_of_update_first
 
 __all__ = ["from_keras"]
 
@@ -112,15 +112,9 @@ def _told_reset(told: dict[str, Any], bias: list[np.ndarray]) -> bool | None:
 
 
 def _gru(W: np.ndarray, W_in: np.ndarray, bias: np.ndarray | None, after: bool) -> GRU:
-    """The gates z, r, h in the order r, z, n."""
-    rows, units = W.shape
-    order = (1, 0, 2)
+    rows = len(W)
     if bias is None:
         bias = np.zeros((2, rows) if after else rows, W.dtype)
     check_shape("bias", bias, (2, rows) if after else (rows,))
-    W, W_in = stretches(W, order, 3), stretches(W_in, order, 3)
-    if not after:
-        return GRU(W, stretches(bias, order, 3), W_in, reset="before")
-    b, b_recurrent = stretches(bias[0], order, 3), stretches(bias[1], order, 3)
-    b = np.concatenate([b[: 2 * units] + b_recurrent[: 2 * units], b[2 * units :]])
-    return GRU(W, b, W_in, b_recurrent[2 * units :])
+    b, b_recurrent = bias if after else (bias, np.zeros_like(bias))
+    return gru_of_update_first(W, W_in, b, b_recurrent, after=after)
