@@ -1,15 +1,18 @@
 """The command line: exit codes, one clear line for every error, and nothing half-written."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rnn_dynamics import __version__, cli
 from rnn_dynamics.figures import FIGURES, output, registry, self_check
@@ -240,3 +243,49 @@ def test_a_signal_ends_the_program_and_leaves_nothing(tmp_path, number, code):
     assert "interrupted, nothing written" in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A file with PyTorch's LSTM of the interop tests, and inputs for it."""
+    data = np.load(Path(__file__).parent / "data" / "pytorch.npz")
+    names = [name for name in data.files if name.startswith(("lstm/weight", "lstm/bias"))]
+    save_file({name.removeprefix("lstm/"): data[name] for name in names}, tmp_path / "model.safetensors")
+    np.save(tmp_path / "x.npy", data["inputs"])
+    return tmp_path
+
+
+def test_diagnose_reads_a_model_and_prints_the_verdict(capsys, model):
+    arguments = ("diagnose", str(model / "model.safetensors"), "--inputs", str(model / "x.npy"))
+    code, out, err = run(capsys, *arguments, "--kind", "lstm", "--plot", str(model / "verdict.png"))
+    assert (code, err) == (0, "")
+    assert out.startswith("Gradients: vanishing")
+    assert "mean gates" in out
+    assert (model / "verdict.png").stat().st_size > 10_000
+    code, out, _ = run(capsys, *arguments, "--json")
+    assert json.loads(out)["steps"] == 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.safetensors", "--steps", "5"], "no file"),
+        (["model.safetensors"], "--inputs, --steps"),
+        (["model.safetensors", "--steps", "5", "--kind", "gru"], "gru"),
+        (["model.safetensors", "--inputs", "none.npy"], "none.npy"),
+        (["model.safetensors", "--inputs", "wide.npy"], "inputs"),
+        (["model.safetensors", "--inputs", "flat.npy"], "--inputs"),
+        (["model.safetensors", "--inputs", "pickled.npy"], "allow_pickle"),
+        (["model.pt", "--steps", "5"], "pickles"),
+    ],
+)
+def test_diagnose_says_in_one_line_what_is_wrong(capsys, model, monkeypatch, arguments, said):
+    monkeypatch.chdir(model)
+    np.save("wide.npy", np.zeros((9, 5)))
+    np.save("flat.npy", np.zeros(9))
+    np.save("pickled.npy", np.array([{}]))
+    (model / "model.pt").write_bytes(b"\x80\x04")
+    code, out, err = run(capsys, "diagnose", *arguments)
+    assert (code, out) == (2, "")
+    assert one_line(err)
+    assert said in err

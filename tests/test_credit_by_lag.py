@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN
-from rnn_dynamics.credit import credit_by_lag, partial_sums
+from rnn_dynamics.credit import credit_by_lag, input_norms, partial_sums
 from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
 
@@ -185,3 +185,32 @@ def test_errors_name_the_argument(options, words):
         credit_by_lag(**given)
     with pytest.raises(ValueError, match=r"^trajectory: expected at least one step"):
         credit_by_lag(rollout(cell, x0, steps=0), at_the_end)
+
+
+@pytest.mark.parametrize(
+    ("radius", "angle", "trend"),
+    [(0.9, 0.3, "converges"), (1.0, 0.0, "grows"), (1.05, 0.3, "grows"), (1.0, 0.3, "oscillates")],
+)
+def test_trends_of_the_sum_of_a_turning_linear_cell(radius, angle, trend):
+    """∂E/∂b = Σ (ρ R)^(m−1)ᵀ c: a geometric series of turns; W stays out of it at x = 0."""
+    turn = radius * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    run = rollout(ElmanRNN(turn, np.zeros(2), activation="linear"), np.zeros(2), steps=150)
+    found = credit_by_lag(run, lambda x: x[0])
+    assert found.trend == trend
+    powers = np.cumsum([np.linalg.matrix_power(turn.T, m)[:, 0] for m in range(150)], axis=0)
+    np.testing.assert_allclose(found.log_sums, np.log(np.linalg.norm(powers, axis=1)), atol=1e-9)
+    assert trend in repr(found)
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm"])
+def test_input_norms_are_those_of_autodiff(name):
+    make, size = CELLS[name]
+    cell, x0 = make(), RNG.normal(size=size)
+    truth = np.asarray(jax.jit(jax.jacrev(lambda u: rollout(cell, x0, u).final))(jnp.asarray(U)))
+    run = rollout(cell, x0, U)
+    for ord, numpys in ((2, 2), ("fro", "fro")):
+        expected = [math.log(np.linalg.norm(truth[:, k], numpys)) for k in range(STEPS)]
+        np.testing.assert_allclose(input_norms(run, ord=ord), expected, atol=1e-11)
+    assert input_norms(run, stop=3).shape == (3,)
+    with pytest.raises(ValueError, match=r"^trajectory: expected inputs"):
+        input_norms(rollout(DoyaNeuron(5.0, -2.4), 0.3, steps=5))

@@ -1,7 +1,10 @@
 """The verdict: regimes of cells with known exponents, what is dead or saturated, and what selects a remedy."""
 
+import itertools
 import json
 import math
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +14,7 @@ from matplotlib import pyplot
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, irnn
-from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.diagnose import BatchDiagnosis, Tracker, diagnose
 from rnn_dynamics.rollout import rollout
 
 RNG = np.random.default_rng(5)
@@ -124,5 +127,68 @@ def test_errors_name_the_argument():
         diagnose(rollout(run.cell, np.ones(N), steps=0))
     with pytest.raises(TypeError, match=r"^loss:"):
         diagnose(run, 3)
-    with pytest.raises(ValueError, match=r"^trajectory: expected one trajectory"):
-        diagnose(jax.vmap(lambda x: rollout(run.cell, x, steps=4))(jnp.ones((2, N))))
+
+
+def test_a_tracker_in_a_training_loop():
+    """A network whose radius grows from .8 to 1.2 in training: vanishing, then exploding; the horizon grows."""
+    tracker, x0 = Tracker(every=1, share=1.0), np.ones(N)
+    for step, radius in enumerate(np.linspace(0.8, 1.2, 9)):
+        cell = ElmanRNN(radius * TURN, np.zeros(N), activation="linear")
+        assert tracker(step, cell, x0, steps=100)
+    regimes = [record.regime for record in tracker.records]
+    assert regimes == ["vanishing"] * 4 + ["neither"] + ["exploding"] * 4
+    for record, radius in zip(tracker.records, np.linspace(0.8, 1.2, 9), strict=True):
+        assert record.exponent == pytest.approx(math.log(radius), abs=1e-12)
+    assert tracker.records[0].horizon == math.floor(-1 / math.log(0.8))
+    assert tracker.records[-1].horizon == 100
+    ax = tracker.plot()
+    assert ax.get_xlabel() == "training step"
+    assert "9 records" in repr(tracker)
+    assert json.dumps(tracker.to_dict())
+
+
+def test_a_tracker_keeps_to_its_share_and_its_steps(monkeypatch):
+    clock = [0.0]
+    module = sys.modules["rnn_dynamics.diagnose.tracking"]
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    def costs_one_second(*_):
+        clock[0] += 1.0
+        return "neither", 0.0, 0.0, 5, 5
+
+    monkeypatch.setattr(module, "_measured", costs_one_second)
+    tracker = Tracker(every=10, share=0.05)
+    for step in range(2000):
+        clock[0] += 0.1
+        tracker(step, None, None)
+    steps = [record.step for record in tracker.records]
+    assert steps[:3] == [0, 10, 20]
+    assert all(later - earlier >= 190 for earlier, later in itertools.pairwise(steps[2:]))
+    assert len(steps) > 10
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"every": 0}, "every"), ({"share": 0.0}, "share"), ({"share": 2.0}, "share")]
+)
+def test_a_tracker_checks_its_arguments(options, name):
+    with pytest.raises(ValueError, match=rf"^{name}:"):
+        Tracker(**options)
+    with pytest.raises(ValueError, match=r"^tracker:"):
+        Tracker().plot()
+
+
+def test_a_batch_of_runs():
+    """Two starts of a bistable unit pair: rest with slope near 0, and the unstable point 0 with λ = ln 1.5."""
+    cell = ElmanRNN(1.5 * np.eye(2), np.zeros(2))
+    found = diagnose(
+        jax.vmap(lambda x: rollout(cell, x, steps=60))(jnp.array([[0.5, 0.5], [0.0, 0.0], [-0.5, 1.0]]))
+    )
+    assert isinstance(found, BatchDiagnosis)
+    assert found.regimes == {"vanishing": 2, "exploding": 1}
+    assert (found.regime, len(found)) == ("vanishing", 3)
+    assert found[1].exponent == pytest.approx(math.log(1.5), abs=1e-12)
+    assert "2 vanishing, 1 exploding" in str(found)
+    assert "3 runs" in repr(found)
+    assert len(found.plot().axes) == 2
+    assert len(json.loads(found.to_json())["samples"]) == 3
+    assert "gradient-norm clipping" not in [remedy.name for remedy in found.remedies]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
 from rnn_dynamics.interop import from_torch, load, read_safetensors
@@ -58,9 +59,8 @@ def test_both_directions_of_one_layer():
 
 
 def test_a_safetensors_file_by_prefix(tmp_path):
-    save = pytest.importorskip("safetensors.numpy", reason="safetensors is not installed").save_file
     arrays = {f"encoder.{key}": value for key, value in weights("lstm").items()}
-    save(arrays | {"head.weight": np.zeros((2, 3), np.float32)}, tmp_path / "model.safetensors")
+    save_file(arrays | {"head.weight": np.zeros((2, 3), np.float32)}, tmp_path / "model.safetensors")
     cell = load(tmp_path / "model.safetensors", prefix="encoder.")
     np.testing.assert_array_equal(cell.W, weights("lstm")["weight_hh_l0"])
     with pytest.raises(ValueError, match=r"^source: .*head.weight.*prefix"):

@@ -99,6 +99,8 @@ def test_every_public_plot_is_tested() -> None:
         "bifurcation_curve",
         "branch",
         "branches",
+        "diagnoses",
+        "diagnosis",
         "exponent_convergence",
         "exponent_field",
         "fixed_points",
@@ -107,6 +109,7 @@ def test_every_public_plot_is_tested() -> None:
         "lyapunov_spectrum",
         "multipliers",
         "orbit_diagram",
+        "tracked",
     }
     assert set(plots.__all__) - helpers - elsewhere == set(CASES)
 

@@ -30,9 +30,16 @@ def _run(arguments: list[str], folder: Path) -> str:
 
 
 def test_examples_run_as_printed(tmp_path: Path) -> None:
-    first, second = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    first, verdict, second = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     (tmp_path / "first.py").write_text(first, encoding="utf-8")
     assert "spectral" in _run(["-W", "error", "first.py"], tmp_path).lower()
+    (tmp_path / "verdict.py").write_text(verdict, encoding="utf-8")
+    printed = _run(["-W", "error", "verdict.py"], tmp_path)
+    (shown,) = re.findall(r"```text\n(.*?)```", TEXT, flags=re.DOTALL)
+    assert printed.splitlines()[0] == shown.splitlines()[0]
+    assert [line.split()[0] for line in printed.splitlines()] == [
+        line.split()[0] for line in shown.splitlines()
+    ]
     (tmp_path / "second.py").write_text(second, encoding="utf-8")
     printed = _run(["-W", "error", "second.py"], tmp_path)
     assert "fold at" in printed

@@ -55,8 +55,8 @@ if TYPE_CHECKING:
         random_rnn,
     )
     from rnn_dynamics.continuation import continue_branch, continue_branches
-    from rnn_dynamics.credit import CreditByLag, credit_by_lag, partial_sums
-    from rnn_dynamics.diagnose import Diagnosis, diagnose
+    from rnn_dynamics.credit import CreditByLag, credit_by_lag, input_norms, partial_sums
+    from rnn_dynamics.diagnose import Diagnosis, Tracker, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
         gradient_norms,
@@ -107,6 +107,7 @@ __all__ = [
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
+    "Tracker",
     "Trajectory",
     "__version__",
     "absolute_radius",
@@ -133,6 +134,7 @@ __all__ = [
     "finite_time_exponents",
     "fixed_points",
     "gradient_norms",
+    "input_norms",
     "interop",
     "jacobian_product",
     "jacobian_products",
@@ -193,8 +195,8 @@ _NAMES_OF_MODULE = {
         "random_rnn",
     ],
     "continuation": ["continue_branch", "continue_branches"],
-    "credit": ["CreditByLag", "credit_by_lag", "partial_sums"],
-    "diagnose": ["Diagnosis", "diagnose"],
+    "credit": ["CreditByLag", "credit_by_lag", "input_norms", "partial_sums"],
+    "diagnose": ["Diagnosis", "Tracker", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [
         "gradient_norms",

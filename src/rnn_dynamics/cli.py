@@ -58,7 +58,24 @@ def _parser() -> argparse.ArgumentParser:
         "info", help="device, versions, and a self-check of the numbers on this device"
     )
     info.set_defaults(run=_info)
+    _add_diagnose(commands)
     return parser
+
+
+def _add_diagnose(commands: Any) -> None:
+    verdict = commands.add_parser("diagnose", help="how far back the gradients of a trained network reach")
+    verdict.add_argument("model", metavar="MODEL", help="a safetensors file with PyTorch's names")
+    verdict.add_argument("--inputs", metavar="FILE", help="inputs of shape (steps, width), as .npy")
+    verdict.add_argument("--steps", type=int, metavar="T", help="run without inputs, for so many steps")
+    kinds = "lstm, gru, rnn_tanh or rnn_relu, where the shapes do not tell"
+    verdict.add_argument("--kind", metavar="KIND", help=kinds)
+    verdict.add_argument(
+        "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
+    )
+    verdict.add_argument("--direction", choices=("forward", "reverse"), help="of a bidirectional network")
+    verdict.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
+    verdict.add_argument("--json", action="store_true", help="print JSON instead of text")
+    verdict.set_defaults(run=_diagnose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -250,6 +267,41 @@ def _info(options: argparse.Namespace) -> int:
         print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {values}")
     print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
     return _FAILED if failed else 0
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    try:
+        with _settings():
+            print(_verdict(options))
+    except (OSError, ValueError, TypeError, ImportError) as error:
+        return _complain(str(error), _MISUSED)
+    return 0
+
+
+def _verdict(options: argparse.Namespace) -> str:
+    """The verdict on the network of a file, from the state 0 on, in float64."""
+    import jax
+    import numpy as np
+
+    from rnn_dynamics.cells.stack import state_size
+    from rnn_dynamics.diagnose import diagnose
+    from rnn_dynamics.interop import load
+    from rnn_dynamics.rollout import rollout
+
+    if (options.inputs is None) == (options.steps is None):
+        raise ValueError("--inputs, --steps: expected one of them")
+    cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
+    cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
+    inputs = None
+    if options.inputs is not None:
+        inputs = np.load(options.inputs, allow_pickle=False)
+        if inputs.ndim != 2 or not len(inputs):
+            raise ValueError(f"--inputs: expected an array of shape (steps, width), got shape {inputs.shape}")
+        inputs = inputs.astype(float)
+    found = diagnose(rollout(cell, np.zeros(state_size(cell)), inputs, steps=options.steps))
+    if options.plot is not None:
+        found.plot().savefig(options.plot)
+    return found.to_json() if options.json else str(found)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ __all__ = ["CreditByLag", "credit_by_lag"]
 
 # Below every exponent of a float.
 _LOWEST = -(2**30)
+_FEWEST = 8  # lags that a trend is told from
 
 
 @functools.partial(
@@ -72,6 +73,16 @@ class CreditByLag:
         """ln‖∂E/∂x_k‖."""
         return self.states.norm().log()
 
+    @property
+    def trend(self) -> str:
+        """What S(m) does as m grows, from the second half of the lags: Bengio's question.
+
+        "converges" where the shares fall exponentially and what the rest of them would add is below 1 % of the sum;
+        "oscillates" where ‖S(m)‖ swings by more than a tenth about its mean, over and over; "grows" where shares
+        grow, or stay and add up; else "undecided", as with few lags.
+        """
+        return _trend(np.asarray(self.log_shares, float), np.asarray(self.log_sums, float))
+
     def part(self, name: str) -> Scaled:
         """∂E/∂x_k in one part of the state: the gradient along the carousel is ``part("cell")``.
 
@@ -98,7 +109,27 @@ class CreditByLag:
 
     def __repr__(self) -> str:
         near, far = self.horizon(), self.horizon(0.01)
-        return f"CreditByLag({len(self.lags)} lags, horizon {near} at 1/e, {far} at 1 %)"
+        return f"CreditByLag({len(self.lags)} lags, horizon {near} at 1/e, {far} at 1 %, sum {self.trend})"
+
+
+def _trend(shares: np.ndarray, sums: np.ndarray) -> str:
+    half = len(shares) // 2
+    shares, sums = shares[half:], sums[half:]
+    if len(shares) < _FEWEST or np.isnan(shares).any():
+        return "undecided"
+    if np.isneginf(shares).all():
+        return "converges"
+    known = np.isfinite(shares)
+    lags = np.flatnonzero(known)
+    slope = float(np.polyfit(lags, shares[known], 1)[0]) if len(lags) > 2 else -math.inf
+    # What is still to come of a geometric series, beside what has been added.
+    if slope < 0 and shares[known][-1] - math.log(-math.expm1(slope)) < sums[-1] + math.log(0.01):
+        return "converges"
+    sizes = np.exp(sums - sums.max())
+    swings = np.abs(np.diff(np.sign(sizes - sizes.mean()))).sum() / 2
+    if swings >= 3 and np.ptp(sizes) > 0.1 * sizes.mean():
+        return "oscillates"
+    return "grows" if sums[-1] > sums[0] else "undecided"
 
 
 class _Step(NamedTuple):

@@ -9,7 +9,7 @@ from rnn_dynamics.plots.attractors import fixed_points, invariant_set, multiplie
 from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
-from rnn_dynamics.plots.diagnosis import diagnosis
+from rnn_dynamics.plots.diagnosis import diagnoses, diagnosis, tracked
 from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
@@ -34,6 +34,7 @@ __all__ = [
     "colour_bar",
     "counterexample",
     "descent",
+    "diagnoses",
     "diagnosis",
     "exponent_convergence",
     "exponent_field",
@@ -60,4 +61,5 @@ __all__ = [
     "shared_legend",
     "singular_bands",
     "style",
+    "tracked",
 ]

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.canvas import panel_label, style
+from rnn_dynamics.plots.canvas import axes_of, panel_label, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from rnn_dynamics.diagnose import Diagnosis
+    from rnn_dynamics.diagnose import BatchDiagnosis, Diagnosis, Tracker
 
-__all__ = ["diagnosis"]
+__all__ = ["diagnoses", "diagnosis", "tracked"]
 
 _DECADES = 1 / math.log(10)
 
@@ -34,6 +34,39 @@ def diagnosis(found: "Diagnosis") -> "Figure":
         figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
         for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
             draw(ax, found)
+            panel_label(ax, letter)
+    return figure
+
+
+def diagnoses(found: "BatchDiagnosis") -> "Figure":
+    """Two panels of a batch: each run's norms against the lag, coloured by regime, and all horizons.
+
+    Args:
+        found: from ``diagnose`` of a batch.
+
+    Returns:
+        The figure.
+    """
+    from matplotlib import pyplot
+
+    with style():
+        figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+        named: set[str] = set()
+        for sample in found.samples:
+            label = None if sample.regime in named else sample.regime
+            named.add(sample.regime)
+            colour = _REGIMES[sample.regime][0]
+            logs = _decades(sample.log_norms[::-1])
+            left.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
+        left.set_xlabel("lag T − k")
+        left.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+        left.legend()
+        right.hist(
+            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor="white"
+        )
+        right.set_xlabel("horizon at 1/e, lags")
+        right.set_ylabel("runs")
+        for ax, letter in zip((left, right), "ab", strict=True):
             panel_label(ax, letter)
     return figure
 
@@ -118,3 +151,42 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
     ax.set_xlabel("lag T − k")
     ax.set_ylabel("nats a step")
     ax.legend()
+
+
+_REGIMES = {
+    "vanishing": (palette.BLUE, "v"),
+    "neither": (palette.GREEN, "o"),
+    "exploding": (palette.VERMILION, "^"),
+    "undecided": (palette.GREY, "s"),
+    "diverged": (palette.BLACK, "X"),
+}
+
+
+def tracked(tracker: "Tracker", ax: Any = None) -> "Axes":
+    """The horizon against training steps, a mark for the regime of each record; dotted the length of the runs.
+
+    Args:
+        tracker: a ``Tracker`` with records.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: no records.
+    """
+    if not tracker.records:
+        raise ValueError("tracker: expected records, got none")
+    ax = axes_of(ax)
+    columns = {name: np.asarray(values) for name, values in tracker.to_dict().items()}
+    ax.plot(columns["step"], columns["horizon"], color=palette.LIGHT, zorder=1)
+    for regime, (colour, marker) in _REGIMES.items():
+        chosen = columns["regime"] == regime
+        if chosen.any():
+            at = columns["step"][chosen], columns["horizon"][chosen]
+            ax.plot(*at, marker, color=colour, markersize=4, linestyle="none", label=regime)
+    ax.plot(columns["step"], columns["steps"], color=palette.GREY, linestyle=":", label="length of the runs")
+    ax.set_xlabel("training step")
+    ax.set_ylabel("horizon at 1/e, lags")
+    ax.legend()
+    return ax

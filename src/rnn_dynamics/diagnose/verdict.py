@@ -1,4 +1,4 @@
-"""The verdict on a network: how far back its gradients reach, why, and which remedies the measurements select."""
+"""The verdict on one run: how far back its gradients reach, why, and which remedies the measurements select."""
 
 import dataclasses
 import functools
@@ -20,9 +20,8 @@ from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import step_range
-from rnn_dynamics.validation import flag
 
-__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "diagnose"]
+__all__ = ["Decay", "Diagnosis", "Remedy", "Units", "of_one_run", "reach", "regime_of"]
 
 _BLOCKS = 20
 _FEWEST = 8  # steps that an exponent is estimated from, at least
@@ -123,6 +122,7 @@ class Diagnosis:
             else units._asdict() | {"median_slope": units.median_slope.tolist()},
             "gates": self.gates,
             "log_norms": self.log_norms.tolist(),
+            "trend": None if self.credit is None else self.credit.trend,
             "log_shares": None if self.credit is None else np.asarray(self.credit.log_shares).tolist(),
             "remedies": [remedy._asdict() for remedy in self.remedies],
         }
@@ -166,6 +166,8 @@ def _lines(found: Diagnosis) -> list[str]:
         f"  norm over all {found.steps} steps      10^{found.log_norms[0] / _DECADE:.4g}, greatest "
         f"10^{found.peak / _DECADE:.3g} at lag {found.peak_lag}",
     ]
+    if found.credit is not None:
+        lines.append(f"  sum over the lags          {found.credit.trend}")
     if found.decay is not None:
         weights, slopes = found.decay
         lines.append(f"  growth a step              {weights:+.3g} by the weights, {slopes:+.3g} by φ′")
@@ -195,7 +197,7 @@ def _exponent(trajectory: Trajectory, steps: int) -> tuple[float, float]:
     return float(found.values[0]), float(found.standard_errors[0])
 
 
-def _regime(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
+def regime_of(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
     if diverged:
         return "diverged"
     if math.isnan(exponent):
@@ -208,7 +210,7 @@ def _regime(exponent: float, error: float, diverged: bool, dtype: Any) -> str:
     return "exploding" if exponent > 0 else "vanishing"
 
 
-def _reach(logs: np.ndarray, share: float) -> int:
+def reach(logs: np.ndarray, share: float) -> int:
     """The largest lag at which a norm is at least a share of the greatest; ``logs`` by step, the last at lag 0."""
     by_lag = logs[::-1]
     if not (by_lag > -np.inf).any():
@@ -305,32 +307,19 @@ def _remedies(regime: str, found: dict[str, Any]) -> tuple[Remedy, ...]:
     return tuple(chosen)
 
 
-def diagnose(trajectory: Trajectory, loss: Any = None, *, every_step: bool = False) -> Diagnosis:
-    """Where gradients go in a network along one run of it, and what would help.
-
-    Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``.
-        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
-        every_step: whether the loss looks at all states.
-
-    Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``.
-
-    Raises:
-        TypeError, ValueError: not one trajectory, one without steps, a loss as ``credit_by_lag`` refuses it.
-    """
+def of_one_run(trajectory: Trajectory, loss: Any, every_step: bool) -> Diagnosis:
+    """The verdict on one run; arguments and errors as ``diagnose``."""
     _, steps = step_range(trajectory, 0, None)
-    flag("every_step", every_step)
     if not steps:
         raise ValueError("trajectory: expected at least one step, got none")
     diverged = int(trajectory.first_nonfinite) >= 0
     exponent, error = (math.nan, math.nan) if diverged else _exponent(trajectory, steps)
-    regime = _regime(exponent, error, diverged, trajectory.states.dtype)
+    regime = regime_of(exponent, error, diverged, trajectory.states.dtype)
     logs = np.asarray(gradient_norms(trajectory), float)
     known = np.where(np.isnan(logs), -np.inf, logs)
     credit = None if loss is None else credit_by_lag(trajectory, loss, every_step=every_step)
-    reach = (_reach(known, 1 / math.e), _reach(known, 0.01))
-    horizons = reach if credit is None else (credit.horizon(), credit.horizon(0.01))
+    shares = (1 / math.e, 0.01)
+    horizons = [reach(known, share) if credit is None else credit.horizon(share) for share in shares]
     found: dict[str, Any] = {
         "exponent": exponent,
         "standard_error": error,

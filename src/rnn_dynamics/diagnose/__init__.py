@@ -1,0 +1,38 @@
+"""The verdict on a network: where its gradients go, once, for a batch of runs, or along its training."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run
+from rnn_dynamics.diagnose.tracking import Record, Tracker
+from rnn_dynamics.diagnose.verdict import Decay, Diagnosis, Remedy, Units, of_one_run
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.validation import flag
+
+__all__ = ["BatchDiagnosis", "Decay", "Diagnosis", "Record", "Remedy", "Tracker", "Units", "diagnose"]
+
+
+def diagnose(
+    trajectory: Trajectory, loss: Any = None, *, every_step: bool = False
+) -> Diagnosis | BatchDiagnosis:
+    """Where gradients go in a network along a run of it, and what would help.
+
+    Args:
+        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or a batch of them,
+            from ``jax.vmap`` over ``rollout``.
+        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
+        every_step: whether the loss looks at all states.
+
+    Returns:
+        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of a batch ``BatchDiagnosis``.
+
+    Raises:
+        TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it.
+    """
+    every_step = flag("every_step", every_step)
+    if not isinstance(trajectory, Trajectory):
+        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
+    if jnp.ndim(trajectory.first_nonfinite) == 1:
+        return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))
+    return of_one_run(trajectory, loss, every_step)

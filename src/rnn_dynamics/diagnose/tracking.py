@@ -1,0 +1,137 @@
+"""The verdict along training: a record every so many steps, at a share of the time that the user sets."""
+
+import math
+import time
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rnn_dynamics.diagnose.verdict import reach, regime_of
+from rnn_dynamics.jacobians import pullback
+from rnn_dynamics.rollout import rollout
+from rnn_dynamics.validation import count, real_array
+
+__all__ = ["Record", "Tracker"]
+
+_BLOCKS = 8
+_FEWEST = 16  # steps that growth is averaged over, at least
+
+
+class Record(NamedTuple):
+    """What was measured at one training step, from one vector carried back through one run.
+
+    Attributes:
+        step: of the training.
+        regime: as ``Diagnosis.regime``.
+        exponent, standard_error: mean growth of the vector in nats a step and its error from blocks.
+        horizon: the largest lag at which the vector is at least 1/e of its greatest length.
+        steps: T of the run.
+        seconds: what the record cost.
+    """
+
+    step: int
+    regime: str
+    exponent: float
+    standard_error: float
+    horizon: int
+    steps: int
+    seconds: float
+
+
+class Tracker:
+    """Records regime and horizon along a training loop of the user's own.
+
+        tracker = Tracker(every=100)
+        for step in range(10_000):
+            parameters, state = update(parameters, state, batch)
+            tracker(step, cell_of(parameters), x0, inputs[0])
+        tracker.plot()
+
+    A vector v is pulled back through one run, (∂x_T/∂x_k)ᵀ v for every k: about the work of one backward pass of
+    one sample. After a record no other is made until the training has run for its cost over ``share``; the first
+    two, which compile, count as nothing.
+
+    Args:
+        every: training steps between two records, at least.
+        share: of the training's time that records may take, in (0, 1].
+
+    Raises:
+        TypeError, ValueError: every < 1, a share outside (0, 1].
+    """
+
+    def __init__(self, every: int = 100, share: float = 0.05) -> None:
+        self.every = count("every", every, minimum=1)
+        self.share = float(real_array("share", share, shape=()))
+        if not 0 < self.share <= 1:
+            raise ValueError(f"share: expected a number in (0, 1], got {self.share}")
+        self.records: list[Record] = []
+        self._resume = -math.inf
+        self._next = -math.inf
+
+    def __call__(
+        self, step: int, cell: Any, x0: Any, inputs: Any = None, *, steps: int | None = None
+    ) -> bool:
+        """Record if it is time to; whether it was.
+
+        Args:
+            step: of the training.
+            cell: with the parameters of now.
+            x0, inputs, steps: of one run, as for ``rollout``; keep their shapes, as each new one compiles.
+
+        Raises:
+            TypeError, ValueError: as ``rollout``.
+        """
+        begin = time.perf_counter()
+        if step < self._next or begin < self._resume:
+            return False
+        found = _measured(cell, x0, inputs, steps)
+        seconds = time.perf_counter() - begin
+        self.records.append(Record(int(step), *found, seconds))
+        self._next = step + self.every
+        if len(self.records) > 2:
+            self._resume = time.perf_counter() + seconds * (1 - self.share) / self.share
+        return True
+
+    def to_dict(self) -> dict[str, list]:
+        """A list for every field of ``Record``."""
+        return {name: [getattr(record, name) for record in self.records] for name in Record._fields}
+
+    def plot(self, ax: Any = None) -> Any:
+        """Horizon and exponent against training steps; see ``plots.tracked``."""
+        from rnn_dynamics import plots
+
+        return plots.tracked(self, ax)
+
+    def __repr__(self) -> str:
+        if not self.records:
+            return "Tracker(no records)"
+        last = self.records[-1]
+        return (
+            f"Tracker({len(self.records)} records, at step {last.step} {last.regime}, horizon {last.horizon})"
+        )
+
+
+def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, float, float, int, int]:
+    run = rollout(cell, x0, inputs, steps=steps)
+    shape, dtype = run.states.shape[1:], run.states.dtype
+    vector = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    back = pullback(run, vector)
+    logs = np.asarray((back.norm() if shape else back).log(), float)
+    logs = np.where(np.isnan(logs), -np.inf, logs)
+    diverged = int(jax.device_get(run.first_nonfinite)) >= 0
+    exponent, error = _growth(logs)
+    return regime_of(exponent, error, diverged, dtype), exponent, error, reach(logs, 1 / math.e), run.steps
+
+
+def _growth(logs: np.ndarray) -> tuple[float, float]:
+    """The mean growth a step towards earlier steps, the first tenth left out, with its error from blocks."""
+    by_lag = logs[::-1][len(logs) // 10 :]
+    if len(by_lag) <= _FEWEST:
+        return math.nan, math.nan
+    if not np.isfinite(by_lag).all():
+        return -math.inf, math.inf
+    edges = np.linspace(0, len(by_lag) - 1, _BLOCKS + 1).astype(int)
+    means = np.diff(by_lag[edges]) / np.diff(edges)
+    total = (by_lag[-1] - by_lag[0]) / (len(by_lag) - 1)
+    return float(total), float(means.std(ddof=1) / math.sqrt(_BLOCKS))
