@@ -1,0 +1,88 @@
+"""Arrays of other frameworks, checked on the host and put in order before a cell is made of them."""
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import numpy as np
+
+from rnn_dynamics.cells.gated import GRU
+from rnn_dynamics.validation import choice
+
+__all__ = ["agreed", "check_names", "check_shape", "float_array", "gru_of_update_first", "stretches"]
+
+
+def float_array(name: str, value: Any) -> np.ndarray:
+    """The weight of that name in float32 or float64.
+
+    Raises:
+        ValueError: of another dtype, or no array.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"source: expected {name} as an array, got {type(value).__name__}") from error
+    if array.dtype not in (np.float32, np.float64):
+        raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
+    return array
+
+
+def check_names(found: Iterable[str], required: Collection[str], optional: Collection[str] = ()) -> None:
+    """All of the required names, and none but these and the optional ones.
+
+    Raises:
+        ValueError: names that are missing or foreign.
+    """
+    found = set(found)
+    missing = sorted(set(required) - found)
+    if missing:
+        raise ValueError(f"source: expected {', '.join(missing)}, which is missing; got {sorted(found)[:8]}")
+    foreign = sorted(found - set(required) - set(optional))
+    if foreign:
+        raise ValueError(f"source: expected the weights of one recurrent cell, got also {foreign[:5]}")
+
+
+def check_shape(name: str, array: np.ndarray, shape: tuple[int | None, ...]) -> np.ndarray:
+    """The array, of that shape; ``None`` stands for any size.
+
+    Raises:
+        ValueError: another shape.
+    """
+    got = array.shape
+    if len(got) != len(shape) or any(e is not None and e != g for e, g in zip(shape, got, strict=True)):
+        form = str(tuple("any" if e is None else e for e in shape)).replace("'", "")
+        raise ValueError(f"source: expected {name} of shape {form}, got {got}")
+    return array
+
+
+def agreed(name: str, given: Any, told: Any, options: Collection[Any]) -> Any:
+    """What the user says or the source tells, which must not contradict each other.
+
+    Raises:
+        ValueError: neither says it, they differ, or it is none of the options.
+    """
+    if given is None and told is None:
+        expected = " or ".join(map(repr, options))
+        raise ValueError(f"{name}: expected {expected}, which the weights do not tell, got None")
+    if given is not None:
+        choice(name, given, tuple(options))
+    if told is not None and given is not None and given != told:
+        raise ValueError(f"{name}: expected None or {told!r}, as the source tells, got {given!r}")
+    return given if told is None else told
+
+
+def stretches(array: np.ndarray, order: Iterable[int], gates: int) -> np.ndarray:
+    """The stretches of the gates, along the first axis, in another order."""
+    parts = np.split(array, gates)
+    return np.concatenate([parts[i] for i in order])
+
+
+def gru_of_update_first(
+    W: np.ndarray, W_in: np.ndarray, b: np.ndarray, b_recurrent: np.ndarray, *, after: bool
+) -> GRU:
+    """A GRU with gates z, r, h and a bias beside each of the two products, as Keras and ONNX lay it out."""
+    order, units = (1, 0, 2), W.shape[1]
+    W, W_in, b, b_recurrent = (stretches(array, order, 3) for array in (W, W_in, b, b_recurrent))
+    if not after:
+        return GRU(W, b + b_recurrent, W_in, reset="before")
+    b = np.concatenate([b[: 2 * units] + b_recurrent[: 2 * units], b[2 * units :]])
+    return GRU(W, b, W_in, b_recurrent[2 * units :])

@@ -1,0 +1,157 @@
+"""Recurrent cells of Flax: the parameters of linen's, and modules of nnx."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rnn_dynamics.cells.gated import GRU, LSTM
+from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array
+
+__all__ = ["from_flax"]
+
+_ACTIVATIONS = ("tanh", "relu", "sigmoid")
+# The dense layers of each cell, input and recurrent, gate by gate, and those that have a bias.
+_LINEN = {
+    "SimpleCell": (("i",), ("h",), ("i",)),
+    "GRUCell": (("ir", "iz", "in"), ("hr", "hz", "hn"), ("ir", "iz", "in", "hn")),
+    "LSTMCell": (("ii", "if", "ig", "io"), ("hi", "hf", "hg", "ho"), ("hi", "hf", "hg", "ho")),
+}
+_LINEN["OptimizedLSTMCell"] = _LINEN["LSTMCell"]
+_NNX = {
+    "SimpleCell": (("dense_i",), ("dense_h",), ("dense_i",)),
+    "GRUCell": (("dense_i",), ("dense_h",), ("dense_i",)),
+    "LSTMCell": (("ii", "if_", "ig", "io"), ("hi", "hf", "hg", "ho"), ("hi", "hf", "hg", "ho")),
+    "OptimizedLSTMCell": (("dense_i",), ("dense_h",), ("dense_h",)),
+}
+_GATES = {"SimpleCell": 1, "GRUCell": 3, "LSTMCell": 4, "OptimizedLSTMCell": 4}
+
+
+def from_flax(
+    source: Any, *, kind: str | None = None, activation: str | None = None, residual: bool | None = None
+) -> ElmanRNN | LSTM | GRU:
+    """A recurrent cell of Flax as a cell of this library: the same states, and so the same ∂h_T/∂h_k.
+
+    Flax multiplies from the left by kernels of shape (inputs, n). A SimpleCell with ``residual`` computes
+    φ(W h + h + …), which is an Elman network with weights W + I. Layers on top of one another:
+    ``Stack([from_flax(first), …])``.
+
+    Args:
+        source: a module of ``flax.nnx``; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel":
+            …, "bias": …}, …}, alone or under "params". Linen's gates are taken as σ and tanh, its defaults, which
+            parameters do not tell.
+        kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell" or "OptimizedLSTMCell"; told by a module, and
+            by the names of the parameters.
+        activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.
+        residual: of a SimpleCell given by its parameters, False by default; told by a module.
+
+    Returns:
+        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h).
+
+    Raises:
+        TypeError: neither a module of these classes nor a mapping.
+        ValueError: names that are missing or foreign, shapes that do not fit, activations of a gated cell that are
+            not Flax's defaults, half precision, what is neither told nor given.
+    """
+    told: dict[str, Any] = {}
+    if isinstance(source, Mapping):
+        source = source["params"] if set(source) == {"params"} else source
+        kind = str(agreed("kind", kind, _kind_of(source, kind), _GATES))
+        layers, table = source, _LINEN
+    else:
+        told, layers = _of_module(source)
+        kind, table = str(agreed("kind", kind, told["kind"], _GATES)), _NNX
+    W, b, W_in, b_hidden = _weights(layers, *table[kind], gates=_GATES[kind])
+    if kind == "SimpleCell":
+        chosen = agreed("activation", activation, told.get("activation"), _ACTIVATIONS)
+        default = False if residual is None else None
+        if agreed("residual", residual, told.get("residual", default), (True, False)):
+            W = W + np.eye(len(W), dtype=W.dtype)
+        return ElmanRNN(W, b, W_in, activation=chosen)
+    for name, value in (("activation", activation), ("residual", residual)):
+        if value is not None:
+            raise ValueError(f"{name}: expected None, as a {kind} has Flax's defaults, got {value!r}")
+    return GRU(W, b, W_in, b_hidden) if kind == "GRUCell" else LSTM(W, b, W_in)
+
+
+def _kind_of(params: Mapping[str, Any], given: str | None) -> str:
+    """The class whose dense layers have these names; of the two LSTMs, alike in this, the one that is given."""
+    names = set(params)
+    for kind, (into, back, _) in _LINEN.items():
+        if names == {*into, *back}:
+            return given if given == "OptimizedLSTMCell" and kind == "LSTMCell" else kind
+    if given in _LINEN:
+        return str(given)
+    expected = "the parameters of one SimpleCell, GRUCell or LSTMCell"
+    raise ValueError(f"source: expected {expected}, got the names {sorted(map(str, names))[:8]}")
+
+
+def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a module of nnx tells beyond its weights, and its dense layers as mappings."""
+    kind = type(module).__name__
+    if kind not in _NNX or not hasattr(module, "activation_fn"):
+        words = "an nnx SimpleCell, GRUCell or LSTMCell, or the parameters of one of linen"
+        raise TypeError(f"source: expected {words}, got {kind}")
+    into, back, _ = _NNX[kind]
+    if not all(hasattr(module, name) for name in (*into, *back)):
+        raise TypeError(f"source: expected a module of nnx, or the parameters of linen's, got linen's {kind}")
+    if module.dtype is not None and np.dtype(module.dtype) not in (np.float32, np.float64):
+        raise ValueError(f"source: expected a module that computes in float32 or float64, got {module.dtype}")
+    layers = {name: _dense(getattr(module, name)) for name in (*into, *back)}
+    activation = _name(module.activation_fn)
+    if kind == "SimpleCell":
+        if activation not in _ACTIVATIONS:
+            raise ValueError(f"source: expected an activation_fn of {_ACTIVATIONS}, got {activation!r}")
+        return {"kind": kind, "activation": activation, "residual": bool(module.residual)}, layers
+    for name, expected in (("activation_fn", "tanh"), ("gate_fn", "sigmoid")):
+        if _name(getattr(module, name)) != expected:
+            got = _name(getattr(module, name))
+            raise ValueError(f"source: expected {name} {expected!r} of a {kind}, got {got!r}")
+    return {"kind": kind}, layers
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _dense(layer: Any) -> dict[str, Any]:
+    found = {name: getattr(layer, name, None) for name in ("kernel", "bias")}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _array(name: str, value: Any) -> np.ndarray:
+    """The array, out of the box that linen puts round one with names of its axes."""
+    return float_array(name, value.unbox() if hasattr(value, "unbox") else value)
+
+
+def _weights(
+    layers: Mapping[str, Any],
+    into: tuple[str, ...],
+    back: tuple[str, ...],
+    biased: tuple[str, ...],
+    *,
+    gates: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
+    """W, b, W_in with the gates on top of one another, and b_h of a GRU of linen."""
+    check_names(layers, {*into, *back})
+    arrays: dict[str, np.ndarray] = {}
+    for layer in (*into, *back):
+        if not isinstance(layers[layer], Mapping):
+            raise ValueError(f"source: expected {layer} as a mapping, got {type(layers[layer]).__name__}")
+        expected = {f"{layer}/kernel"} | ({f"{layer}/bias"} if layer in biased else set())
+        found = {f"{layer}/{name}": value for name, value in layers[layer].items()}
+        check_names(found, expected)
+        arrays |= {name: _array(name, value) for name, value in found.items()}
+    first = check_shape(f"{back[0]}/kernel", arrays[f"{back[0]}/kernel"], (None, None))
+    units, wide = first.shape[0], gates // len(back) * first.shape[0]
+    inputs = check_shape(f"{into[0]}/kernel", arrays[f"{into[0]}/kernel"], (None, wide)).shape[0]
+    for names, rows in ((into, inputs), (back, units)):
+        for layer in names:
+            check_shape(f"{layer}/kernel", arrays[f"{layer}/kernel"], (rows, wide))
+            if layer in biased:
+                check_shape(f"{layer}/bias", arrays[f"{layer}/bias"], (wide,))
+    W = np.concatenate([arrays[f"{name}/kernel"].T for name in back])
+    W_in = np.concatenate([arrays[f"{name}/kernel"].T for name in into])
+    b = np.concatenate([arrays[f"{name}/bias"] for name in (into if into[0] in biased else back)])
+    return W, b, W_in, arrays.get("hn/bias")
