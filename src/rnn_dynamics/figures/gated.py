@@ -4,9 +4,7 @@ import functools
 import math
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -17,6 +15,7 @@ from rnn_dynamics.figures.report import Row, number
 from rnn_dynamics.jacobians import gradient_norms, pullback
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import Trajectory, rollout
+from rnn_dynamics.scaled import Scaled
 
 __all__ = ["gated_cells"]
 
@@ -87,10 +86,10 @@ def _parts(run: Trajectory, units: int) -> dict[str, np.ndarray]:
     cotangent = np.r_[np.full(units, units**-0.5), np.zeros(units)]
     rows = pullback(run, cotangent)
 
-    def log_norm(part: slice) -> Float[Array, " steps+1"]:
-        return jnp.log(jnp.linalg.norm(rows.unit[:, part], axis=1)) + rows.exponent * math.log(2)
+    def log_norm(part: slice) -> np.ndarray:
+        return np.asarray(Scaled(rows.unit[:, part], rows.exponent, 1).norm().log())[::-1]
 
-    return {name: np.asarray(log_norm(part))[::-1] for name, part in run.cell.parts.items()}
+    return {name: log_norm(part) for name, part in run.cell.parts.items()}
 
 
 def _rows(units: int) -> tuple[Row, ...]:
