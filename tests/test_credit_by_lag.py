@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN
+from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN, FeedForward
 from rnn_dynamics.credit import credit_by_lag, input_norms, partial_sums
 from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
@@ -212,5 +212,30 @@ def test_input_norms_are_those_of_autodiff(name):
         expected = [math.log(np.linalg.norm(truth[:, k], numpys)) for k in range(STEPS)]
         np.testing.assert_allclose(input_norms(run, ord=ord), expected, atol=1e-11)
     assert input_norms(run, stop=3).shape == (3,)
-    with pytest.raises(ValueError, match=r"^trajectory: expected inputs"):
+    with pytest.raises(ValueError, match=r"^trajectory: expected floating inputs"):
         input_norms(rollout(DoyaNeuron(5.0, -2.4), 0.3, steps=5))
+
+
+def test_layers_of_a_deep_network_are_lags():
+    """Untied layers: the share of lag m is the gradient of layer T − m; inputs and parameters are one thing."""
+    layers = {"W": RNG.normal(size=(STEPS, N, N)) / 2, "b": RNG.normal(size=(STEPS, N)) / 3}
+    x0 = RNG.normal(size=N)
+    run = rollout(FeedForward(), x0, layers)
+    found = credit_by_lag(run, at_the_end)
+    truth = jax.jit(jax.grad(lambda u: at_the_end(rollout(FeedForward(), x0, u).final)))(
+        jax.tree_util.tree_map(jnp.asarray, layers)
+    )
+    sizes = np.sqrt(np.sum(np.square(truth["W"]), axis=(1, 2)) + np.sum(np.square(truth["b"]), axis=1))[::-1]
+    np.testing.assert_allclose(found.log_shares, np.log(sizes), atol=1e-11)
+    np.testing.assert_allclose(found.log_sums, np.log(np.cumsum(sizes**2)) / 2, atol=1e-11)
+    assert found.gradient is None
+    assert credit_by_lag(run, at_the_end, max_lag=3).log_shares.shape == (3,)
+    whole = jax.jit(jax.jacrev(lambda u: rollout(FeedForward(), x0, u).final))(
+        jax.tree_util.tree_map(jnp.asarray, layers)
+    )
+    by_layer = np.concatenate([np.asarray(whole["W"]).reshape(N, STEPS, -1), np.asarray(whole["b"])], axis=2)
+    expected = [math.log(np.linalg.norm(by_layer[:, k], "fro")) for k in range(STEPS)]
+    np.testing.assert_allclose(input_norms(run, ord="fro"), expected, atol=1e-11)
+    bare = rollout(jax.tree_util.Partial(lambda x, u: jnp.tanh(x)), x0, steps=3)
+    with pytest.raises(ValueError, match="no parameters"):
+        credit_by_lag(bare, at_the_end)

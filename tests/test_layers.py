@@ -30,6 +30,7 @@ LAYERS = (
     ("cells", "rollout", "chunks", "sweep"),
     (
         "segments",
+        "parameters",
         "jacobians",
         "iterates",
         "orbit_diagrams",

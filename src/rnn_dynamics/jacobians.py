@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
+from rnn_dynamics.parameters import immediate_gradient, parameter_count, unflatten_parameters
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import along, segment, step_range
@@ -300,62 +301,6 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
     step_range(trajectory, start, None)
     tangent = state_vector("tangent", tangent, trajectory)
     return along(_pushforward, trajectory, start, None, tangent, backward=False)
-
-
-def is_parameter(leaf: Any) -> bool:
-    """Whether a leaf of a cell holds floating numbers, Python's among them."""
-    return isinstance(leaf, float) or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating))
-
-
-def parameter_count(arrays: Any) -> int:
-    """How many floating numbers a cell has.
-
-    Raises:
-        ValueError: none.
-    """
-    size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
-    if not size:
-        raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
-    return size
-
-
-def immediate_gradient(
-    static: Any, arrays: Any, x: Array, u: Any, cotangent: Array, *, summed: bool = False
-) -> Float[Array, " p"]:
-    """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector.
-
-    Args:
-        static, arrays: the cell, split.
-        x, u, cotangent: of one step; or of several along a leading axis.
-        summed: whether they are several, whose gradients are added.
-    """
-    chosen = [leaf for leaf in arrays if is_parameter(leaf)]
-
-    def step(parameters: list[Array]) -> Array:
-        fresh = iter(parameters)
-        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
-        cell = exact_slopes(join(static, filled))
-        return (jax.vmap(cell) if summed else cell)(x, u)
-
-    (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
-    return jnp.concatenate([g.reshape(-1).astype(x.dtype) for g in gradients])
-
-
-def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
-    """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
-    pieces, at = [], 0
-    for leaf in arrays:
-        if not is_parameter(leaf):
-            pieces.append(None)
-            continue
-        size = jnp.size(leaf)
-        unit = flat.unit[..., at : at + size].reshape(flat.exponent.shape + jnp.shape(leaf))
-        exponent = jnp.broadcast_to(
-            flat.exponent.reshape(flat.exponent.shape + (1,) * jnp.ndim(leaf)), unit.shape
-        )
-        pieces.append(Scaled(unit, exponent).normalize())
-        at += size
-    return jax.tree_util.tree_unflatten(static[0], pieces)
 
 
 def _collect(static: Any, arrays: Any, carry: tuple[Scaled, Scaled], step: tuple) -> tuple[tuple, None]:

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.jacobians import (
+from rnn_dynamics.parameters import (
+    by_floating_inputs,
     immediate_gradient,
     is_parameter,
     parameter_count,
@@ -50,7 +50,7 @@ class CreditByLag:
         log_sums: ln‖S(m)‖, shape (M,).
         alignment: the cosine between S(m) and the rest of the gradient, S(M) − S(m), shape (M,): −1 where long lags
             undo what short ones ask for; 0 where one of them is 0.
-        gradient: S(M), shaped like the cell; ∂E/∂θ where M = T.
+        gradient: S(M), shaped like the cell; ∂E/∂θ where M = T. ``None`` where the parameters are inputs.
         parts: names and places of the parts of the state, as the cell gives them.
     """
 
@@ -140,15 +140,7 @@ class _Step(NamedTuple):
 
     def back(self, x: Array, u: Any, row: Scaled) -> tuple[Scaled, Scaled]:
         """(∂x⁺/∂x)ᵀ row, and (∂x⁺/∂u)ᵀ row over the floating inputs as one vector."""
-        cell = exact_slopes(join(self.static, self.arrays))
-        leaves, structure = jax.tree_util.tree_flatten(u)
-        numbers = [leaf for leaf in leaves if is_parameter(leaf)]
-
-        def of_numbers(state: Array, given: list[Array]) -> Array:
-            fresh = iter(given)
-            filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in leaves]
-            return cell(state, jax.tree_util.tree_unflatten(structure, filled))
-
+        of_numbers, numbers = by_floating_inputs(join(self.static, self.arrays), u)
         state, given = jax.vjp(of_numbers, x, numbers)[1](row.unit.reshape(x.shape))
         flat = jnp.concatenate(
             [leaf.reshape(-1).astype(x.dtype) for leaf in given] or [jnp.zeros(0, x.dtype)]
@@ -266,7 +258,9 @@ def credit_by_lag(
             of M·T steps, else of T.
 
     Returns:
-        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ.
+        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ. Of a cell without parameters of its own, a network
+        in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as each layer has its own parameters
+        sums are those of vectors at right angles.
 
     Raises:
         TypeError, ValueError: not a trajectory, or one without steps; a loss that is no function or gives no
@@ -280,10 +274,25 @@ def credit_by_lag(
         raise ValueError("trajectory: expected at least one step, got none")
     lags = steps if max_lag is None else count("max_lag", max_lag, minimum=1, maximum=steps)
     static, arrays = split(trajectory.cell)
-    size = parameter_count(arrays)
+    size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
+    if not size and not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
+        parameter_count(arrays)
     direct = _direct(trajectory, loss, flag("every_step", every_step))
     states, inputs = trajectory.states[:-1], trajectory.inputs
     totals, given = _totals(static, arrays, states, inputs, direct)
+    parts = tuple((n, p.start, p.stop) for n, p in getattr(trajectory.cell, "parts", {}).items())
+    owed = {
+        "states": totals,
+        "direct": direct,
+        "inputs": given if given.unit.shape[-1] else None,
+        "parts": parts,
+    }
+    if not size:
+        shares = given.norm().log()[::-1][:lags]
+        sums = jax.lax.cumlogsumexp(2 * shares) / 2
+        return CreditByLag(
+            **owed, log_shares=shares, log_sums=sums, alignment=jnp.zeros_like(sums), gradient=None
+        )
     if every_step:
         measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags)
     else:
@@ -292,14 +301,7 @@ def credit_by_lag(
     nothing = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
     whole, _ = measure(whole=nothing)
     _, (log_shares, log_sums, alignment) = measure(whole=whole)  # the alignment needs the whole gradient
-    parts = getattr(trajectory.cell, "parts", {})
+    gradient = unflatten_parameters(static, arrays, whole)
     return CreditByLag(
-        states=totals,
-        direct=direct,
-        inputs=given if given.unit.shape[-1] else None,
-        log_shares=log_shares,
-        log_sums=log_sums,
-        alignment=alignment,
-        gradient=unflatten_parameters(static, arrays, whole),
-        parts=tuple((name, part.start, part.stop) for name, part in parts.items()),
+        **owed, log_shares=log_shares, log_sums=log_sums, alignment=alignment, gradient=gradient
     )

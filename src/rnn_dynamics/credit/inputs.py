@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.parameters import by_floating_inputs, is_parameter
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float
 from rnn_dynamics.segments import segment, step_range
@@ -24,11 +24,12 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 @functools.partial(jax.jit, static_argnums=(0, 4))
 def _norms(static: Any, arrays: Any, states: Array, inputs: Array, ord: Any) -> Array:
     cell, size = join(static, arrays), math.prod(states.shape[1:])
-    exact = exact_slopes(cell)
 
     def back(product: Scaled, step: tuple) -> tuple[Scaled, Array]:
         x, u = step
-        by_input = jax.jacfwd(lambda given: exact(x, given))(u).reshape(size, -1)
+        of_numbers, numbers = by_floating_inputs(cell, u)
+        columns = jax.jacfwd(of_numbers, argnums=1)(x, numbers)
+        by_input = jnp.concatenate([column.reshape(size, -1) for column in columns], axis=1)
         reached = Scaled(
             jnp.matmul(product.unit, by_input, precision=_HIGHEST), product.exponent, 2
         ).normalize()
@@ -45,7 +46,7 @@ def input_norms(
     """ln‖∂x_stop/∂u_k‖ for every k = 0 … stop−1: J_stop ⋯ J_{k+2} ∂F/∂u_k.
 
     Args:
-        trajectory: from ``rollout``, whose inputs are one floating array.
+        trajectory: from ``rollout``; of its inputs the floating leaves, all together.
         ord: 2, the spectral norm, or "fro".
         stop: T by default.
 
@@ -53,10 +54,9 @@ def input_norms(
         Natural logarithms; −inf where the product is exactly zero.
 
     Raises:
-        TypeError, ValueError: not a trajectory; no inputs, or other ones; stop outside 0 … T; another norm.
+        TypeError, ValueError: not a trajectory; no floating inputs; stop outside 0 … T; another norm.
     """
     step_range(trajectory, 0, stop)
-    leaves = jax.tree_util.tree_leaves(trajectory.inputs)
-    if len(leaves) != 1 or not jnp.issubdtype(leaves[0].dtype, jnp.floating):
-        raise ValueError("trajectory: expected inputs that are one floating array")
+    if not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
+        raise ValueError("trajectory: expected floating inputs, got none")
     return _norms(*segment(trajectory, 0, stop), choice("ord", ord, [2, "fro"]))

@@ -10,13 +10,8 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.jacobians import (
-    immediate_gradient,
-    is_parameter,
-    parameter_count,
-    reverse_step,
-    state_vector,
-)
+from rnn_dynamics.jacobians import reverse_step, state_vector
+from rnn_dynamics.parameters import immediate_gradient, is_parameter, parameter_count
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add
 from rnn_dynamics.segments import segment

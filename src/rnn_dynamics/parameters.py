@@ -1,0 +1,88 @@
+"""The floating leaves of a cell, its parameters θ, and of its inputs: flat vectors, and one step's derivatives."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join
+from rnn_dynamics.scaled import Scaled
+
+__all__ = [
+    "by_floating_inputs",
+    "immediate_gradient",
+    "is_parameter",
+    "parameter_count",
+    "unflatten_parameters",
+]
+
+
+def is_parameter(leaf: Any) -> bool:
+    """Whether a leaf of a cell holds floating numbers, Python's among them."""
+    return isinstance(leaf, float) or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
+def by_floating_inputs(cell: Any, u: Any) -> tuple[Any, list[Array]]:
+    """One step as a function of the state and of the floating leaves of its input, and those leaves."""
+    leaves, structure = jax.tree_util.tree_flatten(u)
+    exact = exact_slopes(cell)
+
+    def step(state: Array, numbers: list[Array]) -> Array:
+        fresh = iter(numbers)
+        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in leaves]
+        return exact(state, jax.tree_util.tree_unflatten(structure, filled))
+
+    return step, [leaf for leaf in leaves if is_parameter(leaf)]
+
+
+def parameter_count(arrays: Any) -> int:
+    """How many floating numbers a cell has.
+
+    Raises:
+        ValueError: none.
+    """
+    size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
+    if not size:
+        raise ValueError("trajectory: its cell has no floating arrays among its leaves, so no parameters")
+    return size
+
+
+def immediate_gradient(
+    static: Any, arrays: Any, x: Array, u: Any, cotangent: Array, *, summed: bool = False
+) -> Float[Array, " p"]:
+    """(∂⁺x⁺/∂θ)ᵀ · cotangent of one step, x held constant: all floating parameters in one flat vector.
+
+    Args:
+        static, arrays: the cell, split.
+        x, u, cotangent: of one step; or of several along a leading axis.
+        summed: whether they are several, whose gradients are added.
+    """
+    chosen = [leaf for leaf in arrays if is_parameter(leaf)]
+
+    def step(parameters: list[Array]) -> Array:
+        fresh = iter(parameters)
+        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
+        cell = exact_slopes(join(static, filled))
+        return (jax.vmap(cell) if summed else cell)(x, u)
+
+    (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
+    return jnp.concatenate([g.reshape(-1).astype(x.dtype) for g in gradients])
+
+
+def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
+    """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
+    pieces, at = [], 0
+    for leaf in arrays:
+        if not is_parameter(leaf):
+            pieces.append(None)
+            continue
+        size = jnp.size(leaf)
+        unit = flat.unit[..., at : at + size].reshape(flat.exponent.shape + jnp.shape(leaf))
+        exponent = jnp.broadcast_to(
+            flat.exponent.reshape(flat.exponent.shape + (1,) * jnp.ndim(leaf)), unit.shape
+        )
+        pieces.append(Scaled(unit, exponent).normalize())
+        at += size
+    return jax.tree_util.tree_unflatten(static[0], pieces)
