@@ -11,6 +11,7 @@ from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN, FeedFo
 from rnn_dynamics.credit import credit_by_lag, input_norms, partial_sums
 from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
+from tests.marks import FLOAT32_IN_SOAK
 
 RNG = np.random.default_rng(2)
 N, M, STEPS = 3, 2, 9
@@ -58,7 +59,10 @@ def copies(cell, x0):
     return flat, *(np.asarray(part) for part in total)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    "name",
+    ["elman", "lstm", *(pytest.param(name, marks=pytest.mark.soak) for name in ("lstm of 1997", "gru"))],
+)
 def test_shares_are_those_of_copies_of_the_parameters(name):
     make, size = CELLS[name]
     cell, x0 = make(), RNG.normal(size=size)
@@ -88,6 +92,7 @@ def parts_of(gradient):
     return jax.tree_util.tree_leaves(gradient, is_leaf=lambda leaf: hasattr(leaf, "to_float"))
 
 
+@FLOAT32_IN_SOAK
 @pytest.mark.parametrize("name", CELLS)
 def test_shares_add_up_to_the_gradient_of_the_loss(name, dtype):
     make, size = CELLS[name]
