@@ -106,7 +106,10 @@ def measure(*, repetitions: int = 5, quick: bool = False) -> list[dict]:
     """One row for each candidate; rates are relative to ``jax.grad``."""
     units, steps, batch, width = (64, 100, 8, 16) if quick else (256, 500, 32, 64)
     rng = np.random.default_rng(0)
-    draw = lambda *shape: (rng.uniform(-1, 1, shape) / np.sqrt(units)).astype(np.float32)  # noqa: E731
+
+    def draw(*shape: int) -> np.ndarray:
+        return (rng.uniform(-1, 1, shape) / np.sqrt(units)).astype(np.float32)
+
     arrays = {
         "weight_ih": draw(4 * units, width),
         "weight_hh": draw(4 * units, units),
