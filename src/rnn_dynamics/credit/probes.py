@@ -115,8 +115,9 @@ def credit_by_probes(network: Any, probes: Any) -> ProbedCredit:
         raise ValueError("probes: expected zeros, so that the network is the one without probes")
     value, states = _outputs(jax.eval_shape(network, probes), probes.shape)
     kind = "unknown" if states is None else _derivative(network, probes)
-    loss: Any = network if states is None else lambda p: network(p)[0]
-    found, powers = _at_several_scales(loss, probes, value.dtype)
+    found, powers = _at_several_scales(
+        _first_of(network) if states is not None else network, probes, value.dtype
+    )
     rows, good = _chosen(found, powers)
     info = jnp.finfo(found.dtype)
     floor = math.log(float(info.tiny) / float(info.eps)) - int(powers.max()) * math.log(2)
@@ -135,6 +136,10 @@ def _outputs(shape: Any, of_probes: tuple[int, ...]) -> tuple[Any, Any]:
     if states is not None and getattr(states, "shape", None) != of_probes:
         raise ValueError(f"network: expected states of shape {of_probes}, got {states}")
     return value, states
+
+
+def _first_of(network: Any) -> Any:
+    return lambda probes: network(probes)[0]
 
 
 def _at_several_scales(loss: Any, probes: Array, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
