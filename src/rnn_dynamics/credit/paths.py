@@ -47,7 +47,7 @@ class PathLengths:
         if not (logs > -np.inf).any():
             return float("nan")
         sizes = np.exp(logs - logs.max())
-        return float(self.lengths @ sizes / sizes.sum())
+        return float(np.sum(self.lengths * sizes) / np.sum(sizes))
 
     def __repr__(self) -> str:
         return f"PathLengths(0 … {len(self.lengths) - 1} branches, mean {self.mean_length:.3g})"
