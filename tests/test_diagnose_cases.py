@@ -1,4 +1,4 @@
-"""Runs on which a verdict could mislead: transients, short runs, closed gates, dead units, numbers that are none."""
+"""Runs on which a verdict could mislead: transients, short runs, closed gates, dead units, NaN."""
 
 import math
 
@@ -31,7 +31,12 @@ def test_a_transient_is_no_explosion():
     found = diagnose(rollout(cell, np.ones(N), steps=100))
     assert found.regime == "neither"
     assert found.standard_error > 0.005
-    assert "transient" in found.remedies[0].because
+    assert "the gradient reaches 10^3.6" in found.remedies[0].because
+    over = ElmanRNN(np.array([[0.5, 100.0], [0.0, 0.5]]), np.zeros(N), activation="linear")
+    assert (
+        "a transient takes the gradient to"
+        in diagnose(rollout(over, np.ones(N), steps=100)).remedies[0].because
+    )
     lags = np.arange(1.0, 1001)
     assert regime(np.log(lags)) == "neither"  # a Jordan block of 1: growth without exponent
     assert regime(np.log(lags) - 0.1 * lags) == "vanishing"
@@ -47,12 +52,12 @@ def test_random_walks_are_neither(steps):
     assert set(drift) == {"vanishing"}
 
 
-def gated(kind, gates, bias, factor=0.1):
+def gated(kind, gates, bias, factor=0.1, inputs=None):
     """A cell whose gates see no state, all at one bias; its candidates do."""
     W = np.zeros((gates * N, N))
     row = {LSTM: 2, GRU: 2, MinimalGatedUnit: 1}[kind]
     W[row * N : (row + 1) * N] = factor * np.eye(N)
-    return kind(W, np.full(gates * N, bias))
+    return kind(W, np.full(gates * N, bias), None if inputs is None else np.zeros((gates * N, inputs)))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_gates_are_opened_where_they_are_what_forgets(cell, advice):
 
 
 def test_layers_of_a_stack_have_their_own_gates():
-    first, second = gated(LSTM, 4, 0.0), gated(LSTM, 4, 1.0)
+    first, second = gated(LSTM, 4, 0.0), gated(LSTM, 4, 1.0, inputs=N)
     found = diagnose(rollout(Stack([first, second]), np.full(4 * N, 0.1), steps=STEPS))
     assert set(found.carries) == {"layer 0 forget", "layer 1 forget"}
     assert "layer 1 output" in found.gates

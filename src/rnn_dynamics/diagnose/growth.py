@@ -4,7 +4,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
 
 from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
@@ -79,6 +78,8 @@ def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> st
         return "undecided"
     if growth.rate == -math.inf:
         return "vanishing"
+    from scipy.special import stdtrit
+
     rounding = 64 * float(np.finfo(dtype).eps)
     if abs(growth.rate) <= max(float(stdtrit(growth.blocks - 1, 0.975)) * growth.error, rounding):
         return "neither"

@@ -35,7 +35,8 @@ def _against_growth(found: "Diagnosis") -> list[Remedy]:
         return [Remedy("gradient-norm clipping", f"the gradient grows by {found.exponent:.3g} nats a step")]
     if not found.peak > _DECADE:
         return []
-    is_transient = found.regime in ("vanishing", "neither") and found.peak_lag < found.steps
+    has_fallen = found.log_norms[0] < found.peak - _DECADE
+    is_transient = found.regime in ("vanishing", "neither") and has_fallen
     what = "a transient takes the gradient to" if is_transient else "the gradient reaches"
     return [Remedy("gradient-norm clipping", f"{what} 10^{found.peak / _DECADE:.2g}")]
 
