@@ -182,23 +182,46 @@ def test_credit_by_layer_of_shared_parameters_adds_up_to_the_gradient():
         np.testing.assert_allclose(found[name].to_float(), truth, rtol=1e-9, atol=1e-14)
 
 
-def test_credit_holds_the_gradient_of_every_layers_own_parameters():
-    cell = ResidualBlock(scale=0.5)
-    run = rollout(cell, X, PLAIN)
-    credit = credit_by_lag(run, lambda x: jnp.sum(x**2) / 2)
+def test_the_shares_of_a_residual_network_are_those_of_its_layers():
+    """α is a setting, no parameter: lag m's share is the gradient of layer T − m."""
+    credit = credit_by_lag(rollout(ResidualBlock(scale=0.5), X, PLAIN), lambda x: jnp.sum(x**2) / 2)
 
-    def loss(scale, layers):
+    def loss(layers):
         x = jnp.asarray(X)
         for i in range(DEPTH):
-            x = x + scale * jnp.tanh(jnp.dot(layers["W"][i], x) + layers["b"][i])
+            x = x + 0.5 * jnp.tanh(jnp.dot(layers["W"][i], x) + layers["b"][i])
         return jnp.sum(x**2) / 2
 
-    by_scale, by_layer = jax.jit(jax.grad(loss, argnums=(0, 1)))(
-        0.5, jax.tree_util.tree_map(jnp.asarray, PLAIN)
-    )
+    by_layer = jax.jit(jax.grad(loss))(jax.tree_util.tree_map(jnp.asarray, PLAIN))
     truth = np.concatenate([np.asarray(by_layer["W"]).reshape(DEPTH, -1), by_layer["b"]], axis=1)
     np.testing.assert_allclose(credit.inputs.to_float(), truth, rtol=1e-9, atol=1e-13)
-    assert float(credit.gradient.scale.to_float()) == pytest.approx(float(by_scale), rel=1e-10)
+    np.testing.assert_allclose(credit.log_shares, np.log(np.linalg.norm(truth, axis=1))[::-1], atol=1e-9)
+    assert set(credit.by("parameter")) == {"W", "b"}
+
+
+def test_tied_layers_are_a_recurrent_network():
+    layers = deep_parameters(jax.random.key(0), DEPTH, N, tied=True)
+    found = credit_by_lag(rollout(FeedForward(), X, layers), jnp.sum)
+    truth = credit_by_lag(rollout(ElmanRNN(layers["W"][0], layers["b"][0]), X, steps=DEPTH), jnp.sum)
+    np.testing.assert_allclose(found.log_sums, truth.log_sums, atol=1e-11)
+    np.testing.assert_allclose(found.alignment, truth.alignment, atol=1e-9)
+    np.testing.assert_allclose(found.gradient["W"].to_float(), truth.gradient.W.to_float(), rtol=1e-9)
+    apart = credit_by_lag(rollout(FeedForward(), X, layers), jnp.sum, tied=False)
+    assert apart.gradient is None
+    np.testing.assert_allclose(
+        apart.log_sums, np.log(np.cumsum(np.exp(2 * apart.log_shares))) / 2, atol=1e-11
+    )
+
+
+def test_two_samples_in_float32_cancel_nothing():
+    """1 − ½ − ẑ²/2 = ε/(2 (var + ε)): over 8 layers of gain 100 the product is that of float64."""
+    layers = deep_parameters(jax.random.key(1), 8, N, gain=100.0, normalized=True)
+    x = np.random.default_rng(0).normal(size=2 * N)
+    by_dtype = [
+        gradient_norms(rollout(BatchNormalized(), x.astype(d), layers), ord="fro")
+        for d in ("float32", "float64")
+    ]
+    np.testing.assert_allclose(*by_dtype, atol=1e-3)
 
 
 def test_batch_norm_couples_the_samples():

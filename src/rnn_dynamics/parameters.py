@@ -22,8 +22,18 @@ __all__ = [
 
 
 def is_parameter(leaf: Any) -> bool:
-    """Whether a leaf of a cell holds floating numbers, Python's among them."""
-    return isinstance(leaf, float) or (hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating))
+    """Whether a leaf of a cell is an array of floating numbers; a Python float is a setting of the cell.
+
+    Raises:
+        ValueError: an array of complex numbers, whose gradient has two parts.
+    """
+    if not hasattr(leaf, "dtype"):
+        return False
+    if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
+        raise ValueError(
+            "trajectory: expected a cell with real parameters, got complex ones; give re and im apart"
+        )
+    return jnp.issubdtype(leaf.dtype, jnp.floating)
 
 
 def by_floating_inputs(cell: Any, u: Any) -> tuple[Any, list[Array]]:

@@ -5,6 +5,7 @@ over layers is measured as the gradient over time is. All layers are of one widt
 repeat the same parameters, which makes the network recurrent. The parameters take the dtype of x.
 """
 
+import functools
 import math
 import numbers
 from collections.abc import Callable, Mapping
@@ -71,8 +72,24 @@ def _epsilon(value: Any) -> float:
     return epsilon
 
 
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
+def _of_two(half: Array, epsilon: float) -> Array:
+    """a/√(a² + ε), of half the difference of two samples; the derivative ε/(a² + ε)^{3/2} is no difference."""
+    return half / jnp.sqrt(half**2 + epsilon)
+
+
+@_of_two.defjvp
+def _of_two_jvp(epsilon: float, primals: tuple, tangents: tuple) -> tuple:
+    (half,), (change,) = primals, tangents
+    return _of_two(half, epsilon), epsilon * (half**2 + epsilon) ** -1.5 * change
+
+
 def _normalized(z: Array, epsilon: float) -> tuple[Array, Array]:
     """ẑ = (z − mean)/√(variance + ε) over the leading axis, and 1/√(variance + ε)."""
+    if z.ndim > 1 and len(z) == 2:
+        half = (z[0] - z[1]) / 2
+        normal = _of_two(half, epsilon)
+        return jnp.stack([normal, -normal]), 1 / jnp.sqrt(half**2 + epsilon)
     centred = z - jnp.mean(z, axis=0, keepdims=True)
     inverse = 1 / jnp.sqrt(jnp.mean(centred**2, axis=0) + epsilon)
     return centred * inverse[None] if z.ndim > 1 else centred * inverse, inverse
@@ -123,7 +140,7 @@ class ResidualBlock:
 
     Args:
         activation: as ``ElmanRNN``.
-        scale: α in (0, 1]; a Python number takes the dtype of the state.
+        scale: α in (0, 1], a number; it takes the dtype of the state and is no parameter.
 
     Raises:
         TypeError, ValueError: as ``FeedForward``; α outside (0, 1].
@@ -131,12 +148,11 @@ class ResidualBlock:
     Reference: K. He, X. Zhang, S. Ren, J. Sun, CVPR 2016.
     """
 
-    scale: Float[Array, ""] | float
+    scale: float
     activation: Activation
 
     def __init__(self, activation: Any = "tanh", scale: Any = 1.0) -> None:
-        checked = fraction("scale", real_array("scale", scale, ndim=0))
-        value = float(scale) if isinstance(scale, int | float) else checked
+        value = float(fraction("scale", real_array("scale", scale, ndim=0)))
         set_fields(self, scale=value, activation=activations.get(activation))
 
     @property
@@ -275,6 +291,9 @@ class BatchNormalized:
         scale = _slope(self.activation, given) * (layer["gain"] * inverse)[None]
         between = jnp.eye(samples, dtype=x.dtype)[:, :, None] - 1 / samples
         between = between - z[:, None] * z[None] / samples
+        if samples == 2:  # 1 − ½ − ẑ²/2 and −½ + ẑ²/2 without the difference
+            left = jnp.broadcast_to(self.epsilon * inverse**2 / 2, between.shape[2:])
+            between = jnp.stack([jnp.stack([left, -left]), jnp.stack([-left, left])])
         blocks = (scale[:, None] * between)[..., None] * layer["W"][None, None]  # s, t, i, j
         return blocks.transpose(0, 2, 1, 3).reshape(x.size, x.size)
 

@@ -4,7 +4,7 @@ Where a cell keeps more than one vector, the state is flat, so that a Jacobian i
 stretches and ``split`` cuts it into them. ``gates`` gives what the units of one step multiply by.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -57,6 +57,8 @@ class LSTM(_HiddenAndCell):
     Neural Computation 12, 2000; F. Gers, N. Schraudolph, J. Schmidhuber, JMLR 3, 2002 (peepholes).
     """
 
+    longer_memory: ClassVar[str] = "a larger bias of the forget gate"
+
     W: Float[Array, "4n n"]
     b: Float[Array, " 4n"]
     W_in: Float[Array, "4n m"] | None
@@ -68,6 +70,10 @@ class LSTM(_HiddenAndCell):
             W = fields["W"]
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
         set_fields(self, **fields, peepholes=peepholes)
+
+    def carries(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """What each unit keeps of its memory at fixed gates: ∂c⁺/∂c, the forget gate."""
+        return {"forget": self._step(x, u)["forget"]}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
@@ -161,6 +167,8 @@ class GRU:
     Reference: K. Cho et al., EMNLP 2014.
     """
 
+    longer_memory: ClassVar[str] = "a larger bias of the update gate"
+
     W: Float[Array, "3n n"]
     b: Float[Array, " 3n"]
     W_in: Float[Array, "3n m"] | None
@@ -181,6 +189,10 @@ class GRU:
     def units(self) -> int:
         """n."""
         return self.W.shape[1]
+
+    def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """What each unit keeps of its memory at fixed gates: the update gate."""
+        return {"update": self.gates(x, u)["update"]}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
@@ -219,6 +231,8 @@ class MinimalGatedUnit:
     Reference: G.-B. Zhou, J. Wu, C.-L. Zhang, Z.-H. Zhou, Int. Journal of Automation and Computing 13, 2016.
     """
 
+    longer_memory: ClassVar[str] = "a smaller bias of its gate"
+
     W: Float[Array, "2n n"]
     b: Float[Array, " 2n"]
     W_in: Float[Array, "2n m"] | None
@@ -230,6 +244,10 @@ class MinimalGatedUnit:
     def units(self) -> int:
         """n."""
         return self.W.shape[1]
+
+    def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """What each unit keeps of its memory at fixed gates: 1 − f."""
+        return {"forget": 1 - self.gates(x, u)["forget"]}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
@@ -265,6 +283,8 @@ class MinimalRNN:
     Reference: M. Chen, arXiv 1711.06788.
     """
 
+    longer_memory: ClassVar[str] = "a larger bias of the update gate"
+
     W: Float[Array, "n n"]
     V: Float[Array, "n n"]
     b: Float[Array, " n"]
@@ -291,6 +311,10 @@ class MinimalRNN:
     def units(self) -> int:
         """n."""
         return self.W.shape[1]
+
+    def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """What each unit keeps of its memory at fixed gates: the update gate."""
+        return {"update": self.gates(x, u)["update"]}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:

@@ -59,14 +59,35 @@ class Stack:
         return {name: x[..., part] for name, part in self.parts.items()}
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
-        later, first, below = [], 0, u
+        return jnp.concatenate([later for _, _, _, later in self._layers(x, u)])
+
+    def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Array]:
+        """The gates of every layer that has some: "layer 0 forget"."""
+        return self._of_layers("gates", x, u)
+
+    def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Array]:
+        """What units keep of their memory at fixed gates, for every layer that tells."""
+        return self._of_layers("carries", x, u)
+
+    def _layers(self, x: Array, u: Any) -> list[tuple[Any, Array, Any, Array]]:
+        """Of each layer the cell, its state, what it takes and its next state."""
+        found, first, below = [], 0, u
         for cell, size in zip(self.cells, self.sizes, strict=True):
-            state = cell(x[first : first + size], below)
-            later.append(state)
+            state = x[first : first + size]
+            later = cell(state, below)
+            found.append((cell, state, below, later))
             hidden = getattr(cell, "parts", {}).get("hidden")
-            below = state if hidden is None else state[hidden]
+            below = later if hidden is None else later[hidden]
             first += size
-        return jnp.concatenate(later)
+        return found
+
+    def _of_layers(self, method: str, x: Array, u: Any) -> dict[str, Array]:
+        return {
+            f"layer {i} {name}": value
+            for i, (cell, state, given, _) in enumerate(self._layers(x, u))
+            if hasattr(cell, method)
+            for name, value in getattr(cell, method)(state, given).items()
+        }
 
 
 def state_size(cell: Any) -> int:

@@ -170,6 +170,10 @@ class LeakyRNN:
         """α φ(W x + W_in u + b)."""
         return self.leak * self.activation(self._input(x, u))
 
+    def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+        """What each unit keeps of its memory: 1 − α."""
+        return {"leak": jnp.broadcast_to(self.carry, x.shape)}
+
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = (1−α) I + α D W."""
         return _slope(self.activation, self._input(x, u))

@@ -1,16 +1,16 @@
 """Credit by lag: ∂E/∂x_k, ∂E/∂u_k, and ∂E/∂θ as a sum over the steps it reaches back."""
 
-import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+from jax.core import Tracer
+from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.credit.results import CreditByLag
 from rnn_dynamics.parameters import (
     Group,
     by_floating_inputs,
@@ -23,152 +23,12 @@ from rnn_dynamics.parameters import (
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import step_range
-from rnn_dynamics.validation import choice, count, flag
+from rnn_dynamics.validation import count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
 
 # Below every exponent of a float.
 _LOWEST = -(2**30)
-_FEWEST = 8  # lags that a trend is told from
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "states",
-        "direct",
-        "inputs",
-        "log_shares",
-        "log_sums",
-        "alignment",
-        "log_group_shares",
-        "gradient",
-    ],
-    meta_fields=["parts", "groups"],
-)
-@dataclasses.dataclass(frozen=True, repr=False)
-class CreditByLag:
-    """What a loss owes to every earlier step; lag m = 1 … M: the parameters as they acted m − 1 steps before it.
-
-    With e_t = ∂⁺E/∂x_t the direct derivative, ∂E/∂θ = Σ_m C_m,
-    C_m = Σ_t (∂⁺x_{t−m+1}/∂θ)ᵀ (∂x_t/∂x_{t−m+1})ᵀ e_t, and S(m) = C_1 + … + C_m.
-
-    Attributes:
-        states: the total derivative ∂E/∂x_k, k = 0 … T, scaled vectors, shape (T+1, n).
-        direct: e_k, shape (T+1, n).
-        inputs: ∂E/∂u_k, k = 0 … T−1, scaled, shape (T, m); ``None`` where there are no floating inputs.
-        log_shares: ln‖C_m‖, shape (M,).
-        log_sums: ln‖S(m)‖, shape (M,).
-        alignment: the cosine between S(m) and the rest of the gradient, S(M) − S(m), shape (M,): −1 where long lags
-            undo what short ones ask for; 0 where one of them is 0.
-        log_group_shares: ln of the norm of each group of parameters in C_m, shape (M, groups); see ``by``.
-        gradient: S(M), shaped like the cell; ∂E/∂θ where M = T. ``None`` where the parameters are inputs.
-        groups: the groups of parameters: layer, parameter, gate, and where each lies in a flat vector.
-        parts: names and places of the parts of the state, as the cell gives them.
-    """
-
-    states: Scaled
-    direct: Float[Array, "steps+1 n"]
-    inputs: Scaled | None
-    log_shares: Float[Array, " lags"]
-    log_sums: Float[Array, " lags"]
-    alignment: Float[Array, " lags"]
-    log_group_shares: Float[Array, "lags groups"]
-    gradient: Any
-    parts: tuple[tuple[str, int, int], ...]
-    groups: tuple[Group, ...]
-
-    @property
-    def lags(self) -> Int[np.ndarray, " lags"]:
-        """m = 1 … M."""
-        return np.arange(1, self.log_shares.shape[-1] + 1)
-
-    @property
-    def log_state_norms(self) -> Float[Array, "steps+1"]:
-        """ln‖∂E/∂x_k‖."""
-        return self.states.norm().log()
-
-    @property
-    def log_units(self) -> Float[Array, "steps+1 n"]:
-        """ln|∂E/∂x_k| of every unit."""
-        return Scaled(
-            self.states.unit, jnp.broadcast_to(self.states.exponent[..., None], self.states.shape)
-        ).log()
-
-    def by(self, kind: str) -> dict[str, Float[np.ndarray, " lags"]]:
-        """ln of the norm of each lag's share ‖C_m‖ by "gate", "layer" or "parameter", by name.
-
-        Raises:
-            ValueError: another kind; a cell without gates or layers.
-        """
-        choice("kind", kind, ["gate", "layer", "parameter"])
-        names = [getattr(group, kind) for group in self.groups]
-        if not any(names):
-            raise ValueError(f"kind: the cell of this credit has no {kind}s")
-        logs = np.asarray(self.log_group_shares)
-        found = {}
-        for name in dict.fromkeys(names):
-            chosen = logs[..., [i for i, own in enumerate(names) if own == name]]
-            found[name] = np.logaddexp.reduce(2 * chosen, axis=-1) / 2
-        return found
-
-    @property
-    def trend(self) -> str:
-        """What S(m) does as m grows, from the second half of the lags: Bengio's question.
-
-        "converges" where the shares fall exponentially and what the rest of them would add is below 1 % of the sum;
-        "oscillates" where ‖S(m)‖ swings by more than a tenth about its mean, over and over; "grows" where shares
-        grow, or stay and add up; else "undecided", as with few lags.
-        """
-        return _trend(np.asarray(self.log_shares, float), np.asarray(self.log_sums, float))
-
-    def part(self, name: str) -> Scaled:
-        """∂E/∂x_k in one part of the state: the gradient along the carousel is ``part("cell")``.
-
-        Raises:
-            ValueError: no such part.
-        """
-        places = {part: slice(first, last) for part, first, last in self.parts}
-        if name not in places:
-            raise ValueError(f"name: expected one of {sorted(places)}, got {name!r}")
-        return Scaled(self.states.unit[..., places[name]], self.states.exponent, 1).normalize()
-
-    def horizon(self, share: float = 1 / math.e) -> int:
-        """The largest lag whose ‖C_m‖ is at least ``share`` of the greatest one; 0 where all are 0.
-
-        Raises:
-            ValueError: a share outside (0, 1].
-        """
-        if not 0 < share <= 1:
-            raise ValueError(f"share: expected a number in (0, 1], got {share}")
-        logs = np.asarray(self.log_shares)
-        if not (logs > -np.inf).any():
-            return 0
-        return int(np.flatnonzero(logs >= logs.max() + math.log(share))[-1]) + 1
-
-    def __repr__(self) -> str:
-        near, far = self.horizon(), self.horizon(0.01)
-        return f"CreditByLag({len(self.lags)} lags, horizon {near} at 1/e, {far} at 1 %, sum {self.trend})"
-
-
-def _trend(shares: np.ndarray, sums: np.ndarray) -> str:
-    half = len(shares) // 2
-    shares, sums = shares[half:], sums[half:]
-    if len(shares) < _FEWEST or np.isnan(shares).any():
-        return "undecided"
-    if np.isneginf(shares).all():
-        return "converges"
-    known = np.isfinite(shares)
-    lags = np.flatnonzero(known)
-    slope = float(np.polyfit(lags, shares[known], 1)[0]) if len(lags) > 2 else -math.inf
-    # What is still to come of a geometric series, beside what has been added.
-    if slope < 0 and shares[known][-1] - math.log(-math.expm1(slope)) < sums[-1] + math.log(0.01):
-        return "converges"
-    sizes = np.exp(sums - sums.max())
-    swings = np.abs(np.diff(np.sign(sizes - sizes.mean()))).sum() / 2
-    if swings >= 3 and np.ptp(sizes) > 0.1 * sizes.mean():
-        return "oscillates"
-    return "grows" if sums[-1] > sums[0] else "undecided"
 
 
 class _Step(NamedTuple):
@@ -227,6 +87,7 @@ def _measured(
     sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
     known = known & (sizes > 0)
     cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
+    cosine = jnp.where(jnp.isfinite(total.norm().unit), cosine, jnp.nan)
     return total, (share.norm().log(), total.norm().log(), cosine, by_group)
 
 
@@ -302,8 +163,48 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
     return jnp.concatenate([jnp.zeros((len(states) - len(rows), rows.shape[1]), rows.dtype), rows])
 
 
+def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict[str, Any]:
+    """Shares and sums of a network in depth, whose parameters are the inputs u_k: ∂E/∂u_{T−m} is lag m's."""
+    rows = [leaf for leaf in jax.tree_util.tree_leaves(layers) if is_parameter(leaf)]
+    if tied is None:
+        tied = all(not isinstance(leaf, Tracer) and bool((leaf == leaf[:1]).all()) for leaf in rows)
+    by_lag = given[::-1][:lags]
+    groups = parameter_groups(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
+    size = given.unit.shape[-1]
+    nothing = Scaled(jnp.zeros(size, given.dtype), jnp.zeros((), jnp.int32), 1)
+    whole, _ = _summed(by_lag, nothing, groups=groups)
+    _, (shares, sums, alignment, by_group) = _summed(by_lag, whole, groups=groups)
+    gradient = None
+    if tied:
+        static, arrays = split(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
+        gradient = unflatten_parameters(static, arrays, whole)
+    else:
+        sums, alignment = jax.lax.cumlogsumexp(2 * shares) / 2, jnp.where(jnp.isnan(sums), jnp.nan, 0)
+    return {
+        "log_shares": shares,
+        "log_sums": sums,
+        "alignment": alignment,
+        "log_group_shares": by_group,
+        "gradient": gradient,
+        "groups": groups,
+    }
+
+
+@functools.partial(jax.jit, static_argnames="groups")
+def _summed(by_lag: Scaled, whole: Scaled, *, groups: tuple[Group, ...]) -> tuple[Scaled, tuple[Array, ...]]:
+    def further(total: Scaled, share: Scaled) -> tuple[Scaled, tuple[Array, ...]]:
+        return _measured(total, share, whole, groups)
+
+    return jax.lax.scan(further, _nothing(whole), by_lag)
+
+
 def credit_by_lag(
-    trajectory: Trajectory, loss: Any, *, every_step: bool = False, max_lag: int | None = None
+    trajectory: Trajectory,
+    loss: Any,
+    *,
+    every_step: bool = False,
+    max_lag: int | None = None,
+    tied: bool | None = None,
 ) -> CreditByLag:
     """What a loss owes to each earlier state, input and lag.
 
@@ -346,17 +247,7 @@ def credit_by_lag(
         "parts": parts,
     }
     if not size:
-        shares = given.norm().log()[::-1][:lags]
-        sums = jax.lax.cumlogsumexp(2 * shares) / 2
-        return CreditByLag(
-            **owed,
-            log_shares=shares,
-            log_sums=sums,
-            alignment=jnp.zeros_like(sums),
-            log_group_shares=jnp.zeros((lags, 0), sums.dtype),
-            gradient=None,
-            groups=(),
-        )
+        return CreditByLag(**owed, **_of_layers(given, trajectory.inputs, lags, tied))
     groups = parameter_groups(trajectory.cell)
     if every_step:
         measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags, groups=groups)

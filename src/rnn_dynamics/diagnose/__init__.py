@@ -5,12 +5,24 @@ from typing import Any
 import jax.numpy as jnp
 
 from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run
+from rnn_dynamics.diagnose.measures import Decay, Rest, Units
+from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.tracking import Record, Tracker
-from rnn_dynamics.diagnose.verdict import Decay, Diagnosis, Remedy, Units, of_one_run
+from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.validation import flag
 
-__all__ = ["BatchDiagnosis", "Decay", "Diagnosis", "Record", "Remedy", "Tracker", "Units", "diagnose"]
+__all__ = [
+    "BatchDiagnosis",
+    "Decay",
+    "Diagnosis",
+    "Record",
+    "Remedy",
+    "Rest",
+    "Tracker",
+    "Units",
+    "diagnose",
+]
 
 
 def diagnose(
@@ -34,5 +46,7 @@ def diagnose(
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
     if jnp.ndim(trajectory.first_nonfinite) == 1:
+        if not len(trajectory.first_nonfinite):
+            raise ValueError("trajectory: expected at least one run, got a batch of none")
         return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))
     return of_one_run(trajectory, loss, every_step)

@@ -3,12 +3,14 @@
 import collections
 import dataclasses
 import json
+import math
 import statistics
 from typing import Any
 
 import jax
 
-from rnn_dynamics.diagnose.verdict import Diagnosis, Remedy
+from rnn_dynamics.diagnose.remedies import Remedy
+from rnn_dynamics.diagnose.verdict import Diagnosis
 
 __all__ = ["BatchDiagnosis", "each_run"]
 
@@ -49,6 +51,11 @@ class BatchDiagnosis:
                 chosen.setdefault(remedy.name, []).append(remedy)
         return tuple(found[0] for found in chosen.values() if 2 * len(found) > len(self.samples))
 
+    @property
+    def _measured(self) -> list[Diagnosis]:
+        """The runs that have an exponent and a horizon."""
+        return [sample for sample in self.samples if not math.isnan(sample.exponent) and sample.horizon >= 0]
+
     def to_dict(self) -> dict[str, Any]:
         """Regimes, remedies, and every run's ``Diagnosis.to_dict``."""
         return {
@@ -81,9 +88,12 @@ class BatchDiagnosis:
         counts = ", ".join(f"{number} {name}" for name, number in self.regimes.items())
         lines = [f"Gradients of {len(self)} runs: {counts}"]
         for title, field, unit in _LINES:
-            values = [float(getattr(sample, field)) for sample in self.samples]
-            middle, low, high = statistics.median(values), min(values), max(values)
-            lines.append(f"  {title:<27}median {middle:.4g}, from {low:.4g} to {high:.4g} {unit}")
+            known = [float(getattr(sample, field)) for sample in self._measured]
+            if not known:
+                continue
+            middle, low, high = statistics.median(known), min(known), max(known)
+            of = "" if len(known) == len(self) else f", of {len(known)} runs"
+            lines.append(f"  {title:<27}median {middle:.4g}, from {low:.4g} to {high:.4g} {unit}{of}")
         lines += [f"Remedy: {remedy.name}\n  as, in one run, {remedy.because}" for remedy in self.remedies]
         return "\n".join(lines)
 

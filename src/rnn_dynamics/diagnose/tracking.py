@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rnn_dynamics.diagnose.verdict import reach, regime_of
+from rnn_dynamics.diagnose.growth import Growth, mean_growth, reach, regime_of
 from rnn_dynamics.jacobians import pullback
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Record", "Tracker"]
 
-_BLOCKS = 8
 _FEWEST = 16  # steps that growth is averaged over, at least
 
 
@@ -24,8 +23,9 @@ class Record(NamedTuple):
     Attributes:
         step: of the training.
         regime: as ``Diagnosis.regime``.
-        exponent, standard_error: mean growth of the vector in nats a step and its error from blocks.
-        horizon: the largest lag at which the vector is at least 1/e of its greatest length.
+        exponent, standard_error: mean growth of the vector in nats a step and its error, as ``Diagnosis``.
+        horizon: the largest lag at which the vector is at least 1/e of its greatest length; −1 where it is not
+            finite.
         steps: T of the run.
         seconds: what the record cost.
     """
@@ -80,8 +80,10 @@ class Tracker:
             x0, inputs, steps: of one run, as for ``rollout``; keep their shapes, as each new one compiles.
 
         Raises:
-            TypeError, ValueError: as ``rollout``.
+            TypeError, ValueError: a step that is no integer; as ``rollout``.
         """
+        if isinstance(step, bool) or not isinstance(step, int | np.integer):
+            raise TypeError(f"step: expected the number of the training step, got {step!r}")
         begin = time.perf_counter()
         if step < self._next or begin < self._resume:
             return False
@@ -118,20 +120,10 @@ def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, 
     vector = np.random.default_rng(0).normal(size=shape).astype(dtype)
     back = pullback(run, vector)
     logs = np.asarray((back.norm() if shape else back).log(), float)
-    logs = np.where(np.isnan(logs), -np.inf, logs)
     diverged = int(jax.device_get(run.first_nonfinite)) >= 0
-    exponent, error = _growth(logs)
-    return regime_of(exponent, error, diverged, dtype), exponent, error, reach(logs, 1 / math.e), run.steps
-
-
-def _growth(logs: np.ndarray) -> tuple[float, float]:
-    """The mean growth a step towards earlier steps, the first tenth left out, with its error from blocks."""
-    by_lag = logs[::-1][len(logs) // 10 :]
-    if len(by_lag) <= _FEWEST:
-        return math.nan, math.nan
-    if not np.isfinite(by_lag).all():
-        return -math.inf, math.inf
-    edges = np.linspace(0, len(by_lag) - 1, _BLOCKS + 1).astype(int)
-    means = np.diff(by_lag[edges]) / np.diff(edges)
-    total = (by_lag[-1] - by_lag[0]) / (len(by_lag) - 1)
-    return float(total), float(means.std(ddof=1) / math.sqrt(_BLOCKS))
+    finite = not np.isnan(logs).any()
+    growth = (
+        mean_growth(logs[::-1]) if run.steps >= _FEWEST and not diverged else Growth(math.nan, math.nan, 0)
+    )
+    regime = regime_of(growth, diverged=diverged, finite=finite, dtype=dtype)
+    return regime, growth.rate, growth.error, reach(logs, 1 / math.e), run.steps
