@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from rnn_dynamics import __version__, cli
 from rnn_dynamics.figures import FIGURES, output, registry, self_check
@@ -272,7 +272,17 @@ def test_diagnose_reads_a_model_and_prints_the_verdict(capsys, model):
         (["none.safetensors", "--steps", "5"], "no file"),
         (["model.safetensors"], "--inputs, --steps"),
         (["model.safetensors", "--steps", "5", "--kind", "gru"], "gru"),
-        (["model.safetensors", "--inputs", "none.npy"], "none.npy"),
+        (["model.safetensors", "--inputs", "none.npy"], "--inputs: cannot read none.npy"),
+        (["model.safetensors", "--inputs", "x.npz"], "--inputs: expected one array"),
+        (["model.safetensors", "--inputs", "empty.npy"], "--inputs: expected one array"),
+        (["model.safetensors", "--inputs", "text.npy"], "--inputs: expected one array"),
+        (["model.safetensors", "--inputs", "cut.npy"], "--inputs: expected an array of numbers"),
+        (["model.safetensors", "--inputs", "header.npy"], "--inputs: expected an array of numbers"),
+        (["model.safetensors", "--inputs", "complex.npy"], "--inputs: expected real numbers"),
+        (["model.safetensors", "--inputs", "words.npy"], "--inputs: expected real numbers"),
+        (["model.safetensors", "--inputs", "dates.npy"], "--inputs: expected real numbers"),
+        (["model.safetensors", "--inputs", "nan.npy"], "--inputs: expected finite numbers"),
+        (["model.safetensors", "--inputs", "none_at_all.npy"], "--inputs: expected an array of shape"),
         (["model.safetensors", "--inputs", "wide.npy"], "inputs"),
         (["model.safetensors", "--inputs", "flat.npy"], "--inputs"),
         (["model.safetensors", "--inputs", "pickled.npy"], "allow_pickle"),
@@ -284,8 +294,34 @@ def test_diagnose_says_in_one_line_what_is_wrong(capsys, model, monkeypatch, arg
     np.save("wide.npy", np.zeros((9, 5)))
     np.save("flat.npy", np.zeros(9))
     np.save("pickled.npy", np.array([{}]))
+    for name, kind in (("complex", complex), ("words", str), ("dates", "M8[s]")):
+        np.save(f"{name}.npy", np.zeros((9, 2)).astype(kind))
+    np.save("nan.npy", np.full((9, 2), np.nan))
+    np.save("none_at_all.npy", np.zeros((0, 2)))
+    np.savez("x.npz", x=np.zeros((9, 2)))
+    content = (model / "nan.npy").read_bytes()
+    (model / "cut.npy").write_bytes(content[:-5])
+    (model / "header.npy").write_bytes(content.replace(b"{", b"(", 1))
+    (model / "empty.npy").write_bytes(b"")
+    (model / "text.npy").write_text("1 2 3")
     (model / "model.pt").write_bytes(b"\x80\x04")
     code, out, err = run(capsys, "diagnose", *arguments)
     assert (code, out) == (2, "")
     assert one_line(err)
     assert said in err
+
+
+def test_diagnose_reads_the_inputs_of_a_reverse_direction_backwards(model):
+    arrays = load_file(model / "model.safetensors")
+    save_file({f"{name}_reverse": array for name, array in arrays.items()}, model / "back.safetensors")
+    np.save(model / "flipped.npy", np.load(model / "x.npy")[::-1])
+    verdicts = []
+    for name, inputs, *direction in (
+        ("model", "x"),
+        ("model", "flipped"),
+        ("back", "x", "--direction", "reverse"),
+    ):
+        paths = (str(model / f"{name}.safetensors"), "--inputs", str(model / f"{inputs}.npy"))
+        verdicts.append(cli._verdict(cli._parser().parse_args(["diagnose", *paths, *direction])))
+    ahead, flipped, back = verdicts
+    assert ahead != flipped == back

@@ -75,6 +75,10 @@ def _changed(name, layer, **arrays):
     return found
 
 
+def tanh(x):
+    """No hyperbolic tangent, whatever its name."""
+
+
 def _without(name, layer, which=None):
     found = params(name)
     if which is None:
@@ -93,6 +97,7 @@ ZEROS = np.zeros((3, 3), np.float32)
         (lambda: module("nnx_gru", dense_h=SimpleNamespace(kernel=ZEROS)), {}, r"^source: .*dense_h/kernel"),
         (lambda: module("nnx_gru", dense_i=SimpleNamespace(kernel=ZEROS)), {}, r"dense_i/bias.*missing"),
         (lambda: module("nnx_gru", gate_fn=jax.nn.relu), {}, r"^source: .*gate_fn 'sigmoid'.*'relu'"),
+        (lambda: module("nnx_simple", activation_fn=tanh), {}, r"^source: .*activation_fn.*flax.tanh'"),
         (lambda: module("nnx_simple", activation_fn=jax.nn.elu), {}, r"^source: .*activation_fn.*'elu'"),
         (lambda: module("nnx_gru", dtype=jax.numpy.bfloat16), {}, r"^source: .*bfloat16"),
         (lambda: module("nnx_gru"), {"kind": "LSTMCell"}, r"^kind: .*'GRUCell'.*'LSTMCell'"),

@@ -57,6 +57,7 @@ def _layer(kind, name, **attributes):
     def tanh():
         """Named as Keras names it."""
 
+    tanh.__module__ = sigmoid.__module__ = "keras.src.activations.activations"
     defaults = {"activation": tanh, "recurrent_activation": sigmoid, "reset_after": name != "gru_before"}
     fields = defaults | {"get_weights": lambda: weights(name)} | attributes
     return type(kind, (SimpleNamespace,), {})(**fields)
@@ -75,6 +76,10 @@ def test_a_layer_tells_its_kind_and_settings():
     assert from_keras(_layer("GRU", "gru_before", reset_after=False)).reset == "before"
 
 
+def tanh(x):
+    """No hyperbolic tangent, whatever its name."""
+
+
 def _bare(name, **changes):
     found = weights(name)
     for i, value in changes.items():
@@ -91,8 +96,14 @@ def _bare(name, **changes):
         (lambda: _layer("LSTM", "lstm", get_weights=list), {}, r"^source: .*not built"),
         (lambda: _layer("LSTM", "lstm", go_backwards=True), {}, r"^source: .*go_backwards"),
         (lambda: _layer("LSTM", "lstm", activation=None), {}, r"^source: .*activation 'tanh'.*'linear'"),
-        (lambda: _layer("LSTM", "lstm", recurrent_activation=max), {}, r"^source: .*recurrent_.*'max'"),
+        (
+            lambda: _layer("LSTM", "lstm", recurrent_activation=max),
+            {},
+            r"^source: .*recurrent_.*'builtins.max'",
+        ),
         (lambda: _layer("SimpleRNN", "rnn_tanh", activation=max), {}, r"^source: .*activation.*max"),
+        (lambda: _layer("LSTM", "lstm", activation=tanh), {}, r"^source: .*activation 'tanh'.*keras.tanh'"),
+        (lambda: _layer("RNN", "lstm"), {}, r"^source: .*RNN; choose its cell"),
         (lambda: _layer("LSTM", "lstm", compute_dtype="float16"), {}, r"^source: .*float16"),
         (lambda: _layer("LSTM", "lstm"), {"kind": "GRU"}, r"^kind: .*'LSTM'.*'GRU'"),
         (lambda: _layer("GRU", "gru_after"), {"reset_after": False}, r"^reset_after: .*True"),
@@ -145,6 +156,7 @@ def test_layers_of_keras_itself(monkeypatch):
         (keras.layers.LSTM(3, return_sequences=True), 6),
         (keras.layers.GRU(3, return_sequences=True), 3),
         (keras.layers.GRU(3, reset_after=False, return_sequences=True), 3),
+        (keras.layers.GRU(3, use_bias=False, dropout=0.5, unroll=True, return_sequences=True), 3),
     ):
         with _usual_settings():
             truth = np.asarray(layer(inputs))[0]

@@ -1,5 +1,6 @@
 """ONNX's recurrent nodes as cells: outputs of onnxruntime, ∂x_T/∂x_0 of the reference (data/make_onnx.py)."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -171,6 +172,17 @@ ZEROS = np.zeros((1, 5, 3), np.float32)
             {},
             r"^source: .*bidirectional.*\(1, 12, 3\)",
         ),
+        (lambda: model("LSTM", "lstm", hidden_size=7), {}, r"^source: .*hidden_size=7.*\(1, 12, 3\)"),
+        (lambda: model("LSTM", "lstm", direction=b"sideways"), {}, r"^source: .*direction.*'sideways'"),
+        (
+            lambda: model("RNN", "rnn", direction=b"bidirectional", activations=[b"Relu"]),
+            {"direction": "reverse"},
+            r"^source: .*2 activations of a bidirectional RNN.*'relu'",
+        ),
+        (lambda: model("RNN", "rnn", activations=[b"Tanh"] * 2), {}, r"^source: .*1 activations"),
+        (lambda: _graph(raw_data=bytes(92)), {}, r"^source: .*W.*\(1, 12, 2\).*92 bytes"),
+        (lambda: _graph(raw_data=bytes(91)), {}, r"^source: .*W.*\(1, 12, 2\).*91 bytes"),
+        (lambda: _graph(raw_data=b"", float_data=[0.0]), {}, r"^source: .*W.*\(1, 12, 2\).*1 numbers"),
         (lambda: model("LSTM", "lstm", direction=b"reverse"), {}, r"^direction: .*'reverse'.*None"),
         (lambda: model("LSTM", "lstm"), {"direction": "reverse"}, r"^direction: .*'forward'"),
         (lambda: model("LSTM", "lstm"), {"node": "third"}, r"^node: .*'first'.*'third'"),
@@ -207,6 +219,19 @@ def test_errors_name_what_is_wrong(source, options, words):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^source: .*none.onnx"):
         from_onnx(tmp_path / "none.onnx")
+
+
+def test_a_file_of_another_format(tmp_path, monkeypatch):
+    class DecodeError(Exception):
+        pass
+
+    def refuse(path):
+        raise DecodeError("corrupt")
+
+    monkeypatch.setitem(sys.modules, "onnx", SimpleNamespace(load=refuse))
+    (tmp_path / "a.onnx").write_bytes(b"garbage!!")
+    with pytest.raises(ValueError, match=r"^source: a.onnx .*damaged.*corrupt"):
+        from_onnx(tmp_path / "a.onnx")
 
 
 @pytest.mark.parametrize("name", [*NODES, "lstm_both"])

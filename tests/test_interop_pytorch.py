@@ -1,7 +1,10 @@
 """PyTorch's networks as cells: outputs and ∂x_T/∂x_0 as PyTorch computed them (data/make_pytorch.py)."""
 
+import json
 import pickle
+import struct
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -84,8 +87,75 @@ def test_pickles_are_refused_under_any_name(tmp_path):
         load(tmp_path / "none")
 
 
+def written(path, *, dtype="F32", padded=256):
+    """A file of two matrices with one column, whose header has that length."""
+    size = {"F32": 4, "F8_E4M3": 1}[dtype]
+    spans = {"weight_hh_l0": (0, 4 * size), "weight_ih_l0": (4 * size, 8 * size)}
+    header = {n: {"dtype": dtype, "shape": [4, 1], "data_offsets": span} for n, span in spans.items()}
+    path.write_bytes(struct.pack("<Q", padded) + json.dumps(header).encode().ljust(padded) + bytes(8 * size))
+    return path
+
+
+@pytest.mark.parametrize("padded", [0x180, 0x280])  # the second begins as a pickle of protocol 2 does
+def test_a_header_of_any_length_is_no_pickle(tmp_path, padded):
+    path = written(tmp_path / "a.safetensors", padded=padded)
+    assert {name: array.shape for name, array in read_safetensors(path).items()} == {
+        "weight_hh_l0": (4, 1),
+        "weight_ih_l0": (4, 1),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_pickles_of_every_protocol_are_refused(tmp_path, protocol):
+    for i, content in enumerate(({"a": 1}, {"w" * 0x7B20: 1})):
+        (tmp_path / f"{i}.safetensors").write_bytes(pickle.dumps(content, protocol))
+        with pytest.raises(ValueError, match=r"^path: .*pickles"):
+            load(tmp_path / f"{i}.safetensors")
+
+
+def test_what_is_no_path_and_dtypes_numpy_lacks(tmp_path):
+    with pytest.raises(TypeError, match=r"^path: .*None"):
+        load(None)
+    with pytest.raises(ValueError, match=r"^path: a.safetensors: .*dtypes"):
+        load(written(tmp_path / "a.safetensors", dtype="F8_E4M3"))
+
+
 def _without(name, key):
     return {k: v for k, v in weights(name).items() if k != key}
+
+
+def module(mode, name):
+    """A stand-in with what a module of PyTorch has."""
+    return SimpleNamespace(mode=mode, state_dict=lambda: weights(name))
+
+
+class _Tensor:
+    """A stand-in for a tensor that NumPy cannot hold."""
+
+    dtype, device = "torch.bfloat16", "cpu"
+
+    def __init__(self, error):
+        self.error = error
+
+    def detach(self):
+        return self
+
+    cpu = detach
+
+    def numpy(self):
+        raise self.error
+
+
+def tensors(error):
+    return {key: _Tensor(error) for key in weights("gru")}
+
+
+def test_a_modules_own_mode_is_no_kind():
+    assert isinstance(from_torch(module("train", "lstm")), LSTM)
+    part = SimpleNamespace(mode="RNN_RELU")
+    arrays = {f"rnn.{key}": value for key, value in weights("rnn_relu").items()}
+    whole = SimpleNamespace(mode="train", rnn=part, state_dict=lambda: arrays)
+    assert from_torch(whole, prefix="rnn.").activation.name == "relu"
 
 
 @pytest.mark.parametrize(
@@ -104,6 +174,22 @@ def _without(name, key):
         (lambda: weights("gru"), {"direction": "reverse"}, r"^direction: .*one direction"),
         (lambda: weights("gru"), {"prefix": "rnn."}, r"^prefix: "),
         (lambda: 3, {}, r"^source: .*int"),
+        (lambda: {0: np.zeros(3)}, {}, r"^source: .*names.*0"),
+        (lambda: weights("gru"), {"prefix": None}, r"^prefix: .*None"),
+        (lambda: weights("gru") | {"weight_ih": np.zeros((9, 2))}, {}, r"^source: .*weight_ih of layer 0"),
+        (
+            lambda: weights("lstm_stacked") | {"weight_ih_l1": np.zeros((12, 5))},
+            {},
+            r"^source: .*weight_ih_l1 with 3 columns.*\(12, 5\)",
+        ),
+        (
+            lambda: {f"{k}_reverse": w for k, w in weights("gru").items()},
+            {"direction": "forward"},
+            r"^direction: .*\"reverse\".*'forward'",
+        ),
+        (lambda: module("RNN_TANH", "rnn_tanh"), {"kind": "rnn_relu"}, r"^kind: .*'rnn_tanh'.*'rnn_relu'"),
+        (lambda: tensors(TypeError), {}, r"^source: .*weight_.*bfloat16 on the device cpu"),
+        (lambda: tensors(NotImplementedError), {}, r"^source: .*weight_.*bfloat16 on the device cpu"),
         (lambda: _without("lstm_stacked", "weight_ih_l0"), {}, r"^source: .*weight_ih_l0"),
     ],
 )
@@ -126,5 +212,10 @@ def test_modules_tell_their_kind():
         np.testing.assert_allclose(outputs(cell, run.states)[1:], truth, atol=1e-6)
     for module, cls in ((nn.RNNCell(2, 3), ElmanRNN), (nn.LSTMCell(2, 3), LSTM), (nn.GRUCell(2, 3), GRU)):
         assert isinstance(from_torch(module), cls)
+    with pytest.raises(ValueError, match=r"^kind: "):
+        from_torch(nn.RNNCell(2, 3), kind="rnn_relu")
+    for source in (nn.GRU(2, 3).bfloat16(), nn.GRU(2, 3, device="meta")):
+        with pytest.raises(ValueError, match=r"^source: .*weight_ih_l0.*torch"):
+            from_torch(source)
     with pytest.raises(ValueError, match="projections"):
         from_torch(nn.LSTM(2, 3, proj_size=2))

@@ -72,7 +72,8 @@ def _add_diagnose(commands: Any) -> None:
     verdict.add_argument(
         "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
     )
-    verdict.add_argument("--direction", choices=("forward", "reverse"), help="of a bidirectional network")
+    directions = "of a bidirectional network; reverse reads the inputs from their last step to their first"
+    verdict.add_argument("--direction", choices=("forward", "reverse"), help=directions)
     verdict.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
     verdict.add_argument("--json", action="store_true", help="print JSON instead of text")
     verdict.set_defaults(run=_diagnose)
@@ -294,14 +295,35 @@ def _verdict(options: argparse.Namespace) -> str:
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
     inputs = None
     if options.inputs is not None:
-        inputs = np.load(options.inputs, allow_pickle=False)
-        if inputs.ndim != 2 or not len(inputs):
-            raise ValueError(f"--inputs: expected an array of shape (steps, width), got shape {inputs.shape}")
-        inputs = inputs.astype(float)
+        inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
     found = diagnose(rollout(cell, np.zeros(state_size(cell)), inputs, steps=options.steps))
     if options.plot is not None:
         found.plot().savefig(options.plot)
     return found.to_json() if options.json else str(found)
+
+
+def _inputs(path: str) -> Any:
+    """The inputs in a file, of shape (steps, width), in float64 and the file's order."""
+    import numpy as np
+
+    from rnn_dynamics.validation import concrete_array
+
+    try:
+        with open(path, "rb") as file:
+            begin = file.read(6)
+    except OSError as error:
+        raise ValueError(f"--inputs: cannot read {path}: {error.strerror}") from error
+    if begin != b"\x93NUMPY":
+        kind = "a zip archive, as .npz is" if begin.startswith(b"PK") else "another format"
+        raise ValueError(f"--inputs: expected one array as .npy, got {path}, {kind if begin else 'empty'}")
+    try:
+        found = np.load(path, allow_pickle=False)
+    except Exception as error:  # a damaged header raises whatever Python's parser does
+        raise ValueError(f"--inputs: expected an array of numbers, got {path}: {error}") from error
+    inputs = concrete_array("--inputs", found, ndim=2)
+    if not len(inputs):
+        raise ValueError(f"--inputs: expected an array of shape (steps, width), got shape {inputs.shape}")
+    return inputs.astype(float)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,18 @@ import numpy as np
 from rnn_dynamics.cells.gated import GRU
 from rnn_dynamics.validation import choice
 
-__all__ = ["agreed", "check_names", "check_shape", "float_array", "gru_of_update_first", "stretches"]
+__all__ = [
+    "agreed",
+    "check_names",
+    "check_shape",
+    "float_array",
+    "function_name",
+    "gru_of_update_first",
+    "stretches",
+]
+
+# Whose functions are what their names say.
+_PACKAGES = {"flax", "jax", "jaxlib", "keras", "numpy", "tensorflow", "tf_keras", "torch"}
 
 
 def float_array(name: str, value: Any) -> np.ndarray:
@@ -68,6 +79,13 @@ def agreed(name: str, given: Any, told: Any, options: Collection[Any]) -> Any:
     if told is not None and given is not None and given != told:
         raise ValueError(f"{name}: expected None or {told!r}, as the source tells, got {given!r}")
     return given if told is None else told
+
+
+def function_name(function: Any) -> str:
+    """The name of an activation, with its module before it where that is none of a framework."""
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", None) or "numpy"  # ufuncs and built-ins have none
+    return name if module.partition(".")[0] in _PACKAGES else f"{module}.{name}"
 
 
 def stretches(array: np.ndarray, order: Iterable[int], gates: int) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array
+from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
 
 __all__ = ["from_flax"]
 
@@ -99,20 +99,16 @@ def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if module.dtype is not None and np.dtype(module.dtype) not in (np.float32, np.float64):
         raise ValueError(f"source: expected a module that computes in float32 or float64, got {module.dtype}")
     layers = {name: _dense(getattr(module, name)) for name in (*into, *back)}
-    activation = _name(module.activation_fn)
+    activation = function_name(module.activation_fn)
     if kind == "SimpleCell":
         if activation not in _ACTIVATIONS:
             raise ValueError(f"source: expected an activation_fn of {_ACTIVATIONS}, got {activation!r}")
         return {"kind": kind, "activation": activation, "residual": bool(module.residual)}, layers
     for name, expected in (("activation_fn", "tanh"), ("gate_fn", "sigmoid")):
-        if _name(getattr(module, name)) != expected:
-            got = _name(getattr(module, name))
+        got = function_name(getattr(module, name))
+        if got != expected:
             raise ValueError(f"source: expected {name} {expected!r} of a {kind}, got {got!r}")
     return {"kind": kind}, layers
-
-
-def _name(function: Any) -> str:
-    return getattr(function, "__name__", type(function).__name__)
 
 
 def _dense(layer: Any) -> dict[str, Any]:

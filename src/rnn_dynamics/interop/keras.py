@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, gru_of_update_first
+from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, function_name, gru_of_update_first
 
 __all__ = ["from_keras"]
 
@@ -71,7 +71,8 @@ def _settings(layer: Any) -> dict[str, Any]:
     kind = type(layer).__name__.removesuffix("Cell")
     if kind not in _GATES or not hasattr(layer, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, or a list of its weights"
-        hint = "; choose its forward_layer or backward_layer" if kind == "Bidirectional" else ""
+        parts = {"Bidirectional": "forward_layer or backward_layer", "RNN": "cell, or its cells one by one"}
+        hint = f"; choose its {parts[kind]}" if kind in parts else ""
         raise TypeError(f"source: expected {words}, got {type(layer).__name__}{hint}")
     if not layer.get_weights():
         raise ValueError("source: expected a layer with its weights, got one that is not built yet")
@@ -95,7 +96,7 @@ def _settings(layer: Any) -> dict[str, Any]:
 
 
 def _name(activation: Any) -> str:
-    return "linear" if activation is None else getattr(activation, "__name__", type(activation).__name__)
+    return "linear" if activation is None else function_name(activation)
 
 
 def _kind_of(shape: tuple[int, ...]) -> str:

@@ -59,8 +59,8 @@ def from_onnx(
         TypeError: another object.
         FileNotFoundError, ImportError: no such file; a file where the package onnx is not installed.
         ValueError: names that are missing or foreign, shapes that do not fit, weights that the model computes,
-            clipping, activations of a gated node that are not ONNX's defaults, ``input_forget``, both directions
-            at once, what is neither told nor given.
+            a damaged file, clipping, activations of a gated node that are not ONNX's defaults, ``input_forget``,
+            both directions at once, what is neither told nor given.
     """
     if isinstance(source, Mapping):
         if node is not None:
@@ -73,7 +73,7 @@ def from_onnx(
         chosen = _chosen(nodes_of(graph), node)
         told, arrays = settings(chosen, direction), arrays_of(graph, chosen)
     kind = str(agreed("kind", kind, told["kind"], _GATES))
-    W, W_in, B, P = _one_direction(kind, arrays, _direction(arrays["R"], told, direction))
+    W, W_in, B, P = _one_direction(kind, arrays, _direction(arrays["R"], told, direction), told)
     return _cell(kind, W, W_in, B, P, told, activation, linear_before_reset)
 
 
@@ -113,12 +113,21 @@ def _graph(source: Any) -> Any:
             package = importlib.import_module("onnx")
         except ImportError as error:
             raise ImportError("reading a model's file needs onnx: pip install onnx") from error
-        source = package.load(source)
+        source = _loaded(package, source)
     graph = getattr(source, "graph", source)
     if not (hasattr(graph, "node") and hasattr(graph, "initializer")):
         words = "a model of ONNX, its path, or a mapping from W, R, B, P to arrays"
         raise TypeError(f"source: expected {words}, got {type(source).__name__}")
     return graph
+
+
+def _loaded(package: Any, path: str | Path) -> Any:
+    try:
+        return package.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # each format of a model has its parser, with errors of its own
+        raise ValueError(f"source: {Path(path).name} is no ONNX model, or a damaged one: {error}") from error
 
 
 def _chosen(nodes: list[Any], wanted: str | int | None) -> Any:
@@ -163,10 +172,14 @@ def _direction(R: np.ndarray, told: Mapping[str, Any], direction: str | None) ->
 
 
 def _one_direction(
-    kind: str, arrays: Mapping[str, np.ndarray], which: int
+    kind: str, arrays: Mapping[str, np.ndarray], which: int, told: Mapping[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     """Of one direction R, W, B as (2, rows) and P."""
     count, _, units = arrays["R"].shape
+    if told.get("hidden_size", units) != units:
+        raise ValueError(
+            f"source: expected R with hidden_size={told['hidden_size']} columns, got shape {arrays['R'].shape}"
+        )
     rows = _GATES[kind] * units
     R = check_shape("R", arrays["R"], (count, rows, units))
     W = check_shape("W", arrays["W"], (count, rows, None))

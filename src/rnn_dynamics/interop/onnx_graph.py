@@ -7,6 +7,7 @@ import numpy as np
 __all__ = ["arrays_of", "nodes_of", "settings"]
 
 _DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
+_DIRECTIONS = ("forward", "reverse", "bidirectional")
 _OF_AN_RNN = ("tanh", "relu", "sigmoid")
 # Attributes that leave the step as it is: layout orders the axes of a batch; α and β belong to other activations.
 _INERT = {"activation_alpha", "activation_beta", "hidden_size", "layout"}
@@ -23,11 +24,11 @@ def nodes_of(graph: Any) -> list[Any]:
 
 
 def settings(node: Any, direction: str | None) -> dict[str, Any]:
-    """Kind and direction of a node, an RNN's activation in the direction asked for, a GRU's linear_before_reset.
+    """Kind, direction and size of a node, an RNN's activation in the direction asked for, linear_before_reset.
 
     Raises:
         ValueError: clipping, input_forget, activations that are not the defaults (of an RNN: but tanh, relu and
-            sigmoid), an unknown attribute.
+            sigmoid) or not as many as the directions need, an unknown attribute or direction.
     """
     kind = node.op_type
     found = {attribute.name: attribute for attribute in node.attribute}
@@ -41,19 +42,30 @@ def settings(node: Any, direction: str | None) -> dict[str, Any]:
     told: dict[str, Any] = {"kind": kind, "direction": "forward"}
     if "direction" in found:
         told["direction"] = _text(found["direction"].s)
+    if told["direction"] not in _DIRECTIONS:
+        raise ValueError(f"source: expected a direction of {_DIRECTIONS}, got {told['direction']!r}")
+    if "hidden_size" in found:
+        told["hidden_size"] = int(found["hidden_size"].i)
     if kind == "GRU":
         reset = found.get("linear_before_reset")
         told["linear_before_reset"] = int(reset is not None and reset.i != 0)
-    own = tuple(_text(s).lower() for s in found["activations"].strings) if "activations" in found else ()
-    if own:
-        size = len(_DEFAULTS[kind])
-        own = own[size:] if told["direction"] == "bidirectional" and direction == "reverse" else own[:size]
-    own = own or _DEFAULTS[kind]
+    own = _activations(kind, found.get("activations"), told["direction"], direction)
     if kind == "RNN" and own[0] in _OF_AN_RNN:
         return told | {"activation": own[0]}
     if own != _DEFAULTS[kind]:
         raise ValueError(f"source: expected the activations {_DEFAULTS[kind]} of a {kind}, got {own}")
     return told
+
+
+def _activations(kind: str, attribute: Any, known: str, wanted: str | None) -> tuple[str, ...]:
+    """Those of the direction wanted, of a node whose direction is known."""
+    own = tuple(_text(s).lower() for s in attribute.strings) if attribute is not None else ()
+    size, both = len(_DEFAULTS[kind]), known == "bidirectional"
+    if not own:
+        return _DEFAULTS[kind]
+    if len(own) != size * (1 + both):
+        raise ValueError(f"source: expected {size * (1 + both)} activations of a {known} {kind}, got {own}")
+    return own[size:] if both and wanted == "reverse" else own[:size]
 
 
 def arrays_of(graph: Any, node: Any) -> dict[str, np.ndarray]:
@@ -93,8 +105,12 @@ def _array(name: str, tensor: Any) -> np.ndarray:
             f"source: expected {name} in the model, got it in another file; onnx.load fetches it"
         )
     dtype, field = _FLOATS[tensor.data_type]
-    if tensor.raw_data:
-        flat = np.frombuffer(tensor.raw_data, dtype)
-    else:
-        flat = np.array(getattr(tensor, field), dtype)
-    return flat.astype(dtype[1:]).reshape(tuple(tensor.dims))
+    shape, raw = tuple(tensor.dims), tensor.raw_data
+    try:
+        flat = np.frombuffer(raw, dtype) if raw else np.array(getattr(tensor, field), dtype)
+        return flat.astype(dtype[1:]).reshape(shape)
+    except ValueError as error:
+        got = f"{len(raw)} bytes" if raw else f"{len(getattr(tensor, field))} numbers"
+        raise ValueError(
+            f"source: expected {name} with the numbers of its shape {shape}, got {got}"
+        ) from error

@@ -9,6 +9,7 @@ import numpy as np
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop.arrays import agreed, float_array
 from rnn_dynamics.validation import choice
 
 __all__ = ["from_torch"]
@@ -25,8 +26,8 @@ def from_torch(
     Args:
         source: ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``, ``RNNCell``, ``LSTMCell``, ``GRUCell``; a state dict; or a
             mapping from PyTorch's names to arrays.
-        kind: "lstm", "gru", "rnn_tanh" or "rnn_relu"; told by a module itself, and by the shapes but for an
-            ``nn.RNN``'s activation.
+        kind: "lstm", "gru", "rnn_tanh" or "rnn_relu"; told by a module itself or the part of it that the prefix
+            names, and by the shapes but for an ``nn.RNN``'s activation.
         prefix: of the names to take, as "encoder.lstm."; all names must belong to the network otherwise.
         direction: "forward" or "reverse", of a bidirectional network: each is a map of its own, the second one of
             the inputs in reverse order. Only for one layer: later ones read both directions at once.
@@ -35,9 +36,10 @@ def from_torch(
         A cell, or a ``Stack`` of layers. The state of an LSTM is [h, c].
 
     Raises:
-        TypeError: neither a module nor a mapping.
-        ValueError: names that are missing or foreign, shapes that do not fit, projections (``proj_size``), a
-            bidirectional network where one direction is needed, a kind that is not told.
+        TypeError: neither a module nor a mapping; names or a prefix that are no strings.
+        ValueError: names that are missing, foreign or double, shapes that do not fit, weights that are in half
+            precision or have no values, projections (``proj_size``), a bidirectional network where one direction
+            is needed, a kind that is not told, or that contradicts the module.
     """
     arrays, told = _arrays(source, prefix)
     if any(name.startswith("weight_hr") for name in arrays):
@@ -45,19 +47,26 @@ def from_torch(
             "source: expected a network without projections, got proj_size > 0: its h is no state"
         )
     layers = _layers(arrays, direction)
-    chosen: str = choice("kind", kind or told or _kind_of(layers[0]), tuple(_KINDS))
+    if kind is None and told is None:
+        told = _kind_of(layers[0])
+    chosen = str(agreed("kind", kind, told, tuple(_KINDS)))
     cells = [_cell(chosen, layer, number) for number, layer in enumerate(layers)]
     return cells[0] if len(cells) == 1 else Stack(cells)
 
 
 def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None]:
     """Arrays by name, and the kind where a module tells it."""
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix: expected a string, got {prefix!r}")
     told = None
-    if hasattr(source, "state_dict") and not isinstance(source, Mapping):
-        told = _kind_of_module(source)
+    if hasattr(source, "state_dict") and not isinstance(source, (Mapping, type)):
+        told = _kind_of_module(source, prefix)
         source = source.state_dict()
     if not isinstance(source, Mapping):
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
+    strange = [name for name in source if not isinstance(name, str)]
+    if strange:
+        raise TypeError(f"source: expected PyTorch's names of weights, got the key {strange[0]!r}")
     found = {name[len(prefix) :]: value for name, value in source.items() if name.startswith(prefix)}
     if not found:
         raise ValueError(
@@ -74,28 +83,35 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
 
 def _as_array(name: str, value: Any) -> np.ndarray:
     if hasattr(value, "detach"):
-        value = value.detach().cpu().numpy()
-    array = np.asarray(value)
-    if array.dtype not in (np.float32, np.float64):
-        raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
-    return array
+        try:
+            value = value.detach().cpu().numpy()
+        except (TypeError, RuntimeError) as error:  # no bfloat16 in NumPy, no values on the device "meta"
+            got = f"{value.dtype} on the device {value.device}"
+            raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
+    return float_array(name, value)
 
 
-def _kind_of_module(module: Any) -> str | None:
-    mode = getattr(module, "mode", None)
-    if isinstance(mode, str):
-        return mode.lower()
+def _kind_of_module(module: Any, prefix: str) -> str | None:
+    """The kind that the part of the module tells to which the prefix leads, where it is one of PyTorch's own."""
+    for part in prefix.split(".")[:-1]:
+        module = getattr(module, part, None)
     name = type(module).__name__.lower()
+    mode = getattr(module, "mode", None)
     if name == "rnncell":
-        return f"rnn_{module.nonlinearity}"
-    return name.removesuffix("cell") if name in ("lstmcell", "grucell") else None
+        mode = f"rnn_{getattr(module, 'nonlinearity', None)}"
+    elif name in ("lstmcell", "grucell"):
+        mode = name.removesuffix("cell")
+    return mode.lower() if isinstance(mode, str) and mode.lower() in _KINDS else None
 
 
 def _layers(arrays: dict[str, np.ndarray], direction: str | None) -> list[dict[str, np.ndarray]]:
     """The arrays of each layer by the names ih, hh and b_ih, b_hh, in one direction."""
-    reverse = any(name.endswith("_reverse") for name in arrays)
+    backwards = [name.endswith("_reverse") for name in arrays]
+    reverse = any(backwards)
     if direction is not None:
         choice("direction", direction, ("forward", "reverse"))
+    if all(backwards) and direction != "reverse":
+        raise ValueError(f'direction: expected "reverse", as the weights are of it alone, got {direction!r}')
     if reverse and direction is None:
         raise ValueError('direction: expected "forward" or "reverse" of this bidirectional network, got None')
     if direction == "reverse" and not reverse:
@@ -108,7 +124,11 @@ def _layers(arrays: dict[str, np.ndarray], direction: str | None) -> list[dict[s
         assert match is not None
         what, which, layer, backward = match.groups()
         if bool(backward) == (direction == "reverse"):
-            layers.setdefault(int(layer or 0), {})[("b_" if what == "bias" else "") + which] = array
+            number, field = int(layer or 0), ("b_" if what == "bias" else "") + which
+            found = layers.setdefault(number, {})
+            if field in found:
+                raise ValueError(f"source: expected one {what}_{which} of layer {number}, got also {name}")
+            found[field] = array
     if reverse and len(layers) > 1:
         raise ValueError(
             f"source: expected one layer of a bidirectional network, got {len(layers)}: from the second on they "
@@ -116,10 +136,15 @@ def _layers(arrays: dict[str, np.ndarray], direction: str | None) -> list[dict[s
         )
     if sorted(layers) != list(range(len(layers))):
         raise ValueError(f"source: expected layers 0, 1, …, got {sorted(layers)}")
-    return [_checked(layers[number], number) for number in sorted(layers)]
+    checked: list[dict[str, np.ndarray]] = []
+    for number in sorted(layers):
+        width = checked[-1]["hh"].shape[1] if checked else None
+        checked.append(_checked(layers[number], number, width))
+    return checked
 
 
-def _checked(layer: dict[str, np.ndarray], number: int) -> dict[str, np.ndarray]:
+def _checked(layer: dict[str, np.ndarray], number: int, width: int | None) -> dict[str, np.ndarray]:
+    """The arrays of one layer, which reads so many inputs; ``None`` stands for any number."""
     for which in ("ih", "hh"):
         if which not in layer:
             raise ValueError(f"source: expected weight_{which}_l{number}, which is missing")
@@ -136,6 +161,11 @@ def _checked(layer: dict[str, np.ndarray], number: int) -> dict[str, np.ndarray]
             raise ValueError(
                 f"source: layer {number}: expected {rows} rows in {which} as in weight_hh, got {got}"
             )
+    if width is not None and layer["ih"].shape[1] != width:
+        raise ValueError(
+            f"source: expected weight_ih_l{number} with {width} columns, the units of layer {number - 1}, "
+            f"got {layer['ih'].shape}"
+        )
     return layer
 
 
