@@ -5,9 +5,9 @@
     python examples/silero_vad.py [--sound FILE.wav] [--out FOLDER]
 
 Silero VAD says for every 32 ms of sound at 16 kHz how likely it holds speech: a short-time Fourier transform
-written as a convolution, four convolutions, an LSTM of 128 units, one output. All but the LSTM see 36 ms at a time, so what
-the detector knows of earlier sound is in the LSTM's state x = [h, c]. The front end below is NumPy, written after
-the architecture that the package publishes; nothing of the package is imported or run.
+written as a convolution, four convolutions, an LSTM of 128 units, one output. All but the LSTM see 36 ms at a time,
+so what the detector knows of earlier sound is in the LSTM's state x = [h, c]. The front end below is NumPy, written
+after the architecture that the package publishes; nothing of the package is imported or run.
 
 The weights are those of ``silero_vad_16k.safetensors``. Version 6.2.3 holds another training of the same network in
 its other files; with either one's weights the probabilities below are those of the package's own code to 3e-6.
@@ -229,17 +229,13 @@ class Memory(NamedTuple):
     restarts: dict[int, float]
 
 
-def remembered(found: Detector, heard: Heard, *, window: int = WINDOW, every: int = 4) -> Memory:
+def remembered(found: Detector, heard: Heard, *, window: int = WINDOW, every: int = 8) -> Memory:
     """How far back the output looks, by its derivatives and, with no derivative, by starting anew.
 
-    Raises:
-        ValueError: a sound shorter than the window.
+    The window is at most half of the sound.
     """
     steps = heard.run.steps
-    if steps < window:
-        raise ValueError(
-            f"sound: expected at least {window * STEP / 1000:.1f} s, got {steps * STEP / 1000:.1f} s"
-        )
+    window = min(window, steps // 2)
     ends = np.arange(window, steps + 1, every)
     says = heard.probability[ends - 1] > 0.5
     lags = [lag for lag in (2, 8, 32, 128) if lag <= window]
@@ -249,9 +245,8 @@ def remembered(found: Detector, heard: Heard, *, window: int = WINDOW, every: in
 
 def report(heard: Heard, memory: Memory) -> str:
     """The memory in milliseconds, in speech and in pauses."""
-    lines = [
-        f"Memory of the output, in ms, the middle of {len(memory.ends)} steps T, at most {WINDOW * STEP:.0f}:"
-    ]
+    longest = memory.states.shape[1] * STEP
+    lines = [f"Memory of the output, in ms, the middle of {len(memory.ends)} steps T, at most {longest:.0f}:"]
     is_speech = heard.probability[memory.ends - 1] > 0.5
     for name, chosen in (("speech", is_speech), ("pauses", ~is_speech)):
         if not chosen.any():
@@ -266,7 +261,7 @@ def report(heard: Heard, memory: Memory) -> str:
     return "\n".join(lines)
 
 
-def picture(heard: Heard, memory: Memory, *, lags: int = 30) -> Any:
+def picture(heard: Heard, memory: Memory, *, lags: int = 20) -> Any:
     """The sound, the probability and the horizons over time; the norms ‖∂x_T/∂x_k‖ that end at several T."""
     from matplotlib import pyplot
 
@@ -307,12 +302,14 @@ def _over_lags(ax: Any, heard: Heard, lags: int) -> None:
     colours = plots.palette
     marks = ((colours.BLUE, "-"), (colours.VERMILION, "--"), (colours.GREEN, "-."), (colours.BLACK, ":"))
     ends = moments(heard.probability) | {"end of the sound": heard.run.steps}
-    for (name, end), (colour, line) in zip(ends.items(), marks, strict=False):
-        chosen = np.unique(np.concatenate([[0], np.geomspace(1, end, lags).astype(int)]))
+    by_end = {end: name for name, end in reversed(ends.items())}
+    for (end, name), (colour, line) in zip(sorted(by_end.items()), marks, strict=False):
+        chosen = np.unique(np.geomspace(1, end, lags).astype(int))
         logs = np.asarray(rd.gradient_norms(heard.run, stop=end, lags=chosen)) / math.log(10)
         label = f"{name}, T = {end * STEP / 1000:.1f} s"
         ax.plot(chosen * STEP / 1000, logs, line, color=colour, label=label)
     ax.axhline(0, color=colours.LIGHT, linewidth=0.8, zorder=0)
+    ax.set_xscale("log")
     ax.set_xlabel("lag T − k, s")
     ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
     ax.legend()
