@@ -216,14 +216,15 @@ cell, w, _ = network("initial")
 parameters = {
     "W": cell.W,
     "W_in": cell.W_in,
-    "b": cell.b.at[UNITS : 2 * UNITS].add(2.0),
+    "b": cell.b,
     "readout": jnp.asarray(w),
 }
 state, losses = optimizer.init(parameters), []
 tracker = rd.Tracker(every=5, share=1.0)
 for step in range(400):
     batch = sequences(seed=step, batch=64, steps=SHORT)
-    tracker(step, cell_of(parameters), x0, inputs[0, :SHORT])
+    if tracker.due(step):
+        tracker(step, cell_of(parameters), x0, inputs[0, :SHORT])
     parameters, state, value = update(parameters, state, *batch)
     losses.append(float(value))
 print(tracker, f"loss {losses[0]:.3f} → {losses[-1]:.4f}", sep="\n")
