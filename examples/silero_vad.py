@@ -181,7 +181,7 @@ def logit_gradients(found: Detector, run: rd.Trajectory, ends: np.ndarray, windo
         of_inputs = rd.Scaled(direct, back.exponent[1:], 1).normalize()
         return back.norm().log()[:-1][::-1], of_inputs.norm().log()[::-1]
 
-    return tuple(np.asarray(logs) for logs in jax.vmap(one)(*windows(run, ends, window)))
+    return tuple(np.asarray(logs) for logs in jax.jit(jax.vmap(one))(*windows(run, ends, window)))
 
 
 def horizons(logs: np.ndarray, share: float = 1 / math.e) -> np.ndarray:
@@ -194,7 +194,7 @@ def restarted(found: Detector, heard: Heard, ends: np.ndarray, steps: int) -> np
     """The probability at each end when the detector starts from zeros so many steps before it."""
     _, inputs = windows(heard.run, ends, steps)
     zeros = jnp.zeros_like(heard.run.initial)
-    last = jax.vmap(lambda u: rd.rollout(found.cell, zeros, u).final)(inputs)
+    last = jax.jit(jax.vmap(lambda u: rd.rollout(found.cell, zeros, u).final))(inputs)
     return np.asarray(jax.nn.sigmoid(found.logit(last)))
 
 

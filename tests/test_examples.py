@@ -84,32 +84,34 @@ def test_front_end_is_the_convolutions_of_jax(example, weights):
     np.testing.assert_allclose(found, np.array(expected), rtol=1e-4, atol=1e-5)
 
 
+def _logit(weights, x, inputs, numpy):
+    """The recurrent part step by step, from x = [h, c]; ``numpy`` is NumPy or its namesake in JAX."""
+    h, c = x[:UNITS], x[UNITS:]
+    b = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
+    for u in inputs:
+        z = weights["lstm_cell.weight_ih"] @ u + weights["lstm_cell.weight_hh"] @ h + b
+        i, f, g, o = numpy.split(z, 4)
+        c = c / (1 + numpy.exp(-f)) + numpy.tanh(g) / (1 + numpy.exp(-i))
+        h = numpy.tanh(c) / (1 + numpy.exp(-o))
+    return weights["final_conv.weight"][0, :, 0] @ numpy.maximum(h, 0) + weights["final_conv.bias"][0]
+
+
 def test_probability_and_gradients_are_those_of_a_plain_loop(example, weights):
-    detector, sound = example.detector(weights), _sound(0.3)
-    heard = example.hear(detector, weights, sound)
-    inputs = example.features(sound, weights)
-
-    def logit(x, begin):
-        h, c = x[:UNITS], x[UNITS:]
-        b = weights["lstm_cell.bias_ih"] + weights["lstm_cell.bias_hh"]
-        for u in inputs[begin:]:
-            z = weights["lstm_cell.weight_ih"] @ u + weights["lstm_cell.weight_hh"] @ h + b
-            i, f, g, o = jnp.split(z, 4)
-            c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-            h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        return weights["final_conv.weight"][0, :, 0] @ jnp.maximum(h, 0.0) + weights["final_conv.bias"][0]
-
-    last = float(logit(jnp.zeros(2 * UNITS, jnp.float32), 0))
+    detector = example.detector(weights)
+    heard = example.hear(detector, weights, _sound(1.0))
+    inputs = np.asarray(heard.run.inputs)
+    last = _logit(weights, np.zeros(2 * UNITS), inputs, np)
     assert heard.probability[-1] == pytest.approx(1 / (1 + math.exp(-last)), abs=1e-6)
-    steps = heard.run.steps
-    states, sounds = example.logit_gradients(detector, heard.run, np.array([steps - 1, steps]), 5)
-    assert states.shape == sounds.shape == (2, 5)
-    expected = jnp.linalg.norm(jax.grad(logit)(heard.run.states[steps - 4], steps - 4))
-    assert states[1, 3] == pytest.approx(math.log(float(expected)), abs=1e-4)
-    direct = jax.jacobian(lambda u: detector.logit(detector.cell(heard.run.states[-2], u)))(inputs[-1])
-    assert sounds[1, 0] == pytest.approx(math.log(float(jnp.linalg.norm(direct))), abs=1e-5)
-    whole = example.restarted(detector, heard, np.array([steps]), steps)
-    assert whole[0] == pytest.approx(float(heard.probability[-1]), abs=1e-6)
+    ends = np.array([16, 24, 32])
+    states, sounds = example.logit_gradients(detector, heard.run, ends, 16)
+    assert states.shape == sounds.shape == (3, 16)
+    gradient = jax.jit(jax.grad(lambda x, u: _logit(weights, x, u, jnp), argnums=(0, 1)))
+    back = gradient(heard.run.states[-4], heard.run.inputs[-3:])
+    assert states[2, 2] == pytest.approx(math.log(float(jnp.linalg.norm(back[0]))), abs=1e-4)
+    assert sounds[2, 2] == pytest.approx(math.log(float(jnp.linalg.norm(back[1][0]))), abs=1e-4)
+    anew = example.restarted(detector, heard, ends, 8)
+    last = _logit(weights, np.zeros(2 * UNITS), inputs[-8:], np)
+    assert anew[2] == pytest.approx(1 / (1 + math.exp(-last)), abs=1e-6)
 
 
 def test_horizons_and_moments(example):
