@@ -246,14 +246,17 @@ def remembered(found: Detector, heard: Heard, *, window: int = WINDOW, every: in
 def report(heard: Heard, memory: Memory) -> str:
     """The memory in milliseconds, in speech and in pauses."""
     longest = memory.states.shape[1] * STEP
-    lines = [f"Memory of the output, in ms, the middle of {len(memory.ends)} steps T, at most {longest:.0f}:"]
+    lines = [
+        f"Memory of the output, in ms, the median over {len(memory.ends)} steps T, looked for up to {longest:.0f}:"
+    ]
     is_speech = heard.probability[memory.ends - 1] > 0.5
     for name, chosen in (("speech", is_speech), ("pauses", ~is_speech)):
         if not chosen.any():
             continue
         for what, logs in (("of the state", memory.states), ("of the sound", memory.sounds)):
-            near, far = (STEP * np.median(horizons(logs[chosen], share)) for share in (1 / math.e, 0.01))
-            lines.append(f"  in {name} (T: {chosen.sum()}), {what}: {near:.0f} at 1/e, {far:.0f} at 1 %")
+            reach = [STEP * np.median(horizons(logs[chosen], share)) for share in (1 / math.e, 0.01)]
+            near, far = (f"{'≥ ' if value >= longest else ''}{value:.0f}" for value in reach)
+            lines.append(f"  in {name} (T: {chosen.sum()}), {what}: {near} at 1/e, {far} at 1 %")
     lines.append("Started from zeros so late, the detector calls speech what it called none, or the reverse:")
     lines += [
         f"  {lag * STEP:5.0f} ms before: {share:.1%} of steps" for lag, share in memory.restarts.items()
