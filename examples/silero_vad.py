@@ -10,7 +10,7 @@ so what the detector knows of earlier sound is in the LSTM's state x = [h, c]. T
 after the architecture that the package publishes; nothing of the package is imported or run.
 
 The weights are those of ``silero_vad_16k.safetensors``. Version 6.2.3 holds another training of the same network in
-its other files; with either one's weights the probabilities below are those of the package's own code to 3e-6.
+its other files; with either one's weights the probabilities below are those of the package's own code to 4e-6.
 """
 
 import argparse
