@@ -162,7 +162,8 @@ def test_a_tracker_keeps_to_its_share_and_its_steps(monkeypatch):
     tracker = Tracker(every=10, share=0.05)
     for step in range(2000):
         clock[0] += 0.1
-        tracker(step, None, None)
+        is_due = tracker.due(step)
+        assert tracker(step, None, None) == is_due
     steps = [record.step for record in tracker.records]
     assert steps[:3] == [0, 10, 20]
     assert all(later - earlier >= 190 for earlier, later in itertools.pairwise(steps[2:]))

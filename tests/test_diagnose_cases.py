@@ -171,6 +171,15 @@ def test_a_geometric_series(ratio, lags, expected):
     assert trend_of(np.log(shares), np.log(np.cumsum(shares))) == expected
 
 
+@pytest.mark.parametrize("steps", [100, 1000, 10_000])
+def test_a_power_law_is_no_exponential_fall(steps):
+    """At the cusp (w = 4, b = −2) C_m ∝ ((T − m)/T)^{3/2}, whose sum is in proportion to T."""
+    shares = (np.arange(steps, 0, -1) / steps) ** 1.5
+    assert trend_of(np.log(shares), np.log(np.cumsum(shares))) == "undecided"
+    slow = np.arange(1.0, steps + 1) ** -1
+    assert trend_of(np.log(slow), np.log(np.cumsum(slow))) == "undecided"
+
+
 def test_complex_parameters_are_refused():
     cell = jax.tree_util.Partial(lambda c, x, u: jnp.real(c) * x, jnp.asarray(0.5 + 0.1j))
     with pytest.raises(ValueError, match=r"^trajectory: expected a cell with real parameters"):

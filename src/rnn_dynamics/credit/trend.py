@@ -14,13 +14,19 @@ _EVEN = 2.0  # standard errors within which a slope counts as 0
 
 def trend_of(log_shares: np.ndarray, log_sums: np.ndarray) -> str:
     """ "converges", "oscillates", "grows" or "undecided", from ln‖C_m‖ and ln‖S(m)‖; see ``CreditByLag.trend``."""
-    half = len(log_shares) // 2
+    quarter, half = len(log_shares) // 4, len(log_shares) // 2
     shares, sums = log_shares[half:], log_sums[half:]
     if len(shares) < _FEWEST or np.isnan(shares).any() or np.isnan(sums).any():
         return "undecided"
     if np.isneginf(shares).all():
         return "converges"
-    slope, error, end = _envelope(shares)
+    now, now_error, end = _envelope(shares)
+    # An exponential fall is as steep before as it is now; the end of a power law is steeper, as the run has a
+    # beginning (at a cusp ∂x_T/∂x_k ∝ (k/T)^{3/2}, and the sum grows with T).
+    before, before_error, reached = _envelope(log_shares[quarter:half])
+    if before > -math.inf:
+        end = max(end, reached + before * len(shares))
+    slope, error = max((now, now_error), (before, before_error))
     # What is still to come of a geometric series, beside what has been added.
     if slope + _EVEN * error < 0 and end - math.log(-math.expm1(slope)) < sums[-1] + math.log(_LEFT):
         return "converges"
@@ -28,7 +34,7 @@ def trend_of(log_shares: np.ndarray, log_sums: np.ndarray) -> str:
     swings = np.abs(np.diff(np.sign(sizes - sizes.mean()))).sum() / 2
     if swings >= 3 and np.ptp(sizes) > 0.1 * sizes.mean():
         return "oscillates"
-    return "grows" if slope + _EVEN * error >= 0 and sums[-1] > sums[0] else "undecided"
+    return "grows" if now + _EVEN * now_error >= 0 and sums[-1] > sums[0] else "undecided"
 
 
 def _envelope(shares: np.ndarray) -> tuple[float, float, float]:

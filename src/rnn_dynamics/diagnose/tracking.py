@@ -45,12 +45,14 @@ class Tracker:
         tracker = Tracker(every=100)
         for step in range(10_000):
             parameters, state = update(parameters, state, batch)
-            tracker(step, cell_of(parameters), x0, inputs[0])
+            if tracker.due(step):
+                tracker(step, cell_of(parameters), x0, inputs)
         tracker.plot()
 
-    A vector v is pulled back through one run, (∂x_T/∂x_k)ᵀ v for every k: about the work of one backward pass of
-    one sample. After a record no other is made until the training has run for its cost over ``share``; the first
-    two, which compile, count as nothing.
+    A vector v, of the hidden state where the cell names it, is pulled back through one run, (∂x_T/∂x_k)ᵀ v for
+    every k: about the work of one backward pass of one sample. After a record no other is made until the training
+    has run for its cost over ``share``; the first two, which compile, count as nothing. ``due`` spares the steps between them the making of the cell, which may
+    take longer than a record does per step; inputs that are the same each time keep records comparable.
 
     Args:
         every: training steps between two records, at least.
@@ -69,6 +71,10 @@ class Tracker:
         self._resume = -math.inf
         self._next = -math.inf
 
+    def due(self, step: int) -> bool:
+        """Whether a call at this training step would record."""
+        return step >= self._next and time.perf_counter() >= self._resume
+
     def __call__(
         self, step: int, cell: Any, x0: Any, inputs: Any = None, *, steps: int | None = None
     ) -> bool:
@@ -84,9 +90,9 @@ class Tracker:
         """
         if isinstance(step, bool) or not isinstance(step, int | np.integer):
             raise TypeError(f"step: expected the number of the training step, got {step!r}")
-        begin = time.perf_counter()
-        if step < self._next or begin < self._resume:
+        if not self.due(step):
             return False
+        begin = time.perf_counter()
         found = _measured(cell, x0, inputs, steps)
         seconds = time.perf_counter() - begin
         self.records.append(Record(int(step), *found, seconds))
@@ -117,8 +123,11 @@ class Tracker:
 def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, float, float, int, int]:
     run = rollout(cell, x0, inputs, steps=steps)
     shape, dtype = run.states.shape[1:], run.states.dtype
-    vector = np.random.default_rng(0).normal(size=shape).astype(dtype)
-    back = pullback(run, vector)
+    vector = np.random.default_rng(0).normal(size=shape)
+    hidden = [part for name, part in getattr(cell, "parts", {}).items() if name.endswith("hidden")]
+    if hidden:  # what the network puts out, the last layer's: of an LSTM's cell state no loss looks at
+        vector = np.where(np.isin(np.arange(vector.size), np.arange(vector.size)[hidden[-1]]), vector, 0)
+    back = pullback(run, vector.astype(dtype))
     logs = np.asarray((back.norm() if shape else back).log(), float)
     diverged = int(jax.device_get(run.first_nonfinite)) >= 0
     finite = not np.isnan(logs).any()
