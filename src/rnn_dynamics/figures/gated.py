@@ -1,17 +1,30 @@
-"""How far gradients reach in gated cells and in plain ones, as they are initialised."""
+"""How far gradients reach in gated cells and in plain ones, as they are initialised and as they are trained."""
 
 import functools
 import math
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
-from rnn_dynamics.cells import GRU, LSTM, LSTM1997, ElmanRNN, irnn
+from rnn_dynamics.cells import LSTM, LSTM1997, irnn
+from rnn_dynamics.diagnose.verdict import reach
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, number
+from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.temporal_order import (
+    CELLS,
+    SEEDS,
+    STEPS,
+    UNITS,
+    Network,
+    sequences,
+    size,
+    trained,
+    untrained,
+)
 from rnn_dynamics.jacobians import gradient_norms, pullback
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import Trajectory, rollout
@@ -20,8 +33,7 @@ from rnn_dynamics.scaled import Scaled
 __all__ = ["gated_cells"]
 
 _DECADES = 1 / math.log(10)
-_WIDTH = 4
-_GATES = {"LSTM": 4, "LSTM, forget bias 3": 4, "LSTM of 1997": 3, "GRU": 3, "tanh": 1, "ReLU": 1}
+_OLD = "LSTM of 1997"
 _LINES: dict[str, dict[str, Any]] = {
     "tanh": {"color": palette.BLACK},
     "ReLU": {"color": palette.GREY, "linestyle": "--"},
@@ -29,61 +41,58 @@ _LINES: dict[str, dict[str, Any]] = {
     "GRU": {"color": palette.PURPLE},
     "LSTM": {"color": palette.BLUE},
     "LSTM, forget bias 3": {"color": palette.SKY},
-    "LSTM of 1997": {"color": palette.VERMILION},
+    _OLD: {"color": palette.VERMILION},
 }
 
 
 class _Results(NamedTuple):
-    """Natural logarithms, by lag.
+    """Of each cell, by name; natural logarithms, by lag.
 
     Attributes:
-        norms: ‖∂x_T/∂x_k‖ (Frobenius) of each cell, the mean over the runs, shape (T+1,).
-        parts: of the LSTM of 1997, ‖∂E/∂c_k‖ and ‖∂E/∂h_k‖ for a loss of h_T.
+        before, after: ln‖∂x_T/∂x_k‖ (Frobenius) over its value at lag 0, initial and trained: shape (seeds, T+1),
+            the mean over sequences.
+        accuracies: of the trained networks, shape (seeds,).
+        parts: of the LSTM of 1997, ‖∂E/∂c_k‖ and ‖∂E/∂h_k‖ for a loss of h_T, initial and trained.
     """
 
-    norms: dict[str, np.ndarray]
-    parts: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    after: dict[str, np.ndarray]
+    accuracies: dict[str, np.ndarray]
+    parts: dict[str, dict[str, np.ndarray]]
 
 
 def gated_cells(*, quick: bool = False) -> Reproduction:
-    """Norms against the lag of seven cells with PyTorch's initial weights; the carousel of 1997 apart."""
-    units, steps, runs = (16, 100, 2) if quick else (64, 300, 8)
-    norms, parts = {}, {}
-    for name in _LINES:
-        found = [_run(name, units, steps, seed) for seed in range(runs)]
-        norms[name] = np.mean([np.asarray(gradient_norms(run, ord="fro")) for run in found], axis=0)[::-1]
-        if name == "LSTM of 1997":
-            parts = _parts(found[0], units)
-    return Reproduction(functools.partial(_picture, _Results(norms, parts)), _rows(units))
+    """Norms against the lag of seven cells, initial and trained; the carousel of 1997 apart."""
+    inputs = np.asarray(sequences(jax.random.key(2), 1 if quick else 8)[0], float)
+    before, after, accuracies, parts = {}, {}, {}, {}
+    for name in CELLS:
+        networks, accuracies[name] = trained(name)
+        found = [untrained(name, seed) for seed in range(SEEDS)], networks
+        before[name], after[name] = (_norms(some, inputs) for some in found)
+        if name == _OLD:
+            parts = {
+                when: _parts(_run(some[0], inputs[0]))
+                for when, some in zip(("initial", "trained"), found, strict=True)
+            }
+    results = _Results(before, after, accuracies, parts)
+    return Reproduction(functools.partial(_picture, results), (*_exact_rows(), *_trained_rows(results)))
 
 
-def _cell(name: str, units: int, rng: np.random.Generator) -> Any:
-    """Weights and biases uniform in ±n^−½, PyTorch's default; IRNN and the forget bias as published."""
-    bound = units**-0.5
-    rows = _GATES.get(name, 1) * units
-    W, W_in = rng.uniform(-bound, bound, (rows, units)), rng.uniform(-bound, bound, (rows, _WIDTH))
-    b = rng.uniform(-bound, bound, rows)
-    if name == "LSTM, forget bias 3":
-        b[units : 2 * units] = 3.0
-    if name.startswith("LSTM"):
-        return (LSTM1997 if "1997" in name else LSTM)(W, b, W_in)
-    if name == "GRU":
-        return GRU(W, b, W_in)
-    if "IRNN" in name:
-        return irnn(np.zeros(units), rng.normal(0, 1e-3, (units, _WIDTH)))
-    return ElmanRNN(W, b, W_in, activation="tanh" if name == "tanh" else "relu")
+def _run(network: Network, inputs: np.ndarray) -> Trajectory:
+    return rollout(network.cell, np.zeros(size(network.cell)), inputs)
 
 
-def _run(name: str, units: int, steps: int, seed: int) -> Trajectory:
-    rng = np.random.default_rng(seed)
-    cell = _cell(name, units, rng)
-    size = 2 * units if name.startswith("LSTM") else units
-    return rollout(cell, np.zeros(size), rng.normal(size=(steps, _WIDTH)))
+def _norms(networks: list[Network], inputs: np.ndarray) -> np.ndarray:
+    found = []
+    for network in networks:
+        logs = [np.asarray(gradient_norms(_run(network, one), ord="fro"))[::-1] for one in inputs]
+        found.append(np.mean(logs, axis=0))
+    return np.asarray(found) - found[0][0]
 
 
-def _parts(run: Trajectory, units: int) -> dict[str, np.ndarray]:
+def _parts(run: Trajectory) -> dict[str, np.ndarray]:
     """‖∂E/∂h_k‖ and ‖∂E/∂c_k‖ for E = Σ h_T / √n."""
-    cotangent = np.r_[np.full(units, units**-0.5), np.zeros(units)]
+    cotangent = np.r_[np.full(UNITS, UNITS**-0.5), np.zeros(UNITS)]
     rows = pullback(run, cotangent)
 
     def log_norm(part: slice) -> np.ndarray:
@@ -92,13 +101,18 @@ def _parts(run: Trajectory, units: int) -> dict[str, np.ndarray]:
     return {name: log_norm(part) for name, part in run.cell.parts.items()}
 
 
-def _rows(units: int) -> tuple[Row, ...]:
+def horizons(logs: np.ndarray) -> np.ndarray:
+    """Of each seed the largest lag at which the norm is at least 1/e of its greatest."""
+    return np.asarray([reach(one[::-1], 1 / math.e) for one in logs])
+
+
+def _exact_rows() -> tuple[Row, ...]:
     """Cells without recurrent weights, in closed form."""
-    steps, nothing = 50, np.zeros
-    forget = np.r_[nothing(units), np.ones(units), nothing(2 * units)]
-    lstm = rollout(LSTM(nothing((4 * units, units)), forget), nothing(2 * units), steps=steps)
-    old = rollout(LSTM1997(nothing((3 * units, units)), nothing(3 * units)), nothing(2 * units), steps=steps)
-    identity = rollout(irnn(np.full(units, 0.1)), np.ones(units), steps=steps)
+    steps, nothing = STEPS, np.zeros
+    forget = np.r_[nothing(UNITS), np.ones(UNITS), nothing(2 * UNITS)]
+    lstm = rollout(LSTM(nothing((4 * UNITS, UNITS)), forget), nothing(2 * UNITS), steps=steps)
+    old = rollout(LSTM1997(nothing((3 * UNITS, UNITS)), nothing(3 * UNITS)), nothing(2 * UNITS), steps=steps)
+    identity = rollout(irnn(np.full(UNITS, 0.1)), np.ones(UNITS), steps=steps)
     growth, carousel, kept = (float(_growth(run)) for run in (lstm, old, identity))
     return (
         number(
@@ -115,27 +129,78 @@ def _growth(run: Trajectory) -> float:
     return float(logs[0] - logs[-2]) / (run.steps - 1)
 
 
+def _trained_rows(results: _Results) -> tuple[Row, ...]:
+    return ()
+
+
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(10, 4.2))
-    left, right = figure.subplots(1, 2)
-    for name, logs in results.norms.items():
-        left.plot(np.arange(len(logs)), _finite(logs - logs[0]), label=name, **_LINES[name])
-    left.set_title("‖∂$x_T$/∂$x_k$‖ over its value at lag 0, as initialised")
-    left.legend(ncols=2, fontsize=7, loc="lower left")
-    _carousel(right, results.parts)
-    for ax, letter in zip((left, right), "ab", strict=True):
-        ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-        ax.set_xlabel("lag T − k")
-        ax.set_ylabel("log₁₀ of the norm")
+    figure = Figure(figsize=(11, 8))
+    axes = figure.subplots(2, 2).ravel()
+    for ax, norms, title in (
+        (axes[0], results.before, "as initialised"),
+        (axes[1], results.after, "trained on temporal order"),
+    ):
+        _lines(ax, norms)
+        ax.set_title(f"‖∂$x_T$/∂$x_k$‖ over its value at lag 0, {title}")
+    low = min(ax.get_ylim()[0] for ax in axes[:2])
+    high = max(ax.get_ylim()[1] for ax in axes[:2])
+    for ax in axes[:2]:
+        ax.set_ylim(low, high)
+    _reached(axes[2], results)
+    _carousel(axes[3], results.parts)
+    for ax, letter in zip(axes, "abcd", strict=True):
         plots.panel_label(ax, letter)
     return figure
 
 
-def _carousel(ax: Axes, parts: dict[str, np.ndarray]) -> None:
-    ax.plot(_finite(parts["cell"]), color=palette.VERMILION, label="to the cell state, $c_k$")
-    ax.plot(_finite(parts["hidden"]), color=palette.BLUE, label="to the hidden state, $h_k$")
+def _lines(ax: Axes, norms: dict[str, np.ndarray]) -> None:
+    """The mean over seeds, and one standard deviation to both sides."""
+    for name, logs in norms.items():
+        decades = _finite(logs)
+        lags, middle, spread = np.arange(logs.shape[1]), np.mean(decades, axis=0), np.std(decades, axis=0)
+        ax.plot(lags, middle, label=name, **_LINES[name])
+        colour = _LINES[name]["color"]
+        ax.fill_between(lags, middle - spread, middle + spread, color=colour, alpha=0.12, linewidth=0)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.set_xlabel("lag T − k")
+    ax.set_ylabel("log₁₀ of the norm")
+    ax.legend(ncols=2, fontsize=7, loc="lower left")
+
+
+def _reached(ax: Axes, results: _Results) -> None:
+    """Every seed's horizon before and after, and what it learned."""
+    for row, name in enumerate(CELLS):
+        colour = _LINES[name]["color"]
+        pairs = zip(horizons(results.before[name]), horizons(results.after[name]), strict=True)
+        for i, (first, last) in enumerate(pairs):
+            at = row + 0.18 * (i - (SEEDS - 1) / 2)
+            ax.plot([first, last], [at, at], color=colour, linewidth=0.8, alpha=0.6)
+            ax.plot(first, at, "o", markerfacecolor="white", markeredgecolor=colour, markersize=4)
+            ax.plot(last, at, "o", color=colour, markersize=4)
+        percents = ", ".join(f"{100 * value:.0f}" for value in np.sort(results.accuracies[name])[::-1])
+        ax.text(STEPS + 2, row, percents, va="center", fontsize=8)
+    ax.text(STEPS + 2, -0.85, "right, %", va="center", fontsize=8)
+    for face, label in (("white", "as initialised"), (palette.GREY, "trained")):
+        ax.plot([], [], "o", markerfacecolor=face, markeredgecolor=palette.GREY, markersize=4, label=label)
+    ax.set_yticks(range(len(CELLS)), CELLS, fontsize=8)
+    ax.invert_yaxis()
+    ax.set_xlim(-1, STEPS + 19)
+    ax.set_xticks(range(0, STEPS + 1, 10))
+    ax.set_xlabel("horizon: largest lag with 1/e of the greatest norm")
+    ax.set_title("what each of the seeds came to")
+    ax.legend(fontsize=7, loc="upper right")
+
+
+def _carousel(ax: Axes, parts: dict[str, dict[str, np.ndarray]]) -> None:
+    for when, line in (("initial", "--"), ("trained", "-")):
+        for part, colour, sign in (("cell", palette.VERMILION, "c_k"), ("hidden", palette.BLUE, "h_k")):
+            label = f"to the {part} state, ${sign}$, {when}"
+            ax.plot(_finite(parts[when][part]), color=colour, linestyle=line, label=label)
+    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set_title("LSTM of 1997: what a loss of $h_T$ owes to each part")
-    ax.legend()
+    ax.set_xlabel("lag T − k")
+    ax.set_ylabel("log₁₀ of the norm")
+    ax.legend(fontsize=7)
 
 
 def _finite(logs: np.ndarray) -> np.ndarray:

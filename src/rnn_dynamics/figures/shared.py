@@ -68,7 +68,7 @@ def shared_weights(*, quick: bool = False) -> Reproduction:
         for is_tied in (True, False)
     )
     theory = [mean_field(gain, bias_std=spread) for gain, spread, _ in CASES]
-    widths = (4, 16, 64) if quick else (2, 4, 8, 16, 32, 64)
+    widths = (4, 16, 64) if quick else (4, 8, 16, 32, 64)
     by_width = exponents_by_width(widths, 10 if quick else 20)
     results = _Results(units, tied, untied, theory, widths, by_width, credit_of(units))
     return Reproduction(functools.partial(_picture, results), (*_case_rows(results), *_sharing_rows(results)))
@@ -324,7 +324,10 @@ def _parts(ax: Axes, results: _Results) -> None:
                 )
             ax.plot([at - 0.45, at + 0.45], [predicted[j]] * 2, color=palette.BLACK, linestyle=":")
     ax.axhline(0, color=palette.BLACK, linewidth=0.8)
-    ax.set_xticks([i * 4 + j for i in range(3) for j in range(3)], names * 3)
+    labels = list(names * 3)
+    for i, (gain, _, _) in enumerate(CASES):
+        labels[3 * i + 1] += f"\ng = {gain:g}"
+    ax.set_xticks([i * 4 + j for i in range(3) for j in range(3)], labels)
     ax.tick_params(axis="x", length=0)
     for hatch, face, label in (("", palette.GREY, _TIED), ("////", "white", _UNTIED)):
         ax.bar([0], [0], color=face, edgecolor=palette.GREY, hatch=hatch, label=label)
