@@ -1,9 +1,9 @@
 """Seven cells of 32 units trained on temporal order, 50 steps long: each tells which marks came and in which order.
 
-A sequence of 50 symbols has two marked ones among four kinds that distract, at steps 5 … 9 and 25 … 29. Each mark
-is one of two, v₀ and v₁; the class v₀ + 2 v₁ is read out of the last hidden state, 21 to 45 steps after the marks.
-The parameters lie beside this file in float16; ``python -m rnn_dynamics.figures.temporal_order`` trains them anew and
-writes them, in some minutes.
+A sequence of 50 symbols has two marked ones among four kinds that distract, at steps 5 … 9 and 25 … 29. Each
+mark is one of two, v₀ and v₁; the class v₀ + 2 v₁ is read out of the last hidden state, 21 to 45 steps later.
+The parameters lie beside this file in float16. ``python -m rnn_dynamics.figures.temporal_order`` trains them anew
+and writes them, in some minutes.
 """
 
 import functools
