@@ -21,6 +21,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Begun last, one of them would keep one worker busy after the other has nothing left to do.
 _LONG_FILES = ("test_figures.py", "test_notebooks.py")
 
+# Files add up to some 5000 regions each.
+_MOST_REGIONS = 25_000
+
 # Workers and other child processes inherit the folder of the process that started them.
 _PROGRAMS = None
 if "PYTEST_XDIST_WORKER" not in os.environ:
@@ -33,10 +36,26 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def _mapped_regions() -> int:
+    """Regions of memory this process has mapped, 0 where the system does not tell."""
+    try:
+        with open("/proc/self/maps", "rb") as regions:
+            return sum(1 for _ in regions)
+    except OSError:
+        return 0
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _kept_programs() -> Iterator[None]:
-    """What a file has traced and compiled is not searched for garbage again: it stays to the end anyway."""
+    """What a file has traced and compiled stays for the next ones, and is not searched for garbage again.
+
+    A compiled program maps some six regions of memory, of which Linux allows a process 65530: a worker that reaches
+    that dies in the compiler. The programs are dropped well before; those needed again are read from the folder.
+    """
     yield
+    if _mapped_regions() > _MOST_REGIONS:
+        gc.unfreeze()
+        jax.clear_caches()
     gc.collect()
     gc.freeze()
 

@@ -10,6 +10,7 @@ from rnn_dynamics.cells import (
     LSTM,
     LSTM1997,
     AntisymmetricRNN,
+    AttentionRNN,
     ElmanRNN,
     MinimalGatedUnit,
     MinimalRNN,
@@ -87,6 +88,14 @@ def skipping(x, u):
     return np.concatenate([np.tanh(W[:N] @ x[:N] + V @ x[-N:] + IN[:N] @ u + BH), x[:-N]])
 
 
+def attending(x, u):
+    past = x.reshape(3, N)
+    e = np.tanh(past @ W[:N].T + V @ past[0]) @ BH
+    a = np.exp(e - e.max())
+    hidden = np.tanh(W[:N] @ past[0] + V @ (a / a.sum() @ past) + IN[:N] @ u + BH)
+    return np.concatenate([hidden, x[:-N]])
+
+
 def rows(count):
     return W[: count * N], B[: count * N], IN[: count * N]
 
@@ -102,6 +111,11 @@ CELLS = {
     "residual": (lambda: ResidualRNN(V, BH, IN[:N], scale=0.5), residual, N),
     "antisymmetric": (lambda: AntisymmetricRNN(V, BH, IN[:N], step=0.1, damping=0.2), antisymmetric, N),
     "skip": (lambda: SkipRNN(W[:N], V, BH, IN[:N], skip=3), skipping, 3 * N),
+    "attention": (
+        lambda: AttentionRNN(W[:N], V, BH, IN[:N], query=V, key=W[:N], score=BH, span=3),
+        attending,
+        3 * N,
+    ),
     "stack": (lambda: Stack([GRU(*rows(3), BH), ElmanRNN(V, BH, W[:N])]), stacked, 2 * N),
 }
 
@@ -182,6 +196,10 @@ def test_gates_and_parts_have_names():
         (lambda: AntisymmetricRNN(V, BH, damping=-1.0), "damping"),
         (lambda: SkipRNN(V, V, BH, skip=1), "skip"),
         (lambda: SkipRNN(V, V[:2], BH), "V"),
+        (lambda: AttentionRNN(V, V, BH, query=V[:, :2], key=V, score=BH, span=2), "query"),
+        (lambda: AttentionRNN(V, V, BH, query=V, key=V[:2], score=BH, span=2), "key"),
+        (lambda: AttentionRNN(V, V, BH, query=V, key=V, score=BH[:2], span=2), "score"),
+        (lambda: AttentionRNN(V, V, BH, query=V, key=V, score=BH, span=0), "span"),
         (lambda: Stack([jnp.tanh]), "sizes"),
         (lambda: Stack([3]), "cells"),
         (lambda: rollout(LSTM(W, B), np.zeros(2 * N), U), "inputs"),

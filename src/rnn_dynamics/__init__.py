@@ -55,7 +55,16 @@ if TYPE_CHECKING:
         random_rnn,
     )
     from rnn_dynamics.continuation import continue_branch, continue_branches
-    from rnn_dynamics.credit import CreditByLag, credit_by_lag, input_norms, partial_sums
+    from rnn_dynamics.credit import (
+        CreditByLag,
+        credit_by_lag,
+        credit_by_probes,
+        credit_of_samples,
+        input_norms,
+        part_norms,
+        partial_sums,
+        path_lengths,
+    )
     from rnn_dynamics.diagnose import Diagnosis, Tracker, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
     from rnn_dynamics.jacobians import (
@@ -124,6 +133,8 @@ __all__ = [
     "covariant_vectors",
     "credit",
     "credit_by_lag",
+    "credit_by_probes",
+    "credit_of_samples",
     "diagnose",
     "doya",
     "edge_of_chaos",
@@ -148,7 +159,9 @@ __all__ = [
     "non_normality",
     "nonnormal",
     "orbit_diagram",
+    "part_norms",
     "partial_sums",
+    "path_lengths",
     "plots",
     "power_norms",
     "product_bounds",
@@ -195,7 +208,16 @@ _NAMES_OF_MODULE = {
         "random_rnn",
     ],
     "continuation": ["continue_branch", "continue_branches"],
-    "credit": ["CreditByLag", "credit_by_lag", "input_norms", "partial_sums"],
+    "credit": [
+        "CreditByLag",
+        "credit_by_lag",
+        "credit_by_probes",
+        "credit_of_samples",
+        "input_norms",
+        "part_norms",
+        "partial_sums",
+        "path_lengths",
+    ],
     "diagnose": ["Diagnosis", "Tracker", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
     "jacobians": [

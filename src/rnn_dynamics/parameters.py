@@ -1,6 +1,6 @@
 """The floating leaves of a cell, its parameters θ, and of its inputs: flat vectors, and one step's derivatives."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,12 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.scaled import Scaled
 
 __all__ = [
+    "Group",
     "by_floating_inputs",
     "immediate_gradient",
     "is_parameter",
     "parameter_count",
+    "parameter_groups",
     "unflatten_parameters",
 ]
 
@@ -35,6 +37,57 @@ def by_floating_inputs(cell: Any, u: Any) -> tuple[Any, list[Array]]:
         return exact(state, jax.tree_util.tree_unflatten(structure, filled))
 
     return step, [leaf for leaf in leaves if is_parameter(leaf)]
+
+
+class Group(NamedTuple):
+    """A stretch of the flat vector of parameters that belongs together.
+
+    Attributes:
+        layer: "layer 0" … of a ``Stack``, else "".
+        parameter: the field's name, as "W_in".
+        gate: the gate it is for, as "forget"; "" in cells without gates.
+        start, stop: where it lies.
+    """
+
+    layer: str
+    parameter: str
+    gate: str
+    start: int
+    stop: int
+
+
+def parameter_groups(cell: Any) -> tuple[Group, ...]:
+    """The floating leaves of a cell in their order, each cut into the rows of its gates (``cell.gate_rows``)."""
+    groups, at = [], 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
+        if not is_parameter(leaf):
+            continue
+        owner, name = _owner(cell, path), _key(path[-1]) if path else ""
+        gates = getattr(owner, "gate_rows", {}).get(name, ("",))
+        size = jnp.size(leaf) // len(gates)
+        layers = [f"layer {_key(key)}" for key in path[:-1] if isinstance(key, jax.tree_util.SequenceKey)]
+        for gate in gates:
+            groups.append(Group(" ".join(layers), name, gate, at, at + size))
+            at += size
+    return tuple(groups)
+
+
+def _key(key: Any) -> str:
+    """What a step down a pytree is called."""
+    found = (getattr(key, kind) for kind in ("name", "key", "idx") if hasattr(key, kind))
+    return str(next(found, key))
+
+
+def _owner(cell: Any, path: tuple) -> Any:
+    """The object whose field the leaf is; ``None`` where the way to it is not one of fields and entries."""
+    for key in path[:-1]:
+        if isinstance(key, jax.tree_util.GetAttrKey):
+            cell = getattr(cell, key.name, None)
+        elif isinstance(key, jax.tree_util.SequenceKey):
+            cell = cell[key.idx]
+        else:
+            return None
+    return cell
 
 
 def parameter_count(arrays: Any) -> int:

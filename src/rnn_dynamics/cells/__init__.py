@@ -11,8 +11,9 @@ from rnn_dynamics.cells.feedforward import (
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.past import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
-from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, SkipRNN, irnn
+from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.structure import RecurrentStructure
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
@@ -22,6 +23,7 @@ __all__ = [
     "LSTM",
     "LSTM1997",
     "AntisymmetricRNN",
+    "AttentionRNN",
     "BatchNormalized",
     "DoyaNeuron",
     "ElmanRNN",

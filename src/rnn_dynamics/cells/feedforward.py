@@ -139,12 +139,21 @@ class ResidualBlock:
         value = float(scale) if isinstance(scale, int | float) else checked
         set_fields(self, scale=value, activation=activations.get(activation))
 
+    @property
+    def carry(self) -> float:
+        """The part of x that passes the branch by: c in ∂x⁺/∂x = c I + A."""
+        return 1.0
+
     def _input(self, x: Float[Array, " n"], u: Any) -> tuple[dict[str, Array], Array]:
         layer = _layer_at(x, u, _PLAIN)
         return layer, dot(layer["W"], x) + layer["b"]
 
     def __call__(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
-        return x + self.scale * self.activation(self._input(x, u)[1])
+        return x + self.branch(x, u)
+
+    def branch(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
+        """α φ(W_l x + b_l)."""
+        return self.scale * self.activation(self._input(x, u)[1])
 
     def slopes(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = I + α D W."""

@@ -69,6 +69,12 @@ class LSTM(_HiddenAndCell):
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
         set_fields(self, **fields, peepholes=peepholes)
 
+    @property
+    def gate_rows(self) -> dict[str, tuple[str, ...]]:
+        """Whose rows each parameter holds, in their order."""
+        four = ("input", "forget", "candidate", "output")
+        return {"W": four, "b": four, "W_in": four, "peepholes": ("input", "forget", "output")}
+
     def _step(self, x: Float[Array, " 2n"], u: Any) -> dict[str, Array]:
         n = self.units
         h, c = x[:n], x[n:]
@@ -117,6 +123,11 @@ class LSTM1997(_HiddenAndCell):
 
     def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
         set_fields(self, **weights(W, b, W_in, gates=3))
+
+    @property
+    def gate_rows(self) -> dict[str, tuple[str, ...]]:
+        """Whose rows each parameter holds, in their order."""
+        return dict.fromkeys(("W", "b", "W_in"), ("input", "candidate", "output"))
 
     def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input and output gate and the candidate of the step from x."""
@@ -171,6 +182,12 @@ class GRU:
         """n."""
         return self.W.shape[1]
 
+    @property
+    def gate_rows(self) -> dict[str, tuple[str, ...]]:
+        """Whose rows each parameter holds, in their order."""
+        three = ("reset", "update", "candidate")
+        return {"W": three, "b": three, "W_in": three, "b_hidden": ("candidate",)}
+
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Reset and update gate and the candidate of the step from x."""
         n = self.units
@@ -213,6 +230,11 @@ class MinimalGatedUnit:
     def units(self) -> int:
         """n."""
         return self.W.shape[1]
+
+    @property
+    def gate_rows(self) -> dict[str, tuple[str, ...]]:
+        """Whose rows each parameter holds, in their order."""
+        return dict.fromkeys(("W", "b", "W_in"), ("forget", "candidate"))
 
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """The gate and the candidate of the step from x."""
@@ -269,6 +291,12 @@ class MinimalRNN:
     def units(self) -> int:
         """n."""
         return self.W.shape[1]
+
+    @property
+    def gate_rows(self) -> dict[str, tuple[str, ...]]:
+        """Whose rows each parameter holds."""
+        gate, encoded = ("update",), ("candidate",)
+        return {"W": gate, "V": gate, "b": gate, "W_in": encoded, "b_in": encoded}
 
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """The gate and the encoded input of the step from x."""

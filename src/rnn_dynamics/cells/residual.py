@@ -1,4 +1,4 @@
-"""Cells with an edge around the nonlinearity: residual, antisymmetric, skips over several steps, identity ReLU."""
+"""Cells with an edge around the nonlinearity: residual, antisymmetric, and the ReLU network from the identity."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, dot, drive, weights
-from rnn_dynamics.validation import count, fraction, real_array
+from rnn_dynamics.validation import fraction, real_array
 
-__all__ = ["AntisymmetricRNN", "ResidualRNN", "SkipRNN", "irnn"]
+__all__ = ["AntisymmetricRNN", "ResidualRNN", "irnn"]
 
 
 @cell_type(static=("activation",))
@@ -39,8 +39,17 @@ class ResidualRNN:
         scale = fraction("scale", scale).astype(fields["W"].dtype)
         set_fields(self, **fields, scale=scale, activation=activations.get(activation))
 
+    @property
+    def carry(self) -> float:
+        """The part of x that passes the branch by: c in ∂x⁺/∂x = c I + A."""
+        return 1.0
+
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
-        return x + self.scale * self.activation(dot(self.W, x) + drive(self.b, self.W_in, u))
+        return x + self.branch(x, u)
+
+    def branch(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """α φ(W x + W_in u + b)."""
+        return self.scale * self.activation(dot(self.W, x) + drive(self.b, self.W_in, u))
 
 
 @cell_type()
@@ -73,62 +82,18 @@ class AntisymmetricRNN:
             raise ValueError(f"damping: expected a number ≥ 0, got {float(damping)}")
         set_fields(self, **fields, step=fraction("step", step).astype(dtype), damping=damping.astype(dtype))
 
+    @property
+    def carry(self) -> float:
+        """The part of x that passes the branch by: c in ∂x⁺/∂x = c I + A."""
+        return 1.0
+
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        return x + self.branch(x, u)
+
+    def branch(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """ε tanh((W − Wᵀ − γ I) x + W_in u + b)."""
         turned = dot(self.W, x) - dot(self.W.T, x) - self.damping * x
-        return x + self.step * activations.tanh(turned + drive(self.b, self.W_in, u))
-
-
-@cell_type(static=("activation", "skip"))
-class SkipRNN:
-    """h_{t+1} = φ(W h_t + V h_{t+1−s} + W_in u + b): an edge over s steps beside that over one.
-
-    The state holds the last s hidden vectors, the newest first: shape (s n,).
-
-    Args:
-        W, b, W_in, activation: as ``ElmanRNN``.
-        V: weights of the edge over s steps, shape (n, n).
-        skip: s ≥ 2.
-
-    Raises:
-        TypeError, ValueError: as ``ElmanRNN``; a V of another shape; s < 2.
-
-    Reference: T. Lin, B. Horne, P. Tiňo, C. L. Giles, IEEE Transactions on Neural Networks 7, 1996.
-    """
-
-    W: Float[Array, "n n"]
-    b: Float[Array, " n"]
-    W_in: Float[Array, "n m"] | None
-    V: Float[Array, "n n"]
-    skip: int
-    activation: Activation
-
-    def __init__(
-        self, W: Any, V: Any, b: Any, W_in: Any = None, skip: int = 2, activation: Any = "tanh"
-    ) -> None:
-        fields = weights(W, b, W_in)
-        W = fields["W"]
-        V = real_array("V", V, shape=W.shape).astype(W.dtype)
-        skip = count("skip", skip, minimum=2)
-        set_fields(self, **fields, V=V, skip=skip, activation=activations.get(activation))
-
-    @property
-    def units(self) -> int:
-        """n."""
-        return self.W.shape[0]
-
-    @property
-    def parts(self) -> dict[str, slice]:
-        """Where the newest hidden vector and those before it lie in the state."""
-        return {"hidden": slice(0, self.units), "past": slice(self.units, self.skip * self.units)}
-
-    def split(self, x: Float[Array, "... n"]) -> dict[str, Float[Array, "... m"]]:
-        """The parts of a state, or of states, by name."""
-        return {name: x[..., part] for name, part in self.parts.items()}
-
-    def __call__(self, x: Float[Array, " sn"], u: Any = None) -> Float[Array, " sn"]:
-        n = self.units
-        z = dot(self.W, x[:n]) + dot(self.V, x[-n:]) + drive(self.b, self.W_in, u)
-        return jnp.concatenate([self.activation(z), x[:-n]])
+        return self.step * activations.tanh(turned + drive(self.b, self.W_in, u))
 
 
 def irnn(b: Any, W_in: Any = None) -> ElmanRNN:

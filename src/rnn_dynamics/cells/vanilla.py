@@ -155,11 +155,20 @@ class LeakyRNN:
         leak = fraction("leak", real_array("leak", leak, ndim=0).astype(fields["W"].dtype))
         set_fields(self, **fields, leak=leak, activation=activations.get(activation))
 
+    @property
+    def carry(self) -> Float[Array, ""]:
+        """The part of x that passes the branch by: c in ∂x⁺/∂x = c I + A, 1 − α."""
+        return 1 - self.leak
+
     def _input(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         return dot(self.W, x) + drive(self.b, self.W_in, u)
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
-        return (1 - self.leak) * x + self.leak * self.activation(self._input(x, u))
+        return self.carry * x + self.branch(x, u)
+
+    def branch(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
+        """α φ(W x + W_in u + b)."""
+        return self.leak * self.activation(self._input(x, u))
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = (1−α) I + α D W."""

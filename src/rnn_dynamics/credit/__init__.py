@@ -1,7 +1,27 @@
 """Where a loss gets its gradient from: shares by lag, partial sums, what each earlier step is owed."""
 
 from rnn_dynamics.credit.by_lag import CreditByLag, credit_by_lag
-from rnn_dynamics.credit.inputs import input_norms
+from rnn_dynamics.credit.inputs import input_norms, readout_norms
 from rnn_dynamics.credit.partial_sums import PartialSums, partial_sums
+from rnn_dynamics.credit.past import PastNorms, part_norms, past_norms
+from rnn_dynamics.credit.paths import PathLengths, path_lengths
+from rnn_dynamics.credit.probes import ProbedCredit, credit_by_probes
+from rnn_dynamics.credit.samples import CreditOfSamples, credit_of_samples
 
-__all__ = ["CreditByLag", "PartialSums", "credit_by_lag", "input_norms", "partial_sums"]
+__all__ = [
+    "CreditByLag",
+    "CreditOfSamples",
+    "PartialSums",
+    "PastNorms",
+    "PathLengths",
+    "ProbedCredit",
+    "credit_by_lag",
+    "credit_by_probes",
+    "credit_of_samples",
+    "input_norms",
+    "part_norms",
+    "partial_sums",
+    "past_norms",
+    "path_lengths",
+    "readout_norms",
+]

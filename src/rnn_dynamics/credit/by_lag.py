@@ -12,16 +12,18 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.parameters import (
+    Group,
     by_floating_inputs,
     immediate_gradient,
     is_parameter,
     parameter_count,
+    parameter_groups,
     unflatten_parameters,
 )
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import step_range
-from rnn_dynamics.validation import count, flag
+from rnn_dynamics.validation import choice, count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
 
@@ -32,8 +34,17 @@ _FEWEST = 8  # lags that a trend is told from
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["states", "direct", "inputs", "log_shares", "log_sums", "alignment", "gradient"],
-    meta_fields=["parts"],
+    data_fields=[
+        "states",
+        "direct",
+        "inputs",
+        "log_shares",
+        "log_sums",
+        "alignment",
+        "log_group_shares",
+        "gradient",
+    ],
+    meta_fields=["parts", "groups"],
 )
 @dataclasses.dataclass(frozen=True, repr=False)
 class CreditByLag:
@@ -50,7 +61,9 @@ class CreditByLag:
         log_sums: ln‖S(m)‖, shape (M,).
         alignment: the cosine between S(m) and the rest of the gradient, S(M) − S(m), shape (M,): −1 where long lags
             undo what short ones ask for; 0 where one of them is 0.
+        log_group_shares: ln of the norm of each group of parameters in C_m, shape (M, groups); see ``by``.
         gradient: S(M), shaped like the cell; ∂E/∂θ where M = T. ``None`` where the parameters are inputs.
+        groups: the groups of parameters: layer, parameter, gate, and where each lies in a flat vector.
         parts: names and places of the parts of the state, as the cell gives them.
     """
 
@@ -60,8 +73,10 @@ class CreditByLag:
     log_shares: Float[Array, " lags"]
     log_sums: Float[Array, " lags"]
     alignment: Float[Array, " lags"]
+    log_group_shares: Float[Array, "lags groups"]
     gradient: Any
     parts: tuple[tuple[str, int, int], ...]
+    groups: tuple[Group, ...]
 
     @property
     def lags(self) -> Int[np.ndarray, " lags"]:
@@ -72,6 +87,30 @@ class CreditByLag:
     def log_state_norms(self) -> Float[Array, "steps+1"]:
         """ln‖∂E/∂x_k‖."""
         return self.states.norm().log()
+
+    @property
+    def log_units(self) -> Float[Array, "steps+1 n"]:
+        """ln|∂E/∂x_k| of every unit."""
+        return Scaled(
+            self.states.unit, jnp.broadcast_to(self.states.exponent[..., None], self.states.shape)
+        ).log()
+
+    def by(self, kind: str) -> dict[str, Float[np.ndarray, " lags"]]:
+        """ln of the norm of each lag's share ‖C_m‖ by "gate", "layer" or "parameter", by name.
+
+        Raises:
+            ValueError: another kind; a cell without gates or layers.
+        """
+        choice("kind", kind, ["gate", "layer", "parameter"])
+        names = [getattr(group, kind) for group in self.groups]
+        if not any(names):
+            raise ValueError(f"kind: the cell of this credit has no {kind}s")
+        logs = np.asarray(self.log_group_shares)
+        found = {}
+        for name in dict.fromkeys(names):
+            chosen = logs[..., [i for i, own in enumerate(names) if own == name]]
+            found[name] = np.logaddexp.reduce(2 * chosen, axis=-1) / 2
+        return found
 
     @property
     def trend(self) -> str:
@@ -176,27 +215,39 @@ def _totals(static: Any, arrays: Any, states: Array, inputs: Any, direct: Array)
     return jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last), given
 
 
-def _measured(total: Scaled, share: Scaled, whole: Scaled) -> tuple[Scaled, tuple[Array, Array, Array]]:
-    """S(m), and ln‖C_m‖, ln‖S(m)‖ and the cosine of S(m) and the rest of the whole."""
+def _measured(
+    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...]
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """S(m), and ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group."""
+    stretches = [Scaled(share.unit[g.start : g.stop], share.exponent, 1) for g in groups]
+    by_group = jnp.stack([stretch.normalize().norm().log() for stretch in stretches])
     total = add(total, share)
     rest = add(whole, -total)
     known = rest.norm().log() > whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
     sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
     known = known & (sizes > 0)
     cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
-    return total, (share.norm().log(), total.norm().log(), cosine)
+    return total, (share.norm().log(), total.norm().log(), cosine, by_group)
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames="lags")
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
 def _lags(
-    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, whole: Scaled, lags: int
-) -> tuple[Scaled, tuple[Array, Array, Array]]:
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    direct: Array,
+    *,
+    whole: Scaled,
+    lags: int,
+    groups: tuple[Group, ...],
+) -> tuple[Scaled, tuple[Array, ...]]:
     """S(M) and the measures of every lag: all rows e_t go back one step at a time, side by side."""
     step = _Step(static, arrays)
 
     def further(carry: tuple[Scaled, Scaled], _: None) -> tuple[tuple[Scaled, Scaled], tuple]:
         rows, total = carry
-        total, found = _measured(total, step.immediate(states, inputs, rows), whole)
+        total, found = _measured(total, step.immediate(states, inputs, rows), whole, groups)
         pulled = jax.vmap(step.back)(states, inputs, rows)[0]
         # A row at x_s has come to x_{s−1}; nothing comes to x_T.
         unit = jnp.concatenate([pulled.unit[1:], jnp.zeros_like(pulled.unit[:1])])
@@ -208,17 +259,24 @@ def _lags(
     return total, found
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=0, static_argnames="groups")
 def _lags_of_last(
-    static: Any, arrays: Any, states: Array, inputs: Any, last: Array, *, whole: Scaled
-) -> tuple[Scaled, tuple[Array, Array, Array]]:
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    last: Array,
+    *,
+    whole: Scaled,
+    groups: tuple[Group, ...],
+) -> tuple[Scaled, tuple[Array, ...]]:
     """The same where only e_T is there: one row, back through all steps given."""
     step = _Step(static, arrays)
 
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
         (row, total), (x, u) = carry, at
         share = immediate_gradient(static, arrays, x, u, row.unit)
-        total, found = _measured(total, Scaled(share, row.exponent, 1).normalize(), whole)
+        total, found = _measured(total, Scaled(share, row.exponent, 1).normalize(), whole, groups)
         return (step.back(x, u, row)[0], total), found
 
     first = from_float(last, event_ndim=1), _nothing(whole)
@@ -230,7 +288,7 @@ def _nothing(like: Scaled) -> Scaled:
     return Scaled(jnp.zeros_like(like.unit), jnp.zeros_like(like.exponent), 1)
 
 
-def _direct(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
+def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
     """e_k = ∂⁺E/∂x_k."""
     states = trajectory.states
     given = states[1:] if every_step else states[-1]
@@ -277,7 +335,7 @@ def credit_by_lag(
     size = sum(jnp.size(leaf) for leaf in arrays if is_parameter(leaf))
     if not size and not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
         parameter_count(arrays)
-    direct = _direct(trajectory, loss, flag("every_step", every_step))
+    direct = direct_derivatives(trajectory, loss, flag("every_step", every_step))
     states, inputs = trajectory.states[:-1], trajectory.inputs
     totals, given = _totals(static, arrays, states, inputs, direct)
     parts = tuple((n, p.start, p.stop) for n, p in getattr(trajectory.cell, "parts", {}).items())
@@ -291,17 +349,32 @@ def credit_by_lag(
         shares = given.norm().log()[::-1][:lags]
         sums = jax.lax.cumlogsumexp(2 * shares) / 2
         return CreditByLag(
-            **owed, log_shares=shares, log_sums=sums, alignment=jnp.zeros_like(sums), gradient=None
+            **owed,
+            log_shares=shares,
+            log_sums=sums,
+            alignment=jnp.zeros_like(sums),
+            log_group_shares=jnp.zeros((lags, 0), sums.dtype),
+            gradient=None,
+            groups=(),
         )
+    groups = parameter_groups(trajectory.cell)
     if every_step:
-        measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags)
+        measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags, groups=groups)
     else:
         late, given_late = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
-        measure = functools.partial(_lags_of_last, static, arrays, late, given_late, direct[-1])
+        measure = functools.partial(
+            _lags_of_last, static, arrays, late, given_late, direct[-1], groups=groups
+        )
     nothing = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
     whole, _ = measure(whole=nothing)
-    _, (log_shares, log_sums, alignment) = measure(whole=whole)  # the alignment needs the whole gradient
-    gradient = unflatten_parameters(static, arrays, whole)
+    # The alignment needs the whole gradient.
+    _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)
     return CreditByLag(
-        **owed, log_shares=log_shares, log_sums=log_sums, alignment=alignment, gradient=gradient
+        **owed,
+        log_shares=log_shares,
+        log_sums=log_sums,
+        alignment=alignment,
+        log_group_shares=log_group_shares,
+        gradient=unflatten_parameters(static, arrays, whole),
+        groups=groups,
     )

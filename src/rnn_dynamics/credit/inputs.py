@@ -1,4 +1,4 @@
-"""How far back inputs reach: ∂x_T/∂u_k for every k."""
+"""How far back inputs reach, and states as an output sees them: ∂x_T/∂u_k and ∂G(x_T)/∂x_k for every k."""
 
 import functools
 import math
@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.parameters import by_floating_inputs, is_parameter
@@ -16,13 +17,13 @@ from rnn_dynamics.scaled import Scaled, from_float
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.validation import choice
 
-__all__ = ["input_norms"]
+__all__ = ["input_norms", "readout_norms"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def _norms(static: Any, arrays: Any, states: Array, inputs: Array, ord: Any) -> Array:
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _input_norms(static: Any, arrays: Any, states: Array, inputs: Array, seen: Array, ord: Any) -> Array:
     cell, size = join(static, arrays), math.prod(states.shape[1:])
 
     def back(product: Scaled, step: tuple) -> tuple[Scaled, Array]:
@@ -30,23 +31,52 @@ def _norms(static: Any, arrays: Any, states: Array, inputs: Array, ord: Any) -> 
         of_numbers, numbers = by_floating_inputs(cell, u)
         columns = jax.jacfwd(of_numbers, argnums=1)(x, numbers)
         by_input = jnp.concatenate([column.reshape(size, -1) for column in columns], axis=1)
-        reached = Scaled(
-            jnp.matmul(product.unit, by_input, precision=_HIGHEST), product.exponent, 2
-        ).normalize()
-        earlier = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
-        return Scaled(earlier, product.exponent, 2).normalize(), reached.norm(ord).log()
+        reached = jnp.matmul(product.unit, by_input, precision=_HIGHEST)
+        return _earlier(cell, product, x, u), Scaled(reached, product.exponent, 2).normalize().norm(ord).log()
 
-    start = from_float(jnp.eye(size, dtype=states.dtype), event_ndim=2)
-    return jax.lax.scan(back, start, (states, inputs), reverse=True)[1]
+    return jax.lax.scan(back, from_float(seen, event_ndim=2), (states, inputs), reverse=True)[1]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _readout_norms(static: Any, arrays: Any, states: Array, inputs: Array, seen: Array, ord: Any) -> Array:
+    cell, start = join(static, arrays), from_float(seen, event_ndim=2)
+
+    def back(product: Scaled, step: tuple) -> tuple[Scaled, Array]:
+        product = _earlier(cell, product, *step)
+        return product, product.norm(ord).log()
+
+    logs = jax.lax.scan(back, start, (states, inputs), reverse=True)[1]
+    return jnp.concatenate([logs, start.norm(ord).log()[None]])
+
+
+def _earlier(cell: Any, product: Scaled, x: Array, u: Any) -> Scaled:
+    """The product times one more Jacobian on its right."""
+    longer = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
+    return Scaled(longer, product.exponent, 2).normalize()
+
+
+def _seen(trajectory: Trajectory, readout: Any, stop: int) -> Float[Array, "outputs n"]:
+    """∂G/∂x at x_stop, or the identity."""
+    x = trajectory.states[stop]
+    if readout is None:
+        return jnp.eye(max(x.size, 1), dtype=x.dtype)
+    if not callable(readout):
+        raise TypeError(f"readout: expected a callable G(x), got {type(readout).__name__}")
+    value = jax.eval_shape(readout, x)
+    if not hasattr(value, "dtype") or not jnp.issubdtype(value.dtype, jnp.floating):
+        raise ValueError(f"readout: expected one array of floats, got {value}")
+    jacobian = jax.jacrev(exact_slopes(lambda x: readout(x)))(x)
+    return jacobian.reshape(-1, max(x.size, 1)).astype(x.dtype)
 
 
 def input_norms(
-    trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None
+    trajectory: Trajectory, *, readout: Any = None, ord: int | str = 2, stop: int | None = None
 ) -> Float[Array, " steps"]:
     """ln‖∂x_stop/∂u_k‖ for every k = 0 … stop−1: J_stop ⋯ J_{k+2} ∂F/∂u_k.
 
     Args:
         trajectory: from ``rollout``; of its inputs the floating leaves, all together.
+        readout: G; then of ∂G(x_stop)/∂u_k, the Jacobian of G in front.
         ord: 2, the spectral norm, or "fro".
         stop: T by default.
 
@@ -54,9 +84,34 @@ def input_norms(
         Natural logarithms; −inf where the product is exactly zero.
 
     Raises:
-        TypeError, ValueError: not a trajectory; no floating inputs; stop outside 0 … T; another norm.
+        TypeError, ValueError: not a trajectory; no floating inputs; a readout that is no function or gives no
+            array; stop outside 0 … T; another norm.
     """
-    step_range(trajectory, 0, stop)
+    _, last = step_range(trajectory, 0, stop)
     if not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
         raise ValueError("trajectory: expected floating inputs, got none")
-    return _norms(*segment(trajectory, 0, stop), choice("ord", ord, [2, "fro"]))
+    seen = _seen(trajectory, readout, last)
+    return _input_norms(*segment(trajectory, 0, stop), seen, choice("ord", ord, [2, "fro"]))
+
+
+def readout_norms(
+    trajectory: Trajectory, readout: Any, *, ord: int | str = 2, stop: int | None = None
+) -> Float[Array, "steps+1"]:
+    """ln‖∂G(x_stop)/∂x_k‖ for every k = 0 … stop: what an output y = G(x) owes to each earlier state.
+
+    Args:
+        trajectory: from ``rollout``.
+        readout: G, from a state to one array.
+        ord: 2, the spectral norm, or "fro".
+        stop: T by default.
+
+    Returns:
+        Natural logarithms; −inf where the product is exactly zero.
+
+    Raises:
+        TypeError, ValueError: not a trajectory; a readout that is no function or gives no array; stop outside
+            0 … T; another norm.
+    """
+    _, last = step_range(trajectory, 0, stop)
+    seen = _seen(trajectory, readout, last)
+    return _readout_norms(*segment(trajectory, 0, stop), seen, choice("ord", ord, [2, "fro"]))
