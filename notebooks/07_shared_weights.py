@@ -94,7 +94,7 @@ with plots.style():
     ax.legend(loc="lower left")
 
 # %% [markdown]
-# **Both vanish, both explode, and at the same gains.** With their own weights all networks fall on the theory's line. With
+# **Both vanish, both explode, and at the same gains.** With their own weights all networks stay near the theory's line. With
 # shared weights each $W$ has a line of its own: at $g=2$ one network even settles down, with an exponent near 0 where the
 # others are chaotic, and vanishing is a little slower on average. That is the finite width, 64 units here. The published
 # figure has both, and `rnn-dynamics reproduce --only shared_weights` draws it for 256 units.

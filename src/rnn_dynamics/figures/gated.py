@@ -34,7 +34,7 @@ __all__ = ["gated_cells"]
 
 _DECADES = 1 / math.log(10)
 _OLD = "LSTM of 1997"
-_LEARNED = 0.99
+_LEARNED, _CHANCE = 0.99, 0.3
 _LAGS = "21 to 45"
 _POPULAR = "ReLU has slope 1, so gradients do not vanish"
 _SHORT = "a plain network cannot learn such lags"
@@ -149,9 +149,6 @@ def _trained_rows(results: _Results) -> tuple[Row, ...]:
         name: (horizons(results.before[name]), horizons(results.after[name])) for name in results.before
     }
     learned = {name: values > _LEARNED for name, values in results.accuracies.items()}
-    far = np.concatenate([reached[name][1][learned[name]] for name in CELLS])
-    near = np.concatenate([reached[name][1][results.accuracies[name] < 0.3] for name in CELLS])
-    plain = {name: reached[name][0] for name in ("tanh", "GRU", "LSTM")}
     rows = [
         claim(
             f"{name}: trained on marks {_LAGS} steps back, right in %",
@@ -165,7 +162,17 @@ def _trained_rows(results: _Results) -> tuple[Row, ...]:
         )
         for name, source, said, count in _SAID
     ]
-    rows.append(
+    return (*rows, *_reach_rows(results, reached))
+
+
+def _reach_rows(results: _Results, reached: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Row, ...]:
+    """How far gated cells reach before training, and whether what is learned is what is reached."""
+    plain = {name: reached[name][0] for name in ("tanh", "GRU", "LSTM")}
+    far, near = (
+        np.concatenate([reached[name][1][chosen(results.accuracies[name])] for name in CELLS])
+        for chosen in (lambda values: values > _LEARNED, lambda values: values < _CHANCE)
+    )
+    return (
         claim(
             "LSTM and GRU with PyTorch's initial weights: horizon as initialised",
             "popular: gates remove vanishing gradients",
@@ -174,18 +181,15 @@ def _trained_rows(results: _Results) -> tuple[Row, ...]:
             found=max(values.max() for values in plain.values()) < 12,
             wrong=True,
             note="Gates can be trained, or biased, to keep a state. At 0 bias they are half closed.",
-        )
-    )
-    rows.append(
+        ),
         claim(
             "networks that learned, against those at chance: horizon when trained",
             "Bengio et al. 1994: what is remembered has a gradient",
             f"beyond, and below, the {_LAGS} lags of the marks",
             f"{len(far)} with {_span(far)} lags, {len(near)} with {_span(near)}",
             found=far.min() >= 45 and near.max() < 21,
-        )
+        ),
     )
-    return tuple(rows)
 
 
 def _percents(accuracies: np.ndarray) -> str:
