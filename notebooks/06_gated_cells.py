@@ -79,8 +79,9 @@ figure
 # * *These three learn, every seed.* Of the others, each in its own way found a long gradient or failed. GRU always found
 #   it, the tanh network in three seeds of four (the fourth has one mark of the two), the LSTM with its default bias once,
 #   the plain rectifier never.
-# * *Learned means reached.* Every network that learned has a gradient that reaches all marks, every one at chance has
-#   one that ends before them. A horizon, then, is a verdict on a trained network too.
+# * *Learned means reached, here.* Every network that learned has a gradient that reaches all marks, every one at chance
+#   has one that ends before them. It need not be so: a network that latches a bit into an attractor keeps it and has a
+#   vanishing gradient (Bengio et al. 1994). These did not take that way.
 #
 # ## 2. The carousel of 1997
 #

@@ -184,10 +184,11 @@ def _reach_rows(results: _Results, reached: dict[str, tuple[np.ndarray, np.ndarr
         ),
         claim(
             "networks that learned, against those at chance: horizon when trained",
-            "Bengio et al. 1994: what is remembered has a gradient",
+            "training",
             f"beyond, and below, the {_LAGS} lags of the marks",
             f"{len(far)} with {_span(far)} lags, {len(near)} with {_span(near)}",
             found=far.min() >= 45 and near.max() < 21,
+            note="So here. A bit latched by an attractor is kept with a vanishing gradient (Bengio et al. 1994).",
         ),
     )
 
