@@ -180,9 +180,15 @@ _ENTRIES = (
     ),
     Entry(
         "gated_cells",
-        "How far gradients reach in gated and plain cells as they are initialised, and the carousel of 1997",
+        "How far gradients reach in gated and plain cells, initial and trained, and the carousel of 1997",
         "Hochreiter and Schmidhuber 1997; Gers et al. 2000; Le et al. 2015",
         "gated",
+    ),
+    Entry(
+        "shared_weights",
+        "The same recurrence with shared weights in time and with its own in depth, and what sharing changes",
+        "Hochreiter 1991; Bengio et al. 1994; Newman 1986; Sompolinsky et al. 1988",
+        "shared",
     ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
