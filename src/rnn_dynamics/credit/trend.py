@@ -13,7 +13,7 @@ _EVEN = 2.0  # standard errors within which a slope counts as 0
 
 
 def trend_of(log_shares: np.ndarray, log_sums: np.ndarray) -> str:
-    """ "converges", "oscillates", "grows" or "undecided", from ln‖C_m‖ and ln‖S(m)‖; see ``CreditByLag.trend``."""
+    """One word on ln‖C_m‖ and ln‖S(m)‖, as ``CreditByLag.trend`` explains it."""
     quarter, half = len(log_shares) // 4, len(log_shares) // 2
     shares, sums = log_shares[half:], log_sums[half:]
     if len(shares) < _FEWEST or np.isnan(shares).any() or np.isnan(sums).any():

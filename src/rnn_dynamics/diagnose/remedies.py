@@ -80,7 +80,7 @@ def _for_memory(found: "Diagnosis", cell: Any) -> list[Remedy]:
     kept = found.carries[name]
     if kept > found.exponent / 2:
         return []
-    because = f"{name} alone takes {-kept:.3g} of {-found.exponent:.3g} nats a step, {found.horizon} lags"
+    because = f"{name} alone takes {-kept:.3g} nats a step, all together {-found.exponent:.3g}"
     return [Remedy(_memory(cell, name), because)]
 
 

@@ -49,10 +49,10 @@ class Tracker:
                 tracker(step, cell_of(parameters), x0, inputs)
         tracker.plot()
 
-    A vector v, of the hidden state where the cell names it, is pulled back through one run, (∂x_T/∂x_k)ᵀ v for
-    every k: about the work of one backward pass of one sample. After a record no other is made until the training
-    has run for its cost over ``share``; the first two, which compile, count as nothing. ``due`` spares the steps between them the making of the cell, which may
-    take longer than a record does per step; inputs that are the same each time keep records comparable.
+    A random vector v is pulled back through one run, (∂x_T/∂x_k)ᵀ v for every k: about the work of one backward
+    pass of one sample. After a record no other is made until the training has run for its cost over ``share``; the
+    first two, which compile, count as nothing. ``due`` spares the steps between them the making of the cell, which
+    may take longer than a record does per step; inputs that are the same each time keep records comparable.
 
     Args:
         every: training steps between two records, at least.
@@ -123,11 +123,8 @@ class Tracker:
 def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, float, float, int, int]:
     run = rollout(cell, x0, inputs, steps=steps)
     shape, dtype = run.states.shape[1:], run.states.dtype
-    vector = np.random.default_rng(0).normal(size=shape)
-    hidden = [part for name, part in getattr(cell, "parts", {}).items() if name.endswith("hidden")]
-    if hidden:  # what the network puts out, the last layer's: of an LSTM's cell state no loss looks at
-        vector = np.where(np.isin(np.arange(vector.size), np.arange(vector.size)[hidden[-1]]), vector, 0)
-    back = pullback(run, vector.astype(dtype))
+    vector = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    back = pullback(run, vector)
     logs = np.asarray((back.norm() if shape else back).log(), float)
     diverged = int(jax.device_get(run.first_nonfinite)) >= 0
     finite = not np.isnan(logs).any()
