@@ -7,7 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import GRU, LSTM, AttentionRNN, ElmanRNN, LeakyRNN, ResidualRNN, SkipRNN, Stack
+from rnn_dynamics.cells import (
+    GRU,
+    LSTM,
+    AttentionRNN,
+    DoyaNeuron,
+    ElmanRNN,
+    LeakyRNN,
+    ResidualRNN,
+    SkipRNN,
+    Stack,
+)
 from rnn_dynamics.credit import (
     credit_by_lag,
     credit_by_probes,
@@ -17,8 +27,9 @@ from rnn_dynamics.credit import (
     past_norms,
     path_lengths,
     readout_norms,
+    state_gradients,
 )
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.jacobians import gradient_norms, pullback
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.status import Status
 
@@ -292,3 +303,34 @@ def test_a_language_model():
 def test_errors_name_the_argument(call, words):
     with pytest.raises((TypeError, ValueError), match=rf"^{words}"):
         call(rollout(ElmanRNN(V[0], B), B, steps=3))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_run_and_its_gradients_at_once(dtype):
+    """The same as ``rollout`` and ``pullback``, hundreds of decades down, for vectors and for a neuron."""
+    cell = LSTM(*(RNG.normal(size=shape).astype(dtype) / 2 for shape in ((4 * N, N), (4 * N,), (4 * N, 2))))
+    x0, inputs = np.linspace(-1, 1, 2 * N).astype(dtype), np.tile(U, (300, 1)).astype(dtype)
+    run, found = state_gradients(cell, x0, inputs, loss=lambda x: jnp.sum(jnp.square(x)))
+    plain = rollout(cell, x0, inputs)
+    tolerance = 1e-9 if dtype == "float64" else 3e-3
+    np.testing.assert_allclose(run.states, plain.states, atol=1e-4 * tolerance)
+    assert int(run.first_nonfinite) == -1
+    truth = pullback(plain, 2 * plain.final)
+    assert float(truth[0].norm().log()) < -200
+    np.testing.assert_allclose(found.norm().log(), truth.norm().log(), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(found.unit, truth.unit, atol=tolerance)
+    with pytest.raises(TypeError, match=r"^loss:"):
+        state_gradients(cell, x0, inputs, loss=3)
+    with pytest.raises(ValueError, match=r"^loss: expected a number"):
+        state_gradients(cell, x0, inputs, loss=lambda x: x)
+
+
+def test_at_once_for_a_neuron_and_a_zero_gradient():
+    _, found = state_gradients(DoyaNeuron(5.0, -2.4), 0.3, steps=5, loss=lambda x: x)
+    np.testing.assert_allclose(
+        found.to_float()[:, 0],
+        pullback(rollout(DoyaNeuron(5.0, -2.4), 0.3, steps=5), 1.0).to_float(),
+        rtol=1e-13,
+    )
+    _, nothing = state_gradients(DoyaNeuron(5.0, -2.4), 0.3, steps=5, loss=lambda x: 0.0 * x)
+    assert (np.asarray(nothing.unit) == 0).all()

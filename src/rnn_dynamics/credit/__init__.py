@@ -1,5 +1,6 @@
 """Where a loss gets its gradient from: shares by lag, partial sums, what each earlier step is owed."""
 
+from rnn_dynamics.credit.at_once import state_gradients
 from rnn_dynamics.credit.by_lag import credit_by_lag
 from rnn_dynamics.credit.inputs import input_norms, readout_norms
 from rnn_dynamics.credit.partial_sums import PartialSums, partial_sums
@@ -25,4 +26,5 @@ __all__ = [
     "past_norms",
     "path_lengths",
     "readout_norms",
+    "state_gradients",
 ]
