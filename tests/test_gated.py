@@ -19,6 +19,7 @@ from rnn_dynamics.cells import (
     Stack,
     irnn,
 )
+from rnn_dynamics.credit import credit_by_lag
 from rnn_dynamics.jacobians import gradient_norms, jacobian_product, step_jacobians
 from rnn_dynamics.rollout import rollout
 
@@ -208,3 +209,21 @@ def test_gates_and_parts_have_names():
 def test_errors_name_the_argument(make, argument):
     with pytest.raises((TypeError, ValueError), match=rf"(^|, ){argument}(\[0\])?:"):
         make()
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", CELLS)
+def test_contributions_of_all_lags_are_the_gradient(name):
+    make, _, size = CELLS[name]
+    cell, x0 = make(), np.linspace(-0.5, 0.5, size)
+
+    def loss(states):
+        return jnp.sum(jnp.sin(states)) + jnp.sum(jnp.square(states[-1]))
+
+    found = credit_by_lag(rollout(cell, x0, U), loss, every_step=True)
+    truth = jax.grad(lambda c: loss(rollout(c, x0, U).states[1:]))(cell)
+    shares = jax.tree_util.tree_leaves(found.gradient, is_leaf=lambda leaf: hasattr(leaf, "to_float"))
+    for got, expected in zip(shares, jax.tree_util.tree_leaves(truth), strict=True):
+        np.testing.assert_allclose(
+            got.to_float(), expected, rtol=0, atol=1e-11 * max(np.abs(expected).max(), 1e-3)
+        )
