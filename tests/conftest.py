@@ -5,6 +5,7 @@ Programs once compiled are kept for the run, in a folder of its own that the wor
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,10 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# What is started in the background of a script ignores this signal, and so would all that is tested with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Begun last, one of them would keep one worker busy after the other has nothing left to do.
 _LONG_FILES = ("test_figures.py", "test_notebooks.py")

@@ -22,13 +22,13 @@ __all__ = [
 
 
 def is_parameter(leaf: Any) -> bool:
-    """Whether a leaf of a cell is an array of floating numbers; a Python float is a setting of the cell.
+    """Whether a leaf of a cell holds floating numbers, Python's among them, as ``jax.grad`` takes it.
 
     Raises:
         ValueError: an array of complex numbers, whose gradient has two parts.
     """
     if not hasattr(leaf, "dtype"):
-        return False
+        return isinstance(leaf, float)
     if jnp.issubdtype(leaf.dtype, jnp.complexfloating):
         raise ValueError(
             "trajectory: expected a cell with real parameters, got complex ones; give re and im apart"

@@ -132,7 +132,7 @@ class FeedForward:
         return _slope(self.activation, z)[:, None] * layer["W"]
 
 
-@cell_type(static=("activation",))
+@cell_type(static=("activation", "scale"))
 class ResidualBlock:
     """x_{l+1} = x_l + α φ(W_l x_l + b_l), a residual network; ∂x_{l+1}/∂x_l = I + α diag φ′(·) W_l.
 

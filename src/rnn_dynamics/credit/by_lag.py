@@ -209,7 +209,8 @@ def credit_by_lag(
     """What a loss owes to each earlier state, input and lag.
 
     Args:
-        trajectory: one trajectory from ``rollout``; the floating arrays of its cell are the parameters.
+        trajectory: one trajectory from ``rollout``; the floating leaves of its cell are the parameters, Python's
+            numbers among them: what is a setting belongs to the static part of a cell.
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T) of the states, shape (T, n): a sum over steps, a readout
             with its targets, a language model's cross-entropy.
         every_step: whether the loss looks at all states.
