@@ -26,8 +26,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Begun last, one of them would keep one worker busy after the other has nothing left to do.
 _LONG_FILES = ("test_figures.py", "test_notebooks.py")
 
-# Files add up to some 5000 regions each.
-_MOST_REGIONS = 25_000
+# No file adds more than some 12 000.
+_MOST_REGIONS = 40_000
 
 # Workers and other child processes inherit the folder of the process that started them.
 _PROGRAMS = None

@@ -129,7 +129,7 @@ def theorems_hold(seed, n, form, phi):
     assert close[finite].all()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in (1, 2, 3))])
 def test_scaled_bounds_and_joint_radii_hold_and_the_claim_does_not(seed):
     """The host's searches on some of the same cells; the spectral radius is passed by a good part of them."""
     passed = total = 0

@@ -10,8 +10,10 @@ from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, random_rnn
 from rnn_dynamics.neighbours import states_along
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
+from tests.marks import FLOAT32_IN_SOAK
 
 
+@FLOAT32_IN_SOAK
 def test_growth_is_the_singular_value_while_linear_and_ends_are_runs(dtype):
     cell = random_rnn(jax.random.key(0), 12, spectral_radius=1.3, dtype=dtype)
     run = rollout(cell, np.full(12, 0.1, dtype), steps=30)

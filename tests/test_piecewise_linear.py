@@ -64,7 +64,7 @@ def test_a_border_collision_map_has_the_cycle_of_its_two_slopes() -> None:
 @pytest.mark.parametrize(
     "cell",
     [
-        ElmanRNN(WEIGHTS, BIAS, np.eye(2), activation="relu"),
+        pytest.param(ElmanRNN(WEIGHTS, BIAS, np.eye(2), activation="relu"), marks=pytest.mark.soak),
         PreActivationRNN(WEIGHTS, BIAS, np.eye(2), activation="leaky_relu"),
         LeakyRNN(WEIGHTS, BIAS, np.eye(2), leak=0.4, activation="relu"),
         PiecewiseLinearRNN([0.3, 0.2], WEIGHTS, BIAS, np.eye(2)),

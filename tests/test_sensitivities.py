@@ -12,6 +12,7 @@ from rnn_dynamics import error_ellipsoids
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit, sensitivities
 from rnn_dynamics.status import Status
+from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products
 
 ONE_ULP = math.nextafter(0.5, 1)
@@ -109,6 +110,7 @@ def network(kind: str, activation: str):
     return family
 
 
+@FLOAT32_IN_SOAK
 @pytest.mark.parametrize("name", NETWORKS)
 def test_small_networks(name: str, dtype: str) -> None:
     kind, W, b, activation, steps = NETWORKS[name]

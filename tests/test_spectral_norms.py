@@ -93,7 +93,8 @@ HARD = {
 
 
 @pytest.mark.parametrize(
-    ("dtype", "matrix_free"), [("float64", False), ("float32", False), ("float64", True)]
+    ("dtype", "matrix_free"),
+    [("float64", True), ("float32", False), pytest.param("float64", False, marks=pytest.mark.soak)],
 )
 @pytest.mark.parametrize("name", HARD)
 def test_products_made_to_be_missed(name, dtype, matrix_free):
