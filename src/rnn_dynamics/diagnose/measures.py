@@ -127,10 +127,10 @@ def gates_of(trajectory: Trajectory) -> dict[str, float]:
 
 
 def carries_of(trajectory: Trajectory) -> dict[str, float]:
-    """Mean ln of the fraction of its memory that a unit keeps in a step, by the name of the gate that keeps it."""
+    """Mean ln of the fraction of its memory that the unit which keeps most keeps in a step, by gate."""
     found = {name: np.asarray(value, float) for name, value in _along(trajectory, "carries").items()}
     with np.errstate(divide="ignore"):
-        return {name: float(np.mean(np.log(value))) for name, value in found.items()}
+        return {name: float(np.log(value).mean(axis=0).max()) for name, value in found.items()}
 
 
 def _along(trajectory: Trajectory, method: str) -> dict[str, Any]:

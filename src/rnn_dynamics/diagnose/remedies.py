@@ -25,7 +25,7 @@ def remedies_of(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
     if found.regime in ("diverged", "not finite"):
         return ()
     chosen = [*_against_growth(found), *_against_dead_units(found)]
-    if found.regime == "vanishing" and found.horizon < found.steps / 2:
+    if found.regime == "vanishing" and found.state_horizon < found.steps / 2:
         chosen += [*_against_decay(found), *_for_memory(found, cell)]
     return tuple(chosen)
 
@@ -68,19 +68,20 @@ def _against_decay(found: "Diagnosis") -> list[Remedy]:
 def _for_memory(found: "Diagnosis", cell: Any) -> list[Remedy]:
     """Against what forgets: gates where there are none, open ones where they close."""
     if isinstance(cell, ElmanRNN | PreActivationRNN):
-        because = f"the horizon is {found.horizon} of {found.steps} steps"
+        because = f"the horizon is {found.state_horizon} of {found.steps} steps"
         return [Remedy("gates (LSTM, GRU) or skip connections", because)]
     if isinstance(cell, FeedForward):
-        because = f"the horizon is {found.horizon} of {found.steps} layers"
+        because = f"the horizon is {found.state_horizon} of {found.steps} layers"
         return [Remedy("residual connections or normalised layers", because)]
     if not found.carries or not math.isfinite(found.exponent):
         return []
-    # What the layer that keeps most forgets by its gate alone, beside all that is lost.
+    # What the gate alone takes of the unit that keeps most, in the layer that keeps most, beside all that is lost.
     name = max(found.carries, key=lambda key: found.carries[key])
     kept = found.carries[name]
     if kept > found.exponent / 2:
         return []
-    because = f"{name} alone takes {-kept:.3g} nats a step, all together {-found.exponent:.3g}"
+    lost = f"{-kept:.3g} nats a step of the unit that keeps most"
+    because = f"{name} alone takes {lost}, all together {-found.exponent:.3g}"
     return [Remedy(_memory(cell, name), because)]
 
 

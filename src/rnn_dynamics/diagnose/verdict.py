@@ -47,6 +47,7 @@ class Diagnosis:
         horizon: the largest lag T − k at which the norm is at least 1/e of the greatest one; with a loss, the
             largest lag whose share of ∂E/∂θ is. −1 where norms or shares are not finite.
         horizon_percent: the same for one hundredth.
+        state_horizon: that of the norm, with a loss or without.
         peak: ln of the greatest finite norm over all lags, what a transient reaches: 0 at lag 0.
         peak_lag: the lag of it.
         bounds: every bound, and whether they are conclusive; those from each step's Jacobian alone for cells
@@ -54,7 +55,8 @@ class Diagnosis:
         decay: the growth split into weights and slopes; ``None`` for other forms than W φ(x) and φ(W x).
         units: dead and saturated units; ``None`` for cells without slopes.
         gates: the mean of each gate over units and steps, by name; empty for cells without gates.
-        carries: mean ln of the fraction of its memory that a unit keeps in a step, by the gate that keeps it.
+        carries: mean ln of the fraction of its memory kept in a step, of the unit that keeps most, by the gate that
+            keeps it.
         rest: the fixed point that a run with constant input has come to, and the bifurcation next to it.
         credit: by lag, where a loss was given.
         remedies: those whose selecting measurement was made.
@@ -67,6 +69,7 @@ class Diagnosis:
     log_norms: Float[np.ndarray, "steps+1"]
     horizon: int
     horizon_percent: int
+    state_horizon: int
     peak: float
     peak_lag: int
     bounds: Bounds | None
@@ -88,6 +91,7 @@ class Diagnosis:
             "steps": self.steps,
             "horizon": self.horizon,
             "horizon_percent": self.horizon_percent,
+            "state_horizon": self.state_horizon,
             "peak": self.peak,
             "peak_lag": self.peak_lag,
             "bounds": None if self.bounds is None else self.bounds.conclusion,
@@ -139,8 +143,9 @@ def _lines(found: Diagnosis) -> list[str]:
     """Half a page of text."""
     whose = "of the loss's gradient" if found.credit is not None else "of ‖∂x_T/∂x_k‖"
     how_far = f"{found.horizon} lags at 1/e, {found.horizon_percent} at 1 %, of {found.steps} steps"
+    slowly = found.regime == "vanishing" and found.state_horizon == found.steps
     lines = [
-        f"Gradients: {found.regime}",
+        f"Gradients: {found.regime}" + (f", but not within these {found.steps} steps" if slowly else ""),
         f"  largest Lyapunov exponent  {found.exponent:+.4g} ± {found.standard_error:.2g} nats a step",
         f"  horizon {whose}: {how_far if found.horizon >= 0 else 'none, as it is not finite'}",
         f"  norm over all {found.steps} steps      10^{found.log_norms[0] / _DECADE:.4g}, greatest "
@@ -158,6 +163,7 @@ def _measured(found: Diagnosis) -> list[tuple[str, str]]:
     rows = []
     if found.credit is not None:
         rows.append(("sum over the lags", found.credit.trend))
+        rows.append(("horizon of ‖∂x_T/∂x_k‖", f"{found.state_horizon} lags at 1/e"))
     if found.decay is not None:
         weights, slopes = found.decay
         rows.append(("growth a step", f"{weights:+.3g} by the weights, {slopes:+.3g} by φ′"))
@@ -206,6 +212,7 @@ def of_one_run(trajectory: Trajectory, loss: Any, every_step: bool) -> Diagnosis
         log_norms=logs,
         horizon=horizons[0],
         horizon_percent=horizons[1],
+        state_horizon=reach(logs, shares[0]),
         peak=float(known.max()),
         peak_lag=int(np.argmax(known[::-1])),
         bounds=product_bounds(trajectory) if has_bounds else None,
