@@ -334,3 +334,5 @@ def test_at_once_for_a_neuron_and_a_zero_gradient():
     )
     _, nothing = state_gradients(DoyaNeuron(5.0, -2.4), 0.3, steps=5, loss=lambda x: 0.0 * x)
     assert (np.asarray(nothing.unit) == 0).all()
+    run, last = state_gradients(DoyaNeuron(5.0, -2.4), 0.3, steps=0, loss=lambda x: 2 * x)
+    assert (run.steps, last.to_float().tolist()) == (0, [[2.0]])

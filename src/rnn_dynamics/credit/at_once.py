@@ -54,10 +54,10 @@ def _both(static: Any, arrays: Any, x0: Array, inputs: Any, steps: int, loss: An
     gradient = jax.grad(loss)(last).astype(x0.dtype).reshape(-1)
     end = from_float(gradient, event_ndim=1)
     rows, exponents = pull((end.unit.reshape(x0.shape), end.exponent.astype(x0.dtype)))
-    units = jnp.concatenate([rows.reshape(steps, -1), end.unit[None]])
+    units = jnp.concatenate([rows.reshape(steps, x0.size), end.unit[None]])
     powers = jnp.concatenate([exponents.astype(jnp.int32), end.exponent[None]])
     states = jnp.concatenate([x0[None], later])
-    finite = jnp.isfinite(states).reshape(steps + 1, -1).all(axis=1)
+    finite = jnp.isfinite(states).reshape(steps + 1, x0.size).all(axis=1)
     first = jnp.where(finite.all(), -1, jnp.argmin(finite)).astype(jnp.int32)
     return states, first, Scaled(units, powers, 1).normalize()
 

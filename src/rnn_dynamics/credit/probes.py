@@ -26,8 +26,9 @@ class ProbedCredit:
 
     Attributes:
         states: scaled vectors, shape (K, n); 0 where no scale of the floats held them.
-        status: ``Status`` of each, shape (K,): RESOLVED, or UNRESOLVED where the derivative underflows (or is 0).
-        log_floor: ln of what ‖∂E/∂p_k‖ is below wherever it is UNRESOLVED.
+        status: ``Status`` of each, shape (K,): RESOLVED, or UNRESOLVED where it underflows (or is 0).
+        log_floor: ln of the norm that a derivative needs so that floats hold all its digits at the scale used.
+            What lies below, and what was computed from it, the probes before it, is UNRESOLVED.
         derivative: "total", dE/dh_k, where a probe moves later states too; "direct", ∂⁺E/∂h_k, where it moves none;
             "unknown" where the network gives no states back.
     """
@@ -120,7 +121,9 @@ def credit_by_probes(network: Any, probes: Any) -> ProbedCredit:
     )
     rows, good = _chosen(found, powers)
     info = jnp.finfo(found.dtype)
-    floor = math.log(float(info.tiny) / float(info.eps)) - int(powers.max()) * math.log(2)
+    whole = np.isfinite(found).all(axis=(1, 2))
+    scale = int(powers[whole].max() if whole.any() else powers.min())
+    floor = math.log(float(info.tiny) / float(info.eps)) - scale * math.log(2)
     status = np.where(good, Status.RESOLVED, Status.UNRESOLVED)
     return ProbedCredit(rows, status, floor + 0.5 * math.log(found.shape[2]), kind)
 

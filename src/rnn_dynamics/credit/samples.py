@@ -61,7 +61,13 @@ class CreditOfSamples:
 
 
 def credit_of_samples(
-    batch: Trajectory, loss: Any, *, targets: Any = None, every_step: bool = False, max_lag: int | None = None
+    batch: Trajectory,
+    loss: Any,
+    *,
+    targets: Any = None,
+    every_step: bool = False,
+    max_lag: int | None = None,
+    tied: bool = False,
 ) -> CreditOfSamples:
     """What the loss of each run owes to its earlier states, inputs and lags, the runs side by side.
 
@@ -70,6 +76,7 @@ def credit_of_samples(
         loss: E(x_T) of one run, or E(x_T, target) with ``targets``; with ``every_step`` of x_1 … x_T.
         targets: arrays with a leading axis over the runs, handed to the loss.
         every_step, max_lag: as ``credit_by_lag``.
+        tied: of a network in depth, whether its layers share one set of parameters.
 
     Returns:
         ``CreditOfSamples``.
@@ -94,7 +101,7 @@ def credit_of_samples(
     def one(states: Array, inputs: Any, first: Array, target: Any) -> CreditByLag:
         of_state = loss if targets is None else lambda x: loss(x, target)
         run = Trajectory(cell, inputs, states, first)
-        return credit_by_lag(run, of_state, every_step=every_step, max_lag=max_lag)
+        return credit_by_lag(run, of_state, every_step=every_step, max_lag=max_lag, tied=tied)
 
     given = (batch.states, batch.inputs, batch.first_nonfinite, targets)
     return CreditOfSamples(jax.vmap(one)(*given))
