@@ -153,6 +153,9 @@ def test_parts_of_the_state_and_words():
         found.part("carousel")
     with pytest.raises(ValueError, match=r"^share:"):
         found.horizon(0)
+    for wrong in ("a", None):
+        with pytest.raises((TypeError, ValueError), match=r"^share:"):
+            found.horizon(wrong)
     assert 1 <= found.horizon() <= found.horizon(0.01) <= STEPS
     assert "9 lags" in repr(found)
 
