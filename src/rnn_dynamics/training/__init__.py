@@ -1,0 +1,1 @@
+"""Networks trained on the tasks of the literature, by each of the remedies against vanishing gradients."""
