@@ -102,7 +102,7 @@ class Task:
         if self.kind == "values":
             right = jnp.sum((outputs - targets) ** 2, axis=-1) <= self.tolerance
         else:
-            right = jnp.argmax(outputs, axis=-1) == targets
+            right = jnp.argmax(outputs, axis=-1).astype(targets.dtype) == targets
         return ~jnp.all(right & jnp.isfinite(outputs).all(axis=-1), axis=-1)
 
     def _check(self, outputs: Array, targets: Array) -> None:
@@ -177,7 +177,9 @@ def _options(name: str, definition: Definition, given: dict[str, Any]) -> dict[s
         if option not in known:
             expected = f"one of {', '.join(known)}" if known else "none"
             raise ValueError(f"options of the task {name!r}: expected {expected}, got {option!r}")
-    return {option: check(option, given.get(option, default)) for option, default, check in definition.options}
+    return {
+        option: check(option, given.get(option, default)) for option, default, check in definition.options
+    }
 
 
 def _floating(dtype: Any) -> np.dtype:
