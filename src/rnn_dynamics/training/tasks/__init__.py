@@ -99,7 +99,7 @@ class Task:
             ValueError: the shapes do not fit the task.
         """
         self._check(outputs, targets)
-        if self.kind == "values":
+        if self.tolerance is not None:
             right = jnp.sum((outputs - targets) ** 2, axis=-1) <= self.tolerance
         else:
             right = jnp.argmax(outputs, axis=-1).astype(targets.dtype) == targets

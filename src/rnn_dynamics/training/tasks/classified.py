@@ -27,10 +27,11 @@ def _latch(key: Any, length: int, dtype: Any, *, cue: int, noise: float) -> Sequ
     trainable inputs h_t of the source. The last channel is N(0, noise²) from step ``cue`` on.
 
     Reference: Y. Bengio, P. Simard, P. Frasconi, IEEE Trans. Neural Networks 5, 157 (1994), section III; there the
-    targets are the values ±.8 of the only neuron. Its figure 3 has cue 3, noise .2 and length 20.
+    targets are the values ±.8 of the only neuron. Its figure 3 has cue 3, noise .2 and length 20; later accounts
+    call .2 the variance.
     """
     which, rest = jax.random.split(key)
-    label = unpacked(*words(which, 1), 1, 1)
+    label = unpacked(words(which, 1)[0], 1, 1)
     steps = jnp.arange(length, dtype=jnp.int32)
     told = jax.nn.one_hot(jnp.where(steps < cue, label * cue + steps, -1), 2 * cue, dtype=dtype)
     noises = jnp.where(steps < cue, 0.0, noise * jax.random.normal(rest, (length,), jnp.float32))
@@ -48,7 +49,7 @@ def _two_sequence(key: Any, length: int, dtype: Any, *, elements: int, noise: fl
     experiment 3b, whose elements and variance are the defaults. There the length varies in T … 1.1 T.
     """
     which, rest = jax.random.split(key)
-    label = unpacked(*words(which, 1), 1, 1)
+    label = unpacked(words(which, 1)[0], 1, 1)
     prototype = jnp.where(jnp.arange(length) < elements, 2 * label - 1, 0).astype(jnp.float32)
     values = prototype + noise * jax.random.normal(rest, (length,), jnp.float32)
     return Sequence(values.astype(dtype)[:, None], whole([length - 1]), label)

@@ -57,7 +57,7 @@ def words(key: Any, *counts: int) -> list[UInt32[Array, " count"]]:
 
 
 def below(drawn: UInt32[Array, " n"], bound: int | Int[Array, " n"]) -> Int[Array, " n"]:
-    """Integers uniform in [0, bound), each from a word; their probabilities differ by less than 2⁻³²."""
+    """Integers uniform in [0, bound), each from a word; their probabilities differ by at most 2⁻³²."""
     return (drawn % jnp.asarray(bound, jnp.uint32)).astype(jnp.int32)
 
 

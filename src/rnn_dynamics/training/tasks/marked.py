@@ -102,7 +102,7 @@ def _adding(key: Any, length: int, dtype: Any) -> Sequence:
     squared error; a sequence counts as wrong here where its squared error exceeds .04.
 
     References: Q. V. Le, N. Jaitly, G. E. Hinton, arXiv 1504.00941 (lengths 150, 200, 300, 400); M. Arjovsky,
-    A. Shah, Y. Bengio, ICML 2016, arXiv 1511.06464 (lengths 100, 200, 400, 750).
+    A. Shah, Y. Bengio, ICML 2016, arXiv 1511.06464 (lengths 100, 200, 400, 750), whose halves these are.
     """
     where, rest = words(key, 2, length)
     half = length // 2

@@ -40,7 +40,7 @@ def _memorisation(key: Any, length: int, dtype: Any, *, bits: int, every_step: b
     recall are scored too, as ``every_step`` does.
     """
     symbols, values = _PATTERN[bits]
-    pattern = below(*words(key, symbols), values)
+    pattern = below(words(key, symbols)[0], values)
     return _recalled(pattern, values, length, symbols - 1, every_step, dtype)
 
 
@@ -52,7 +52,7 @@ def _copy(key: Any, length: int, dtype: Any, *, every_step: bool) -> Sequence:
 
     Reference: Arjovsky, Shah, Bengio 2016, section 5.1, after Hochreiter & Schmidhuber 1997.
     """
-    pattern = unpacked(*words(key, 1), _COPIED, 3)
+    pattern = unpacked(words(key, 1)[0], _COPIED, 3)
     return _recalled(pattern, _ALPHABET, length - 1, _COPIED, every_step, dtype)
 
 
