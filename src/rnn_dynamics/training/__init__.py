@@ -1,1 +1,24 @@
-"""Networks trained on the tasks of the literature, by each of the remedies against vanishing gradients."""
+"""Tasks of long memory, remedies, and the protocol that measures whether gradients last and tasks are learned."""
+
+from rnn_dynamics.training.panels import Panel, train
+from rnn_dynamics.training.recipes import Recipe
+from rnn_dynamics.training.remedies import REMEDIES, Remedy, recipe
+from rnn_dynamics.training.tasks import TASKS, Batch, Task, published_lengths, task
+from rnn_dynamics.training.terms import Term
+from rnn_dynamics.training.updates import Plan
+
+__all__ = [
+    "REMEDIES",
+    "TASKS",
+    "Batch",
+    "Panel",
+    "Plan",
+    "Recipe",
+    "Remedy",
+    "Task",
+    "Term",
+    "published_lengths",
+    "recipe",
+    "task",
+    "train",
+]

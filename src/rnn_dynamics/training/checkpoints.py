@@ -1,4 +1,4 @@
-"""A panel in one file, the one before it beside it, so that neither a kill nor a damaged file loses what was done."""
+"""A panel in one file, the one before it beside it: neither a kill nor a damaged file loses what was done."""
 
 import os
 import warnings

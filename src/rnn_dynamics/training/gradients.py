@@ -1,5 +1,6 @@
 """The gradient of a batch, ∂E/∂x_t with it, and clipping by norm (Algorithm 1) or by value."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,13 +33,13 @@ def clip_by_norm(threshold: Any) -> optax.GradientTransformation:
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, algorithm 1; they take ½ to 10 times the mean norm.
     """
 
-    def update(gradient: Any, state: Any, parameters: Any = None) -> tuple[Any, Any]:
-        norm = global_norm(gradient)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        norm = global_norm(updates)
         exceeds = norm >= threshold
         factor = jnp.where(exceeds, threshold / jnp.where(exceeds, norm, 1), 1)
-        return jax.tree_util.tree_map(lambda g: g * factor.astype(g.dtype), gradient), state
+        return jax.tree_util.tree_map(lambda g: g * factor.astype(g.dtype), updates), state
 
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), update)
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def clip_by_value(threshold: Any) -> optax.GradientTransformation:
@@ -63,7 +64,7 @@ def loss_and_gradient(
 ) -> tuple[Array, Network, Pass]:
     """The mean loss of a batch, the gradient of loss and terms, and the pass with ∂E/∂x_t of each sequence.
 
-    Terms on the immediate gradient see states and ∂E/∂x_t as constants; the others are differentiated with the loss.
+    Terms on the immediate gradient see states and ∂E/∂x_t as constants; others are differentiated with the loss.
 
     Args:
         terms: each counts times its number.
@@ -78,8 +79,11 @@ def loss_and_gradient(
         along = states(prepared(network.cell), inputs, nudges)
         mean = jnp.mean(task.loss(outputs(network, along, batch.at), batch.targets))
         extra = sum(
-            (numbers[term.name] * term.function(network, Pass(inputs, along, None), numbers)
-             for term in terms if not term.is_immediate),
+            (
+                numbers[term.name] * term.function(network, Pass(inputs, along, None), numbers)
+                for term in terms
+                if not term.is_immediate
+            ),
             start=jnp.zeros_like(mean),
         )
         return mean + extra, (mean, along)
@@ -90,11 +94,14 @@ def loss_and_gradient(
         (_, (mean, along)), gradient = jax.value_and_grad(objective, has_aux=True)(network, nudges)
         return mean, gradient, Pass(inputs, along, None)
     nudges = jnp.zeros((*inputs.shape[:2], along.shape[-1]), along.dtype)
-    (_, (mean, along)), (gradient, back) = jax.value_and_grad(objective, (0, 1), has_aux=True)(network, nudges)
+    (_, (mean, along)), (gradient, back) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
+        network, nudges
+    )
     done = jax.lax.stop_gradient(Pass(inputs, along, back * size))
 
     def immediately(network: Network) -> Array:
-        return sum(numbers[term.name] * term.function(network, done, numbers) for term in immediate)
+        parts = [numbers[term.name] * term.function(network, done, numbers) for term in immediate]
+        return functools.reduce(jnp.add, parts)
 
     gradient = jax.tree_util.tree_map(jnp.add, gradient, jax.grad(immediately)(network))
     return mean, gradient, done

@@ -75,7 +75,7 @@ def _elman(
     return jax.lax.scan(step, jnp.zeros_like(drives[0]), drives)[1]
 
 
-def _elman_forward(activation: Activation, W: Array, drives: Array) -> tuple[Array, tuple[Array, Array]]:
+def _elman_forward(activation: Activation, W: Array, drives: Array) -> tuple[Any, tuple[Array, Any]]:
     hidden = _elman(activation, W, drives)
     return hidden, (W, hidden)
 

@@ -34,7 +34,7 @@ def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 
 
 def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """Steps of a size of their own for each weight, by the sign of the gradient alone (Riedmiller and Braun 1993)."""
+    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993)."""
     return optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
 
 

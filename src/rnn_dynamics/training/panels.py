@@ -6,7 +6,6 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -37,7 +36,7 @@ class Panel:
         plan: what the runs have in common.
         seeds: of each run.
         runs: the state of every run, a leading axis of runs.
-        status: ``CONVERGED`` where the task was learned, ``DIVERGED``, ``MAX_STEPS``, or ``UNDECIDED`` while running.
+        status: ``CONVERGED`` where the task was learned, ``DIVERGED``, ``MAX_STEPS``; ``UNDECIDED`` while running.
         wrong: the share of 10 000 fresh sequences that a learned network puts wrong; else of the last check's.
         history: by field of ``Check`` and of the gradient's story, shape (checks, runs), NaN after a run has ended.
         seconds: spent so far.
@@ -81,11 +80,14 @@ def _first_panel(plan: Plan, seeds: Sequence[int], numbers: Mapping[str, np.ndar
         initial_network(plan.recipe, jax.random.fold_in(key, 0), task.width, task.outputs, plan.units)
         for key in starts
     ]
-    network = jax.tree_util.tree_map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *networks)
+    network = jax.tree_util.tree_map(
+        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *networks
+    )
     memory = jax.vmap(functools.partial(first_state, plan))(network, numbers)
     keys = jax.vmap(lambda key: jax.random.key_data(jax.random.fold_in(key, 1)))(jnp.stack(starts))
     zeros, ones = np.zeros(len(seeds), np.int32), np.ones(len(seeds), bool)
-    runs = Run(network, memory, dict(numbers), keys, zeros, ones)
+    runs: Any = (network, memory, dict(numbers), keys, zeros, ones)
+    runs = Run(*runs)
     first = measured(plan, network)
     history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))

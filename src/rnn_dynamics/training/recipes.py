@@ -1,13 +1,13 @@
 """A recipe: everything that decides how a network learns but its random numbers, in named slots."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array
 
 from rnn_dynamics.training import gradients, optimizers, structures
 from rnn_dynamics.training.networks import Network
@@ -71,6 +71,5 @@ def initial_network(recipe: Recipe, key: Any, width: int, outputs: int, units: i
     scale = structures.INITIALIZERS[recipe.initializer]
     cell = structures.cell(recipe, cell_key, width, units)
     readout = scale.readout(readout_key, outputs, units)
-    as_float32 = lambda leaf: jnp.asarray(leaf, jnp.float32)
     network = Network(cell, readout, jnp.zeros(outputs))
-    return jax.tree_util.tree_map(as_float32, network)
+    return jax.tree_util.tree_map(functools.partial(jnp.asarray, dtype=jnp.float32), network)

@@ -30,8 +30,13 @@ class Initializer(NamedTuple):
     readout: Callable[[Any, int, int], Array]
 
 
+def _gaussian(key: Any, rows: int, columns: int) -> Array:
+    """Drawn in float32 whatever JAX's default, so that a seed is a seed."""
+    return jax.random.normal(key, (rows, columns), jnp.float32)
+
+
 def _normal(deviation: float) -> Callable[[Any, int, int], Array]:
-    return lambda key, rows, columns: deviation * jax.random.normal(key, (rows, columns))
+    return lambda key, rows, columns: deviation * _gaussian(key, rows, columns)
 
 
 def _square(draw: Callable[[Any, int, int], Array]) -> Callable[[Any, int], Array]:
@@ -40,27 +45,29 @@ def _square(draw: Callable[[Any, int, int], Array]) -> Callable[[Any, int], Arra
 
 def _glorot_rectangle(key: Any, rows: int, columns: int) -> Array:
     limit = (6 / (rows + columns)) ** 0.5
-    return jax.random.uniform(key, (rows, columns), minval=-limit, maxval=limit)
+    return jax.random.uniform(key, (rows, columns), jnp.float32, -limit, limit)
 
 
 def _sparse_of_radius(radius: float, connections: int = 15) -> Callable[[Any, int], Array]:
-    return lambda key, n: with_spectral_radius(sparse(key, n, connections=min(connections, n)), radius)
+    return lambda key, n: with_spectral_radius(
+        sparse(key, n, connections=min(connections, n), dtype=jnp.float32), radius
+    )
 
 
 def _gaussian_of_radius(radius: float) -> Callable[[Any, int], Array]:
-    return lambda key, n: with_spectral_radius(jax.random.normal(key, (n, n)) / n**0.5, radius)
+    return lambda key, n: with_spectral_radius(_gaussian(key, n, n) / n**0.5, radius)
 
 
 _DENSE = _glorot_rectangle
-#: The first three are the paper's (Pascanu et al. 2013, appendix): standard deviations .01 and .1; sparse, radius .95.
+#: The first three are the paper's (Pascanu et al. 2013, appendix): deviations .01 and .1; sparse, radius .95.
 INITIALIZERS: dict[str, Initializer] = {
     "sigmoid": Initializer(_square(_normal(0.01)), _normal(0.01), _normal(0.01)),
     "basic tanh": Initializer(_square(_normal(0.1)), _normal(0.1), _normal(0.1)),
     "smart tanh": Initializer(_sparse_of_radius(0.95), _normal(0.01), _normal(0.01)),
-    "gaussian": Initializer(lambda key, n: jax.random.normal(key, (n, n)) / n**0.5, _DENSE, _DENSE),
-    "glorot": Initializer(lambda key, n: glorot(key, n), _DENSE, _DENSE),
-    "orthogonal": Initializer(lambda key, n: orthogonal(key, n), _DENSE, _DENSE),
-    "identity": Initializer(lambda key, n: identity(n), _normal(0.001), _normal(0.001)),
+    "gaussian": Initializer(lambda key, n: _gaussian(key, n, n) / n**0.5, _DENSE, _DENSE),
+    "glorot": Initializer(lambda key, n: glorot(key, n, dtype=jnp.float32), _DENSE, _DENSE),
+    "orthogonal": Initializer(lambda key, n: orthogonal(key, n, dtype=jnp.float32), _DENSE, _DENSE),
+    "identity": Initializer(lambda key, n: identity(n, dtype=jnp.float32), _normal(0.001), _normal(0.001)),
     "spectral radius": Initializer(_gaussian_of_radius(1.0), _DENSE, _DENSE),
 }
 
@@ -69,7 +76,7 @@ def _elman(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
     drawn, driven = jax.random.split(key)
     start = INITIALIZERS[recipe.initializer]
     W, W_in = start.recurrent(drawn, units), start.inputs(driven, units, width)
-    return ElmanRNN(W, jnp.zeros(units), W_in, activation=recipe.activation or "tanh")
+    return ElmanRNN(W, jnp.zeros(units, jnp.float32), W_in, activation=recipe.activation or "tanh")
 
 
 def _leaky(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
@@ -96,7 +103,15 @@ def _attention(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
     query, lock = (_glorot_rectangle(k, size, units) for k in keys[1:3])
     score = _glorot_rectangle(keys[3], 1, size)[0]
     return AttentionRNN(
-        plain.W, V, plain.b, plain.W_in, query=query, key=lock, score=score, span=32, activation=plain.activation
+        plain.W,
+        V,
+        plain.b,
+        plain.W_in,
+        query=query,
+        key=lock,
+        score=score,
+        span=32,
+        activation=plain.activation,
     )
 
 
@@ -106,7 +121,7 @@ def _gated(build: Callable[..., Any], gates: int) -> Callable[..., Any]:
         start = INITIALIZERS[recipe.initializer]
         W = jnp.concatenate([start.recurrent(k, units) for k in keys[:gates]])
         W_in = jnp.concatenate([start.inputs(k, units, width) for k in keys[gates:]])
-        b = jnp.zeros(gates * units)
+        b = jnp.zeros(gates * units, jnp.float32)
         if build is LSTM:
             b = b.at[units : 2 * units].set(1.0)
         return build(W, b, W_in)

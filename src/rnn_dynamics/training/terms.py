@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,8 @@ class Pass(NamedTuple):
     Attributes:
         inputs: u_0 … u_{T−1}, time first.
         states: x_0 … x_T, time first.
-        cotangents: ∂E/∂x_t, t = 1 … T, of each sequence's own loss; of an ``ElmanRNN`` ∂E/∂z_t, z the argument of φ.
-            ``None`` while the loss itself is formed.
+        cotangents: ∂E/∂x_t, t = 1 … T, of each sequence's own loss; of an ``ElmanRNN`` ∂E/∂z_t, z the argument
+            of φ. ``None`` while the loss itself is formed.
     """
 
     inputs: Float[Array, "steps batch width"]
@@ -46,6 +46,9 @@ class Term:
     function: Callable[[Network, Pass, Mapping[str, Array]], Array]
     is_immediate: bool = False
 
+    def __repr__(self) -> str:
+        return f"Term({self.name!r}, {self.function.__module__}.{self.function.__qualname__}, {self.is_immediate})"
+
 
 def norm_ratios(network: Network, done: Pass) -> tuple[Float[Array, "steps-1 batch"], Array]:
     """‖(∂E/∂x_{k+1})(∂x_{k+1}/∂x_k)‖² / ‖∂E/∂x_{k+1}‖² for k = 1 … T−1, and which of them count.
@@ -57,6 +60,7 @@ def norm_ratios(network: Network, done: Pass) -> tuple[Float[Array, "steps-1 bat
     later, here = done.cotangents[1:], done.states[1:-1]
     if is_fast(network.cell):
         slopes = slope_of_output(network.cell.activation, here)
+        assert slopes is not None
         earlier = jnp.matmul(later, network.cell.W, precision=_HIGHEST) * slopes
     else:
         over_batch = getattr(network.cell, "over_batch", None)

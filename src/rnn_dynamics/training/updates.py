@@ -101,7 +101,7 @@ def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
     recipe = plan.recipe
     key = _key(run.key, _UPDATE, run.step)
     batch = plan.task.batch(key, plan.batch)
-    loss, gradient, _ = loss_and_gradient(
+    loss, gradient, _done = loss_and_gradient(
         run.network, batch, plan.task, terms=recipe.terms, numbers=run.numbers
     )
     gradient = _held(gradient)
@@ -135,11 +135,11 @@ def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Arra
         batch = plan.task.batch(jax.random.fold_in(key, index), part)
         along = states(network.cell, jnp.swapaxes(batch.inputs, 0, 1))
         wrong = plan.task.wrong(outputs(network, along, batch.at), batch.targets)
-        return total + jnp.sum(wrong), None
+        return total + jnp.sum(wrong, dtype=total.dtype), None
 
     parts = -(-sequences // part)
     total, _ = jax.lax.scan(of_part, jnp.zeros((), jnp.int32), jnp.arange(parts))
-    return total / (parts * part)
+    return total.astype(jnp.float32) / (parts * part)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
