@@ -1,0 +1,1 @@
+"""Training: tasks, remedies, and what they do to the gradient."""
