@@ -1,1 +1,1 @@
-"""Training: tasks, remedies, and what they do to the gradient."""
+"""Networks trained on the tasks of the literature, by each of the remedies against vanishing gradients."""

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.activations import tanh
 from rnn_dynamics.status import Status
+from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latching import log_slopes
 from rnn_dynamics.validation import concrete_array, count, integers, real_arrays
 
@@ -23,7 +24,6 @@ TARGET = 0.8
 #: A run has learned when less than this share of fresh sequences ends on the wrong side.
 ALLOWED = 0.01
 _SHORTEST = 32
-_NORMAL_QUANTILE = 1.959963984540054
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +61,7 @@ class LatchConvergence:
     @property
     def interval(self) -> Float[np.ndarray, "2 l m n"]:
         """Wilson's 95 % interval of that share: low, high."""
-        runs, share, z = self.status.shape[-1], self.converged, _NORMAL_QUANTILE
-        middle = share + z**2 / (2 * runs)
-        reach = z * np.sqrt(share * (1 - share) / runs + z**2 / (4 * runs**2))
-        return np.stack([middle - reach, middle + reach]) / (1 + z**2 / runs)
+        return wilson(np.sum(self.status == int(Status.CONVERGED), axis=-1), self.status.shape[-1])
 
     def __repr__(self) -> str:
         grid = f"{len(self.lengths)} T × {len(self.weights)} w_0 × {len(self.noise)} s"
