@@ -209,6 +209,7 @@ def latch_convergence(
     Raises:
         TypeError, ValueError: an argument out of range; the message names it.
     """
+    _check_key(key)
     weights, noise, lengths = _checked_grid(weights, noise, lengths)
     runs, checks, batch = (
         count(n, v, minimum=1) for n, v in (("runs", runs), ("checks", checks), ("batch", batch))
@@ -252,6 +253,12 @@ def _of_one_length(
         logs.append(np.asarray(runs.log_gradient))
     ended = (runs.status, runs.updates, runs.latch.w, runs.latch.h)
     return (*map(np.asarray, ended), np.stack(logs, axis=1))
+
+
+def _check_key(key: Any) -> None:
+    typed = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    if not typed or key.ndim:
+        raise TypeError(f"key: expected a key such as jax.random.key(0), got {key!r}")
 
 
 def _checked_grid(weights: Any, noise: Any, lengths: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
