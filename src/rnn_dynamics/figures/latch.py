@@ -48,6 +48,7 @@ class Stored(NamedTuple):
         by_length: runs that learned of ``runs_by_length``, shape (l, 3), for s = .1, .2, .3.
         checks: updates at which the gradient was measured, shape (c,).
         log_gradients: ln|∂a_T/∂a_0| at those for s = .2, the median over runs, shape (l, c).
+        final_weights: w after training for s = .2, the median over runs, shape (l,).
         latches: w and the inputs of the + class of up to 40 runs that learned at T = 20 and s = .2, shape (r, 4).
     """
 
@@ -58,6 +59,7 @@ class Stored(NamedTuple):
     by_length: np.ndarray
     checks: np.ndarray
     log_gradients: np.ndarray
+    final_weights: np.ndarray
     latches: np.ndarray
     runs: int
     runs_by_length: int
@@ -172,8 +174,9 @@ def _trained_rows(results: _Results) -> tuple[Row, ...]:
             f"{found.checks[1]} updates or more",
             _SOURCE,
             "vanishes whether or not the bit is learned",
-            f"10^{first * _DECADES:.0f}, then 10^{last.min() * _DECADES:.0f} … 10^{last.max() * _DECADES:.0f}",
+            f"10^{first * _DECADES:.0f}, then 10^{last.max() * _DECADES:.0f} … 10^{last.min() * _DECADES:.0f}",
             found=max(first, last.max()) < math.log(1e-4),
+            note=f"Median of runs: nearly all fail at this length, w falling to {found.final_weights[-1]:.2f}.",
         ),
     )
 
@@ -197,12 +200,13 @@ def _map(ax: Axes, results: _Results) -> None:
     w = np.linspace(1, found.weights.max(), 200)
     top = found.noise.max() + (found.noise[1] - found.noise[0]) / 2
     h = np.asarray(critical_input(w))
-    ax.plot(w[h < top], h[h < top], color="white", linewidth=2.6)
-    ax.plot(w[h < top], h[h < top], color=palette.VERMILION, linewidth=1.5, label="$h^*(w_0)$")
-    ax.set_title(f"training of {found.runs} runs each, $T$ = {_LENGTH}")
+    ax.plot(w, h, color="white", linewidth=2.6)
+    ax.plot(w, h, color=palette.VERMILION, linewidth=1.5, label="$h^*(w_0)$")
+    ax.set_ylim(2 * found.noise[0] - found.noise[1] / 2 - found.noise[0] / 2, top)
+    ax.set_title(f"{found.runs} runs of training each, $T$ = {_LENGTH}")
     ax.set_xlabel("initial weight $w_0$")
     ax.set_ylabel("noise $s$")
-    ax.legend(loc="upper left", fontsize=8)
+    ax.legend(loc="upper left", fontsize=8, facecolor="white", framealpha=1, frameon=True)
 
 
 def _curves(ax: Axes, results: _Results) -> None:
@@ -236,6 +240,7 @@ def _along_runs(ax: Axes, results: _Results) -> None:
         label=f"on the repeller 0, no bit: {_WEIGHT:g}$^t$",
     )
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.set_ylim(-130, 20)
     ax.set_title("a latched bit is kept, its gradient is not")
     ax.set_xlabel("step $t$")
     ax.set_ylabel("log₁₀ |∂$a_t$/∂$a_0$|")
@@ -249,6 +254,11 @@ def _along_training(ax: Axes, results: _Results) -> None:
         label = f"{found.checks[i]} updates" if i else "before training"
         ax.plot(found.lengths, found.log_gradients[:, i] * _DECADES, "o-", color=colour, label=label)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    for place in (found.lengths == _LENGTH, found.lengths == found.lengths[-1]):
+        i = int(np.flatnonzero(place)[0])
+        at = (float(found.lengths[i]), float(found.log_gradients[i, -1]) * _DECADES)
+        text = f"median $w$ = {found.final_weights[i]:.2f}"
+        ax.annotate(text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
     ax.set_title(f"the gradient in training, $w_0$ = {_WEIGHT:g}, $s$ = {_NOISE:g}")
     ax.set_xlabel("length $T$")
     ax.set_ylabel("log₁₀ |∂$a_T$/∂$a_0$|, median of runs")
@@ -275,6 +285,7 @@ def main() -> None:
         "by_length": np.sum(curves.status == int(Status.CONVERGED), axis=-1)[:, 0].astype(np.int16),
         "checks": curves.checks,
         "log_gradients": np.median(curves.log_gradients[:, 0, at], axis=1).astype(np.float32),
+        "final_weights": np.median(curves.trained[:, 0, at], axis=1).astype(np.float32),
         "latches": np.concatenate([trained[:, None], written], axis=1)[:40].astype(np.float32),
     }
     about = {"command": _COMMAND, "runs": runs, "runs_by_length": runs_by_length}
