@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import PreActivationRNN
+from rnn_dynamics.figures.latch import stored
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.status import Status
@@ -27,7 +28,6 @@ SURPLUSES = {"float32": np.logspace(-6.5, 3, 200), "float64": np.logspace(-15, 3
 
 
 def exact_critical_input(w):
-    w = mpmath.mpf(float(w))
     return mpmath.sqrt(w * (w - 1)) - mpmath.log(mpmath.sqrt(w) + mpmath.sqrt(w - 1))
 
 
@@ -37,7 +37,7 @@ def test_critical_input_against_fifty_digits(dtype):
     assert found.dtype == dtype
     with mpmath.workdps(50):
         for one, got in zip(w[w > 1], np.asarray(found)[w > 1], strict=True):
-            truth = exact_critical_input(one)
+            truth = exact_critical_input(mpmath.mpf(float(one)))
             assert abs(mpmath.mpf(float(got)) / truth - 1) < 16 * np.finfo(dtype).eps, one
 
 
@@ -53,12 +53,8 @@ def test_derivative_of_the_critical_input_is_finite_where_the_bit_begins():
     assert float(slope(1.0)) == 0
     for w in (1 + 1e-10, 1.25, 3.0):
         with mpmath.workdps(50):
-            truth = mpmath.diff(lambda x: exact_critical_input_of(x), mpmath.mpf(w))
+            truth = mpmath.diff(exact_critical_input, mpmath.mpf(w))
         assert float(slope(w)) == pytest.approx(float(truth), rel=1e-12)
-
-
-def exact_critical_input_of(w):
-    return mpmath.sqrt(w * (w - 1)) - mpmath.log(mpmath.sqrt(w) + mpmath.sqrt(w - 1))
 
 
 def test_attractors_against_fifty_digits(dtype):
@@ -281,3 +277,13 @@ def test_bad_input_of_the_neuron_is_named():
         wilson(0, 0)
     with pytest.raises(ValueError, match="successes: "):
         wilson(3, 2)
+
+
+@pytest.mark.soak
+def test_stored_counts_of_the_figure_are_those_of_fresh_runs():
+    found = stored()
+    weights, noise = np.asarray([1.25], np.float32), np.asarray([0.1, 0.2, 0.3], np.float32)
+    fresh = latch_convergence(jax.random.key(7), weights, noise, lengths=(20, 40), runs=200)
+    kept = found.by_length[np.isin(found.lengths, [20, 40])] / found.runs_by_length
+    spread = np.sqrt(2 * np.maximum(kept * (1 - kept), 0.02) / 200)
+    assert (np.abs(fresh.converged[:, 0] - kept) < 4 * spread).all()

@@ -66,7 +66,7 @@ def critical_input(w: Any) -> Float[Array, "..."]:
 
     Reference:
         Bengio, Simard, Frasconi, "Learning long-term dependencies with gradient descent is difficult", IEEE
-        Transactions on Neural Networks 5 (1994), section II.
+        Transactions on Neural Networks 5 (1994), section III.
     """
     return _critical_input(real_array("w", w))
 
