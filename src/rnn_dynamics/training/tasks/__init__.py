@@ -99,10 +99,10 @@ class Task:
             ValueError: the shapes do not fit the task.
         """
         self._check(outputs, targets)
-        if self.kind == "values":
+        if self.tolerance is not None:
             right = jnp.sum((outputs - targets) ** 2, axis=-1) <= self.tolerance
         else:
-            right = jnp.argmax(outputs, axis=-1) == targets
+            right = jnp.argmax(outputs, axis=-1).astype(targets.dtype) == targets
         return ~jnp.all(right & jnp.isfinite(outputs).all(axis=-1), axis=-1)
 
     def _check(self, outputs: Array, targets: Array) -> None:

@@ -5,7 +5,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, packed_integers, whole
+from rnn_dynamics.training.tasks.draws import (
+    Definition,
+    Sequence,
+    Sizes,
+    packed,
+    unit,
+    unpacked,
+    whole,
+    words,
+)
 from rnn_dynamics.validation import concrete_array, count
 
 __all__ = ["DEFINITIONS"]
@@ -18,10 +27,11 @@ def _latch(key: Any, length: int, dtype: Any, *, cue: int, noise: float) -> Sequ
     trainable inputs h_t of the source. The last channel is N(0, noise²) from step ``cue`` on.
 
     Reference: Y. Bengio, P. Simard, P. Frasconi, IEEE Trans. Neural Networks 5, 157 (1994), section III; there the
-    targets are the values ±.8 of the only neuron. Its figure 3 has cue 3, noise .2 and length 20.
+    targets are the values ±.8 of the only neuron. Its figure 3 has cue 3, noise .2 and length 20; later accounts
+    call .2 the variance.
     """
     which, rest = jax.random.split(key)
-    label = packed_integers(which, 1, 1)
+    label = unpacked(words(which, 1)[0], 1, 1)
     steps = jnp.arange(length, dtype=jnp.int32)
     told = jax.nn.one_hot(jnp.where(steps < cue, label * cue + steps, -1), 2 * cue, dtype=dtype)
     noises = jnp.where(steps < cue, 0.0, noise * jax.random.normal(rest, (length,), jnp.float32))
@@ -39,10 +49,10 @@ def _two_sequence(key: Any, length: int, dtype: Any, *, elements: int, noise: fl
     experiment 3b, whose elements and variance are the defaults. There the length varies in T … 1.1 T.
     """
     which, rest = jax.random.split(key)
-    label = packed_integers(which, 1, 1)
-    prototype = jnp.where(jnp.arange(length) < elements, 2 * label - 1, 0).astype(dtype)
-    noises = noise * jax.random.normal(rest, (length,), jnp.float32)
-    return Sequence((prototype + noises.astype(dtype))[:, None], whole([length - 1]), label)
+    label = unpacked(words(which, 1)[0], 1, 1)
+    prototype = jnp.where(jnp.arange(length) < elements, 2 * label - 1, 0).astype(jnp.float32)
+    values = prototype + noise * jax.random.normal(rest, (length,), jnp.float32)
+    return Sequence(values.astype(dtype)[:, None], whole([length - 1]), label)
 
 
 def _parity(key: Any, length: int, dtype: Any, *, noise: float) -> Sequence:
@@ -53,13 +63,14 @@ def _parity(key: Any, length: int, dtype: Any, *, noise: float) -> Sequence:
     References: Bengio, Simard, Frasconi 1994 (lengths 25 to 50, without noise and with .2); Y. Bengio,
     P. Frasconi, NIPS 6, 75 (1993) (lengths to 500).
     """
-    which, rest = jax.random.split(key)
-    bits = packed_integers(which, length, 1)
-    inputs = (2 * bits - 1).astype(dtype)
+    which, added = words(key, packed(length, 1), length if noise else 0)
+    bits = unpacked(which, length, 1)
+    values = (2 * bits - 1).astype(jnp.float32)
     if noise:
-        added = noise * jax.random.uniform(rest, (length,), jnp.float32, -1.0, 1.0)
-        inputs = inputs + added.astype(dtype)
-    return Sequence(inputs[:, None], whole([length - 1]), jnp.sum(bits, dtype=jnp.int32)[None] % 2)
+        values = values + noise * (2.0 * unit(added) - 1.0)
+    return Sequence(
+        values.astype(dtype)[:, None], whole([length - 1]), jnp.sum(bits, dtype=jnp.int32)[None] % 2
+    )
 
 
 def _spread(name: str, value: Any) -> float:

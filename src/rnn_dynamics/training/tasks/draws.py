@@ -1,13 +1,14 @@
-"""What the tasks are drawn from: small integers, and the description of a task that the table holds."""
+"""What the table holds of a task, and what tasks are drawn from: random words cut into integers and fractions."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, UInt32
 
-__all__ = ["Definition", "Draw", "Sequence", "Sizes", "packed_integers", "whole"]
+__all__ = ["Definition", "Sequence", "Sizes", "below", "packed", "unit", "unpacked", "whole", "words"]
 
 
 class Sequence(NamedTuple):
@@ -26,9 +27,6 @@ class Sizes(NamedTuple):
     outputs: int
 
 
-Draw = Callable[..., Sequence]
-
-
 class Definition(NamedTuple):
     """A task of the table.
 
@@ -42,7 +40,7 @@ class Definition(NamedTuple):
         options: default and check, by name.
     """
 
-    draw: Draw
+    draw: Callable[..., Sequence]
     sizes: Callable[..., Sizes]
     shortest: Callable[..., int]
     published: tuple[int, ...]
@@ -51,12 +49,34 @@ class Definition(NamedTuple):
     options: tuple[tuple[str, Any, Callable[[str, Any], Any]], ...] = ()
 
 
-def packed_integers(key: Any, count: int, width: int) -> Int[Array, " count"]:
-    """``count`` integers uniform in 0 … 2^width − 1, each 32-bit word drawn being cut into ⌊32/width⌋ of them."""
+def words(key: Any, *counts: int) -> list[UInt32[Array, " count"]]:
+    """Random 32-bit words in groups of the given sizes, all drawn at once, which compiles one hash and not many."""
+    drawn = jax.random.bits(key, (sum(counts),), jnp.uint32)
+    ends = list(itertools.accumulate(counts))
+    return [drawn[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def below(drawn: UInt32[Array, " n"], bound: int | Int[Array, " n"]) -> Int[Array, " n"]:
+    """Integers uniform in [0, bound), each from a word; their probabilities differ by at most 2⁻³²."""
+    return (drawn % jnp.asarray(bound, jnp.uint32)).astype(jnp.int32)
+
+
+def packed(count: int, width: int) -> int:
+    """Words that ``unpacked`` needs."""
+    return -(-count // (32 // width))
+
+
+def unpacked(drawn: UInt32[Array, " m"], count: int, width: int) -> Int[Array, " count"]:
+    """``count`` integers uniform in 0 … 2^width − 1, ⌊32/width⌋ from each word."""
     each = 32 // width
-    words = jax.random.bits(key, (-(-count // each),), jnp.uint32)
     shifts = jnp.arange(0, each * width, width, dtype=jnp.uint32)
-    return ((words[:, None] >> shifts[None]) & (2**width - 1)).reshape(-1)[:count].astype(jnp.int32)
+    pieces = (drawn[:, None] >> shifts[None]) & (2**width - 1)
+    return pieces.reshape(-1)[:count].astype(jnp.int32)
+
+
+def unit(drawn: UInt32[Array, " n"]) -> Float[Array, " n"]:
+    """Multiples of 2⁻²⁴ uniform in [0, 1), in float32, each from a word."""
+    return (drawn >> 8).astype(jnp.float32) * 2.0**-24
 
 
 def whole(values: Any) -> Int[Array, " n"]:

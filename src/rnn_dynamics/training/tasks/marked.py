@@ -5,9 +5,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, UInt32
 
-from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, packed_integers, whole
+from rnn_dynamics.training.tasks.draws import (
+    Definition,
+    Sequence,
+    Sizes,
+    below,
+    packed,
+    unit,
+    unpacked,
+    whole,
+    words,
+)
 
 __all__ = ["DEFINITIONS"]
 
@@ -25,13 +35,13 @@ def _temporal_order(key: Any, length: int, dtype: Any, *, tenths: tuple[int, ...
     References: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013 (arXiv 1211.5063), section 4.1 and appendix;
     Hochreiter & Schmidhuber 1997, experiment 6, with other windows and lengths 100 to 110.
     """
-    where, what, rest = jax.random.split(key, 3)
+    where, what, rest = words(key, len(tenths), 1, packed(length, 2))
     starts = whole([length * tenth // 10 for tenth in tenths])
-    positions = starts + jax.random.randint(where, (len(tenths),), 0, length // 10, jnp.int32)
-    marks = packed_integers(what, len(tenths), 1)
+    positions = starts + below(where, length // 10)
+    marks = unpacked(what, len(tenths), 1)
     hit = jnp.arange(length, dtype=jnp.int32)[:, None] == positions[None]
     marked = jnp.sum(jnp.where(hit, marks[None], 0), axis=1, dtype=jnp.int32)
-    symbols = jnp.where(hit.any(axis=1), marked, 2 + packed_integers(rest, length, 2))
+    symbols = jnp.where(hit.any(axis=1), marked, 2 + unpacked(rest, length, 2))
     label = jnp.sum(marks << jnp.arange(len(tenths), dtype=jnp.int32), dtype=jnp.int32)
     return Sequence(jax.nn.one_hot(symbols, _SYMBOLS, dtype=dtype), whole([length - 1]), label[None])
 
@@ -43,21 +53,22 @@ def _longest(length: int) -> int:
 
 def _varied_marks(key: Any, length: int, dtype: Any) -> tuple[Array, Array, Float[Array, " 2"]]:
     """Inputs, the last step, and the two marked values of a sequence of varying length."""
-    how_long, where, rest = jax.random.split(key, 3)
-    own = length + jax.random.randint(how_long, (), 0, length // 10, jnp.int32)
-    first, second = jnp.stack([jnp.zeros_like(own), own // 10]), jnp.stack([own // 10, own * 4 // 10])
-    positions = first + jax.random.randint(where, (2,), 0, second, jnp.int32)
-    inputs, pair = _marked_values(rest, _longest(length), positions, dtype)
+    how_long, where, rest = words(key, 1, 2, _longest(length))
+    own = length + below(how_long, length // 10)
+    tenth = own // 10
+    starts = jnp.concatenate([jnp.zeros_like(own), tenth])
+    positions = starts + below(where, jnp.concatenate([tenth, own * 4 // 10]))
+    inputs, pair = _marked_values(rest, positions, dtype)
     inside = jnp.arange(_longest(length), dtype=jnp.int32) < own
-    return jnp.where(inside[:, None], inputs, 0), (own - 1)[None], pair
+    return jnp.where(inside[:, None], inputs, 0), own - 1, pair
 
 
 def _marked_values(
-    key: Any, steps: int, positions: Array, dtype: Any
+    drawn: UInt32[Array, " steps"], positions: Int[Array, " 2"], dtype: Any
 ) -> tuple[Float[Array, "steps 2"], Float[Array, " 2"]]:
     """Values uniform in [0, 1) beside their marks, and the two that are marked."""
-    values = jax.random.uniform(key, (steps,), jnp.float32).astype(dtype)
-    marks = (jnp.arange(steps, dtype=jnp.int32)[:, None] == positions[None]).any(axis=1)
+    values = unit(drawn).astype(dtype)
+    marks = (jnp.arange(len(drawn), dtype=jnp.int32)[:, None] == positions[None]).any(axis=1)
     return jnp.stack([values, marks.astype(dtype)], axis=1), values[positions]
 
 
@@ -91,12 +102,12 @@ def _adding(key: Any, length: int, dtype: Any) -> Sequence:
     squared error; a sequence counts as wrong here where its squared error exceeds .04.
 
     References: Q. V. Le, N. Jaitly, G. E. Hinton, arXiv 1504.00941 (lengths 150, 200, 300, 400); M. Arjovsky,
-    A. Shah, Y. Bengio, ICML 2016, arXiv 1511.06464 (lengths 100, 200, 400, 750).
+    A. Shah, Y. Bengio, ICML 2016, arXiv 1511.06464 (lengths 100, 200, 400, 750), whose halves these are.
     """
-    where, rest = jax.random.split(key)
+    where, rest = words(key, 2, length)
     half = length // 2
-    positions = jax.random.randint(where, (2,), whole([0, half]), whole([half, length]), jnp.int32)
-    inputs, pair = _marked_values(rest, length, positions, dtype)
+    positions = whole([0, half]) + below(where, whole([half, length - half]))
+    inputs, pair = _marked_values(rest, positions, dtype)
     return Sequence(inputs, whole([length - 1]), (pair[0] + pair[1])[None, None])
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, packed_integers, whole
+from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, below, unpacked, whole, words
 from rnn_dynamics.validation import choice, flag
 
 __all__ = ["DEFINITIONS"]
@@ -25,10 +25,9 @@ def _random_permutation(key: Any, length: int, dtype: Any) -> Sequence:
     References: J. Martens, I. Sutskever, ICML 2011; Pascanu, Mikolov, Bengio 2013, appendix. The others are drawn
     independently, as in the latter, whatever the name says.
     """
-    which, rest = jax.random.split(key)
-    first = packed_integers(which, 1, 1)
-    others = jax.random.randint(rest, (length - 1,), 2, _SYMBOLS, jnp.int32)
-    symbols = jnp.concatenate([first, others])
+    which, rest = words(key, 1, length - 1)
+    first = unpacked(which, 1, 1)
+    symbols = jnp.concatenate([first, 2 + below(rest, _SYMBOLS - 2)])
     return Sequence(jax.nn.one_hot(symbols, _SYMBOLS, dtype=dtype), whole([length - 1]), first)
 
 
@@ -41,10 +40,7 @@ def _memorisation(key: Any, length: int, dtype: Any, *, bits: int, every_step: b
     recall are scored too, as ``every_step`` does.
     """
     symbols, values = _PATTERN[bits]
-    if values == 2:
-        pattern = packed_integers(key, symbols, 1)
-    else:
-        pattern = jax.random.randint(key, (symbols,), 0, values, jnp.int32)
+    pattern = below(words(key, symbols)[0], values)
     return _recalled(pattern, values, length, symbols - 1, every_step, dtype)
 
 
@@ -56,7 +52,7 @@ def _copy(key: Any, length: int, dtype: Any, *, every_step: bool) -> Sequence:
 
     Reference: Arjovsky, Shah, Bengio 2016, section 5.1, after Hochreiter & Schmidhuber 1997.
     """
-    pattern = packed_integers(key, _COPIED, 3)
+    pattern = unpacked(words(key, 1)[0], _COPIED, 3)
     return _recalled(pattern, _ALPHABET, length - 1, _COPIED, every_step, dtype)
 
 
