@@ -122,7 +122,7 @@ def detectable(rate: float, samples: int, lags: int, rng: np.random.Generator, u
     return int(np.argmin(np.append(seen, False))) - 1
 
 
-def _theory(factor: Any, rate: float) -> Any:
+def _theory(factor: Any, rate: Any) -> Any:
     return np.log(factor) / -np.log(rate)
 
 

@@ -254,10 +254,11 @@ def _along_training(ax: Axes, results: _Results) -> None:
         label = f"{found.checks[i]} updates" if i else "before training"
         ax.plot(found.lengths, found.log_gradients[:, i] * _DECADES, "o-", color=colour, label=label)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot([], [], " ", label="$w$: its median then")
     for place in (found.lengths == _LENGTH, found.lengths == found.lengths[-1]):
         i = int(np.flatnonzero(place)[0])
         at = (float(found.lengths[i]), float(found.log_gradients[i, -1]) * _DECADES)
-        text = f"median $w$ = {found.final_weights[i]:.2f}"
+        text = f"$w$ = {found.final_weights[i]:.2f}"
         ax.annotate(text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
     ax.set_title(f"the gradient in training, $w_0$ = {_WEIGHT:g}, $s$ = {_NOISE:g}")
     ax.set_xlabel("length $T$")
