@@ -1,7 +1,7 @@
 """The one-neuron latch: how often training converges over weight, noise and length, and what its gradient does.
 
 The shares are drawn from counts that lie beside this file. ``python -m rnn_dynamics.figures.latch`` trains the
-30 000 runs anew and writes them, in some minutes on one core.
+27 000 runs anew and writes them, in some minutes on one core.
 """
 
 import functools
