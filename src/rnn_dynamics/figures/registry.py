@@ -190,6 +190,18 @@ _ENTRIES = (
         "Hochreiter 1991; Bengio et al. 1994; Newman 1986; Sompolinsky et al. 1988",
         "shared",
     ),
+    Entry(
+        "latch",
+        "How often training learns to latch one bit, over initial weight, noise and length, and its gradient",
+        "Bengio et al. 1994",
+        "latch",
+    ),
+    Entry(
+        "compute_and_lags",
+        "How many lags c times the compute buys",
+        "Wikipedia, Vanishing gradient problem, Faster hardware",
+        "compute",
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
