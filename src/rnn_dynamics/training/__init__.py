@@ -1,0 +1,1 @@
+"""Training recurrent and deep networks: tasks, remedies, and what each does to the gradient."""
