@@ -243,7 +243,7 @@ class DeepRuns:
         rates: shape (rates,).
         updates: the number of updates after which the share of wrong images was first below ``allowed``, −1 where
             it never was, shape (rates, seeds).
-        wrong: the share of 10 000 fresh images put wrong at the end, NaN where diverged, shape (rates, seeds).
+        wrong: the share of fresh images put wrong at the last check, NaN where diverged, shape (rates, seeds).
     """
 
     name: str
@@ -286,16 +286,17 @@ def train_deep(
     *,
     side: int = 6,
     seeds: int = 5,
-    rates: Sequence[float] = (0.01, 0.1, 1.0),
-    updates: int = 4000,
+    rates: Sequence[float] = (0.01, 0.03, 0.1, 0.3),
+    updates: int = 20_000,
     batch: int = 32,
     chunk: int = 250,
+    fresh: int = 10_000,
     allowed: float = 0.02,
 ) -> DeepRuns:
     """Train a network in depth on bars or stripes with momentum 0.9, all seeds at all rates at once, in float32.
 
-    A run ends when less than ``allowed`` of some 1 000 fresh images are wrong, when it diverges, or at the last
-    update. The seeds are the same networks at every rate.
+    A run ends when less than ``allowed`` of ``fresh`` new images are wrong, or it diverges, or at the last update.
+    The seeds are the same networks at every rate.
 
     Args:
         key: a JAX random key.
@@ -307,6 +308,7 @@ def train_deep(
         updates: the most there are.
         batch: images in each.
         chunk: updates between two checks.
+        fresh: new images in each check.
         allowed: success is a share of wrong images below it.
 
     Raises:
@@ -314,7 +316,7 @@ def train_deep(
     """
     depth, seeds = count("depth", depth, minimum=1), count("seeds", seeds, minimum=1)
     batch, chunk = count("batch", batch, minimum=2), count("chunk", chunk, minimum=1)
-    updates = count("updates", updates, minimum=1)
+    updates, fresh = count("updates", updates, minimum=1), count("fresh", fresh, minimum=1)
     limit = float(fraction("allowed", allowed))
     steps = np.asarray(real_array("rates", rates, ndim=1), np.float32)
     if not len(steps) or not (steps > 0).all():
@@ -326,7 +328,7 @@ def train_deep(
     before = jax.tree_util.tree_map(
         lambda leaf: jnp.tile(leaf, (len(steps),) + (1,) * (leaf.ndim - 1)), before
     )
-    setting = _Setting(side, batch, chunk, -(-1000 // batch))
+    setting = _Setting(side, batch, chunk, -(-fresh // batch))
     after, first, wrong = _trained(setting, cell, before, np.repeat(steps, seeds), running, updates, limit)
 
     def shaped(leaf: Any) -> Any:
@@ -349,6 +351,7 @@ def _trained(
     static, arrays = split(cell)
     runs = _Run(network, jax.tree_util.tree_map(jnp.zeros_like, network))
     active, first = np.ones(len(rates), bool), np.full(len(rates), -1)
+    now = np.ones(len(rates))
     for done in range(setting.chunk, updates + setting.chunk, setting.chunk):
         keys = jax.random.split(jax.random.fold_in(key, done), len(rates))
         runs, shares = _chunk(setting, static, arrays, runs, jnp.asarray(rates), keys, jnp.asarray(active))
@@ -357,17 +360,4 @@ def _trained(
         active &= ~(now < allowed) & np.isfinite(now)
         if not active.any():
             break
-    final = setting._replace(checks=-(-10_000 // setting.batch))
-    wrong = _final(final, static, arrays, runs.network, jax.random.fold_in(key, 0))
-    return runs.network, first, np.asarray(wrong, float)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _final(setting: _Setting, static: Any, arrays: Any, networks: DeepNetwork, key: Any) -> Array:
-    cell = join(static, arrays)
-
-    def of_one(network: DeepNetwork) -> Array:
-        share = wrong_share(key, cell, network, setting.side, batches=setting.checks, batch=setting.batch)
-        return jnp.where(jnp.isfinite(jnp.sum(network.readout)), share, jnp.full_like(share, jnp.nan))
-
-    return jax.vmap(of_one)(networks)
+    return runs.network, first, now.astype(float)
