@@ -84,17 +84,17 @@ def test_units_given_the_other_layer_have_the_probabilities_of_the_joint_one():
 
 
 def test_many_steps_of_the_chain_give_the_gradient_and_one_does_not():
-    """Chains of 30 steps from 20 copies of the data each: within 5 standard errors of the exact gradient."""
+    """Chains of 40 steps from 50 copies of the data: within 5 standard errors of the exact gradient."""
     truth = np.concatenate([part.ravel() for part in exact_gradient(IMAGES)])
     data = np.repeat(IMAGES, 50, axis=0)
 
     def mean_of(k):
-        keys = jax.random.split(jax.random.key(0), 100)
+        keys = jax.random.split(jax.random.key(0), 64)
         found = jax.vmap(lambda key: contrastive_divergence(key, machine_of(), data, k=k)[0])(keys)
-        values = np.concatenate([np.asarray(leaf).reshape(100, -1) for leaf in found], axis=1)
-        return values.mean(axis=0), values.std(axis=0) / 10
+        values = np.concatenate([np.asarray(leaf).reshape(64, -1) for leaf in found], axis=1)
+        return values.mean(axis=0), values.std(axis=0) / 8
 
-    far, error = mean_of(60)
+    far, error = mean_of(40)
     assert np.abs(far - truth).max() < 5 * error.max()
     near, _ = mean_of(1)
     assert near @ truth > 0.3 * np.linalg.norm(near) * np.linalg.norm(truth)
@@ -159,7 +159,7 @@ def test_kumars_rule_gives_the_published_numbers():
 
 def test_yilmaz_and_polis_mean_keeps_the_direction_of_equal_units():
     """m = σ(−8 m) by bisection; its multiplier −8 σ′, the 2-cycle, and the sums of the weights."""
-    low, high = 0.0, 1.0
+    low, high, m = 0.0, 1.0, 0.5
     for _ in range(60):
         m = (low + high) / 2
         low, high = (m, high) if 1 / (1 + math.exp(8 * m)) > m else (low, m)
@@ -262,7 +262,7 @@ def test_every_network_starts_with_the_layers_its_cell_takes(name):
         (ValueError, "^rate:", lambda: boltzmann.update(jax.random.key(0), machine_of(), IMAGES, rate=0)),
         (ValueError, "^data: expected rows of at most 3", lambda: boltzmann.pretrain(0, IMAGES, 2, 3)),
         (ValueError, "^layers:", lambda: boltzmann.pretrain(jax.random.key(0), IMAGES, 0, 4)),
-        (TypeError, "^updates:", lambda: boltzmann.pretrain(jax.random.key(0), IMAGES, 1, 4, updates=2.5)),
+        (ValueError, "^updates:", lambda: boltzmann.pretrain(jax.random.key(0), IMAGES, 1, 4, updates=0)),
         (ValueError, "^name:.*logistic", lambda: deep.train_deep(jax.random.key(0), "tanh", 2)),
         (ValueError, "^depth:", lambda: deep.train_deep(jax.random.key(0), "logistic", 0)),
         (ValueError, "^rates:", lambda: deep.train_deep(jax.random.key(0), "logistic", 1, rates=(-1.0,))),

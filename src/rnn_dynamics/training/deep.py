@@ -60,6 +60,7 @@ _KINDS = {
     "logistic, Yilmaz–Poli": _Kind("plain", "logistic", "yilmaz-poli"),
     "logistic, pre-trained": _Kind("plain", "logistic", "pretrained"),
     "logistic, layer norm": _Kind("layer norm", "logistic"),
+    "tanh, layer norm": _Kind("layer norm", "tanh"),
     "logistic, batch norm": _Kind("batch norm", "logistic"),
     "ReLU, batch norm": _Kind("batch norm", "relu"),
     "ReLU, He": _Kind("plain", "relu", gain=2**0.5),
@@ -334,8 +335,8 @@ def train_deep(
     def shaped(leaf: Any) -> Any:
         return leaf.reshape(len(steps), seeds, *leaf.shape[1:])
 
-    networks = (jax.tree_util.tree_map(shaped, one) for one in (before, after))
-    return DeepRuns(name, *networks, steps, shaped(first), shaped(wrong))
+    before, after = (jax.tree_util.tree_map(shaped, one) for one in (before, after))
+    return DeepRuns(name, before, after, steps, shaped(first), shaped(wrong))
 
 
 def _trained(
