@@ -59,7 +59,7 @@ _SAID = (
         "layers keep the variance",
         (5, 0),
         True,
-        "The rule takes activities of variance 1; the logistic's vary by less than ¼. Gradients shrink by 0.59 a layer.",
+        "The rule takes activities of variance 1; the logistic's vary by less. Gradients shrink by 0.59 a layer.",
     ),
     ("logistic, Yilmaz–Poli", "Yilmaz and Poli 2022", "10 and 15 layers train", (5, 5), False, ""),
     ("logistic, pre-trained", "Hinton et al. 2006", "trains", (5, 5), False, "2000 steps of CD-1 a layer."),
