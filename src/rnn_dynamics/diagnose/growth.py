@@ -8,9 +8,10 @@ import numpy as np
 from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
 
-__all__ = ["FEWEST", "Growth", "largest_exponent", "mean_growth", "reach", "regime_of"]
+__all__ = ["FEWEST", "Growth", "largest_exponent", "mean_growth", "of_logs", "reach", "regime_of"]
 
 FEWEST = 8  # steps that a growth rate is estimated from, at least
+_FEWEST_OF_A_VECTOR = 16
 _BLOCKS = 20
 _DRIFT = 3  # standard errors by which the halves of a run may differ
 
@@ -84,6 +85,13 @@ def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> st
     if abs(growth.rate) <= max(float(stdtrit(growth.blocks - 1, 0.975)) * growth.error, rounding):
         return "neither"
     return "exploding" if growth.rate > 0 else "vanishing"
+
+
+def of_logs(logs: np.ndarray, *, diverged: bool, dtype: Any) -> tuple[str, Growth]:
+    """Regime and growth of one vector carried back; ``logs`` by step, the last at lag 0."""
+    is_long = len(logs) > _FEWEST_OF_A_VECTOR and not diverged
+    growth = mean_growth(logs[::-1]) if is_long else Growth(math.nan, math.nan, 0)
+    return regime_of(growth, diverged=diverged, finite=not np.isnan(logs).any(), dtype=dtype), growth
 
 
 def reach(logs: np.ndarray, share: float) -> int:

@@ -7,14 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rnn_dynamics.diagnose.growth import Growth, mean_growth, reach, regime_of
+from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import pullback
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Record", "Tracker"]
-
-_FEWEST = 16  # steps that growth is averaged over, at least
 
 
 class Record(NamedTuple):
@@ -127,9 +125,5 @@ def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, 
     back = pullback(run, vector)
     logs = np.asarray((back.norm() if shape else back).log(), float)
     diverged = int(jax.device_get(run.first_nonfinite)) >= 0
-    finite = not np.isnan(logs).any()
-    growth = (
-        mean_growth(logs[::-1]) if run.steps >= _FEWEST and not diverged else Growth(math.nan, math.nan, 0)
-    )
-    regime = regime_of(growth, diverged=diverged, finite=finite, dtype=dtype)
+    regime, growth = of_logs(logs, diverged=diverged, dtype=dtype)
     return regime, growth.rate, growth.error, reach(logs, 1 / math.e), run.steps

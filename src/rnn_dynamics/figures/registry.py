@@ -190,6 +190,24 @@ _ENTRIES = (
         "Hochreiter 1991; Bengio et al. 1994; Newman 1986; Sompolinsky et al. 1988",
         "shared",
     ),
+    Entry(
+        "latch",
+        "How often training learns to latch one bit, over initial weight, noise and length, and its gradient",
+        "Bengio et al. 1994",
+        "latch",
+    ),
+    Entry(
+        "compute_and_lags",
+        "How many lags c times the compute buys",
+        "Wikipedia, Vanishing gradient problem, Faster hardware",
+        "compute",
+    ),
+    Entry(
+        "depth_norms",
+        "Gradient norms through 10 and 15 hidden layers, initial and trained, and which networks learn",
+        "Hinton et al. 2006; Kumar 2017; Yang et al. 2019; Yilmaz and Poli 2022",
+        "depth",
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

@@ -1,0 +1,48 @@
+"""Update rules by name, each an Optax transformation of numbers that may differ from run to run."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+__all__ = ["OPTIMIZERS"]
+
+
+def _sgd(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """θ ← θ − η g."""
+    return optax.sgd(numbers["learning_rate"])
+
+
+def _momentum(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """v ← μ v + g, θ ← θ − η v (Polyak 1964)."""
+    return optax.sgd(numbers["learning_rate"], momentum=numbers["momentum"])
+
+
+def _nesterov(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """v ← μ v + g, θ ← θ − η (μ v + g) (Nesterov 1983, in the form of Sutskever et al. 2013)."""
+    return optax.sgd(numbers["learning_rate"], momentum=numbers["momentum"], nesterov=True)
+
+
+def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """θ ← θ − η g/√⟨g²⟩ (Tieleman and Hinton 2012)."""
+    return optax.rmsprop(numbers["learning_rate"], decay=0.9)
+
+
+def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """Kingma and Ba, ICLR 2015."""
+    return optax.adam(numbers["learning_rate"])
+
+
+def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
+    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993)."""
+    return optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
+
+
+OPTIMIZERS: dict[str, Callable[[Mapping[str, Any]], optax.GradientTransformation]] = {
+    "sgd": _sgd,
+    "momentum": _momentum,
+    "nesterov": _nesterov,
+    "rmsprop": _rmsprop,
+    "adam": _adam,
+    "rprop": _rprop,
+}

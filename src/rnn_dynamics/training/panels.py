@@ -1,0 +1,235 @@
+"""Many runs of one plan side by side: tiles of one shape over all cores, finished runs taken out, resumable."""
+
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from rnn_dynamics.status import Status
+from rnn_dynamics.training import checkpoints
+from rnn_dynamics.training.networks import Network
+from rnn_dynamics.training.recipes import initial_network
+from rnn_dynamics.training.stories import measured
+from rnn_dynamics.training.updates import Check, Plan, Run, advance, first_state, share_wrong
+from rnn_dynamics.validation import count
+
+__all__ = ["Panel", "train"]
+
+_TILE = 8  # runs of a compiled call: more of them leave the cache
+_CONFIRMED = 10_000  # fresh sequences that decide a success
+_SAVED = 10.0  # seconds between two checkpoints
+
+
+@dataclasses.dataclass(repr=False)
+class Panel:
+    """Runs of one plan and what was seen of them; between calls of ``train`` all of it is on the host.
+
+    Attributes:
+        plan: what the runs have in common.
+        seeds: of each run.
+        runs: the state of every run, a leading axis of runs.
+        status: ``CONVERGED`` where the task was learned, ``DIVERGED``, ``MAX_STEPS``; ``UNDECIDED`` while running.
+        wrong: the share of 10 000 fresh sequences that a learned network puts wrong; else of the last check's.
+        history: by field of ``Check`` and of the gradient's story, shape (checks, runs), NaN after a run has ended.
+        seconds: spent so far.
+    """
+
+    plan: Plan
+    seeds: Int[np.ndarray, " runs"]
+    runs: Run
+    status: Int[np.ndarray, " runs"]
+    wrong: Float[np.ndarray, " runs"]
+    history: dict[str, np.ndarray]
+    seconds: float = 0.0
+
+    @property
+    def succeeded(self) -> Bool[np.ndarray, " runs"]:
+        """Which runs learned the task."""
+        return self.status == Status.CONVERGED
+
+    @property
+    def steps(self) -> Int[np.ndarray, " runs"]:
+        """Updates of each run: those to success, where it has learned the task."""
+        return np.asarray(self.runs.step)
+
+    @property
+    def networks(self) -> Network:
+        """The networks as they are now, a leading axis of runs."""
+        return self.runs.network
+
+    def __repr__(self) -> str:
+        counts = {s.name.lower(): int((self.status == s).sum()) for s in Status if (self.status == s).any()}
+        return f"Panel({self.plan.task.name}, length {self.plan.task.length}: {counts})"
+
+
+def _host(tree: Any) -> Any:
+    return jax.tree_util.tree_map(np.array, tree)
+
+
+def _first_panel(plan: Plan, seeds: Sequence[int], numbers: Mapping[str, np.ndarray]) -> Panel:
+    starts, task = [jax.random.key(int(seed)) for seed in seeds], plan.task
+    networks = [
+        initial_network(plan.recipe, jax.random.fold_in(key, 0), task.width, task.outputs, plan.units)
+        for key in starts
+    ]
+    network = jax.tree_util.tree_map(
+        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *networks
+    )
+    memory = jax.vmap(functools.partial(first_state, plan))(network, numbers)
+    keys = jax.vmap(lambda key: jax.random.key_data(jax.random.fold_in(key, 1)))(jnp.stack(starts))
+    zeros, ones = np.zeros(len(seeds), np.int32), np.ones(len(seeds), bool)
+    runs: Any = (network, memory, dict(numbers), keys, zeros, ones)
+    runs = Run(*runs)
+    first = measured(plan, network)
+    history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
+    undecided = np.full(len(seeds), int(Status.UNDECIDED))
+    return Panel(plan, np.asarray(seeds), _host(runs), undecided, np.full(len(seeds), np.nan), history)
+
+
+def train(
+    plan: Plan,
+    seeds: Sequence[int],
+    *,
+    updates: int,
+    numbers: Mapping[str, Any] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    progress: Callable[[Panel], object] | None = None,
+) -> Panel:
+    """Train runs until each has learned the task, diverged, or made ``updates`` updates.
+
+    Runs differ by seed (initial weights and all sequences) and by the numbers of the recipe. After every
+    ``plan.every`` updates each is checked on fresh sequences; where fewer than ``task.allowed`` are wrong, 10 000
+    others decide. Ended runs are taken out, the others close ranks, so that a panel's cost falls as it ends. A run
+    that diverges keeps its last finite parameters and touches no other.
+
+    Args:
+        plan: what the runs have in common.
+        seeds: one for each run.
+        updates: at most; rounded up to whole checks.
+        numbers: name to one value for each run; the recipe's own where not given.
+        checkpoint: a file (.npz) to resume from, and to save to every ten seconds and at the end. An interrupted
+            panel goes on as if it had not been, bit for bit.
+        workers: threads; as many as there are cores by default, one on a GPU.
+        progress: called with the panel after each round of checks.
+
+    Raises:
+        TypeError, ValueError: seeds or numbers that do not fit; a checkpoint of another plan.
+        StorageError: a damaged checkpoint, and no older one beside it.
+    """
+    updates = count("updates", updates, minimum=1)
+    filled = _numbers(plan, seeds, numbers)
+    panel = checkpoints.resumed(checkpoint, lambda: _first_panel(plan, seeds, filled))
+    saved = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(_workers(plan, workers)) as pool:
+        while (active := _active(panel, updates)).size:
+            begin = time.perf_counter()
+            _round(panel, active, pool)
+            panel.seconds += time.perf_counter() - begin
+            if checkpoint is not None and time.monotonic() - saved > _SAVED:
+                checkpoints.save(checkpoint, panel)
+                saved = time.monotonic()
+            if progress is not None:
+                progress(panel)
+    panel.status[panel.status == Status.UNDECIDED] = int(Status.MAX_STEPS)
+    if checkpoint is not None:
+        checkpoints.save(checkpoint, panel)
+    return panel
+
+
+def _numbers(plan: Plan, seeds: Sequence[int], given: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
+    known = dict(plan.recipe.numbers)
+    if not len(seeds):
+        raise ValueError("seeds: expected at least one run, got none")
+    unknown = set(given or {}) - set(known)
+    if unknown:
+        raise ValueError(f"numbers: expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}")
+    filled = {}
+    for name, value in (known | dict(given or {})).items():
+        array = np.asarray(value, np.float32)
+        if array.ndim > 1 or (array.ndim and array.shape != (len(seeds),)) or not np.isfinite(array).all():
+            raise ValueError(f"numbers[{name!r}]: expected one finite number for each of {len(seeds)} runs")
+        filled[name] = np.broadcast_to(array, (len(seeds),)).copy()
+    return filled
+
+
+def _workers(plan: Plan, asked: int | None) -> int:
+    if asked is not None:
+        return count("workers", asked, minimum=1)
+    if jax.default_backend() != "cpu" or plan.recipe.uses_lapack:
+        return 1
+    return os.cpu_count() or 1
+
+
+def _active(panel: Panel, updates: int) -> np.ndarray:
+    """The runs that go on, by index."""
+    panel.status[(panel.status == Status.MAX_STEPS) & (panel.steps < updates)] = int(Status.UNDECIDED)
+    return np.flatnonzero((panel.status == Status.UNDECIDED) & (panel.steps < updates))
+
+
+def _tiles(active: np.ndarray, workers: int) -> list[np.ndarray]:
+    """Indices in rows of one width, the last run repeated where they do not fill."""
+    share = -(-active.size // workers)
+    width = next(w for w in (1, 2, 3, 4, 6, _TILE) if w >= min(share, _TILE))
+    padded = np.append(active, np.repeat(active[-1:], -active.size % width))
+    return list(padded.reshape(-1, width))
+
+
+def _round(panel: Panel, active: np.ndarray, pool: concurrent.futures.ThreadPoolExecutor) -> None:
+    """One check of every active run."""
+    tiles = _tiles(active, pool._max_workers)
+    of_tile = functools.partial(_advance_tile, panel.plan, panel.runs)
+    first, *others = tiles
+    done = [of_tile(first)] if not _seen(panel.plan, len(first)) else []
+    done += list(pool.map(of_tile, others if done else tiles))
+    row = {name: np.full(len(panel.seeds), np.nan) for name in panel.history}
+    for tile, (runs, seen) in zip(tiles, done, strict=True):
+        for whole, part in zip(*map(jax.tree_util.tree_leaves, (panel.runs, runs)), strict=True):
+            whole[tile] = part
+        for name, values in seen.items():
+            row[name][tile] = values
+    panel.history = {name: np.concatenate([old, row[name][None]]) for name, old in panel.history.items()}
+    panel.wrong[active] = row["wrong"][active]
+    panel.status[active[~panel.runs.is_finite[active]]] = int(Status.DIVERGED)
+    _confirm(panel, active, tiles)
+
+
+_COMPILED: set[tuple[Plan, int]] = set()
+
+
+def _seen(plan: Plan, width: int) -> bool:
+    """Whether a tile of this width was run before: its first one compiles, alone."""
+    known = (plan, width) in _COMPILED
+    _COMPILED.add((plan, width))
+    return known
+
+
+def _advance_tile(plan: Plan, runs: Run, tile: np.ndarray) -> tuple[Run, dict[str, np.ndarray]]:
+    runs, check = advance(plan, jax.tree_util.tree_map(lambda leaf: leaf[tile], runs))
+    runs = _host(runs)
+    return runs, {**_host(check)._asdict(), **{k: v[0] for k, v in measured(plan, runs.network).items()}}
+
+
+def _confirm(panel: Panel, active: np.ndarray, tiles: list[np.ndarray]) -> None:
+    """Decide on 10 000 fresh sequences those runs whose check was good."""
+    good = np.zeros(len(panel.seeds), bool)
+    allowed = panel.plan.task.allowed
+    good[active] = (panel.wrong[active] < allowed) & (panel.status[active] == Status.UNDECIDED)
+    for tile in tiles:
+        if not good[tile].any():
+            continue
+        networks = jax.tree_util.tree_map(lambda leaf, tile=tile: leaf[tile], panel.networks)
+        shares = share_wrong(panel.plan, networks, panel.runs.key[tile], panel.steps[tile], _CONFIRMED)
+        for run, share in zip(tile, np.asarray(shares), strict=True):
+            if good[run]:
+                panel.wrong[run] = share
+                if share < allowed:
+                    panel.status[run] = int(Status.CONVERGED)

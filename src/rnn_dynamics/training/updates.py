@@ -1,0 +1,154 @@
+"""One run's updates, compiled whole with the sequences they draw; a run that is no longer finite stands still."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from rnn_dynamics.training.gradients import global_norm, loss_and_gradient
+from rnn_dynamics.training.networks import Network, outputs, states
+from rnn_dynamics.training.recipes import Recipe
+from rnn_dynamics.training.tasks import Task
+
+__all__ = ["Check", "Plan", "Run", "advance", "first_state", "share_wrong"]
+
+_UPDATE, _TEST, _CONFIRM = range(3)  # what random numbers are for: no two uses share a sequence
+_PART = 500  # sequences that are run at once in a test
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What every run of a panel has in common; it decides the compiled program.
+
+    Attributes:
+        task, recipe: what is learned, and how.
+        units: of the hidden vector.
+        batch: sequences of an update.
+        every: updates between two checks.
+        test: fresh sequences of a check.
+    """
+
+    task: Task
+    recipe: Recipe
+    units: int = 50
+    batch: int = 20
+    every: int = 500
+    test: int = 1000
+
+
+class Run(NamedTuple):
+    """One run between two updates; a panel has a leading axis of runs on every leaf.
+
+    Attributes:
+        network: the parameters.
+        memory: the optimizer's state.
+        numbers: learning rate, threshold, strengths.
+        key: the data of the key of all its sequences.
+        step: updates made.
+        is_finite: whether loss, gradient and parameters have been finite so far.
+    """
+
+    network: Network
+    memory: Any
+    numbers: dict[str, Float[Array, ""]]
+    key: Any
+    step: Int[Array, ""]
+    is_finite: Bool[Array, ""]
+
+
+class Check(NamedTuple):
+    """What is seen of a run after ``every`` updates.
+
+    Attributes:
+        loss: mean over the updates.
+        norm: mean ‖∂E/∂θ‖ over the updates, before clipping.
+        largest_norm: the largest.
+        wrong: the share of fresh sequences that are wrong.
+    """
+
+    loss: Float[Array, ""]
+    norm: Float[Array, ""]
+    largest_norm: Float[Array, ""]
+    wrong: Float[Array, ""]
+
+
+def _key(data: Array, use: int, step: Array) -> Any:
+    return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(data), use), step)
+
+
+def first_state(plan: Plan, network: Network, numbers: Mapping[str, Any]) -> Any:
+    """The optimizer's state before the first update."""
+    return plan.recipe.transformation(numbers).init(network)
+
+
+def _held(gradient: Network) -> Network:
+    """The gradient without that of the leak or the scale of a branch, which are settings."""
+    cell = gradient.cell
+    for name in ("leak", "scale"):
+        if isinstance(getattr(cell, name, None), jax.Array):
+            leaves, structure = jax.tree_util.tree_flatten_with_path(cell)
+            kept = [jnp.zeros_like(v) if getattr(p[0], "name", "") == name else v for p, v in leaves]
+            cell = jax.tree_util.tree_unflatten(structure, kept)
+    return gradient._replace(cell=cell)
+
+
+def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
+    recipe = plan.recipe
+    key = _key(run.key, _UPDATE, run.step)
+    batch = plan.task.batch(key, plan.batch)
+    loss, gradient, _done = loss_and_gradient(
+        run.network, batch, plan.task, terms=recipe.terms, numbers=run.numbers
+    )
+    gradient = _held(gradient)
+    norm = global_norm(gradient)
+    change, memory = recipe.transformation(run.numbers).update(gradient, run.memory, run.network)
+    network = optax.apply_updates(run.network, change)
+    finite = run.is_finite & jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(global_norm(network))
+    network, memory = jax.tree_util.tree_map(
+        lambda new, old: jnp.where(finite, new, old), (network, memory), (run.network, run.memory)
+    )
+    following = Run(network, memory, run.numbers, run.key, run.step + finite.astype(run.step.dtype), finite)
+    return following, (loss, norm)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def advance(plan: Plan, runs: Run) -> tuple[Run, Check]:
+    """``plan.every`` updates of every run of a panel, and a check."""
+    return jax.vmap(functools.partial(_advance, plan))(runs)
+
+
+def _advance(plan: Plan, run: Run) -> tuple[Run, Check]:
+    run, (losses, norms) = jax.lax.scan(functools.partial(_update, plan), run, None, length=plan.every)
+    wrong = _share_wrong(plan, run.network, _key(run.key, _TEST, run.step), plan.test)
+    return run, Check(jnp.mean(losses), jnp.mean(norms), jnp.max(norms), wrong)
+
+
+def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
+    part = min(_PART, sequences)
+
+    def of_part(total: Array, index: Array) -> tuple[Array, None]:
+        batch = plan.task.batch(jax.random.fold_in(key, index), part)
+        along = states(network.cell, jnp.swapaxes(batch.inputs, 0, 1))
+        wrong = plan.task.wrong(outputs(network, along, batch.at), batch.targets)
+        return total + jnp.sum(wrong, dtype=total.dtype), None
+
+    parts = -(-sequences // part)
+    total, _ = jax.lax.scan(of_part, jnp.zeros((), jnp.int32), jnp.arange(parts))
+    return total.astype(jnp.float32) / (parts * part)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def share_wrong(
+    plan: Plan, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int
+) -> Float[Array, " runs"]:
+    """The share of fresh sequences that each network of a panel puts wrong, others at each step."""
+
+    def of_one(network: Network, key: Any, step: Array) -> Array:
+        return _share_wrong(plan, network, _key(key, _CONFIRM, step), sequences)
+
+    return jax.vmap(of_one)(networks, keys, steps)
