@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells import BatchNormalized, FeedForward, LayerNormalized, ResidualBlock, deep_parameters
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 FLIPS = 0.02
-_CLASSES, _MOMENTUM = 2, 0.9
+_CLASSES = 2
+_MOMENTUM = optax.trace(0.9)
 _PRETRAINING = 2000
 
 
@@ -201,15 +203,15 @@ class _Setting(NamedTuple):
 
 class _Run(NamedTuple):
     network: DeepNetwork
-    speed: DeepNetwork
+    state: Any
 
 
 def _update(cell: Any, setting: _Setting, rate: Array, run: _Run, key: Any) -> tuple[_Run, None]:
     inputs, classes = images(key, setting.batch, setting.side, dtype=run.network.readout.dtype)
     gradient = jax.grad(_loss)(run.network, cell, inputs, classes)
-    speed = jax.tree_util.tree_map(lambda v, g: _MOMENTUM * v + g, run.speed, gradient)
-    network = jax.tree_util.tree_map(lambda p, v: p - rate * v, run.network, speed)
-    return _Run(network, speed), None
+    change, state = _MOMENTUM.update(gradient, run.state)
+    network = jax.tree_util.tree_map(lambda leaf, step: leaf - rate * step, run.network, change)
+    return _Run(network, state), None
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -350,7 +352,7 @@ def _trained(
 ) -> tuple[DeepNetwork, np.ndarray, np.ndarray]:
     """The networks at the end, the update each succeeded at or −1, and what each then puts wrong."""
     static, arrays = split(cell)
-    runs = _Run(network, jax.tree_util.tree_map(jnp.zeros_like, network))
+    runs = _Run(network, _MOMENTUM.init(network))
     active, first = np.ones(len(rates), bool), np.full(len(rates), -1)
     now = np.ones(len(rates))
     for done in range(setting.chunk, updates + setting.chunk, setting.chunk):
