@@ -221,7 +221,7 @@ def test_the_stored_norms_are_those_of_the_networks_training_starts_from():
     name, length = "logistic, Kumar", depth.DEPTHS[0]
     found = depth.stored()[0][name, length]
     start, _ = jax.random.split(jax.random.key(length))
-    network = deep.initial(jax.random.split(start, depth.SEEDS)[0], name, length, 6)
+    network = jax.jit(lambda key: deep.initial(key, name, length, 6))(jax.random.split(start, depth.SEEDS)[0])
     inputs = np.asarray(deep.images(jax.random.key(2), 32, 6)[0], float)
     layers = {key: np.asarray(leaf, float) for key, leaf in network.layers.items()}
     np.testing.assert_allclose(depth.norms_of(name, layers, inputs), found.before[0], atol=1e-3)

@@ -160,6 +160,11 @@ def initial(key: Any, name: str, depth: int, side: int, *, dtype: Any = jnp.floa
     return DeepNetwork(layers, readout, jnp.zeros(_CLASSES, dtype))
 
 
+@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+def _initials(keys: Array, name: str, depth: int, side: int) -> DeepNetwork:
+    return jax.vmap(lambda key: initial(key, name, depth, side))(keys)
+
+
 def logits_of(
     cell: Any, network: DeepNetwork, inputs: Float[Array, "batch n"]
 ) -> Float[Array, "batch classes"]:
@@ -326,8 +331,7 @@ def train_deep(
         raise ValueError(f"rates: expected at least one number > 0, got {list(rates)}")
     cell = cell_of(name, batch)
     start, running = jax.random.split(key)
-    make = functools.partial(initial, name=name, depth=depth, side=side)
-    before = jax.vmap(make)(jax.random.split(start, seeds))
+    before = _initials(jax.random.split(start, seeds), name, depth, side)
     before = jax.tree_util.tree_map(
         lambda leaf: jnp.tile(leaf, (len(steps),) + (1,) * (leaf.ndim - 1)), before
     )
