@@ -27,7 +27,7 @@ __all__ = ["INITIALIZERS", "LENGTHS", "METHODS", "Series", "stored", "success_by
 
 INITIALIZERS = ("sigmoid", "basic tanh", "smart tanh")
 METHODS = ("MSGD", "MSGD-C", "MSGD-CR")
-LENGTHS = (10, 20, 30, 50, 75, 100, 150, 200)
+LENGTHS = (10, 20, 30, 50, 75, 100)
 SEEDS, UPDATES = 10, 20_000
 _FULL_SEEDS, _FULL_UPDATES, _FULL_LENGTHS = 5, 5_000_000, tuple(range(50, 251, 25))
 _FILE = "success.npz"
