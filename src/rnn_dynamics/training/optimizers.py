@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 __all__ = ["OPTIMIZERS"]
@@ -34,8 +36,16 @@ def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 
 
 def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993)."""
-    return optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
+    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993).
+
+    The sign is taken first: Optax's rule multiplies gradients, and products of small ones are rounded to 0.
+    """
+    rule = optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
+    return optax.chain(optax.stateless(_signs), rule)
+
+
+def _signs(updates: Any, params: Any) -> Any:
+    return jax.tree_util.tree_map(jnp.sign, updates)
 
 
 OPTIMIZERS: dict[str, Callable[[Mapping[str, Any]], optax.GradientTransformation]] = {

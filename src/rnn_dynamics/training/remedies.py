@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Any
 
+from rnn_dynamics.training.compatibility import refuse
 from rnn_dynamics.training.recipes import Recipe
-from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared
+from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared, prediction
 
 __all__ = ["REMEDIES", "Remedy", "find", "recipe"]
 
@@ -37,6 +38,7 @@ class Remedy:
 
 
 _PASCANU = "Pascanu, Mikolov, Bengio, ICML 2013"
+_BENGIO = "Bengio, Simard, Frasconi, IEEE TNN 5, 1994"
 _FIRST = [
     Remedy(
         "clipping",
@@ -224,6 +226,87 @@ _SECOND = [
         "Bahdanau, Cho, Bengio, ICLR 2015",
         (("cell", "attention"),),
     ),
+    Remedy(
+        "layer normalisation",
+        "normalisation",
+        "the scale of the weights does not matter",
+        "Ba, Kiros, Hinton, arXiv 1607.06450",
+        (("cell", "layer normalisation"),),
+    ),
+    Remedy(
+        "batch normalisation",
+        "normalisation",
+        "units keep mean and variance from step to step",
+        "Cooijmans et al., ICLR 2017",
+        (("cell", "batch normalisation"),),
+        defaults=(("initializer", "orthogonal"),),
+    ),
+    Remedy(
+        "prelu", "activation", "the slope below 0 is learned", "He et al., ICCV 2015", (("cell", "prelu"),)
+    ),
+    Remedy(
+        "variational dropout",
+        "noise",
+        "one mask for all steps does not wear the memory off",
+        "Gal, Ghahramani, NeurIPS 2016",
+        (("dropout", True),),
+        (("drop", 0.25),),
+    ),
+    Remedy(
+        "truncated unfolding",
+        "gradient",
+        "cheap; what lies further back than 20 steps is not learned",
+        "Williams, Peng, Neural Computation 2, 1990",
+        (("truncation", 20),),
+    ),
+    Remedy(
+        "time-weighted pseudo-newton",
+        "direction",
+        "early steps get steps as large as late ones",
+        f"{_BENGIO}; LeCun 1987",
+        (("direction", "time-weighted pseudo-newton"),),
+        (("damping", 0.1),),
+    ),
+    Remedy(
+        "history compressor",
+        "cell",
+        "what is predicted takes no step",
+        "Schmidhuber, Neural Computation 4, 1992",
+        (("cell", "compressor"), ("terms", (Term("prediction", prediction),))),
+        (("prediction", 1.0),),
+    ),
+    Remedy(
+        "random guessing",
+        "search",
+        "needs no gradient",
+        "Hochreiter, Schmidhuber, NIPS 9, 1996",
+        (("search", "random guessing"),),
+        (("range", 100.0),),
+    ),
+    Remedy(
+        "multigrid random search",
+        "search",
+        "needs no gradient",
+        _BENGIO,
+        (("search", "multigrid random search"),),
+        (("patience", 100.0), ("range", 1.0)),
+    ),
+    Remedy(
+        "simulated annealing",
+        "search",
+        "needs no gradient",
+        f"{_BENGIO}; Corana et al. 1987",
+        (("search", "simulated annealing"),),
+        (("range", 1.0), ("temperature", 0.1)),
+    ),
+    Remedy(
+        "evolution strategy",
+        "search",
+        "needs no gradient",
+        "Salimans et al., arXiv 1703.03864",
+        (("search", "evolution strategy"),),
+        (("spread", 0.05),),
+    ),
 ]
 
 REMEDIES: dict[str, Remedy] = {remedy.name: remedy for remedy in _FIRST + _SECOND}
@@ -263,6 +346,8 @@ def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - f
         for slot, piece in remedy.changes:
             if slot == "terms":
                 terms += piece
+                named = (changes[slot][1] + ", " if slot in changes else "") + remedy.name
+                changes[slot] = (tuple(terms), named)
                 continue
             _set(changes, slot, piece, remedy.name)
         for name, value in remedy.numbers:
@@ -273,6 +358,8 @@ def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - f
             changes.setdefault(slot, (piece, remedy.name))
     if len({term.name for term in terms}) < len(terms):
         raise ValueError(f"remedies: {' and '.join(find(r).name for r in remedies)} are forms of one another")
+    refuse(set_by)
+    del changes["terms"]
     found = dataclasses.replace(base, **{slot: piece for slot, (piece, _) in changes.items()})
     found = dataclasses.replace(found, terms=base.terms + tuple(terms))
     found = found.with_numbers(**{name: value for name, (value, _) in numbers.items()})
