@@ -26,7 +26,10 @@ _RULES = (
     *(_Rule("search", None, slot, None, _NO_GRADIENT) for slot in ("terms", "truncation", "direction")),
     _Rule("search", None, "dropout", None, "a search compares networks as they are tested"),
     *(_Rule("search", _BLIND, slot, None, _NO_GRADIENT) for slot in ("clip", "optimizer")),
-    *(_Rule("search", _ANEW, slot, None, "it draws all weights anew") for slot in ("initializer", "pretraining")),
+    *(
+        _Rule("search", _ANEW, slot, None, "it draws all weights anew")
+        for slot in ("initializer", "pretraining")
+    ),
     *(_Rule("direction", None, s, None, _OF_PLAIN_CELL) for s in ("terms", "truncation", "dropout", "cell")),
     _Rule("cell", ("lstm", "gru", "prelu"), "activation", None, "the cell has its own"),
     _Rule("cell", ("batch normalisation",), "terms", ("flossing",), "one sequence alone has no exponents"),

@@ -67,7 +67,10 @@ class HistoryCompressor:
         upper, lower = weights(W, b, W_in), weights(below, below_bias, below_in)
         if upper["W_in"] is None or lower["W_in"] is None:
             raise ValueError("W_in, below_in: expected input weights, as inputs are predicted, got None")
-        for name, there, here in (("below", lower["W"], upper["W"]), ("below_in", lower["W_in"], upper["W_in"])):
+        for name, there, here in (
+            ("below", lower["W"], upper["W"]),
+            ("below_in", lower["W_in"], upper["W_in"]),
+        ):
             if there.shape != here.shape:
                 raise ValueError(f"{name}: expected shape {here.shape}, got shape {there.shape}")
         units, width = upper["W_in"].shape

@@ -32,7 +32,13 @@ def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 
 def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     """Kingma and Ba, ICLR 2015."""
-    return optax.adam(numbers["learning_rate"])
+    rule = optax.adam(numbers["learning_rate"])
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes in its count
+            return rule.update(updates, state, params)
+
+    return optax.GradientTransformation(rule.init, update)
 
 
 def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:

@@ -80,7 +80,9 @@ def time_weighted(
     zeros = tuple(jnp.zeros_like(w) for w in (cell.W, cell.W_in, cell.b[:, None]))
     start = (jnp.zeros_like(along[0]), jnp.zeros_like(along[0]), zeros)
     at = (along[:-1], inputs, direct[1:], direct_second[1:])
-    (_, _, (W, W_in, b)), _ = jax.lax.scan(functools.partial(_step_back, cell, damping), start, at, reverse=True)
+    (_, _, (W, W_in, b)), _ = jax.lax.scan(
+        functools.partial(_step_back, cell, damping), start, at, reverse=True
+    )
     flat, flat_second = (part.reshape(-1, part.shape[-1]) for part in (first, second))
     read = along[which].reshape(-1, along.shape[-1])
     readout = _weighted(flat, flat_second, read, damping)

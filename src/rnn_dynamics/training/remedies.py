@@ -336,34 +336,42 @@ def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - f
         base: what they change.
 
     Raises:
-        TypeError, ValueError: unknown remedies; two that set one slot or one number to different things.
+        TypeError, ValueError: unknown remedies; two that set one slot or one number to different things, or that
+            exclude each other otherwise.
     """
     changes: dict[str, tuple[Any, str]] = {}
     numbers: dict[str, tuple[float, str]] = {}
+    set_by: dict[str, tuple[Any, str]] = {}
     terms: list[Term] = []
     rates: tuple[float, ...] = ()
     for remedy in map(find, remedies):
         for slot, piece in remedy.changes:
             if slot == "terms":
                 terms += piece
-                named = (changes[slot][1] + ", " if slot in changes else "") + remedy.name
-                changes[slot] = (tuple(terms), named)
+                named = f"{set_by[slot][1]}, {remedy.name}" if slot in set_by else remedy.name
+                set_by[slot] = (tuple(terms), named)
                 continue
             _set(changes, slot, piece, remedy.name)
         for name, value in remedy.numbers:
             _set(numbers, name, value, remedy.name)
         rates = remedy.rates or rates
+    refuse(_of_base(base) | changes | set_by)
     for remedy in map(find, remedies):
         for slot, piece in remedy.defaults:
             changes.setdefault(slot, (piece, remedy.name))
     if len({term.name for term in terms}) < len(terms):
         raise ValueError(f"remedies: {' and '.join(find(r).name for r in remedies)} are forms of one another")
-    refuse(set_by)
-    del changes["terms"]
     found = dataclasses.replace(base, **{slot: piece for slot, (piece, _) in changes.items()})
     found = dataclasses.replace(found, terms=base.terms + tuple(terms))
     found = found.with_numbers(**{name: value for name, (value, _) in numbers.items()})
     return found.with_numbers(learning_rate=rates[0]) if rates else found
+
+
+def _of_base(base: Recipe) -> dict[str, tuple[Any, str]]:
+    """The slots that a recipe sets itself; weights have to start somewhere."""
+    fields = [f for f in dataclasses.fields(base) if f.name not in ("initializer", "numbers")]
+    chosen = {f.name: getattr(base, f.name) for f in fields if getattr(base, f.name) != f.default}
+    return {slot: (piece, "the recipe they change") for slot, piece in chosen.items()}
 
 
 def _set(chosen: dict[str, tuple[Any, str]], slot: str, value: Any, by: str) -> None:

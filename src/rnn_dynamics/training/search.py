@@ -1,7 +1,7 @@
 """Searches without gradients: guessing, multigrid random search, simulated annealing, an evolution strategy.
 
-Every update draws one fresh minibatch, and all networks that it compares are judged on that same minibatch. How many
-they are stands in ``SEARCHES[name].evaluations``: evaluations are that many times the updates.
+Every update draws one fresh minibatch, and all networks that it compares are judged on that same minibatch. How
+many they are stands in ``SEARCHES[name].evaluations``: evaluations are that many times the updates.
 """
 
 from collections.abc import Callable, Mapping
@@ -78,7 +78,9 @@ def _guess(setting: Setting, at: Array, memory: None) -> tuple[Array, None, Arra
     return jnp.where(is_better, guess, at), memory, jnp.where(is_better, its_loss, loss)
 
 
-def _whole(at: Array, numbers: Mapping[str, Array], rule: optax.GradientTransformation) -> tuple[Array, Array]:
+def _whole(
+    at: Array, numbers: Mapping[str, Array], rule: optax.GradientTransformation
+) -> tuple[Array, Array]:
     return jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32)
 
 
@@ -133,9 +135,9 @@ def _rule(at: Array, numbers: Mapping[str, Array], rule: optax.GradientTransform
 
 
 def _evolve(setting: Setting, at: Array, memory: Any) -> tuple[Array, Any, Array]:
-    """g = Σ_i r_i ε_i/(P spread), r_i the centred rank of the loss at θ + spread ε_i, over 16 opposite pairs; g goes
-    through clipping and optimizer as a gradient does. 32 evaluations, whose mean is the loss; members whose loss
-    is not finite rank last and are left out of the mean.
+    """g = Σ_i r_i ε_i/(P spread), r_i the centred rank of the loss at θ + spread ε_i, over 16 opposite pairs; g
+    goes through clipping and optimizer as a gradient does. 32 evaluations, whose mean is the loss; members whose
+    loss is not finite rank last and are left out of the mean.
 
     Reference: T. Salimans, J. Ho, X. Chen, S. Sidor, I. Sutskever, arXiv 1703.03864.
     """
