@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from rnn_dynamics.cells import BatchNormRNN, ElmanRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.lyapunov import lyapunov_spectrum
@@ -62,17 +63,22 @@ def _leaves(tree):
 # ---- composing
 
 
+def _refusal(*names):
+    """Why the remedies do not go together; nothing where they do."""
+    try:
+        recipe(*names)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def test_pairs_compose_or_name_who_excludes_whom():
-    refused = 0
-    for one, other in itertools.combinations(REMEDIES, 2):
-        try:
-            recipe(one, other)
-        except ValueError as error:
-            refused += 1
-            assert one in str(error)
-            assert other in str(error)
-            assert "exclude each other" in str(error) or "forms of one another" in str(error)
-    assert 0 < refused < 0.4 * len(REMEDIES) ** 2 / 2
+    pairs = list(itertools.combinations(REMEDIES, 2))
+    refusals = {pair: reason for pair in pairs if (reason := _refusal(*pair))}
+    for pair, reason in refusals.items():
+        assert all(name in reason for name in pair)
+        assert "exclude each other" in reason or "forms of one another" in reason
+    assert 0 < len(refusals) < 0.4 * len(pairs)
 
 
 @pytest.mark.parametrize(
@@ -400,39 +406,30 @@ def test_pseudo_newton_of_one_unit_takes_each_instance_by_its_own_curvature():
         return jnp.square(read * hidden[at[0]] + offset - target[0, 0])
 
     steps = batch.inputs.shape[1]
-    weights = (
-        jnp.full(steps, W[0, 0]),
-        jnp.full(steps, b[0]),
-        jnp.broadcast_to(jnp.asarray(W_in[0]), (steps, given.width)),
-        jnp.asarray(V[0, 0]),
-        jnp.asarray(c[0]),
-    )
-    wanted = [0.0] * 5
-    for which in range(5):
+    at = (W[0, 0], b[0], W_in[0])
+    instances = [jnp.broadcast_to(jnp.asarray(w), (steps, *np.shape(w))) for w in at]
+    flat, back = ravel_pytree((*instances, jnp.asarray(V[0, 0]), jnp.asarray(c[0])))
 
-        def alone(part, one, which=which):
-            return of_instances(*one, *weights[:which], part, *weights[which + 1 :])
+    @jax.jit
+    @jax.vmap
+    def derivatives(inputs, at, target):
+        alone = lambda p: of_instances(inputs, at, target, *back(p))  # noqa: E731
+        return jax.grad(alone)(flat), jnp.diagonal(jax.hessian(alone)(flat))
 
-        def weighted(one, which=which, alone=alone):
-            flat, back = jax.flatten_util.ravel_pytree(weights[which])
-            first = jax.grad(lambda p: alone(back(p), one))(flat)
-            second = jnp.diagonal(jax.hessian(lambda p: alone(back(p), one))(flat))
-            parts = (first / (jnp.abs(second) + 0.05)).reshape(weights[which].shape)
-            return parts.sum(axis=0) if parts.ndim else parts
-
-        wanted[which] = jax.vmap(weighted)((batch.inputs, batch.at, batch.targets)).mean(axis=0)
-    cell = found.cell
-    mine = (cell.W[0, 0], cell.b[0], cell.W_in[0], found.readout[0, 0], found.offset[0])
-    for one, other in zip(mine, wanted, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9)
-    np.testing.assert_allclose(loss, loss_and_gradient(network, batch, given)[0], rtol=1e-12)
+    first, second = derivatives(batch.inputs, batch.at, batch.targets)
+    wanted = back((first / (np.abs(second) + 0.05)).mean(axis=0))
+    mine = (found.cell.W[0, 0], found.cell.b[0], found.cell.W_in[0], found.readout[0, 0], found.offset[0])
+    for one, other in zip(mine, wanted[:3], strict=False):
+        np.testing.assert_allclose(one, other.sum(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(mine[3:], wanted[3:], rtol=1e-9)
+    np.testing.assert_allclose(loss, loss_and_gradient(network, batch, given, numbers={})[0], rtol=1e-12)
 
 
 def test_pseudo_newton_with_large_damping_is_the_gradient():
     batch = TASK.batch(jax.random.key(0), 5, jnp.float64)
     W, b, W_in = _weights(4, TASK.width)
     network = Network(ElmanRNN(W, b, W_in), jnp.ones((TASK.outputs, 4)), jnp.arange(4.0))
-    _, gradient, _ = loss_and_gradient(network, batch, TASK)
+    _, gradient, _ = loss_and_gradient(network, batch, TASK, numbers={})
     _, found = time_weighted(network, batch, TASK, {"damping": jnp.asarray(1e9)})
     for one, other in zip(_leaves(found), _leaves(gradient), strict=True):
         np.testing.assert_allclose(1e9 * one, other, rtol=1e-6, atol=1e-9)
@@ -451,7 +448,7 @@ def test_curvature_of_cross_entropy_is_p_times_1_minus_p():
 def _setting(score, key=0, free=None, size=6, **numbers):
     free = jnp.ones(size, bool) if free is None else free
     numbers = {name: jnp.asarray(value) for name, value in numbers.items()}
-    return Setting(score, free, numbers, jax.random.key(key), optax.sgd(1.0))
+    return Setting(score, free, numbers, jax.random.key(key), optax.sgd(0.1))
 
 
 def _distance(at):
@@ -477,7 +474,7 @@ def test_a_search_comes_nearer_and_leaves_settings_alone(name):
         first
     )
     assert (np.asarray(path)[:, 0] == 0).all()
-    assert float(_distance(path[-1])[0]) < 2 < float(_distance(start)[0])
+    assert float(_distance(path[-1])[0]) < 3 < float(_distance(start)[0])
     if name in ("random guessing", "multigrid random search"):
         assert (np.diff(losses) <= 0).all()
         assert (np.abs(path) <= (2 if name == "random guessing" else np.inf)).all()
@@ -525,7 +522,7 @@ def test_an_evolution_strategy_follows_the_slope_of_a_plane():
         )[0]
     )
     step = -np.asarray(update(jax.random.split(jax.random.key(0), 500))).mean(axis=0)
-    np.testing.assert_allclose(step / np.linalg.norm(step), slope / np.linalg.norm(slope), atol=0.02)
+    np.testing.assert_allclose(step / np.linalg.norm(step), slope / np.linalg.norm(slope), atol=0.05)
 
 
 # ---- the history compressor

@@ -195,6 +195,20 @@ _SECOND = [
         (("initializer", "sigmoid"), ("activation", "logistic")),
     ),
     Remedy(
+        "kumar",
+        "initializer",
+        "layers of logistic units keep the variance",
+        "Kumar, arXiv 1704.08863",
+        (("initializer", "kumar"), ("activation", "logistic")),
+    ),
+    Remedy(
+        "yilmaz-poli",
+        "initializer",
+        "logistic units stay off saturation by a negative mean",
+        "Yilmaz, Poli, Neural Networks 153, 2022",
+        (("initializer", "yilmaz-poli"), ("activation", "logistic")),
+    ),
+    Remedy(
         "relu", "activation", "φ′ is 1 where a unit is on", "Nair, Hinton 2010", (("activation", "relu"),)
     ),
     Remedy(

@@ -19,7 +19,15 @@ from rnn_dynamics.cells import (
     ResidualRNN,
     SkipRNN,
 )
-from rnn_dynamics.cells.initializers import glorot, identity, orthogonal, sparse, with_spectral_radius
+from rnn_dynamics.cells.initializers import (
+    glorot,
+    identity,
+    kumar,
+    orthogonal,
+    sparse,
+    with_spectral_radius,
+    yilmaz_poli,
+)
 from rnn_dynamics.training.compressor import HistoryCompressor
 
 if TYPE_CHECKING:
@@ -80,6 +88,8 @@ INITIALIZERS: dict[str, Initializer] = {
     "glorot": Initializer(lambda key, n: glorot(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "orthogonal": Initializer(lambda key, n: orthogonal(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "identity": Initializer(lambda key, n: identity(n, dtype=jnp.float32), _normal(0.001), _normal(0.001)),
+    "kumar": Initializer(lambda key, n: kumar(key, n, dtype=jnp.float32), _DENSE, _DENSE),
+    "yilmaz-poli": Initializer(lambda key, n: yilmaz_poli(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "spectral radius": Initializer(_gaussian_of_radius(1.0), _DENSE, _DENSE),
 }
 
