@@ -40,6 +40,7 @@ def _step_back(cell: ElmanRNN, damping: Array, carried: tuple, at: tuple) -> tup
     """One step back: ∂C/∂h_t and ∂²C/∂h_t² from those of h_{t+1}, and what step t adds to W, W_in and b."""
     first, second, sums = carried
     h, u, direct, direct_second = at
+    assert cell.W_in is not None
     z = jnp.matmul(h, cell.W.T, precision=_HIGHEST) + jnp.matmul(u, cell.W_in.T, precision=_HIGHEST)
     slope, bend = jax.jvp(cell.activation.slope, (z + cell.b[None],), (jnp.ones_like(z),))
     first, second = first + direct, second + direct_second

@@ -136,7 +136,8 @@ def _learned(plan: Plan, run: Run, batch: Batch, key: Any) -> tuple[Network, Any
         )
     gradient = _held(gradient)
     change, memory = recipe.transformation(numbers).update(gradient, run.memory, run.network)
-    return optax.apply_updates(run.network, change), memory, loss, global_norm(gradient)
+    network: Any = optax.apply_updates(run.network, change)
+    return network, memory, loss, global_norm(gradient)
 
 
 def _searched(plan: Plan, run: Run, batch: Batch, key: Any) -> tuple[Network, Any, Array, Array]:
