@@ -166,7 +166,7 @@ def test_many_together_form_an_update(names):
 
 EVERYDAY = [
     ("layer normalisation", "variational dropout", "omega", "clipping"),
-    ("batch normalisation", "truncated unfolding", "rprop"),
+    pytest.param(("batch normalisation", "truncated unfolding", "rprop"), marks=pytest.mark.soak),
     ("prelu", "simulated annealing"),
 ]
 
@@ -189,6 +189,16 @@ def test_two_updates_are_finite_and_change_the_network(names):
 @pytest.mark.parametrize("name", REMEDIES)
 def test_two_updates_with_every_remedy_are_finite(name):
     _trains([name])
+
+
+@pytest.mark.soak
+def test_a_search_resumes_bit_for_bit(tmp_path):
+    plan = Plan(task("parity", 6), recipe("simulated annealing"), units=3, batch=5, every=5, test=10)
+    whole = train(plan, range(2), updates=10, workers=1)
+    train(plan, range(2), updates=5, workers=1, checkpoint=tmp_path / "panel.npz")
+    resumed = train(plan, range(2), updates=10, workers=1, checkpoint=tmp_path / "panel.npz")
+    for one, other in zip(_leaves(whole.runs), _leaves(resumed.runs), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.soak
@@ -371,7 +381,7 @@ def test_truncation_cuts_every_k_steps():
         return jnp.sum(x)
 
     along = states(cell, inputs)
-    for k, rest in ((5, 2), (7, 7), (100, 7)):
+    for k, rest in ((5, 2), (7, 7)):
         found = jax.jit(jax.grad(lambda c, k=k: jnp.sum(states(c, inputs, truncation=k)[-1])))(cell)
         wanted = jax.jit(jax.grad(last))(cell, along[7 - rest], inputs[7 - rest :])
         for one, other in zip(_leaves(found), _leaves(wanted), strict=True):
@@ -511,9 +521,14 @@ def test_a_guess_is_kept_where_fewer_are_wrong_whatever_the_loss():
 
 def test_moves_of_hot_annealing_are_taken_and_widths_shrink_when_cold():
     search, at = SEARCHES["simulated annealing"], jnp.ones(6)
+    begin = (jnp.full(6, 2.0), jnp.int32(0))
+
+    @jax.jit
+    def moved(temperature):
+        return search.update(_setting(_distance, range=2.0, temperature=temperature), at, begin)
+
     for temperature, taken in ((1e9, True), (1e-12, False)):
-        setting = _setting(_distance, range=2.0, temperature=temperature)
-        later, (widths, moves), _ = search.update(setting, at, search.init(at, setting.numbers, setting.rule))
+        later, (widths, moves), _ = moved(temperature)
         assert bool((later != at).any()) is taken
         assert moves == 1
         assert (widths[0] < 2) is not taken or widths[0] == 2

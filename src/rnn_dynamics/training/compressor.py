@@ -23,8 +23,9 @@ class HistoryCompressor:
 
     The state is (h, g). Level 2 sees nothing of level 1 but when to step, a choice without a gradient, so that the
     error of a task that reads h reaches level 2 alone, and that of the predictions level 1 alone. The error passes
-    the steps that were predicted unchanged: the longer the predictable stretches, the fewer steps it crosses. The
-    time between two steps of level 2, which the published level 2 may be told, is not.
+    the steps that were predicted unchanged: the longer the predictable stretches, the fewer steps it crosses. What
+    is read of h does not change over predicted inputs. The time between two steps of level 2, which the published
+    level 2 may be told, is not.
 
     Args:
         W, b, W_in, activation: of level 2, as ``ElmanRNN``.
