@@ -165,8 +165,8 @@ def test_many_together_form_an_update(names):
 
 
 EVERYDAY = [
-    ("layer normalisation", "variational dropout", "omega", "clipping"),
-    pytest.param(("batch normalisation", "truncated unfolding", "rprop"), marks=pytest.mark.soak),
+    ("layer normalisation", "variational dropout", "truncated unfolding", "clipping"),
+    pytest.param(("batch normalisation", "omega", "rprop"), marks=pytest.mark.soak),
     ("prelu", "simulated annealing"),
 ]
 
@@ -453,6 +453,7 @@ def test_pseudo_newton_of_one_unit_takes_each_instance_by_its_own_curvature():
     np.testing.assert_allclose(loss, plain, rtol=1e-12)
 
 
+@pytest.mark.soak
 def test_pseudo_newton_with_large_damping_is_the_gradient():
     batch = TASK.batch(jax.random.key(0), 5, jnp.float64)
     W, b, W_in = _weights(4, TASK.width)
