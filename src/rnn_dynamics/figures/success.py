@@ -1,8 +1,8 @@
 """Success against length for MSGD, MSGD-C and MSGD-CR: figure 7 of Pascanu, Mikolov and Bengio, at reduced cost.
 
 ``python -m rnn_dynamics.figures.success`` trains the networks, in about an hour on two cores, and writes what
-became of them beside this file; ``--full`` takes the paper's 5 million updates. Either can be interrupted: it goes on
-from the folder ``--folder``.
+became of them beside this file; ``--full`` takes the paper's 5 million updates. Either can be interrupted: it goes
+on from the folder ``--folder``.
 """
 
 import argparse

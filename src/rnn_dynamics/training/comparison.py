@@ -1,0 +1,206 @@
+"""The protocol: remedies × tasks × lengths × seeds, each run's success beside what its gradient did."""
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn_dynamics.training.panels import Panel, train
+from rnn_dynamics.training.remedies import Remedy, find, recipe
+from rnn_dynamics.training.results import Comparison, row_of
+from rnn_dynamics.training.tasks import Task, task
+from rnn_dynamics.training.updates import Plan
+from rnn_dynamics.validation import choice, count
+
+__all__ = ["PLAIN", "PRESETS", "Preset", "compare"]
+
+PLAIN = "plain"
+
+
+class Preset(NamedTuple):
+    """What ``compare`` measures where its arguments do not say.
+
+    Attributes:
+        remedies: as ``compare`` takes them.
+        tasks: names of tasks.
+        lengths: of each task.
+        seeds: runs of each row.
+        updates: of a run, at most.
+    """
+
+    remedies: tuple[str, ...]
+    tasks: tuple[str, ...]
+    lengths: tuple[int, ...]
+    seeds: int
+    updates: int
+
+
+_FIRST_TIER = (
+    PLAIN,
+    "clipping",
+    "clipping+omega",
+    "clipping+orthogonal",
+    "clipping+irnn",
+    "clipping+leaky",
+    "clipping+residual",
+    "clipping+flossing",
+    "clipping+lstm+adam",
+    "clipping+gru+adam",
+)
+
+
+def _every_remedy() -> tuple[str, ...]:
+    from rnn_dynamics.training.remedies import REMEDIES
+
+    return PLAIN, *REMEDIES, "clipping+omega", "clipping+lstm", "clipping+gru"
+
+
+#: "quick" takes minutes on two cores, "paper" hours, or a GPU.
+PRESETS: dict[str, Callable[[], Preset]] = {
+    "quick": lambda: Preset(_FIRST_TIER, ("temporal-order",), (20,), 5, 3000),
+    "paper": lambda: Preset(
+        _every_remedy(), ("temporal-order", "addition"), (50, 100, 150, 200), 5, 5_000_000
+    ),
+}
+
+
+class _Row(NamedTuple):
+    """One panel to be trained."""
+
+    label: str
+    remedies: tuple[Remedy, ...]
+    plan: Plan
+    rates: tuple[float, ...]
+
+
+def compare(
+    remedies: Sequence[Any] | None = None,
+    tasks: Sequence[str] | None = None,
+    lengths: Sequence[int] | None = None,
+    *,
+    preset: str = "quick",
+    seeds: int | None = None,
+    updates: int | None = None,
+    rates: Sequence[float] | None = None,
+    units: int = 50,
+    batch: int = 20,
+    every: int = 500,
+    store: str | os.PathLike[str] | None = None,
+    workers: int | None = None,
+    progress: Callable[[str, Panel], object] | None = None,
+) -> Comparison:
+    """Train every remedy on every task and length, and put beside its success what became of ∂x_T/∂x_k.
+
+    A remedy is a name of ``REMEDIES``, a ``Remedy``, several joined as "clipping+omega" or in a tuple, or "plain":
+    minibatch gradient descent on a tanh network of standard deviation .1, rate .01. Every row's runs share one
+    compiled program; they differ by seed and rate. Where more than one rate is tried, that with most successes
+    stands for the row, the faster one of equals, which favours rows that were given more rates.
+
+    Args:
+        remedies, tasks, lengths, seeds, updates: those of the preset where ``None``.
+        preset: "quick" (minutes on two cores) or "paper" (hours, or a GPU).
+        rates: learning rates that every remedy is tried with; by default its own alone.
+        units: of the hidden vector.
+        batch: sequences of an update.
+        every: updates between two checks.
+        store: a folder; what has been trained is kept there, and a repeated call goes on from it.
+        workers: threads; see ``train``.
+        progress: called with a row's label and panel after each round of checks.
+
+    Returns:
+        A ``Comparison``, a row for each remedy, task and length.
+
+    Raises:
+        TypeError, ValueError: unknown tasks or remedies, remedies that exclude each other, a length too short for
+            its task, numbers out of range: all before anything is trained. A store made with other settings.
+        StorageError: a damaged file in the store.
+    """
+    chosen = PRESETS[choice("preset", preset, tuple(PRESETS))]()
+    seeds = count("seeds", chosen.seeds if seeds is None else seeds, minimum=1)
+    updates = count("updates", chosen.updates if updates is None else updates, minimum=1)
+    sizes = {
+        "units": count("units", units, minimum=1),
+        "batch": count("batch", batch, minimum=1),
+        "every": count("every", every, minimum=1),
+    }
+    sought = [
+        task(name, length)
+        for name in (chosen.tasks if tasks is None else _several("tasks", tasks))
+        for length in (chosen.lengths if lengths is None else _several("lengths", lengths))
+    ]
+    asked = chosen.remedies if remedies is None else _several("remedies", remedies)
+    rows = [row for one in asked for row in _rows(one, sought, rates, sizes)]
+    if len({(row.label, row.plan) for row in rows}) < len(rows):
+        raise ValueError("remedies: expected each only once")
+    folder = _folder(store)
+    found = []
+    for row in rows:
+        own, path = _numbers(row, seeds), None if folder is None else folder / _file_name(row)
+        told = None if progress is None else (lambda panel, label=row.label: progress(label, panel))
+        panel = train(
+            row.plan,
+            own["seed"].tolist(),
+            updates=updates,
+            numbers={"learning_rate": own["rate"]},
+            checkpoint=path,
+            workers=workers,
+            progress=told,
+        )
+        found.append(row_of(row.label, row.remedies, panel, own["rate"]))
+    return Comparison(tuple(found), {"seeds": seeds, "updates": updates, **sizes})
+
+
+def _several(name: str, values: Any) -> list[Any]:
+    if isinstance(values, str) or not isinstance(values, Sequence | np.ndarray):
+        values = [values]
+    if not len(values):
+        raise ValueError(f"{name}: expected at least one, got none")
+    return list(values)
+
+
+def _named(remedy: Any) -> tuple[Any, ...]:
+    """The parts of "clipping+omega", of a tuple, or one remedy."""
+    if isinstance(remedy, str):
+        return tuple(part.strip() for part in remedy.split("+") if part.strip() != PLAIN)
+    return tuple(remedy) if isinstance(remedy, tuple | list) else (remedy,)
+
+
+def _rows(remedy: Any, tasks: list[Task], rates: Any, sizes: dict[str, int]) -> list[_Row]:
+    parts = tuple(map(find, _named(remedy)))
+    made = recipe(*parts)
+    label = "+".join(part.name for part in parts) or PLAIN
+    tried = (dict(made.numbers)["learning_rate"],) if rates is None else _rates(rates)
+    return [_Row(label, parts, Plan(one, made, **sizes), tried) for one in tasks]
+
+
+def _rates(rates: Any) -> tuple[float, ...]:
+    values = np.atleast_1d(np.asarray(rates, float))
+    if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(f"rates: expected learning rates > 0, got {rates!r}")
+    return tuple(values.tolist())
+
+
+def _numbers(row: _Row, seeds: int) -> dict[str, np.ndarray]:
+    """Seed and rate of each run: all seeds at the first rate, then at the next."""
+    return {
+        "seed": np.tile(np.arange(seeds), len(row.rates)),
+        "rate": np.repeat(np.asarray(row.rates), seeds),
+    }
+
+
+def _folder(store: Any) -> Path | None:
+    if store is None:
+        return None
+    folder = Path(store)
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"store: expected a folder, got the file {folder}")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _file_name(row: _Row) -> str:
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{row.label}-{row.plan.task.name}").strip("-")
+    return f"{plain[:80]}-{row.plan.task.length}.npz"

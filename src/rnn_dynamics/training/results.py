@@ -1,0 +1,278 @@
+"""What ``compare`` finds: a row for each remedy, task and length; as text, arrays, a file and a picture."""
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from rnn_dynamics import storage
+from rnn_dynamics.status import Status
+from rnn_dynamics.training.intervals import wilson
+from rnn_dynamics.training.panels import Panel
+from rnn_dynamics.training.remedies import Remedy
+from rnn_dynamics.training.stories import REGIMES
+
+__all__ = ["MOMENTS", "Comparison", "Row", "load_comparison", "row_of"]
+
+MOMENTS = ("initial", "middle", "final")
+_STORY = ("exponent", "horizon", "regime")
+_ARRAYS = ("seeds", "status", "steps", "wrong", *_STORY)
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Row:
+    """One remedy on one task of one length.
+
+    Attributes:
+        remedy: names joined by "+".
+        kind: of what it changes.
+        claim: what is said of it.
+        task: its name.
+        length: of the task.
+        steps_of_task: T, what the horizon is measured against.
+        rate: the learning rate that stands for the row.
+        rates: those tried.
+        seconds: wall time of all runs of the row, those of other rates and compilation included.
+        seeds: of the runs at this rate, shape (s,).
+        status: of each: ``CONVERGED``, ``DIVERGED`` or ``MAX_STEPS``.
+        steps: updates of each, those to success where there was one.
+        wrong: share of fresh sequences that are wrong at the end.
+        exponent: growth of the gradient in nats a step at the start, halfway and at the end, shape (3, s).
+        horizon: lags over which the gradient lasts at these moments, shape (3, s).
+        regime: its index in ``stories.REGIMES``, shape (3, s).
+    """
+
+    remedy: str
+    kind: str
+    claim: str
+    task: str
+    length: int
+    steps_of_task: int
+    rate: float
+    rates: tuple[float, ...]
+    seconds: float
+    seeds: Int[np.ndarray, " s"]
+    status: Int[np.ndarray, " s"]
+    steps: Int[np.ndarray, " s"]
+    wrong: Float[np.ndarray, " s"]
+    exponent: Float[np.ndarray, "3 s"]
+    horizon: Float[np.ndarray, "3 s"]
+    regime: Float[np.ndarray, "3 s"]
+
+    @property
+    def successes(self) -> int:
+        """Runs that learned the task."""
+        return int((self.status == Status.CONVERGED).sum())
+
+    @property
+    def diverged(self) -> int:
+        """Runs that are not finite."""
+        return int((self.status == Status.DIVERGED).sum())
+
+    @property
+    def success_rate(self) -> float:
+        """Share of the runs that learned the task."""
+        return self.successes / len(self.seeds)
+
+    @property
+    def interval(self) -> Float[np.ndarray, " 2"]:
+        """Wilson's 95 % interval of the success rate."""
+        return wilson(self.successes, len(self.seeds))
+
+    @property
+    def steps_to_success(self) -> float:
+        """Median updates of the runs that learned the task; NaN where none has."""
+        done = self.steps[self.status == Status.CONVERGED]
+        return float(np.median(done)) if done.size else float("nan")
+
+    def regime_at(self, moment: str) -> str:
+        """The regime of most runs at "initial", "middle" or "final"."""
+        values = self.regime[MOMENTS.index(moment)]
+        known = values[~np.isnan(values)].astype(int)
+        return REGIMES[np.bincount(known).argmax()] if known.size else "not measured"
+
+    def horizon_at(self, moment: str) -> float:
+        """Median horizon of the runs; NaN where not measured."""
+        return _median(self.horizon[MOMENTS.index(moment)])
+
+    def exponent_at(self, moment: str) -> float:
+        """Median exponent of the runs, nats a step; NaN where not measured."""
+        return _median(self.exponent[MOMENTS.index(moment)])
+
+    def __repr__(self) -> str:
+        return (
+            f"Row({self.remedy}, {self.task} {self.length}: {self.successes} of {len(self.seeds)} learned, "
+            f"horizon {self.horizon_at('initial'):.0f} to {self.horizon_at('final'):.0f})"
+        )
+
+
+def _median(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(np.median(known)) if known.size else float("nan")
+
+
+def row_of(label: str, remedies: tuple[Remedy, ...], panel: Panel, rates: np.ndarray) -> Row:
+    """The row of a trained panel at the rate with most successes, the faster one of equals."""
+    tried = tuple(dict.fromkeys(rates.tolist()))
+
+    def rank(rate: float) -> tuple[int, float]:
+        done = panel.succeeded & (rates == rate)
+        return -int(done.sum()), float(panel.steps[done].mean()) if done.any() else 0.0
+
+    best = min(tried, key=rank)
+    at = np.flatnonzero(rates == best)
+    story = {name: _moments(panel.history[name][:, at]) for name in _STORY}
+    learned = panel.plan.task
+    return Row(
+        remedy=label,
+        kind=", ".join(dict.fromkeys(remedy.kind for remedy in remedies)) or "none",
+        claim="; ".join(remedy.claim for remedy in remedies if remedy.claim),
+        task=learned.name,
+        length=learned.length,
+        steps_of_task=learned.steps,
+        rate=float(best),
+        rates=tried,
+        seconds=panel.seconds,
+        seeds=panel.seeds[at],
+        status=panel.status[at],
+        steps=panel.steps[at],
+        wrong=panel.wrong[at],
+        **story,
+    )
+
+
+def _moments(history: np.ndarray) -> np.ndarray:
+    """The first, the middle and the last check that each run took part in."""
+    checks = np.maximum((~np.isnan(history)).sum(axis=0), 1)
+    runs = np.arange(history.shape[1])
+    return np.stack([history[place, runs] for place in (0 * checks, (checks - 1) // 2, checks - 1)])
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Comparison:
+    """Rows, and the settings they share.
+
+    Attributes:
+        rows: one for each remedy, task and length.
+        settings: seeds, updates, units, batch, and updates between checks.
+    """
+
+    rows: tuple[Row, ...]
+    settings: dict[str, int]
+
+    def row(self, remedy: str, task: str | None = None, length: int | None = None) -> Row:
+        """The first row of a remedy, on a task and length where given.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for row in self.rows:
+            if row.remedy == remedy and task in (None, row.task) and length in (None, row.length):
+                return row
+        raise KeyError(f"no row of {remedy!r}, {task or 'any task'}, length {length or 'any'}")
+
+    def to_xarray(self) -> Any:
+        """An ``xarray.Dataset`` over remedy, (task, length), run and moment; NaN and −1 where a row is missing.
+
+        Raises:
+            ImportError: xarray is not installed.
+        """
+        import xarray
+
+        remedies = list(dict.fromkeys(row.remedy for row in self.rows))
+        tasks = list(dict.fromkeys(row.task for row in self.rows))
+        lengths = sorted({row.length for row in self.rows})
+        shape = (len(remedies), len(tasks), len(lengths))
+        runs = max(len(row.seeds) for row in self.rows)
+        one = {
+            name: np.full(shape, np.nan)
+            for name in ("success_rate", "low", "high", "seconds", "learning_rate")
+        }
+        each = {"status": np.full((*shape, runs), -1), "steps": np.full((*shape, runs), -1)}
+        each["wrong"] = np.full((*shape, runs), np.nan)
+        story = {name: np.full((*shape, len(MOMENTS), runs), np.nan) for name in _STORY}
+        for row in self.rows:
+            at = remedies.index(row.remedy), tasks.index(row.task), lengths.index(row.length)
+            low, high = row.interval
+            values = (row.success_rate, low, high, row.seconds, row.rate)
+            for name, value in zip(one, values, strict=True):
+                one[name][at] = value
+            for name in each:
+                each[name][at] = getattr(row, name)
+            for name in story:
+                story[name][at] = getattr(row, name)
+        axes = ("remedy", "task", "length")
+        variables = {name: (axes, values) for name, values in one.items()}
+        variables |= {name: ((*axes, "run"), values) for name, values in each.items()}
+        variables |= {name: ((*axes, "moment", "run"), values) for name, values in story.items()}
+        about = {"status": ", ".join(f"{s.value} {s.name}" for s in Status), "regime": ", ".join(REGIMES)}
+        coordinates = {"remedy": remedies, "task": tasks, "length": lengths, "moment": list(MOMENTS)}
+        return xarray.Dataset(variables, coordinates, {**self.settings, **about})
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one ``.npz`` file, atomically and with checksums; ``load_comparison`` reads it.
+
+        Raises:
+            ValueError: another ending than ``.npz``.
+            OSError: the file cannot be written.
+        """
+        arrays = {f"{i}.{name}": getattr(row, name) for i, row in enumerate(self.rows) for name in _ARRAYS}
+        kept = [field.name for field in dataclasses.fields(Row) if field.name not in _ARRAYS]
+        rows = [{name: getattr(row, name) for name in kept} for row in self.rows]
+        storage.save(
+            path,
+            {f"row{name}": value for name, value in arrays.items()},
+            {"kind": "comparison", "rows": rows, "settings": self.settings},
+        )
+
+    def plot(self) -> Any:
+        """The table as a picture; see ``plots.comparison``."""
+        from rnn_dynamics import plots
+
+        return plots.comparison(self)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"Comparison({len(self)} rows)"
+
+    def __str__(self) -> str:
+        width = max(len(row.remedy) for row in self.rows)
+        head = (
+            f"{'remedy':<{width}}  {'task':<16} {'len':>4} {'learned':>8} {'95 %':>11} {'updates':>8} {'seconds':>8}"
+            f"  horizon at start, middle, end of T    regime at start → end"
+        )
+        return "\n".join([head, *(_line(row, width) for row in self.rows)])
+
+
+def _line(row: Row, width: int) -> str:
+    low, high = row.interval
+    learned = f"{row.successes}/{len(row.seeds)}"
+    horizons = ", ".join(f"{row.horizon_at(moment):.0f}" for moment in MOMENTS)
+    diverged = f"; {row.diverged} diverged" if row.diverged else ""
+    took = "-" if np.isnan(row.steps_to_success) else f"{row.steps_to_success:.0f}"
+    return (
+        f"{row.remedy:<{width}}  {row.task:<16} {row.length:>4} {learned:>8} {low:>5.2f}-{high:<5.2f} {took:>8} "
+        f"{row.seconds:>8.1f}  {horizons:>21} of {row.steps_of_task:<5}"
+        f"{'':>7}{row.regime_at('initial')} → {row.regime_at('final')}{diverged}"
+    )
+
+
+def load_comparison(path: str | os.PathLike[str]) -> Comparison:
+    """Read a file of ``Comparison.save``.
+
+    Raises:
+        StorageError: damaged, or another kind of file.
+        OSError: the file cannot be read.
+    """
+    arrays, metadata = storage.load(path)
+    if metadata.get("kind") != "comparison":
+        raise storage.StorageError(f"{os.fspath(path)}: expected a comparison, got {metadata.get('kind')!r}")
+    rows = []
+    for i, plain in enumerate(metadata["rows"]):
+        own = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
+        rows.append(Row(**{**plain, "rates": tuple(plain["rates"])}, **own))
+    return Comparison(tuple(rows), metadata["settings"])
