@@ -1,4 +1,4 @@
-"""The judges of training, judged: gradients written by hand against central differences of what they differentiate."""
+"""The judges of training, judged: gradients written by hand against central differences."""
 
 import numpy as np
 import pytest

@@ -10,6 +10,7 @@
 `finite_differences`: central differences of any of these.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ def finite_differences(function: Callable[[Array], float], point: Array, step: f
 
 def norm_of_all(gradients: Sequence[Array]) -> float:
     """The Euclidean norm over the entries of all arrays together."""
-    return float(np.sqrt(sum(float(np.sum(np.float64(part) ** 2)) for part in gradients)))
+    return math.hypot(*(float(entry) for part in gradients for entry in np.ravel(part)))
 
 
 def clipped(gradients: Sequence[Array], threshold: float) -> list[Array]:
@@ -406,7 +407,7 @@ class RpropSizes:
 
 
 def rprop(start: Array, gradients: Sequence[Array], sizes: RpropSizes) -> list[Array]:
-    """Riedmiller and Braun (1993): a step that met a change of sign is taken back, and the next one is not judged."""
+    """Riedmiller and Braun (1993): where the sign changes the step is taken back, the next one not compared."""
     points, x = [], np.array(start, dtype=np.float64)
     size, last, taken = np.full(x.shape, sizes.first), np.zeros(x.shape), np.zeros(x.shape)
     for g in gradients:

@@ -14,6 +14,7 @@ from rnn_dynamics.training.gradients import global_norm, loss_and_gradient
 from rnn_dynamics.training.networks import Network, outputs, states
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.tasks import Task
+from rnn_dynamics.validation import count
 
 __all__ = ["Check", "Plan", "Run", "advance", "first_state", "share_wrong"]
 
@@ -31,6 +32,9 @@ class Plan:
         batch: sequences of an update.
         every: updates between two checks.
         test: fresh sequences of a check.
+
+    Raises:
+        TypeError, ValueError: no task, no recipe, or a size that is no integer of at least 1.
     """
 
     task: Task
@@ -39,6 +43,14 @@ class Plan:
     batch: int = 20
     every: int = 500
     test: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, expected in (("task", Task), ("recipe", Recipe)):
+            if not isinstance(getattr(self, name), expected):
+                got = type(getattr(self, name)).__name__
+                raise TypeError(f"{name}: expected a {expected.__name__}, got {got}")
+        for name in ("units", "batch", "every", "test"):
+            object.__setattr__(self, name, count(name, getattr(self, name), minimum=1))
 
 
 class Run(NamedTuple):
@@ -129,7 +141,8 @@ def _advance(plan: Plan, run: Run) -> tuple[Run, Check]:
 
 
 def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
-    part = min(_PART, sequences)
+    parts = -(-sequences // _PART)
+    part = -(-sequences // parts)
 
     def of_part(total: Array, index: Array) -> tuple[Array, None]:
         batch = plan.task.batch(jax.random.fold_in(key, index), part)
@@ -137,7 +150,6 @@ def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Arra
         wrong = plan.task.wrong(outputs(network, along, batch.at), batch.targets)
         return total + jnp.sum(wrong, dtype=total.dtype), None
 
-    parts = -(-sequences // part)
     total, _ = jax.lax.scan(of_part, jnp.zeros((), jnp.int32), jnp.arange(parts))
     return total.astype(jnp.float32) / (parts * part)
 
