@@ -1,5 +1,6 @@
 """Panels of runs: what a run is does not depend on its neighbours, on interruptions, or on damaged files."""
 
+import contextlib
 import dataclasses
 import subprocess
 import sys
@@ -114,6 +115,39 @@ def test_a_keyboard_interrupt_inside_a_round_loses_that_round_only(whole, tmp_pa
     seen = []
     assert_same(trained(checkpoint=path, progress=seen.append), whole)
     assert len(seen) == rounds_of(whole) - 1
+
+
+def test_an_interrupt_while_a_success_is_confirmed_loses_no_success(whole, tmp_path, monkeypatch):
+    """The checkpoint holds the round before, not half of this one."""
+    path, real, seen = tmp_path / "panel.npz", panels.share_wrong, []
+
+    def interrupted(*given):
+        if given[-1] == panels.CONFIRM:
+            raise KeyboardInterrupt
+        return real(*given)
+
+    monkeypatch.setattr(panels, "share_wrong", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint=path)
+    monkeypatch.undo()
+    assert_same(trained(checkpoint=path, progress=seen.append), whole)
+    assert 0 < len(seen) < rounds_of(whole)
+
+
+def test_what_heed_raises_stops_the_training_and_loses_no_round(whole, tmp_path):
+    path, rounds = tmp_path / "panel.npz", []
+
+    def heed():
+        if rounds:
+            raise Interrupted
+
+    def slow(panel):
+        rounds.append(panel)
+
+    with contextlib.suppress(Interrupted):
+        trained(checkpoint=path, progress=slow, heed=heed)
+    assert rounds
+    assert_same(trained(checkpoint=path), whole)
 
 
 def test_panels_that_progress_was_given_stay_as_they_were():

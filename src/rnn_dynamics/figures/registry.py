@@ -202,6 +202,12 @@ _ENTRIES = (
         "Wikipedia, Vanishing gradient problem, Faster hardware",
         "compute",
     ),
+    Entry(
+        "depth_norms",
+        "Gradient norms through 10 and 15 hidden layers, initial and trained, and which networks learn",
+        "Hinton et al. 2006; Kumar 2017; Yang et al. 2019; Yilmaz and Poli 2022",
+        "depth",
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
