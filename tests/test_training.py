@@ -118,6 +118,7 @@ def test_loss_gradient_and_cotangents_are_those_of_explicit_loops(name, dtype):
     close(of_each_sequence(found), truth.dz, dtype)
 
 
+@pytest.mark.soak
 def test_the_logistic_network_is_right_too():
     one, batch, known, truth = example("one reading", "logistic")
     run = jax.jit(functools.partial(loss_and_gradient, task=one, numbers={}))
@@ -176,6 +177,7 @@ def test_padding_adds_nothing_to_omega():
     np.testing.assert_array_equal(found_for("padded", "float64").counts, ~left_out)
 
 
+@pytest.mark.soak
 def test_other_terms_leave_the_cotangents_of_omega_those_of_the_loss():
     _, batch, known, truth = example()
     with_activity = (NORMS, SQUARES, Term("activity", activity))
@@ -237,7 +239,7 @@ def general(kind):
     return found, batch.inputs, states, np.array(back), made_of, W
 
 
-@pytest.mark.parametrize("kind", ["leaky", "gru"])
+@pytest.mark.parametrize("kind", ["leaky", pytest.param("gru", marks=pytest.mark.soak)])
 @pytest.mark.parametrize("power", [1, 2])
 def test_omega_of_a_general_cell_is_that_of_its_own_state(kind, power):
     found, inputs, states, back, made_of, W = general(kind)

@@ -119,10 +119,12 @@ def test_a_keyboard_interrupt_inside_a_round_loses_that_round_only(whole, tmp_pa
 
 def test_an_interrupt_while_a_success_is_confirmed_loses_no_success(whole, tmp_path, monkeypatch):
     """The checkpoint holds the round before, not half of this one."""
-    path, real, seen = tmp_path / "panel.npz", panels.share_wrong, []
+    path, real, seen, confirmed = tmp_path / "panel.npz", panels.share_wrong, [], []
 
     def interrupted(*given):
         if given[-1] == panels.CONFIRM:
+            confirmed.append(given)
+        if len(confirmed) == 2:
             raise KeyboardInterrupt
         return real(*given)
 

@@ -57,7 +57,7 @@ def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
         nothing = each(jnp.zeros_like, params)
         return _Adam(jnp.zeros((), jnp.int32), nothing, nothing)
 
-    def update(updates: Any, state: _Adam, params: Any = None) -> tuple[Any, _Adam]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Adam]:
         count = state.count + 1
         first = each(lambda m, g: _B1 * m + (1 - _B1) * g, state.first, updates)
         second = each(lambda v, g: _B2 * v + (1 - _B2) * jnp.square(g), state.second, updates)
@@ -97,7 +97,7 @@ def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
         sizes = jax.tree_util.tree_map(lambda p: jnp.full_like(p, first), params)
         return _Rprop(sizes, nothing, nothing)
 
-    def update(updates: Any, state: _Rprop, params: Any = None) -> tuple[Any, _Rprop]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Rprop]:
         leaves, structure = jax.tree_util.tree_flatten(updates)
         parts = zip(leaves, *map(jax.tree_util.tree_leaves, state), strict=True)
         found = [_rprop_step(*part, largest=largest) for part in parts]
