@@ -38,7 +38,7 @@ def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 class _Adam(NamedTuple):
     """Updates made, ⟨g⟩ and ⟨g²⟩."""
 
-    count: Array
+    updates: Array
     first: Any
     second: Any
 
@@ -58,7 +58,7 @@ def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
         return _Adam(jnp.zeros((), jnp.int32), nothing, nothing)
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Adam]:
-        count = state.count + 1
+        count = state.updates + 1
         first = each(lambda m, g: _B1 * m + (1 - _B1) * g, state.first, updates)
         second = each(lambda v, g: _B2 * v + (1 - _B2) * jnp.square(g), state.second, updates)
 
