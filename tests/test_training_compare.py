@@ -70,7 +70,7 @@ def test_the_store_is_resumed_and_longer_runs_go_on_from_it(found: results.Compa
 
 
 def test_a_store_of_other_settings_is_refused_by_name(found: results.Comparison, store: Path) -> None:
-    with pytest.raises(ValueError, match=r"checkpoint: .* other plan"):
+    with pytest.raises(ValueError, match=r"checkpoint: .* plan.batch 4, not 5"):
         compare(ROWS, "temporal-order", 10, store=store, rates=(0.01, 0.1), **SMALL | {"batch": 5})
 
 

@@ -7,4 +7,6 @@ with at least 50 correct digits and an unbounded exponent, unless its docstring 
 `neuron`: orbits, derivatives, equilibria, folds, flips, cycles, basins of the one-unit maps.
 `cliff`: losses over the parameters of those maps and their limits for T → ∞.
 `products`: norms of products of Jacobians for networks of a few units.
+
+`training` is in plain NumPy with 64-bit floats: its answers have some 12 digits.
 """

@@ -77,7 +77,7 @@ def loss_and_gradient(
     run = functools.partial(states, inputs=inputs, masks=masks, truncation=truncation)
     along = jax.eval_shape(lambda n: run(n.cell), network)
 
-    def objective(network: Network, nudges: Array) -> tuple[Array, tuple[Array, Array]]:
+    def objective(network: Network, nudges: Array | None) -> tuple[tuple[Array, Array], Array]:
         along = run(network.cell, nudges=nudges)
         mean = jnp.mean(task.loss(outputs(network, along, batch.at), batch.targets))
         extra = sum(
@@ -88,17 +88,17 @@ def loss_and_gradient(
             ),
             start=jnp.zeros_like(mean),
         )
-        return mean + extra, (mean, along)
+        return (mean, extra), along
 
     immediate = [term for term in terms if term.is_immediate]
+    nudges = jnp.zeros((*inputs.shape[:2], along.shape[-1]), along.dtype) if immediate else None
+    (mean, _), pull_back, along = jax.vjp(objective, network, nudges, has_aux=True)
+    one = jnp.ones_like(mean)
     if not immediate:
-        nudges = None
-        (_, (mean, along)), gradient = jax.value_and_grad(objective, has_aux=True)(network, nudges)
-        return mean, gradient, Pass(inputs, along, None, masks)
-    nudges = jnp.zeros((*inputs.shape[:2], along.shape[-1]), along.dtype)
-    (_, (mean, along)), (gradient, back) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
-        network, nudges
-    )
+        return mean, pull_back((one, one))[0], Pass(inputs, along, None, masks)
+    gradient, back = pull_back((one, 0 * one))
+    if len(immediate) < len(terms):  # ∂E/∂x_t is that of the loss, without the other terms
+        gradient = jax.tree_util.tree_map(jnp.add, gradient, pull_back((0 * one, one))[0])
     done = jax.lax.stop_gradient(Pass(inputs, along, back * size, masks))
 
     def immediately(network: Network) -> Array:

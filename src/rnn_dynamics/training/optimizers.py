@@ -1,11 +1,13 @@
 """Update rules by name, each an Optax transformation of numbers that may differ from run to run."""
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Array
 
 __all__ = ["OPTIMIZERS"]
 
@@ -26,32 +28,96 @@ def _nesterov(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 
 
 def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """θ ← θ − η g/√⟨g²⟩ (Tieleman and Hinton 2012)."""
-    return optax.rmsprop(numbers["learning_rate"], decay=0.9)
+    """θ ← θ − η g/(√⟨g²⟩ + 10⁻⁸) (Tieleman and Hinton 2012).
+
+    Optax's own 10⁻⁸ stands inside the root, where it would hold back every gradient below 10⁻⁴.
+    """
+    return optax.rmsprop(numbers["learning_rate"], decay=0.9, eps=1e-8, eps_in_sqrt=False)
+
+
+class _Adam(NamedTuple):
+    """Updates made, ⟨g⟩ and ⟨g²⟩."""
+
+    updates: Array
+    first: Any
+    second: Any
+
+
+_B1, _B2, _EPSILON = 0.9, 0.999, 1e-8
 
 
 def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """Kingma and Ba, ICLR 2015."""
-    rule = optax.adam(numbers["learning_rate"])
+    """θ ← θ − η m̂/(√v̂ + 10⁻⁸), m̂ = ⟨g⟩/(1 − .9ᵗ), v̂ = ⟨g²⟩/(1 − .999ᵗ) (Kingma and Ba, ICLR 2015).
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes in its count
-            return rule.update(updates, state, params)
+    Optax forms 1 − .999ᵗ in the widest float there is, so that a run would depend on whether JAX has 64-bit ones.
+    """
+    rate, each = numbers["learning_rate"], jax.tree_util.tree_map
 
-    return optax.GradientTransformation(rule.init, update)
+    def init(params: Any) -> _Adam:
+        nothing = each(jnp.zeros_like, params)
+        return _Adam(jnp.zeros((), jnp.int32), nothing, nothing)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Adam]:
+        count = state.updates + 1
+        first = each(lambda m, g: _B1 * m + (1 - _B1) * g, state.first, updates)
+        second = each(lambda v, g: _B2 * v + (1 - _B2) * jnp.square(g), state.second, updates)
+
+        def step(m: Array, v: Array) -> Array:
+            t = count.astype(m.dtype)
+            unbiased, squares = m / -jnp.expm1(t * math.log(_B1)), v / -jnp.expm1(t * math.log(_B2))
+            return -rate * unbiased / (jnp.sqrt(squares) + _EPSILON)
+
+        return each(step, first, second), _Adam(count, first, second)
+
+    return optax.GradientTransformation(init, update)
+
+
+class _Rprop(NamedTuple):
+    """Of each weight: the size of its step, the sign that the next one is compared with, the last step."""
+
+    sizes: Any
+    signs: Any
+    steps: Any
+
+
+_GROW, _SHRINK, _LEAST = 1.2, 0.5, 1e-8
 
 
 def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993).
 
-    The sign is taken first: Optax's rule multiplies gradients, and products of small ones are rounded to 0.
+    Where the sign stays, the size grows by 1.2, up to ``largest_step``; where it changes, the size is halved, the
+    last step is taken back, and the next sign is not compared. Optax's rule makes each step one update late.
     """
-    rule = optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
-    return optax.chain(optax.stateless(_signs), rule)
+
+    first, largest = numbers["learning_rate"], numbers["largest_step"]
+
+    def init(params: Any) -> _Rprop:
+        nothing = jax.tree_util.tree_map(jnp.zeros_like, params)
+        sizes = jax.tree_util.tree_map(lambda p: jnp.full_like(p, first), params)
+        return _Rprop(sizes, nothing, nothing)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Rprop]:
+        leaves, structure = jax.tree_util.tree_flatten(updates)
+        parts = zip(leaves, *map(jax.tree_util.tree_leaves, state), strict=True)
+        found = [_rprop_step(*part, largest=largest) for part in parts]
+        sizes, signs, steps = (
+            jax.tree_util.tree_unflatten(structure, kept) for kept in zip(*found, strict=True)
+        )
+        return steps, _Rprop(sizes, signs, steps)
+
+    return optax.GradientTransformation(init, update)
 
 
-def _signs(updates: Any, params: Any) -> Any:
-    return jax.tree_util.tree_map(jnp.sign, updates)
+def _rprop_step(
+    g: Array, size: Array, last: Array, step: Array, *, largest: Any
+) -> tuple[Array, Array, Array]:
+    """Size, sign and step of the weights of one leaf."""
+    sign = jnp.sign(g)
+    agreement = sign * last
+    larger, smaller = jnp.minimum(size * _GROW, largest), jnp.maximum(size * _SHRINK, _LEAST)
+    size = jnp.where(agreement > 0, larger, jnp.where(agreement < 0, smaller, size))
+    return size, jnp.where(agreement < 0, 0, sign), jnp.where(agreement < 0, -step, -sign * size)
 
 
 OPTIMIZERS: dict[str, Callable[[Mapping[str, Any]], optax.GradientTransformation]] = {

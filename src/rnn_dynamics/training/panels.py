@@ -6,7 +6,7 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -30,13 +30,14 @@ from rnn_dynamics.training.updates import (
     share_wrong,
     updates_of_a_call,
 )
-from rnn_dynamics.validation import count
+from rnn_dynamics.validation import count, integers, real_array
 
 __all__ = ["Panel", "train"]
 
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
 _SAVED = 10.0  # seconds between two checkpoints
+_NEVER_NEGATIVE = ("learning_rate", "threshold", "momentum", "largest_step")
 _PATIENCE = 0.2  # seconds between two calls of ``heed``
 
 
@@ -91,7 +92,7 @@ def _host(tree: Any) -> Any:
     return jax.tree_util.tree_map(np.array, tree)
 
 
-def _first_panel(plan: Plan, seeds: Sequence[int], numbers: Mapping[str, np.ndarray]) -> Panel:
+def _first_panel(plan: Plan, seeds: np.ndarray, numbers: Mapping[str, np.ndarray]) -> Panel:
     starts, task = [jax.random.key(int(seed)) for seed in seeds], plan.task
     networks = [
         initial_network(plan.recipe, jax.random.fold_in(key, 0), task.width, task.outputs, plan.units)
@@ -108,7 +109,7 @@ def _first_panel(plan: Plan, seeds: Sequence[int], numbers: Mapping[str, np.ndar
     first = measured(plan, network)
     history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))
-    return Panel(plan, np.asarray(seeds), _host(runs), undecided, np.full(len(seeds), np.nan), history)
+    return Panel(plan, seeds, _host(runs), undecided, np.full(len(seeds), np.nan), history)
 
 
 def train(
@@ -135,7 +136,7 @@ def train(
         updates: at most; rounded up to whole checks.
         numbers: name to one value for each run; the recipe's own where not given.
         checkpoint: a file (.npz) to resume from, and to save to every ten seconds and at the end. An interrupted
-            panel goes on as if it had not been, bit for bit.
+            panel goes on as if it had not been, bit for bit with as many workers.
         workers: threads; as many as there are cores by default, one on a GPU.
         progress: called with the panel after each round of checks.
         heed: called several times a second. What it or ``progress`` raises stops the training, and the checkpoint
@@ -144,55 +145,71 @@ def train(
     Raises:
         TypeError, ValueError: seeds or numbers that do not fit; a checkpoint of another plan.
         StorageError: a damaged checkpoint, and no older one beside it.
+        FileNotFoundError: the checkpoint's folder is missing.
     """
     updates = count("updates", updates, minimum=1)
-    filled = _numbers(plan, seeds, numbers)
-    panel = checkpoints.resumed(checkpoint, lambda: _first_panel(plan, seeds, filled))
+    chosen = integers("seeds", seeds)
+    if not chosen.size:
+        raise ValueError("seeds: expected at least one run, got none")
+    filled, workers = _numbers(plan, len(chosen), numbers), _workers(plan, workers)
+    saved = panel = checkpoints.resumed(checkpoint, lambda: _first_panel(plan, chosen, filled))
+    at = time.monotonic()
     try:
-        _complete(panel, updates, checkpoint, _workers(plan, workers), progress, heed)
-    finally:
-        if checkpoint is not None:
+        for following in _rounds(panel, updates, workers, heed):
+            panel = following
+            if checkpoint is not None and time.monotonic() - at > _SAVED:
+                checkpoints.save(checkpoint, panel)
+                saved, at = panel, time.monotonic()
+            if progress is not None:
+                progress(panel)
+    except BaseException:
+        if checkpoint is not None and saved is not panel:
             checkpoints.save(checkpoint, panel)
+        raise
+    panel.status[panel.status == Status.UNDECIDED] = int(Status.MAX_STEPS)
+    if checkpoint is not None:
+        checkpoints.save(checkpoint, panel)
     return panel
 
 
-def _complete(
-    panel: Panel,
-    updates: int,
-    checkpoint: str | os.PathLike[str] | None,
-    workers: int,
-    progress: Callable[[Panel], object] | None,
-    heed: Callable[[], object] | None,
-) -> None:
-    """Rounds of checks until every run has ended."""
-    saved = time.monotonic()
+def _rounds(panel: Panel, updates: int, workers: int, heed: Callable[[], object] | None) -> Iterator[Panel]:
+    """The panel after each round of checks, a new one each time: what an interrupt leaves is always whole."""
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         while (active := _active(panel, updates)).size:
             begin = time.perf_counter()
-            _round(panel, active, pool, heed)
-            panel.seconds += time.perf_counter() - begin
-            if checkpoint is not None and time.monotonic() - saved > _SAVED:
-                checkpoints.save(checkpoint, panel)
-                saved = time.monotonic()
-            if progress is not None:
-                progress(panel)
-    panel.status[panel.status == Status.UNDECIDED] = int(Status.MAX_STEPS)
+            following = dataclasses.replace(
+                panel, runs=_host(panel.runs), status=panel.status.copy(), wrong=panel.wrong.copy()
+            )
+            _round(following, active, pool, heed)
+            following.seconds += time.perf_counter() - begin
+            panel = following
+            yield panel
 
 
-def _numbers(plan: Plan, seeds: Sequence[int], given: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
+def _numbers(plan: Plan, runs: int, given: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
+    """Every number of the recipe for each run, in float32."""
     known = dict(plan.recipe.numbers)
-    if not len(seeds):
-        raise ValueError("seeds: expected at least one run, got none")
+    try:
+        plan.recipe.transformation(known)
+        _ = [known[term.name] for term in plan.recipe.terms]
+    except KeyError as missing:
+        raise ValueError(f"numbers: the recipe needs {missing}, and has {', '.join(known)}") from None
     unknown = set(given or {}) - set(known)
     if unknown:
         raise ValueError(f"numbers: expected some of {', '.join(known)}, got {', '.join(sorted(unknown))}")
-    filled = {}
-    for name, value in (known | dict(given or {})).items():
-        array = np.asarray(value, np.float32)
-        if array.ndim > 1 or (array.ndim and array.shape != (len(seeds),)) or not np.isfinite(array).all():
-            raise ValueError(f"numbers[{name!r}]: expected one finite number for each of {len(seeds)} runs")
-        filled[name] = np.broadcast_to(array, (len(seeds),)).copy()
-    return filled
+    return {name: _of_runs(name, value, runs) for name, value in (known | dict(given or {})).items()}
+
+
+def _of_runs(name: str, value: Any, runs: int) -> np.ndarray:
+    """One number for each run; a step, a threshold or a momentum below 0 would turn the descent round."""
+    array = np.asarray(real_array(f"numbers[{name!r}]", value))
+    if array.shape not in ((), (runs,)) or not (np.abs(array) < np.finfo(np.float32).max).all():
+        raise ValueError(
+            f"numbers[{name!r}]: expected one number that float32 holds for each of {runs} runs, got {value!r}"
+        )
+    if name in _NEVER_NEGATIVE and (array < 0).any():
+        raise ValueError(f"numbers[{name!r}]: expected numbers of at least 0, got {array.min()}")
+    return np.broadcast_to(array.astype(np.float32), (runs,)).copy()
 
 
 def _workers(plan: Plan, asked: int | None) -> int:
@@ -231,7 +248,7 @@ def _round(
     pool: concurrent.futures.ThreadPoolExecutor,
     heed: Callable[[], object] | None,
 ) -> None:
-    """One check of every active run; the panel is as before where it is interrupted."""
+    """One check of every active run."""
     tiles = _tiles(active, pool._max_workers)
     stop = threading.Event()
     of_tile = functools.partial(_advance_tile, panel.plan, panel.runs, stop)
@@ -280,7 +297,8 @@ def _advance_tile(
     part = _host(part)
     loss, norm = (np.concatenate(values, axis=1) for values in (losses, norms))
     wrong = np.asarray(share_wrong(plan, part.network, part.key, part.step, plan.test, TEST))
-    check = Check(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
+    with np.errstate(all="ignore"):  # of a run that diverges
+        check = Check(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
     story = {name: values[0] for name, values in measured(plan, part.network).items()}
     return part, {**check._asdict(), **story}
 

@@ -12,6 +12,7 @@ import optax
 from rnn_dynamics.training import gradients, optimizers, structures
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.terms import Term, flossing
+from rnn_dynamics.validation import choice
 
 __all__ = ["Recipe", "initial_network"]
 
@@ -33,6 +34,9 @@ class Recipe:
         truncation: after how many steps the gradient is cut, or ``None``.
         pretraining: name of what is learned before the task, or ``None``.
         numbers: pairs of name and value; they can differ from run to run without compiling again.
+
+    Raises:
+        ValueError: a name that is not known; the message lists those that are.
     """
 
     cell: str = "tanh"
@@ -47,6 +51,12 @@ class Recipe:
     truncation: int | None = None
     pretraining: str | None = None
     numbers: tuple[tuple[str, float], ...] = (("learning_rate", 0.01),)
+
+    def __post_init__(self) -> None:
+        choice("cell", self.cell, tuple(structures.CELLS))
+        choice("initializer", self.initializer, tuple(structures.INITIALIZERS))
+        choice("optimizer", self.optimizer, tuple(optimizers.OPTIMIZERS))
+        choice("clip", self.clip, (None, *gradients.CLIPS))
 
     @property
     def uses_lapack(self) -> bool:

@@ -19,6 +19,7 @@ from rnn_dynamics.training.pseudo_newton import DIRECTIONS
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.search import SEARCHES, Setting
 from rnn_dynamics.training.tasks import Batch, Task
+from rnn_dynamics.validation import count
 
 __all__ = [
     "CONFIRM",
@@ -47,6 +48,9 @@ class Plan:
         batch: sequences of an update.
         every: updates between two checks.
         test: fresh sequences of a check.
+
+    Raises:
+        TypeError, ValueError: no task, no recipe, or a size that is no integer of at least 1.
     """
 
     task: Task
@@ -55,6 +59,14 @@ class Plan:
     batch: int = 20
     every: int = 500
     test: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, expected in (("task", Task), ("recipe", Recipe)):
+            if not isinstance(getattr(self, name), expected):
+                got = type(getattr(self, name)).__name__
+                raise TypeError(f"{name}: expected a {expected.__name__}, got {got}")
+        for name in ("units", "batch", "every", "test"):
+            object.__setattr__(self, name, count(name, getattr(self, name), minimum=1))
 
 
 class Run(NamedTuple):
@@ -187,7 +199,8 @@ def advance(
 
 
 def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
-    part = min(_PART, sequences)
+    parts = -(-sequences // _PART)
+    part = -(-sequences // parts)
 
     def of_part(total: Array, index: Array) -> tuple[Array, None]:
         batch = plan.task.batch(jax.random.fold_in(key, index), part)
@@ -195,7 +208,6 @@ def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Arra
         wrong = plan.task.wrong(outputs(network, along, batch.at), batch.targets)
         return total + jnp.sum(wrong, dtype=total.dtype), None
 
-    parts = -(-sequences // part)
     total, _ = jax.lax.scan(of_part, jnp.zeros((), jnp.int32), jnp.arange(parts))
     return total.astype(jnp.float32) / (parts * part)
 
