@@ -15,7 +15,7 @@ from rnn_dynamics.training.networks import Network, outputs, states
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.tasks import Task
 
-__all__ = ["Check", "Plan", "Run", "advance", "first_state", "share_wrong"]
+__all__ = ["Check", "Plan", "Run", "advance", "first_state", "recorded", "share_wrong"]
 
 _UPDATE, _TEST, _CONFIRM = range(3)  # what random numbers are for: no two uses share a sequence
 _PART = 500  # sequences that are run at once in a test
@@ -120,6 +120,23 @@ def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
 def advance(plan: Plan, runs: Run) -> tuple[Run, Check]:
     """``plan.every`` updates of every run of a panel, and a check."""
     return jax.vmap(functools.partial(_advance, plan))(runs)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def recorded(plan: Plan, runs: Run, updates: int) -> tuple[Run, Network, Array, Array]:
+    """Updates of every run of a panel, recorded one by one.
+
+    Returns:
+        The runs after them; and of every run the networks before each update, its loss, and ‖∂E/∂θ‖ before
+        clipping, a leading axis of updates behind that of runs.
+    """
+
+    def update(run: Run, _: None) -> tuple[Run, tuple[Network, Array, Array]]:
+        following, (loss, norm) = _update(plan, run, None)
+        return following, (run.network, loss, norm)
+
+    following, seen = jax.vmap(lambda run: jax.lax.scan(update, run, None, length=updates))(runs)
+    return following, *seen
 
 
 def _advance(plan: Plan, run: Run) -> tuple[Run, Check]:
