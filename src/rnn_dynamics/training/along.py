@@ -224,7 +224,7 @@ def _arrivals(branches: Branches | None, ahead: _Ends, behind: _Ends) -> np.ndar
 
 
 def _near(states: np.ndarray, x: np.ndarray) -> np.ndarray:
-    gap = np.abs(states - x).reshape(len(states), -1).max(axis=1, initial=0)
+    gap = np.abs(states - x).max(axis=tuple(range(1, states.ndim)), initial=0)
     return gap <= max(_SAME, float(np.finfo(states.dtype).eps) ** 0.5) * max(1.0, float(np.abs(x).max()))
 
 
