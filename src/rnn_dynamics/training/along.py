@@ -17,7 +17,15 @@ from rnn_dynamics.equilibria import FixedPoints, fixed_points
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["AlongTraining", "Coincidences", "PathEvent", "coincidences", "events_along", "stacked"]
+__all__ = [
+    "AlongTraining",
+    "Coincidences",
+    "PathEvent",
+    "coincidences",
+    "events_along",
+    "loss_jumps",
+    "stacked",
+]
 
 _SAME = 1e-6  # distance of two states, relative to max(1, |x|), below which they are one
 
@@ -31,6 +39,7 @@ class PathEvent(NamedTuple):
         change: fixed points (or cycles of this period) that there are behind the event, less those before: 2 or
             −2 at a fold and a pitchfork, 0 where only stability changes hands.
         period: of the cycle that bifurcates.
+        unstable: how many multipliers are beyond 1 besides the critical ones: 0 where an attractor takes part.
         point: the located event, its ``parameter`` the share of the segment.
     """
 
@@ -38,6 +47,7 @@ class PathEvent(NamedTuple):
     kind: str
     change: int
     period: int
+    unstable: int
     point: SpecialPoint
 
     def __repr__(self) -> str:
@@ -153,9 +163,7 @@ def _points_of(path: Any, length: int, starts: np.ndarray, u: Any, period: int) 
     known = starts[:0]
     for j in range(length):
         cell = jax.tree_util.tree_map(lambda leaf, j=j: leaf[j], path)
-        found.append(
-            fixed_points(cell, np.concatenate([starts, known]), u=u, period=period, slow=False)
-        )
+        found.append(fixed_points(cell, np.concatenate([starts, known]), u=u, period=period, slow=False))
         known = found[-1].points
     return found
 
@@ -240,11 +248,20 @@ def _events_of(branches: Branches, i: int, segment: int) -> list[PathEvent]:
             event.kind,
             _change(event, branch.parameters, branch.unstable),
             branches.period,
+            _unstable_besides(event),
             event,
         )
         for event in branch.events
         if event.kind != "jump"
     ]
+
+
+def _unstable_besides(event: SpecialPoint) -> int:
+    """Multipliers with |μ| > 1 besides the critical one, or pair."""
+    sizes = np.sort(np.abs(np.asarray(event.multipliers)))
+    critical = 2 if event.kind == "neimark-sacker" else 1
+    others = np.delete(sizes, np.argsort(np.abs(sizes - 1), kind="stable")[:critical])
+    return int((others > 1).sum())
 
 
 def _change(event: SpecialPoint, shares: np.ndarray, unstable: np.ndarray) -> int:
@@ -278,13 +295,31 @@ def _each_once(events: list[PathEvent]) -> list[PathEvent]:
     return kept
 
 
+def loss_jumps(losses: Any, *, least: float = 0.3, apart: int = 3) -> Int[np.ndarray, " jumps"]:
+    """Updates i at which a loss jumps, |ln L_{i+1}/L_i| > ``least``; of those close together the first.
+
+    Args:
+        losses: L before each update, of one set of sequences throughout, shape (m,), > 0.
+        least: 0.3 is a change by a third.
+        apart: a change at most so many updates after another belongs to the same jump.
+
+    Raises:
+        TypeError, ValueError: losses that are not > 0, fewer than two of them.
+    """
+    values = np.asarray(real_array("losses", losses, ndim=1), float)
+    if len(values) < 2 or values.min() <= 0:
+        raise ValueError("losses: expected at least two, all > 0")
+    large = np.flatnonzero(np.abs(np.diff(np.log(values))) > least)
+    return large[np.diff(large, prepend=-apart - 1) > apart]
+
+
 class Coincidences(NamedTuple):
     """How many jumps have an event beside them, and how many would have one by chance.
 
     Attributes:
-        found: jumps with an event at most ``within`` updates away.
+        found: jumps with an event at most ``within`` updates away, of all runs.
         jumps: all of them.
-        expected: the mean number over all shifts of the jumps against the events, around the end.
+        expected: the mean of ``found`` over all shifts of each run's jumps against its events, around the end.
         p: the share of shifts that have at least as many.
         within: in updates.
     """
@@ -296,28 +331,42 @@ class Coincidences(NamedTuple):
     within: float
 
 
-def coincidences(positions: Any, jumps: Any, updates: int, *, within: float = 1.0) -> Coincidences:
-    """Jumps of a loss that coincide with events, beside what chance gives.
+def coincidences(
+    positions: Sequence[Any], jumps: Sequence[Any], updates: int, *, within: float = 3.0
+) -> Coincidences:
+    """Jumps of the loss that coincide with events, beside what chance gives.
 
-    By chance means: all jumps shifted together by every number of updates, around the end, which keeps both as
-    clustered as they are.
+    By chance means: all jumps of a run shifted together by any number of updates, around the end, which keeps both
+    as clustered as they are; runs are shifted independently of one another.
 
     Args:
-        positions: of the events, in updates, shape (e,).
-        jumps: updates at which the loss jumps, shape (j,); update i leads from parameters i to i + 1.
-        updates: in all.
-        within: largest distance of an event from the update's own interval [i, i + 1].
+        positions: of each run, where its events are, in updates.
+        jumps: of each run, the updates at which its loss jumps; update i leads from parameters i to i + 1.
+        updates: of a run.
+        within: largest distance of an event from the interval [i, i + 1].
 
     Raises:
-        TypeError, ValueError: updates < 1, jumps outside of them.
+        TypeError, ValueError: updates < 1, jumps outside of them, positions and jumps of different numbers of runs.
     """
     total = count("updates", updates, minimum=1)
-    at, where = np.asarray(jumps, int).ravel(), np.asarray(positions, float).ravel()
+    if len(positions) != len(jumps):
+        raise ValueError(f"jumps: expected those of {len(positions)} runs, got those of {len(jumps)}")
+    found = number = 0
+    shares = np.ones(1)
+    for where, at in zip(positions, jumps, strict=True):
+        by_shift = _by_shift(np.asarray(where, float).ravel(), np.asarray(at, int).ravel(), total, within)
+        found += int(by_shift[0])
+        number += np.size(at)
+        shares = np.convolve(shares, np.bincount(by_shift) / total)
+    expected = float(np.arange(len(shares)) @ shares)
+    return Coincidences(found, number, expected, float(shares[found:].sum()), within)
+
+
+def _by_shift(where: np.ndarray, at: np.ndarray, total: int, within: float) -> np.ndarray:
+    """How many jumps have an event beside them, for every shift of the jumps."""
     if at.size and not (at.min() >= 0 and at.max() < total):
         raise ValueError(f"jumps: expected updates in 0 … {total - 1}, got {at.min()} … {at.max()}")
     steps = np.arange(total)
     gaps = np.maximum(steps[:, None] - where[None], where[None] - steps[:, None] - 1)
     covered = (gaps <= within).any(axis=1)
-    by_shift = np.array([covered[(at + shift) % total].sum() for shift in range(total)])
-    found = int(by_shift[0])
-    return Coincidences(found, at.size, float(by_shift.mean()), float((by_shift >= found).mean()), within)
+    return covered[(at[None] + steps[:, None]) % total].sum(axis=1)

@@ -21,7 +21,7 @@ from rnn_dynamics.training.stories import measured
 from rnn_dynamics.training.updates import Check, Plan, Run, advance, first_state, share_wrong
 from rnn_dynamics.validation import count
 
-__all__ = ["Panel", "train"]
+__all__ = ["Panel", "first_panel", "train"]
 
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
@@ -92,6 +92,11 @@ def _first_panel(plan: Plan, seeds: Sequence[int], numbers: Mapping[str, np.ndar
     history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))
     return Panel(plan, np.asarray(seeds), _host(runs), undecided, np.full(len(seeds), np.nan), history)
+
+
+def first_panel(plan: Plan, seeds: Sequence[int], *, numbers: Mapping[str, Any] | None = None) -> Panel:
+    """The runs that ``train`` begins with; arguments as there."""
+    return _first_panel(plan, seeds, _numbers(plan, seeds, numbers))
 
 
 def train(
