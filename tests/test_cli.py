@@ -15,6 +15,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from rnn_dynamics import __version__, cli
+from rnn_dynamics.cli import diagnosis
 from rnn_dynamics.figures import FIGURES, output, registry, self_check
 from rnn_dynamics.sweep import sweep
 
@@ -322,6 +323,6 @@ def test_diagnose_reads_the_inputs_of_a_reverse_direction_backwards(model):
         ("back", "x", "--direction", "reverse"),
     ):
         paths = (str(model / f"{name}.safetensors"), "--inputs", str(model / f"{inputs}.npy"))
-        verdicts.append(cli._verdict(cli._parser().parse_args(["diagnose", *paths, *direction])))
+        verdicts.append(diagnosis.verdict(cli._parser().parse_args(["diagnose", *paths, *direction])))
     ahead, flipped, back = verdicts
     assert ahead != flipped == back

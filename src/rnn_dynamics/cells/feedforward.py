@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
-from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights
+from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, yilmaz_poli
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot
@@ -298,15 +298,7 @@ class BatchNormalized:
         return blocks.transpose(0, 2, 1, 3).reshape(x.size, x.size)
 
 
-def _kumar(key: Any, n: int, dtype: Any) -> Float[Array, "n n"]:
-    return 3.6 * ensemble_weights(key, n, "gaussian", dtype=dtype)
-
-
-def _yilmaz_poli(key: Any, n: int, dtype: Any) -> Float[Array, "n n"]:
-    return max(-1.0, -8 / n) + 0.1 * n**0.5 * ensemble_weights(key, n, "gaussian", dtype=dtype)
-
-
-_DRAWN = {"kumar": _kumar, "yilmaz-poli": _yilmaz_poli}
+_DRAWN = {"kumar": kumar, "yilmaz-poli": yilmaz_poli}
 #: The families of ``initializers.ENSEMBLES``, and two for the logistic in depth.
 INITIALIZERS = (*ENSEMBLES, *_DRAWN)
 
@@ -320,7 +312,7 @@ def _weights(
         return jnp.stack(drawn)
     name = choice("initializer", initializer, list(INITIALIZERS))
     if name in _DRAWN:
-        return jax.vmap(lambda k: _DRAWN[name](k, n, dtype))(keys)
+        return jax.vmap(lambda k: _DRAWN[name](k, n, dtype=dtype))(keys)
     return jax.vmap(lambda k: ensemble_weights(k, n, name, dtype=dtype))(keys)
 
 
@@ -342,8 +334,8 @@ def deep_parameters(
         key: a JAX random key.
         depth: number of layers, ≥ 1.
         units: n.
-        initializer: a family of ``initializers.ENSEMBLES`` at gain 1; "kumar", N(0, 3.6²/n); "yilmaz-poli", normal
-            with mean max(−1, −8/n) and standard deviation 0.1, both for the logistic; or a function
+        initializer: a family of ``initializers.ENSEMBLES`` at gain 1; "kumar", N(0, 12.8/n); "yilmaz-poli", normal
+            with mean max(−1, −8/n) and standard deviation 0.1, both for the logistic without bias; or a function
             ``initializer(key, n)`` that gives an (n, n) matrix.
         gain: a factor on the weights.
         bias: standard deviation of the Gaussian biases.

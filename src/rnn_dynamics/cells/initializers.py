@@ -9,6 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from rnn_dynamics import activations
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.validation import choice, count, real_array
@@ -21,6 +22,7 @@ __all__ = [
     "gaussian",
     "glorot",
     "identity",
+    "kumar",
     "nilpotent",
     "non_normal",
     "orthogonal",
@@ -28,6 +30,7 @@ __all__ = [
     "sparse",
     "with_spectral_norm",
     "with_spectral_radius",
+    "yilmaz_poli",
 ]
 
 
@@ -84,6 +87,58 @@ def glorot(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Float[
     n = count("n", n, minimum=1)
     limit = _number("gain", gain) * (3 / n) ** 0.5
     return jax.random.uniform(_check_key(key), (n, n), _floating(dtype), -limit, limit)
+
+
+def kumar(
+    key: Any, n: int, *, gain: float = 1.0, activation: Any = "logistic", dtype: Any = float
+) -> Float[Array, "n n"]:
+    """W_ij ~ N(0, gain² v²), v² = 1/(n φ′(0)² (1 + φ(0)²)): by Kumar's rule layers keep the variance.
+
+    Of the logistic v = √(64/5)/√n = 3.578/√n, which is printed as 3.6/√n; of tanh 1/√n. The rule takes φ to be
+    linear about 0 and the activities to have the mean φ(0) and the variance 1; biases are 0. The logistic's
+    activities vary far less than 1, and its gradients shrink all the same.
+
+    Raises:
+        TypeError, ValueError: an argument out of range; an activation without a derivative at 0, or of slope 0
+            there (for ReLU He's variance 2/n, ``gaussian`` at gain √2, holds instead).
+
+    Reference: S. Kumar, arXiv 1704.08863.
+    """
+    n, dtype = count("n", n, minimum=1), _floating(dtype)
+    factor = _kumar_gain(activations.get(activation), dtype)
+    return factor * _gaussian(_check_key(key), n, _number("gain", gain), dtype)
+
+
+def _kumar_gain(activation: activations.Activation, dtype: Any) -> Array:
+    """v √n, the slope taken on both sides of 0."""
+    value = activation.function(jnp.zeros((), dtype))
+    left, right = (jax.grad(activation.function)(jnp.asarray(z, dtype)) for z in (-1e-5, 1e-5))
+    slope = (left + right) / 2
+    if not isinstance(slope, Tracer) and not abs(left - right) + 1e-6 < 1e-2 * abs(slope):
+        raise ValueError(f"activation: expected one with a slope at 0 that is not 0, got {activation.name}")
+    return 1 / (jnp.abs(slope) * jnp.sqrt(1 + value**2))
+
+
+def yilmaz_poli(
+    key: Any, n: int, *, gain: float = 1.0, deviation: float = 0.1, dtype: Any = float
+) -> Float[Array, "n n"]:
+    """W_ij ~ gain N(max(−1, −8/n), deviation²), for the logistic in depth; biases are 0.
+
+    The mean is the published one, and 0.1 small against what it adds up to. Layers of equal units m then have,
+    for n ≥ 8, the fixed point m = σ(−8 m) = 0.1852 of multiplier −8 σ′ = −1.207. It is unstable: the layers settle
+    on the 2-cycle 0.0277, 0.4449, over which the gradient along equal units shrinks by 0.652 a layer; N(0, 1/n)
+    shrinks it by about σ′(0) = ¼. Along the other directions it shrinks by 2 deviation √n σ′ and more, which is far
+    smaller at n ≪ 400: one direction is kept.
+
+    Raises:
+        TypeError, ValueError: an argument out of range.
+
+    Reference: A. Yilmaz, R. Poli, Neural Networks 153, 87 (2022).
+    """
+    n = count("n", n, minimum=1)
+    mean, spread = max(-1.0, -8 / n), _number("deviation", deviation) * n**0.5
+    drawn = _gaussian(_check_key(key), n, spread, _floating(dtype))
+    return _number("gain", gain) * (drawn + mean)
 
 
 def sparse(

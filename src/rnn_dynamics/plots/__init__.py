@@ -14,6 +14,7 @@ from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, l
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
+from rnn_dynamics.plots.remedies import comparison
 from rnn_dynamics.plots.spectra import (
     joint_radius,
     power_norms,
@@ -32,6 +33,7 @@ __all__ = [
     "branch",
     "branches",
     "colour_bar",
+    "comparison",
     "counterexample",
     "descent",
     "diagnoses",

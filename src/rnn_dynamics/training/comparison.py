@@ -91,6 +91,7 @@ def compare(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[str, Panel], object] | None = None,
+    heed: Callable[[], object] | None = None,
 ) -> Comparison:
     """Train every remedy on every task and length, and put beside its success what became of ∂x_T/∂x_k.
 
@@ -109,6 +110,7 @@ def compare(
         store: a folder; what has been trained is kept there, and a repeated call goes on from it.
         workers: threads; see ``train``.
         progress: called with a row's label and panel after each round of checks.
+        heed: called several times a second; what it raises stops the training, see ``train``.
 
     Returns:
         A ``Comparison``, a row for each remedy, task and length.
@@ -148,6 +150,7 @@ def compare(
             checkpoint=path,
             workers=workers,
             progress=told,
+            heed=heed,
         )
         found.append(row_of(row.label, row.remedies, panel, own["rate"]))
     return Comparison(tuple(found), {"seeds": seeds, "updates": updates, **sizes})

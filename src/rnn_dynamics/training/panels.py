@@ -4,6 +4,7 @@ import concurrent.futures
 import dataclasses
 import functools
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +19,17 @@ from rnn_dynamics.training import checkpoints
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.recipes import initial_network
 from rnn_dynamics.training.stories import measured
-from rnn_dynamics.training.updates import Check, Plan, Run, advance, first_state, share_wrong
+from rnn_dynamics.training.updates import (
+    CONFIRM,
+    TEST,
+    Check,
+    Plan,
+    Run,
+    advance,
+    first_state,
+    share_wrong,
+    updates_of_a_call,
+)
 from rnn_dynamics.validation import count
 
 __all__ = ["Panel", "first_panel", "train"]
@@ -26,6 +37,7 @@ __all__ = ["Panel", "first_panel", "train"]
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
 _SAVED = 10.0  # seconds between two checkpoints
+_PATIENCE = 0.2  # seconds between two calls of ``heed``
 
 
 @dataclasses.dataclass(repr=False)
@@ -59,6 +71,11 @@ class Panel:
     def steps(self) -> Int[np.ndarray, " runs"]:
         """Updates of each run: those to success, where it has learned the task."""
         return np.asarray(self.runs.step)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is still undecided."""
+        return bool((self.status == Status.UNDECIDED).any())
 
     @property
     def networks(self) -> Network:
@@ -108,6 +125,7 @@ def train(
     checkpoint: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[Panel], object] | None = None,
+    heed: Callable[[], object] | None = None,
 ) -> Panel:
     """Train runs until each has learned the task, diverged, or made ``updates`` updates.
 
@@ -125,6 +143,8 @@ def train(
             panel goes on as if it had not been, bit for bit.
         workers: threads; as many as there are cores by default, one on a GPU.
         progress: called with the panel after each round of checks.
+        heed: called several times a second. What it or ``progress`` raises stops the training, and the checkpoint
+            then holds all rounds that were completed.
 
     Raises:
         TypeError, ValueError: seeds or numbers that do not fit; a checkpoint of another plan.
@@ -133,11 +153,28 @@ def train(
     updates = count("updates", updates, minimum=1)
     filled = _numbers(plan, seeds, numbers)
     panel = checkpoints.resumed(checkpoint, lambda: _first_panel(plan, seeds, filled))
+    try:
+        _complete(panel, updates, checkpoint, _workers(plan, workers), progress, heed)
+    finally:
+        if checkpoint is not None:
+            checkpoints.save(checkpoint, panel)
+    return panel
+
+
+def _complete(
+    panel: Panel,
+    updates: int,
+    checkpoint: str | os.PathLike[str] | None,
+    workers: int,
+    progress: Callable[[Panel], object] | None,
+    heed: Callable[[], object] | None,
+) -> None:
+    """Rounds of checks until every run has ended."""
     saved = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(_workers(plan, workers)) as pool:
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         while (active := _active(panel, updates)).size:
             begin = time.perf_counter()
-            _round(panel, active, pool)
+            _round(panel, active, pool, heed)
             panel.seconds += time.perf_counter() - begin
             if checkpoint is not None and time.monotonic() - saved > _SAVED:
                 checkpoints.save(checkpoint, panel)
@@ -145,9 +182,6 @@ def train(
             if progress is not None:
                 progress(panel)
     panel.status[panel.status == Status.UNDECIDED] = int(Status.MAX_STEPS)
-    if checkpoint is not None:
-        checkpoints.save(checkpoint, panel)
-    return panel
 
 
 def _numbers(plan: Plan, seeds: Sequence[int], given: Mapping[str, Any] | None) -> dict[str, np.ndarray]:
@@ -188,13 +222,32 @@ def _tiles(active: np.ndarray, workers: int) -> list[np.ndarray]:
     return list(padded.reshape(-1, width))
 
 
-def _round(panel: Panel, active: np.ndarray, pool: concurrent.futures.ThreadPoolExecutor) -> None:
-    """One check of every active run."""
+def _awaited(futures: list[Any], heed: Callable[[], object] | None) -> list[Any]:
+    """Their results, with ``heed`` called now and then meanwhile."""
+    while concurrent.futures.wait(futures, timeout=_PATIENCE).not_done:
+        if heed is not None:
+            heed()
+    return [future.result() for future in futures]
+
+
+def _round(
+    panel: Panel,
+    active: np.ndarray,
+    pool: concurrent.futures.ThreadPoolExecutor,
+    heed: Callable[[], object] | None,
+) -> None:
+    """One check of every active run; the panel is as before where it is interrupted."""
     tiles = _tiles(active, pool._max_workers)
-    of_tile = functools.partial(_advance_tile, panel.plan, panel.runs)
-    first, *others = tiles
-    done = [of_tile(first)] if not _seen(panel.plan, len(first)) else []
-    done += list(pool.map(of_tile, others if done else tiles))
+    stop = threading.Event()
+    of_tile = functools.partial(_advance_tile, panel.plan, panel.runs, stop)
+    try:
+        ahead = (
+            [] if _seen(panel.plan, len(tiles[0])) else [_awaited([pool.submit(of_tile, tiles[0])], heed)[0]]
+        )
+        done = ahead + _awaited([pool.submit(of_tile, tile) for tile in tiles[len(ahead) :]], heed)
+    except BaseException:
+        stop.set()
+        raise
     row = {name: np.full(len(panel.seeds), np.nan) for name in panel.history}
     for tile, (runs, seen) in zip(tiles, done, strict=True):
         for whole, part in zip(*map(jax.tree_util.tree_leaves, (panel.runs, runs)), strict=True):
@@ -217,10 +270,24 @@ def _seen(plan: Plan, width: int) -> bool:
     return known
 
 
-def _advance_tile(plan: Plan, runs: Run, tile: np.ndarray) -> tuple[Run, dict[str, np.ndarray]]:
-    runs, check = advance(plan, jax.tree_util.tree_map(lambda leaf: leaf[tile], runs))
-    runs = _host(runs)
-    return runs, {**_host(check)._asdict(), **{k: v[0] for k, v in measured(plan, runs.network).items()}}
+def _advance_tile(
+    plan: Plan, runs: Run, stop: threading.Event, tile: np.ndarray
+) -> tuple[Run, dict[str, np.ndarray]]:
+    """``plan.every`` updates of the runs of a tile and a check, in calls that are short enough to be stopped."""
+    part = jax.tree_util.tree_map(lambda leaf: leaf[tile], runs)
+    losses, norms = [], []
+    for _ in range(plan.every // updates_of_a_call(plan)):
+        if stop.is_set():
+            raise InterruptedError("training was stopped")
+        part, (loss, norm) = advance(plan, part)
+        losses.append(np.asarray(loss))
+        norms.append(np.asarray(norm))
+    part = _host(part)
+    loss, norm = (np.concatenate(values, axis=1) for values in (losses, norms))
+    wrong = np.asarray(share_wrong(plan, part.network, part.key, part.step, plan.test, TEST))
+    check = Check(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
+    story = {name: values[0] for name, values in measured(plan, part.network).items()}
+    return part, {**check._asdict(), **story}
 
 
 def _confirm(panel: Panel, active: np.ndarray, tiles: list[np.ndarray]) -> None:
@@ -232,7 +299,9 @@ def _confirm(panel: Panel, active: np.ndarray, tiles: list[np.ndarray]) -> None:
         if not good[tile].any():
             continue
         networks = jax.tree_util.tree_map(lambda leaf, tile=tile: leaf[tile], panel.networks)
-        shares = share_wrong(panel.plan, networks, panel.runs.key[tile], panel.steps[tile], _CONFIRMED)
+        shares = share_wrong(
+            panel.plan, networks, panel.runs.key[tile], panel.steps[tile], _CONFIRMED, CONFIRM
+        )
         for run, share in zip(tile, np.asarray(shares), strict=True):
             if good[run]:
                 panel.wrong[run] = share

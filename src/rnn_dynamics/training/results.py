@@ -1,6 +1,7 @@
 """What ``compare`` finds: a row for each remedy, task and length; as text, arrays, a file and a picture."""
 
 import dataclasses
+import json
 import os
 from typing import Any
 
@@ -18,6 +19,7 @@ __all__ = ["MOMENTS", "Comparison", "Row", "load_comparison", "row_of"]
 
 MOMENTS = ("initial", "middle", "final")
 _STORY = ("exponent", "horizon", "regime")
+_WIDE = "{:<{width}}  {:<16} {:>4} {:>8} {:>10} {:>8} {:>8}  {:>19}  {}"
 _ARRAYS = ("seeds", "status", "steps", "wrong", *_STORY)
 
 
@@ -227,6 +229,10 @@ class Comparison:
             {"kind": "comparison", "rows": rows, "settings": self.settings},
         )
 
+    def to_json(self) -> str:
+        """Rows with their medians and runs; NaN becomes ``null``."""
+        return json.dumps({"settings": self.settings, "rows": [_plain(row) for row in self.rows]}, indent=1)
+
     def plot(self) -> Any:
         """The table as a picture; see ``plots.comparison``."""
         from rnn_dynamics import plots
@@ -241,24 +247,46 @@ class Comparison:
 
     def __str__(self) -> str:
         width = max(len(row.remedy) for row in self.rows)
-        head = (
-            f"{'remedy':<{width}}  {'task':<16} {'len':>4} {'learned':>8} {'95 %':>11} {'updates':>8} {'seconds':>8}"
-            f"  horizon at start, middle, end of T    regime at start → end"
-        )
+        titles = ("remedy", "task", "len", "learned", "95 %", "updates", "seconds", "horizon of T", "regime")
+        head = _WIDE.format(*titles, width=width)
         return "\n".join([head, *(_line(row, width) for row in self.rows)])
 
 
 def _line(row: Row, width: int) -> str:
     low, high = row.interval
-    learned = f"{row.successes}/{len(row.seeds)}"
-    horizons = ", ".join(f"{row.horizon_at(moment):.0f}" for moment in MOMENTS)
-    diverged = f"; {row.diverged} diverged" if row.diverged else ""
+    horizons = " ".join(f"{row.horizon_at(moment):.0f}" for moment in MOMENTS)
     took = "-" if np.isnan(row.steps_to_success) else f"{row.steps_to_success:.0f}"
-    return (
-        f"{row.remedy:<{width}}  {row.task:<16} {row.length:>4} {learned:>8} {low:>5.2f}-{high:<5.2f} {took:>8} "
-        f"{row.seconds:>8.1f}  {horizons:>21} of {row.steps_of_task:<5}"
-        f"{'':>7}{row.regime_at('initial')} → {row.regime_at('final')}{diverged}"
+    texts = (
+        row.remedy,
+        row.task,
+        row.length,
+        f"{row.successes}/{len(row.seeds)}",
+        f"{low:.2f}-{high:.2f}",
+        took,
+        f"{row.seconds:.1f}",
+        f"{horizons} of {row.steps_of_task}",
+        f"{row.regime_at('initial')} → {row.regime_at('final')}",
     )
+    return _WIDE.format(*texts, width=width) + (f"; {row.diverged} diverged" if row.diverged else "")
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    low, high = row.interval
+    found: dict[str, Any] = {
+        field.name: getattr(row, field.name) for field in dataclasses.fields(row) if field.name not in _ARRAYS
+    }
+    found |= {"successes": row.successes, "diverged": row.diverged, "low": float(low), "high": float(high)}
+    found |= {"status": [Status(int(s)).name for s in row.status], "steps": row.steps.tolist()}
+    took = row.steps_to_success
+    found |= {"seeds": row.seeds.tolist(), "steps_to_success": None if np.isnan(took) else took}
+    for moment in MOMENTS:
+        horizon, exponent = row.horizon_at(moment), row.exponent_at(moment)
+        found[moment] = {
+            "horizon": None if np.isnan(horizon) else horizon,
+            "exponent": exponent if np.isfinite(exponent) else None,
+            "regime": row.regime_at(moment),
+        }
+    return found
 
 
 def load_comparison(path: str | os.PathLike[str]) -> Comparison:
@@ -273,6 +301,6 @@ def load_comparison(path: str | os.PathLike[str]) -> Comparison:
         raise storage.StorageError(f"{os.fspath(path)}: expected a comparison, got {metadata.get('kind')!r}")
     rows = []
     for i, plain in enumerate(metadata["rows"]):
-        own = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
+        own: dict[str, Any] = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
         rows.append(Row(**{**plain, "rates": tuple(plain["rates"])}, **own))
     return Comparison(tuple(rows), metadata["settings"])

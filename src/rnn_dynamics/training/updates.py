@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -15,9 +16,21 @@ from rnn_dynamics.training.networks import Network, outputs, states
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.tasks import Task
 
-__all__ = ["Check", "Plan", "Run", "advance", "first_state", "recorded", "share_wrong"]
+__all__ = [
+    "CONFIRM",
+    "TEST",
+    "Check",
+    "Plan",
+    "Run",
+    "advance",
+    "first_state",
+    "recorded",
+    "share_wrong",
+    "updates_of_a_call",
+]
 
-_UPDATE, _TEST, _CONFIRM = range(3)  # what random numbers are for: no two uses share a sequence
+_UPDATE, TEST, CONFIRM = range(3)  # what random numbers are for: no two uses share a sequence
+_LONGEST = 50  # updates of a call
 _PART = 500  # sequences that are run at once in a test
 
 
@@ -62,7 +75,7 @@ class Run(NamedTuple):
 
 
 class Check(NamedTuple):
-    """What is seen of a run after ``every`` updates.
+    """What is seen of the runs after ``every`` updates.
 
     Attributes:
         loss: mean over the updates.
@@ -71,10 +84,10 @@ class Check(NamedTuple):
         wrong: the share of fresh sequences that are wrong.
     """
 
-    loss: Float[Array, ""]
-    norm: Float[Array, ""]
-    largest_norm: Float[Array, ""]
-    wrong: Float[Array, ""]
+    loss: Float[np.ndarray, " runs"]
+    norm: Float[np.ndarray, " runs"]
+    largest_norm: Float[np.ndarray, " runs"]
+    wrong: Float[np.ndarray, " runs"]
 
 
 def _key(data: Array, use: int, step: Array) -> Any:
@@ -116,10 +129,19 @@ def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
     return following, (loss, norm)
 
 
+def updates_of_a_call(plan: Plan) -> int:
+    """The largest divisor of ``plan.every`` up to 50, so that a call ends within about a second."""
+    return next(length for length in range(_LONGEST, 0, -1) if plan.every % length == 0)
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def advance(plan: Plan, runs: Run) -> tuple[Run, Check]:
-    """``plan.every`` updates of every run of a panel, and a check."""
-    return jax.vmap(functools.partial(_advance, plan))(runs)
+def advance(
+    plan: Plan, runs: Run
+) -> tuple[Run, tuple[Float[Array, "runs updates"], Float[Array, "runs updates"]]]:
+    """``updates_of_a_call(plan)`` updates of every run of a panel, with their losses and gradient norms."""
+    length = updates_of_a_call(plan)
+    step = functools.partial(_update, plan)
+    return jax.vmap(lambda run: jax.lax.scan(step, run, None, length=length))(runs)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))
@@ -139,12 +161,6 @@ def recorded(plan: Plan, runs: Run, updates: int) -> tuple[Run, Network, Array, 
     return following, *seen
 
 
-def _advance(plan: Plan, run: Run) -> tuple[Run, Check]:
-    run, (losses, norms) = jax.lax.scan(functools.partial(_update, plan), run, None, length=plan.every)
-    wrong = _share_wrong(plan, run.network, _key(run.key, _TEST, run.step), plan.test)
-    return run, Check(jnp.mean(losses), jnp.mean(norms), jnp.max(norms), wrong)
-
-
 def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
     part = min(_PART, sequences)
 
@@ -159,13 +175,13 @@ def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Arra
     return total.astype(jnp.float32) / (parts * part)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def share_wrong(
-    plan: Plan, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int
+    plan: Plan, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int, use: int
 ) -> Float[Array, " runs"]:
-    """The share of fresh sequences that each network of a panel puts wrong, others at each step."""
+    """The share of fresh sequences that each network of a panel puts wrong, others at each step and use."""
 
     def of_one(network: Network, key: Any, step: Array) -> Array:
-        return _share_wrong(plan, network, _key(key, _CONFIRM, step), sequences)
+        return _share_wrong(plan, network, _key(key, use, step), sequences)
 
     return jax.vmap(of_one)(networks, keys, steps)

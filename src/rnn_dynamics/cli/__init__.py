@@ -8,17 +8,16 @@ import os
 import shutil
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from rnn_dynamics._version import __version__
+from rnn_dynamics.cli import comparison, diagnosis
+from rnn_dynamics.cli.program import FAILED, MISUSED, complain, held_signals, settings
 
 __all__ = ["main"]
 
-_FAILED = 1
-_MISUSED = 2
 _THREADS = 3
 
 
@@ -26,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
     """Errors in one line, without the usage before them."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(_MISUSED, f"{self.prog}: {message} (--help shows the options)\n")
+        self.exit(MISUSED, f"{self.prog}: {message} (--help shows the options)\n")
 
 
 def _resolution(text: str) -> float:
@@ -58,25 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         "info", help="device, versions, and a self-check of the numbers on this device"
     )
     info.set_defaults(run=_info)
-    _add_diagnose(commands)
+    diagnosis.add_to(commands)
+    comparison.add_to(commands)
     return parser
-
-
-def _add_diagnose(commands: Any) -> None:
-    verdict = commands.add_parser("diagnose", help="how far back the gradients of a trained network reach")
-    verdict.add_argument("model", metavar="MODEL", help="a safetensors file with PyTorch's names")
-    verdict.add_argument("--inputs", metavar="FILE", help="inputs of shape (steps, width), as .npy")
-    verdict.add_argument("--steps", type=int, metavar="T", help="run without inputs, for so many steps")
-    kinds = "lstm, gru, rnn_tanh or rnn_relu, where the shapes do not tell"
-    verdict.add_argument("--kind", metavar="KIND", help=kinds)
-    verdict.add_argument(
-        "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
-    )
-    directions = "of a bidirectional network; reverse reads the inputs from their last step to their first"
-    verdict.add_argument("--direction", choices=("forward", "reverse"), help=directions)
-    verdict.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
-    verdict.add_argument("--json", action="store_true", help="print JSON instead of text")
-    verdict.set_defaults(run=_diagnose)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.run(options)
     except KeyboardInterrupt as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
-        code = _complain("interrupted, nothing written", 128 + number)
+        code = complain("interrupted, nothing written", 128 + number)
         if arguments is None:  # a program's end waits for its threads, which compute on for a while
             sys.stderr.flush()
             os._exit(code)
@@ -107,61 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
-
-
-@contextlib.contextmanager
-def _held_signals() -> Iterator[Callable[[], None]]:
-    """Hold Ctrl-C and a polite kill back until the function given is called, which raises KeyboardInterrupt then.
-
-    An exception that a signal raises wherever the program happens to be is lost in destructors and callbacks,
-    which ``import jax`` and JAX's compilations are full of.
-    """
-    received: list[int] = []
-
-    def heed() -> None:
-        if received:
-            raise KeyboardInterrupt(received[0])
-
-    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
-        yield heed
-        return
-    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
-    try:
-        yield heed
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"rnn-dynamics: {' '.join(message.split())}", file=sys.stderr)
-    return code
+        return FAILED
 
 
 def _reason(error: OSError, folder: Path) -> str:
     where = error.filename if isinstance(error.filename, str) else str(folder)
     return f"cannot write to {folder}: {(error.strerror or str(error)).lower()} ({where})"
-
-
-@contextlib.contextmanager
-def _settings(*, quick: bool = False) -> Iterator[None]:
-    """Float64 and no window; quick: programs that run once are compiled without most optimisations.
-
-    These are settings of a program, which the library itself never touches.
-    """
-    import jax
-    import matplotlib
-
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", quick or before)
-    matplotlib.use("Agg")
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -171,20 +105,20 @@ def _reproduce(options: argparse.Namespace) -> int:
     try:
         entries = registry.select(options.only)
     except ValueError as error:
-        return _complain(str(error), _MISUSED)
+        return complain(str(error), MISUSED)
     try:
-        with _held_signals() as heed, output.staging(folder) as stage, _settings(quick=options.quick):
+        with held_signals() as heed, output.staging(folder) as stage, settings(quick=options.quick):
             files, sections = _draw(entries, options, heed)
             files |= _report_files(sections, {name: name for name in files}, options)
             heed()
             written = output.publish(stage, folder, files)
     except OSError as error:
-        return _complain(_reason(error, folder), _FAILED)
+        return complain(_reason(error, folder), FAILED)
     except ValueError as error:
-        return _complain(str(error), _FAILED)
+        return complain(str(error), FAILED)
     print(report.as_text(sections, shutil.get_terminal_size((120, 24)).columns))
     print(f"{len(written)} files in {folder}")
-    return _FAILED if report.counts(row for _, rows in sections for row in rows)[report.DIFFERS] else 0
+    return FAILED if report.counts(row for _, rows in sections for row in rows)[report.DIFFERS] else 0
 
 
 def _draw(
@@ -257,7 +191,7 @@ def _list(options: argparse.Namespace) -> int:
 def _info(options: argparse.Namespace) -> int:
     from rnn_dynamics.figures import self_check
 
-    with _settings():
+    with settings():
         for name, value in self_check.environment().items():
             print(f"{name:<12} {value}")
         checks = self_check.checks()
@@ -267,63 +201,7 @@ def _info(options: argparse.Namespace) -> int:
         values = f"{check.measured:.10g} (expected {check.expected:.10g})"
         print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {values}")
     print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
-    return _FAILED if failed else 0
-
-
-def _diagnose(options: argparse.Namespace) -> int:
-    try:
-        with _settings():
-            print(_verdict(options))
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        return _complain(str(error), _MISUSED)
-    return 0
-
-
-def _verdict(options: argparse.Namespace) -> str:
-    """The verdict on the network of a file, from the state 0 on, in float64."""
-    import jax
-    import numpy as np
-
-    from rnn_dynamics.cells.stack import state_size
-    from rnn_dynamics.diagnose import diagnose
-    from rnn_dynamics.interop import load
-    from rnn_dynamics.rollout import rollout
-
-    if (options.inputs is None) == (options.steps is None):
-        raise ValueError("--inputs, --steps: expected one of them")
-    cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
-    cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
-    inputs = None
-    if options.inputs is not None:
-        inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
-    found = diagnose(rollout(cell, np.zeros(state_size(cell)), inputs, steps=options.steps))
-    if options.plot is not None:
-        found.plot().savefig(options.plot)
-    return found.to_json() if options.json else str(found)
-
-
-def _inputs(path: str) -> Any:
-    """The inputs in a file, of shape (steps, width), in float64 and the file's order."""
-    import numpy as np
-
-    from rnn_dynamics.validation import concrete_array
-
-    try:
-        with open(path, "rb") as file:
-            begin = file.read(6)
-    except OSError as error:
-        raise ValueError(f"--inputs: cannot read {path}: {error.strerror}") from error
-    if begin != b"\x93NUMPY":
-        kind = "a zip archive, as .npz is" if begin.startswith(b"PK") else "another format"
-        raise ValueError(f"--inputs: expected one array as .npy, got {path}, {kind if begin else 'empty'}")
-    try:
-        found = np.load(path, allow_pickle=False)
-    except Exception as error:  # a damaged header raises whatever Python's parser does
-        raise ValueError(f"--inputs: expected an array of numbers, got {path}: {error}") from error
-    inputs = concrete_array("--inputs", found, ndim=2)
-    if not len(inputs):
-        raise ValueError(f"--inputs: expected an array of shape (steps, width), got shape {inputs.shape}")
-    return inputs.astype(float)
+    return FAILED if failed else 0
 
 
 if __name__ == "__main__":

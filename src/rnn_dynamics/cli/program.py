@@ -1,0 +1,61 @@
+"""What every command shares: exit codes, complaints in one line, signals held back, settings of the program."""
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+__all__ = ["FAILED", "MISUSED", "complain", "held_signals", "settings"]
+
+FAILED = 1
+MISUSED = 2
+
+
+@contextlib.contextmanager
+def held_signals() -> Iterator[Callable[[], None]]:
+    """Hold Ctrl-C and a polite kill back until the function given is called, which raises KeyboardInterrupt then.
+
+    An exception that a signal raises wherever the program happens to be is lost in destructors and callbacks,
+    which ``import jax`` and JAX's compilations are full of.
+    """
+    received: list[int] = []
+
+    def heed() -> None:
+        if received:
+            raise KeyboardInterrupt(received[0])
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield heed
+        return
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in numbers}
+    try:
+        yield heed
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def complain(message: str, code: int) -> int:
+    print(f"rnn-dynamics: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+@contextlib.contextmanager
+def settings(*, quick: bool = False) -> Iterator[None]:
+    """Float64 and no window; quick: programs that run once are compiled without most optimisations.
+
+    These are settings of a program, which the library itself never touches.
+    """
+    import jax
+    import matplotlib
+
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_enable_x64", True)
+    jax.config.update("jax_disable_most_optimizations", quick or before)
+    matplotlib.use("Agg")
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
