@@ -1,6 +1,5 @@
 """Bifurcations along training against closed forms, what coincides by chance, and the long unfolding's plan."""
 
-import dataclasses
 import math
 
 import jax
@@ -21,7 +20,7 @@ BIASES = np.linspace(0.07, 0.8, 9)
 
 
 def neuron(w: float, b: float) -> ElmanRNN:
-    """x⁺ = tanh(w x + b): a pitchfork at w = 1, b = 0; folds where |b| = √(w(w−1)) − ln(√w + √(w−1)); a flip at −1."""
+    """x⁺ = tanh(w x + b): a pitchfork at w = 1 and a flip at −1 with b = 0; folds at |b| = h*(w)."""
     return ElmanRNN(np.array([[w]]), np.array([b]), activation="tanh")
 
 
@@ -110,8 +109,7 @@ def test_the_long_unfolding_bridges_its_lag_and_measures_a_rotation_exactly():
     plan = long_unfolding(20, units=4)
     assert (plan.task.name, plan.task.steps) == ("random-permutation", 21)
     network = initial_network(plan.recipe, jax.random.key(0), plan.task.width, plan.task.outputs, 4)
-    turned = dataclasses.replace(network.cell) if False else network.cell
-    zero = jax.tree_util.tree_map(jnp.zeros_like, turned)
+    zero = jax.tree_util.tree_map(jnp.zeros_like, network.cell)
     cell = ElmanRNN(0.9 * np.eye(4, dtype=np.float32)[::-1], zero.b, zero.W_in, activation="tanh")
     found = carried(network._replace(cell=cell), plan.task, jax.random.key(1), sequences=2)
     assert np.allclose(found.log_norms[:, ::-1], np.log(0.9) * np.arange(22)[None], atol=1e-4)

@@ -98,7 +98,7 @@ def _path(W: Any, b: Any, W_in: Any) -> ElmanRNN:
 
 
 def training_bifurcations(*, quick: bool = False) -> Reproduction:
-    """One small network's fixed points, orbits and loss along training, and what eight such runs met, from storage."""
+    """One small network's fixed points, orbits and loss along training, and what eight such runs met."""
     found = stored()
     jumps = [loss_jumps(losses) for losses in found.losses]
     positions = [found.positions(run) for run in range(RUNS)]
@@ -176,8 +176,8 @@ def _rows(results: _Results) -> tuple[Row, ...]:
             "bifurcations go with loss jumps",
             f"{chance.found} of {chance.jumps}; {chance.expected:.1f} by chance, p = {chance.p:.1g}",
             found=chance.p < 0.01,
-            note=f"{RUNS} networks of {UNITS} tanh units, latch of length {LENGTH}, rate {RATE:g}, {UPDATES} updates; "
-            "a jump is a change of the loss by more than a third in one update.",
+            note=f"{RUNS} networks of {UNITS} tanh units, latch of length {LENGTH}, rate {RATE:g}, {UPDATES} "
+            "updates; a jump is a change of the loss by more than a third in one update.",
         ),
         claim(
             "every jump of the loss is a bifurcation",

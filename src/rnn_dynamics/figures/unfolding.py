@@ -22,11 +22,10 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.storage import load, save
-from rnn_dynamics.training import Plan, train
+from rnn_dynamics.training import Plan, train, unfolding
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.panels import Panel
 from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training import unfolding
 from rnn_dynamics.training.unfolding import Carried, carried
 from rnn_dynamics.training.updates import share_wrong
 
@@ -222,9 +221,9 @@ def _rows(results: _Results) -> tuple[Row, ...]:
             f"{learned.sum()} of {len(learned)} with clipping and Ω, updates {int(methods['omega'].updates.min())} "
             f"to {int(methods['omega'].updates.max())}",
             found=learned.any(),
-            note=f"Symbol of {LAG} steps ago, all later ones at random, 30 units, a sparse start; at most {UPDATES} "
-            f"updates of 20 sequences. In float16 the networks put at most {methods['omega'].wrong[learned].max():.2%} "
-            "of fresh sequences wrong. The source trains without Ω.",
+            note=f"Symbol of {LAG} steps ago, all later ones at random, 30 units, a sparse start; at most "
+            f"{UPDATES} updates of 20 sequences. In float16 the networks put at most "
+            f"{methods['omega'].wrong[learned].max():.2%} of fresh sequences wrong. The source trains without Ω.",
         ),
         claim(
             "‖∂x_T/∂x_k‖ at the lag of 100 of those that learned",

@@ -268,7 +268,8 @@ def _change(event: SpecialPoint, shares: np.ndarray, unstable: np.ndarray) -> in
     """How many points more there are behind an event than before it.
 
     Folds, and pitchforks met on the branch that turns there: two, on the side where the branch lies. Pitchforks
-    met on the branch that goes through: two, on its less stable side where they are supercritical, else on the other.
+    met on the branch that goes through: two, on its less stable side where they are supercritical, else on the
+    other.
     """
     before, after = max(event.index, 0), min(max(event.index, 0) + 1, len(shares) - 1)
     if event.kind == "fold" or (event.kind == "pitchfork" and unstable[before] == unstable[after]):
@@ -336,8 +337,8 @@ def coincidences(
 ) -> Coincidences:
     """Jumps of the loss that coincide with events, beside what chance gives.
 
-    By chance means: all jumps of a run shifted together by any number of updates, around the end, which keeps both
-    as clustered as they are; runs are shifted independently of one another.
+    By chance means: all jumps of a run shifted together by any number of updates, around the end, which keeps
+    both as clustered as they are; runs are shifted independently of one another.
 
     Args:
         positions: of each run, where its events are, in updates.

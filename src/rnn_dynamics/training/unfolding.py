@@ -26,10 +26,11 @@ _REMEDIES = ("clipping", "omega", "smart tanh")
 
 
 def long_unfolding(lag: int = 100, *, remedies: Any = _REMEDIES, units: int = 30) -> Plan:
-    """A plan that trains s′ = tanh(A s + B x + θ) to name, after the last input, the symbol of ``lag`` steps ago.
+    """A plan that trains s′ = tanh(A s + B x + θ) to name the symbol of ``lag`` steps ago.
 
-    The task is "random-permutation": the first of lag + 1 symbols is one of two, all others distract. Ω and a sparse
-    start of spectral radius .95 are what gets a lag of 100 within some thousand updates; Schaefer et al. use neither.
+    The task is "random-permutation": the first of lag + 1 symbols is one of two, all others distract. Ω and a
+    sparse start of spectral radius .95 are what reaches a lag of 100 within some thousand updates here; the
+    reference uses neither.
 
     Args:
         lag: steps that the first symbol has to be kept, at least 1.
