@@ -132,23 +132,19 @@ def _picture(results: _Results) -> Figure:
 
 def _norms(ax: Axes, results: _Results, names: tuple[str, ...]) -> None:
     lags = np.arange(LAG + 2)
-    for name in names:
+    for name, dashes in zip(names, ("-", (0, (1, 1))), strict=False):
         label, _, colour = METHODS[name]
-        for j, (found, when) in enumerate(((results.before[name], "before"), (results.after[name], "after"))):
-            style = {"linestyle": "-" if j else (0, (4, 2)), "linewidth": 1.2, "alpha": 1 if j else 0.55}
-            for i, one in enumerate(found):
-                learned = bool(results.methods[name].succeeded[i])
-                shown = {"color": colour if j else palette.GREY} if len(names) == 1 else {"color": colour}
-                named = f"{when} training" if len(names) == 1 else f"{label}, {when}"
-                ax.plot(
-                    lags,
-                    one.log_norms[0][::-1] * _DECADES,
-                    label=named if i == 0 else None,
-                    marker="" if learned or not j else "x",
-                    markevery=25,
-                    **style,
-                    **shown,
-                )
+        prefix = "" if len(names) == 1 else f"{label}, "
+        for found, when, style in (
+            (results.before[name], "before", {"color": palette.GREY, "linestyle": (0, (4, 2))}),
+            (results.after[name], "after", {"color": colour, "linestyle": dashes}),
+        ):
+            named: str | None = f"{prefix if when == 'after' else ''}{when} training"
+            if when == "before" and name != names[0]:
+                named = None
+            for one in found:
+                ax.plot(lags, one.log_norms[0][::-1] * _DECADES, linewidth=1.2, label=named, **style)
+                named = None
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.axvline(LAG, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set_xlabel("lag $T − k$ (steps)")
@@ -194,7 +190,7 @@ def _way(ax: Axes, results: _Results) -> None:
     ax.set_title("the gradient's exponent in training")
     ax.set_xlabel("updates")
     ax.set_ylabel("mean growth by lag (nats a step)")
-    ax.legend(fontsize=8, loc="lower right")
+    ax.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
 def _rows(results: _Results) -> tuple[Row, ...]:
