@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.equilibria import FixedPoints, fixed_points
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
 from rnn_dynamics.lyapunov import lyapunov_spectrum
@@ -88,6 +89,7 @@ class _Results(NamedTuple):
     jumps: list[np.ndarray]
     chance: Coincidences
     along: AlongTraining
+    last: FixedPoints
     settled: np.ndarray
     read: np.ndarray
 
@@ -106,8 +108,10 @@ def training_bifurcations(*, quick: bool = False) -> Reproduction:
     first, last = _WINDOW
     window = jax.tree_util.tree_map(lambda leaf: leaf[first : last + 1], found.path)
     along = events_along(window, _STARTS[:16] if quick else _STARTS, u=np.zeros(2 * _CUE + 1))
+    final = jax.tree_util.tree_map(lambda leaf: leaf[-1], found.path)
+    last = fixed_points(final, _STARTS, u=np.zeros(2 * _CUE + 1), period=2, slow=False)
     read, settled = map(np.asarray, _orbits(found.path))
-    results = _Results(found, jumps, chance, along, settled, read)
+    results = _Results(found, jumps, chance, along, last, settled, read)
     return Reproduction(functools.partial(_picture, results), _rows(results))
 
 
@@ -126,6 +130,7 @@ def _cues(dtype: Any) -> tuple[Array, Array]:
     return inputs, jnp.zeros(2 * _CUE + 1, dtype)
 
 
+@jax.jit
 def _after_cue(cell: ElmanRNN) -> Array:
     """The states after the cues of both classes."""
     inputs, _ = _cues(cell.W.dtype)
@@ -197,6 +202,18 @@ def _rows(results: _Results) -> tuple[Row, ...]:
             found=bool(leads) and np.median(leads) < 20,
         ),
         claim(
+            f"where the trained run {_DRAWN} keeps its bit",
+            "Bengio et al. 1994, for one unit",
+            "in two stable fixed points",
+            ", ".join(
+                f"a stable {period}-cycle" if period > 1 else "a stable fixed point"
+                for period in results.last.period[results.last.stable]
+            ),
+            found=results.last.period[results.last.stable].tolist() == [2],
+            wrong=True,
+            note="With two units it is the phase of a cycle that holds it; no pair of fixed points was born.",
+        ),
+        claim(
             "branches of fixed points that ended between two updates unexplained",
             "this library",
             "0",
@@ -264,7 +281,7 @@ def _states(ax: Axes, results: _Results, is_near: bool) -> None:
         at = np.repeat(updates, orbits.shape[1])
         ax.plot(at, orbits[..., 0].ravel(), ".", color=colour, markersize=size, alpha=0.5, markeredgewidth=0)
         ax.plot(updates, read[:, 0], color=colour, linewidth=1.2, alpha=0.9)
-        ax.plot([], [], color=colour, label=f"class {name} when it is read")
+        ax.plot([], [], color=colour, label=None if is_near else f"class {name} when it is read")
     if is_near:
         along = results.along
         at = np.repeat(np.arange(len(along.points)), along.numbers[:, 0]) + _WINDOW[0]
@@ -284,7 +301,8 @@ def _states(ax: Axes, results: _Results, is_near: bool) -> None:
         ax.plot([], [], ".", color=palette.GREY, label=f"{_SETTLED} steps later")
     ax.set_ylim(-1.1, 1.1)
     ax.set_ylabel("$x_1$")
-    ax.legend(fontsize=7.5, loc="lower left", ncols=2)
+    where: Any = {"loc": "center right", "bbox_to_anchor": (1, 0.78)} if is_near else {"loc": "lower left"}
+    ax.legend(fontsize=7.5, **where)
 
 
 def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
@@ -305,15 +323,18 @@ def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
             at = event.position + _WINDOW[0]
             ax.annotate(
                 f"{event.kind.capitalize().replace('-s', '–S')}\n{at:.2f}",
-                (at, ax.get_ylim()[1]),
-                (4, -4),
+                (at, 1.9),
+                (-4 if event.kind == "neimark-sacker" else 4, -2),
                 textcoords="offset points",
+                ha="right" if event.kind == "neimark-sacker" else "left",
                 va="top",
                 fontsize=8,
             )
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    if is_near:
+        ax.set_ylim(-2.4, 2)
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=8, loc="lower left" if not is_near else "lower right")
+    ax.legend(fontsize=8, loc="lower left")
 
 
 def _raster(ax: Axes, results: _Results) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "stacked",
 ]
 
+_LANES = 256  # branches traced together are a multiple of this, or a power of two
 _SAME = 1e-6  # distance of two states, relative to max(1, |x|), below which they are one
 
 
@@ -190,12 +191,13 @@ def _followed(
     behind = _starts_of(points[1:], period, segments)
     forward = trace(ahead, 0.0)
     arrived = _arrivals(forward, ahead, behind)
-    back = trace(_Ends(behind.states[~arrived], behind.segments[~arrived]), 1.0)
+    left = _Ends(behind.states[~arrived], behind.segments[~arrived])
+    back = trace(left, 1.0)
     events, unfinished = [], 0
-    for branches in (forward, back):
+    for branches, ends in ((forward, ahead), (back, left)):
         if branches is None:
             continue
-        for i, segment in enumerate(branches.q.astype(int)):
+        for i, segment in enumerate(ends.segments):
             whole = branches.number[i] > 0 and (branches.status[i] == Status.CONVERGED).all()
             events += _events_of(branches, i, int(segment)) if branches.number[i] else []
             unfinished += not whole
@@ -203,9 +205,14 @@ def _followed(
 
 
 def _traced(path: Any, period: int, u: Any, longest: float, ends: _Ends, share: float) -> Branches | None:
-    if not len(ends.states):
+    """One branch from each of the ends; the last is repeated up to a round number, which spares programs."""
+    number = len(ends.states)
+    if not number:
         return None
     dtype = ends.states.dtype
+    rounded = -(-number // _LANES) * _LANES if number > _LANES else 1 << (number - 1).bit_length()
+    rows = np.minimum(np.arange(rounded), number - 1)
+    ends = _Ends(ends.states[rows], ends.segments[rows])
     return continue_branches(
         Partial(_on_segment, path),
         ends.states,
@@ -369,5 +376,5 @@ def _by_shift(where: np.ndarray, at: np.ndarray, total: int, within: float) -> n
         raise ValueError(f"jumps: expected updates in 0 … {total - 1}, got {at.min()} … {at.max()}")
     steps = np.arange(total)
     gaps = np.maximum(steps[:, None] - where[None], where[None] - steps[:, None] - 1)
-    covered = (gaps <= within).any(axis=1)
+    covered = np.asarray((gaps <= within).any(axis=1))
     return covered[(at[None] + steps[:, None]) % total].sum(axis=1)
