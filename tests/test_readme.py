@@ -30,7 +30,7 @@ def _run(arguments: list[str], folder: Path) -> str:
 
 
 def test_examples_run_as_printed(tmp_path: Path) -> None:
-    first, verdict, second = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
+    first, verdict, second, third = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
     (tmp_path / "first.py").write_text(first, encoding="utf-8")
     assert "spectral" in _run(["-W", "error", "first.py"], tmp_path).lower()
     (tmp_path / "verdict.py").write_text(verdict, encoding="utf-8")
@@ -44,6 +44,8 @@ def test_examples_run_as_printed(tmp_path: Path) -> None:
     printed = _run(["-W", "error", "second.py"], tmp_path)
     assert "fold at" in printed
     assert "Jump(basin boundary" in printed
+    (tmp_path / "third.py").write_text(third, encoding="utf-8")
+    assert "\nclipping+omega" in _run(["-W", "error", "third.py"], tmp_path)
 
 
 def test_figures_of_the_table_are_those_of_the_command(tmp_path: Path) -> None:

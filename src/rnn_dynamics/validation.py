@@ -5,6 +5,7 @@ compiles nothing. Tracers pass: their shapes and dtypes are checked, their value
 """
 
 import math
+import numbers
 import operator
 import reprlib
 from collections.abc import Collection, Sequence
@@ -28,6 +29,7 @@ __all__ = [
     "fraction",
     "index",
     "integers",
+    "positive",
     "real_array",
     "real_arrays",
 ]
@@ -281,6 +283,20 @@ def fraction(name: str, value: Any) -> jax.Array:
         if outside.any():
             raise ValueError(f"{name}: expected a value in (0, 1], got {numbers[outside].flat[0]}")
     return array
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number > 0, as a Python number.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number > 0, got {value!r}")
+    number = float(value)
+    if not 0 < number < math.inf:
+        raise ValueError(f"{name}: expected a finite number > 0, got {number}")
+    return number
 
 
 def choice(name: str, value: Any, options: Collection[Any]) -> Any:

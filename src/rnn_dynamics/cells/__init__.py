@@ -11,6 +11,7 @@ from rnn_dynamics.cells.feedforward import (
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.past import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
@@ -24,14 +25,17 @@ __all__ = [
     "LSTM1997",
     "AntisymmetricRNN",
     "AttentionRNN",
+    "BatchNormRNN",
     "BatchNormalized",
     "DoyaNeuron",
     "ElmanRNN",
     "FeedForward",
+    "LayerNormRNN",
     "LayerNormalized",
     "LeakyRNN",
     "MinimalGatedUnit",
     "MinimalRNN",
+    "PReLURNN",
     "PascanuNeuron",
     "PiecewiseLinearRNN",
     "PreActivationRNN",

@@ -6,8 +6,6 @@ repeat the same parameters, which makes the network recurrent. The parameters ta
 """
 
 import functools
-import math
-import numbers
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,7 +19,7 @@ from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot
-from rnn_dynamics.validation import choice, count, flag, fraction, real_array
+from rnn_dynamics.validation import choice, count, flag, fraction, positive, real_array
 
 __all__ = [
     "INITIALIZERS",
@@ -61,15 +59,6 @@ def _slope(activation: Activation, z: Array) -> Array:
     if activation.derivative is not None:
         return activation.derivative(z)
     return jax.jvp(exact_slopes(activation.function), (z,), (jnp.ones_like(z),))[1]
-
-
-def _epsilon(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"epsilon: expected a number > 0, got {value!r}")
-    epsilon = float(value)
-    if not 0 < epsilon < math.inf:
-        raise ValueError(f"epsilon: expected a finite number > 0, got {epsilon}")
-    return epsilon
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -203,7 +192,7 @@ class LayerNormalized:
     epsilon: float
 
     def __init__(self, activation: Any = "tanh", *, epsilon: float = 1e-5) -> None:
-        set_fields(self, activation=activations.get(activation), epsilon=_epsilon(epsilon))
+        set_fields(self, activation=activations.get(activation), epsilon=positive("epsilon", epsilon))
 
     def _input(self, x: Array, u: Any) -> tuple[dict[str, Array], Array, Array, Array]:
         """The layer, ẑ, 1/s and what φ is taken of."""
@@ -258,7 +247,7 @@ class BatchNormalized:
             self,
             activation=activations.get(activation),
             samples=count("samples", samples, minimum=2),
-            epsilon=_epsilon(epsilon),
+            epsilon=positive("epsilon", epsilon),
         )
 
     def batch(self, x: Float[Array, "... sn"]) -> Float[Array, "... samples n"]:

@@ -217,6 +217,12 @@ _ENTRIES = (
         "compute",
     ),
     Entry(
+        "success_by_length",
+        "Which runs learn temporal order, against its length: MSGD, with clipping, with clipping and Ω",
+        "Pascanu et al. 2013, figure 7",
+        "success",
+    ),
+    Entry(
         "depth_norms",
         "Gradient norms through 10 and 15 hidden layers, initial and trained, and which networks learn",
         "Hinton et al. 2006; Kumar 2017; Yang et al. 2019; Yilmaz and Poli 2022",

@@ -27,8 +27,8 @@ __all__ = ["INITIALIZERS", "LENGTHS", "METHODS", "Series", "stored", "success_by
 
 INITIALIZERS = ("sigmoid", "basic tanh", "smart tanh")
 METHODS = ("MSGD", "MSGD-C", "MSGD-CR")
-LENGTHS = (10, 20, 30, 50, 75, 100, 150, 200)
-SEEDS, UPDATES = 10, 50_000
+LENGTHS = (10, 20, 30, 50, 75, 100)
+SEEDS, UPDATES = 10, 20_000
 _FULL_SEEDS, _FULL_UPDATES, _FULL_LENGTHS = 5, 5_000_000, tuple(range(50, 251, 25))
 _FILE = "success.npz"
 
@@ -81,8 +81,10 @@ def _series(initializer: str, method: str, folder: Path, lengths: Any, seeds: in
         plan = Plan(task("temporal-order", length), _recipe(initializer, method))
         name = f"{initializer}-{method}-{length}".replace(" ", "-")
         panel = train(plan, range(seeds), updates=updates, checkpoint=folder / f"{name}.npz")
-        found.append((length, panel.succeeded, panel.status == Status.DIVERGED, panel.steps))
-        if not panel.succeeded.any():
+        found.append(
+            (length, panel.succeeded & (panel.steps <= updates), panel.status == Status.DIVERGED, panel.steps)
+        )
+        if not found[-1][1].any():
             break
     return Series(*map(np.asarray, zip(*found, strict=True)))
 
@@ -155,7 +157,7 @@ def _at_one_length(series: _ALL_SERIES) -> Row:
         "MSGD-CR reaches 100 % up to length 200; MSGD alone collapses with the length",
         ", ".join(texts),
         found=counts["MSGD"] <= counts["MSGD-C"] <= counts["MSGD-CR"] and counts["MSGD"] < counts["MSGD-CR"],
-        note="With a hundredth of the paper's updates; the direction is compared.",
+        note="With a 250th of the updates of the paper; the direction is compared.",
     )
 
 

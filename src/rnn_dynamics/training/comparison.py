@@ -77,9 +77,9 @@ class _Row(NamedTuple):
 
 
 def compare(
-    remedies: Sequence[Any] | None = None,
-    tasks: Sequence[str] | None = None,
-    lengths: Sequence[int] | None = None,
+    remedies: Sequence[Any] | str | None = None,
+    tasks: Sequence[str] | str | None = None,
+    lengths: Sequence[int] | int | None = None,
     *,
     preset: str = "quick",
     seeds: int | None = None,

@@ -60,7 +60,8 @@ def loss_and_gradient(
     *,
     terms: tuple[Term, ...] = (),
     numbers: Mapping[str, Array],
-    prepared: Callable[[Any], Any] = lambda cell: cell,
+    masks: Array | None = None,
+    truncation: int | None = None,
 ) -> tuple[Array, Network, Pass]:
     """The mean loss of a batch, the gradient of loss and terms, and the pass with ∂E/∂x_t of each sequence.
 
@@ -69,18 +70,19 @@ def loss_and_gradient(
     Args:
         terms: each counts times its number.
         numbers: those of the recipe.
-        prepared: makes of the cell the one that is run, as with a dropout mask.
+        masks, truncation: as ``states``.
     """
     inputs = jnp.swapaxes(batch.inputs, 0, 1)
     size = inputs.shape[1]
-    along = jax.eval_shape(lambda n: states(prepared(n.cell), inputs), network)
+    run = functools.partial(states, inputs=inputs, masks=masks, truncation=truncation)
+    along = jax.eval_shape(lambda n: run(n.cell), network)
 
     def objective(network: Network, nudges: Array) -> tuple[Array, tuple[Array, Array]]:
-        along = states(prepared(network.cell), inputs, nudges)
+        along = run(network.cell, nudges=nudges)
         mean = jnp.mean(task.loss(outputs(network, along, batch.at), batch.targets))
         extra = sum(
             (
-                numbers[term.name] * term.function(network, Pass(inputs, along, None), numbers)
+                numbers[term.name] * term.function(network, Pass(inputs, along, None, masks), numbers)
                 for term in terms
                 if not term.is_immediate
             ),
@@ -92,12 +94,12 @@ def loss_and_gradient(
     if not immediate:
         nudges = None
         (_, (mean, along)), gradient = jax.value_and_grad(objective, has_aux=True)(network, nudges)
-        return mean, gradient, Pass(inputs, along, None)
+        return mean, gradient, Pass(inputs, along, None, masks)
     nudges = jnp.zeros((*inputs.shape[:2], along.shape[-1]), along.dtype)
     (_, (mean, along)), (gradient, back) = jax.value_and_grad(objective, (0, 1), has_aux=True)(
         network, nudges
     )
-    done = jax.lax.stop_gradient(Pass(inputs, along, back * size))
+    done = jax.lax.stop_gradient(Pass(inputs, along, back * size, masks))
 
     def immediately(network: Network) -> Array:
         parts = [numbers[term.name] * term.function(network, done, numbers) for term in immediate]

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 __all__ = ["OPTIMIZERS"]
@@ -30,12 +32,26 @@ def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
 
 def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     """Kingma and Ba, ICLR 2015."""
-    return optax.adam(numbers["learning_rate"])
+    rule = optax.adam(numbers["learning_rate"])
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):  # Optax mixes dtypes in its count
+            return rule.update(updates, state, params)
+
+    return optax.GradientTransformation(rule.init, update)
 
 
 def _rprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993)."""
-    return optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
+    """A step size for each weight, changed by the gradient's sign alone (Riedmiller and Braun 1993).
+
+    The sign is taken first: Optax's rule multiplies gradients, and products of small ones are rounded to 0.
+    """
+    rule = optax.rprop(numbers["learning_rate"], min_step_size=1e-8, max_step_size=numbers["largest_step"])
+    return optax.chain(optax.stateless(_signs), rule)
+
+
+def _signs(updates: Any, params: Any) -> Any:
+    return jax.tree_util.tree_map(jnp.sign, updates)
 
 
 OPTIMIZERS: dict[str, Callable[[Mapping[str, Any]], optax.GradientTransformation]] = {

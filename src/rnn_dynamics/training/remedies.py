@@ -3,8 +3,9 @@
 import dataclasses
 from typing import Any
 
+from rnn_dynamics.training.compatibility import refuse
 from rnn_dynamics.training.recipes import Recipe
-from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared
+from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared, prediction
 
 __all__ = ["REMEDIES", "Remedy", "find", "recipe"]
 
@@ -37,6 +38,7 @@ class Remedy:
 
 
 _PASCANU = "Pascanu, Mikolov, Bengio, ICML 2013"
+_BENGIO = "Bengio, Simard, Frasconi, IEEE TNN 5, 1994"
 _FIRST = [
     Remedy(
         "clipping",
@@ -193,6 +195,20 @@ _SECOND = [
         (("initializer", "sigmoid"), ("activation", "logistic")),
     ),
     Remedy(
+        "kumar",
+        "initializer",
+        "layers of logistic units keep the variance",
+        "Kumar, arXiv 1704.08863",
+        (("initializer", "kumar"), ("activation", "logistic")),
+    ),
+    Remedy(
+        "yilmaz-poli",
+        "initializer",
+        "logistic units stay off saturation by a negative mean",
+        "Yilmaz, Poli, Neural Networks 153, 2022",
+        (("initializer", "yilmaz-poli"), ("activation", "logistic")),
+    ),
+    Remedy(
         "relu", "activation", "φ′ is 1 where a unit is on", "Nair, Hinton 2010", (("activation", "relu"),)
     ),
     Remedy(
@@ -224,6 +240,87 @@ _SECOND = [
         "Bahdanau, Cho, Bengio, ICLR 2015",
         (("cell", "attention"),),
     ),
+    Remedy(
+        "layer normalisation",
+        "normalisation",
+        "the scale of the weights does not matter",
+        "Ba, Kiros, Hinton, arXiv 1607.06450",
+        (("cell", "layer normalisation"),),
+    ),
+    Remedy(
+        "batch normalisation",
+        "normalisation",
+        "units keep mean and variance from step to step",
+        "Cooijmans et al., ICLR 2017",
+        (("cell", "batch normalisation"),),
+        defaults=(("initializer", "orthogonal"),),
+    ),
+    Remedy(
+        "prelu", "activation", "the slope below 0 is learned", "He et al., ICCV 2015", (("cell", "prelu"),)
+    ),
+    Remedy(
+        "variational dropout",
+        "noise",
+        "one mask for all steps does not wear the memory off",
+        "Gal, Ghahramani, NeurIPS 2016",
+        (("dropout", True),),
+        (("drop", 0.25),),
+    ),
+    Remedy(
+        "truncated unfolding",
+        "gradient",
+        "cheap; what lies further back than 20 steps is not learned",
+        "Williams, Peng, Neural Computation 2, 1990",
+        (("truncation", 20),),
+    ),
+    Remedy(
+        "time-weighted pseudo-newton",
+        "direction",
+        "early steps get steps as large as late ones",
+        f"{_BENGIO}; LeCun 1987",
+        (("direction", "time-weighted pseudo-newton"),),
+        (("damping", 0.1),),
+    ),
+    Remedy(
+        "history compressor",
+        "cell",
+        "what is predicted takes no step",
+        "Schmidhuber, Neural Computation 4, 1992",
+        (("cell", "compressor"), ("terms", (Term("prediction", prediction),))),
+        (("prediction", 1.0),),
+    ),
+    Remedy(
+        "random guessing",
+        "search",
+        "needs no gradient",
+        "Hochreiter, Schmidhuber, NIPS 9, 1996",
+        (("search", "random guessing"),),
+        (("range", 100.0),),
+    ),
+    Remedy(
+        "multigrid random search",
+        "search",
+        "needs no gradient",
+        _BENGIO,
+        (("search", "multigrid random search"),),
+        (("patience", 100.0), ("range", 1.0)),
+    ),
+    Remedy(
+        "simulated annealing",
+        "search",
+        "needs no gradient",
+        f"{_BENGIO}; Corana et al. 1987",
+        (("search", "simulated annealing"),),
+        (("range", 1.0), ("temperature", 0.1)),
+    ),
+    Remedy(
+        "evolution strategy",
+        "search",
+        "needs no gradient",
+        "Salimans et al., arXiv 1703.03864",
+        (("search", "evolution strategy"),),
+        (("spread", 0.05),),
+    ),
 ]
 
 REMEDIES: dict[str, Remedy] = {remedy.name: remedy for remedy in _FIRST + _SECOND}
@@ -253,21 +350,26 @@ def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - f
         base: what they change.
 
     Raises:
-        TypeError, ValueError: unknown remedies; two that set one slot or one number to different things.
+        TypeError, ValueError: unknown remedies; two that set one slot or one number to different things, or that
+            exclude each other otherwise.
     """
     changes: dict[str, tuple[Any, str]] = {}
     numbers: dict[str, tuple[float, str]] = {}
+    set_by: dict[str, tuple[Any, str]] = {}
     terms: list[Term] = []
     rates: tuple[float, ...] = ()
     for remedy in map(find, remedies):
         for slot, piece in remedy.changes:
             if slot == "terms":
                 terms += piece
+                named = f"{set_by[slot][1]}, {remedy.name}" if slot in set_by else remedy.name
+                set_by[slot] = (tuple(terms), named)
                 continue
             _set(changes, slot, piece, remedy.name)
         for name, value in remedy.numbers:
             _set(numbers, name, value, remedy.name)
         rates = remedy.rates or rates
+    refuse(_of_base(base) | changes | set_by)
     for remedy in map(find, remedies):
         for slot, piece in remedy.defaults:
             changes.setdefault(slot, (piece, remedy.name))
@@ -277,6 +379,13 @@ def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - f
     found = dataclasses.replace(found, terms=base.terms + tuple(terms))
     found = found.with_numbers(**{name: value for name, (value, _) in numbers.items()})
     return found.with_numbers(learning_rate=rates[0]) if rates else found
+
+
+def _of_base(base: Recipe) -> dict[str, tuple[Any, str]]:
+    """The slots that a recipe sets itself; weights have to start somewhere."""
+    fields = [f for f in dataclasses.fields(base) if f.name not in ("initializer", "numbers")]
+    chosen = {f.name: getattr(base, f.name) for f in fields if getattr(base, f.name) != f.default}
+    return {slot: (piece, "the recipe they change") for slot, piece in chosen.items()}
 
 
 def _set(chosen: dict[str, tuple[Any, str]], slot: str, value: Any, by: str) -> None:

@@ -7,8 +7,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from rnn_dynamics.cells import GRU, LSTM, AttentionRNN, ElmanRNN, LeakyRNN, ResidualRNN, SkipRNN
-from rnn_dynamics.cells.initializers import glorot, identity, orthogonal, sparse, with_spectral_radius
+from rnn_dynamics.cells import (
+    GRU,
+    LSTM,
+    AttentionRNN,
+    BatchNormRNN,
+    ElmanRNN,
+    LayerNormRNN,
+    LeakyRNN,
+    PReLURNN,
+    ResidualRNN,
+    SkipRNN,
+)
+from rnn_dynamics.cells.initializers import (
+    glorot,
+    identity,
+    kumar,
+    orthogonal,
+    sparse,
+    with_spectral_radius,
+    yilmaz_poli,
+)
+from rnn_dynamics.training.compressor import HistoryCompressor
 
 if TYPE_CHECKING:
     from rnn_dynamics.training.recipes import Recipe
@@ -68,6 +88,8 @@ INITIALIZERS: dict[str, Initializer] = {
     "glorot": Initializer(lambda key, n: glorot(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "orthogonal": Initializer(lambda key, n: orthogonal(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "identity": Initializer(lambda key, n: identity(n, dtype=jnp.float32), _normal(0.001), _normal(0.001)),
+    "kumar": Initializer(lambda key, n: kumar(key, n, dtype=jnp.float32), _DENSE, _DENSE),
+    "yilmaz-poli": Initializer(lambda key, n: yilmaz_poli(key, n, dtype=jnp.float32), _DENSE, _DENSE),
     "spectral radius": Initializer(_gaussian_of_radius(1.0), _DENSE, _DENSE),
 }
 
@@ -115,6 +137,37 @@ def _attention(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
     )
 
 
+def _layer_normalized(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+    plain = _elman(recipe, key, width, units)
+    return LayerNormRNN(plain.W, plain.b, plain.W_in, activation=plain.activation)
+
+
+def _batch_normalized(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+    plain = _elman(recipe, key, width, units)
+    return BatchNormRNN(plain.W, plain.b, plain.W_in, activation=plain.activation)
+
+
+def _prelu(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+    plain = _elman(recipe, key, width, units)
+    return PReLURNN(plain.W, plain.b, plain.W_in)
+
+
+def _compressor(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+    above, below, predicting = jax.random.split(key, 3)
+    upper, lower = _elman(recipe, above, width, units), _elman(recipe, below, width, units)
+    return HistoryCompressor(
+        upper.W,
+        upper.b,
+        upper.W_in,
+        below=lower.W,
+        below_bias=lower.b,
+        below_in=lower.W_in,
+        predictor=INITIALIZERS[recipe.initializer].readout(predicting, width, units),
+        mean=jnp.zeros(width, jnp.float32),
+        activation=upper.activation,
+    )
+
+
 def _gated(build: Callable[..., Any], gates: int) -> Callable[..., Any]:
     def make(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
         keys = jax.random.split(key, 2 * gates)
@@ -136,6 +189,10 @@ CELLS: dict[str, Callable[["Recipe", Any, int, int], Any]] = {
     "residual": _residual,
     "skip": _skip,
     "attention": _attention,
+    "layer normalisation": _layer_normalized,
+    "batch normalisation": _batch_normalized,
+    "prelu": _prelu,
+    "compressor": _compressor,
     "lstm": _gated(LSTM, 4),
     "gru": _gated(GRU, 3),
 }

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal
-from rnn_dynamics.training.networks import Network, is_fast, slope_of_output
+from rnn_dynamics.training.networks import Network, is_fast, masked, slope_of_output, step_of_batch
 
 __all__ = ["Pass", "Term", "activity", "flossing", "norm_ratios", "omega", "omega_squared", "prediction"]
 
@@ -25,11 +25,13 @@ class Pass(NamedTuple):
         states: x_0 … x_T, time first.
         cotangents: ∂E/∂x_t, t = 1 … T, of each sequence's own loss; of an ``ElmanRNN`` ∂E/∂z_t, z the argument
             of φ. ``None`` while the loss itself is formed.
+        masks: of the hidden vector as the recurrent weights saw it, one for each sequence; ``None`` without.
     """
 
     inputs: Float[Array, "steps batch width"]
     states: Float[Array, "steps+1 batch n"]
     cotangents: Float[Array, "steps batch n"] | None
+    masks: Float[Array, "batch units"] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,9 +64,9 @@ def norm_ratios(network: Network, done: Pass) -> tuple[Float[Array, "steps-1 bat
         slopes = slope_of_output(network.cell.activation, here)
         assert slopes is not None
         earlier = jnp.matmul(later, network.cell.W, precision=_HIGHEST) * slopes
+        earlier = earlier if done.masks is None else earlier * done.masks[None]
     else:
-        over_batch = getattr(network.cell, "over_batch", None)
-        step = over_batch or jax.vmap(network.cell)
+        step = step_of_batch(network.cell, done.masks)
         earlier = jax.vmap(lambda x, u, d: jax.vjp(lambda x: step(x, u), x)[1](d)[0])(
             here, done.inputs[1:], later
         )
@@ -121,7 +123,7 @@ def flossing(network: Network, done: Pass, numbers: Mapping[str, Array]) -> Arra
     Reference: R. Engelken, "Gradient flossing: improving gradient descent through dynamic control of Jacobians",
     NeurIPS 2023.
     """
-    cell = network.cell
+    cell = network.cell if done.masks is None else masked(network.cell, done.masks[0])
     along, inputs = done.states[:-1, 0], done.inputs[:, 0]
     size = along.shape[-1]
     kept = min(_EXPONENTS, size)

@@ -9,12 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.training import dropout
 from rnn_dynamics.training.gradients import global_norm, loss_and_gradient
 from rnn_dynamics.training.networks import Network, outputs, states
+from rnn_dynamics.training.pseudo_newton import DIRECTIONS
 from rnn_dynamics.training.recipes import Recipe
-from rnn_dynamics.training.tasks import Task
+from rnn_dynamics.training.search import SEARCHES, Setting
+from rnn_dynamics.training.tasks import Batch, Task
 
 __all__ = [
     "CONFIRM",
@@ -29,7 +33,7 @@ __all__ = [
     "updates_of_a_call",
 ]
 
-_UPDATE, TEST, CONFIRM = range(3)  # what random numbers are for: no two uses share a sequence
+_UPDATE, TEST, CONFIRM, _NOISE = range(4)  # what random numbers are for: no two uses share a sequence
 _LONGEST = 50  # updates of a call
 _PART = 500  # sequences that are run at once in a test
 
@@ -79,7 +83,7 @@ class Check(NamedTuple):
 
     Attributes:
         loss: mean over the updates.
-        norm: mean ‖∂E/∂θ‖ over the updates, before clipping.
+        norm: mean ‖∂E/∂θ‖ over the updates, before clipping; NaN of a search without gradients.
         largest_norm: the largest.
         wrong: the share of fresh sequences that are wrong.
     """
@@ -95,8 +99,11 @@ def _key(data: Array, use: int, step: Array) -> Any:
 
 
 def first_state(plan: Plan, network: Network, numbers: Mapping[str, Any]) -> Any:
-    """The optimizer's state before the first update."""
-    return plan.recipe.transformation(numbers).init(network)
+    """The optimizer's or the search's state before the first update."""
+    rule = plan.recipe.transformation(numbers)
+    if plan.recipe.search is None:
+        return rule.init(network)
+    return SEARCHES[plan.recipe.search].init(ravel_pytree(network)[0], numbers, rule)
 
 
 def _held(gradient: Network) -> Network:
@@ -110,18 +117,54 @@ def _held(gradient: Network) -> Network:
     return gradient._replace(cell=cell)
 
 
-def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
-    recipe = plan.recipe
-    key = _key(run.key, _UPDATE, run.step)
-    batch = plan.task.batch(key, plan.batch)
-    loss, gradient, _done = loss_and_gradient(
-        run.network, batch, plan.task, terms=recipe.terms, numbers=run.numbers
-    )
+def _learned(plan: Plan, run: Run, batch: Batch, key: Any) -> tuple[Network, Any, Array, Array]:
+    """Network, memory, loss and the gradient's norm of an update along a gradient, or what takes its place."""
+    recipe, numbers = plan.recipe, run.numbers
+    if recipe.direction is not None:
+        loss, gradient = DIRECTIONS[recipe.direction](run.network, batch, plan.task, numbers)
+    else:
+        masks = None
+        if recipe.dropout:
+            masks = dropout.masks(key, numbers["drop"], plan.batch, plan.units)
+        loss, gradient, _done = loss_and_gradient(
+            run.network,
+            batch,
+            plan.task,
+            terms=recipe.terms,
+            numbers=numbers,
+            masks=masks,
+            truncation=recipe.truncation,
+        )
     gradient = _held(gradient)
-    norm = global_norm(gradient)
-    change, memory = recipe.transformation(run.numbers).update(gradient, run.memory, run.network)
-    network = optax.apply_updates(run.network, change)
-    finite = run.is_finite & jnp.isfinite(loss) & jnp.isfinite(norm) & jnp.isfinite(global_norm(network))
+    change, memory = recipe.transformation(numbers).update(gradient, run.memory, run.network)
+    network: Any = optax.apply_updates(run.network, change)
+    return network, memory, loss, global_norm(gradient)
+
+
+def _searched(plan: Plan, run: Run, batch: Batch, key: Any) -> tuple[Network, Any, Array, Array]:
+    """The same of an update of a search, whose norm is NaN: it forms no gradient."""
+    at, network_of = ravel_pytree(run.network)
+    free = ravel_pytree(_held(jax.tree_util.tree_map(jnp.ones_like, run.network)))[0] > 0
+
+    def score(point: Array) -> tuple[Array, Array]:
+        network = network_of(point)
+        along = states(network.cell, jnp.swapaxes(batch.inputs, 0, 1))
+        given = outputs(network, along, batch.at)
+        wrong = plan.task.wrong(given, batch.targets).astype(point.dtype)
+        return jnp.mean(plan.task.loss(given, batch.targets)), jnp.mean(wrong)
+
+    setting = Setting(score, free, run.numbers, key, plan.recipe.transformation(run.numbers))
+    assert plan.recipe.search is not None
+    at, memory, loss = SEARCHES[plan.recipe.search].update(setting, at, run.memory)
+    return network_of(at), memory, loss, jnp.full_like(loss, jnp.nan)
+
+
+def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
+    batch = plan.task.batch(_key(run.key, _UPDATE, run.step), plan.batch)
+    follow = _learned if plan.recipe.search is None else _searched
+    network, memory, loss, norm = follow(plan, run, batch, _key(run.key, _NOISE, run.step))
+    finite = run.is_finite & jnp.isfinite(loss) & jnp.isfinite(global_norm(network))
+    finite = finite & jnp.isfinite(norm) if plan.recipe.search is None else finite
     network, memory = jax.tree_util.tree_map(
         lambda new, old: jnp.where(finite, new, old), (network, memory), (run.network, run.memory)
     )
