@@ -197,6 +197,20 @@ _ENTRIES = (
         "latch",
     ),
     Entry(
+        "long_unfolding",
+        "A plain tanh network trained to a lag of 100, its gradient before and after, and networks that fail",
+        "Schaefer, Udluft and Zimmermann 2008",
+        "unfolding",
+        decomposes=True,
+    ),
+    Entry(
+        "training_bifurcations",
+        "Fixed points, exponents and bifurcations met along training, and the jumps of the loss beside them",
+        "Eisenmann et al. 2023",
+        "along_training",
+        decomposes=True,
+    ),
+    Entry(
         "compute_and_lags",
         "How many lags c times the compute buys",
         "Wikipedia, Vanishing gradient problem, Faster hardware",

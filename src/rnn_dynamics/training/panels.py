@@ -32,7 +32,7 @@ from rnn_dynamics.training.updates import (
 )
 from rnn_dynamics.validation import count, integers, real_array
 
-__all__ = ["Panel", "train"]
+__all__ = ["Panel", "first_panel", "train"]
 
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
@@ -110,6 +110,11 @@ def _first_panel(plan: Plan, seeds: np.ndarray, numbers: Mapping[str, np.ndarray
     history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))
     return Panel(plan, seeds, _host(runs), undecided, np.full(len(seeds), np.nan), history)
+
+
+def first_panel(plan: Plan, seeds: Sequence[int], *, numbers: Mapping[str, Any] | None = None) -> Panel:
+    """The runs that ``train`` begins with; arguments as there."""
+    return _first_panel(plan, seeds, _numbers(plan, seeds, numbers))
 
 
 def train(

@@ -29,6 +29,7 @@ __all__ = [
     "Run",
     "advance",
     "first_state",
+    "recorded",
     "share_wrong",
     "updates_of_a_call",
 ]
@@ -196,6 +197,23 @@ def advance(
     length = updates_of_a_call(plan)
     step = functools.partial(_update, plan)
     return jax.vmap(lambda run: jax.lax.scan(step, run, None, length=length))(runs)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 2))
+def recorded(plan: Plan, runs: Run, updates: int) -> tuple[Run, Network, Array, Array]:
+    """Updates of every run of a panel, recorded one by one.
+
+    Returns:
+        The runs after them; and of every run the networks before each update, its loss, and ‖∂E/∂θ‖ before
+        clipping, a leading axis of updates behind that of runs.
+    """
+
+    def update(run: Run, _: None) -> tuple[Run, tuple[Network, Array, Array]]:
+        following, (loss, norm) = _update(plan, run, None)
+        return following, (run.network, loss, norm)
+
+    following, seen = jax.vmap(lambda run: jax.lax.scan(update, run, None, length=updates))(runs)
+    return following, *seen
 
 
 def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
