@@ -19,7 +19,7 @@ from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
 
 __all__ = ["LENGTH", "measured", "remedies", "stored"]
 
-LENGTH, SEEDS, UPDATES = 30, 5, 10_000
+LENGTH, SEEDS, UPDATES = 30, 5, 5000
 _FILE = "remedies.npz"
 _ALONE = ("clipping", "value clipping", "omega", "omega, norms", "flossing", "basic tanh", "sigmoid network")
 _WITH_CLIPPING = ("omega", "omega, norms", "flossing")
