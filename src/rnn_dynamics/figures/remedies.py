@@ -26,10 +26,20 @@ _WITH_CLIPPING = ("omega", "omega, norms", "flossing")
 
 
 def measured() -> tuple[str, ...]:
-    """The rows: nothing, clipping alone, and each remedy beside clipping, without which most diverge or stall."""
-    others = [name for name in REMEDIES if name not in _ALONE]
-    pairs = [f"clipping+{name}" for name in (*_WITH_CLIPPING, *others)]
-    return ("plain", "clipping", "value clipping", *pairs, "clipping+lstm+adam", "clipping+gru+adam")
+    """The rows: nothing, clipping alone, each remedy beside clipping, and searches, which have no gradient to clip."""
+    others = [remedy for name, remedy in REMEDIES.items() if name not in _ALONE]
+    searches = [remedy.name for remedy in others if remedy.kind == "search"]
+    pairs = [f"clipping+{name}" for name in _WITH_CLIPPING]
+    pairs += [f"clipping+{remedy.name}" for remedy in others if remedy.name not in searches]
+    return (
+        "plain",
+        "clipping",
+        "value clipping",
+        *pairs,
+        "clipping+lstm+adam",
+        "clipping+gru+adam",
+        *searches,
+    )
 
 
 def stored() -> Comparison:
