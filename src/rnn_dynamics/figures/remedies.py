@@ -26,7 +26,7 @@ _WITH_CLIPPING = ("omega", "omega, norms", "flossing")
 
 
 def measured() -> tuple[str, ...]:
-    """The rows: nothing, clipping alone, each remedy beside clipping, and searches, which have no gradient to clip."""
+    """The rows: nothing, clipping, each remedy beside clipping, and searches, which have no gradient to clip."""
     others = [remedy for name, remedy in REMEDIES.items() if name not in _ALONE]
     searches = [remedy.name for remedy in others if remedy.kind == "search"]
     pairs = [f"clipping+{name}" for name in _WITH_CLIPPING]
