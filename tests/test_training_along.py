@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.figures import along_training, unfolding
+from rnn_dynamics.figures import along_runs, unfolding
 from rnn_dynamics.training import recipe
 from rnn_dynamics.training.along import coincidences, events_along, loss_jumps, stacked
 from rnn_dynamics.training.recipes import initial_network
@@ -131,7 +131,7 @@ def test_the_stored_networks_learned_a_lag_of_100_or_are_said_not_to_have():
 
 
 def test_the_stored_path_meets_the_events_that_are_stored():
-    found = along_training.stored()
+    found = along_runs.stored()
     positions = found.positions(3)
     at = int(positions[1])
     cells = jax.tree_util.tree_map(lambda leaf: leaf[at : at + 2], found.path)

@@ -1,12 +1,6 @@
-"""Fixed points, exponents and bifurcations met along training, and the jumps of the loss beside them.
-
-What the runs met lies beside this file. ``python -m rnn_dynamics.figures.along_training`` trains them anew and
-writes it, in some minutes on one core.
-"""
+"""Fixed points, exponents and bifurcations met along training, and the jumps of the loss beside them."""
 
 import functools
-import importlib.resources
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,69 +13,32 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.figures.along_runs import (
+    BLANK,
+    CUE,
+    DRAWN,
+    KINDS,
+    LENGTH,
+    RATE,
+    RUNS,
+    SETTLED,
+    STARTS,
+    UNITS,
+    UPDATES,
+    Stored,
+    after_cue,
+    stored,
+)
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import Row, claim
-from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import rollout
-from rnn_dynamics.storage import load, save
-from rnn_dynamics.training import Plan, recipe, task
-from rnn_dynamics.training.along import (
-    AlongTraining,
-    Coincidences,
-    coincidences,
-    events_along,
-    loss_jumps,
-    stacked,
-)
-from rnn_dynamics.training.networks import Network, outputs, states
-from rnn_dynamics.training.panels import first_panel
-from rnn_dynamics.training.updates import recorded
+from rnn_dynamics.training.along import AlongTraining, Coincidences, coincidences, events_along, loss_jumps
 
-__all__ = ["Stored", "stored", "training_bifurcations"]
+__all__ = ["training_bifurcations"]
 
-_FILE = "along_training.npz"
-_COMMAND = "python -m rnn_dynamics.figures.along_training"
 _SOURCE = "Eisenmann et al. 2023"
-LENGTH, UNITS, RATE, RUNS, UPDATES = 10, 2, 1.0, 8, 600
-_CUE, _SETTLED, _SEQUENCES = 3, 400, 200
-#: The run that is drawn, and the updates about its event.
-_DRAWN, _WINDOW = 3, (480, 520)
-_KINDS = ("fold", "flip", "neimark-sacker", "pitchfork", "transcritical")
-_STARTS = np.random.default_rng(0).uniform(-1, 1, (64, UNITS))
+_WINDOW = (480, 520)  # updates about the drawn run's events
 _WITHIN, _FIRST = 3.0, 20
-
-
-class Stored(NamedTuple):
-    """What all runs met, and the parameters of one of them before each update.
-
-    Attributes:
-        losses: of 200 sequences that are the same throughout, shape (runs, updates).
-        norms: ‖∂E/∂θ‖ of each update's own sequences, shape (runs, updates).
-        exponents: the largest of the map without input, from the state after the first cue, shape (runs, updates).
-        events: run, position, index of the kind, change of the number of fixed points, further unstable
-            directions; shape (events, 5).
-        unfinished: branches that ended inside a segment, of all runs.
-        W, b, W_in: of the run that is drawn, a leading axis of updates.
-    """
-
-    losses: np.ndarray
-    norms: np.ndarray
-    exponents: np.ndarray
-    events: np.ndarray
-    unfinished: int
-    W: np.ndarray
-    b: np.ndarray
-    W_in: np.ndarray
-
-    @property
-    def path(self) -> ElmanRNN:
-        """The drawn run's cells, a leading axis of updates on every parameter."""
-        return _path(self.W, self.b, self.W_in)
-
-    def positions(self, run: int) -> np.ndarray:
-        """Of a run's events, in updates."""
-        return self.events[self.events[:, 0] == run, 1]
 
 
 class _Results(NamedTuple):
@@ -94,11 +51,6 @@ class _Results(NamedTuple):
     read: np.ndarray
 
 
-def _path(W: Any, b: Any, W_in: Any) -> ElmanRNN:
-    cells = [ElmanRNN(*map(np.asarray, parts), activation="tanh") for parts in zip(W, b, W_in, strict=True)]
-    return stacked(cells)
-
-
 def training_bifurcations(*, quick: bool = False) -> Reproduction:
     """One small network's fixed points, orbits and loss along training, and what eight such runs met."""
     found = stored()
@@ -107,35 +59,12 @@ def training_bifurcations(*, quick: bool = False) -> Reproduction:
     chance = coincidences(positions, jumps, UPDATES, within=_WITHIN)
     first, last = _WINDOW
     window = jax.tree_util.tree_map(lambda leaf: leaf[first : last + 1], found.path)
-    along = events_along(window, _STARTS[:16] if quick else _STARTS, u=np.zeros(2 * _CUE + 1))
+    along = events_along(window, STARTS[:16] if quick else STARTS, u=BLANK)
     final = jax.tree_util.tree_map(lambda leaf: leaf[-1], found.path)
-    last = fixed_points(final, _STARTS, u=np.zeros(2 * _CUE + 1), period=2, slow=False)
+    ends = fixed_points(final, STARTS, u=BLANK, period=2, slow=False)
     read, settled = map(np.asarray, _orbits(found.path))
-    results = _Results(found, jumps, chance, along, last, settled, read)
+    results = _Results(found, jumps, chance, along, ends, settled, read)
     return Reproduction(functools.partial(_picture, results), _rows(results))
-
-
-def stored() -> Stored:
-    """What ``main`` wrote."""
-    with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
-        arrays, about = load(path)
-    doubles = {name: np.asarray(leaf, float) for name, leaf in arrays.items()}
-    return Stored(**doubles, unfinished=about["unfinished"])
-
-
-def _cues(dtype: Any) -> tuple[Array, Array]:
-    """The inputs of both classes without noise: the cue, then zeros. Shape (2, 3, 7), and one zero input."""
-    cue = jnp.arange(_CUE)
-    inputs = jax.nn.one_hot(cue[None] + _CUE * jnp.arange(2)[:, None], 2 * _CUE + 1, dtype=dtype)
-    return inputs, jnp.zeros(2 * _CUE + 1, dtype)
-
-
-@jax.jit
-def _after_cue(cell: ElmanRNN) -> Array:
-    """The states after the cues of both classes."""
-    inputs, _ = _cues(cell.W.dtype)
-    start = jnp.zeros(UNITS, cell.W.dtype)
-    return jax.vmap(lambda u: jax.lax.scan(lambda x, v: (cell(x, v), None), start, u)[0])(inputs)
 
 
 @jax.jit
@@ -143,25 +72,16 @@ def _orbits(path: ElmanRNN) -> tuple[Array, Array]:
     """Without noise, both classes: the state at the reading, and 24 states after a long time."""
 
     def of_cell(cell: ElmanRNN) -> tuple[Array, Array]:
-        _, blank = _cues(cell.W.dtype)
-
         def step(x: Array, _: None) -> tuple[Array, Array]:
-            return cell(x, blank), x
+            return cell(x, jnp.asarray(BLANK, x.dtype)), x
 
         def of_state(x: Array) -> tuple[Array, Array]:
-            along = jax.lax.scan(step, x, None, length=_SETTLED)[1]
-            return along[LENGTH - _CUE], along[-24:]
+            along = jax.lax.scan(step, x, None, length=SETTLED)[1]
+            return along[LENGTH - CUE], along[-24:]
 
-        return jax.vmap(of_state)(_after_cue(cell))
+        return jax.vmap(of_state)(after_cue(cell))
 
     return jax.lax.map(of_cell, path)
-
-
-def _exponent(cell: ElmanRNN) -> float:
-    """The largest exponent without input, from the state after the first cue."""
-    zeros = jnp.zeros((_SETTLED, 2 * _CUE + 1), cell.W.dtype)
-    orbit = rollout(cell, _after_cue(cell)[0], zeros)
-    return float(lyapunov_spectrum(orbit, exponents=1, discard=_SETTLED // 4).values[0])
 
 
 def _rows(results: _Results) -> tuple[Row, ...]:
@@ -189,7 +109,7 @@ def _rows(results: _Results) -> tuple[Row, ...]:
             found=chance.p < 0.01,
             note=f"{RUNS} networks of {UNITS} tanh units, latch of length {LENGTH}, rate {RATE:g}, {UPDATES} "
             f"updates; a jump is a change of the loss by more than a third in one update. Past the first {_FIRST} "
-            f"updates, which are large: {late.found} of {late.jumps}, {late.expected:.1f} by chance, p = {late.p:.1g}.",
+            f"updates: {late.found} of {late.jumps}, {late.expected:.1f} by chance, p = {late.p:.1g}.",
         ),
         claim(
             "every jump of the loss is a bifurcation",
@@ -209,7 +129,7 @@ def _rows(results: _Results) -> tuple[Row, ...]:
             found=bool(leads) and np.median(leads) < 20,
         ),
         claim(
-            f"where the trained run {_DRAWN} keeps its bit",
+            f"where the trained run {DRAWN} keeps its bit",
             "popular",
             "in two stable fixed points",
             ", ".join(
@@ -247,13 +167,13 @@ def _picture(results: _Results) -> Figure:
         for column, limits in enumerate(((0, UPDATES), window)):
             ax = figure.add_subplot(grid[row, column])
             draw(ax, results, column == 1)
-            for position in results.found.positions(_DRAWN):
+            for position in results.found.positions(DRAWN):
                 ax.axvline(position, zorder=0, **palette.WALL)
             ax.set_xlim(*limits)
             plots.panel_label(ax, letters[column])
             if row == 2:
                 ax.set_xlabel("updates")
-    figure.axes[0].set_title(f"run {_DRAWN} of {RUNS}: {UNITS} tanh units learn a latch of length {LENGTH}")
+    figure.axes[0].set_title(f"run {DRAWN} of {RUNS}: {UNITS} tanh units learn a latch of length {LENGTH}")
     figure.axes[1].set_title("the same about its bifurcations")
     ax = figure.add_subplot(grid[3, :])
     _raster(ax, results)
@@ -262,11 +182,11 @@ def _picture(results: _Results) -> Figure:
 
 
 def _loss(ax: Axes, results: _Results, is_near: bool) -> None:
-    losses, norms = results.found.losses[_DRAWN], results.found.norms[_DRAWN]
+    losses, norms = results.found.losses[DRAWN], results.found.norms[DRAWN]
     updates, mark = np.arange(UPDATES), "o" if is_near else ""
     ax.semilogy(updates, losses, color=palette.BLACK, marker=mark, markersize=3, label="loss")
     ax.semilogy(updates, norms, color=palette.SKY, linewidth=0.9, label="‖∂E/∂θ‖", zorder=1)
-    at = results.jumps[_DRAWN]
+    at = results.jumps[DRAWN]
     ax.semilogy(at, losses[at], "v", color=palette.VERMILION, markersize=7, label="a jump begins", zorder=5)
     ax.set_ylabel("loss, gradient norm")
     if not is_near:
@@ -305,7 +225,7 @@ def _states(ax: Axes, results: _Results, is_near: bool) -> None:
             label="unstable fixed point",
         )
     else:
-        ax.plot([], [], ".", color=palette.GREY, label=f"{_SETTLED} steps later")
+        ax.plot([], [], ".", color=palette.GREY, label=f"{SETTLED} steps later")
     ax.set_ylim(-1.1, 1.1)
     ax.set_ylabel("$x_1$")
     where: Any = {"loc": "center right", "bbox_to_anchor": (1, 0.78)} if is_near else {"loc": "lower left"}
@@ -313,7 +233,7 @@ def _states(ax: Axes, results: _Results, is_near: bool) -> None:
 
 
 def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
-    exponents = results.found.exponents[_DRAWN]
+    exponents = results.found.exponents[DRAWN]
     ax.plot(
         exponents,
         color=palette.PURPLE,
@@ -352,7 +272,7 @@ def _raster(ax: Axes, results: _Results) -> None:
         ax.vlines(jumps, run - 0.32, run + 0.32, color=palette.VERMILION, linewidth=1.2)
         own = found.events[found.events[:, 0] == run]
         for _, position, kind, _, unstable in own:
-            name = _KINDS[int(kind)]
+            name = KINDS[int(kind)]
             face = palette.BLACK if unstable == 0 else "white"
             ax.plot(
                 position, run, markers.get(name, "^"), color=palette.BLACK, markerfacecolor=face, markersize=5
@@ -382,52 +302,3 @@ def _raster(ax: Axes, results: _Results) -> None:
     ax.set_xlabel("updates")
     ax.set_ylabel("run")
     ax.legend(fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))
-
-
-def _plan() -> Plan:
-    return Plan(task("latch", LENGTH), recipe("gaussian").with_numbers(learning_rate=RATE), units=UNITS)
-
-
-def _losses(plan: Plan, networks: Network) -> np.ndarray:
-    """Of the same sequences for every network, leading axes (runs, updates)."""
-    batch = plan.task.batch(jax.random.key(99), _SEQUENCES)
-    inputs = jnp.swapaxes(batch.inputs, 0, 1)
-
-    def of_one(network: Network) -> Array:
-        read = outputs(network, states(network.cell, inputs), batch.at)
-        return jnp.mean(plan.task.loss(read, batch.targets))
-
-    return np.asarray(jax.jit(jax.vmap(functools.partial(jax.lax.map, of_one)))(networks))
-
-
-def main() -> None:
-    """Train the runs, find what they met, and write it beside this file; in float64."""
-    jax.config.update("jax_enable_x64", True)
-    plan = _plan()
-    _, networks, _, norms = recorded(plan, first_panel(plan, range(RUNS)).runs, UPDATES)
-    leaves = [np.asarray(leaf) for leaf in (networks.cell.W, networks.cell.b, networks.cell.W_in)]
-    events: list[tuple[float, ...]] = []
-    exponents = np.empty((RUNS, UPDATES), np.float32)
-    unfinished = 0
-    for run in range(RUNS):
-        path = _path(*(leaf[run].astype(float) for leaf in leaves))
-        along = events_along(path, _STARTS, u=np.zeros(2 * _CUE + 1), longest=0.25)
-        unfinished += along.unfinished
-        events += [
-            (run, event.position, _KINDS.index(event.kind), event.change, event.unstable)
-            for event in along.events
-        ]
-        for i in range(UPDATES):
-            exponents[run, i] = _exponent(jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], path))
-    arrays = {
-        "losses": _losses(plan, networks).astype(np.float32),
-        "norms": np.asarray(norms, np.float32),
-        "exponents": exponents,
-        "events": np.array(events),
-        **{name: leaf[_DRAWN] for name, leaf in zip(("W", "b", "W_in"), leaves, strict=True)},
-    }
-    save(Path(__file__).with_name(_FILE), arrays, {"command": _COMMAND, "unfinished": unfinished})
-
-
-if __name__ == "__main__":
-    main()

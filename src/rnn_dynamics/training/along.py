@@ -366,7 +366,7 @@ def coincidences(
         found += int(by_shift[0])
         number += np.size(at)
         shares = np.convolve(shares, np.bincount(by_shift) / total)
-    expected = float(np.arange(len(shares)) @ shares)
+    expected = float(np.sum(np.arange(len(shares)) * shares))
     return Coincidences(found, number, expected, float(shares[found:].sum()), within)
 
 
