@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_dynamics.training.composition import find, recipe
 from rnn_dynamics.training.panels import Panel, train
-from rnn_dynamics.training.remedies import Remedy, find, recipe
+from rnn_dynamics.training.remedies import REMEDIES, Remedy
 from rnn_dynamics.training.results import Comparison, row_of
 from rnn_dynamics.training.tasks import Task, task
 from rnn_dynamics.training.updates import Plan
@@ -52,17 +53,15 @@ _FIRST_TIER = (
 )
 
 
-def _every_remedy() -> tuple[str, ...]:
-    from rnn_dynamics.training.remedies import REMEDIES
-
-    return PLAIN, *REMEDIES, "clipping+omega", "clipping+lstm", "clipping+gru"
-
-
 #: "quick" takes minutes on two cores, "paper" hours, or a GPU.
-PRESETS: dict[str, Callable[[], Preset]] = {
-    "quick": lambda: Preset(_FIRST_TIER, ("temporal-order",), (20,), 5, 3000),
-    "paper": lambda: Preset(
-        _every_remedy(), ("temporal-order", "addition"), (50, 100, 150, 200), 5, 5_000_000
+PRESETS: dict[str, Preset] = {
+    "quick": Preset(_FIRST_TIER, ("temporal-order",), (20,), 5, 3000),
+    "paper": Preset(
+        (PLAIN, *REMEDIES, "clipping+omega", "clipping+lstm", "clipping+gru"),
+        ("temporal-order", "addition"),
+        (50, 100, 150, 200),
+        5,
+        5_000_000,
     ),
 }
 
@@ -120,7 +119,7 @@ def compare(
             its task, numbers out of range: all before anything is trained. A store made with other settings.
         StorageError: a damaged file in the store.
     """
-    chosen = PRESETS[choice("preset", preset, tuple(PRESETS))]()
+    chosen = PRESETS[choice("preset", preset, tuple(PRESETS))]
     seeds = count("seeds", chosen.seeds if seeds is None else seeds, minimum=1)
     updates = count("updates", chosen.updates if updates is None else updates, minimum=1)
     sizes = {

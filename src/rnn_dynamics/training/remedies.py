@@ -3,11 +3,9 @@
 import dataclasses
 from typing import Any
 
-from rnn_dynamics.training.compatibility import refuse
-from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared, prediction
 
-__all__ = ["REMEDIES", "Remedy", "find", "recipe"]
+__all__ = ["REMEDIES", "Remedy"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +134,14 @@ _SECOND = [
         (("clip", "value"),),
         (("threshold", 0.1),),
     ),
-    Remedy("momentum", "optimizer", "", "Polyak 1964", (("optimizer", "momentum"),), (("momentum", 0.9),)),
+    Remedy(
+        "momentum",
+        "optimizer",
+        "steps follow the mean of past gradients",
+        "Polyak 1964",
+        (("optimizer", "momentum"),),
+        (("momentum", 0.9),),
+    ),
     Remedy(
         "nesterov",
         "optimizer",
@@ -170,8 +175,16 @@ _SECOND = [
         (("largest_step", 0.01),),
         rates=(1e-4,),
     ),
-    Remedy("gaussian", "initializer", "", "variance 1/n", (("initializer", "gaussian"),)),
-    Remedy("glorot", "initializer", "", "Glorot, Bengio, AISTATS 2010", (("initializer", "glorot"),)),
+    Remedy(
+        "gaussian", "initializer", "a spectral radius near 1", "variance 1/n", (("initializer", "gaussian"),)
+    ),
+    Remedy(
+        "glorot",
+        "initializer",
+        "variance kept from layer to layer",
+        "Glorot, Bengio, AISTATS 2010",
+        (("initializer", "glorot"),),
+    ),
     Remedy(
         "spectral radius 1",
         "initializer",
@@ -186,11 +199,17 @@ _SECOND = [
         f"{_PASCANU}, appendix",
         (("initializer", "smart tanh"),),
     ),
-    Remedy("basic tanh", "initializer", "", f"{_PASCANU}, appendix", (("initializer", "basic tanh"),)),
+    Remedy(
+        "basic tanh",
+        "initializer",
+        "the plain start",
+        f"{_PASCANU}, appendix",
+        (("initializer", "basic tanh"),),
+    ),
     Remedy(
         "sigmoid network",
         "initializer",
-        "",
+        "the plain logistic network",
         f"{_PASCANU}, appendix",
         (("initializer", "sigmoid"), ("activation", "logistic")),
     ),
@@ -324,75 +343,3 @@ _SECOND = [
 ]
 
 REMEDIES: dict[str, Remedy] = {remedy.name: remedy for remedy in _FIRST + _SECOND}
-
-
-def find(remedy: Any) -> Remedy:
-    """The remedy of a name, or the one that is given.
-
-    Raises:
-        ValueError: no such remedy; the message lists the known ones.
-        TypeError: neither a name nor a remedy.
-    """
-    if isinstance(remedy, Remedy):
-        return remedy
-    if not isinstance(remedy, str):
-        raise TypeError(f"remedies: expected names or Remedy objects, got {type(remedy).__name__}")
-    if remedy not in REMEDIES:
-        raise ValueError(f"remedies: expected some of {', '.join(REMEDIES)}, got {remedy!r}")
-    return REMEDIES[remedy]
-
-
-def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - frozen
-    """The plain method (MSGD on a tanh network, learning rate .01) with remedies applied together.
-
-    Args:
-        *remedies: names of ``REMEDIES``, or ``Remedy`` objects.
-        base: what they change.
-
-    Raises:
-        TypeError, ValueError: unknown remedies; two that set one slot or one number to different things, or that
-            exclude each other otherwise.
-    """
-    changes: dict[str, tuple[Any, str]] = {}
-    numbers: dict[str, tuple[float, str]] = {}
-    set_by: dict[str, tuple[Any, str]] = {}
-    terms: list[Term] = []
-    rates: tuple[float, ...] = ()
-    for remedy in map(find, remedies):
-        for slot, piece in remedy.changes:
-            if slot == "terms":
-                terms += piece
-                named = f"{set_by[slot][1]}, {remedy.name}" if slot in set_by else remedy.name
-                set_by[slot] = (tuple(terms), named)
-                continue
-            _set(changes, slot, piece, remedy.name)
-        for name, value in remedy.numbers:
-            _set(numbers, name, value, remedy.name)
-        rates = remedy.rates or rates
-    refuse(_of_base(base) | changes | set_by)
-    for remedy in map(find, remedies):
-        for slot, piece in remedy.defaults:
-            changes.setdefault(slot, (piece, remedy.name))
-    if len({term.name for term in terms}) < len(terms):
-        raise ValueError(f"remedies: {' and '.join(find(r).name for r in remedies)} are forms of one another")
-    found = dataclasses.replace(base, **{slot: piece for slot, (piece, _) in changes.items()})
-    found = dataclasses.replace(found, terms=base.terms + tuple(terms))
-    found = found.with_numbers(**{name: value for name, (value, _) in numbers.items()})
-    return found.with_numbers(learning_rate=rates[0]) if rates else found
-
-
-def _of_base(base: Recipe) -> dict[str, tuple[Any, str]]:
-    """The slots that a recipe sets itself; weights have to start somewhere."""
-    fields = [f for f in dataclasses.fields(base) if f.name not in ("initializer", "numbers")]
-    chosen = {f.name: getattr(base, f.name) for f in fields if getattr(base, f.name) != f.default}
-    return {slot: (piece, "the recipe they change") for slot, piece in chosen.items()}
-
-
-def _set(chosen: dict[str, tuple[Any, str]], slot: str, value: Any, by: str) -> None:
-    """Note who set a slot, and refuse another value for it."""
-    kept = chosen.setdefault(slot, (value, by))
-    if kept[0] != value:
-        raise ValueError(
-            f"remedies: {kept[1]} and {by} exclude each other: {slot} is {kept[0]!r} for one and "
-            f"{value!r} for the other"
-        )

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import rollout
+from rnn_dynamics.training.composition import recipe
 from rnn_dynamics.training.networks import Network
-from rnn_dynamics.training.remedies import recipe
 from rnn_dynamics.training.tasks import Task, task
 from rnn_dynamics.training.updates import Plan
 from rnn_dynamics.validation import count
