@@ -113,8 +113,16 @@ def _first_panel(plan: Plan, seeds: np.ndarray, numbers: Mapping[str, np.ndarray
 
 
 def first_panel(plan: Plan, seeds: Sequence[int], *, numbers: Mapping[str, Any] | None = None) -> Panel:
-    """The runs that ``train`` begins with; arguments as there."""
-    return _first_panel(plan, seeds, _numbers(plan, seeds, numbers))
+    """The runs that ``train`` begins with; arguments and errors as there."""
+    chosen = _seeds(seeds)
+    return _first_panel(plan, chosen, _numbers(plan, len(chosen), numbers))
+
+
+def _seeds(seeds: Sequence[int]) -> np.ndarray:
+    chosen = integers("seeds", seeds)
+    if not chosen.size:
+        raise ValueError("seeds: expected at least one run, got none")
+    return chosen
 
 
 def train(
@@ -153,9 +161,7 @@ def train(
         FileNotFoundError: the checkpoint's folder is missing.
     """
     updates = count("updates", updates, minimum=1)
-    chosen = integers("seeds", seeds)
-    if not chosen.size:
-        raise ValueError("seeds: expected at least one run, got none")
+    chosen = _seeds(seeds)
     filled, workers = _numbers(plan, len(chosen), numbers), _workers(plan, workers)
     saved = panel = checkpoints.resumed(checkpoint, lambda: _first_panel(plan, chosen, filled))
     at = time.monotonic()
