@@ -196,13 +196,14 @@ with plots.style():
         ratios = np.asarray(ratios_of(network)).swapaxes(1, 2).reshape(-1, order.steps - 1)
         low, middle, high = np.quantile(ratios, (0.1, 0.5, 0.9), axis=0)
         steps = np.arange(1, order.steps)
-        ax.semilogy(steps, middle, label=name, **LINES[name])
+        ax.plot(steps, middle, label=name, **LINES[name])
         ax.fill_between(steps, low, high, color=LINES[name]["color"], alpha=0.15, linewidth=0)
         over_all[name] = np.median(ratios.prod(axis=1))
         print(f"{name:15s} median ratio {np.median(ratios):.2f}; all nine together {over_all[name]:.1e}")
     ax.axhline(1, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set(xlabel="step k", ylabel="ratio of the norms", title="median, and the middle 80 % of the sequences")
-    ax.legend(loc="lower right")
+    ax.set_ylim(0, 1.2)
+    ax.legend(loc="center right")
 assert max(over_all["plain"], over_all["clipping"]) < 1e-2
 assert 0.1 < over_all["clipping and Ω"] < 10
 
