@@ -203,7 +203,7 @@ with plots.style():
     ax.axhline(1, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set(xlabel="step k", ylabel="ratio of the norms", title="median, and the middle 80 % of the sequences")
     ax.set_ylim(0, 1.2)
-    ax.legend(loc="center right")
+    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.8))
 assert max(over_all["plain"], over_all["clipping"]) < 1e-2
 assert 0.1 < over_all["clipping and Ω"] < 10
 

@@ -95,7 +95,7 @@ soft = training.Remedy(
 
 # %%
 table = training.compare(
-    ["clipping", "clipping+orthogonal", ("clipping", soft)],
+    ["clipping", ("clipping", soft)],
     "temporal-order",
     10,
     seeds=3,
@@ -110,14 +110,14 @@ with plots.style():
 
 # %% [markdown]
 # A bar is the share of runs that learned, with its 95 % interval, which is wide for three runs. On the right is the
-# horizon as a share of $T$: at the start (ring), halfway (small dot) and at the end. The orthogonal start has a longer
-# gradient from the first update on. The term begins with the short one of the plain start, and lengthens it.
+# horizon as a share of $T$: at the start (ring), halfway (small dot) and at the end. Grey: ten steps are too few to name
+# a regime. Both rows begin with the short gradient of the plain start. The term lengthens it.
 
 # %%
-clipped, started, kept = table.rows
-assert clipped.horizon_at("initial") == kept.horizon_at("initial") < started.horizon_at("initial")
+clipped, kept = table.rows
+assert clipped.horizon_at("initial") == kept.horizon_at("initial")
 assert kept.horizon_at("final") > clipped.horizon_at("final")
-assert clipped.successes == 0 < started.successes
+assert clipped.successes == 0 < kept.successes
 
 # %% [markdown]
 # ## 3. All of them
