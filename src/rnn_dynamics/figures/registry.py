@@ -223,6 +223,12 @@ _ENTRIES = (
         "success",
     ),
     Entry(
+        "remedies",
+        "Every remedy on one task: which runs learn, and how far their gradients reach",
+        "the papers of each",
+        "remedies",
+    ),
+    Entry(
         "depth_norms",
         "Gradient norms through 10 and 15 hidden layers, initial and trained, and which networks learn",
         "Hinton et al. 2006; Kumar 2017; Yang et al. 2019; Yilmaz and Poli 2022",
