@@ -75,7 +75,7 @@ assert losses[-1, 0] > 10 * losses[-1, 1]
 # ## 2. Small networks
 #
 # Temporal order over ten steps: of two marked symbols, which stood first and which second? Four classes, so a guess is
-# wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a thirty times
+# wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a hundred times
 # larger one, trained by plain descent, with clipping at 1, and with clipping and Ω.
 #
 # Rates, thresholds and strengths are numbers of a recipe, and can differ from run to run of one compiled program. A
@@ -88,7 +88,7 @@ LINES = {
     "clipping": {"color": palette.BLUE, "linestyle": "--"},
     "clipping and Ω": {"color": palette.GREEN},
 }
-RATES, SEEDS = (0.01, 0.3), 4
+RATES, SEEDS = (0.01, 1.0), 4
 order = dataclasses.replace(task("temporal-order", 10), allowed=0.0)
 plan = Plan(order, recipe("clipping", "omega"), units=16, every=50, test=500)
 method, rate, seed = (index.ravel() for index in np.indices((len(LINES), len(RATES), SEEDS)))
@@ -126,13 +126,13 @@ learned = {name: [int((panel.wrong < 0.01)[runs(name, i)].sum()) for i in (0, 1)
 for name, (slow, fast) in learned.items():
     print(f"{name:15s} learned: {slow} of {SEEDS} at rate {RATES[0]}, {fast} of {SEEDS} at rate {RATES[1]}")
 assert learned["plain"][0] == learned["clipping"][0] == 0 < learned["clipping and Ω"][0]
-assert learned["plain"][1] < learned["clipping"][1]
+assert learned["plain"][1] == 0 < learned["clipping"][1] == SEEDS
 
 # %% [markdown]
 # **What it shows.** Two troubles, and a remedy for each.
 #
-# * *Large rate: steps are too long.* Plain descent leaves the plateau and is thrown back, in most seeds for good. With
-#   clipping the same networks learn.
+# * *Large rate: steps are too long.* Plain descent is thrown to losses far above that of a guess. With clipping the same
+#   networks learn.
 # * *Small rate: nothing arrives.* No gradient reaches the threshold, so clipping has nothing to clip, and its runs are
 #   those of plain descent. The loss stays at $\ln 4$. With Ω the horizon grows to all ten lags in most seeds, and the
 #   loss falls.
@@ -229,16 +229,18 @@ for method in METHODS:
     reach[method] = [int(max(s.lengths[s.succeeded.any(axis=1)], default=0)) for s in of_method]
     texts = [f"{start} {longest}" for start, longest in zip(INITIALIZERS, reach[method], strict=True)]
     print(f"{method:8s} {', '.join(texts)}")
-assert np.sum(reach["MSGD"]) <= np.sum(reach["MSGD-C"]) < np.sum(reach["MSGD-CR"])
+assert np.sum(reach["MSGD"]) < np.sum(reach["MSGD-C"]) < np.sum(reach["MSGD-CR"])
+assert reach["MSGD-C"][0] == 0 < reach["MSGD-CR"][0]
 figure
 
 # %% [markdown]
 # **What it shows.** Over the three starts together, plain descent gives up first as the length grows, and clipping with
-# Ω reaches further than clipping alone. The paper's runs are hundreds of times longer; the direction is what is compared.
+# Ω reaches further than clipping alone. From the logistic start nothing is learned without Ω. The paper's runs are 250
+# times longer; the direction is what is compared.
 #
 # **Limits.** Ω keeps the error's norm along the sequences it has seen, in the direction of the error, at the price of
 # a gradient of its own: it is not the gradient of the loss, and it goes on moving the weights after the task is learned.
-# Nor is a horizon of all lags sufficient: notebook 10 has remedies whose gradient lasts and that learn nothing.
+# Nor is a horizon of all lags sufficient: notebook 10 has networks whose gradient lasts and that have not learned.
 #
 # **To edit.** Another threshold, `numbers={"threshold": 0.1}`; another strength, `numbers={"omega": 1.0}`; longer
 # sequences, `task("temporal-order", 20)`; Ω without squares, `recipe("clipping", "omega, norms")`.
