@@ -87,4 +87,11 @@ def _legend(ax: Any) -> None:
     handles.append(
         Line2D([], [], marker="o", linestyle="", color="black", markerfacecolor="white", label="at the start")
     )
-    ax.legend(handles=handles, ncols=4, fontsize="x-small", loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=3.5)
+    ax.legend(
+        handles=handles,
+        ncols=4,
+        fontsize="x-small",
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        borderaxespad=3.5,
+    )
