@@ -51,7 +51,7 @@ def test_examples_run_as_printed(tmp_path: Path) -> None:
 def test_figures_of_the_table_are_those_of_the_command(tmp_path: Path) -> None:
     table = TEXT.split("## Figures")[1].split("\n## ")[0]
     named = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
-    listed = set(re.findall(r"\w+", _run(["-m", "rnn_dynamics.cli", "list"], tmp_path)))
+    listed = set(re.findall(r"\w+", _run(["-m", "rnn_dynamics", "list"], tmp_path)))
     assert named
     assert named <= listed
 

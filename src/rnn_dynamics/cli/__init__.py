@@ -202,7 +202,3 @@ def _info(options: argparse.Namespace) -> int:
         print(f"{verdict}  {check.dtype:<8} {check.quantity:<52} {values}")
     print(f"{len(checks) - len(failed)} of {len(checks)} checks passed")
     return FAILED if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
