@@ -15,6 +15,9 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import FIGURES, flip_flop, report, select
 from rnn_dynamics.figures.output import publish, rendered, staging
 
+# The first test draws every figure, on a machine that may be busy with other tests.
+pytestmark = pytest.mark.timeout(900)
+
 SOURCE_WRONG = {
     "stability of the curve b = ln(x/(1−x)) − w x at w = 5",
     "∂x_∞/∂b on a stable branch",

@@ -99,6 +99,7 @@ def test_every_public_plot_is_tested() -> None:
         "bifurcation_curve",
         "branch",
         "branches",
+        "comparison",
         "diagnoses",
         "diagnosis",
         "exponent_convergence",
