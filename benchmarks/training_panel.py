@@ -25,7 +25,7 @@ _LENGTH, _UNITS, _BATCH, _RUNS = 100, 50, 20, 15
 
 
 def _ours(updates: int) -> Callable[[], object]:
-    plan = Plan(task("temporal-order", _LENGTH), recipe("clipping"), _UNITS, _BATCH, every=50, test=20)
+    plan = Plan(task("temporal-order", _LENGTH), recipe("clipping"), _UNITS, _BATCH, every=500, test=20)
     return lambda: train(plan, range(_RUNS), updates=updates)
 
 
@@ -77,7 +77,7 @@ def _torch_one_by_one(updates: int) -> Callable[[], object]:
 
 def measure(*, quick: bool = False, repetitions: int = 3) -> list[dict]:
     """A row each: sequences a second follow from seconds; rates are relative to the faster way of PyTorch."""
-    updates, theirs = (50, 4) if quick else (1000, 40)
+    updates, theirs = (500, 4) if quick else (1000, 40)
     run = _ours(updates)
     run()
     seconds: dict[str, list[float]] = {}
