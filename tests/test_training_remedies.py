@@ -441,7 +441,9 @@ def test_pseudo_newton_of_one_unit_takes_each_instance_by_its_own_curvature():
     @jax.jit
     @jax.vmap
     def derivatives(inputs, at, target):
-        alone = lambda p: of_instances(inputs, at, target, *back(p))  # noqa: E731
+        def alone(p):
+            return of_instances(inputs, at, target, *back(p))
+
         return jax.grad(alone)(flat), jnp.diagonal(jax.hessian(alone)(flat))
 
     first, second = derivatives(batch.inputs, batch.at, batch.targets)

@@ -1,6 +1,7 @@
 """``rnn-dynamics compare``: remedies trained side by side."""
 
 import argparse
+import importlib.util
 import signal
 import sys
 from collections.abc import Callable
@@ -81,8 +82,8 @@ def _output(name: str, path: str | None, endings: tuple[str, ...]) -> Path | Non
         raise ValueError(f"{name}: expected a name ending in {', '.join(endings)}, got {path}")
     if not found.parent.is_dir():
         raise ValueError(f"{name}: no such folder: {found.parent}")
-    if found.suffix == ".nc":
-        import xarray  # noqa: F401 - fails before anything is trained
+    if found.suffix == ".nc" and importlib.util.find_spec("xarray") is None:
+        raise ValueError(f"{name}: netCDF needs xarray: pip install 'rnn_dynamics[data]'")
     return found
 
 

@@ -27,17 +27,18 @@ def find(remedy: Any) -> Remedy:
     return REMEDIES[remedy]
 
 
-def recipe(*remedies: Any, base: Recipe = Recipe()) -> Recipe:  # noqa: B008 - frozen
+def recipe(*remedies: Any, base: Recipe | None = None) -> Recipe:
     """The plain method (MSGD on a tanh network, learning rate .01) with remedies applied together.
 
     Args:
         *remedies: names of ``REMEDIES``, or ``Remedy`` objects.
-        base: what they change.
+        base: what they change; the plain method by default.
 
     Raises:
         TypeError, ValueError: unknown remedies; two that set one slot or one number to different things, or that
             exclude each other otherwise.
     """
+    base = Recipe() if base is None else base
     changes: dict[str, tuple[Any, str]] = {}
     numbers: dict[str, tuple[float, str]] = {}
     set_by: dict[str, tuple[Any, str]] = {}
