@@ -1,14 +1,17 @@
 """Settings of every test: x64 on, strict promotion, no silent broadcasting between ranks, CPU by default.
 
-Programs once compiled are kept for the run, in a folder of its own that the workers and every child process share.
+Programs once compiled are kept for later runs in ``.cache/programs``, or where ``JAX_COMPILATION_CACHE_DIR``
+points; the workers and every child process share them.
 """
 
+import contextlib
 import gc
 import os
 import signal
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -29,11 +32,24 @@ _LONG_FILES = ("test_figures.py", "test_notebooks.py")
 # No file adds more than some 12 000.
 _MOST_REGIONS = 40_000
 
+_OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
+
+
+def _without_old_programs(folder: Path) -> Path:
+    """The folder, made where it is missing; programs made more than 30 days ago are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for program in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # another run may be removing them too
+            if program.stat().st_mtime < time.time() - _OLDEST_PROGRAM:
+                program.unlink()
+    return folder
+
+
 # Workers and other child processes inherit the folder of the process that started them.
-_PROGRAMS = None
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    _PROGRAMS = tempfile.TemporaryDirectory(prefix="rnn-dynamics-programs-")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _PROGRAMS.name
+    _ours = Path(__file__).parent.parent / ".cache" / "programs"
+    _given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _given or str(_without_old_programs(_ours))
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
@@ -94,9 +110,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
         if "gpu" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
-
-
-def pytest_unconfigure() -> None:
-    """The folder of compiled programs goes with the process that made it."""
-    if _PROGRAMS is not None:
-        _PROGRAMS.cleanup()

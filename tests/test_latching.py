@@ -238,8 +238,9 @@ def test_wilson_solves_its_equation():
         assert abs(end - 7 / 18) == pytest.approx(
             1.959963984540054 * math.sqrt(end * (1 - end) / 18), rel=1e-12
         )
-    assert wilson([0, 18], 18)[0][0] == 0
-    assert wilson([0, 18], 18)[1][1] == 1
+    trials = np.arange(1, 200)
+    assert (wilson(0, trials)[0] == 0).all()
+    assert (wilson(trials, trials)[1] == 1).all()
 
 
 BAD = [

@@ -14,6 +14,7 @@ from rnn_dynamics.status import Status
 from rnn_dynamics.storage import StorageError
 from rnn_dynamics.training import Plan, Recipe, panels, recipe, task, train
 from rnn_dynamics.training.stories import measured
+from rnn_dynamics.training.updates import lengths_of_calls
 from tests.compilations import compilations
 
 # A network that knows nothing is wrong three times in four: here some runs have learned enough after a few checks.
@@ -99,39 +100,34 @@ def test_more_updates_go_on_from_where_fewer_ended(whole, tmp_path):
     assert_same(trained(checkpoint=path, updates=3), whole)
 
 
-def test_a_keyboard_interrupt_inside_a_round_loses_that_round_only(whole, tmp_path, monkeypatch):
-    path, real, calls = tmp_path / "panel.npz", panels._advance_tile, []
+def trained_until_interrupted(monkeypatch, name, call, path, *, counts=lambda given: True):
+    """Training in which Ctrl-C comes at that call of a function of ``panels`` that counts."""
+    real, calls = getattr(panels, name), []
 
     def interrupted(*given):
-        calls.append(given)
-        if len(calls) == 3:
+        calls.extend([given] if counts(given) else [])
+        if len(calls) == call:
             raise KeyboardInterrupt
         return real(*given)
 
-    monkeypatch.setattr(panels, "_advance_tile", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trained(checkpoint=path)
-    monkeypatch.undo()
-    seen = []
+    with monkeypatch.context() as patch:
+        patch.setattr(panels, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trained(checkpoint=path)
+
+
+def test_a_keyboard_interrupt_inside_a_round_loses_that_round_only(whole, tmp_path, monkeypatch):
+    path, seen = tmp_path / "panel.npz", []
+    trained_until_interrupted(monkeypatch, "_advance_tile", 3, path)
     assert_same(trained(checkpoint=path, progress=seen.append), whole)
     assert len(seen) == rounds_of(whole) - 1
 
 
 def test_an_interrupt_while_a_success_is_confirmed_loses_no_success(whole, tmp_path, monkeypatch):
     """The checkpoint holds the round before, not half of this one."""
-    path, real, seen, confirmed = tmp_path / "panel.npz", panels.share_wrong, [], []
-
-    def interrupted(*given):
-        if given[-1] == panels.CONFIRM:
-            confirmed.append(given)
-        if len(confirmed) == 2:
-            raise KeyboardInterrupt
-        return real(*given)
-
-    monkeypatch.setattr(panels, "share_wrong", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        trained(checkpoint=path)
-    monkeypatch.undo()
+    path, seen = tmp_path / "panel.npz", []
+    confirms = {"counts": lambda given: given[-1] == panels.CONFIRM}
+    trained_until_interrupted(monkeypatch, "share_wrong", 2, path, **confirms)
     assert_same(trained(checkpoint=path, progress=seen.append), whole)
     assert 0 < len(seen) < rounds_of(whole)
 
@@ -451,20 +447,38 @@ def test_workers_are_an_integer_of_at_least_one(workers):
 
 
 @pytest.mark.parametrize(
-    "made", [Recipe(clip="norm"), Recipe(optimizer="momentum"), Recipe(optimizer="rprop"), Recipe(numbers=())]
+    "made",
+    [
+        Recipe(clip="norm"),
+        Recipe(optimizer="momentum"),
+        Recipe(optimizer="rprop"),
+        Recipe(numbers=()),
+        dataclasses.replace(recipe("flossing"), numbers=(("learning_rate", 0.1), ("flossing", 1.0))),
+    ],
 )
 def test_a_recipe_without_a_number_that_it_needs_says_which(made):
     with pytest.raises(ValueError, match="numbers: the recipe needs '"):
         train(dataclasses.replace(PLAN, recipe=made), [0], updates=5)
 
 
+@pytest.mark.parametrize("every", [1, 7, 50, 53, 100, 101, 499, 500])
+def test_calls_are_short_and_of_at_most_two_lengths(every):
+    lengths = lengths_of_calls(every)
+    assert sum(lengths) == every
+    assert max(lengths) <= 50
+    assert max(lengths) - min(lengths) <= 1
+    assert len(lengths) == -(-every // 50)
+
+
 def test_parameters_that_are_not_finite_are_told_and_not_raised(whole):
     bad = jax.tree_util.tree_map(lambda leaf: leaf.copy(), whole.networks)
     bad.cell.W[0] = np.nan
     bad.cell.W[1] = 1e30
-    found = measured(PLAN, bad)
+    found = measured(ORDER, bad)
     assert all(values.shape == (1, 4) for values in found.values())
-    np.testing.assert_array_equal(found["exponent"][0, 2:], measured(PLAN, whole.networks)["exponent"][0, 2:])
+    np.testing.assert_array_equal(
+        found["exponent"][0, 2:], measured(ORDER, whole.networks)["exponent"][0, 2:]
+    )
 
 
 @pytest.mark.soak

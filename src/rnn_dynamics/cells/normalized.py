@@ -26,6 +26,14 @@ def _of_units(name: str, value: Any, default: float, W: Array) -> Float[Array, "
     return jnp.broadcast_to(array, W.shape[1:])
 
 
+def _fields(W: Any, b: Any, W_in: Any, activation: Any, epsilon: float, **gains: tuple[Any, float]) -> dict:
+    """The fields of a normalising cell, checked; of each gain what was given, and its default."""
+    fields = weights(W, b, W_in)
+    of_units = {name: _of_units(name, *gain, fields["W"]) for name, gain in gains.items()}
+    chosen = {"activation": activations.get(activation), "epsilon": positive("epsilon", epsilon)}
+    return fields | of_units | chosen
+
+
 def _normalized(z: Array, epsilon: float, axis: int) -> Array:
     """(z − mean z)/√(var z + ε) over an axis."""
     centred = z - jnp.mean(z, axis=axis, keepdims=True)
@@ -66,10 +74,7 @@ class LayerNormRNN:
         activation: Any = "tanh",
         epsilon: float = 1e-5,
     ) -> None:
-        fields = weights(W, b, W_in)
-        gain = _of_units("gain", gain, 1.0, fields["W"])
-        chosen = activations.get(activation)
-        set_fields(self, **fields, gain=gain, activation=chosen, epsilon=positive("epsilon", epsilon))
+        set_fields(self, **_fields(W, b, W_in, activation, epsilon, gain=(gain, 1.0)))
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         z = dot(self.W, x) + drive(jnp.zeros_like(self.b), self.W_in, u)
@@ -156,15 +161,8 @@ class BatchNormRNN:
     ) -> None:
         if W_in is None:
             raise ValueError("W_in: expected input weights, as equal sequences normalise to 0, got None")
-        fields = weights(W, b, W_in)
-        set_fields(
-            self,
-            **fields,
-            gain=_of_units("gain", gain, 0.1, fields["W"]),
-            input_gain=_of_units("input_gain", input_gain, 0.1, fields["W"]),
-            activation=activations.get(activation),
-            epsilon=positive("epsilon", epsilon),
-        )
+        gains = {"gain": (gain, 0.1), "input_gain": (input_gain, 0.1)}
+        set_fields(self, **_fields(W, b, W_in, activation, epsilon, **gains))
 
     @property
     def units(self) -> int:

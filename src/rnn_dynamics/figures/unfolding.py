@@ -257,7 +257,9 @@ def _arrays(panel: Panel) -> dict[str, np.ndarray]:
     networks = Network(
         jax.vmap(lambda W, b, U: ElmanRNN(W, b, U, activation="tanh"))(*rounded[:3]), *rounded[3:]
     )
-    wrong = share_wrong(panel.plan, networks, jnp.asarray(panel.runs.key), jnp.asarray(panel.steps), 10_000)
+    wrong = share_wrong(
+        panel.plan.task, networks, jnp.asarray(panel.runs.key), jnp.asarray(panel.steps), 10_000
+    )
     return small | {
         "succeeded": panel.succeeded,
         "updates": panel.steps.astype(np.int32),

@@ -40,4 +40,5 @@ def wilson(successes: Any, trials: Any) -> Float[np.ndarray, "2 ..."]:
     share, z = k / n, _NORMAL_QUANTILE
     middle = share + z**2 / (2 * n)
     reach = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(np.stack([middle - reach, middle + reach]) / (1 + z**2 / n), 0.0, 1.0)
+    low, high = np.stack([middle - reach, middle + reach]) / (1 + z**2 / n)
+    return np.stack([np.where(k == 0, 0.0, low), np.where(k == n, 1.0, high)])  # exact at the ends

@@ -27,8 +27,8 @@ from rnn_dynamics.training.updates import (
     Run,
     advance,
     first_state,
+    lengths_of_calls,
     share_wrong,
-    updates_of_a_call,
 )
 from rnn_dynamics.validation import count, integers, real_array
 
@@ -106,7 +106,7 @@ def _first_panel(plan: Plan, seeds: np.ndarray, numbers: Mapping[str, np.ndarray
     zeros, ones = np.zeros(len(seeds), np.int32), np.ones(len(seeds), bool)
     runs: Any = (network, memory, dict(numbers), keys, zeros, ones)
     runs = Run(*runs)
-    first = measured(plan, network)
+    first = measured(plan.task, network)
     history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))
     return Panel(plan, seeds, _host(runs), undecided, np.full(len(seeds), np.nan), history)
@@ -202,7 +202,7 @@ def _numbers(plan: Plan, runs: int, given: Mapping[str, Any] | None) -> dict[str
     known = dict(plan.recipe.numbers)
     try:
         plan.recipe.transformation(known)
-        _ = [known[term.name] for term in plan.recipe.terms]
+        _ = [known[name] for term in plan.recipe.terms for name in (term.name, *term.settings)]
     except KeyError as missing:
         raise ValueError(f"numbers: the recipe needs {missing}, and has {', '.join(known)}") from None
     unknown = set(given or {}) - set(known)
@@ -299,18 +299,18 @@ def _advance_tile(
     """``plan.every`` updates of the runs of a tile and a check, in calls that are short enough to be stopped."""
     part = jax.tree_util.tree_map(lambda leaf: leaf[tile], runs)
     losses, norms = [], []
-    for _ in range(plan.every // updates_of_a_call(plan)):
+    for length in lengths_of_calls(plan.every):
         if stop.is_set():
             raise InterruptedError("training was stopped")
-        part, (loss, norm) = advance(plan, part)
+        part, (loss, norm) = advance(plan, part, length)
         losses.append(np.asarray(loss))
         norms.append(np.asarray(norm))
     part = _host(part)
     loss, norm = (np.concatenate(values, axis=1) for values in (losses, norms))
-    wrong = np.asarray(share_wrong(plan, part.network, part.key, part.step, plan.test, TEST))
+    wrong = share_wrong(plan.task, part.network, part.key, part.step, plan.test, TEST)
     with np.errstate(all="ignore"):  # of a run that diverges
         check = Check(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
-    story = {name: values[0] for name, values in measured(plan, part.network).items()}
+    story = {name: values[0] for name, values in measured(plan.task, part.network).items()}
     return part, {**check._asdict(), **story}
 
 
@@ -324,9 +324,9 @@ def _confirm(panel: Panel, active: np.ndarray, tiles: list[np.ndarray]) -> None:
             continue
         networks = jax.tree_util.tree_map(lambda leaf, tile=tile: leaf[tile], panel.networks)
         shares = share_wrong(
-            panel.plan, networks, panel.runs.key[tile], panel.steps[tile], _CONFIRMED, CONFIRM
+            panel.plan.task, networks, panel.runs.key[tile], panel.steps[tile], _CONFIRMED, CONFIRM
         )
-        for run, share in zip(tile, np.asarray(shares), strict=True):
+        for run, share in zip(tile, shares, strict=True):
             if good[run]:
                 panel.wrong[run] = share
                 if share < allowed:

@@ -120,7 +120,7 @@ _FIRST = [
         "loss term",
         "Lyapunov exponents are driven to 0",
         "Engelken, NeurIPS 2023",
-        (("terms", (Term("flossing", flossing),)),),
+        (("terms", (Term("flossing", flossing, settings=("exponent",)),)),),
         (("flossing", 1.0), ("exponent", 0.0)),
         is_first_tier=True,
     ),

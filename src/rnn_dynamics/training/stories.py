@@ -13,7 +13,7 @@ from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import pullback
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.training.networks import Network, cell_dtype
-from rnn_dynamics.training.updates import Plan
+from rnn_dynamics.training.tasks import Task
 
 __all__ = ["REGIMES", "log_norms", "measured"]
 
@@ -22,9 +22,9 @@ _SEQUENCES = 4
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def log_norms(plan: Plan, networks: Network) -> Float[Array, "runs sequences steps+1"]:
+def log_norms(task: Task, networks: Network) -> Float[Array, "runs sequences steps+1"]:
     """ln‖(∂x_T/∂x_k)ᵀ v‖ for k = 0 … T, of the same random v and the same sequences for every network."""
-    inputs = plan.task.batch(jax.random.key(0), _SEQUENCES).inputs
+    inputs = task.batch(jax.random.key(0), _SEQUENCES).inputs
     return jax.vmap(functools.partial(_of_network, inputs))(networks)
 
 
@@ -40,7 +40,7 @@ def _of_network(inputs: Array, network: Network) -> Array:
     return jax.vmap(of_one)(inputs)
 
 
-def measured(plan: Plan, networks: Network) -> dict[str, np.ndarray]:
+def measured(task: Task, networks: Network) -> dict[str, np.ndarray]:
     """By name, shape (1, runs): mean exponent in nats a step, median horizon at 1/e, and the index of the regime.
 
     The regime is that of most sequences, "undecided" where no two agree.
@@ -48,7 +48,7 @@ def measured(plan: Plan, networks: Network) -> dict[str, np.ndarray]:
     if hasattr(networks.cell, "over_batch"):
         runs = len(networks.offset)
         return {name: np.full((1, runs), np.nan) for name in ("exponent", "horizon", "regime")}
-    logs = np.asarray(log_norms(plan, networks), float)
+    logs = np.asarray(log_norms(task, networks), float)
     found: dict[str, list[float]] = {"exponent": [], "horizon": [], "regime": []}
     for of_run in logs:
         pairs = [of_logs(of_one, diverged=False, dtype=np.float32) for of_one in of_run]

@@ -42,11 +42,13 @@ class Term:
         name: of its strength among the numbers of a recipe.
         function: of the network, the pass and the numbers.
         is_immediate: whether states and cotangents are held constant while it is differentiated.
+        settings: names of the other numbers that it reads.
     """
 
     name: str
     function: Callable[[Network, Pass, Mapping[str, Array]], Array]
     is_immediate: bool = False
+    settings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Term({self.name!r}, {self.function.__module__}.{self.function.__qualname__}, {self.is_immediate})"

@@ -29,9 +29,9 @@ __all__ = [
     "Run",
     "advance",
     "first_state",
+    "lengths_of_calls",
     "recorded",
     "share_wrong",
-    "updates_of_a_call",
 ]
 
 _UPDATE, TEST, CONFIRM, _NOISE = range(4)  # what random numbers are for: no two uses share a sequence
@@ -106,7 +106,7 @@ class Check(NamedTuple):
     wrong: Float[np.ndarray, " runs"]
 
 
-def _key(data: Array, use: int, step: Array) -> Any:
+def _key(data: Array, use: int | Array, step: Array) -> Any:
     return jax.random.fold_in(jax.random.fold_in(jax.random.wrap_key_data(data), use), step)
 
 
@@ -184,17 +184,17 @@ def _update(plan: Plan, run: Run, _: None) -> tuple[Run, tuple[Array, Array]]:
     return following, (loss, norm)
 
 
-def updates_of_a_call(plan: Plan) -> int:
-    """The largest divisor of ``plan.every`` up to 50, so that a call ends within about a second."""
-    return next(length for length in range(_LONGEST, 0, -1) if plan.every % length == 0)
+def lengths_of_calls(every: int) -> list[int]:
+    """``every`` updates in calls of up to 50, so that each ends within about a second: of one length, or of two."""
+    calls = -(-every // _LONGEST)
+    return [every // calls + (call < every % calls) for call in range(calls)]
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def advance(
-    plan: Plan, runs: Run
+    plan: Plan, runs: Run, length: int
 ) -> tuple[Run, tuple[Float[Array, "runs updates"], Float[Array, "runs updates"]]]:
-    """``updates_of_a_call(plan)`` updates of every run of a panel, with their losses and gradient norms."""
-    length = updates_of_a_call(plan)
+    """``length`` updates of every run of a panel, with their losses and gradient norms."""
     step = functools.partial(_update, plan)
     return jax.vmap(lambda run: jax.lax.scan(step, run, None, length=length))(runs)
 
@@ -216,27 +216,29 @@ def recorded(plan: Plan, runs: Run, updates: int) -> tuple[Run, Network, Array, 
     return following, *seen
 
 
-def _share_wrong(plan: Plan, network: Network, key: Any, sequences: int) -> Array:
-    parts = -(-sequences // _PART)
-    part = -(-sequences // parts)
-
-    def of_part(total: Array, index: Array) -> tuple[Array, None]:
-        batch = plan.task.batch(jax.random.fold_in(key, index), part)
-        along = states(network.cell, jnp.swapaxes(batch.inputs, 0, 1))
-        wrong = plan.task.wrong(outputs(network, along, batch.at), batch.targets)
-        return total + jnp.sum(wrong, dtype=total.dtype), None
-
-    total, _ = jax.lax.scan(of_part, jnp.zeros((), jnp.int32), jnp.arange(parts))
-    return total.astype(jnp.float32) / (parts * part)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def share_wrong(
-    plan: Plan, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int, use: int
-) -> Float[Array, " runs"]:
-    """The share of fresh sequences that each network of a panel puts wrong, others at each step and use."""
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _count_wrong(
+    task: Task, part: int, networks: Network, keys: Any, steps: Int[Array, " runs"], use: Any, parts: Any
+) -> Int[Array, " runs"]:
+    """How many of ``parts`` times ``part`` sequences each network puts wrong; one program for all recipes."""
 
     def of_one(network: Network, key: Any, step: Array) -> Array:
-        return _share_wrong(plan, network, _key(key, use, step), sequences)
+        def with_part(index: Array, total: Array) -> Array:
+            batch = task.batch(jax.random.fold_in(_key(key, use, step), index), part)
+            along = states(network.cell, jnp.swapaxes(batch.inputs, 0, 1))
+            wrong = task.wrong(outputs(network, along, batch.at), batch.targets)
+            return total + jnp.sum(wrong, dtype=total.dtype)
+
+        return jax.lax.fori_loop(0, parts, with_part, jnp.zeros((), jnp.int32))
 
     return jax.vmap(of_one)(networks, keys, steps)
+
+
+def share_wrong(
+    task: Task, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int, use: int
+) -> Float[np.ndarray, " runs"]:
+    """The share of fresh sequences that each network of a panel puts wrong, others at each step and use."""
+    parts = -(-sequences // _PART)
+    part = -(-sequences // parts)
+    counted = _count_wrong(task, part, networks, keys, steps, np.int32(use), np.int32(parts))
+    return np.asarray(counted).astype(np.float32) / np.float32(parts * part)
