@@ -235,7 +235,7 @@ def _count_wrong(
 
 
 def share_wrong(
-    task: Task, networks: Network, keys: Any, steps: Int[Array, " runs"], sequences: int, use: int
+    task: Task, networks: Network, keys: Any, steps: Any, sequences: int, use: int
 ) -> Float[np.ndarray, " runs"]:
     """The share of fresh sequences that each network of a panel puts wrong, others at each step and use."""
     parts = -(-sequences // _PART)
