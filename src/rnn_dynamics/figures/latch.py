@@ -34,6 +34,7 @@ _DECADES = 1 / math.log(10)
 # Weight and noise of the published curve against T; noise beside it.
 _WEIGHT, _NOISE, _NOISES = 1.25, 0.2, (0.1, 0.2, 0.3)
 _LENGTH = 20
+RUNS, RUNS_BY_LENGTH = 48, 200
 _COLOURS = (palette.GREEN, palette.BLUE, palette.VERMILION)
 _STEPS = 120
 
@@ -268,12 +269,11 @@ def _along_training(ax: Axes, results: _Results) -> None:
 
 def main() -> None:
     """Train all runs and write their counts beside this file."""
-    runs, runs_by_length = 48, 200
     weights, noise = np.linspace(0.5, 3, 21, dtype=np.float32), np.linspace(0.05, 1, 20, dtype=np.float32)
     lengths = (5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
-    grid = latch_convergence(jax.random.key(0), weights, noise, runs=runs)
+    grid = latch_convergence(jax.random.key(0), weights, noise, runs=RUNS)
     one, some = np.asarray([_WEIGHT], np.float32), np.asarray(_NOISES, np.float32)
-    curves = latch_convergence(jax.random.key(1), one, some, lengths=lengths, runs=runs_by_length)
+    curves = latch_convergence(jax.random.key(1), one, some, lengths=lengths, runs=RUNS_BY_LENGTH)
     at = _NOISES.index(_NOISE)
     learned = curves.status[lengths.index(_LENGTH), 0, at] == int(Status.CONVERGED)
     trained = curves.trained[lengths.index(_LENGTH), 0, at][learned]
@@ -289,7 +289,7 @@ def main() -> None:
         "final_weights": np.median(curves.trained[:, 0, at], axis=1).astype(np.float32),
         "latches": np.concatenate([trained[:, None], written], axis=1)[:40].astype(np.float32),
     }
-    about = {"command": _COMMAND, "runs": runs, "runs_by_length": runs_by_length}
+    about = {"command": _COMMAND, "runs": RUNS, "runs_by_length": RUNS_BY_LENGTH}
     save(Path(__file__).with_name(_FILE), arrays, about)
 
 

@@ -211,13 +211,13 @@ def _reduction(made: dict[str, Any]) -> str:
     )
 
 
-def main() -> None:
+def main(arguments: Any = None) -> None:
     """Train every network and write what became of them."""
     parser = argparse.ArgumentParser(prog="python -m rnn_dynamics.figures.success", description=main.__doc__)
     parser.add_argument("--folder", type=Path, default=Path("success"), help="for the checkpoints [success]")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name(_FILE), help="the file to write")
     parser.add_argument("--full", action="store_true", help="the paper's lengths, seeds and updates")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     lengths, seeds, updates = (
         (_FULL_LENGTHS, _FULL_SEEDS, _FULL_UPDATES) if options.full else (LENGTHS, SEEDS, UPDATES)
     )

@@ -27,7 +27,7 @@ from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.panels import Panel
 from rnn_dynamics.training.recipes import initial_network
 from rnn_dynamics.training.unfolding import Carried, carried
-from rnn_dynamics.training.updates import share_wrong
+from rnn_dynamics.training.updates import CONFIRM, share_wrong
 
 __all__ = ["METHODS", "long_unfolding", "plans", "stored"]
 
@@ -257,13 +257,11 @@ def _arrays(panel: Panel) -> dict[str, np.ndarray]:
     networks = Network(
         jax.vmap(lambda W, b, U: ElmanRNN(W, b, U, activation="tanh"))(*rounded[:3]), *rounded[3:]
     )
-    wrong = share_wrong(
-        panel.plan.task, networks, jnp.asarray(panel.runs.key), jnp.asarray(panel.steps), 10_000
-    )
+    wrong = share_wrong(panel.plan.task, networks, panel.runs.key, panel.steps, 10_000, CONFIRM)
     return small | {
         "succeeded": panel.succeeded,
         "updates": panel.steps.astype(np.int32),
-        "wrong": np.asarray(wrong),
+        "wrong": wrong,
         "exponents": panel.history["exponent"].astype(np.float32),
     }
 
