@@ -34,7 +34,8 @@ _WEIGHTS = np.exp(-(_NODES**2) / 2) / np.exp(-(_NODES**2) / 2).sum()
 # Above this √q the uniform nodes are too far apart for φ: there they lie thicker where the input passes 0.
 _WIDE = 3.0
 _VARIANCES = np.concatenate([[0.0], np.geomspace(1e-12, 1e16, 600)])
-_BISECTIONS = 60
+# A root is bracketed to 1 part in 2⁶⁰ of its interval, 16 parts a round.
+_ROUNDS, _PARTS = 15, 16
 _SMALLEST = 1e-300
 # E φ² below this at q = 0 means φ(b) = 0.
 _RESTING = 1e-200
@@ -101,6 +102,16 @@ def _moments(activation: Activation, bias: float, variances: np.ndarray) -> tupl
     return np.sum(values**2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
 
 
+def _bracket(low: Any, high: Any, is_left: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
+    """Where ``is_left``, true at ``low`` and false at ``high``, is true for the last time, narrowed 2⁶⁰-fold."""
+    for _ in range(_ROUNDS):
+        grid = np.linspace(low, high, _PARTS + 1)
+        left = np.flatnonzero(is_left(grid[1:-1]))
+        last = int(left[-1]) + 1 if left.size else 0
+        low, high = float(grid[last]), float(grid[last + 1])
+    return low, high
+
+
 def _state(activation: Activation, gain: float, bias: float, extra: float, table: tuple) -> MeanField:
     """The largest root of q = g² E φ² + σ_b²: the last change of sign on the table, then bisections."""
 
@@ -112,11 +123,10 @@ def _state(activation: Activation, gain: float, bias: float, extra: float, table
         return MeanField(math.inf, math.nan, math.nan, Status.DIVERGED)
     grid, excess = _with_peaks(_VARIANCES, excess, excess_at)
     positive = np.flatnonzero(excess > 0)
-    low, high = (grid[positive[-1]], grid[positive[-1] + 1]) if positive.size else (0.0, 0.0)
-    for _ in range(_BISECTIONS if high > 0 else 0):
-        middle = (low + high) / 2
-        low, high = (middle, high) if excess_at(np.array([middle]))[0] > 0 else (low, middle)
-    variance = 0.0 if low == 0 else float((low + high) / 2)
+    low, high = 0.0, 0.0
+    if positive.size:
+        low, high = _bracket(grid[positive[-1]], grid[positive[-1] + 1], lambda q: excess_at(q) > 0)
+    variance = 0.0 if low == 0 else (low + high) / 2
     susceptibility = gain**2 * float(_moments(activation, bias, np.array([variance]))[1][0])
     with np.errstate(divide="ignore"):
         return MeanField(variance, susceptibility, float(np.log(susceptibility) / 2), Status.CONVERGED)
@@ -223,10 +233,7 @@ def _edge(activation: Activation, bias: float, extra: float, largest: float) -> 
 
 def _passing(along: Callable[..., Any], extra: float, offsets: np.ndarray, first: int) -> float:
     """The gain at which χ passes 1 between two points of the table."""
-    low, high = offsets[first - 1], offsets[first]
-    for _ in range(_BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (low, middle) if along(np.array([extra + middle]))[1][0] >= 1 else (middle, high)
+    _, high = _bracket(offsets[first - 1], offsets[first], lambda offset: along(extra + offset)[1] < 1)
     return float(along(np.array([extra + high]))[0][0])
 
 

@@ -19,7 +19,7 @@ from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.storage import load, save
 from rnn_dynamics.training import Plan, recipe, task
-from rnn_dynamics.training.along import events_along, stacked
+from rnn_dynamics.training.along import events_along
 from rnn_dynamics.training.networks import Network, outputs, states
 from rnn_dynamics.training.panels import first_panel
 from rnn_dynamics.training.updates import recorded
@@ -84,8 +84,7 @@ class Stored(NamedTuple):
 
 
 def _path(W: Any, b: Any, W_in: Any) -> ElmanRNN:
-    cells = [ElmanRNN(*map(np.asarray, parts), activation="tanh") for parts in zip(W, b, W_in, strict=True)]
-    return stacked(cells)
+    return jax.vmap(lambda *parts: ElmanRNN(*parts, activation="tanh"))(*map(jnp.asarray, (W, b, W_in)))
 
 
 def stored() -> Stored:
