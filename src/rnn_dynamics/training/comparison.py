@@ -55,7 +55,7 @@ _FIRST_TIER = (
 
 #: "quick" takes minutes on two cores, "paper" hours, or a GPU.
 PRESETS: dict[str, Preset] = {
-    "quick": Preset(_FIRST_TIER, ("temporal-order",), (20,), 5, 3000),
+    "quick": Preset(_FIRST_TIER, ("temporal-order",), (30,), 5, 4000),
     "paper": Preset(
         (PLAIN, *REMEDIES, "clipping+omega", "clipping+lstm", "clipping+gru"),
         ("temporal-order", "addition"),
