@@ -113,7 +113,7 @@ def _bracket(low: Any, high: Any, is_left: Callable[[np.ndarray], np.ndarray]) -
 
 
 def _state(activation: Activation, gain: float, bias: float, extra: float, table: tuple) -> MeanField:
-    """The largest root of q = g² E φ² + σ_b²: the last change of sign on the table, then bisections."""
+    """The largest root of q = g² E φ² + σ_b²: the last change of sign on the table, bracketed."""
 
     def excess_at(variances: np.ndarray) -> np.ndarray:
         return gain**2 * _moments(activation, bias, variances)[0] + extra - variances

@@ -163,21 +163,20 @@ def _picture(results: _Results) -> Figure:
     figure = Figure(figsize=(12, 9.6))
     grid = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.15))
     window = (_WINDOW[0] + 8, _WINDOW[1] - 8)
-    for row, (draw, letters) in enumerate(((_loss, "ab"), (_states, "cd"), (_growth, "ef"))):
+    for row, draw in enumerate((_loss, _states, _growth)):
         for column, limits in enumerate(((0, UPDATES), window)):
             ax = figure.add_subplot(grid[row, column])
             draw(ax, results, column == 1)
             for position in results.found.positions(DRAWN):
                 ax.axvline(position, zorder=0, **palette.WALL)
             ax.set_xlim(*limits)
-            plots.panel_label(ax, letters[column])
             if row == 2:
                 ax.set_xlabel("updates")
     figure.axes[0].set_title(f"run {DRAWN} of {RUNS}: {UNITS} tanh units learn a latch of length {LENGTH}")
     figure.axes[1].set_title("the same about its bifurcations")
     ax = figure.add_subplot(grid[3, :])
     _raster(ax, results)
-    plots.panel_label(ax, "g")
+    plots.panel_labels(figure.axes)
     return figure
 
 
@@ -191,6 +190,7 @@ def _loss(ax: Axes, results: _Results, is_near: bool) -> None:
     ax.set_ylabel("loss, gradient norm")
     if not is_near:
         ax.plot([], [], label="bifurcation", **palette.WALL)
+        ax.set_ylim(bottom=3e-4)  # room for the legend
         ax.legend(fontsize=8, loc="lower left", ncols=2)
 
 
@@ -261,7 +261,7 @@ def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
     if is_near:
         ax.set_ylim(-2.4, 2)
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=8, loc="lower left")
+    ax.legend(fontsize=8, loc="lower left", frameon=True, edgecolor="none")
 
 
 def _raster(ax: Axes, results: _Results) -> None:

@@ -44,8 +44,7 @@ def _picture_of_starts(low: Trajectory, high: Trajectory, derivative: np.ndarray
     left.set_title("w = 5, b = −2.5")
     left.legend(loc="upper left")
     _distances(right, np.asarray(high.states) - np.asarray(low.states), derivative)
-    for ax, letter in ((left, "a"), (right, "b")):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((left, right))
     return figure
 
 
@@ -134,8 +133,7 @@ def _picture_of_bit(run: Trajectory, inputs: np.ndarray, rest: np.ndarray) -> Fi
     _step_and_input(axes["a"], rest)
     _stored_bit(axes["b"], run)
     _inputs(axes["c"], inputs, rest)
-    for letter, ax in axes.items():
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes.values())
     return figure
 
 

@@ -123,8 +123,7 @@ def _picture(sweep: OrbitDiagram, cascade: _Cascade, charts: list[_Chart]) -> Fi
     lower = [figure.add_subplot(grid[1, column]) for column in range(2)]
     for ax, chart in zip(lower, charts, strict=True):
         _plane(ax, chart)
-    for ax, letter in zip((first, second, *lower), "abcd", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((first, second, *lower))
     return figure
 
 

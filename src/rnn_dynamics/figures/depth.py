@@ -279,8 +279,7 @@ def _picture(found: dict[tuple[str, int], Found]) -> Figure:
     axes[0, 0].legend(fontsize=7, loc="lower right")
     axes[0, 1].plot([], [], ":", color=palette.GREY, label="seeds that did not learn")
     axes[0, 1].legend(fontsize=7, loc="lower right", handles=axes[0, 1].lines[-1:])
-    for ax, letter in zip(axes.ravel(), "abcdef", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes.ravel())
     return figure
 
 

@@ -110,8 +110,7 @@ def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, Lyapun
         plots.lyapunov_spectrum(one, third, inset=False, label=f"g = {g:g}", color=colour)
     third.set_title(f"full spectra, N = {swept[-1].units}, bars: 2 standard errors")
     third.legend(loc="lower left")
-    for ax, letter in zip((first, second, third), "abc", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((first, second, third))
     return figure
 
 

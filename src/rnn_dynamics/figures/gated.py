@@ -222,8 +222,7 @@ def _picture(results: _Results) -> Figure:
     axes[1].legend(fontsize=7, loc="lower left", handles=axes[1].lines[-1:])
     _reached(axes[2], results)
     _carousel(axes[3], results.parts)
-    for ax, letter in zip(axes, "abcd", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
     return figure
 
 

@@ -158,8 +158,7 @@ def _picture(results: _Results) -> Figure:
     _growth(axes[1, 1], results)
     _plane(axes[0, 2], results)
     _orbits(axes[1, 2], results)
-    for ax, letter in zip(axes.T.ravel(), "abcdef", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes.T.ravel())
     return figure
 
 

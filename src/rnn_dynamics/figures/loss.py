@@ -38,8 +38,7 @@ def _profiles(wide: Any, steepest: dict[int, float]) -> Figure:
     second.set_ylim(-5, 5.2)
     second.set_title("its gradient")
     _growth(third, steepest)
-    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((first, second, third))
     return figure
 
 
@@ -81,8 +80,7 @@ def _surfaces(surface: Any, near: Any, unclipped: Any, clipped: Any) -> Figure:
         ax.set_ylim(limits[1])
     first.legend(loc="lower right", frameon=True, framealpha=0.85)
     _losses(third, unclipped, clipped)
-    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((first, second, third))
     return figure
 
 

@@ -77,8 +77,7 @@ def _picture(starts: _Map, weights: _Map, events: _Events) -> Figure:
     top, bottom = figure.subplots(2, 3)
     _over_starts(top, starts, events)
     _over_weights(bottom, weights, events)
-    for ax, letter in zip((*top, *bottom), "abcdef", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((*top, *bottom))
     return figure
 
 

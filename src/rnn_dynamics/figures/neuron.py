@@ -37,8 +37,7 @@ def _picture(bistable: Any, held: np.ndarray, cyclic: Any, folds: tuple, flips: 
     second.set_ylim(-0.05, 1.4)
     second.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
     _chart(third, folds, flips)
-    for ax, letter in ((first, "a"), (second, "b"), (third, "c")):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((first, second, third))
     return figure
 
 

@@ -52,8 +52,7 @@ def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) ->
     axes[4].set_title("leaky, α = .3, ρ(W) = .95")
     plots.radius_sweep(swept, axes[5])
     axes[5].set_title(f"{swept.rate.size} networks of {_UNITS} units")
-    for ax, letter in zip(axes, "abcdef", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
     plots.shared_legend(axes[:5])
     axes[5].legend(fontsize=6.5)
     return figure

@@ -197,8 +197,7 @@ def _transient(near: Any, powers: Any, bounds: Any) -> Figure:
     plots.norms_against_lag(bounds, axes[2])
     plots.shared_legend(axes[2:])
     axes[2].set_title("gradients of x⁺ = W tanh x near rest")
-    for ax, letter in zip(axes, "abc", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
     return figure
 
 

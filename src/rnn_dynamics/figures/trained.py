@@ -77,8 +77,7 @@ def _picture(run: Played, branches: list[Branch], diagrams: list[OrbitDiagram], 
     upper.legend(loc="upper left", bbox_to_anchor=(0, 0.0), ncols=3, fontsize=7.5, columnspacing=1.0)
     right = figure.add_subplot(grid[:, 1])
     _diagram(right, branches, diagrams, unit)
-    for ax, letter in ((upper, "a"), (right, "b")):
-        plots.panel_label(ax, letter)
+    plots.panel_labels((upper, right))
     return figure
 
 

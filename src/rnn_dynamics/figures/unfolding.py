@@ -125,8 +125,7 @@ def _picture(results: _Results) -> Figure:
     axes[1].set_title("not learned: without Ω")
     _horizons(axes[2], results)
     _way(axes[3], results)
-    for ax, letter in zip(axes, "abcd", strict=True):
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
     return figure
 
 

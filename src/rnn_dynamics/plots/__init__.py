@@ -8,7 +8,7 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import fixed_points, invariant_set, multipliers
 from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
-from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, shared_legend, style
+from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_labels, shared_legend, style
 from rnn_dynamics.plots.diagnosis import diagnoses, diagnosis, tracked
 from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
@@ -54,6 +54,7 @@ __all__ = [
     "orbit_diagram",
     "palette",
     "panel_label",
+    "panel_labels",
     "partial_sums",
     "power_norms",
     "pseudospectrum",

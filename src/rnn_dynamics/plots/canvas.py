@@ -1,13 +1,14 @@
 """The settings that the library's figures are drawn with, and the axes of a plot that was given none."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["axes_of", "colour_bar", "panel_label", "shared_legend", "style"]
+__all__ = ["axes_of", "colour_bar", "panel_label", "panel_labels", "shared_legend", "style"]
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -74,6 +75,12 @@ def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None
 def panel_label(ax: "Axes", text: str) -> None:
     """A letter before the title, as papers have it."""
     ax.set_title(f"{text}   {ax.get_title(loc='left')}", loc="left")
+
+
+def panel_labels(panels: Iterable["Axes"]) -> None:
+    """The letters a, b, c … before the titles of panels, in their order."""
+    for ax, letter in zip(panels, string.ascii_lowercase, strict=False):
+        panel_label(ax, letter)
 
 
 def shared_legend(axes: Sequence["Axes"], *, columns: int = 5) -> None:

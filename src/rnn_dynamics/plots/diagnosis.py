@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.canvas import axes_of, panel_label, style
+from rnn_dynamics.plots.canvas import axes_of, panel_label, panel_labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +66,7 @@ def diagnoses(found: "BatchDiagnosis") -> "Figure":
         )
         right.set_xlabel("horizon at 1/e, lags")
         right.set_ylabel("runs")
-        for ax, letter in zip((left, right), "ab", strict=True):
-            panel_label(ax, letter)
+        panel_labels((left, right))
     return figure
 
 
