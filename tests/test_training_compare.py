@@ -1,14 +1,18 @@
 """The protocol: rows, containers, a store that is resumed, the command line, errors before anything is trained."""
 
 import json
+import shutil
+import signal
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rnn_dynamics import cli, plots
+from rnn_dynamics.cli import comparison
 from rnn_dynamics.status import Status
-from rnn_dynamics.storage import StorageError
+from rnn_dynamics.storage import StorageError, load
 from rnn_dynamics.training import REMEDIES, compare, load_comparison, recipe, results
 from rnn_dynamics.training.intervals import wilson
 
@@ -100,7 +104,7 @@ def test_the_picture_names_every_row(found: results.Comparison) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"remedies": ["no such"]}, "remedies: expected some of clipping, omega, .*got 'no such'"),
+        ({"remedies": ["no such"]}, "remedies: expected some of 'clipping', 'omega', .*got 'no such'"),
         ({"remedies": ["lstm+gru"]}, "lstm and gru exclude each other: cell"),
         ({"remedies": ["plain", "plain"]}, "each only once"),
         ({"remedies": []}, "remedies: expected at least one"),
@@ -152,6 +156,30 @@ def test_command_line_prints_the_table_and_writes_files(capsys, tmp_path: Path) 
     assert text.splitlines()[1].startswith("plain")
     assert json.loads(out.read_text())["rows"][0]["remedy"] == "plain"
     assert picture.stat().st_size > 5000
+
+
+def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    sizes = ["--seeds", "1", "--updates", "500", "--units", "4"]
+    command = [*sizes, "--task", "temporal-order", "--lengths", "10", "--remedies", "plain", "clipping"]
+
+    def interrupt(row: results.Row) -> None:
+        raise KeyboardInterrupt(int(signal.SIGINT))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(comparison, "_tell_done", interrupt)
+        code, text, err = _run(capsys, *command)
+    assert (code, text) == (130, "")
+    (store,) = tmp_path.iterdir()
+    assert f"interrupted; with --store {store} the same command goes on" in err
+    (trained,) = store.glob("*-10.npz")
+    seconds = load(trained)[1]["seconds"]
+    code, text, err = _run(capsys, *command, "--store", str(store))
+    assert (code, load(trained)[1]["seconds"]) == (0, seconds)
+    assert [line.split(",")[0] for line in err.splitlines()] == ["plain", "clipping"]
+    shutil.rmtree(store)
+    assert _run(capsys, *command)[1].splitlines()[1:] != []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import argparse
 import importlib.util
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ __all__ = ["add_to"]
 
 _TABLES = (".npz", ".nc", ".json")
 _PICTURES = (".png", ".svg", ".pdf")
+_CLEARED = "\r\033[K"  # a terminal's line
 
 
 def add_to(commands: Any) -> None:
@@ -43,24 +46,48 @@ def _compare(options: argparse.Namespace) -> int:
     if options.list:
         print(_known())
         return 0
-    try:
-        out = _output("--out", options.out, _TABLES)
-        picture = _output("--plot", options.plot, _PICTURES)
-        with held_signals() as heed, settings():
-            found = _found(options, heed)
-            print(found)
-            if out is not None:
-                _write(found, out)
-            if picture is not None:
-                found.plot().figure.savefig(picture)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        return complain(str(error), MISUSED)
-    except KeyboardInterrupt as signalled:
-        if options.store is None:
-            raise
-        number = signalled.args[0] if signalled.args else signal.SIGINT
-        return complain(f"interrupted; the same command goes on from {options.store}", 128 + number)
+    with _Store(options.store) as store:
+        try:
+            out = _output("--out", options.out, _TABLES)
+            picture = _output("--plot", options.plot, _PICTURES)
+            with held_signals() as heed, settings():
+                found = _found(options, store.folder, heed)
+                print(found)
+                if out is not None:
+                    _write(found, out)
+                if picture is not None:
+                    found.plot().figure.savefig(picture)
+        except (OSError, ValueError, TypeError, ImportError) as error:
+            return complain(f"{error}{store.kept() if store.is_own else ''}", MISUSED)
+        except KeyboardInterrupt as signalled:
+            if not (kept := store.kept()):
+                raise
+            number = signalled.args[0] if signalled.args else signal.SIGINT
+            return complain(f"interrupted{kept}", 128 + number)
     return 0
+
+
+class _Store:
+    """The folder of what is trained: the user's, or one of our own that is removed at the end unless it is kept."""
+
+    def __init__(self, given: str | None) -> None:
+        self.is_own = given is None
+        self.folder = given if given is not None else tempfile.mkdtemp(prefix="rnn-dynamics-")
+        self._is_kept = not self.is_own
+
+    def __enter__(self) -> "_Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._is_kept:
+            shutil.rmtree(self.folder)
+
+    def kept(self) -> str:
+        """How to go on from what was trained, which stays; nothing where nothing was."""
+        if not any(Path(self.folder).glob("*")):
+            return ""
+        self._is_kept = True
+        return f"; with --store {self.folder} the same command goes on from what is trained"
 
 
 def _known() -> str:
@@ -87,7 +114,7 @@ def _output(name: str, path: str | None, endings: tuple[str, ...]) -> Path | Non
     return found
 
 
-def _found(options: argparse.Namespace, heed: Callable[[], None]) -> Any:
+def _found(options: argparse.Namespace, store: str, heed: Callable[[], None]) -> Any:
     from rnn_dynamics.training import compare
 
     return compare(
@@ -99,18 +126,26 @@ def _found(options: argparse.Namespace, heed: Callable[[], None]) -> Any:
         updates=options.updates,
         rates=options.rates,
         units=options.units,
-        store=options.store,
+        store=store,
         progress=_tell if sys.stderr.isatty() else None,
+        done=_tell_done,
         heed=heed,
     )
 
 
 def _tell(label: str, panel: Any) -> None:
-    """One line on a terminal that says how far a row is, gone when the row is done."""
+    """How far a row is, on one line of a terminal."""
     done, last = int(panel.succeeded.sum()), int(panel.steps.max())
     text = f"{label}, {panel.plan.task.name} {panel.plan.task.length}: "
     text += f"{last} updates, {done} of {len(panel.seeds)} learned"
-    print(f"\r\033[K{text if panel.is_running else ''}", end="", file=sys.stderr, flush=True)
+    print(f"{_CLEARED}{text}", end="", file=sys.stderr, flush=True)
+
+
+def _tell_done(row: Any) -> None:
+    """A line for a row that is trained, in place of how far it was."""
+    text = f"{row.remedy}, {row.task} {row.length}: {row.successes} of {len(row.seeds)} learned"
+    text += f", {row.seconds:.0f} s"
+    print(f"{_CLEARED if sys.stderr.isatty() else ''}{text}", file=sys.stderr, flush=True)
 
 
 def _write(found: Any, path: Path) -> None:

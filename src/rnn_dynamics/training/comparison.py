@@ -11,7 +11,7 @@ import numpy as np
 from rnn_dynamics.training.composition import find, recipe
 from rnn_dynamics.training.panels import Panel, train
 from rnn_dynamics.training.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.results import Comparison, row_of
+from rnn_dynamics.training.results import Comparison, Row, row_of
 from rnn_dynamics.training.tasks import Task, task
 from rnn_dynamics.training.updates import Plan
 from rnn_dynamics.validation import choice, count
@@ -66,8 +66,8 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-class _Row(NamedTuple):
-    """One panel to be trained."""
+class _Planned(NamedTuple):
+    """One row's panel, to be trained."""
 
     label: str
     remedies: tuple[Remedy, ...]
@@ -90,6 +90,7 @@ def compare(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[str, Panel], object] | None = None,
+    done: Callable[[Row], object] | None = None,
     heed: Callable[[], object] | None = None,
 ) -> Comparison:
     """Train every remedy on every task and length, and put beside its success what became of ∂x_T/∂x_k.
@@ -109,6 +110,7 @@ def compare(
         store: a folder; what has been trained is kept there, and a repeated call goes on from it.
         workers: threads; see ``train``.
         progress: called with a row's label and panel after each round of checks.
+        done: called with each row once it is trained.
         heed: called several times a second; what it raises stops the training, see ``train``.
 
     Returns:
@@ -152,6 +154,8 @@ def compare(
             heed=heed,
         )
         found.append(row_of(row.label, row.remedies, panel, own["rate"]))
+        if done is not None:
+            done(found[-1])
     return Comparison(tuple(found), {"seeds": seeds, "updates": updates, **sizes})
 
 
@@ -170,12 +174,12 @@ def _named(remedy: Any) -> tuple[Any, ...]:
     return tuple(remedy) if isinstance(remedy, tuple | list) else (remedy,)
 
 
-def _rows(remedy: Any, tasks: list[Task], rates: Any, sizes: dict[str, int]) -> list[_Row]:
+def _rows(remedy: Any, tasks: list[Task], rates: Any, sizes: dict[str, int]) -> list[_Planned]:
     parts = tuple(map(find, _named(remedy)))
     made = recipe(*parts)
     label = "+".join(part.name for part in parts) or PLAIN
     tried = (dict(made.numbers)["learning_rate"],) if rates is None else _rates(rates)
-    return [_Row(label, parts, Plan(one, made, **sizes), tried) for one in tasks]
+    return [_Planned(label, parts, Plan(one, made, **sizes), tried) for one in tasks]
 
 
 def _rates(rates: Any) -> tuple[float, ...]:
@@ -185,7 +189,7 @@ def _rates(rates: Any) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def _numbers(row: _Row, seeds: int) -> dict[str, np.ndarray]:
+def _numbers(row: _Planned, seeds: int) -> dict[str, np.ndarray]:
     """Seed and rate of each run: all seeds at the first rate, then at the next."""
     return {
         "seed": np.tile(np.arange(seeds), len(row.rates)),
@@ -203,6 +207,6 @@ def _folder(store: Any) -> Path | None:
     return folder
 
 
-def _file_name(row: _Row) -> str:
+def _file_name(row: _Planned) -> str:
     plain = re.sub(r"[^A-Za-z0-9]+", "-", f"{row.label}-{row.plan.task.name}").strip("-")
     return f"{plain[:80]}-{row.plan.task.length}.npz"

@@ -23,7 +23,7 @@ def find(remedy: Any) -> Remedy:
     if not isinstance(remedy, str):
         raise TypeError(f"remedies: expected names or Remedy objects, got {type(remedy).__name__}")
     if remedy not in REMEDIES:
-        raise ValueError(f"remedies: expected some of {', '.join(REMEDIES)}, got {remedy!r}")
+        raise ValueError(f"remedies: expected some of {', '.join(map(repr, REMEDIES))}, got {remedy!r}")
     return REMEDIES[remedy]
 
 
