@@ -50,6 +50,12 @@ def test_a_row_for_each_remedy_with_its_runs_interval_and_story(found: results.C
     assert "0/2" in str(found)
 
 
+def test_a_rate_given_twice_is_tried_once() -> None:
+    found = compare("plain", "temporal-order", 10, rates=(0.01, 0.01), **SMALL)
+    assert found.rows[0].rates == (0.01,)
+    assert found.rows[0].seeds.tolist() == [0, 1]
+
+
 def test_success_and_divergence_are_counted_apart() -> None:
     row = results.Row(
         "a", "cell", "", "latch", 20, 20, 0.1, (0.1,), 1.0, np.arange(4), np.array([0, 0, 4, 5]),
@@ -106,7 +112,9 @@ def test_the_picture_names_every_row(found: results.Comparison) -> None:
     [
         ({"remedies": ["no such"]}, "remedies: expected some of 'clipping', 'omega', .*got 'no such'"),
         ({"remedies": ["lstm+gru"]}, "lstm and gru exclude each other: cell"),
-        ({"remedies": ["plain", "plain"]}, "each only once"),
+        ({"remedies": ["plain", "plain"]}, "remedies, tasks, lengths: expected each only once"),
+        ({"lengths": [10, 10]}, "remedies, tasks, lengths: expected each only once"),
+        ({"tasks": ["copy", "copy"]}, "remedies, tasks, lengths: expected each only once"),
         ({"remedies": []}, "remedies: expected at least one"),
         ({"tasks": ["no such"]}, "task: expected .*temporal-order"),
         ({"lengths": [3]}, "length: expected at least"),

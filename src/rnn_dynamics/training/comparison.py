@@ -137,7 +137,7 @@ def compare(
     asked = chosen.remedies if remedies is None else _several("remedies", remedies)
     rows = [row for one in asked for row in _rows(one, sought, rates, sizes)]
     if len({(row.label, row.plan) for row in rows}) < len(rows):
-        raise ValueError("remedies: expected each only once")
+        raise ValueError("remedies, tasks, lengths: expected each only once")
     folder = _folder(store)
     found = []
     for row in rows:
@@ -186,7 +186,7 @@ def _rates(rates: Any) -> tuple[float, ...]:
     values = np.atleast_1d(np.asarray(rates, float))
     if values.ndim != 1 or not values.size or not (np.isfinite(values) & (values > 0)).all():
         raise ValueError(f"rates: expected learning rates > 0, got {rates!r}")
-    return tuple(values.tolist())
+    return tuple(dict.fromkeys(values.tolist()))
 
 
 def _numbers(row: _Planned, seeds: int) -> dict[str, np.ndarray]:
