@@ -92,7 +92,16 @@ def test_style_puts_back_its_own_settings_and_no_others() -> None:
 
 
 def test_every_public_plot_is_tested() -> None:
-    helpers = {"axes_of", "colour_bar", "palette", "panel_label", "shared_legend", "style", "log_map"}
+    helpers = {
+        "axes_of",
+        "colour_bar",
+        "palette",
+        "panel_label",
+        "panel_labels",
+        "shared_legend",
+        "style",
+        "log_map",
+    }
     elsewhere = {  # drawn in the tests of their results
         "basin_fractions",
         "basins",
