@@ -113,7 +113,7 @@ def test_what_the_base_sets_counts():
 
 
 def test_an_unknown_remedy_lists_the_known():
-    with pytest.raises(ValueError, match="expected some of clipping, omega") as caught:
+    with pytest.raises(ValueError, match="expected some of 'clipping', 'omega'") as caught:
         recipe("weight decay")
     assert all(name in str(caught.value) for name in REMEDIES)
 
