@@ -189,6 +189,15 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     assert _run(capsys, *command)[1].splitlines()[1:] != []
     assert list(tmp_path.iterdir()) == []
 
+    def fail(row: results.Row) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(comparison, "_tell_done", fail)
+    with pytest.raises(MemoryError):
+        _run(capsys, *command)
+    (store,) = tmp_path.iterdir()
+    assert f"stopped; with --store {store} the same command goes on" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

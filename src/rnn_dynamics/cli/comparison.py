@@ -16,7 +16,6 @@ __all__ = ["add_to"]
 
 _TABLES = (".npz", ".nc", ".json")
 _PICTURES = (".png", ".svg", ".pdf")
-_CLEARED = "\r\033[K"  # a terminal's line
 
 
 def add_to(commands: Any) -> None:
@@ -58,11 +57,12 @@ def _compare(options: argparse.Namespace) -> int:
                 if picture is not None:
                     found.plot().figure.savefig(picture)
         except (OSError, ValueError, TypeError, ImportError) as error:
-            return complain(f"{error}{store.kept() if store.is_own else ''}", MISUSED)
+            return complain(f"{error}{store.keep() if store.is_own else ''}", MISUSED)
         except KeyboardInterrupt as signalled:
-            if not (kept := store.kept()):
+            if not (kept := store.keep()):
                 raise
             number = signalled.args[0] if signalled.args else signal.SIGINT
+            _clear()
             return complain(f"interrupted{kept}", 128 + number)
     return 0
 
@@ -73,16 +73,18 @@ class _Store:
     def __init__(self, given: str | None) -> None:
         self.is_own = given is None
         self.folder = given if given is not None else tempfile.mkdtemp(prefix="rnn-dynamics-")
-        self._is_kept = not self.is_own
+        self._is_kept = False
 
     def __enter__(self) -> "_Store":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if not self._is_kept:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.is_own and (kept := self.keep()):
+            print(f"rnn-dynamics: stopped{kept}", file=sys.stderr)
+        if self.is_own and not self._is_kept:
             shutil.rmtree(self.folder)
 
-    def kept(self) -> str:
+    def keep(self) -> str:
         """How to go on from what was trained, which stays; nothing where nothing was."""
         if not any(Path(self.folder).glob("*")):
             return ""
@@ -133,19 +135,25 @@ def _found(options: argparse.Namespace, store: str, heed: Callable[[], None]) ->
     )
 
 
+def _clear() -> None:
+    """Take back the line of a terminal that says how far a row is."""
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
 def _tell(label: str, panel: Any) -> None:
     """How far a row is, on one line of a terminal."""
     done, last = int(panel.succeeded.sum()), int(panel.steps.max())
     text = f"{label}, {panel.plan.task.name} {panel.plan.task.length}: "
-    text += f"{last} updates, {done} of {len(panel.seeds)} learned"
-    print(f"{_CLEARED}{text}", end="", file=sys.stderr, flush=True)
+    _clear()
+    print(f"{text}{last} updates, {done} of {len(panel.seeds)} learned", end="", file=sys.stderr, flush=True)
 
 
 def _tell_done(row: Any) -> None:
-    """A line for a row that is trained, in place of how far it was."""
+    """A line for a row that is trained."""
     text = f"{row.remedy}, {row.task} {row.length}: {row.successes} of {len(row.seeds)} learned"
-    text += f", {row.seconds:.0f} s"
-    print(f"{_CLEARED if sys.stderr.isatty() else ''}{text}", file=sys.stderr, flush=True)
+    _clear()
+    print(f"{text}, {row.seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def _write(found: Any, path: Path) -> None:
