@@ -132,42 +132,50 @@ def triangular_product(
     return _over(advance, (start, rows), steps, first, backward=transposed)
 
 
-def _rounds(size: int) -> Int[Array, "rounds size"]:
-    """Orders in which neighbours 2i, 2i + 1 meet, every pair once: a round-robin tournament of an even number."""
-    order = list(range(size))
-    found = []
-    for _ in range(size - 1):
-        found.append(
-            [x for pair in zip(order[: size // 2], reversed(order[size // 2 :]), strict=True) for x in pair]
-        )
-        order = [order[0], order[-1], *order[1:-1]]
-    return jnp.asarray(found, jnp.int32)
-
-
 class _Rotating(NamedTuple):
     rows: GradedRows
-    left: Array
+    left: Array  # transposed: what becomes of a row becomes of a row here
     off: Array
     sweep: Array
 
 
-def _rotate(state: _Rotating, order: Array) -> tuple[_Rotating, None]:
+def _seats_after(size: int) -> list[int]:
+    """Who sits where after a round of a round-robin tournament of an even number, in which seats i and −1−i meet.
+
+    The first stays, all others move on by one: after size − 1 rounds every pair has met, and all sit as before.
+    """
+    return [0, size - 1, *range(1, size - 1)]
+
+
+def _pairs(leaf: Array) -> tuple[Array, Array]:
+    """Entries i and −1−i along the first axis."""
+    half = leaf.shape[0] // 2
+    return leaf[:half], leaf[half:][::-1]
+
+
+def _seated(first: Array, second: Array) -> Array:
+    """The inverse of ``_pairs``."""
+    return jnp.concatenate([first, second[::-1]])
+
+
+def _rotate(state: _Rotating, _: None) -> tuple[_Rotating, None]:
     """Make the rows of every pair orthogonal: r_i ← c (r_i − t r_j), r_j ← c (r_j + t r_i), r_i the longer one.
 
     With r_i = u_i 2^{e_i}, s = 2^{e_j − e_i} ≤ 1 and t = s τ: u_i ← c (u_i − s² τ u_j), u_j ← c (u_j + τ u_i), and
     τ = 2 u_i·u_j / (d − √(d² + 4 s² (u_i·u_j)²)), d = s² |u_j|² − |u_i|² ≤ 0. Nothing here under- or overflows.
     """
     unit, exponent = state.rows
-    first, second = order[0::2], order[1::2]
-    squares = jnp.sum(jnp.square(unit), axis=1)
-    swap = (exponent[second] > exponent[first]) | (
-        (exponent[second] == exponent[first]) & (squares[second] > squares[first])
-    )
-    i, j = jnp.where(swap, second, first), jnp.where(swap, first, second)
-    long, short, a, b = unit[i], unit[j], squares[i], squares[j]
+    units, powers, squares = map(_pairs, (unit, exponent, jnp.sum(jnp.square(unit), axis=1)))
+    swap = (powers[1] > powers[0]) | ((powers[1] == powers[0]) & (squares[1] > squares[0]))
+
+    def by_length(one: Array, other: Array) -> tuple[Array, Array]:
+        is_swapped = swap.reshape(-1, *[1] * (one.ndim - 1))
+        return jnp.where(is_swapped, other, one), jnp.where(is_swapped, one, other)
+
+    (long, short), (a, b), (upper, lower) = (by_length(*p) for p in (units, squares, powers))
     cross = jnp.sum(long * short, axis=1)
     # A longer row by exponent may be the shorter one by an entry or two: s may pass 1 by no more than √n.
-    s = power_of_two(exponent[j] - exponent[i], unit.dtype)
+    s = power_of_two(lower - upper, unit.dtype)
     gap = jnp.square(s) * b - a
     sign = jnp.where(gap > 0, 1.0, -1.0).astype(unit.dtype)
     root = jnp.sqrt(jnp.square(gap) + 4 * jnp.square(s * cross))
@@ -175,16 +183,18 @@ def _rotate(state: _Rotating, order: Array) -> tuple[_Rotating, None]:
     tau = jnp.where(divisor == 0, 0, 2 * cross / jnp.where(divisor == 0, 1, divisor))
     t = s * tau
     c = jax.lax.rsqrt(1 + jnp.square(t))
-    longer = c[:, None] * (long - (s * t)[:, None] * short)
-    shorter = c[:, None] * (short + tau[:, None] * long)
-    unit = unit.at[i].set(longer).at[j].set(shorter)
-    left_i, left_j = state.left[:, i], state.left[:, j]
-    left = state.left.at[:, i].set(c[None] * (left_i - t[None] * left_j))
-    left = left.at[:, j].set(c[None] * (left_j + t[None] * left_i))
+    unit = _seated(
+        *by_length(c[:, None] * (long - (s * t)[:, None] * short), c[:, None] * (short + tau[:, None] * long))
+    )
+    longer, shorter = by_length(*_pairs(state.left))
+    left = _seated(
+        *by_length(c[:, None] * (longer - t[:, None] * shorter), c[:, None] * (shorter + t[:, None] * longer))
+    )
     size = jnp.sqrt(a) * jnp.sqrt(b)
     cosine = jnp.max(jnp.where(size == 0, 0, jnp.abs(cross) / jnp.where(size == 0, 1, size)))
-    rows = _normalized(unit, exponent)
-    return _Rotating(rows, left, jnp.maximum(state.off, cosine), state.sweep), None
+    seats = jnp.asarray(_seats_after(unit.shape[0]))
+    rows = jax.tree_util.tree_map(lambda leaf: leaf[seats], _normalized(unit, exponent))
+    return _Rotating(rows, left[seats], jnp.maximum(state.off, cosine), state.sweep), None
 
 
 def _tolerance(size: int, dtype: Any) -> float:
@@ -204,12 +214,11 @@ def orthogonal_rows(rows: GradedRows) -> Orthogonal:
         jnp.zeros((even, size), dtype).at[:size].set(rows.unit),
         jnp.full(even, _ZERO, jnp.int32).at[:size].set(rows.exponent),
     )
-    rounds = _rounds(even)
     tolerance = _tolerance(size, dtype)
 
     def sweep(state: _Rotating) -> _Rotating:
         state = state._replace(off=jnp.zeros((), dtype), sweep=state.sweep + 1)
-        return jax.lax.scan(_rotate, state, rounds)[0]
+        return jax.lax.scan(_rotate, state, None, length=even - 1)[0]
 
     def unfinished(state: _Rotating) -> Array:
         return (state.off > tolerance) & (state.sweep < _MOST_SWEEPS)
@@ -222,7 +231,7 @@ def orthogonal_rows(rows: GradedRows) -> Orthogonal:
     log2 = jnp.where(gone, -jnp.inf, exponent.astype(dtype) + jnp.log2(jnp.where(gone, 1, norms)))
     order = jnp.argsort(-log2)[:size]
     right = unit / jnp.where(gone, 1, norms)[:, None]
-    return Orthogonal(log2[order], state.left[:size, order], right[order], state.off)
+    return Orthogonal(log2[order], state.left[order, :size].T, right[order], state.off)
 
 
 class ProductSVD(NamedTuple):
