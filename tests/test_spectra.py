@@ -8,7 +8,7 @@ from scipy.special import digamma
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, random_rnn
 from rnn_dynamics.jacobians import gradient_norms, jacobian_product, pushforward, step_jacobians
-from rnn_dynamics.product_svd import product_svd
+from rnn_dynamics.product_svd import product_svd, seats_after
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum, spectra_by_lag
 from rnn_dynamics.status import Status
@@ -44,6 +44,16 @@ def test_long_products_of_small_networks(name):
     found = singular_spectrum(rollout(cell_of(net), x0, steps=STEPS))
     assert checked(found, truth, "float64") == np.isfinite(truth).sum() - HIDDEN.get(name, 0)
     assert np.isneginf(np.asarray(found.log)[np.isneginf(truth)]).all()
+
+
+@pytest.mark.parametrize("size", [2, 4, 10])
+def test_every_two_rows_meet_once_a_sweep(size):
+    order, met = list(range(size)), []
+    for _ in range(size - 1):
+        met += [frozenset((order[i], order[-1 - i])) for i in range(size // 2)]
+        order = [order[seat] for seat in seats_after(size)]
+    assert order == list(range(size))
+    assert len(set(met)) == len(met) == size * (size - 1) // 2
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

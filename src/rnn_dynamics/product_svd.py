@@ -20,7 +20,15 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.scaled import exponent_of, power_of_two
 
-__all__ = ["GradedRows", "Orthogonal", "ProductSVD", "orthogonal_rows", "product_svd", "triangular_product"]
+__all__ = [
+    "GradedRows",
+    "Orthogonal",
+    "ProductSVD",
+    "orthogonal_rows",
+    "product_svd",
+    "seats_after",
+    "triangular_product",
+]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # The exponent of a zero row: below every other, and differences of two stay in int32.
@@ -139,7 +147,7 @@ class _Rotating(NamedTuple):
     sweep: Array
 
 
-def _seats_after(size: int) -> list[int]:
+def seats_after(size: int) -> list[int]:
     """Who sits where after a round of a round-robin tournament of an even number, in which seats i and −1−i meet.
 
     The first stays, all others move on by one: after size − 1 rounds every pair has met, and all sit as before.
@@ -192,7 +200,7 @@ def _rotate(state: _Rotating, _: None) -> tuple[_Rotating, None]:
     )
     size = jnp.sqrt(a) * jnp.sqrt(b)
     cosine = jnp.max(jnp.where(size == 0, 0, jnp.abs(cross) / jnp.where(size == 0, 1, size)))
-    seats = jnp.asarray(_seats_after(unit.shape[0]))
+    seats = jnp.asarray(seats_after(unit.shape[0]))
     rows = jax.tree_util.tree_map(lambda leaf: leaf[seats], _normalized(unit, exponent))
     return _Rotating(rows, left[seats], jnp.maximum(state.off, cosine), state.sweep), None
 
