@@ -497,16 +497,18 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
 def test_hazards_24_and_25_errors_name_the_argument_at_once(name):
     call, argument = ERRORS[name]
     with compilations() as fresh, pytest.raises((TypeError, ValueError)) as caught:
-        call()  # once, so that the time below holds no import
-    start = time.thread_time()  # of this thread alone: other tests share the cores
-    with compilations() as again, pytest.raises((TypeError, ValueError)):
-        call()
-    elapsed = time.thread_time() - start
+        call()  # once, so that the times below hold no import
+    times = []
+    for _ in range(3):  # a collection of garbage may fall into one
+        start = time.thread_time()  # of this thread alone: other tests share the cores
+        with compilations() as again, pytest.raises((TypeError, ValueError)):
+            call()
+        times.append(time.thread_time() - start)
     assert str(caught.value).startswith(argument) or f"{argument}:" in str(caught.value)
     assert type(caught.value) in (TypeError, ValueError)
     assert again.count == 0
     assert fresh.count <= 4  # the key or the array that the test itself makes
-    assert elapsed < 0.05 or "key" in name or "unknown" in name
+    assert min(times) < 0.05 or "key" in name or "unknown" in name
 
 
 def test_radius_and_norm_together_are_refused():
