@@ -34,8 +34,13 @@ help:
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The tests marked shipped take XLA's own settings, which a process has from its start. Of the tests that ARGS chooses
+# all may be of one kind: pytest ends with 5 where it has nothing to run.
 test: $(DEV)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m "shipped and not soak" $(ARGS) || [ $$? -eq 5 ]
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)

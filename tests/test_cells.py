@@ -308,6 +308,7 @@ def test_zero_steps_is_the_identity(dtype):
 # Hazard 40: what compiles again and what does not
 
 
+@pytest.mark.shipped
 def test_repeated_shapes_compile_nothing():
     def run(scale):
         path = rollout(ElmanRNN(scale * W3, B3, IN3), scale * X3, U3)
@@ -321,6 +322,7 @@ def test_repeated_shapes_compile_nothing():
     assert _run._cache_size() == before
 
 
+@pytest.mark.shipped
 def test_hazard_40_partial_with_new_parameters_compiles_nothing_but_a_fresh_closure_does():
     def with_weights(scale):
         weights = {"W": jnp.asarray(scale * W3), "b": jnp.asarray(B3), "V": jnp.asarray(IN3)}
@@ -345,6 +347,7 @@ def test_hazard_40_partial_with_new_parameters_compiles_nothing_but_a_fresh_clos
     assert _run._cache_size() == before
 
 
+@pytest.mark.shipped
 def test_hazard_26_twenty_lengths_are_few_compilations():
     """T is the length of the scan; short runs are padded, and cut on the host, which compiles nothing."""
     cell = ElmanRNN(0.8 * W3, B3, IN3)
@@ -507,6 +510,7 @@ def without_collections() -> Iterator[None]:
         gc.enable()
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("name", ERRORS)
 def test_hazards_24_and_25_errors_name_the_argument_at_once(name):
     call, argument = ERRORS[name]
