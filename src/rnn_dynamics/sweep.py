@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from rnn_dynamics import chunks, storage, validation
+from rnn_dynamics import chunks, packages, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
 
@@ -82,7 +82,7 @@ class Sweep:
         try:
             import xarray
         except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install 'rnn_dynamics[data]'") from error
+            raise packages.missing("to_xarray", "xarray") from error
         rank = len(self.axes)
         variables = {
             name: ((*self.names, *(f"{name}_{i}" for i in range(value.ndim - rank))), value)
