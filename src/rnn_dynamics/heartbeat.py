@@ -8,7 +8,7 @@ from typing import Any, TextIO
 
 __all__ = ["EVERY", "Heartbeat"]
 
-#: Seconds of silence after which a line is due: half a minute, less what a busy machine may lose until it is written.
+#: Seconds of silence after which a line is due: half a minute, less what a busy machine loses before it is written.
 EVERY = 29.0
 _SHORT = 10.0  # seconds that a command may take without a word on what is done
 
@@ -16,7 +16,7 @@ _SHORT = 10.0  # seconds that a command may take without a word on what is done
 class Heartbeat:
     """Lines on standard error at least every half minute, between ``with`` and its end; none on a terminal.
 
-    A thread of its own writes them, so that they come while XLA compiles or a long loop runs; it ends with the block.
+    A thread of its own writes them, so that they come while XLA compiles or a loop runs; it ends with the block.
 
     Args:
         doing: what is being done, as "drawing cliff_surface".

@@ -72,10 +72,14 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
     told = headers(path, kind)
     objects = [name for name, header in told.items() if header.dtype == "object"]
     if objects:
-        raise ValueError(f"path: {path.name}: expected arrays of numbers, got Python objects in {objects[0]!r}")
+        raise ValueError(
+            f"path: {path.name}: expected arrays of numbers, got Python objects in {objects[0]!r}"
+        )
     sizes = [np.dtype(header.dtype).itemsize * np.prod(header.shape, dtype=float) for header in told.values()]
     if sum(sizes) > _MOST_BYTES:
-        raise ValueError(f"path: {path.name}: expected at most 16 GiB of arrays, got {sum(sizes) / 2**30:.0f}")
+        raise ValueError(
+            f"path: {path.name}: expected at most 16 GiB of arrays, got {sum(sizes) / 2**30:.0f}"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in told}

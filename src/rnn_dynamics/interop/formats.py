@@ -110,7 +110,11 @@ def _kind_of_zip(path: Path) -> str:
 
 def _kind_of_bytes(path: Path, begin: bytes) -> str:
     """The formats without magic bytes."""
-    if begin[0] == 0x08 and 0 < begin[1] < 0x20 and begin[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
+    if (
+        begin[0] == 0x08
+        and 0 < begin[1] < 0x20
+        and begin[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42")
+    ):
         return "onnx"
     if 0x81 <= begin[0] <= 0x8F and 0xA0 <= begin[1] <= 0xBF:
         return "msgpack"
@@ -155,13 +159,13 @@ def refusal(path: Path, kind: str) -> str:
         "mat, HDF5": (
             "a file of MATLAB 7.3 (HDF5)",
             f"build the network from its matrices: with h5py.File({_quoted(path)}) as m: rd.ElmanRNN(m['W'][()].T, "
-            "m['b'][()].ravel(), m['W_in'][()].T), with the file's names in their place (HDF5 has MATLAB's matrices "
+            "m['b'][()].ravel(), m['W_in'][()].T), with the file's names in their place (HDF5 holds the matrices "
             "transposed); or save it with -v7",
         ),
         "hdf5": (
             "an HDF5 file",
-            "of Keras: rd.interop.from_keras(layer, …) takes a layer of the loaded model; others: read the matrices "
-            "with h5py and build rd.ElmanRNN(W, b, W_in)",
+            "of Keras: rd.interop.from_keras(layer, …) takes a layer of the loaded model; others: read the "
+            "matrices with h5py and build rd.ElmanRNN(W, b, W_in)",
         ),
         "keras": (
             "a model of Keras (.keras)",
@@ -177,10 +181,15 @@ def refusal(path: Path, kind: str) -> str:
             "git lfs pull fetches the file itself",
         ),
         "npz": ("a NumPy archive (.npz)", "rd.interop.load reads it"),
-        "unknown": (f"a file of an unknown format, {os.path.getsize(path) if path.is_file() else 0} bytes", ""),
+        "unknown": (
+            f"a file of an unknown format, {os.path.getsize(path) if path.is_file() else 0} bytes",
+            "",
+        ),
     }.get(kind, (kind if kind.startswith(("a ", "an ")) else f"a file of {kind}", ""))
     if kind == "JSON" and path.name.endswith(".index.json"):
-        advice = "it is the index of several safetensors files beside it: give the one with the recurrent weights"
+        advice = (
+            "it is the index of several safetensors files beside it: give the one with the recurrent weights"
+        )
     return f"expected a safetensors or .npz file, got {got}{'; ' if advice else ''}{advice}"
 
 
@@ -203,13 +212,13 @@ def _of_pickle(path: Path) -> str:
     what, target = contents_of(path), _quoted(path.with_suffix(".safetensors"))
     if what.module:
         return (
-            f"one of PyTorch's pickles, of a whole module ({what.module}), which only the program that defines it can "
-            f"read; there: from safetensors.torch import save_file; save_file(model.state_dict(), {target})"
+            f"one of PyTorch's pickles, of a whole module ({what.module}), which only the program that defines it "
+            f"can read; there: from safetensors.torch import save_file; save_file(model.state_dict(), {target})"
         )
     if not what.is_torch:
         return (
-            "one of Python's pickles, as PyTorch's are, which may run any code as they are read; where you trust it, "
-            "load it yourself and write its arrays with safetensors.numpy.save_file"
+            "one of Python's pickles, as PyTorch's are, which may run any code as they are read; where you trust "
+            "it, load it yourself and write its arrays with safetensors.numpy.save_file"
         )
     held = f", a checkpoint with the weights under {what.path[-1]!r}" if what.path else ""
     inside = "".join(f"[{key!r}]" for key in what.path)
@@ -229,7 +238,15 @@ def headers(path: Path, kind: str) -> dict[str, Header]:
     """
     try:
         return _safetensors_headers(path) if kind == "safetensors" else _npz_headers(path)
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, RecursionError) as error:
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        zipfile.BadZipFile,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path.name} is damaged: {error}") from error
 
 

@@ -1,4 +1,4 @@
-"""PyTorch's names of weights: which belong to a recurrent network, and whether their shapes fit. No array is read."""
+"""PyTorch's names of weights: which belong to one recurrent network, and whether shapes fit. No array is read."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -91,8 +91,8 @@ def _refuse_nested(source: Mapping[str, Any]) -> None:
             shown = " or ".join(f'prefix="{prefix}"' for prefix in known[:6] if prefix)
             call = f"from_torch({where}{', ' if shown else ''}{shown})"
             raise ValueError(
-                f"source: expected weights by name, got a checkpoint with the keys {sorted(source)[:8]}; its weights "
-                f"are in {where}: {call}"
+                f"source: expected weights by name, got a checkpoint with the keys {sorted(source)[:8]}; "
+                f"its weights are in {where}: {call}"
             )
     raise ValueError(
         f"source: expected weights by name, got mappings under {sorted({path[0] for path, _ in inside})[:5]}, none "
@@ -117,7 +117,8 @@ def layers_of(arrays: Mapping[str, Any], direction: str | None) -> list[dict[str
         direction: "forward", "reverse" or ``None``.
 
     Raises:
-        ValueError: projections, names that are missing or double, shapes that do not fit, a direction that is needed.
+        ValueError: projections, names that are missing or double, shapes that do not fit, a direction that is
+            needed.
     """
     if any(name.startswith("weight_hr") for name in arrays):
         raise ValueError(

@@ -1,5 +1,6 @@
-"""What a pickle would build, told from its opcodes alone: it is parsed as text is, and nothing in it is ever run."""
+"""What a pickle would build, told from its opcodes alone: it is parsed as text is, and nothing in it is run."""
 
+import itertools
 import pickletools
 import re
 import zipfile
@@ -63,7 +64,7 @@ def contents_of(path: Path) -> Contents:
 def _way(items: list[_Item]) -> tuple[str, ...]:
     """The last key that opened a mapping before the first weight of a recurrent network."""
     opened: tuple[str, ...] = ()
-    for item, following in zip(items, items[1:], strict=False):
+    for item, following in itertools.pairwise(items):
         if item.what != "string":
             continue
         if _WEIGHT.search(item.text):
