@@ -15,6 +15,8 @@ SOURCE = ROOT / "src" / "rnn_dynamics"
 LAYERS = (
     (
         "status",
+        "packages",
+        "heartbeat",
         "elementwise",
         "lengths",
         "validation",

@@ -21,9 +21,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from rnn_dynamics import chunks, storage, validation
+from rnn_dynamics import chunks, packages, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
+from rnn_dynamics.heartbeat import Heartbeat
 
 __all__ = ["Sweep", "point_key", "sweep"]
 
@@ -82,7 +83,7 @@ class Sweep:
         try:
             import xarray
         except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install 'rnn_dynamics[data]'") from error
+            raise packages.missing("to_xarray", "xarray") from error
         rank = len(self.axes)
         variables = {
             name: ((*self.names, *(f"{name}_{i}" for i in range(value.ndim - rank))), value)
@@ -197,7 +198,8 @@ def sweep(
             as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard between two calls; a
             ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
         memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
-        progress: True for a bar on standard error, or ``progress(done, total)`` called after each chunk.
+        progress: True for a bar on standard error (where that is no terminal, a plain line every half minute
+            and one at the end), or ``progress(done, total)`` called after each chunk.
 
     Returns:
         The values with the grid's axes in front, on the host.
@@ -291,6 +293,12 @@ def _reporter(progress: Any, total: int) -> Iterator[Callable[[int], object]]:
     if progress is True:
         from tqdm.auto import tqdm
 
+        beat = Heartbeat("evaluating the grid", program="sweep")
+        if beat.is_plain and not any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__):
+            with beat:
+                yield lambda done: beat.at("evaluating the grid", f"{done} of {total} points")
+            beat.line(f"{total} points evaluated")
+            return
         with tqdm(total=total, unit="point") as bar:
             yield lambda done: bar.update(done - bar.n)
     elif callable(progress):

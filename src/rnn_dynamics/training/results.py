@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics import storage
+from rnn_dynamics import packages, storage
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.panels import Panel
@@ -181,8 +181,10 @@ class Comparison:
         Raises:
             ImportError: xarray is not installed.
         """
-        import xarray
-
+        try:
+            import xarray
+        except ImportError as error:
+            raise packages.missing("to_xarray", "xarray") from error
         remedies = list(dict.fromkeys(row.remedy for row in self.rows))
         tasks = list(dict.fromkeys(row.task for row in self.rows))
         lengths = sorted({row.length for row in self.rows})
