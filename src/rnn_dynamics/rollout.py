@@ -28,6 +28,9 @@ __all__ = ["Trajectory", "rollout"]
 class Trajectory:
     """The states that a cell ran through.
 
+    ``jax.vmap`` over ``rollout`` gives one with the axes of the batch in front of every array, the cell's included;
+    ``batch`` has them.
+
     Attributes:
         cell: the cell that made it; what is computed from a trajectory uses this one.
         inputs: the inputs, leading axis T, or ``None``.
@@ -41,26 +44,39 @@ class Trajectory:
     first_nonfinite: Int[Array, ""]
 
     @property
+    def batch(self) -> tuple[int, ...]:
+        """The axes of the batch, () for a single run."""
+        return jnp.shape(self.first_nonfinite)
+
+    @property
     def steps(self) -> int:
         """T, the number of steps."""
-        return self.states.shape[0] - 1
+        return self.states.shape[len(self.batch)] - 1
 
     @property
     def initial(self) -> Float[Array, "..."]:
-        """x_0."""
-        return self.states[0]
+        """x_0; of a batch, those of all runs."""
+        return self._at(0)
 
     @property
     def final(self) -> Float[Array, "..."]:
-        """x_T."""
-        return self.states[-1]
+        """x_T; of a batch, those of all runs."""
+        return self._at(-1)
+
+    def _at(self, step: int) -> Array:
+        return self.states[(*(slice(None) for _ in self.batch), step)]
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.states.shape[1:])) or "1"
-        text = f"Trajectory({self.cell!r}, {self.steps} steps of {shape} {self.states.dtype}"
-        if not isinstance(self.first_nonfinite, Tracer) and self.first_nonfinite.ndim == 0:
-            first = int(self.first_nonfinite)
-            text += f", not finite from step {first}" if first >= 0 else ""
+        shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"
+        runs = f"{'×'.join(map(str, self.batch))} runs, " if self.batch else ""
+        text = f"Trajectory({self.cell!r}, {runs}{self.steps} steps of {shape} {self.states.dtype}"
+        if isinstance(self.first_nonfinite, Tracer):
+            return text + ")"
+        first = np.asarray(self.first_nonfinite)
+        if self.batch and (first >= 0).any():
+            text += f", {int((first >= 0).sum())} of them not finite from step {int(first[first >= 0].min())}"
+        elif not self.batch and first >= 0:
+            text += f", not finite from step {int(first)}"
         return text + ")"
 
 

@@ -1,8 +1,7 @@
 """The verdict on a network: where its gradients go, once, for a batch of runs, or along its training."""
 
+import math
 from typing import Any
-
-import jax.numpy as jnp
 
 from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
@@ -45,8 +44,8 @@ def diagnose(
     every_step = flag("every_step", every_step)
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
-    if jnp.ndim(trajectory.first_nonfinite) == 1:
-        if not len(trajectory.first_nonfinite):
+    if trajectory.batch:
+        if not math.prod(trajectory.batch):
             raise ValueError("trajectory: expected at least one run, got a batch of none")
         return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))
     return of_one_run(trajectory, loss, every_step)

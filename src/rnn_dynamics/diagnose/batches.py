@@ -8,9 +8,12 @@ import statistics
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
+from rnn_dynamics.rollout import Trajectory
 
 __all__ = ["BatchDiagnosis", "each_run"]
 
@@ -98,8 +101,12 @@ class BatchDiagnosis:
         return "\n".join(lines)
 
 
-def each_run(batch: Any) -> list[Any]:
-    """The runs of a batch that ``jax.vmap`` over ``rollout`` gave."""
-    return [
-        jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], batch) for i in range(len(batch.first_nonfinite))
-    ]
+def each_run(batch: Trajectory) -> list[Trajectory]:
+    """The runs of a batch that ``jax.vmap`` over ``rollout`` gave, over its axes in their order."""
+
+    def taken(leaf: Any, at: tuple[int, ...]) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # keys, which NumPy does not have
+            return leaf[at]
+        return jax.device_put(np.asarray(leaf)[at])  # cut on the host, which compiles nothing
+
+    return [jax.tree_util.tree_map(lambda leaf, at=at: taken(leaf, at), batch) for at in np.ndindex(batch.batch)]
