@@ -1,0 +1,165 @@
+"""What a cell expects, in shapes and in words: its state with the parts of it, and one step's input."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.stack import Stack, state_size
+
+__all__ = ["Shapes", "check_shapes", "shapes_of", "zero_state"]
+
+_SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
+_LETTERS = {"hidden": "h", "cell": "c"}
+
+
+class Shapes(NamedTuple):
+    """The shapes that a cell takes.
+
+    Attributes:
+        state: of x, or ``None`` where the cell does not tell.
+        inputs: of u; ``None`` where it does not tell or takes none.
+        takes_inputs: False where it is known to take none.
+        parts: "[h0, c0, h1, c1]", the order of the state's parts, or "".
+    """
+
+    state: tuple[int, ...] | None
+    inputs: tuple[int, ...] | None = None
+    takes_inputs: bool = True
+    parts: str = ""
+
+    def __str__(self) -> str:
+        size = "x0 of a size that the cell does not tell"
+        if self.state is not None:
+            size = f"x0 of {self.state[0]}" if self.state else "x0 a number"
+        given = "inputs, where there are any, with time first"
+        if not self.takes_inputs:
+            given = "no inputs but steps="
+        elif self.inputs is not None:
+            given = f"inputs {_shown(('steps', *self.inputs))}"
+        return f"{size}{self.parts and ' = ' + self.parts}; {given}; {_SEVERAL}"
+
+
+def _shown(shape: tuple[Any, ...]) -> str:
+    return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+
+
+def _is_ours(cell: Any) -> bool:
+    """Whether the cell is one of the library's, whose attributes mean what they say."""
+    return type(cell).__module__.startswith("rnn_dynamics.cells.")
+
+
+def shapes_of(cell: Any) -> Shapes:
+    """What a cell of the library takes; of one's own what its names ``parts``, ``units`` and ``W`` tell of its size."""
+    if isinstance(cell, DoyaNeuron | PascanuNeuron):
+        return Shapes((), ())
+    try:
+        state = (state_size(cell),)
+    except (ValueError, TypeError, AttributeError, IndexError):
+        return Shapes(None)
+    if not _is_ours(cell):
+        return Shapes(state)
+    if isinstance(cell, Stack):
+        lowest = shapes_of(cell.cells[0]) if _is_ours(cell.cells[0]) else Shapes(None)
+        return Shapes(state, lowest.inputs, lowest.takes_inputs, _letters(cell))
+    if not hasattr(cell, "W_in"):
+        return Shapes(state)
+    parts = _letters(cell)
+    if cell.W_in is None:
+        return Shapes(state, None, False, parts)
+    return Shapes(state, tuple(cell.W_in.shape[1:]), True, parts)
+
+
+def _letters(cell: Any) -> str:
+    """The parts of a state in their order, h and c with the number of the layer where there are layers."""
+    if isinstance(cell, Stack):
+        found = [
+            f"{_LETTERS.get(name, name)}{i}"
+            for i, layer in enumerate(cell.cells)
+            for name in getattr(layer, "parts", None) or ("hidden",)
+        ]
+        return f"[{', '.join(found)}]"
+    names = getattr(cell, "parts", None)
+    return f"[{', '.join(_LETTERS.get(name, name) for name in names)}]" if names else ""
+
+
+def check_shapes(cell: Any, state: Any, u: Any, names: tuple[str, str], leading: tuple[int, ...] = ()) -> None:
+    """Check state and input of a cell of the library before anything is traced.
+
+    Args:
+        cell: any cell; one whose shapes are not known passes.
+        state: an array or its ``ShapeDtypeStruct``.
+        u: one step's input, likewise.
+        names: the arguments of the state and of the input in messages.
+        leading: what stands before one step's shape in the input as it was given: (T,).
+
+    Raises:
+        ValueError: another shape than the cell takes.
+    """
+    if not _is_ours(cell) or isinstance(cell, DoyaNeuron | PascanuNeuron):
+        return
+    wanted = shapes_of(cell)
+    if wanted.state is None:
+        return
+    if tuple(state.shape) != wanted.state:
+        hint = _hint_of_state(tuple(state.shape), wanted.state)
+        raise ValueError(f"{names[0]}: expected {_in_terms_of(wanted, names)}; got shape {state.shape}{hint}")
+    if u is None or not hasattr(u, "shape"):
+        return
+    if not wanted.takes_inputs:
+        raise ValueError(f"{names[1]}: this cell has no W_in, expected None; got shape {leading + u.shape}")
+    if wanted.inputs is not None and tuple(u.shape) != wanted.inputs:
+        hint = _hint_of_inputs(leading, tuple(u.shape), wanted.inputs)
+        got = leading + tuple(u.shape)
+        raise ValueError(f"{names[1]}: expected {_in_terms_of(wanted, names)}; got shape {got}{hint}")
+
+
+def _in_terms_of(wanted: Shapes, names: tuple[str, str]) -> str:
+    """What is expected where the arguments have other names than ``rollout``'s."""
+    if names == ("x0", "inputs"):
+        return str(wanted)
+    text = str(wanted).split("; several")[0].replace("x0 of", "states of")
+    return text if names[1] == "inputs" else text.replace("(steps, ", "(").replace("inputs", names[1])
+
+
+def _hint_of_state(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if len(got) == 2 and got[1:] == wanted:
+        return ": as many states as there are sequences need jax.vmap, or lengths="
+    if np.prod(got, dtype=int) == wanted[0]:
+        return ": .ravel() makes it one vector"
+    return ""
+
+
+def _hint_of_inputs(leading: tuple[int, ...], got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What may have been meant, with the shape given."""
+    whole = leading + got
+    if not leading:
+        return ""
+    if got == () and wanted == (1,):
+        return ": inputs[:, None] has the axis of features"
+    if got == () and whole == wanted:
+        return ": inputs[None] is one step"
+    if len(whole) == 2 and whole[:1] == wanted:
+        return ": time comes first, inputs.T"
+    if len(whole) == 3 and whole[2:] == wanted:
+        first, second = whole[:2]
+        return f": {first} sequences of {second} steps, or {second} of {first}, are list(inputs) or time-major"
+    return ""
+
+
+def zero_state(cell: Any) -> np.ndarray | None:
+    """The state of zeros that a cell starts from where none is given; ``None`` where its size is not known."""
+    shape = shapes_of(cell).state
+    return None if shape is None else np.zeros(shape, np.float32)
+
+
+def explained(cell: Any, state: Any, u: Any) -> str:
+    """What to say behind a cell's own error: what it told of its shapes, and how to pass several sequences."""
+    wanted = shapes_of(cell)
+    is_known = wanted.state is not None and not isinstance(u, dict)
+    leaves = jax.tree_util.tree_leaves(u)
+    deeper = len(state.shape) > 1 or any(len(getattr(leaf, "shape", ())) > 1 for leaf in leaves)
+    if is_known and tuple(state.shape) != wanted.state:
+        return f"; expected {wanted}"
+    return f"; {_SEVERAL}" if deeper else ""
