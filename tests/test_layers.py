@@ -17,6 +17,7 @@ LAYERS = (
         "status",
         "elementwise",
         "lengths",
+        "given",
         "validation",
         "activations",
         "scaled",

@@ -12,8 +12,10 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics import lengths
 from rnn_dynamics.cells.image import checked_image
+from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, parameter_dtype, split
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.given import on_host
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Trajectory", "rollout"]
@@ -98,8 +100,16 @@ def _checked_inputs(inputs: Any, dtype: Any) -> Any:
     """
 
     def convert(leaf: Any) -> Any:
-        if hasattr(leaf, "dtype") and (leaf.dtype == bool or not jnp.issubdtype(leaf.dtype, jnp.inexact)):
+        leaf = on_host("inputs", leaf)
+        if hasattr(leaf, "dtype") and (
+            leaf.dtype == bool
+            or jnp.issubdtype(leaf.dtype, jnp.integer)
+            or jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        ):
             return jnp.asarray(leaf)
+        if isinstance(leaf, np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.floating):
+            with np.errstate(over="ignore"):  # what does not fit is said to be infinite
+                leaf = leaf.astype(dtype)
         return real_array("inputs", leaf).astype(dtype)
 
     is_list = isinstance(inputs, list | tuple) and not any(hasattr(i, "dtype") for i in inputs)
@@ -120,18 +130,6 @@ def _step_count(inputs: Any, steps: Any) -> int:
     return steps
 
 
-def _initial_state(cell: Any, x0: Any) -> jax.Array:
-    """x0 in the widest floating dtype of it and the cell's arrays; numbers and lists follow the cell."""
-    state = real_array("x0", x0)
-    if not state.size:
-        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
-    of_cell = parameter_dtype(cell)
-    if of_cell is None:
-        return state
-    given = hasattr(x0, "dtype") and jnp.issubdtype(x0.dtype, jnp.floating)
-    return state.astype(np.result_type(state.dtype, of_cell) if given else of_cell)
-
-
 def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Array, Any, int]:
     """x_0, the inputs and T as ``rollout`` takes them, all checked against the cell.
 
@@ -140,11 +138,13 @@ def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Arra
     """
     if not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
-    state = _initial_state(cell, x0)
+    state = state_of(cell, "x0", x0)
+    if not state.size:
+        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
     inputs = _checked_inputs(inputs, state.dtype)
     steps = _step_count(inputs, steps)
     first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
-    checked_image(cell, state, first, ("x0", "inputs"))
+    checked_image(cell, state, first, ("x0", "inputs"), leading=(steps,))
     return state, inputs, steps
 
 

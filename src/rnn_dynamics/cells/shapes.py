@@ -3,12 +3,17 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.stack import Stack, state_size
+from rnn_dynamics.cells.structure import parameter_dtype
+from rnn_dynamics.given import on_host, warn_of_mixed
+from rnn_dynamics.validation import real_array
 
-__all__ = ["Shapes", "check_shapes", "shapes_of", "zero_state"]
+__all__ = ["Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
 
 _SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
 _LETTERS = {"hidden": "h", "cell": "c"}
@@ -45,7 +50,7 @@ def _shown(shape: tuple[Any, ...]) -> str:
     return "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
 
 
-def _is_ours(cell: Any) -> bool:
+def is_ours(cell: Any) -> bool:
     """Whether the cell is one of the library's, whose attributes mean what they say."""
     return type(cell).__module__.startswith("rnn_dynamics.cells.")
 
@@ -58,10 +63,10 @@ def shapes_of(cell: Any) -> Shapes:
         state = (state_size(cell),)
     except (ValueError, TypeError, AttributeError, IndexError):
         return Shapes(None)
-    if not _is_ours(cell):
+    if not is_ours(cell):
         return Shapes(state)
     if isinstance(cell, Stack):
-        lowest = shapes_of(cell.cells[0]) if _is_ours(cell.cells[0]) else Shapes(None)
+        lowest = shapes_of(cell.cells[0]) if is_ours(cell.cells[0]) else Shapes(None)
         return Shapes(state, lowest.inputs, lowest.takes_inputs, _letters(cell))
     if not hasattr(cell, "W_in"):
         return Shapes(state)
@@ -97,7 +102,7 @@ def check_shapes(cell: Any, state: Any, u: Any, names: tuple[str, str], leading:
     Raises:
         ValueError: another shape than the cell takes.
     """
-    if not _is_ours(cell) or isinstance(cell, DoyaNeuron | PascanuNeuron):
+    if not is_ours(cell) or isinstance(cell, DoyaNeuron | PascanuNeuron):
         return
     wanted = shapes_of(cell)
     if wanted.state is None:
@@ -148,10 +153,35 @@ def _hint_of_inputs(leading: tuple[int, ...], got: tuple[int, ...], wanted: tupl
     return ""
 
 
-def zero_state(cell: Any) -> np.ndarray | None:
-    """The state of zeros that a cell starts from where none is given; ``None`` where its size is not known."""
-    shape = shapes_of(cell).state
-    return None if shape is None else np.zeros(shape, np.float32)
+def state_of(cell: Any, name: str, value: Any) -> jax.Array:
+    """A state, or states, as an array of the widest floating dtype among the cell's arrays.
+
+    That dtype decides: numbers, lists and arrays of another one are cast to it, with a ``PrecisionWarning``, once,
+    where that changes a number. A cell without floating arrays takes the dtype of the state. ``None`` is zeros.
+
+    Raises:
+        TypeError, ValueError: no finite real numbers; ``None`` for a cell that does not tell its size.
+    """
+    of_cell = parameter_dtype(cell)
+    if value is None:
+        shape = shapes_of(cell).state
+        if shape is None:
+            raise TypeError(
+                f"{name}: expected a first state, as {type(cell).__name__} does not tell the size of one, got None"
+            )
+        return jnp.asarray(np.zeros(shape, of_cell or jnp.result_type(float)))
+    value = on_host(name, value)
+    state = real_array(name, value)
+    if of_cell is None or state.dtype == of_cell:
+        return state
+    if isinstance(state, Tracer):
+        return state.astype(of_cell)
+    given = np.asarray(state)
+    kept = given.astype(of_cell)
+    is_array = isinstance(value, np.ndarray | jax.Array) and jnp.issubdtype(value.dtype, jnp.floating)
+    if is_array and not (kept.astype(given.dtype) == given).all():
+        warn_of_mixed(name, of_cell)
+    return state.astype(of_cell) if getattr(state, "committed", False) else jax.device_put(kept)
 
 
 def explained(cell: Any, state: Any, u: Any) -> str:
