@@ -28,7 +28,7 @@ LAYERS = (
         "eigen",
         "nonnormal",
     ),
-    ("cells", "rollout", "chunks", "sweep"),
+    ("cells", "sequences", "rollout", "chunks", "sweep"),
     (
         "segments",
         "parameters",

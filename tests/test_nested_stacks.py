@@ -135,7 +135,9 @@ def test_modules_imported_in_a_row_are_wired_in_a_row():
     run = rd.rollout(both, None, U)
     lower = rd.rollout(first, None, U)
     upper = rd.rollout(second, None, lower.states[1:, 2 * N : 3 * N])
-    np.testing.assert_allclose(run.states, np.concatenate([lower.states, upper.states], 1), rtol=1e-13, atol=1e-15)
+    np.testing.assert_allclose(
+        run.states, np.concatenate([lower.states, upper.states], 1), rtol=1e-13, atol=1e-15
+    )
     assert diagnose(run).gates.keys() == {
         f"layer {i} {gate}" for i in range(4) for gate in ("input", "forget", "output")
     }

@@ -62,7 +62,12 @@ def on_host(name: str, value: Any) -> Any:
     Raises:
         TypeError: one that NumPy cannot read: on an accelerator, or of a dtype that NumPy lacks.
     """
-    if isinstance(value, list | tuple) and len(value) and _is_foreign(value[0]) and not hasattr(value, "_fields"):
+    if (
+        isinstance(value, list | tuple)
+        and len(value)
+        and _is_foreign(value[0])
+        and not hasattr(value, "_fields")
+    ):
         return [on_host(f"{name}[{i}]", entry) for i, entry in enumerate(value)]
     if not _is_foreign(value):
         return value
@@ -95,4 +100,6 @@ def _is_foreign(value: Any) -> bool:
 
 def is_wide(value: Any) -> bool:
     """Whether this is a float64 array where JAX has float32 alone; a single number of NumPy's counts as a number."""
-    return isinstance(value, np.ndarray) and value.dtype == np.float64 and jnp.result_type(float) != np.float64
+    return (
+        isinstance(value, np.ndarray) and value.dtype == np.float64 and jnp.result_type(float) != np.float64
+    )

@@ -59,8 +59,8 @@ def checked_image(
         shapes = jax.tree_util.tree_map(lambda leaf: getattr(leaf, "shape", ()), u)
         kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
         raise kind(
-            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {shapes}: {error}"
-            f"{explained(cell, state, u)}"
+            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {shapes}"
+            f"{explained(cell, state, u)}: {error}"
         ) from error
     got = getattr(out, "shape", type(out).__name__)
     if got != state.shape:

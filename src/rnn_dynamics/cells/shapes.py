@@ -89,7 +89,9 @@ def _letters(cell: Any) -> str:
     return f"[{', '.join(_LETTERS.get(name, name) for name in names)}]" if names else ""
 
 
-def check_shapes(cell: Any, state: Any, u: Any, names: tuple[str, str], leading: tuple[int, ...] = ()) -> None:
+def check_shapes(
+    cell: Any, state: Any, u: Any, names: tuple[str, str], leading: tuple[int, ...] = ()
+) -> None:
     """Check state and input of a cell of the library before anything is traced.
 
     Args:
@@ -124,11 +126,15 @@ def _in_terms_of(wanted: Shapes, names: tuple[str, str]) -> str:
     """What is expected where the arguments have other names than ``rollout``'s."""
     if names == ("x0", "inputs"):
         return str(wanted)
-    text = str(wanted).split("; several")[0].replace("x0 of", "states of")
-    return text if names[1] == "inputs" else text.replace("(steps, ", "(").replace("inputs", names[1])
+    size, given = str(wanted).split("; ")[:2]
+    if names[1] != "inputs":
+        given = f"{names[1]} {_shown(wanted.inputs)}" if wanted.inputs else f"no {names[1]}"
+    return f"{size.replace('x0 of', 'states of')}; {given}"
 
 
 def _hint_of_state(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if not got:
+        return ": a single state among many needs an axis in front, [None]"
     if len(got) == 2 and got[1:] == wanted:
         return ": as many states as there are sequences need jax.vmap, or lengths="
     if np.prod(got, dtype=int) == wanted[0]:
@@ -149,7 +155,10 @@ def _hint_of_inputs(leading: tuple[int, ...], got: tuple[int, ...], wanted: tupl
         return ": time comes first, inputs.T"
     if len(whole) == 3 and whole[2:] == wanted:
         first, second = whole[:2]
-        return f": {first} sequences of {second} steps, or {second} of {first}, are list(inputs) or time-major"
+        return (
+            f": {first} sequences of {second} steps go in as list(inputs), "
+            f"{second} of {first} steps as list(inputs.swapaxes(0, 1))"
+        )
     return ""
 
 
@@ -185,11 +194,12 @@ def state_of(cell: Any, name: str, value: Any) -> jax.Array:
 
 
 def explained(cell: Any, state: Any, u: Any) -> str:
-    """What to say behind a cell's own error: what it told of its shapes, and how to pass several sequences."""
+    """What to say beside a cell's own error: what it told of its shapes, and how to pass several sequences."""
     wanted = shapes_of(cell)
-    is_known = wanted.state is not None and not isinstance(u, dict)
-    leaves = jax.tree_util.tree_leaves(u)
-    deeper = len(state.shape) > 1 or any(len(getattr(leaf, "shape", ())) > 1 for leaf in leaves)
-    if is_known and tuple(state.shape) != wanted.state:
+    deeper = len(state.shape) > 1 or any(
+        len(getattr(a, "shape", ())) > 1 for a in jax.tree_util.tree_leaves(u)
+    )
+    known = is_ours(cell) and wanted.inputs is not None and u is not None
+    if known or wanted.state not in (None, tuple(state.shape)):
         return f"; expected {wanted}"
     return f"; {_SEVERAL}" if deeper else ""

@@ -91,4 +91,6 @@ def _memory(cell: Any, name: str) -> str:
     number, layer = layer_of(cell, name)
     where = f" in {layer_name(number)}" if number else ""
     unnamed = "a gate that keeps more"  # of a cell of one's own
-    return ("a smaller leak" if isinstance(layer, LeakyRNN) else getattr(layer, "longer_memory", unnamed)) + where
+    return (
+        "a smaller leak" if isinstance(layer, LeakyRNN) else getattr(layer, "longer_memory", unnamed)
+    ) + where

@@ -122,7 +122,8 @@ def posed(
         )
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(str(error).replace("x0", "starts")) from error
+        hint = "; one start is starts[None]" if given.ndim == 1 else ""
+        raise kind(str(error).replace("x0", "starts") + hint) from error
     if not cycle:
         raise ValueError("inputs: expected at least one step of input, got 0")
     static, arrays = split(cell)
