@@ -19,6 +19,7 @@ LAYERS = (
         "heartbeat",
         "elementwise",
         "lengths",
+        "given",
         "validation",
         "activations",
         "scaled",
@@ -29,7 +30,7 @@ LAYERS = (
         "eigen",
         "nonnormal",
     ),
-    ("cells", "rollout", "chunks", "sweep"),
+    ("cells", "sequences", "rollout", "chunks", "sweep"),
     (
         "segments",
         "parameters",

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax.numpy as jnp
-
 from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.remedies import Remedy
@@ -26,27 +24,28 @@ __all__ = [
 
 
 def diagnose(
-    trajectory: Trajectory, loss: Any = None, *, every_step: bool = False
+    trajectory: Any, loss: Any = None, *, every_step: bool = False
 ) -> Diagnosis | BatchDiagnosis:
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or a batch of them,
-            from ``jax.vmap`` over ``rollout``.
-        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
+        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of any
+            lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap`` over
+            ``rollout``.
+        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
+            for each of several runs.
         every_step: whether the loss looks at all states.
 
     Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of a batch ``BatchDiagnosis``.
+        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several runs ``BatchDiagnosis``,
+        with what they have in common and how far they spread.
 
     Raises:
         TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it.
+
+    Runs of several lengths share their programs: T is padded to a power of two inside.
     """
     every_step = flag("every_step", every_step)
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
-    if jnp.ndim(trajectory.first_nonfinite) == 1:
-        if not len(trajectory.first_nonfinite):
-            raise ValueError("trajectory: expected at least one run, got a batch of none")
-        return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))
-    return of_one_run(trajectory, loss, every_step)
+    if isinstance(trajectory, Trajectory) and not trajectory.batch:
+        return of_one_run(trajectory, loss, every_step)
+    return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))

@@ -3,7 +3,9 @@
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, Stack
+from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN
+from rnn_dynamics.cells.stack import layer_of
+from rnn_dynamics.cells.structure import layer_name
 
 if TYPE_CHECKING:
     from rnn_dynamics.diagnose.verdict import Diagnosis
@@ -86,7 +88,9 @@ def _for_memory(found: "Diagnosis", cell: Any) -> list[Remedy]:
 
 
 def _memory(cell: Any, name: str) -> str:
-    if isinstance(cell, Stack):
-        layer = name.split()[1]
-        return f"{_memory(cell.cells[int(layer)], name)} in layer {layer}"
-    return "a smaller leak" if isinstance(cell, LeakyRNN) else cell.longer_memory
+    number, layer = layer_of(cell, name)
+    where = f" in {layer_name(number)}" if number else ""
+    unnamed = "a gate that keeps more"  # of a cell of one's own
+    return (
+        "a smaller leak" if isinstance(layer, LeakyRNN) else getattr(layer, "longer_memory", unnamed)
+    ) + where

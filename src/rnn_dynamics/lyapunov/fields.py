@@ -153,7 +153,8 @@ def finite_time_exponents(
     if not states.shape[0]:
         raise ValueError(f"starts: expected at least one, got shape {jnp.shape(starts)}")
     first = cell(*(p[0] for p in flat)) if flat else cell
-    start, given, total = checked_start(first, states[0], inputs, steps + discard)
+    one = states[0] if hasattr(starts, "dtype") else states[0].tolist()  # numbers and lists follow the cell
+    start, given, total = checked_start(first, one, inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
     size = start.size
     exponents = index("exponents", exponents, minimum=1, maximum=size)
