@@ -13,7 +13,7 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 
-__all__ = ["cycle_multiplier", "is_affine", "transverse_growth"]
+__all__ = ["cycle_multiplier", "far_directions", "is_affine", "seems_affine", "transverse_growth"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FAR = (1.0, 1e3)  # of the state's size, how far an affine map is looked at
@@ -61,30 +61,34 @@ def cycle_multiplier(cell: Any, states: np.ndarray, inputs: Any) -> tuple[float,
     return math.log(modulus) + scale, noise * condition
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _second_differences(
-    static: Any, arrays: Any, x: Array, directions: Array, u: Any
-) -> tuple[Array, Array]:
-    """F(x + 2d) − 2 F(x + d) + F(x) for each direction, and the size of the largest of the three."""
-    cell = join(static, arrays)
+def far_directions(x: np.ndarray) -> np.ndarray:
+    """Displacements of size 1 and 1000, at which a map is compared with an affine one."""
+    draws = np.random.default_rng(0).normal(size=(4, *x.shape))
+    return np.concatenate([draws * far for far in _FAR]).astype(x.dtype)
 
-    def one(d: Array) -> tuple[Array, Array]:
+
+def seems_affine(cell: Any, x: Array, directions: Array, u: Any) -> Array:
+    """Whether F(x + 2d) − 2 F(x + d) + F(x) is rounding for all d = (1 + max|x|) · direction."""
+    limit = math.sqrt(float(jnp.finfo(x.dtype).eps))
+    directions = directions * (1 + jnp.max(jnp.abs(x)))
+
+    def one(d: Array) -> Array:
         far, near, here = cell(x + 2 * d, u), cell(x + d, u), cell(x, u)
         size = jnp.max(jnp.abs(jnp.stack([far, near, here])))
-        return jnp.max(jnp.abs(far - 2 * near + here)), size
+        return jnp.max(jnp.abs(far - 2 * near + here)) <= limit * size
 
-    return jax.vmap(one)(directions)
+    return jax.vmap(one)(directions).all()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _seems_affine(static: Any, arrays: Any, x: Array, directions: Array, u: Any) -> Array:
+    return seems_affine(join(static, arrays), x, directions, u)
 
 
 def is_affine(cell: Any, x: np.ndarray, u: Any) -> bool:
     """Whether the step at ``u`` is affine as far as a thousand times the state's size, by second differences."""
     x = np.asarray(x)
-    draws = np.random.default_rng(0).normal(size=(4, *x.shape))
-    size = 1 + float(np.abs(x).max())
-    directions = np.concatenate([draws * size * far for far in _FAR]).astype(x.dtype)
-    static, arrays = split(cell)
-    change, scale = (np.asarray(a, float) for a in _second_differences(static, arrays, x, directions, u))
-    return bool((change <= math.sqrt(float(np.finfo(x.dtype).eps)) * scale).all())
+    return bool(_seems_affine(*split(cell), x, far_directions(x), u))
 
 
 def _cross(cell: Any, across: Array, side: Array, carry: Array, step: tuple) -> tuple[Array, tuple]:

@@ -14,6 +14,7 @@ from rnn_dynamics.status import Status
 
 __all__ = ["OrbitCheck", "OrbitKind"]
 
+_LONG = 64  # a longer cycle is one of the floats, near a typical orbit
 _MOST_DIGITS = 20.0  # nats of a multiplier that is written out
 
 
@@ -101,6 +102,8 @@ class OrbitCheck:
             text += f" by a factor of {math.exp(rate):.4g} a step"
         if bool(self.affine):
             return text + ", which is no harm as the map is affine: every orbit has these exponents"
+        if period > _LONG:
+            return text + f": of floats, so that its exponents are a mean over {period} steps only"
         return text + ": these are its exponents, not those of a typical orbit"
 
     def _reach(self) -> str:

@@ -37,8 +37,8 @@ class LyapunovSpectrum:
         rounding: a first-order estimate of what rounding between two QR factorisations adds to each λ_i.
         frame: the orthonormal frame at the last state, shape (n, m), in the order of the factorisation.
         status: RESOLVED; UNRESOLVED where ``rounding`` is above √eps or λ_i is −∞: floats cannot tell an exact zero
-            from a slope that underflowed; or where the orbit rests on a repelling set; DIVERGED where a state is not
-            finite. Shape (m,).
+            from a slope that underflowed; or where the orbit rests on a repelling set; DIVERGED where a state is
+            not finite. Shape (m,).
         interval: steps between two QR factorisations.
         block_length: steps a block.
         discarded: steps before the first block.

@@ -17,9 +17,10 @@ from rnn_dynamics.cells.structure import split
 from rnn_dynamics.lyapunov.crossing import cycle_multiplier, is_affine, transverse_growth
 from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 
-__all__ = ["checked", "examined", "repetition", "resolved_steps", "tied"]
+__all__ = ["CLEAR", "checked", "examined", "input_period", "repetition", "resolved_steps", "tied"]
 
-_CLEAR = 3.0  # nats of growth that no transient of a stable cycle is likely to make
+#: Nats of growth that no transient of a stable cycle is likely to make.
+CLEAR = 3.0
 _CLEARLY_STABLE = 10.0
 _CANDIDATES = 64  # periods that are tried under an input that varies
 _ENOUGH = 16  # steps that must repeat under such an input
@@ -35,6 +36,23 @@ def _rows(inputs: Any) -> list[np.ndarray] | None:
     if any(jnp.issubdtype(getattr(leaf, "dtype", np.float64), jax.dtypes.extended) for leaf in leaves):
         return None
     return [np.asarray(leaf).reshape(len(leaf), -1) for leaf in leaves]
+
+
+def input_period(inputs: Any) -> int:
+    """The smallest q with u_{t+q} = u_t for all t, seen twice; 1 without an input, 0 where there is none."""
+    rows = _rows(inputs)
+    if rows is None:
+        return 0
+    if all((row == row[:1]).all() for row in rows):
+        return 1
+    steps = len(rows[0])
+    agree = np.ones(steps, bool)
+    for row in rows:
+        agree &= (row == row[:1]).all(axis=1)
+    for q in np.flatnonzero(agree[: steps // 2 + 1])[1:]:
+        if all((row[q:] == row[:-q]).all() for row in rows):
+            return int(q)
+    return 0
 
 
 def _trailing(same: Bool[np.ndarray, " k"]) -> int:
@@ -163,7 +181,7 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
     shaped = np.asarray(states)
     flat = shaped.reshape(len(shaped), -1)
     logs = np.asarray(logs, float)
-    steps, n = len(flat) - 1, flat.shape[1]
+    steps = len(flat) - 1
     if not steps or not np.isfinite(flat).all():
         return _check(OrbitKind.ORDINARY, 0, -1, math.nan, False, 0, flat)
     resolved = resolved_steps(flat, logs, interval)
@@ -185,13 +203,17 @@ def _of_cycle(
     if growth < -_CLEARLY_STABLE:
         return OrbitKind.STABLE_CYCLE, math.nan
     by_growth = growth / (len(logs) * interval) * period
+    if n == 1 and interval == 1:  # every step's growth is its derivative
+        turn = float(np.maximum(logs[-period:], -745.0).sum()) if period <= len(logs) else by_growth
+        doubt = 64 * period * float(np.finfo(states.dtype).eps)
+        return (OrbitKind.REPELLING_CYCLE if turn > doubt else OrbitKind.STABLE_CYCLE), turn
     if period * n * n <= _MOST_OF_MATRICES:
         ends = len(states) - 1 - period, len(states) - 1
         orbit, given = _between(states, inputs, *ends)
         found, doubt = cycle_multiplier(cell, orbit, given)
         if doubt < 0.5:
             return (OrbitKind.REPELLING_CYCLE if found > doubt else OrbitKind.STABLE_CYCLE), found
-    return (OrbitKind.REPELLING_CYCLE if growth > _CLEAR else OrbitKind.STABLE_CYCLE), by_growth
+    return (OrbitKind.REPELLING_CYCLE if growth > CLEAR else OrbitKind.STABLE_CYCLE), by_growth
 
 
 def _of_ties(cell: Any, states: np.ndarray, inputs: Any, logs: np.ndarray) -> tuple[OrbitKind, float]:
@@ -204,7 +226,7 @@ def _of_ties(cell: Any, states: np.ndarray, inputs: Any, logs: np.ndarray) -> tu
     if across is None:
         return OrbitKind.ORDINARY, math.nan
     growth = transverse_growth(cell, *_between(states, inputs, steps - length, steps), across)
-    if growth is None or not growth > _CLEAR:
+    if growth is None or not growth > CLEAR:
         return OrbitKind.ORDINARY, math.nan
     return OrbitKind.REPELLING_SUBSPACE, growth / length
 
@@ -235,7 +257,7 @@ def _traced(states: Array, inputs: Any, rate: Array) -> OrbitCheck:
         held &= (leaf == leaf[:1]).all() if leaf.shape[0] else True
     repeats = same.any() & held & jnp.isfinite(flat).all()
     period = jnp.where(repeats, 1 + jnp.argmax(same[::-1]), 0).astype(jnp.int32)
-    margin = _CLEAR if flat.shape[1] > 1 else 64 * steps * float(jnp.finfo(flat.dtype).eps)
+    margin = CLEAR if flat.shape[1] > 1 else 64 * steps * float(jnp.finfo(flat.dtype).eps)
     cycle = jnp.where(rate * steps > margin, int(OrbitKind.REPELLING_CYCLE), int(OrbitKind.STABLE_CYCLE))
     kind = jnp.where(repeats, cycle, int(OrbitKind.ORDINARY)).astype(jnp.int32)
     log = jnp.where(repeats, rate * period.astype(rate.dtype), jnp.nan)
