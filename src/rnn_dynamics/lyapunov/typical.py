@@ -19,9 +19,8 @@ from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 
 __all__ = ["CLEAR", "checked", "examined", "input_period", "repetition", "resolved_steps", "tied"]
 
-#: Nats of growth that no transient of a stable cycle is likely to make.
+#: Nats, up or down, that no transient is likely to make along what repeats.
 CLEAR = 3.0
-_CLEARLY_STABLE = 10.0
 _CANDIDATES = 64  # periods that are tried under an input that varies
 _ENOUGH = 16  # steps that must repeat under such an input
 _LONGEST_TAIL = 256
@@ -200,7 +199,7 @@ def _of_cycle(
 ) -> tuple[OrbitKind, float]:
     """Stable or not, and ln of its largest |multiplier| where that was needed."""
     n, growth = math.prod(states.shape[1:]), float(np.maximum(logs, -745.0).sum())
-    if growth < -_CLEARLY_STABLE:
+    if growth < -CLEAR:
         return OrbitKind.STABLE_CYCLE, math.nan
     by_growth = growth / (len(logs) * interval) * period
     if n == 1 and interval == 1:  # every step's growth is its derivative
