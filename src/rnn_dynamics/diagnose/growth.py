@@ -24,11 +24,14 @@ class Growth(NamedTuple):
         error: its standard error from the block means; the difference between the halves of the run where that is
             significant, as the rate has not settled then.
         blocks: how many.
+        orbit: what the run says of itself: that it rests on a repelling set, so that this is the growth there and
+            not beside it, or how soon the floats lose the orbit of x_0; empty where there is nothing to say.
     """
 
     rate: float
     error: float
     blocks: int
+    orbit: str = ""
 
 
 def largest_exponent(trajectory: Trajectory) -> Growth:
@@ -39,7 +42,8 @@ def largest_exponent(trajectory: Trajectory) -> Growth:
     discard = steps // 4
     blocks = max(2, min(_BLOCKS, (steps - discard) // 4))
     found = lyapunov_spectrum(trajectory, exponents=1, discard=discard, blocks=blocks)
-    return _growth(np.asarray(found.block_means[:, 0], float), float(found.values[0]))
+    growth = _growth(np.asarray(found.block_means[:, 0], float), float(found.exponents[0]))
+    return growth if found.orbit is None else growth._replace(orbit=found.orbit.describe())
 
 
 def mean_growth(by_lag: np.ndarray, blocks: int = 8) -> Growth:

@@ -60,6 +60,8 @@ class Diagnosis:
         rest: the fixed point that a run with constant input has come to, and the bifurcation next to it.
         credit: by lag, where a loss was given.
         remedies: those whose selecting measurement was made.
+        orbit: a sentence where the run rests on a repelling set, so that the exponent is that set's, or where the
+            floats lose the orbit of x_0; else empty.
     """
 
     regime: str
@@ -80,6 +82,7 @@ class Diagnosis:
     rest: Rest | None
     credit: CreditByLag | None
     remedies: tuple[Remedy, ...]
+    orbit: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists: what ``json.dumps`` takes. Infinities and NaN become ``None``."""
@@ -88,6 +91,7 @@ class Diagnosis:
             "regime": self.regime,
             "exponent": self.exponent,
             "standard_error": self.standard_error,
+            "orbit": self.orbit,
             "steps": self.steps,
             "horizon": self.horizon,
             "horizon_percent": self.horizon_percent,
@@ -160,7 +164,7 @@ def _lines(found: Diagnosis) -> list[str]:
 
 def _measured(found: Diagnosis) -> list[tuple[str, str]]:
     """A title and what was found, of what this cell lets be measured."""
-    rows = []
+    rows = [("orbit", found.orbit)] if found.orbit else []
     if found.credit is not None:
         rows.append(("sum over the lags", found.credit.trend))
         rows.append(("horizon of ‖∂x_T/∂x_k‖", f"{found.state_horizon} lags at 1/e"))
@@ -223,5 +227,6 @@ def of_one_run(trajectory: Trajectory, loss: Any, every_step: bool) -> Diagnosis
         rest=None if diverged else rest_of(trajectory),
         credit=credit,
         remedies=(),
+        orbit=growth.orbit,
     )
     return dataclasses.replace(found, remedies=remedies_of(found, trajectory.cell))

@@ -1,5 +1,6 @@
 """Lyapunov spectra by QR along a trajectory, the factorisations as far apart as the growth allows."""
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from rnn_dynamics import double_double
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.frames import Growth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
+from rnn_dynamics.lyapunov.typical import checked
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import step_range
 from rnn_dynamics.status import Status
@@ -56,13 +58,14 @@ def _pilot(
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))
 def _spectrum(
     static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, start: int, plan: _Plan
-) -> LyapunovSpectrum:
+) -> tuple[LyapunovSpectrum, Array]:
+    """The spectrum, and ln of the growth of the leading vector in each group of steps."""
     series = _steps_of(states, inputs, plan.first, plan.last)
     frame, growth = follow(join(static, arrays), frame, *series, plan.interval)
     alive = jnp.isfinite(states[start : plan.last]).all()
     discarded = plan.last - start - plan.blocks * plan.length
     meta = (plan.interval, plan.length, discarded, frame.shape[0])
-    return _summary(growth, alive, frame, plan.blocks, meta)
+    return _summary(growth, alive, frame, plan.blocks, meta), growth.logs[:, 0]
 
 
 def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
@@ -105,6 +108,19 @@ def _summary(
         for part in (values[order], errors[order], means[:, order], rounding[order])
     )
     return LyapunovSpectrum(values, errors, means, rounding, frame, status[order], *meta)
+
+
+def _with_orbit(
+    found: LyapunovSpectrum, trajectory: Trajectory, ends: tuple[int, int], leading: Array
+) -> LyapunovSpectrum:
+    """The spectrum with what its orbit stands for, and labels that follow from it."""
+    first, last = ends
+    inputs = jax.tree_util.tree_map(lambda leaf: leaf[first:last], trajectory.inputs)
+    states, rate = trajectory.states[first : last + 1], found.exponents[0]
+    orbit = checked(trajectory.cell, states, inputs, leading, rate, found.interval)
+    status = orbit.status_of(found.status)
+    errors = jnp.where(orbit.is_typical | jnp.isnan(found.exponents), found.standard_errors, jnp.inf)
+    return dataclasses.replace(found, status=status, standard_errors=errors, orbit=orbit)
 
 
 def _is_traced(*trees: Any) -> bool:
@@ -197,7 +213,8 @@ def lyapunov_spectrum(
         length = _block_steps(steps, pilot, discard, blocks, interval)
         if length:
             begin = last - (steps - pilot) // interval * interval
-            found = _spectrum(*series, frame, first, _Plan(begin, last, interval, blocks, length))
+            plan = _Plan(begin, last, interval, blocks, length)
+            found, leading = _spectrum(*series, frame, first, plan)
             if interval == 1 or not free or int(Status.UNRESOLVED) not in np.asarray(found.status):
-                return found
+                return _with_orbit(found, trajectory, (first, last), leading)
         interval //= 2
