@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import state_vector
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import segment
@@ -22,7 +23,7 @@ __all__ = ["StatesAlong", "states_along"]
 
 
 @dataclasses.dataclass(frozen=True)
-class StatesAlong:
+class StatesAlong(Result):
     """States on a line through x_start, and where they go.
 
     Attributes:

@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["OrbitDiagram", "orbit_diagram"]
 
 
 @dataclasses.dataclass(frozen=True)
-class OrbitDiagram:
+class OrbitDiagram(Result):
     """States after a transient, for each value of a parameter.
 
     Attributes:

@@ -14,6 +14,7 @@ from rnn_dynamics import lengths
 from rnn_dynamics.cells.image import checked_image
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, parameter_dtype, split
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Trajectory", "rollout"]
@@ -25,7 +26,7 @@ __all__ = ["Trajectory", "rollout"]
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Trajectory:
+class Trajectory(Result):
     """The states that a cell ran through.
 
     Attributes:

@@ -15,6 +15,7 @@ from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.product_svd import ProductSVD, product_svd
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
@@ -40,7 +41,7 @@ class Shares(NamedTuple):
     meta_fields=["steps"],
 )
 @dataclasses.dataclass(frozen=True)
-class SingularSpectrum:
+class SingularSpectrum(Result):
     """The singular values of ∂x_stop/∂x_start = Σ_i σ_i left_i right_iᵀ.
 
     Attributes:
@@ -149,7 +150,7 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
 
 
 @dataclasses.dataclass(frozen=True)
-class SpectraByLag:
+class SpectraByLag(Result):
     """The singular values of ∂x_stop/∂x_k for several lags n = stop − k.
 
     Attributes:

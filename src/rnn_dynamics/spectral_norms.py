@@ -32,6 +32,7 @@ from rnn_dynamics.leading_block import (
     ritz_of_basis,
     roughly,
 )
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.segments import along
@@ -53,7 +54,7 @@ _ROUNDING = 64.0
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class SpectralNorms:
+class SpectralNorms(Result):
     """The largest singular value of P_k = ∂x_stop/∂x_k for every k = 0 … stop, with its directions.
 
     Attributes:

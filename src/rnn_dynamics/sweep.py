@@ -24,12 +24,13 @@ from jaxtyping import Array, Key, PyTree
 from rnn_dynamics import chunks, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
+from rnn_dynamics.results import Result
 
 __all__ = ["Sweep", "point_key", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Sweep:
+class Sweep(Result):
     """Values of a function on a grid.
 
     Attributes:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from rnn_dynamics.basins.container import Attractors
 from rnn_dynamics.basins.labels import Fractions, basins
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, real_array
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SHARE = 0.1  # of the starts' extent: the default farthest that an attractor mo
 
 
 @dataclasses.dataclass(frozen=True)
-class FractionsAlong:
+class FractionsAlong(Result):
     """Basin fractions at each value of a parameter; an attractor keeps its column.
 
     Attributes:

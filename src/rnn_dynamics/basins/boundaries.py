@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, integers
 
 __all__ = ["UncertaintyExponent", "entropies", "uncertainty_exponent"]
@@ -15,7 +16,7 @@ _UNDECIDED = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class UncertaintyExponent:
+class UncertaintyExponent(Result):
     """f(ε) ∝ ε^α: the share of starts whose label changes within a distance ε.
 
     Attributes:

@@ -7,13 +7,14 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["Attractors", "Member", "members_of", "of_members"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Attractors:
+class Attractors(Result):
     """Attractors of a map x⁺ = F(x, u), all on the host.
 
     Attributes:

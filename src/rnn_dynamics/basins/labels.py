@@ -16,6 +16,7 @@ from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import Limits, balls_of, checked_limits, in_order, searched
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _ROUNDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Fractions:
+class Fractions(Result):
     """Shares of the starts, with binomial standard errors √(f(1−f)/N).
 
     Attributes:
@@ -54,7 +55,7 @@ class Fractions:
 
 
 @dataclasses.dataclass(frozen=True)
-class BasinLabels:
+class BasinLabels(Result):
     """The attractor that each start goes to.
 
     Attributes:

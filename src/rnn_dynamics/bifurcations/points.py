@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Complex, Float
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["BifurcationCurve", "SpecialPoint", "multipliers_of"]
@@ -27,7 +28,7 @@ def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
-class SpecialPoint:
+class SpecialPoint(Result):
     """A located event.
 
     Attributes:
@@ -77,7 +78,7 @@ class SpecialPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class BifurcationCurve:
+class BifurcationCurve(Result):
     """Where a fixed point or cycle bifurcates, in the plane of two parameters.
 
     Attributes:

@@ -20,6 +20,7 @@ from rnn_dynamics.activations import sigmoid_derivative
 from rnn_dynamics.cliff.losses import Problem, make_problem
 from rnn_dynamics.doya import equilibria, two_cycle
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
@@ -31,7 +32,7 @@ __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class LimitLoss:
+class LimitLoss(Result):
     """The limit of the loss through even and through odd T; they differ on a 2-cycle only.
 
     Attributes:
@@ -59,7 +60,7 @@ class LimitLoss:
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Wall:
+class Wall(Result):
     """Where the limit of the loss jumps: x_0 on a repelling equilibrium.
 
     Attributes:

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics import scaled
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.doya import orbits
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.status import Status
@@ -67,7 +68,7 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class Loss(Result):
     """A loss with its gradient, elementwise.
 
     Attributes:

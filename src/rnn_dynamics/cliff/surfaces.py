@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
 from rnn_dynamics.cliff.losses import Loss, loss
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array, real_arrays
 
 __all__ = ["Profile", "Surface", "profile", "surface"]
@@ -23,7 +24,7 @@ __all__ = ["Profile", "Surface", "profile", "surface"]
     meta_fields=["steps", "model"],
 )
 @dataclasses.dataclass(frozen=True)
-class Surface:
+class Surface(Result):
     """A loss over a grid.
 
     Attributes:
@@ -75,7 +76,7 @@ class Surface:
     meta_fields=["steps", "model"],
 )
 @dataclasses.dataclass(frozen=True)
-class Profile:
+class Profile(Result):
     """A loss along b at one w, for several numbers of steps.
 
     Attributes:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled, power_of_two
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import real_array
@@ -21,7 +22,7 @@ _SEEDS = 5  # cotangents of the loss, spread over the exponents of a float
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ProbedCredit:
+class ProbedCredit(Result):
     """∂E/∂p_k at p = 0 for probes p_k that a network adds to its states.
 
     Attributes:

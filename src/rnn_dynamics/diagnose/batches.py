@@ -11,6 +11,7 @@ import jax
 
 from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
+from rnn_dynamics.results import Result
 
 __all__ = ["BatchDiagnosis", "each_run"]
 
@@ -22,7 +23,7 @@ _LINES = (
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class BatchDiagnosis:
+class BatchDiagnosis(Result):
     """The verdicts on several runs of one network.
 
     Attributes:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.double_double import Pair
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
@@ -24,7 +25,7 @@ __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplie
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Folds:
+class Folds(Result):
     """Where two equilibria meet, multiplier 1.
 
     Attributes:
@@ -38,7 +39,7 @@ class Folds:
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Flips:
+class Flips(Result):
     """Where the equilibrium doubles its period, multiplier −1.
 
     Attributes:

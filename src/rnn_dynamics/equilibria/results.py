@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ __all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Eigenvectors:
+class Eigenvectors(Result):
     """Directions in which a small deviation grows or decays, ⟨left_i, right_j⟩ = δ_ij.
 
     Attributes:
@@ -33,7 +34,7 @@ class Eigenvectors:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SlowPoints:
+class SlowPoints(Result):
     """Minima of the speed q = ½‖F^p(x) − x‖² where it is not 0: no fixed points, but orbits linger there.
 
     Attributes:
@@ -56,7 +57,7 @@ class SlowPoints:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class FixedPoints:
+class FixedPoints(Result):
     """Fixed points and cycles of a map, m of them, each once, in lexicographic order.
 
     Attributes:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
@@ -31,7 +32,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
     meta_fields=["start", "stop"],
 )
 @dataclasses.dataclass(frozen=True)
-class CovariantVectors:
+class CovariantVectors(Result):
     """Unit vectors v_i(t) with J_{t+1} v_i(t) = ± e^{growth} v_i(t+1).
 
     Attributes:

@@ -12,6 +12,7 @@ from jaxtyping import Array
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, count, index, real_array
@@ -23,7 +24,7 @@ _CHUNK = 2**15
 
 
 @dataclasses.dataclass(frozen=True)
-class FiniteTimeExponents:
+class FiniteTimeExponents(Result):
     """Growth rates over a given number of steps, one set for each point of a grid.
 
     Attributes:

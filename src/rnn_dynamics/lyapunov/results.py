@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["LyapunovSpectrum"]
@@ -21,7 +22,7 @@ __all__ = ["LyapunovSpectrum"]
     meta_fields=["interval", "block_length", "discarded", "units"],
 )
 @dataclasses.dataclass(frozen=True)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Result):
     """The Lyapunov exponents λ_1 ≥ … ≥ λ_m of a trajectory, in nats a step.
 
     Attributes:

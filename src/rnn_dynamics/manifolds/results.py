@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ __all__ = ["InvariantSet", "Side"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Side:
+class Side(Result):
     """One of the two halves of an invariant set, in order from the saddle outwards.
 
     Attributes:
@@ -53,7 +54,7 @@ class Side:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class InvariantSet:
+class InvariantSet(Result):
     """A one-dimensional stable or unstable set of a fixed point or cycle, tangent to an eigenvector there.
 
     Attributes:

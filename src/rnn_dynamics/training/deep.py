@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics.cells import BatchNormalized, FeedForward, LayerNormalized, ResidualBlock, deep_parameters
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.results import Result
 from rnn_dynamics.training.boltzmann import pretrain
 from rnn_dynamics.validation import choice, count, fraction, real_array
 
@@ -242,7 +243,7 @@ def _chunk(
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepRuns:
+class DeepRuns(Result):
     """Training of one network in depth: of each rate and seed.
 
     Attributes:

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.activations import tanh
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latching import log_slopes
@@ -27,7 +28,7 @@ _SHORTEST = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class LatchConvergence:
+class LatchConvergence(Result):
     """What became of runs of training over lengths T, initial weights w_0 and noise s.
 
     Attributes:

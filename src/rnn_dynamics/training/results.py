@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics import storage
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.panels import Panel
@@ -24,7 +25,7 @@ _ARRAYS = ("seeds", "status", "steps", "wrong", *_STORY)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Row:
+class Row(Result):
     """One remedy on one task of one length.
 
     Attributes:
@@ -153,7 +154,7 @@ def _moments(history: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Result):
     """Rows, and the settings they share.
 
     Attributes:
