@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -103,6 +103,17 @@ class Bounds(Result):
     structure: tuple[Float[Array, "n n"], Any] | None
     slope_bound: float | None
     leaky: bool
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {
+        "log_norms": "nats",
+        "log_steps": "nats",
+        "log_smallest": "nats",
+        "log_volume": "nats",
+        "log_norm_bound": "nats",
+        "log_absolute": "nats",
+        "log_radius_claim": "nats",
+    }
 
     @property
     def steps(self) -> int:

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,10 @@ class StatesAlong(Result):
     starts: Float[Array, "m n"]
     ends: Float[Array, "m n"]
     log_growth: Float[Array, " m"]
+
+    _axes: ClassVar = {"m": "amplitude", "n": "unit"}
+    _labels: ClassVar = {"amplitude": "amplitudes"}
+    _units: ClassVar = {"log_growth": "nats"}
 
     def __repr__(self) -> str:
         finite = np.asarray(self.log_growth)[np.isfinite(self.log_growth)] / math.log(10)

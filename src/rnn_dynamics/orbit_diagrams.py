@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,9 @@ class OrbitDiagram(Result):
     up: Float[np.ndarray, "m kept ..."]
     down: Float[np.ndarray, "m kept ..."]
     transient: int
+
+    _axes: ClassVar = {"m": "parameter"}
+    _labels: ClassVar = {"parameter": "parameters"}
 
     @property
     def diverged(self) -> Bool[np.ndarray, " m"]:

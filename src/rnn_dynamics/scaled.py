@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +99,8 @@ class Scaled(Result):
     unit: Float[Array, "..."]
     exponent: Int[Array, "..."]
     event_ndim: int = 0
+
+    _axes: ClassVar = {"...": "axis"}
     __array_ufunc__ = None  # so that ``numpy_array * scaled`` comes to __rmul__
 
     @property

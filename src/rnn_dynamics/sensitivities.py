@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -84,6 +84,8 @@ class Sensitivities(Result):
     log_error: Float[Array, "..."]
     parameter_log_errors: tuple[Float[Array, "..."], ...]
     status: Int[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     def __repr__(self) -> str:
         shape, dtype = self.state.shape, self.state.dtype

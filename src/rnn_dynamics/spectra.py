@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,12 +27,16 @@ __all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "s
 _RESOLUTION = 45_000
 
 
-class Shares(NamedTuple):
-    """Shares of the directions; they add up to 1, unless some values are not resolved."""
-
+class _Shares(NamedTuple):
     vanishing: Float[Array, ""]
     kept: Float[Array, ""]
     exploding: Float[Array, ""]
+
+
+class Shares(Result, _Shares):
+    """Shares of the directions; they add up to 1, unless some values are not resolved."""
+
+    __slots__ = ()
 
 
 @functools.partial(
@@ -60,6 +64,9 @@ class SingularSpectrum(Result):
     right: Float[Array, "n n"]
     status: Int[Array, " n"]
     steps: int
+
+    _axes: ClassVar = {"n": "direction"}
+    _units: ClassVar = {"log": "nats", "log_errors": "nats"}
 
     @property
     def mean_log(self) -> Float[Array, ""]:

@@ -7,7 +7,7 @@ turn little from k + 1 to k: P_k = P_{k+1} J_{k+1}. ``leading_block`` goes from 
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -76,6 +76,9 @@ class SpectralNorms(Result):
     left: Float[Array, "steps+1 n"]
     iterations: Int[Array, " steps+1"]
     status: Int[Array, " steps+1"]
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {"log": "nats", "log_errors": "nats"}
 
     def __repr__(self) -> str:
         text = f"SpectralNorms({self.log.shape[-1]} lags of {self.right.shape[-1]} units"

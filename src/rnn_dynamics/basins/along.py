@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,9 @@ class FractionsAlong(Result):
     attractors: tuple[Attractors, ...]
     columns: tuple[np.ndarray, ...]
     farthest: float
+
+    _axes: ClassVar = {"k": "parameter", "attractors": "attractor"}
+    _labels: ClassVar = {"parameter": "parameters"}
 
     def describe(self, column: int) -> str:
         """What the attractor of a column is, kinds in the order in which they come."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,6 +34,10 @@ class UncertaintyExponent(Result):
     distances: Int[np.ndarray, " k"]
     fractions: Float[np.ndarray, " k"]
     counts: Int[np.ndarray, " k"]
+
+    _axes: ClassVar = {"k": "distance"}
+    _labels: ClassVar = {"distance": "distances"}
+    _units: ClassVar = {"distances": "steps of the grid"}
 
     def __repr__(self) -> str:
         return (

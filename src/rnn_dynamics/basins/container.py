@@ -1,7 +1,7 @@
 """The attractors of a map, found or given."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -44,6 +44,9 @@ class Attractors(Result):
     undecided: int
     diverged: int
     steps: int
+
+    _axes: ClassVar = {"m": "attractor", "length": "phase"}
+    _units: ClassVar = {"exponents": "nats a step", "standard_errors": "nats a step", "periods": "steps"}
 
     def __len__(self) -> int:
         return len(self.kinds)

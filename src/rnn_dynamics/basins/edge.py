@@ -1,7 +1,7 @@
 """The edge state between two basins: bisection between two starts, then the boundary followed to its attractor."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -53,6 +53,9 @@ class EdgeState(Result):
     labels: tuple[int, int]
     attractors: Attractors
     status: Status
+
+    _axes: ClassVar = {"k": "phase", "n": "multiplier"}
+    _units: ClassVar = {"period": "steps"}
 
     def __repr__(self) -> str:
         names = {0: "edge orbit", 1: "saddle"}

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -48,6 +48,8 @@ class Fractions(Result):
     diverged_error: float
     starts: int
 
+    _axes: ClassVar = {"m": "attractor"}
+
     def __repr__(self) -> str:
         pairs = zip(self.attractors, self.standard_errors, strict=True)
         shares = ", ".join(f"{share:.4g} ± {error:.1g}" for share, error in pairs)
@@ -74,6 +76,9 @@ class BasinLabels(Result):
     trapping: Int[np.ndarray, " m"]
     starts: Float[np.ndarray, "..."]
     max_steps: int
+
+    _axes: ClassVar = {"...": "start", "m": "attractor"}
+    _units: ClassVar = {"steps": "steps"}
 
     UNDECIDED = UNDECIDED
     DIVERGED = DIVERGED

@@ -1,7 +1,7 @@
 """Located bifurcations: where, how well known, and what kind of crossing."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -66,6 +66,9 @@ class SpecialPoint(Result):
     index: int = -1
     crossing: Float[np.ndarray, "2 n+1"] | None = None
 
+    _axes: ClassVar = {"n": "multiplier"}
+    _units: ClassVar = {"angle": "radians"}
+
     def __repr__(self) -> str:
         at = self.parameter
         where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"
@@ -103,6 +106,9 @@ class BifurcationCurve(Result):
     period: int
     status: tuple[Status, Status]
     closed: bool
+
+    _axes: ClassVar = {"m": "point"}
+    _units: ClassVar = {"angle": "radians"}
 
     def __len__(self) -> int:
         return len(self.parameters)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -77,6 +77,8 @@ class LossAlong(Result):
     branches: tuple[Branch, ...]
     curves: tuple[BifurcationCurve, ...]
     steps: int
+
+    _axes: ClassVar = {"*grid": "grid", "d": "parameter", "m": "grid"}
 
     @property
     def events(self) -> tuple[SpecialPoint, ...]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -52,6 +52,8 @@ class Descent(Result):
     status: Int[Array, "..."]
     steps: int
     model: str
+
+    _axes: ClassVar = {"...": "path"}
 
     @property
     def updates(self) -> int:

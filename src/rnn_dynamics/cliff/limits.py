@@ -7,7 +7,7 @@ alternates between the two states of a 2-cycle.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -50,6 +50,8 @@ class LimitLoss(Result):
     odd_state: Float[Array, "..."]
     status: Int[Array, "..."]
 
+    _axes: ClassVar = {"...": "grid"}
+
     def __repr__(self) -> str:
         return f"LimitLoss(shape={self.even.shape}, dtype={self.even.dtype})"
 
@@ -79,6 +81,8 @@ class Wall(Result):
     exists: Bool[Array, "..."]
     below: Float[Array, "..."]
     above: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     @property
     def jump(self) -> Float[Array, "..."]:

@@ -8,7 +8,7 @@ With y = σ(x) the second is the first with ε = 1, started at σ(x_0): y_T = σ
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -86,6 +86,8 @@ class Loss(Result):
     db: Scaled
     value_error: Float[Array, "..."]
     status: Int[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     @property
     def resolved(self) -> Bool[Array, "..."]:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +42,8 @@ class Surface(Result):
     wall: Wall
     steps: int
     model: str
+
+    _axes: ClassVar = {"W": "w", "B": "b"}
 
     def steep_share(self, threshold: float) -> float:
         """The share of the resolved grid points where ‖(∂L/∂w, ∂L/∂b)‖ exceeds ``threshold``.
@@ -96,6 +98,8 @@ class Profile(Result):
     wall: Wall
     steps: tuple[int, ...]
     model: str
+
+    _axes: ClassVar = {"B": "b"}
 
     def plot(self, *, ax: Any = None) -> Any:
         """L and ∂L/∂b along b; see ``plots.loss_profile``."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,9 @@ class Branches(Result):
     tracks: tuple[Track, ...] = dataclasses.field(repr=False)
     paths: tuple[Path, ...] = dataclasses.field(repr=False)
     signs: tuple[Signs, ...] = dataclasses.field(repr=False)
+
+    _may_lack: ClassVar = ("tracks", "paths", "signs")
+    _axes: ClassVar = {"k": "branch", "m": "point", "n": "multiplier"}
 
     def __len__(self) -> int:
         return len(self.q)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,9 @@ class Branch(Result):
     closed: bool
     tangents: Float[np.ndarray, "m n+1"]
     track: Track = dataclasses.field(repr=False)
+
+    _may_lack: ClassVar = ("track",)
+    _axes: ClassVar = {"m": "point", "n": "multiplier"}
 
     def __len__(self) -> int:
         return len(self.parameters)

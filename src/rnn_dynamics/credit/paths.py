@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,9 @@ class PathLengths(Result):
     terms: Scaled
     shares: Float[Array, " lengths"]
     log_norms: Float[Array, " lengths"]
+
+    _axes: ClassVar = {"lengths": "length"}
+    _units: ClassVar = {"log_norms": "nats"}
 
     @property
     def lengths(self) -> Int[np.ndarray, " lengths"]:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,9 @@ class ProbedCredit(Result):
     status: Int[np.ndarray, " K"]
     log_floor: float
     derivative: str
+
+    _axes: ClassVar = {"K": "time"}
+    _units: ClassVar = {"log_floor": "nats"}
 
     @property
     def log_norms(self) -> Float[Array, " K"]:

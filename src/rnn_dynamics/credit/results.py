@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,11 @@ class CreditByLag(Result):
     gradient: Any
     parts: tuple[tuple[str, int, int], ...]
     groups: tuple[Group, ...]
+
+    _may_lack: ClassVar = ("gradient",)
+    _axes: ClassVar = {"n": "unit"}
+    _labels: ClassVar = {"lag": "lags"}
+    _units: ClassVar = {"log_shares": "nats", "log_sums": "nats", "log_group_shares": "nats"}
 
     @property
     def lags(self) -> Int[np.ndarray, " lags"]:

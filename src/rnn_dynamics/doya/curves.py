@@ -8,7 +8,7 @@ References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, f
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +36,8 @@ class Folds(Result):
     b: Float[Array, "... 2"]
     x: Float[Array, "... 2"]
 
+    _axes: ClassVar = {"...": "grid"}
+
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Flips(Result):
 
     b: Float[Array, "... 2"]
     x: Float[Array, "... 2"]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def one_minus(x: Float[Array, "..."]) -> Pair:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,8 @@ class TwoCycle(Result):
 
     x: Float[Array, "... 2"]
     multiplier: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def _preimage(x: Array, w: Array, b: Array) -> dd.Pair:

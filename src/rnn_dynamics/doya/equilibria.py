@@ -7,7 +7,7 @@ started from the parabola of the fold where that is near, and polished with the 
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,6 +55,8 @@ class Equilibria(Result):
     marginal: Bool[Array, "... 3"]
     count: Int[Array, "..."]
     status: Int[Array, "... 3"]
+
+    _axes: ClassVar = {"...": "grid"}
 
     def __repr__(self) -> str:
         if isinstance(self.points, Tracer) or self.count.ndim:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -28,6 +28,8 @@ class FiniteRatios(Result):
 
     initial: Float[Array, "..."]
     bias: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def _final(w: Array, b: Array, x0: Array, epsilon: Array, steps: Array) -> Array:

@@ -1,7 +1,7 @@
 """What a search for fixed points and cycles returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
@@ -32,6 +32,8 @@ class Eigenvectors(Result):
     left: Complex[np.ndarray, "m n n"]
     condition: Float[np.ndarray, "m n"]
 
+    _axes: ClassVar = {"m": "point", "n": "multiplier"}
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class SlowPoints(Result):
@@ -46,6 +48,8 @@ class SlowPoints(Result):
     points: Float[np.ndarray, "m ..."]
     speed: Float[np.ndarray, " m"]
     multipliers: Complex[np.ndarray, "m n"]
+
+    _axes: ClassVar = {"m": "slow_point", "n": "multiplier"}
 
     def __len__(self) -> int:
         return len(self.points)
@@ -80,6 +84,8 @@ class FixedPoints(Result):
         slow: minima of q with q > 0.
         complete: whether these are all there are (scalar neurons, exhaustive search).
         jacobians: ∂F^p/∂x, shape (m, n, n).
+        cell: the cell whose map this is; what is drawn of its flow uses this one.
+        inputs: the input that was held or repeated, leading axis q; ``None`` for none.
     """
 
     points: Float[np.ndarray, "m ..."]
@@ -97,6 +103,12 @@ class FixedPoints(Result):
     slow: SlowPoints
     complete: bool
     jacobians: Float[np.ndarray, "m n n"]
+    cell: Any = None
+    inputs: Any = None
+
+    _axes: ClassVar = {"m": "point", "n": "multiplier", "period": "phase"}
+    _units: ClassVar = {"period": "steps"}
+    _columns: ClassVar = ("kind",)
 
     def __len__(self) -> int:
         return len(self.points)

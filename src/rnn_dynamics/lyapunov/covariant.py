@@ -6,7 +6,7 @@ Reference: F. Ginelli et al., Phys. Rev. Lett. 99, 130601 (2007).
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +48,9 @@ class CovariantVectors(Result):
     status: Int[Array, " m"]
     start: int
     stop: int
+
+    _axes: ClassVar = {"m": "exponent", "n": "unit"}
+    _units: ClassVar = {"log_growth": "nats"}
 
     @property
     def exponents(self) -> Float[Array, " m"]:

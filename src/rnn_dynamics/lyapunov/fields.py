@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,8 @@ class FiniteTimeExponents(Result):
     final: np.ndarray
     status: np.ndarray
     steps: int
+
+    _units: ClassVar = {"values": "nats a step"}
 
     @property
     def largest(self) -> np.ndarray:

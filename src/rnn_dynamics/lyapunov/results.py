@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,14 @@ class LyapunovSpectrum(Result):
     block_length: int
     discarded: int
     units: int
+
+    _axes: ClassVar = {"m": "exponent", "n": "unit"}
+    _units: ClassVar = {
+        "values": "nats a step",
+        "standard_errors": "nats a step",
+        "block_means": "nats a step",
+        "rounding": "nats a step",
+    }
 
     @property
     def steps(self) -> int:

@@ -1,7 +1,7 @@
 """What growing a stable or unstable set returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +34,8 @@ class Side(Result):
     arclength: Float[np.ndarray, " m"]
     status: Status
     limit: Float[np.ndarray, "..."] | None = None
+
+    _axes: ClassVar = {"m": "point"}
 
     def __len__(self) -> int:
         return len(self.states)
@@ -72,6 +74,9 @@ class InvariantSet(Result):
     multiplier: float
     direction: Float[np.ndarray, " n"]
     sides: tuple[Side, Side]
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {"period": "steps"}
 
     @property
     def states(self) -> Float[np.ndarray, "m ..."]:

@@ -9,6 +9,7 @@ from rnn_dynamics import storage
 from rnn_dynamics._version import __version__
 from rnn_dynamics.results import datasets, page
 from rnn_dynamics.results.reading import Reader
+from rnn_dynamics.results.registry import class_of
 from rnn_dynamics.results.writing import Writer
 from rnn_dynamics.storage import StorageError
 
@@ -25,9 +26,9 @@ class Result:
     A class may say more about itself, each by one line:
 
     ``_may_lack`` names the parts that a file may do without, such as a foreign cell; ``_forgets`` those that no
-    file holds and that come back as their defaults. ``_axes`` gives the names of dimensions in ``to_xarray`` for the
-    letters of the annotations, ``_labels`` the property with a dimension's coordinates, ``_units`` the units of
-    fields, and ``_columns`` the properties shown beside the fields in the notebook's list.
+    file holds and that come back as their defaults. ``_axes`` names the dimensions in ``to_xarray`` for the letters
+    of the annotations, ``_labels`` the property with a dimension's coordinates, ``_units`` the units of fields, and
+    ``_columns`` the properties shown beside the fields in the notebook's list.
     """
 
     __slots__ = ()
@@ -74,9 +75,13 @@ class Result:
                 damaged, of a later version, or another result.
             OSError: the file is missing or cannot be read.
         """
-        found = load(path, **parts)
+        return cls._read(path, parts, f"a {cls.__name__}")
+
+    @classmethod
+    def _read(cls: type[_Own], path: str | os.PathLike[str], parts: Mapping[str, Any], expected: str) -> _Own:
+        found = _read(path, parts, expected)
         if not isinstance(found, cls):
-            raise StorageError(f"{os.fspath(path)}: expected a {cls.__name__}, got a {type(found).__name__}")
+            raise StorageError(f"{os.fspath(path)}: expected {expected}, got a {type(found).__name__}")
         return found
 
     def to_xarray(self) -> Any:
@@ -123,22 +128,29 @@ def load(path: str | os.PathLike[str], **parts: Any) -> Any:
         TypeError: a part that the result does not have.
         OSError: the file is missing or cannot be read.
     """
+    return _read(path, parts, "a result")
+
+
+def _read(path: str | os.PathLike[str], parts: Mapping[str, Any], expected: str) -> Any:
     arrays, metadata = storage.load(path)
     name = os.fspath(path)
     if metadata.get("kind") != _KIND:
-        return _other_kind(name, arrays, metadata)
+        return _of_first_form(name, arrays, metadata, expected)
     about = metadata.get("result")
     version = about.get("version") if isinstance(about, dict) else None
     if not isinstance(about, dict) or not isinstance(version, int) or version < 1:
-        raise StorageError(f"{name}: expected a result of this library, got other metadata")
+        raise StorageError(f"{name}: expected {expected}, got other metadata")
     if version > _VERSION:
         raise StorageError(
             f"{name}: written by a later version of the library ({about.get('library')}, results {version}); "
             f"this one reads results up to {_VERSION}"
         )
-    reader = Reader(arrays, parts)
+    return _value(name, Reader(arrays, parts), about.get("root"))
+
+
+def _value(name: str, reader: Reader, root: Any) -> Any:
     try:
-        found = reader.value(about["root"])
+        found = reader.value(root)
     except StorageError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
@@ -148,20 +160,18 @@ def load(path: str | os.PathLike[str], **parts: Any) -> Any:
         ) from error
     if not isinstance(found, Result):
         raise StorageError(f"{name}: expected a result, got {type(found).__name__}")
-    unused = sorted(set(parts) - reader.used)
+    unused = sorted(set(reader.given) - reader.used)
     if unused:
         raise TypeError(f"{unused[0]}: a {type(found).__name__} has no such part to be given")
     return found
 
 
-def _other_kind(name: str, arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> Any:
-    """Files that classes wrote before there was one form for all."""
-    from rnn_dynamics.results.registry import class_of
-
+def _of_first_form(name: str, arrays: Mapping[str, Any], metadata: Mapping[str, Any], expected: str) -> Any:
+    """Files that two classes wrote before there was one form for all."""
     classes = {"sweep": "sweep.Sweep", "comparison": "training.Comparison"}
     kind = metadata.get("kind")
-    if kind not in classes:
+    if not isinstance(kind, str) or kind not in classes:
         raise StorageError(
-            f"{name}: expected a result, got {f'a {kind}' if isinstance(kind, str) else 'arrays'}"
+            f"{name}: expected {expected}, got {f'a {kind}' if isinstance(kind, str) else 'arrays'}"
         )
     return class_of(classes[kind])._of_file(name, arrays, metadata)  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ rates, are trained at once in one compiled program; the task's images are drawn 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -261,6 +261,9 @@ class DeepRuns(Result):
     rates: np.ndarray
     updates: Int[np.ndarray, "rates seeds"]
     wrong: Float[np.ndarray, "rates seeds"]
+
+    _axes: ClassVar = {"rates": "rate", "seeds": "seed"}
+    _labels: ClassVar = {"rate": "rates"}
 
     @property
     def learned(self) -> Bool[np.ndarray, "rates seeds"]:

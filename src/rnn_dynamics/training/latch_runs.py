@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -53,6 +53,8 @@ class LatchConvergence(Result):
     inputs: Float[np.ndarray, "l m n runs 2 L"]
     checks: Int[np.ndarray, " c"]
     log_gradients: Float[np.ndarray, "l m n runs c"]
+
+    _axes: ClassVar = {"l": "length", "m": "weight", "n": "noise", "runs": "run", "c": "check", "L": "step"}
 
     @property
     def converged(self) -> Float[np.ndarray, "l m n"]:
