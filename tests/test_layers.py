@@ -34,6 +34,7 @@ LAYERS = (
         "parameters",
         "jacobians",
         "iterates",
+        "planes",
         "orbit_diagrams",
         "product_svd",
         "spectra",

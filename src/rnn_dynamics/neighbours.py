@@ -40,7 +40,7 @@ class StatesAlong(Result):
     log_growth: Float[Array, " m"]
 
     _axes: ClassVar = {"m": "amplitude", "n": "unit"}
-    _labels: ClassVar = {"amplitude": "amplitudes"}
+    _coordinates: ClassVar = {"amplitude": "amplitudes"}
     _units: ClassVar = {"log_growth": "nats"}
 
     def __repr__(self) -> str:

@@ -34,7 +34,7 @@ class OrbitDiagram(Result):
     transient: int
 
     _axes: ClassVar = {"m": "parameter"}
-    _labels: ClassVar = {"parameter": "parameters"}
+    _coordinates: ClassVar = {"parameter": "parameters"}
 
     @property
     def diverged(self) -> Bool[np.ndarray, " m"]:

@@ -56,6 +56,12 @@ class Trajectory(Result):
         """x_T."""
         return self.states[-1]
 
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The states in their plane, or in that of two principal components: ``plots.trajectory``."""
+        from rnn_dynamics import plots
+
+        return plots.trajectory(self, ax, **options)
+
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.states.shape[1:])) or "1"
         text = f"Trajectory({self.cell!r}, {self.steps} steps of {shape} {self.states.dtype}"

@@ -47,7 +47,7 @@ class FractionsAlong(Result):
     farthest: float
 
     _axes: ClassVar = {"k": "parameter", "attractors": "attractor"}
-    _labels: ClassVar = {"parameter": "parameters"}
+    _coordinates: ClassVar = {"parameter": "parameters"}
 
     def describe(self, column: int) -> str:
         """What the attractor of a column is, kinds in the order in which they come."""

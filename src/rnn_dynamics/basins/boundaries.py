@@ -36,7 +36,7 @@ class UncertaintyExponent(Result):
     counts: Int[np.ndarray, " k"]
 
     _axes: ClassVar = {"k": "distance"}
-    _labels: ClassVar = {"distance": "distances"}
+    _coordinates: ClassVar = {"distance": "distances"}
     _units: ClassVar = {"distances": "steps of the grid"}
 
     def __repr__(self) -> str:

@@ -69,7 +69,7 @@ class CreditByLag(Result):
 
     _may_lack: ClassVar = ("gradient",)
     _axes: ClassVar = {"n": "unit"}
-    _labels: ClassVar = {"lag": "lags"}
+    _coordinates: ClassVar = {"lag": "lags"}
     _units: ClassVar = {"log_shares": "nats", "log_sums": "nats", "log_group_shares": "nats"}
 
     @property

@@ -27,8 +27,8 @@ class Result:
 
     ``_may_lack`` names the parts that a file may do without, such as a foreign cell; ``_forgets`` those that no
     file holds and that come back as their defaults. ``_axes`` names the dimensions in ``to_xarray`` for the letters
-    of the annotations, ``_labels`` the property with a dimension's coordinates, ``_units`` the units of fields, and
-    ``_columns`` the properties shown beside the fields in the notebook's list.
+    of the annotations, ``_coordinates`` the property with a dimension's coordinates, ``_units`` the units of fields,
+    and ``_columns`` the properties shown beside the fields in the notebook's list.
     """
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class Result:
     _forgets: ClassVar[tuple[str, ...]] = ()
     _axes: ClassVar[Mapping[str, str]] = {}
     _units: ClassVar[Mapping[str, str]] = {}
-    _labels: ClassVar[Mapping[str, str]] = {}
+    _coordinates: ClassVar[Mapping[str, str]] = {}
     _columns: ClassVar[tuple[str, ...]] = ()
 
     def save(self, path: str | os.PathLike[str]) -> Path:

@@ -67,7 +67,7 @@ class _Table:
         cls = type(record)
         for field in fields_of(cls):
             self._value(getattr(record, field), f"{prefix}{field}", cls, field)
-        for axis, label in getattr(cls, "_labels", {}).items():
+        for axis, label in getattr(cls, "_coordinates", {}).items():
             values = np.asarray(getattr(record, label))
             if self.sizes.get(axis) == values.size and values.ndim == 1:
                 self.coordinates[axis, axis] = (axis, values)

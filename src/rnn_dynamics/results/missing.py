@@ -39,9 +39,9 @@ class NotKept:
         raise NotKeptError(self._text())
 
     def _text(self) -> str:
-        what = "cell" if self.field == "cell" else f"{self.field!r}"
-        cure = f"pass it: load(path, {self.field}={'cell' if self.field == 'cell' else '…'})"
-        return f"this {self.owner} was saved without its {what} (a {self.was}, which has no form in a file); {cure}"
+        cure = "pass it: load(path, cell=cell)" if self.field == "cell" else "compute it anew to use that"
+        why = f"(a {self.was}, which has no form in a file)"
+        return f"this {self.owner} was saved without its {self.field} {why}; {cure}"
 
     def __repr__(self) -> str:
         return f"<{self.field} not kept: a {self.was}>"

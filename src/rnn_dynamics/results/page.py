@@ -67,7 +67,7 @@ def _fields(result: Any) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _described(name: str, value: Any) -> tuple[str, str]:
-    if isinstance(value, jax.core.Tracer) or (hasattr(value, "dtype") and hasattr(value, "shape")):
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
         shape = " × ".join(map(str, value.shape)) or "number"
         return f"{shape} {value.dtype}", _range(name, value)
     if isinstance(value, NotKept):
@@ -142,7 +142,7 @@ def _columns(result: Any, length: int) -> Iterator[tuple[str, Any]]:
             and all(isinstance(v, str) for v in values)
         ):
             yield name, values
-        elif getattr(values, "ndim", None) == 1 and len(values) == length:
+        elif isinstance(values, jax.Array | np.ndarray) and values.ndim == 1 and len(values) == length:
             yield name, np.asarray(values)
 
 

@@ -56,7 +56,7 @@ class Reader:
                 f"{cls.__name__} has no field {unknown[0][:80]!a} in this version of the library"
             )
         values = {name: self._part(cls, name, parts, default) for name, default in known.items()}
-        if not dataclasses.is_dataclass(cls):
+        if issubclass(cls, tuple):
             return cls(**values)
         # The constructor is skipped, as JAX skips it: checks are for what people pass.
         made = object.__new__(cls)

@@ -22,14 +22,18 @@ _NO_RESULTS = frozenset({"plots", "figures", "explore", "cli", "interop"})
 
 
 def is_record(cls: Any) -> bool:
-    """Whether a class is a dataclass or a NamedTuple."""
+    """Whether a class is a dataclass or a NamedTuple, or names the attributes to keep in ``_kept``."""
     return isinstance(cls, type) and (
-        dataclasses.is_dataclass(cls) or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+        dataclasses.is_dataclass(cls)
+        or (issubclass(cls, tuple) and hasattr(cls, "_fields"))
+        or "_kept" in vars(cls)
     )
 
 
 def fields_of(cls: type) -> dict[str, Any]:
     """Names of a record's fields in order, each with its default or ``dataclasses.MISSING``."""
+    if "_kept" in vars(cls):
+        return dict.fromkeys(vars(cls)["_kept"], dataclasses.MISSING)
     if not dataclasses.is_dataclass(cls):
         defaults = cls._field_defaults  # type: ignore[attr-defined]
         return {name: defaults.get(name, dataclasses.MISSING) for name in cls._fields}  # type: ignore[attr-defined]

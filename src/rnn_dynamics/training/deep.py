@@ -263,7 +263,7 @@ class DeepRuns(Result):
     wrong: Float[np.ndarray, "rates seeds"]
 
     _axes: ClassVar = {"rates": "rate", "seeds": "seed"}
-    _labels: ClassVar = {"rate": "rates"}
+    _coordinates: ClassVar = {"rate": "rates"}
 
     @property
     def learned(self) -> Bool[np.ndarray, "rates seeds"]:
