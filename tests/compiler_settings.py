@@ -1,9 +1,9 @@
 """How the tests have XLA compile: cheaply, but for those that judge what users get.
 
 Most of the suite's time is compiling. Without optimisation and with XLA's older fusion emitters it takes a quarter
-of the time, and last bits change. Tests marked ``shipped`` judge speed, accuracy to the last bits, references to the
-bit or the number of compilations; they run with XLA's own settings, in a process of their own: ``pytest -m shipped``.
-So do the soak tests, which run long rather than compile long.
+of the time, and last bits change. Tests marked ``shipped`` judge speed, accuracy to the last bits, references to
+the bit or the number of compilations; they run with XLA's own settings, in a process of their own:
+``pytest -m shipped``. So do the soak tests, which run long rather than compile long.
 """
 
 import itertools

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         manifolds,
         nonnormal,
         plots,
+        results,
         scaled,
         scaling,
         spectra,
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
     from rnn_dynamics.orbit_diagrams import orbit_diagram
+    from rnn_dynamics.results import load
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
@@ -152,6 +154,7 @@ __all__ = [
     "jacobians",
     "joint_radius",
     "joint_spectral_radius",
+    "load",
     "lyapunov",
     "lyapunov_spectrum",
     "manifolds",
@@ -169,6 +172,7 @@ __all__ = [
     "pullback",
     "pushforward",
     "random_rnn",
+    "results",
     "rollout",
     "scaled",
     "scaled_bounds",
@@ -241,6 +245,7 @@ _NAMES_OF_MODULE = {
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
     "orbit_diagrams": ["orbit_diagram"],
+    "results": ["load"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],

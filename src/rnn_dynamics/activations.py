@@ -208,9 +208,12 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     def derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
         return _two_slopes(z, slope)
 
-    return Activation(f"leaky_relu({slope:g})", function, derivative, max(1.0, abs(slope)))
+    made = Activation(f"leaky_relu({slope:g})", function, derivative, max(1.0, abs(slope)))
+    _SLOPES[made] = slope
+    return made
 
 
+_SLOPES: dict[Activation, float] = {}
 _BY_NAME = {
     "logistic": logistic,
     "sigmoid": logistic,
@@ -219,6 +222,26 @@ _BY_NAME = {
     "leaky_relu": leaky_relu(),
     "linear": linear,
 }
+
+
+def name_of(activation: Activation) -> str | None:
+    """A name that ``of_name`` turns into this very activation; ``None`` for one that the library does not have."""
+    for name, known in _BY_NAME.items():
+        if activation == known:
+            return name
+    slope = _SLOPES.get(activation)
+    return None if slope is None else f"leaky_relu({slope.hex()})"
+
+
+def of_name(name: str) -> Activation:
+    """The activation of a name from ``name_of``.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if name not in _BY_NAME and name.startswith("leaky_relu(") and name.endswith(")"):
+        return leaky_relu(float.fromhex(name.removeprefix("leaky_relu(").removesuffix(")")))
+    return _BY_NAME[choice("activation", name, list(_BY_NAME))]
 
 
 def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:

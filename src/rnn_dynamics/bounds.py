@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from rnn_dynamics.eigen import eigenvalues, spectral_norm, spectral_radius
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.nonnormal import eigenvalue_conditions
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
 from rnn_dynamics.status import Status
@@ -32,7 +33,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Bound:
+class Bound(Result):
     """One bound on ‖∂x_T/∂x_k‖₂ along a trajectory.
 
     Attributes:
@@ -74,7 +75,7 @@ class Bound:
     meta_fields=["slope_bound", "leaky"],
 )
 @dataclasses.dataclass(frozen=True)
-class Bounds:
+class Bounds(Result):
     """ln‖∂x_T/∂x_k‖₂ for every k = 0 … T beside what bounds it and what is said to bound it.
 
     Attributes:
@@ -102,6 +103,17 @@ class Bounds:
     structure: tuple[Float[Array, "n n"], Any] | None
     slope_bound: float | None
     leaky: bool
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {
+        "log_norms": "nats",
+        "log_steps": "nats",
+        "log_smallest": "nats",
+        "log_volume": "nats",
+        "log_norm_bound": "nats",
+        "log_absolute": "nats",
+        "log_radius_claim": "nats",
+    }
 
     @property
     def steps(self) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.vanilla import PreActivationRNN
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array
 
@@ -41,7 +42,14 @@ _SMALLEST = 1e-300
 _RESTING = 1e-200
 
 
-class MeanField(NamedTuple):
+class _MeanField(NamedTuple):
+    variance: float
+    susceptibility: float
+    exponent: float
+    status: Status
+
+
+class MeanField(Result, _MeanField):
     """The self-consistent state with the largest variance.
 
     Attributes:
@@ -51,13 +59,15 @@ class MeanField(NamedTuple):
         status: CONVERGED, or DIVERGED where q is infinite.
     """
 
-    variance: float
-    susceptibility: float
-    exponent: float
-    status: Status
+    __slots__ = ()
 
 
-class Edge(NamedTuple):
+class _Edge(NamedTuple):
+    gain: np.ndarray
+    status: np.ndarray
+
+
+class Edge(Result, _Edge):
     """The edge of chaos for each bias.
 
     Attributes:
@@ -66,8 +76,7 @@ class Edge(NamedTuple):
         status: CONVERGED, or UNDECIDED where there is none up to the largest gain.
     """
 
-    gain: np.ndarray
-    status: np.ndarray
+    __slots__ = ()
 
 
 def _values(activation: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

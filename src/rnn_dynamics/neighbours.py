@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import state_vector
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import segment
@@ -22,7 +23,7 @@ __all__ = ["StatesAlong", "states_along"]
 
 
 @dataclasses.dataclass(frozen=True)
-class StatesAlong:
+class StatesAlong(Result):
     """States on a line through x_start, and where they go.
 
     Attributes:
@@ -37,6 +38,10 @@ class StatesAlong:
     starts: Float[Array, "m n"]
     ends: Float[Array, "m n"]
     log_growth: Float[Array, " m"]
+
+    _axes: ClassVar = {"m": "amplitude", "n": "unit"}
+    _coordinates: ClassVar = {"amplitude": "amplitudes"}
+    _units: ClassVar = {"log_growth": "nats"}
 
     def __repr__(self) -> str:
         finite = np.asarray(self.log_growth)[np.isfinite(self.log_growth)] / math.log(10)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, concrete_square, count
 
 __all__ = [
@@ -38,7 +39,7 @@ _LARGEST = 1e100
 
 
 @dataclasses.dataclass(frozen=True)
-class NonNormality:
+class NonNormality(Result):
     """What a square matrix hides behind its eigenvalues.
 
     Attributes:
@@ -78,7 +79,7 @@ class NonNormality:
 
 
 @dataclasses.dataclass(frozen=True)
-class Pseudospectrum:
+class Pseudospectrum(Result):
     """How near each z of a grid is to being an eigenvalue.
 
     Attributes:
@@ -105,7 +106,7 @@ class Pseudospectrum:
 
 
 @dataclasses.dataclass(frozen=True)
-class PowerNorms:
+class PowerNorms(Result):
     """ln‖A^k‖₂ for k = 0 … K beside what bounds it.
 
     Attributes:

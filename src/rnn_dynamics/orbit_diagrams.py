@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,13 +10,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["OrbitDiagram", "orbit_diagram"]
 
 
 @dataclasses.dataclass(frozen=True)
-class OrbitDiagram:
+class OrbitDiagram(Result):
     """States after a transient, for each value of a parameter.
 
     Attributes:
@@ -31,6 +32,9 @@ class OrbitDiagram:
     up: Float[np.ndarray, "m kept ..."]
     down: Float[np.ndarray, "m kept ..."]
     transient: int
+
+    _axes: ClassVar = {"m": "parameter"}
+    _coordinates: ClassVar = {"parameter": "parameters"}
 
     @property
     def diverged(self) -> Bool[np.ndarray, " m"]:

@@ -17,6 +17,7 @@ from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.given import on_host
+from rnn_dynamics.results import Result
 from rnn_dynamics.sequences import separate, starts_of
 from rnn_dynamics.validation import count, real_array
 
@@ -32,7 +33,7 @@ _LARGEST_AT_ONCE = 2**24
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Trajectory:
+class Trajectory(Result):
     """The states that a cell ran through.
 
     ``jax.vmap`` over ``rollout`` gives one with the axes of the batch in front of every array, the cell's included;
@@ -72,6 +73,12 @@ class Trajectory:
 
     def _at(self, step: int) -> Array:
         return self.states[(*(slice(None) for _ in self.batch), step)]
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The states in their plane, or in that of two principal components: ``plots.trajectory``."""
+        from rnn_dynamics import plots
+
+        return plots.trajectory(self, ax, **options)
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import choice
 
 __all__ = ["Scaled", "add", "exponent_of", "from_float", "matmul", "multiply", "power_of_two"]
@@ -84,7 +85,7 @@ def _batch_index(item: Any, batch: tuple[int, ...]) -> tuple[Any, ...]:
     jax.tree_util.register_dataclass, data_fields=["unit", "exponent"], meta_fields=["event_ndim"]
 )
 @dataclasses.dataclass(frozen=True)
-class Scaled:
+class Scaled(Result):
     """An array of scalars, vectors or matrices, each ``unit * 2**exponent``.
 
     Attributes:
@@ -98,6 +99,8 @@ class Scaled:
     unit: Float[Array, "..."]
     exponent: Int[Array, "..."]
     event_ndim: int = 0
+
+    _axes: ClassVar = {"...": "axis"}
     __array_ufunc__ = None  # so that ``numpy_array * scaled`` comes to __rmul__
 
     @property

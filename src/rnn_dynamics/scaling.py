@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, concrete_square, fraction
 
 __all__ = ["LARGEST_WEIGHT", "ScaledBounds", "absolute_radius", "scaled_bounds"]
@@ -34,7 +35,7 @@ _LARGEST = 300.0
 
 
 @dataclasses.dataclass(frozen=True)
-class ScaledBounds:
+class ScaledBounds(Result):
     """A bound for each lag, with the units that give it.
 
     Attributes:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from rnn_dynamics import error_ellipsoids as ellipsoids
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.error_ellipsoids import Ellipsoid
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.scaled import Scaled, exponent_of
 from rnn_dynamics.status import Status
@@ -57,7 +58,7 @@ def resolution_limit(dtype: Any) -> float:
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Sensitivities:
+class Sensitivities(Result):
     """x_T with its derivatives by x_0 and by the parameters, and what rounding may have done to them.
 
     Attributes:
@@ -83,6 +84,8 @@ class Sensitivities:
     log_error: Float[Array, "..."]
     parameter_log_errors: tuple[Float[Array, "..."], ...]
     status: Int[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     def __repr__(self) -> str:
         shape, dtype = self.state.shape, self.state.dtype

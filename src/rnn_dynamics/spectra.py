@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.product_svd import ProductSVD, product_svd
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
@@ -26,12 +27,16 @@ __all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "s
 _RESOLUTION = 45_000
 
 
-class Shares(NamedTuple):
-    """Shares of the directions; they add up to 1, unless some values are not resolved."""
-
+class _Shares(NamedTuple):
     vanishing: Float[Array, ""]
     kept: Float[Array, ""]
     exploding: Float[Array, ""]
+
+
+class Shares(Result, _Shares):
+    """Shares of the directions; they add up to 1, unless some values are not resolved."""
+
+    __slots__ = ()
 
 
 @functools.partial(
@@ -40,7 +45,7 @@ class Shares(NamedTuple):
     meta_fields=["steps"],
 )
 @dataclasses.dataclass(frozen=True)
-class SingularSpectrum:
+class SingularSpectrum(Result):
     """The singular values of ∂x_stop/∂x_start = Σ_i σ_i left_i right_iᵀ.
 
     Attributes:
@@ -59,6 +64,9 @@ class SingularSpectrum:
     right: Float[Array, "n n"]
     status: Int[Array, " n"]
     steps: int
+
+    _axes: ClassVar = {"n": "direction"}
+    _units: ClassVar = {"log": "nats", "log_errors": "nats"}
 
     @property
     def mean_log(self) -> Float[Array, ""]:
@@ -149,7 +157,7 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
 
 
 @dataclasses.dataclass(frozen=True)
-class SpectraByLag:
+class SpectraByLag(Result):
     """The singular values of ∂x_stop/∂x_k for several lags n = stop − k.
 
     Attributes:

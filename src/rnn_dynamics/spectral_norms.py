@@ -7,7 +7,7 @@ turn little from k + 1 to k: P_k = P_{k+1} J_{k+1}. ``leading_block`` goes from 
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,7 @@ from rnn_dynamics.leading_block import (
     ritz_of_basis,
     roughly,
 )
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.segments import along
@@ -53,7 +54,7 @@ _ROUNDING = 64.0
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class SpectralNorms:
+class SpectralNorms(Result):
     """The largest singular value of P_k = ∂x_stop/∂x_k for every k = 0 … stop, with its directions.
 
     Attributes:
@@ -75,6 +76,9 @@ class SpectralNorms:
     left: Float[Array, "steps+1 n"]
     iterations: Int[Array, " steps+1"]
     status: Int[Array, " steps+1"]
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {"log": "nats", "log_errors": "nats"}
 
     def __repr__(self) -> str:
         text = f"SpectralNorms({self.log.shape[-1]} lags of {self.right.shape[-1]} units"

@@ -7,7 +7,7 @@ theorems for every cell. Where a lower one grows with the lag, gradients cannot 
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, multiply
 from rnn_dynamics.segments import along
@@ -22,7 +23,13 @@ from rnn_dynamics.segments import along
 __all__ = ["StepBounds", "step_bounds"]
 
 
-class StepBounds(NamedTuple):
+class _StepBounds(NamedTuple):
+    largest: Float[Array, " steps+1"]
+    smallest: Float[Array, " steps+1"]
+    volume: Float[Array, " steps+1"]
+
+
+class StepBounds(Result, _StepBounds):
     """Natural logarithms for every k = 0 … T, shape (T+1,); 0 at k = T.
 
     Attributes:
@@ -32,9 +39,8 @@ class StepBounds(NamedTuple):
             the first step on whose determinant is lost in rounding.
     """
 
-    largest: Float[Array, " steps+1"]
-    smallest: Float[Array, " steps+1"]
-    volume: Float[Array, " steps+1"]
+    __slots__ = ()
+    _units: ClassVar = {"largest": "nats", "smallest": "nats", "volume": "nats"}
 
 
 def _step(cell: Any, step: tuple) -> tuple[Scaled, Scaled, Scaled]:

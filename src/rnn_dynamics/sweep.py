@@ -15,7 +15,7 @@ import json
 import keyword
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -25,12 +25,13 @@ from rnn_dynamics import chunks, packages, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
 from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.results import Result
 
 __all__ = ["Sweep", "point_key", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Sweep:
+class Sweep(Result):
     """Values of a function on a grid.
 
     Attributes:
@@ -46,6 +47,8 @@ class Sweep:
     values: dict[str, np.ndarray]
     metadata: dict[str, Any]
     structure: Any = None
+
+    _forgets: ClassVar = ("structure",)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -101,36 +104,35 @@ class Sweep:
         fitting = labels if isinstance(labels, dict) else {}
         return {name: names for name, names in fitting.items() if len(self.axes.get(name, ())) == len(names)}
 
-    def save(self, path: str | os.PathLike[str]) -> Any:
-        """Write the sweep to one ``.npz`` file, see :func:`rnn_dynamics.storage.save`.
-
-        Returns:
-            The path.
-        """
-        arrays = {f"axes.{name}": points for name, points in self.axes.items()}
-        arrays |= {f"values.{name}": value for name, value in self.values.items()}
-        return storage.save(path, arrays, {"kind": "sweep", "sweep": self.metadata})
-
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> "Sweep":
+    def load(cls, path: str | os.PathLike[str], **parts: Any) -> "Sweep":
         """Read a sweep from a file of :meth:`save`.
 
         Raises:
             StorageError: the file is damaged or foreign, or holds something else.
             OSError: the file cannot be read.
         """
-        arrays, described = storage.load(path)
+        loaded = cls._read(path, parts, "a sweep")
+        loaded._check_file(os.fspath(path))
+        return loaded
+
+    @classmethod
+    def _of_file(cls, path: str, arrays: Mapping[str, np.ndarray], described: Mapping[str, Any]) -> "Sweep":
+        """A sweep from the first form of its files."""
         axes, values = (
             {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             for prefix in ("axes.", "values.")
         )
         metadata = described.get("sweep")
         loaded = cls(axes, values, metadata if isinstance(metadata, dict) else {})
-        flat = all(points.ndim == 1 for points in axes.values())
-        fits = flat and all(value.shape[: len(axes)] == loaded.shape for value in values.values())
-        if described.get("kind") != "sweep" or not axes or not values or not fits:
-            raise storage.StorageError(f"{os.fspath(path)}: expected a sweep, got other arrays")
+        loaded._check_file(path)
         return loaded
+
+    def _check_file(self, path: str) -> None:
+        flat = all(points.ndim == 1 for points in self.axes.values())
+        fits = flat and all(value.shape[: len(self.axes)] == self.shape for value in self.values.values())
+        if not self.axes or not self.values or not fits:
+            raise storage.StorageError(f"{path}: expected a sweep, got other arrays")
 
     def __repr__(self) -> str:
         return "\n".join(["Sweep", *(f"  {kind} {name}: {text}" for kind, name, text in self._rows())])

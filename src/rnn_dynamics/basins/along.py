@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from rnn_dynamics.basins.container import Attractors
 from rnn_dynamics.basins.labels import Fractions, basins
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, real_array
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _SHARE = 0.1  # of the starts' extent: the default farthest that an attractor mo
 
 
 @dataclasses.dataclass(frozen=True)
-class FractionsAlong:
+class FractionsAlong(Result):
     """Basin fractions at each value of a parameter; an attractor keeps its column.
 
     Attributes:
@@ -44,6 +45,9 @@ class FractionsAlong:
     attractors: tuple[Attractors, ...]
     columns: tuple[np.ndarray, ...]
     farthest: float
+
+    _axes: ClassVar = {"k": "parameter", "attractors": "attractor"}
+    _coordinates: ClassVar = {"parameter": "parameters"}
 
     def describe(self, column: int) -> str:
         """What the attractor of a column is, kinds in the order in which they come."""

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, integers
 
 __all__ = ["UncertaintyExponent", "entropies", "uncertainty_exponent"]
@@ -15,7 +16,7 @@ _UNDECIDED = -1
 
 
 @dataclasses.dataclass(frozen=True)
-class UncertaintyExponent:
+class UncertaintyExponent(Result):
     """f(ε) ∝ ε^α: the share of starts whose label changes within a distance ε.
 
     Attributes:
@@ -33,6 +34,10 @@ class UncertaintyExponent:
     distances: Int[np.ndarray, " k"]
     fractions: Float[np.ndarray, " k"]
     counts: Int[np.ndarray, " k"]
+
+    _axes: ClassVar = {"k": "distance"}
+    _coordinates: ClassVar = {"distance": "distances"}
+    _units: ClassVar = {"distances": "steps of the grid"}
 
     def __repr__(self) -> str:
         return (

@@ -1,19 +1,20 @@
 """The attractors of a map, found or given."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["Attractors", "Member", "members_of", "of_members"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Attractors:
+class Attractors(Result):
     """Attractors of a map x⁺ = F(x, u), all on the host.
 
     Attributes:
@@ -43,6 +44,9 @@ class Attractors:
     undecided: int
     diverged: int
     steps: int
+
+    _axes: ClassVar = {"m": "attractor", "length": "phase"}
+    _units: ClassVar = {"exponents": "nats a step", "standard_errors": "nats a step", "periods": "steps"}
 
     def __len__(self) -> int:
         return len(self.kinds)

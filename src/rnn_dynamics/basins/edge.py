@@ -1,7 +1,7 @@
 """The edge state between two basins: bisection between two starts, then the boundary followed to its attractor."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Complex, Float
@@ -13,6 +13,7 @@ from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurr
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import find_attractors, runner_of
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
@@ -26,7 +27,7 @@ _MOST_SECTIONS = 64
 
 
 @dataclasses.dataclass(frozen=True)
-class EdgeState:
+class EdgeState(Result):
     """What orbits on the boundary between two basins go to.
 
     Attributes:
@@ -52,6 +53,9 @@ class EdgeState:
     labels: tuple[int, int]
     attractors: Attractors
     status: Status
+
+    _axes: ClassVar = {"k": "phase", "n": "multiplier"}
+    _units: ClassVar = {"period": "steps"}
 
     def __repr__(self) -> str:
         names = {0: "edge orbit", 1: "saddle"}

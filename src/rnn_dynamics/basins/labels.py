@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -16,6 +16,7 @@ from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import Limits, balls_of, checked_limits, in_order, searched
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _ROUNDS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class Fractions:
+class Fractions(Result):
     """Shares of the starts, with binomial standard errors √(f(1−f)/N).
 
     Attributes:
@@ -47,6 +48,8 @@ class Fractions:
     diverged_error: float
     starts: int
 
+    _axes: ClassVar = {"m": "attractor"}
+
     def __repr__(self) -> str:
         pairs = zip(self.attractors, self.standard_errors, strict=True)
         shares = ", ".join(f"{share:.4g} ± {error:.1g}" for share, error in pairs)
@@ -54,7 +57,7 @@ class Fractions:
 
 
 @dataclasses.dataclass(frozen=True)
-class BasinLabels:
+class BasinLabels(Result):
     """The attractor that each start goes to.
 
     Attributes:
@@ -73,6 +76,9 @@ class BasinLabels:
     trapping: Int[np.ndarray, " m"]
     starts: Float[np.ndarray, "..."]
     max_steps: int
+
+    _axes: ClassVar = {"...": "start", "m": "attractor"}
+    _units: ClassVar = {"steps": "steps"}
 
     UNDECIDED = UNDECIDED
     DIVERGED = DIVERGED

@@ -1,11 +1,12 @@
 """Located bifurcations: where, how well known, and what kind of crossing."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Complex, Float
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["BifurcationCurve", "SpecialPoint", "multipliers_of"]
@@ -27,7 +28,7 @@ def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
-class SpecialPoint:
+class SpecialPoint(Result):
     """A located event.
 
     Attributes:
@@ -65,6 +66,9 @@ class SpecialPoint:
     index: int = -1
     crossing: Float[np.ndarray, "2 n+1"] | None = None
 
+    _axes: ClassVar = {"n": "multiplier"}
+    _units: ClassVar = {"angle": "radians"}
+
     def __repr__(self) -> str:
         at = self.parameter
         where = f"{at:.12g}" if np.ndim(at) == 0 else "(" + ", ".join(f"{v:.12g}" for v in at) + ")"
@@ -77,7 +81,7 @@ class SpecialPoint:
 
 
 @dataclasses.dataclass(frozen=True)
-class BifurcationCurve:
+class BifurcationCurve(Result):
     """Where a fixed point or cycle bifurcates, in the plane of two parameters.
 
     Attributes:
@@ -102,6 +106,9 @@ class BifurcationCurve:
     period: int
     status: tuple[Status, Status]
     closed: bool
+
+    _axes: ClassVar = {"m": "point"}
+    _units: ClassVar = {"angle": "radians"}
 
     def __len__(self) -> int:
         return len(self.parameters)

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from rnn_dynamics.cliff.jumps import Jump, jumps_of
 from rnn_dynamics.cliff.paths import Path, checked_path
 from rnn_dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.iterates import return_map
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit
 from rnn_dynamics.status import Status
@@ -34,7 +35,7 @@ _HALF_OF_DIGITS = 64  # times the root of the dtype's eps
 
 
 @dataclasses.dataclass(frozen=True)
-class LossAlong:
+class LossAlong(Result):
     """A loss on a grid along a line, shape (m,), or over a plane, shape (m, k), of a family's parameters.
 
     Attributes:
@@ -76,6 +77,8 @@ class LossAlong:
     branches: tuple[Branch, ...]
     curves: tuple[BifurcationCurve, ...]
     steps: int
+
+    _axes: ClassVar = {"*grid": "grid", "d": "parameter", "m": "grid"}
 
     @property
     def events(self) -> tuple[SpecialPoint, ...]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics import scaled
 from rnn_dynamics.cliff.losses import Loss, Problem, evaluate, make_problem
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import resolution_limit
 from rnn_dynamics.status import Status
@@ -26,7 +27,7 @@ __all__ = ["Descent", "clipped", "descend"]
     meta_fields=["steps", "model"],
 )
 @dataclasses.dataclass(frozen=True)
-class Descent:
+class Descent(Result):
     """Paths of gradient descent; the leading axis is the update, from 0 (the start) to ``updates``.
 
     Attributes:
@@ -51,6 +52,8 @@ class Descent:
     status: Int[Array, "..."]
     steps: int
     model: str
+
+    _axes: ClassVar = {"...": "path"}
 
     @property
     def updates(self) -> int:

@@ -15,6 +15,7 @@ from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.cliff.ends import CYCLE, Ends, Start, joined
 from rnn_dynamics.cliff.paths import Patch, Path
 from rnn_dynamics.iterates import return_map
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["Jump", "jumps_of"]
@@ -28,7 +29,7 @@ _PARTED = 1e-3  # of 1 + max|x|: two orbits this far apart have left the saddle 
 
 
 @dataclasses.dataclass(frozen=True)
-class Jump:
+class Jump(Result):
     """A jump of the loss for T → ∞.
 
     Attributes:

@@ -7,7 +7,7 @@ alternates between the two states of a 2-cycle.
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from rnn_dynamics.activations import sigmoid_derivative
 from rnn_dynamics.cliff.losses import Problem, make_problem
 from rnn_dynamics.doya import equilibria, two_cycle
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
@@ -31,7 +32,7 @@ __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class LimitLoss:
+class LimitLoss(Result):
     """The limit of the loss through even and through odd T; they differ on a 2-cycle only.
 
     Attributes:
@@ -49,6 +50,8 @@ class LimitLoss:
     odd_state: Float[Array, "..."]
     status: Int[Array, "..."]
 
+    _axes: ClassVar = {"...": "grid"}
+
     def __repr__(self) -> str:
         return f"LimitLoss(shape={self.even.shape}, dtype={self.even.dtype})"
 
@@ -59,7 +62,7 @@ class LimitLoss:
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Wall:
+class Wall(Result):
     """Where the limit of the loss jumps: x_0 on a repelling equilibrium.
 
     Attributes:
@@ -78,6 +81,8 @@ class Wall:
     exists: Bool[Array, "..."]
     below: Float[Array, "..."]
     above: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     @property
     def jump(self) -> Float[Array, "..."]:

@@ -8,7 +8,7 @@ With y = σ(x) the second is the first with ε = 1, started at σ(x_0): y_T = σ
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics import scaled
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.doya import orbits
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.status import Status
@@ -67,7 +68,7 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Loss:
+class Loss(Result):
     """A loss with its gradient, elementwise.
 
     Attributes:
@@ -85,6 +86,8 @@ class Loss:
     db: Scaled
     value_error: Float[Array, "..."]
     status: Int[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
     @property
     def resolved(self) -> Bool[Array, "..."]:

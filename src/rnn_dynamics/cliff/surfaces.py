@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
 from rnn_dynamics.cliff.losses import Loss, loss
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array, real_arrays
 
 __all__ = ["Profile", "Surface", "profile", "surface"]
@@ -23,7 +24,7 @@ __all__ = ["Profile", "Surface", "profile", "surface"]
     meta_fields=["steps", "model"],
 )
 @dataclasses.dataclass(frozen=True)
-class Surface:
+class Surface(Result):
     """A loss over a grid.
 
     Attributes:
@@ -41,6 +42,8 @@ class Surface:
     wall: Wall
     steps: int
     model: str
+
+    _axes: ClassVar = {"W": "w", "B": "b"}
 
     def steep_share(self, threshold: float) -> float:
         """The share of the resolved grid points where ‖(∂L/∂w, ∂L/∂b)‖ exceeds ``threshold``.
@@ -75,7 +78,7 @@ class Surface:
     meta_fields=["steps", "model"],
 )
 @dataclasses.dataclass(frozen=True)
-class Profile:
+class Profile(Result):
     """A loss along b at one w, for several numbers of steps.
 
     Attributes:
@@ -95,6 +98,8 @@ class Profile:
     wall: Wall
     steps: tuple[int, ...]
     model: str
+
+    _axes: ClassVar = {"B": "b"}
 
     def plot(self, *, ax: Any = None) -> Any:
         """L and ∂L/∂b along b; see ``plots.loss_profile``."""

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turn
 from rnn_dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
 from rnn_dynamics.iterates import ReturnMap
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
@@ -25,7 +26,7 @@ __all__ = ["Branches", "continue_branches"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Branches:
+class Branches(Result):
     """Curves of fixed points or cycles x(λ) = F^p(x; λ, q), one for each q, padded to the longest.
 
     Attributes:
@@ -56,6 +57,9 @@ class Branches:
     tracks: tuple[Track, ...] = dataclasses.field(repr=False)
     paths: tuple[Path, ...] = dataclasses.field(repr=False)
     signs: tuple[Signs, ...] = dataclasses.field(repr=False)
+
+    _may_lack: ClassVar = ("tracks", "paths", "signs")
+    _axes: ClassVar = {"k": "branch", "m": "point", "n": "multiplier"}
 
     def __len__(self) -> int:
         return len(self.q)

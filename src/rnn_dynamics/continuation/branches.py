@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turn
 from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, count, real_array
 
@@ -23,7 +24,7 @@ __all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_bra
 
 
 @dataclasses.dataclass(frozen=True)
-class Branch:
+class Branch(Result):
     """A curve of fixed points or cycles x(λ) = F^p(x; λ), in the order in which it is followed.
 
     Attributes:
@@ -54,6 +55,9 @@ class Branch:
     closed: bool
     tangents: Float[np.ndarray, "m n+1"]
     track: Track = dataclasses.field(repr=False)
+
+    _may_lack: ClassVar = ("track",)
+    _axes: ClassVar = {"m": "point", "n": "multiplier"}
 
     def __len__(self) -> int:
         return len(self.parameters)

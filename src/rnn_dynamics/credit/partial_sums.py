@@ -12,6 +12,7 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import reverse_step, state_vector
 from rnn_dynamics.parameters import immediate_gradient, is_parameter, parameter_count
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add
 from rnn_dynamics.segments import segment
@@ -23,7 +24,7 @@ __all__ = ["PartialSums", "partial_sums"]
     jax.tree_util.register_dataclass, data_fields=["contributions", "sums"], meta_fields=["parameters"]
 )
 @dataclasses.dataclass(frozen=True)
-class PartialSums:
+class PartialSums(Result):
     """∂E_T/∂θ = Σ_k (∂⁺x_k/∂θ)ᵀ (∂x_T/∂x_k)ᵀ ∂E/∂x_T, split by lag m = T − k + 1 = 1 … T.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float
 from rnn_dynamics.segments import segment, step_range
@@ -19,7 +20,12 @@ from rnn_dynamics.validation import choice
 __all__ = ["PastNorms", "part_norms", "past_norms"]
 
 
-class PastNorms(NamedTuple):
+class _PastNorms(NamedTuple):
+    total: Float[Array, "steps+1"]
+    direct: Float[Array, " span"]
+
+
+class PastNorms(Result, _PastNorms):
     """Natural logarithms of norms of derivatives of the hidden vector h_T.
 
     Attributes:
@@ -28,8 +34,8 @@ class PastNorms(NamedTuple):
             shape (s,); −inf where there is none.
     """
 
-    total: Float[Array, "steps+1"]
-    direct: Float[Array, " span"]
+    __slots__ = ()
+    _units: ClassVar = {"total": "nats", "direct": "nats"}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.credit.by_lag import direct_derivatives
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import segment, step_range
@@ -21,7 +22,7 @@ __all__ = ["PathLengths", "path_lengths"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class PathLengths:
+class PathLengths(Result):
     """∂E/∂x_0 = Σ_L g_L, g_L the sum over all paths that take the branch in L steps and are carried in the others.
 
     Attributes:
@@ -34,6 +35,9 @@ class PathLengths:
     terms: Scaled
     shares: Float[Array, " lengths"]
     log_norms: Float[Array, " lengths"]
+
+    _axes: ClassVar = {"lengths": "length"}
+    _units: ClassVar = {"log_norms": "nats"}
 
     @property
     def lengths(self) -> Int[np.ndarray, " lengths"]:

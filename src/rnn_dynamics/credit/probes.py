@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled, power_of_two
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import real_array
@@ -21,7 +22,7 @@ _SEEDS = 5  # cotangents of the loss, spread over the exponents of a float
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class ProbedCredit:
+class ProbedCredit(Result):
     """∂E/∂p_k at p = 0 for probes p_k that a network adds to its states.
 
     Attributes:
@@ -37,6 +38,9 @@ class ProbedCredit:
     status: Int[np.ndarray, " K"]
     log_floor: float
     derivative: str
+
+    _axes: ClassVar = {"K": "time"}
+    _units: ClassVar = {"log_floor": "nats"}
 
     @property
     def log_norms(self) -> Float[Array, " K"]:

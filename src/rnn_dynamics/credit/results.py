@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.credit.trend import trend_of
 from rnn_dynamics.parameters import Group
+from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.validation import choice, real_array
 
@@ -34,7 +35,7 @@ __all__ = ["CreditByLag"]
     meta_fields=["parts", "groups"],
 )
 @dataclasses.dataclass(frozen=True, repr=False)
-class CreditByLag:
+class CreditByLag(Result):
     """What a loss owes to every earlier step; lag m = 1 … M: the parameters as they acted m − 1 steps before it.
 
     With e_t = ∂⁺E/∂x_t the direct derivative, ∂E/∂θ = Σ_m C_m,
@@ -65,6 +66,11 @@ class CreditByLag:
     gradient: Any
     parts: tuple[tuple[str, int, int], ...]
     groups: tuple[Group, ...]
+
+    _may_lack: ClassVar = ("gradient",)
+    _axes: ClassVar = {"n": "unit"}
+    _coordinates: ClassVar = {"lag": "lags"}
+    _units: ClassVar = {"log_shares": "nats", "log_sums": "nats", "log_group_shares": "nats"}
 
     @property
     def lags(self) -> Int[np.ndarray, " lags"]:

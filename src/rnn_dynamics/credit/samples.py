@@ -11,13 +11,14 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.credit.by_lag import credit_by_lag
 from rnn_dynamics.credit.results import CreditByLag
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 
 __all__ = ["CreditOfSamples", "credit_of_samples"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class CreditOfSamples:
+class CreditOfSamples(Result):
     """``CreditByLag`` of every run, its arrays with a leading axis over the B runs.
 
     Attributes:

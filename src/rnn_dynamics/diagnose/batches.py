@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectories, Trajectory
 
 __all__ = ["BatchDiagnosis", "Spread", "each_run"]
@@ -51,7 +52,7 @@ def _spread(values: np.ndarray) -> Spread:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class BatchDiagnosis:
+class BatchDiagnosis(Result):
     """The verdicts on several runs of one network, of one length or of several.
 
     Attributes:

@@ -2,13 +2,14 @@
 
 import math
 import time
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
 
 from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import pullback
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.validation import count, real_array
 
@@ -37,7 +38,7 @@ class Record(NamedTuple):
     seconds: float
 
 
-class Tracker:
+class Tracker(Result):
     """Records regime and horizon along a training loop of the user's own.
 
         tracker = Tracker(every=100)
@@ -60,14 +61,15 @@ class Tracker:
         TypeError, ValueError: every < 1, a share outside (0, 1].
     """
 
+    _kept: ClassVar = ("every", "share", "records")
+    _resume = _next = -math.inf  # of a tracker that was read from a file, too
+
     def __init__(self, every: int = 100, share: float = 0.05) -> None:
         self.every = count("every", every, minimum=1)
         self.share = float(real_array("share", share, shape=()))
         if not 0 < self.share <= 1:
             raise ValueError(f"share: expected a number in (0, 1], got {self.share}")
         self.records: list[Record] = []
-        self._resume = -math.inf
-        self._next = -math.inf
 
     def due(self, step: int) -> bool:
         """Whether a call at this training step would record."""

@@ -23,6 +23,7 @@ from rnn_dynamics.diagnose.measures import (
 )
 from rnn_dynamics.diagnose.remedies import Remedy, remedies_of
 from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import step_range
 
@@ -33,7 +34,7 @@ _MOST_WORK = 5e8  # T n³, of the bounds from each step's Jacobian
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Diagnosis:
+class Diagnosis(Result):
     """What was measured on one trajectory of a network.
 
     Attributes:

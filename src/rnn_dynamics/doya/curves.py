@@ -8,7 +8,7 @@ References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, f
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.double_double import Pair
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
@@ -24,7 +25,7 @@ __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplie
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Folds:
+class Folds(Result):
     """Where two equilibria meet, multiplier 1.
 
     Attributes:
@@ -35,10 +36,12 @@ class Folds:
     b: Float[Array, "... 2"]
     x: Float[Array, "... 2"]
 
+    _axes: ClassVar = {"...": "grid"}
+
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Flips:
+class Flips(Result):
     """Where the equilibrium doubles its period, multiplier −1.
 
     Attributes:
@@ -48,6 +51,8 @@ class Flips:
 
     b: Float[Array, "... 2"]
     x: Float[Array, "... 2"]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def one_minus(x: Float[Array, "..."]) -> Pair:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.doya.curves import offset, one_pair, turning
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import broadcast_arrays
 
 __all__ = ["TwoCycle", "two_cycle"]
@@ -19,7 +20,7 @@ __all__ = ["TwoCycle", "two_cycle"]
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["x", "multiplier"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class TwoCycle:
+class TwoCycle(Result):
     """The attracting 2-cycle of each neuron with ε = 1.
 
     Attributes:
@@ -29,6 +30,8 @@ class TwoCycle:
 
     x: Float[Array, "... 2"]
     multiplier: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def _preimage(x: Array, w: Array, b: Array) -> dd.Pair:

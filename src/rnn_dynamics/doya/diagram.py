@@ -11,6 +11,7 @@ from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, fraction, real_arrays
 
@@ -20,7 +21,7 @@ _CURVE_POINTS = 801
 
 
 @dataclasses.dataclass(frozen=True)
-class Branch:
+class Branch(Result):
     """A curve of equilibria, or of one state of a 2-cycle, of one stability.
 
     Attributes:
@@ -39,7 +40,7 @@ class Branch:
 
 
 @dataclasses.dataclass(frozen=True)
-class BifurcationDiagram:
+class BifurcationDiagram(Result):
     """x_∞ against b at one weight, on the host.
 
     Attributes:

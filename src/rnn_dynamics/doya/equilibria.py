@@ -7,7 +7,7 @@ started from the parabola of the fold where that is near, and polished with the 
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.double_double import Pair
 from rnn_dynamics.doya import curves
 from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.results import Result
 from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, fraction
@@ -35,7 +36,7 @@ _POLISHING_STEPS = 4
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class Equilibria:
+class Equilibria(Result):
     """Equilibria of each neuron, padded to three.
 
     Attributes:
@@ -54,6 +55,8 @@ class Equilibria:
     marginal: Bool[Array, "... 3"]
     count: Int[Array, "..."]
     status: Int[Array, "... 3"]
+
+    _axes: ClassVar = {"...": "grid"}
 
     def __repr__(self) -> str:
         if isinstance(self.points, Tracer) or self.count.ndim:

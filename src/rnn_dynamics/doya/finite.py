@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import sigmoid
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import broadcast_arrays, count, fraction
 
 __all__ = ["FiniteRatios", "finite_ratios"]
@@ -17,7 +18,7 @@ __all__ = ["FiniteRatios", "finite_ratios"]
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["initial", "bias"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class FiniteRatios:
+class FiniteRatios(Result):
     """Ratios of differences after T steps.
 
     Attributes:
@@ -27,6 +28,8 @@ class FiniteRatios:
 
     initial: Float[Array, "..."]
     bias: Float[Array, "..."]
+
+    _axes: ClassVar = {"...": "grid"}
 
 
 def _final(w: Array, b: Array, x0: Array, epsilon: Array, steps: Array) -> Array:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics import packages
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.results import Result
 from rnn_dynamics.validation import real_arrays
 
 __all__ = ["Flow", "flow"]
@@ -18,7 +19,7 @@ __all__ = ["Flow", "flow"]
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["state", "initial"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Flow:
+class Flow(Result):
     """The flow at time t.
 
     Attributes:

@@ -6,6 +6,7 @@ import functools
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from rnn_dynamics.cells.structure import join
 from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.merging import same_points
@@ -245,4 +246,6 @@ def _judged(
         slow=slow,
         complete=complete,
         jacobians=roots.jacobian,
+        cell=join(problem.static, problem.arrays),
+        inputs=problem.inputs,
     )

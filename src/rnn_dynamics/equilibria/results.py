@@ -1,11 +1,12 @@
 """What a search for fixed points and cycles returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ __all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Eigenvectors:
+class Eigenvectors(Result):
     """Directions in which a small deviation grows or decays, ⟨left_i, right_j⟩ = δ_ij.
 
     Attributes:
@@ -31,9 +32,11 @@ class Eigenvectors:
     left: Complex[np.ndarray, "m n n"]
     condition: Float[np.ndarray, "m n"]
 
+    _axes: ClassVar = {"m": "point", "n": "multiplier"}
+
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class SlowPoints:
+class SlowPoints(Result):
     """Minima of the speed q = ½‖F^p(x) − x‖² where it is not 0: no fixed points, but orbits linger there.
 
     Attributes:
@@ -46,6 +49,8 @@ class SlowPoints:
     speed: Float[np.ndarray, " m"]
     multipliers: Complex[np.ndarray, "m n"]
 
+    _axes: ClassVar = {"m": "slow_point", "n": "multiplier"}
+
     def __len__(self) -> int:
         return len(self.points)
 
@@ -56,7 +61,7 @@ class SlowPoints:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class FixedPoints:
+class FixedPoints(Result):
     """Fixed points and cycles of a map, m of them, each once, in lexicographic order.
 
     Attributes:
@@ -79,6 +84,8 @@ class FixedPoints:
         slow: minima of q with q > 0.
         complete: whether these are all there are (scalar neurons, exhaustive search).
         jacobians: ∂F^p/∂x, shape (m, n, n).
+        cell: the cell whose map this is; what is drawn of its flow uses this one.
+        inputs: the input that was held or repeated, leading axis q; ``None`` for none.
     """
 
     points: Float[np.ndarray, "m ..."]
@@ -96,6 +103,12 @@ class FixedPoints:
     slow: SlowPoints
     complete: bool
     jacobians: Float[np.ndarray, "m n n"]
+    cell: Any = None
+    inputs: Any = None
+
+    _axes: ClassVar = {"m": "point", "n": "multiplier", "period": "phase"}
+    _units: ClassVar = {"period": "steps"}
+    _columns: ClassVar = ("kind",)
 
     def __len__(self) -> int:
         return len(self.points)

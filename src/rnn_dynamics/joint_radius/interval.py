@@ -21,6 +21,7 @@ import numpy as np
 
 from rnn_dynamics.joint_radius.search import Interval, balanced, irreducible_interval
 from rnn_dynamics.joint_radius.slopes import upper_of_hull, worst_slopes
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, concrete_square, count
 
@@ -31,7 +32,7 @@ _FIRST_LOOK = 2000
 
 
 @dataclasses.dataclass(frozen=True)
-class JointRadius:
+class JointRadius(Result):
     """An interval that holds the joint spectral radius ρ̂.
 
     Attributes:

@@ -6,7 +6,7 @@ Reference: F. Ginelli et al., Phys. Rev. Lett. 99, 130601 (2007).
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.lyapunov.typical import checked
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 from rnn_dynamics.status import Status
@@ -33,7 +34,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
     meta_fields=["start", "stop"],
 )
 @dataclasses.dataclass(frozen=True)
-class CovariantVectors:
+class CovariantVectors(Result):
     """Unit vectors v_i(t) with J_{t+1} v_i(t) = ± e^{growth} v_i(t+1).
 
     Attributes:
@@ -56,6 +57,9 @@ class CovariantVectors:
     def values(self) -> Float[Array, " m"]:
         """``exponents`` by another name."""
         return self.exponents
+
+    _axes: ClassVar = {"m": "exponent", "n": "unit"}
+    _units: ClassVar = {"log_growth": "nats"}
 
     @property
     def exponents(self) -> Float[Array, " m"]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import far_directions, seems_affine
 from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
 from rnn_dynamics.lyapunov.typical import CLEAR, input_period
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, count, index, real_array
@@ -25,7 +26,7 @@ _CHUNK = 2**15
 
 
 @dataclasses.dataclass(frozen=True)
-class FiniteTimeExponents:
+class FiniteTimeExponents(Result):
     """Growth rates over a given number of steps, one set for each point of a grid.
 
     Attributes:
@@ -50,6 +51,8 @@ class FiniteTimeExponents:
     def values(self) -> np.ndarray:
         """``exponents`` by another name."""
         return self.exponents
+
+    _units: ClassVar = {"values": "nats a step"}
 
     @property
     def largest(self) -> np.ndarray:

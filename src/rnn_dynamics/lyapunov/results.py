@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.lyapunov.orbits import OrbitCheck
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["LyapunovSpectrum"]
@@ -23,7 +24,7 @@ __all__ = ["LyapunovSpectrum"]
     meta_fields=["interval", "block_length", "discarded", "units"],
 )
 @dataclasses.dataclass(frozen=True)
-class LyapunovSpectrum:
+class LyapunovSpectrum(Result):
     """The Lyapunov exponents λ_1 ≥ … ≥ λ_m of a trajectory, in nats a step.
 
     Attributes:
@@ -74,6 +75,14 @@ class LyapunovSpectrum:
     def resolved_steps(self) -> Int[Array, ""] | int:
         """Steps up to which the float orbit is that of its first state; −1 where that was not looked at."""
         return -1 if self.orbit is None else self.orbit.resolved_steps
+
+    _axes: ClassVar = {"m": "exponent", "n": "unit"}
+    _units: ClassVar = {
+        "values": "nats a step",
+        "standard_errors": "nats a step",
+        "block_means": "nats a step",
+        "rounding": "nats a step",
+    }
 
     @property
     def steps(self) -> int:

@@ -1,11 +1,12 @@
 """What growing a stable or unstable set returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ __all__ = ["InvariantSet", "Side"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Side:
+class Side(Result):
     """One of the two halves of an invariant set, in order from the saddle outwards.
 
     Attributes:
@@ -33,6 +34,8 @@ class Side:
     arclength: Float[np.ndarray, " m"]
     status: Status
     limit: Float[np.ndarray, "..."] | None = None
+
+    _axes: ClassVar = {"m": "point"}
 
     def __len__(self) -> int:
         return len(self.states)
@@ -53,7 +56,7 @@ class Side:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class InvariantSet:
+class InvariantSet(Result):
     """A one-dimensional stable or unstable set of a fixed point or cycle, tangent to an eigenvector there.
 
     Attributes:
@@ -71,6 +74,9 @@ class InvariantSet:
     multiplier: float
     direction: Float[np.ndarray, " n"]
     sides: tuple[Side, Side]
+
+    _axes: ClassVar = {"n": "unit"}
+    _units: ClassVar = {"period": "steps"}
 
     @property
     def states(self) -> Float[np.ndarray, "m ..."]:

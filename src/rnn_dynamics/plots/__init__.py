@@ -5,7 +5,7 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
-from rnn_dynamics.plots.attractors import fixed_points, invariant_set, multipliers
+from rnn_dynamics.plots.attractors import invariant_set, multipliers
 from rnn_dynamics.plots.basins import basin_fractions, basins
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_labels, shared_legend, style
@@ -22,6 +22,7 @@ from rnn_dynamics.plots.spectra import (
     radius_atlas,
     singular_bands,
 )
+from rnn_dynamics.plots.state_space import fixed_points, trajectory
 
 __all__ = [
     "axes_of",
@@ -65,4 +66,5 @@ __all__ = [
     "singular_bands",
     "style",
     "tracked",
+    "trajectory",
 ]

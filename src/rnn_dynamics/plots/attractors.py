@@ -1,4 +1,4 @@
-"""Pictures of fixed points, cycles and invariant sets in state space, and of multipliers in the complex plane."""
+"""Pictures of invariant sets in state space and of multipliers in the complex plane; the marks of fixed points."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from rnn_dynamics.equilibria import FixedPoints
     from rnn_dynamics.manifolds import InvariantSet
 
-__all__ = ["fixed_points", "invariant_set", "multipliers"]
+__all__ = ["MARKS", "POINT", "invariant_set", "multipliers"]
 
-_POINT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
+POINT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
 # Filled, half filled, open: how many directions decay.
-_MARKS: dict[str, dict[str, Any]] = {
+MARKS: dict[str, dict[str, Any]] = {
     "stable": {"marker": "o", "markerfacecolor": palette.BLUE},
     "saddle": {
         "marker": "o",
@@ -41,52 +41,6 @@ def _pair(states: np.ndarray, axes: tuple[int, int]) -> tuple[np.ndarray, np.nda
         flat = states.reshape(len(states))
         return flat, np.zeros_like(flat)
     return states[:, axes[0]], states[:, axes[1]]
-
-
-def fixed_points(
-    result: "FixedPoints", ax: Any = None, *, axes: tuple[int, int] = (0, 1), legend: bool = True
-) -> "Axes":
-    """Fixed points and cycles in two coordinates of state space; slow points as grey crosses.
-
-    Args:
-        result: from ``equilibria.fixed_points``.
-        ax: axes to draw on; new ones by default.
-        axes: the two units that are shown. Of a scalar neuron the state alone is.
-        legend: whether to draw the legend.
-
-    Returns:
-        The axes. The states of a cycle are joined in their order by a thin line.
-
-    Raises:
-        ValueError: units that the states do not have.
-    """
-    ax, scalar = axes_of(ax), result.multipliers.shape[1] == 1
-    if not scalar and not all(-result.points.shape[1] <= i < result.points.shape[1] for i in axes):
-        raise ValueError(f"axes: expected two units of {result.points.shape[1]}, got {axes}")
-    x, y = _pair(result.slow.points, axes)
-    if len(x):
-        ax.plot(x, y, "x", color=palette.GREY, markersize=5, label="slow point", zorder=2)
-    kinds = np.array(result.kind)
-    for kind, mark in _MARKS.items():
-        for is_cycle in (False, True):
-            chosen = np.flatnonzero((kinds == kind) & ((result.period > 1) == is_cycle))
-            name = f"{kind} {'cycle' if is_cycle else 'fixed point'}"
-            shape = {"marker": "s" if kind != "marginal" else "D", "markersize": 5.0} if is_cycle else {}
-            for place, i in enumerate(chosen):
-                x, y = _pair(result.orbits[i, : result.period[i]], axes)
-                if is_cycle:
-                    line = np.append(np.arange(len(x)), 0)
-                    ax.plot(x[line], y[line], color=palette.LIGHT, linewidth=0.9, zorder=1)
-                ax.plot(x, y, **_POINT | mark | shape, label=None if place else name, zorder=3)
-    if scalar:
-        ax.set_yticks([])
-        ax.set_xlabel("state x")
-    else:
-        ax.set_xlabel(f"state of unit {axes[0]}")
-        ax.set_ylabel(f"state of unit {axes[1]}")
-    if legend and ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best")
-    return ax
 
 
 def invariant_set(
@@ -113,7 +67,7 @@ def invariant_set(
     limits = ax.get_xlim(), ax.get_ylim()
     drawn = ax.has_data()
     ax.plot(*_pair(result.states, axes), **_SETS[result.kind], label=label or f"{result.kind} set", zorder=3)
-    ax.plot(*_pair(result.point[None], axes), **_POINT | _MARKS["saddle"], zorder=5)
+    ax.plot(*_pair(result.point[None], axes), **POINT | MARKS["saddle"], zorder=5)
     if given and drawn:
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
@@ -141,10 +95,10 @@ def multipliers(result: "FixedPoints", ax: Any = None, *, legend: bool = True) -
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.axvline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     kinds = np.array(result.kind)
-    for kind, mark in _MARKS.items():
+    for kind, mark in MARKS.items():
         values = result.multipliers[kinds == kind].reshape(-1)
         if values.size:
-            style = _POINT | mark | {"markersize": 4.5, "markeredgewidth": 0.7}
+            style = POINT | mark | {"markersize": 4.5, "markeredgewidth": 0.7}
             ax.plot(np.real(values), np.imag(values), **style, label=kind, zorder=3)
     ax.set_aspect("equal", adjustable="datalim")
     ax.set_xlabel("Re λ")

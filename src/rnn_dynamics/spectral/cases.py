@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import PreActivationRNN
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory, rollout
 from rnn_dynamics.validation import count, real_array
 
@@ -16,7 +17,7 @@ __all__ = ["Counterexample", "counterexamples", "held"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Counterexample:
+class Counterexample(Result):
     """A case in which the spectral radius misleads.
 
     Attributes:

@@ -23,6 +23,7 @@ from rnn_dynamics.cells.initializers import (
 )
 from rnn_dynamics.eigen import spectral_norm
 from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
 from rnn_dynamics.step_bounds import step_bounds
@@ -38,7 +39,7 @@ _OF_RADIUS_ONE = ("orthogonal", "non_normal")
 
 
 @dataclasses.dataclass(frozen=True)
-class RadiusSweep:
+class RadiusSweep(Result):
     """ln‖∂x_T/∂x_k‖₂ of random networks over a grid, on the host.
 
     Attributes:

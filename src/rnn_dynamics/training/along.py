@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation import Branches, continue_branches
 from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, real_array
 
@@ -56,7 +57,7 @@ class PathEvent(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class AlongTraining:
+class AlongTraining(Result):
     """What a path of cells meets.
 
     Attributes:

@@ -7,7 +7,7 @@ rates, are trained at once in one compiled program; the task's images are drawn 
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics.cells import BatchNormalized, FeedForward, LayerNormalized, ResidualBlock, deep_parameters
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.results import Result
 from rnn_dynamics.training.boltzmann import pretrain
 from rnn_dynamics.validation import choice, count, fraction, real_array
 
@@ -242,7 +243,7 @@ def _chunk(
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepRuns:
+class DeepRuns(Result):
     """Training of one network in depth: of each rate and seed.
 
     Attributes:
@@ -260,6 +261,9 @@ class DeepRuns:
     rates: np.ndarray
     updates: Int[np.ndarray, "rates seeds"]
     wrong: Float[np.ndarray, "rates seeds"]
+
+    _axes: ClassVar = {"rates": "rate", "seeds": "seed"}
+    _coordinates: ClassVar = {"rate": "rates"}
 
     @property
     def learned(self) -> Bool[np.ndarray, "rates seeds"]:

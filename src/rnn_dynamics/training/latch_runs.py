@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.activations import tanh
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latching import log_slopes
@@ -27,7 +28,7 @@ _SHORTEST = 32
 
 
 @dataclasses.dataclass(frozen=True)
-class LatchConvergence:
+class LatchConvergence(Result):
     """What became of runs of training over lengths T, initial weights w_0 and noise s.
 
     Attributes:
@@ -52,6 +53,8 @@ class LatchConvergence:
     inputs: Float[np.ndarray, "l m n runs 2 L"]
     checks: Int[np.ndarray, " c"]
     log_gradients: Float[np.ndarray, "l m n runs c"]
+
+    _axes: ClassVar = {"l": "length", "m": "weight", "n": "noise", "runs": "run", "c": "check", "L": "step"}
 
     @property
     def converged(self) -> Float[np.ndarray, "l m n"]:

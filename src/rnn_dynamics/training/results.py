@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics import packages, storage
+from rnn_dynamics import packages
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.panels import Panel
@@ -24,7 +26,7 @@ _ARRAYS = ("seeds", "status", "steps", "wrong", *_STORY)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Row:
+class Row(Result):
     """One remedy on one task of one length.
 
     Attributes:
@@ -62,6 +64,8 @@ class Row:
     exponent: Float[np.ndarray, "3 s"]
     horizon: Float[np.ndarray, "3 s"]
     regime: Float[np.ndarray, "3 s"]
+
+    _axes: ClassVar = {"s": "run"}
 
     @property
     def successes(self) -> int:
@@ -153,7 +157,7 @@ def _moments(history: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Result):
     """Rows, and the settings they share.
 
     Attributes:
@@ -215,21 +219,16 @@ class Comparison:
         coordinates = {"remedy": remedies, "task": tasks, "length": lengths, "moment": list(MOMENTS)}
         return xarray.Dataset(variables, coordinates, {**self.settings, **about})
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write one ``.npz`` file, atomically and with checksums; ``load_comparison`` reads it.
-
-        Raises:
-            ValueError: another ending than ``.npz``.
-            OSError: the file cannot be written.
-        """
-        arrays = {f"{i}.{name}": getattr(row, name) for i, row in enumerate(self.rows) for name in _ARRAYS}
-        kept = [field.name for field in dataclasses.fields(Row) if field.name not in _ARRAYS]
-        rows = [{name: getattr(row, name) for name in kept} for row in self.rows]
-        storage.save(
-            path,
-            {f"row{name}": value for name, value in arrays.items()},
-            {"kind": "comparison", "rows": rows, "settings": self.settings},
-        )
+    @classmethod
+    def _of_file(
+        cls, path: str, arrays: Mapping[str, np.ndarray], described: Mapping[str, Any]
+    ) -> "Comparison":
+        """A comparison from the first form of its files, as the one that comes with the library."""
+        rows = []
+        for i, plain in enumerate(described["rows"]):
+            own: dict[str, Any] = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
+            rows.append(Row(**{**plain, "rates": tuple(plain["rates"])}, **own))
+        return cls(tuple(rows), described["settings"])
 
     def to_json(self) -> str:
         """Rows with their medians and runs; NaN becomes ``null``."""
@@ -298,11 +297,4 @@ def load_comparison(path: str | os.PathLike[str]) -> Comparison:
         StorageError: damaged, or another kind of file.
         OSError: the file cannot be read.
     """
-    arrays, metadata = storage.load(path)
-    if metadata.get("kind") != "comparison":
-        raise storage.StorageError(f"{os.fspath(path)}: expected a comparison, got {metadata.get('kind')!r}")
-    rows = []
-    for i, plain in enumerate(metadata["rows"]):
-        own: dict[str, Any] = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
-        rows.append(Row(**{**plain, "rates": tuple(plain["rates"])}, **own))
-    return Comparison(tuple(rows), metadata["settings"])
+    return Comparison._read(path, {}, "a comparison")

@@ -1,0 +1,370 @@
+"""Pictures in state space: trajectories, fixed points and attractors, with the flow of the map behind them.
+
+Two units are drawn as they are; of more the plane of two principal components is, and the arrows are the flow in
+that plane. A single neuron is drawn as its map, x_{t+1} against x_t.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics import planes
+from rnn_dynamics.planes import Plane
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.attractors import MARKS, POINT
+from rnn_dynamics.plots.canvas import axes_of
+from rnn_dynamics.results import NotKept
+from rnn_dynamics.validation import choice
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.equilibria import FixedPoints
+    from rnn_dynamics.rollout import Trajectory
+
+__all__ = ["draw_flow", "fixed_points", "label_plane", "plane_of", "trajectory"]
+
+_ARROWS = (17, 13)
+_RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
+
+
+def fixed_points(
+    result: "FixedPoints",
+    ax: Any = None,
+    *,
+    axes: tuple[int, int] | None = None,
+    runs: Any = None,
+    cell: Any = None,
+    flow: bool | None = None,
+    directions: int = 3,
+    legend: bool = True,
+) -> "Axes":
+    """Fixed points and cycles in state space, the unstable directions as lines; slow points as grey crosses.
+
+    Args:
+        result: from ``equilibria.fixed_points``.
+        ax: axes to draw on; new ones by default.
+        axes: two units to show. By default both of two; of more the two principal components of ``runs``, or of the
+            points with their leading eigenvectors.
+        runs: a ``Trajectory``, or several, or an array of states (…, n): drawn as thin lines, and what the
+            principal components are of.
+        cell: the cell whose flow F(x) − x is drawn (of a periodic input, over its whole period); by default the
+            result's own.
+        flow: whether to draw it, arrows as long as the root of the speed; by default on empty axes, where a cell is
+            known.
+        directions: how many unstable directions of a point are drawn, those that grow fastest: Re of the
+            eigenvector, projected.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes. The states of a cycle are joined in their order by a thin line. A single neuron is drawn as its
+        map where a cell is known.
+
+    Raises:
+        ValueError: units that the states do not have; runs of other states.
+    """
+    ax = axes_of(ax)
+    flow = not ax.has_data() if flow is None else flow
+    cell = result.cell if cell is None and _known(result.cell) else cell
+    lines = _runs(runs)
+    if result.multipliers.shape[1] == 1:
+        return _neuron(result, ax, cell if flow else None, lines, legend)
+    plane = plane_of(result, lines, axes)
+    for states in lines:
+        ax.plot(*plane.of(states).T, **_RUN, zorder=1)
+    _marked(result, ax, plane)
+    _unstable(result, ax, plane, directions)
+    label_plane(ax, plane)
+    if flow and _known(cell):
+        draw_flow(ax, plane, cell, result.inputs, result.points.shape[1:], result.points.dtype)
+    if legend:
+        _legend(ax)
+    return ax
+
+
+def _known(cell: Any) -> bool:
+    return cell is not None and not isinstance(cell, NotKept)
+
+
+def _runs(runs: Any) -> list[np.ndarray]:
+    """Runs as arrays of states (T+1, n)."""
+    if runs is None:
+        return []
+    several = runs if isinstance(runs, list | tuple) else [runs]
+    found = []
+    for run in several:
+        states = np.asarray(getattr(run, "states", run))
+        found += list(states.reshape(-1, *states.shape[-2:])) if states.ndim > 2 else [states]
+    return found
+
+
+def plane_of(result: "FixedPoints", runs: list[np.ndarray], axes: tuple[int, int] | None) -> Plane:
+    """The plane of a picture of fixed points.
+
+    Raises:
+        ValueError: units that the states do not have; runs of other states.
+    """
+    size = result.multipliers.shape[1]
+    for states in runs:
+        if states.ndim != 2 or states.shape[1] != size:
+            raise ValueError(f"runs: expected states of {size} units, got shape {states.shape}")
+    if axes is not None or size == 2:
+        return planes.of_units(size, (0, 1) if axes is None else axes)
+    if runs:
+        return planes.principal_plane(np.concatenate(runs))
+    states = np.concatenate([result.orbits.reshape(-1, size), result.slow.points.reshape(-1, size)])
+    vectors = result.eigenvectors()
+    order = np.argsort(-np.abs(vectors.multipliers), axis=None, kind="stable")[:8] if len(result) else []
+    leading = [vectors.right.reshape(-1, size)[i] for i in order]
+    return planes.principal_plane(states, at_least=[part for v in leading for part in (v.real, v.imag)])
+
+
+def _marked(result: "FixedPoints", ax: "Axes", plane: Plane) -> None:
+    """The markers, and the thin lines along cycles."""
+    size = result.multipliers.shape[1]
+    if len(result.slow):
+        x, y = plane.of(result.slow.points.reshape(-1, size)).T
+        ax.plot(x, y, "x", color=palette.GREY, markersize=5, label="slow point", zorder=4)
+    kinds = np.array(result.kind)
+    for kind, mark in MARKS.items():
+        for is_cycle in (False, True):
+            chosen = np.flatnonzero((kinds == kind) & ((result.period > 1) == is_cycle))
+            name = f"{kind} {'cycle' if is_cycle else 'fixed point'}"
+            shape = {"marker": "s" if kind != "marginal" else "D", "markersize": 5.0} if is_cycle else {}
+            for place, i in enumerate(chosen):
+                x, y = plane.of(result.orbits[i, : result.period[i]].reshape(-1, size)).T
+                if is_cycle:
+                    line = np.append(np.arange(len(x)), 0)
+                    ax.plot(x[line], y[line], color=palette.GREY, linewidth=0.7, zorder=2)
+                ax.plot(x, y, **POINT | mark | shape, label=None if place else name, zorder=5)
+
+
+def _unstable(result: "FixedPoints", ax: "Axes", plane: Plane, count: int) -> None:
+    """Lines through the points along Re of the eigenvectors that grow; of a conjugate pair one."""
+    chosen = np.flatnonzero(result.unstable > 0)
+    if not len(chosen) or count < 1:
+        return
+    vectors = result.eigenvectors()
+    length = 0.09 * _extent(ax)
+    named = False
+    for i in chosen:
+        grows = np.flatnonzero((np.abs(vectors.multipliers[i]) > 1) & (vectors.multipliers[i].imag >= 0))
+        for j in grows[: min(count, int(result.unstable[i]))]:
+            step = plane.along(vectors.right[i, j].real)
+            x, y = (plane.of(result.points[i].reshape(-1)) + length * np.array([[-1], [1]]) * step).T
+            label = None if named else "unstable direction"
+            ax.plot(
+                x, y, color=palette.VERMILION, linewidth=1.4, label=label, zorder=3, solid_capstyle="round"
+            )
+            named = True
+
+
+def _extent(ax: "Axes") -> float:
+    """The longer side of what is drawn so far; 1 of a single point."""
+    data = ax.dataLim
+    longest = max(data.width, data.height) if np.isfinite([data.width, data.height]).all() else 0.0
+    return float(longest) if longest > 0 else 1.0
+
+
+def label_plane(ax: "Axes", plane: Plane) -> None:
+    """Names of the coordinates, on axes that have none."""
+    if not ax.get_xlabel():
+        ax.set_xlabel(plane.names[0])
+    if not ax.get_ylabel():
+        ax.set_ylabel(plane.names[1])
+
+
+def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int, ...], dtype: Any) -> None:
+    """F(x) − x over the axes' limits in the plane, as grey arrows; limits with some room are fixed by it."""
+    ax.margins(0.12)
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    across = np.linspace(left, right, 2 * _ARROWS[0] + 1)[1::2]
+    up = np.linspace(low, high, 2 * _ARROWS[1] + 1)[1::2]
+    grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    states = plane.at(grid).astype(dtype).reshape(-1, *shape)
+    moved = planes.flow(cell, inputs, states).reshape(len(states), -1)
+    arrows = plane.along(moved)
+    speed = np.linalg.norm(arrows, axis=1)
+    largest = np.nanmax(np.where(np.isfinite(speed), speed, np.nan), initial=0.0)
+    if largest > 0:
+        # In units of the axes' own lengths, so that an arrow lies between its neighbours whatever the aspect.
+        cells = np.array([(right - left) / _ARROWS[0], (high - low) / _ARROWS[1]])
+        safe = np.where(speed > 0, speed, 1.0)[:, None]
+        drawn = arrows / safe / np.maximum(np.abs(arrows / safe / cells).max(axis=1), 1e-300)[:, None]
+        drawn = 0.9 * drawn * np.sqrt(speed / largest)[:, None]
+        options: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
+        ax.quiver(*grid.T, *drawn.T, **options, color="#b0b0b0", width=0.0026, headwidth=4, zorder=0.5)
+    ax.set_xlim(left, right)
+    ax.set_ylim(low, high)
+
+
+def _legend(ax: "Axes") -> None:
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
+
+
+def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray], legend: bool) -> "Axes":
+    """A scalar map: F with the diagonal where a cell is known, else the points on a line."""
+    orbits = result.orbits.reshape(*result.orbits.shape[:2])
+    with_map = _known(cell)
+    if with_map:
+        _graph(ax, result, cell, runs)
+    slow = result.slow.points.reshape(-1)
+    if len(slow):
+        ax.plot(
+            slow,
+            slow if with_map else 0 * slow,
+            "x",
+            color=palette.GREY,
+            markersize=5,
+            label="slow point",
+            zorder=4,
+        )
+    kinds = np.array(result.kind)
+    for kind, mark in MARKS.items():
+        for is_cycle in (False, True):
+            chosen = np.flatnonzero((kinds == kind) & ((result.period > 1) == is_cycle))
+            name = f"{kind} {'cycle' if is_cycle else 'fixed point'}"
+            shape = {"marker": "s" if kind != "marginal" else "D", "markersize": 5.0} if is_cycle else {}
+            for place, i in enumerate(chosen):
+                x = orbits[i, : result.period[i]]
+                following = np.roll(x, -1)
+                if is_cycle and with_map:
+                    ax.plot(*_cobweb(np.append(x, x[0])), color=palette.GREY, linewidth=0.7, zorder=2)
+                y = following if with_map else np.zeros_like(x)
+                ax.plot(x, y, **POINT | mark | shape, label=None if place else name, zorder=5)
+    ax.set_xlabel("state $x_t$" if with_map else "state x")
+    if with_map:
+        ax.set_ylabel("$x_{t+1}$")
+    else:
+        ax.set_yticks([])
+    if legend:
+        _legend(ax)
+    return ax
+
+
+def _graph(ax: "Axes", result: "FixedPoints", cell: Any, runs: list[np.ndarray]) -> None:
+    """The map's graph over the range of all states, the diagonal, and runs as cobwebs."""
+    states = [result.orbits.ravel(), result.slow.points.ravel(), *(run.ravel() for run in runs)]
+    _map(ax, np.concatenate(states), cell, result.inputs, result.points)
+    for run in runs:
+        ax.plot(*_cobweb(run.ravel()), **_RUN, zorder=2)
+
+
+def _map(ax: "Axes", states: np.ndarray, cell: Any, inputs: Any, like: np.ndarray) -> None:
+    finite = states[np.isfinite(states)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (-1.0, 1.0)
+    room = 0.15 * (high - low) if high > low else 1.0
+    x = np.linspace(low - room, high + room, 301).astype(like.dtype)
+    image = x + planes.flow(cell, inputs, x.reshape(-1, *like.shape[1:])).reshape(-1)
+    ax.plot(x, x, color=palette.LIGHT, linewidth=1.0, zorder=1)
+    ax.plot(x, image, color=palette.BLACK, linewidth=1.5, label="$x_{t+1} = F(x_t)$", zorder=3)
+
+
+def _cobweb(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The stairs between graph and diagonal: (x0, x1), (x1, x1), (x1, x2), …"""
+    return np.repeat(x, 2)[1:-2], np.repeat(x, 2)[2:-1]
+
+
+def trajectory(
+    run: "Trajectory",
+    ax: Any = None,
+    *,
+    kind: str = "states",
+    axes: tuple[int, int] | None = None,
+    cell: Any = None,
+    flow: bool | None = None,
+    legend: bool = True,
+) -> "Axes":
+    """A trajectory in state space, from an open circle to a filled one, with the flow of its cell behind it.
+
+    Args:
+        run: from ``rollout``, or a batch of them from ``vmap``.
+        ax: axes to draw on; new ones by default.
+        kind: "states": both units of two, of more the two principal components of the states, of a single neuron
+            x_{t+1} against x_t. "time": every unit against t.
+        axes: two units to show in place of principal components.
+        cell: the cell whose flow is drawn; the trajectory's own by default.
+        flow: whether to draw F(x) − x; by default on empty axes, where the input is the same at every step.
+        legend: whether to draw the legend.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ValueError: another kind, or units that the states do not have.
+    """
+    ax, kind = axes_of(ax), choice("kind", kind, ("states", "time"))
+    flow = not ax.has_data() if flow is None else flow
+    cell = run.cell if cell is None and _known(run.cell) else cell
+    lines, size = _of_run(run)
+    if kind == "time":
+        for line in lines:
+            ax.plot(np.arange(len(line)), line, linewidth=1.0)
+        ax.set_xlabel("step t")
+        ax.set_ylabel("state $x_t$")
+        ax.set_xlim(0, max(len(lines[0]) - 1, 1))
+        return ax
+    is_held, held = _held(run.inputs, batched=np.ndim(run.first_nonfinite) > 0)
+    given = held if is_held and flow and _known(cell) else None
+    if size == 1:
+        return _cobwebs(run, ax, lines, cell if is_held and flow and _known(cell) else None, given, legend)
+    plane = planes.of_units(size, (0, 1) if axes is None else axes) if axes is not None or size == 2 else None
+    plane = planes.principal_plane(np.concatenate(lines)) if plane is None else plane
+    for place, line in enumerate(lines):
+        x, y = plane.of(line).T
+        options: dict[str, Any] = {"marker": ".", "markersize": 3} if len(line) < 200 else {}
+        ax.plot(x, y, **_RUN | options, zorder=2)
+        ends = {
+            "markersize": 5.5,
+            "markeredgecolor": palette.BLUE,
+            "linestyle": "none",
+            "marker": "o",
+            "zorder": 4,
+        }
+        ax.plot(x[:1], y[:1], **ends, markerfacecolor="white", label=None if place else "$x_0$")
+        ax.plot(x[-1:], y[-1:], **ends, markerfacecolor=palette.BLUE, label=None if place else "$x_T$")
+    label_plane(ax, plane)
+    if flow and is_held and _known(cell):
+        shape = run.states.shape[-1:]
+        draw_flow(ax, plane, cell, given, shape, run.states.dtype)
+    if legend:
+        _legend(ax)
+    return ax
+
+
+def _of_run(run: "Trajectory") -> tuple[list[np.ndarray], int]:
+    """The states of each run, (T+1, n), and n."""
+    states, batch = np.asarray(run.states), np.ndim(run.first_nonfinite)
+    if states.ndim - batch > 2:
+        raise ValueError(f"run: expected states of shape (steps+1, n), got {states.shape}")
+    size = 1 if states.ndim - batch == 1 else states.shape[-1]
+    return list(states.reshape(-1, states.shape[batch], size)), size
+
+
+def _held(inputs: Any, *, batched: bool) -> tuple[bool, Any]:
+    """Whether the input is the same at every step, and one step of it."""
+    import jax
+
+    leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(inputs)]
+    if not leaves:
+        return True, None
+    if batched or any(not len(leaf) or (leaf != leaf[:1]).any() for leaf in leaves):
+        return False, None
+    return True, jax.tree_util.tree_map(lambda leaf: leaf[:1], inputs)
+
+
+def _cobwebs(
+    run: "Trajectory", ax: "Axes", lines: list[np.ndarray], cell: Any, inputs: Any, legend: bool
+) -> "Axes":
+    if cell is not None:
+        like = np.asarray(run.states).reshape(-1, *run.states.shape[1 + np.ndim(run.first_nonfinite) :])
+        _map(ax, np.concatenate(lines).ravel(), cell, inputs, like)
+    for place, line in enumerate(lines):
+        flat = line.ravel()
+        ax.plot(*_cobweb(flat), **_RUN, label=None if place else "orbit", zorder=2)
+    ax.set_xlabel("state $x_t$")
+    ax.set_ylabel("$x_{t+1}$")
+    if legend:
+        _legend(ax)
+    return ax
