@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
 
@@ -69,10 +70,11 @@ class Problem:
                 column[chosen] if total else np.zeros((size, *column.shape[1:]), column.dtype)
                 for column in columns
             ]
-            result = kernel(
-                self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
-            )
-            parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
+            with one_blas_thread(self.size):
+                result = kernel(
+                    self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
+                )
+                parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
         return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
 
     def lowered(self) -> "Problem":
