@@ -44,6 +44,11 @@ class Attractors:
     diverged: int
     steps: int
 
+    @property
+    def period(self) -> Int[np.ndarray, " m"]:
+        """``periods`` by the name that ``FixedPoints`` has for it."""
+        return self.periods
+
     def __len__(self) -> int:
         return len(self.kinds)
 

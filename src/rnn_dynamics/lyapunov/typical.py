@@ -4,6 +4,7 @@ All on the host, from states that are there: rows are compared bit for bit (−0
 multipliers of its cycle, what is tied by the growth of a tangent vector across the tie.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -13,11 +14,23 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics.cells.structure import split
+from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import cycle_multiplier, is_affine, transverse_growth
+from rnn_dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.segments import segment
 
-__all__ = ["CLEAR", "checked", "examined", "input_period", "repetition", "resolved_steps", "tied"]
+__all__ = [
+    "CLEAR",
+    "checked",
+    "examined",
+    "input_period",
+    "orbit_check",
+    "repetition",
+    "resolved_steps",
+    "tied",
+]
 
 #: Nats, up or down, that no transient is likely to make along what repeats.
 CLEAR = 3.0
@@ -275,3 +288,30 @@ def checked(cell: Any, states: Array, inputs: Any, logs: Array, rate: Array, int
     if any(isinstance(leaf, Tracer) for leaf in series):
         return _traced(*jax.lax.stop_gradient((states, inputs, rate)))
     return examined(cell, states, inputs, logs, interval)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _leading(static: Any, arrays: Any, states: Array, inputs: Any, frame: Array) -> Float[Array, " steps"]:
+    return follow(join(static, arrays), frame, states, inputs, 1)[1].logs[:, 0]
+
+
+def orbit_check(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> OrbitCheck:
+    """Whether averages along a float orbit are those of typical orbits, and for how long it is x_0's own.
+
+    Args:
+        trajectory: one trajectory from ``rollout``, of at least one step.
+        start, stop: the steps between; 0 and T by default.
+
+    Returns:
+        ``OrbitCheck``; ``lyapunov_spectrum``, ``covariant_vectors`` and ``diagnose`` make the same one.
+
+    Raises:
+        TypeError, ValueError: not a trajectory, no step between start and stop.
+    """
+    static, arrays, states, inputs = segment(trajectory, start, stop)
+    if not len(states):
+        raise ValueError(f"start, stop: expected at least one step, got none from {start} to {stop}")
+    size = math.prod(states.shape[1:])
+    logs = _leading(static, arrays, states, inputs, first_frame(None, size, 1, states.dtype))
+    whole = trajectory.states[start : start + len(states) + 1]
+    return checked(trajectory.cell, whole, inputs, logs, jnp.mean(logs))
