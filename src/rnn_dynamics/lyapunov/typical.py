@@ -199,8 +199,8 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
     resolved = resolved_steps(flat, logs, interval)
     period, begins = repetition(flat, inputs)
     if period:
-        group = len(logs) - max(1, (steps - begins) // interval)
-        kind, rate = _of_cycle(cell, shaped, inputs, period, logs[max(group, 0) :], interval)
+        groups = min(len(logs), max(1, (steps - begins) // interval))
+        kind, rate = _of_cycle(cell, shaped, inputs, period, (logs, groups), interval)
     else:
         kind, rate = _of_ties(cell, shaped, inputs, logs)
     affine = kind >= OrbitKind.REPELLING_CYCLE and is_affine(cell, shaped[-2], _step_input(inputs, steps - 1))
@@ -208,11 +208,19 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
 
 
 def _of_cycle(
-    cell: Any, states: np.ndarray, inputs: Any, period: int, logs: np.ndarray, interval: int
+    cell: Any, states: np.ndarray, inputs: Any, period: int, measured: tuple[np.ndarray, int], interval: int
 ) -> tuple[OrbitKind, float]:
-    """Stable or not, and ln of its largest |multiplier| where that was needed."""
+    """Stable or not, and ln of its largest |multiplier| where that was needed.
+
+    ``measured`` is the growth of the leading vector in each group of steps, and in how many of the last ones the
+    orbit repeats.
+    """
+    whole, groups = measured
+    logs = whole[-groups:]
     n, growth = math.prod(states.shape[1:]), float(np.maximum(logs, -745.0).sum())
-    if growth < -CLEAR:
+    # Just arrived on a cycle: the leading vector has shrunk all the way, at no more than e² a step counted.
+    arriving = float(np.maximum(whole[len(whole) // 2 :], -2.0).sum())
+    if growth < -CLEAR or (growth < 0 and n > 1 and arriving < -3 * CLEAR):
         return OrbitKind.STABLE_CYCLE, math.nan
     by_growth = growth / (len(logs) * interval) * period
     if n == 1 and interval == 1:  # every step's growth is its derivative
@@ -254,9 +262,16 @@ def _between(states: np.ndarray, inputs: Any, first: int, last: int) -> tuple[np
 def _check(
     kind: int, period: int, begins: int, rate: float, affine: bool, resolved: int, states: np.ndarray
 ) -> OrbitCheck:
-    whole = (np.int32(kind), np.int32(period), np.int32(begins))
-    rest = np.asarray(rate, states.dtype)[()], np.bool_(affine), np.int32(resolved), np.int32(len(states) - 1)
-    return OrbitCheck(*whole, *rest)
+    values: dict[str, Any] = {
+        "kind": np.int32(kind),
+        "period": np.int32(period),
+        "begins": np.int32(begins),
+        "log_multiplier": np.asarray(rate, states.dtype)[()],
+        "affine": np.bool_(affine),
+        "resolved_steps": np.int32(resolved),
+        "steps": np.int32(len(states) - 1),
+    }
+    return OrbitCheck(**values)
 
 
 def _traced(states: Array, inputs: Any, rate: Array) -> OrbitCheck:
