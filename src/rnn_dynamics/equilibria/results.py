@@ -125,6 +125,11 @@ class FixedPoints(Result):
         return len(self.points)
 
     @property
+    def periods(self) -> Int[np.ndarray, " m"]:
+        """``period`` by the name that ``Attractors`` has for it."""
+        return self.period
+
+    @property
     def kind(self) -> tuple[str, ...]:
         """ "stable", "saddle", "repelling" (every |λ| > 1) or "marginal" for each."""
         size = self.multipliers.shape[1]

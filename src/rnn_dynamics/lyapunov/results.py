@@ -72,6 +72,11 @@ class LyapunovSpectrum(Result):
         return self.exponents
 
     @property
+    def blocks(self) -> int:
+        """B, how many blocks."""
+        return self.block_means.shape[-2]
+
+    @property
     def resolved_steps(self) -> Int[Array, ""] | int:
         """Steps up to which the float orbit is that of its first state; −1 where that was not looked at."""
         return -1 if self.orbit is None else self.orbit.resolved_steps

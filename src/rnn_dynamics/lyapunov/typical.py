@@ -4,6 +4,7 @@ All on the host, from states that are there: rows are compared bit for bit (−0
 multipliers of its cycle, what is tied by the growth of a tangent vector across the tie.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -13,11 +14,23 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics.cells.structure import split
+from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import cycle_multiplier, is_affine, transverse_growth
+from rnn_dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
+from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.segments import segment
 
-__all__ = ["CLEAR", "checked", "examined", "input_period", "repetition", "resolved_steps", "tied"]
+__all__ = [
+    "CLEAR",
+    "checked",
+    "examined",
+    "input_period",
+    "orbit_check",
+    "repetition",
+    "resolved_steps",
+    "tied",
+]
 
 #: Nats, up or down, that no transient is likely to make along what repeats.
 CLEAR = 3.0
@@ -186,8 +199,8 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
     resolved = resolved_steps(flat, logs, interval)
     period, begins = repetition(flat, inputs)
     if period:
-        group = len(logs) - max(1, (steps - begins) // interval)
-        kind, rate = _of_cycle(cell, shaped, inputs, period, logs[max(group, 0) :], interval)
+        groups = min(len(logs), max(1, (steps - begins) // interval))
+        kind, rate = _of_cycle(cell, shaped, inputs, period, (logs, groups), interval)
     else:
         kind, rate = _of_ties(cell, shaped, inputs, logs)
     affine = kind >= OrbitKind.REPELLING_CYCLE and is_affine(cell, shaped[-2], _step_input(inputs, steps - 1))
@@ -195,11 +208,19 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
 
 
 def _of_cycle(
-    cell: Any, states: np.ndarray, inputs: Any, period: int, logs: np.ndarray, interval: int
+    cell: Any, states: np.ndarray, inputs: Any, period: int, measured: tuple[np.ndarray, int], interval: int
 ) -> tuple[OrbitKind, float]:
-    """Stable or not, and ln of its largest |multiplier| where that was needed."""
+    """Stable or not, and ln of its largest |multiplier| where that was needed.
+
+    ``measured`` is the growth of the leading vector in each group of steps, and in how many of the last ones the
+    orbit repeats.
+    """
+    whole, groups = measured
+    logs = whole[-groups:]
     n, growth = math.prod(states.shape[1:]), float(np.maximum(logs, -745.0).sum())
-    if growth < -CLEAR:
+    # Just arrived on a cycle: the leading vector has shrunk all the way, at no more than e² a step counted.
+    arriving = float(np.maximum(whole[len(whole) // 2 :], -2.0).sum())
+    if growth < -CLEAR or (growth < 0 and n > 1 and arriving < -3 * CLEAR):
         return OrbitKind.STABLE_CYCLE, math.nan
     by_growth = growth / (len(logs) * interval) * period
     if n == 1 and interval == 1:  # every step's growth is its derivative
@@ -241,9 +262,16 @@ def _between(states: np.ndarray, inputs: Any, first: int, last: int) -> tuple[np
 def _check(
     kind: int, period: int, begins: int, rate: float, affine: bool, resolved: int, states: np.ndarray
 ) -> OrbitCheck:
-    whole = (np.int32(kind), np.int32(period), np.int32(begins))
-    rest = np.asarray(rate, states.dtype)[()], np.bool_(affine), np.int32(resolved), np.int32(len(states) - 1)
-    return OrbitCheck(*whole, *rest)
+    values: dict[str, Any] = {
+        "kind": np.int32(kind),
+        "period": np.int32(period),
+        "begins": np.int32(begins),
+        "log_multiplier": np.asarray(rate, states.dtype)[()],
+        "affine": np.bool_(affine),
+        "resolved_steps": np.int32(resolved),
+        "steps": np.int32(len(states) - 1),
+    }
+    return OrbitCheck(**values)
 
 
 def _traced(states: Array, inputs: Any, rate: Array) -> OrbitCheck:
@@ -275,3 +303,30 @@ def checked(cell: Any, states: Array, inputs: Any, logs: Array, rate: Array, int
     if any(isinstance(leaf, Tracer) for leaf in series):
         return _traced(*jax.lax.stop_gradient((states, inputs, rate)))
     return examined(cell, states, inputs, logs, interval)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _leading(static: Any, arrays: Any, states: Array, inputs: Any, frame: Array) -> Float[Array, " steps"]:
+    return follow(join(static, arrays), frame, states, inputs, 1)[1].logs[:, 0]
+
+
+def orbit_check(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> OrbitCheck:
+    """Whether averages along a float orbit are those of typical orbits, and for how long it is x_0's own.
+
+    Args:
+        trajectory: one trajectory from ``rollout``, of at least one step.
+        start, stop: the steps between; 0 and T by default.
+
+    Returns:
+        ``OrbitCheck``; ``lyapunov_spectrum``, ``covariant_vectors`` and ``diagnose`` make the same one.
+
+    Raises:
+        TypeError, ValueError: not a trajectory, no step between start and stop.
+    """
+    static, arrays, states, inputs = segment(trajectory, start, stop)
+    if not len(states):
+        raise ValueError(f"start, stop: expected at least one step, got none from {start} to {stop}")
+    size = math.prod(states.shape[1:])
+    logs = _leading(static, arrays, states, inputs, first_frame(None, size, 1, states.dtype))
+    whole = trajectory.states[start : start + len(states) + 1]
+    return checked(trajectory.cell, whole, inputs, logs, jnp.mean(logs))
