@@ -25,7 +25,7 @@ from rnn_dynamics import chunks, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
 
-__all__ = ["Sweep", "point_key", "sweep"]
+__all__ = ["Sweep", "point_key", "reporter", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -216,7 +216,7 @@ def sweep(
     kernel = chunks.kernel_of(function)
     size = chunks.plan(kernel, grid, size, memory_limit)
     structure, names, flat = chunks.allocate(kernel, grid, size)
-    with _reporter(progress, grid.size) as report:
+    with reporter(progress, grid.size) as report:
         size = chunks.fill(kernel, grid, size, flat, report)
     values = {
         name: array.reshape(*grid.shape, *array.shape[1:]) for name, array in zip(names, flat, strict=True)
@@ -286,12 +286,12 @@ def _check_call(function: Any, grid: Grid) -> None:
 
 
 @contextlib.contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int], object]]:
+def reporter(progress: Any, total: int, unit: str = "point") -> Iterator[Callable[[int], object]]:
     """Give a function that is told how many points are done."""
     if progress is True:
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, unit="point") as bar:
+        with tqdm(total=total, unit=unit) as bar:
             yield lambda done: bar.update(done - bar.n)
     elif callable(progress):
         yield lambda done: progress(done, total)

@@ -53,8 +53,9 @@ class BatchDiagnosis:
 
     @property
     def _measured(self) -> list[Diagnosis]:
-        """The runs that have an exponent and a horizon."""
-        return [sample for sample in self.samples if not math.isnan(sample.exponent) and sample.horizon >= 0]
+        """The runs that have an exponent and a horizon, of all their steps."""
+        whole = [sample for sample in self.samples if sample.regime != "diverged"]
+        return [sample for sample in whole if not math.isnan(sample.exponent) and sample.horizon >= 0]
 
     def to_dict(self) -> dict[str, Any]:
         """Regimes, remedies, and every run's ``Diagnosis.to_dict``."""
