@@ -276,9 +276,9 @@ def credit_by_lag(
             one reverse pass, which is the sum over the losses of single steps as derivatives are linear.
 
     Returns:
-        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ where all ends are followed. Of a cell without parameters of its own, a network
-        in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as each layer has its own parameters
-        sums are those of vectors at right angles.
+        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ where all ends are followed. Of a cell without
+        parameters of its own, a network in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as
+        each layer has its own parameters sums are those of vectors at right angles.
 
     Raises:
         TypeError, ValueError: not a trajectory, or one without steps; a loss that is no function or gives no

@@ -45,8 +45,8 @@ def diagnose(
         trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or a batch of them,
             from ``jax.vmap`` over ``rollout``.
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
-        every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from one
-            reverse pass; by lag 64 of the steps' losses are followed, evenly among those that are not 0.
+        every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from
+            one reverse pass; by lag 64 of the steps' losses are followed, evenly among those that are not 0.
         dt: the time that one step stands for: the exponent is given per unit of time too. By default the cell's
             attribute ``dt`` where it has one.
         exact: True decomposes every product ∂x_T/∂x_k and every step, at some 30 T n³ operations and more; False
@@ -57,15 +57,15 @@ def diagnose(
         ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of a batch ``BatchDiagnosis``.
 
     Raises:
-        TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it; a dt that is
-            not positive.
+        TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it; a dt that
+            is not positive.
 
-    The cost of B runs of T steps, n entries of the state and p parameters: up to B T n³ = 1e8 all is exact, within a
-    second or two; up to 1e11 the products are formed, 2 B T n³ operations, as by ``gradient_norms(ord="fro")``, and
-    followed along their leading directions; beyond that one tangent goes forward and three rows back, 4 to 6
+    The cost of B runs of T steps, n entries of the state and p parameters: up to B T n³ = 1e8 all is exact, within
+    a second or two; up to 1e11 the products are formed, 2 B T n³ operations, as by ``gradient_norms(ord="fro")``,
+    and followed along their leading directions; beyond that one tangent goes forward and three rows back, 4 to 6
     applications of a step in all: about the work of one ``jax.grad``. A loss adds one row; with B T p up to 2e8 the
-    shares of the parameters, a few T p operations. What is left out is told by ``Diagnosis.left_out``. Memory beyond
-    the runs is that of a stretch of max(256, √T) steps and a few numbers a step; with a loss, that of ∂E/∂x_k.
+    shares of the parameters, a few T p operations. ``Diagnosis.left_out`` tells what is left out. Memory beyond the
+    runs is that of a stretch of max(256, √T) steps and a few numbers a step; with a loss, that of ∂E/∂x_k.
     """
     every_step = flag("every_step", every_step)
     exact = None if exact is None else flag("exact", exact)

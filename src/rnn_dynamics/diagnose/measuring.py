@@ -1,7 +1,6 @@
 """What a verdict measures of runs side by side, and at what cost: exactly where that is cheap, else along rows."""
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,7 +12,8 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.credit.by_lag import direct_derivatives
 from rnn_dynamics.diagnose.growth import Growth, largest_exponent, of_step_logs
-from rnn_dynamics.diagnose.passes import Along, Runs, backward, forward, runs_of
+from rnn_dynamics.diagnose.passes import Along, Runs, forward, runs_of
+from rnn_dynamics.diagnose.reverse import backward
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.parameters import is_parameter
 from rnn_dynamics.rollout import Trajectory
@@ -72,7 +72,9 @@ def measured(
     along = forward(runs, report)
     ends = {}
     if direct is not None and credits is None:
-        ends = dict(zip(("ends", "direct"), _ends(direct, every_step, number * steps * runs.size**2), strict=True))
+        ends = dict(
+            zip(("ends", "direct"), _ends(direct, every_step, number * steps * runs.size**2), strict=True)
+        )
 
     def told(done: int) -> object:
         return report(steps + done)
@@ -114,7 +116,9 @@ def _kind(work: float, exact: bool | None) -> str:
 def _left_out(norms: str, lacks_shares: bool, every_step: bool) -> tuple[str, ...]:
     found = []
     if norms != "exact":
-        found.append("the bounds, and a decomposition of every product: `exact=True` or `product_bounds(run)`")
+        found.append(
+            "the bounds, and a decomposition of every product: `exact=True` or `product_bounds(run)`"
+        )
     if lacks_shares:
         more = ", every_step=True" if every_step else ""
         found.append(
@@ -162,9 +166,7 @@ def _direct(trajectory: Trajectory, loss: Any, every_step: bool) -> np.ndarray:
     return np.asarray(jax.vmap(of_one)(trajectory.states))
 
 
-def _credits(
-    trajectory: Trajectory, runs: Runs, loss: Any, every_step: bool
-) -> list[CreditByLag] | None:
+def _credits(trajectory: Trajectory, runs: Runs, loss: Any, every_step: bool) -> list[CreditByLag] | None:
     """Shares by lag where they are affordable: one for every run."""
     number, steps = len(runs.states), runs.steps
     leaves = jax.tree_util.tree_leaves(runs.arrays)
@@ -204,5 +206,3 @@ def _by_lag(owed: np.ndarray, ends: np.ndarray) -> np.ndarray:
         found[:end, j] = owed[1 : end + 1, j][::-1]
     with np.errstate(invalid="ignore"):
         return np.logaddexp.reduce(2 * found, axis=1) / 2
-
-

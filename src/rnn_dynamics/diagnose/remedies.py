@@ -72,13 +72,17 @@ def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
     """Of a state that grew out of the floats; what was NaN at once, no remedy of training mends."""
     if found.overflow is None or found.overflow.kind != "overflow":
         return ()
-    remedy = _SMALLER if isinstance(cell, ElmanRNN | PreActivationRNN | LeakyRNN | FeedForward) else _NORMALISED
-    before = f"the state grew to 10^{found.overflow.size:.3g} and was not finite at step {found.overflow.step}"
+    remedy = (
+        _SMALLER if isinstance(cell, ElmanRNN | PreActivationRNN | LeakyRNN | FeedForward) else _NORMALISED
+    )
+    before = (
+        f"the state grew to 10^{found.overflow.size:.3g} and was not finite at step {found.overflow.step}"
+    )
     return (Remedy(remedy[0], before, remedy[1]),)
 
 
 def _against_growth(found: "Diagnosis") -> list[Remedy]:
-    if not found.peak >= _DECADE:
+    if not found.peak >= _DECADE or found.reason == "loss apart":
         return []
     reaches = f"10^{found.peak / _DECADE:.2g} at lag {found.peak_lag}"
     if found.regime == "exploding":
@@ -88,7 +92,9 @@ def _against_growth(found: "Diagnosis") -> list[Remedy]:
         because = f"{'a transient takes the gradient to' if has_fallen else 'the gradient reaches'} {reaches}"
     chosen = [Remedy(_CLIPPING[0], because, _CLIPPING[1])]
     if found.plain_limit > 0:
-        because = f"from lag {found.plain_limit} on it is beyond the floats: `jax.grad` gives inf or NaN there"
+        because = (
+            f"from lag {found.plain_limit} on it is beyond the floats: `jax.grad` gives inf or NaN there"
+        )
         chosen.append(Remedy(_TRUNCATION[0], because, _TRUNCATION[1]))
     return chosen
 
@@ -138,7 +144,9 @@ def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[Remedy]
         return [Remedy(_memory(cell, gate), because, _key(cell, gate, chosen))]
     if gate is not None:
         kept, lost = -found.carries[gate], -found.exponent
-        which = "it is kept by other ways than the gates" if kept > lost else "it is not the gates that lose it"
+        which = (
+            "it is kept by other ways than the gates" if kept > lost else "it is not the gates that lose it"
+        )
         because = f"{steps}; {which}: {gate} alone takes {kept:.3g} nats a step, in all {lost:.3g} are lost"
         return [Remedy(_PAST_THE_CELL[0], because, _PAST_THE_CELL[1])]
     return [Remedy(_PAST_THE_CELL[0], steps, _PAST_THE_CELL[1])]

@@ -20,7 +20,7 @@ from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import step_range
 from rnn_dynamics.validation import positive
 
-__all__ = ["Diagnosis", "of_one_run", "of_runs", "reach"]
+__all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]
 
 _PERCENT = 0.01
 _MOST_AT_REST = 3e9  # n³ over all runs, of the eigenvalues where they rest
@@ -124,22 +124,9 @@ def _verdict(
         horizons = [reach(found.owed[::-1], share) for share in shares]
         horizons = [lag + (lag >= 0 and bool(np.isfinite(found.owed).any())) for lag in horizons]
     known = np.where(np.isfinite(logs), logs, -np.inf)
-    facts = Facts(
-        steps,
-        sign_of(growth, dtype),
-        growth.rate,
-        float(logs[0]),
-        float(known.max()),
-        state_horizons[1],
-        horizons[1],
-        "" if credit is None else credit.trend,
-        diverged=left is not None and left.what == "state",
-        finite=is_finite and (credit is None or credit.is_finite) and horizons[0] >= 0 and found.is_loss_finite,
-    )
-    row, sentence = row_of(facts)
     used = slice(steps // 4 if steps >= FEWEST else 0, None)
     made = Diagnosis(
-        regime=row.regime,
+        regime="",
         exponent=growth.rate,
         standard_error=growth.error,
         steps=steps,
@@ -154,11 +141,9 @@ def _verdict(
         units=units_of(trajectory, found.along.is_passed),
         gates={name: float(value) for name, value in found.along.gates.items()},
         carries={name: float(np.max(value)) for name, value in found.along.carries.items()},
-        rest=rest_of(trajectory) if may_rest and not facts.diverged else None,
+        rest=rest_of(trajectory) if may_rest and (left is None or left.what == "loss") else None,
         credit=credit,
         remedies=(),
-        reason=row.reason,
-        sentence=sentence,
         state_percent=state_horizons[1],
         norms=found.norms,
         log_owed=found.owed,
@@ -167,7 +152,27 @@ def _verdict(
         dt=dt,
         left_out=found.left_out,
     )
-    return dataclasses.replace(made, remedies=remedies_of(made, cell))
+    return judged(made, cell, sign_of(growth, dtype))
+
+
+def judged(found: Diagnosis, cell: Any, sign: int | None) -> Diagnosis:
+    """The measurements of a verdict with what the tables make of them: regime, sentence and remedies."""
+    credit, left = found.credit, found.overflow
+    facts = Facts(
+        found.measured_steps,
+        sign,
+        found.exponent,
+        float(found.log_norms[0]),
+        found.peak,
+        found.state_percent,
+        found.horizon_percent,
+        found.trend,
+        diverged=left is not None and left.what == "state",
+        finite=left is None and found.horizon >= 0 and (credit is None or credit.is_finite),
+    )
+    row, sentence = row_of(facts)
+    found = dataclasses.replace(found, regime=row.regime, reason=row.reason, sentence=sentence)
+    return dataclasses.replace(found, remedies=remedies_of(found, cell))
 
 
 def _bounds(cell: Any, found: Measured, trajectory: Trajectory) -> Bounds | None:
@@ -190,15 +195,14 @@ def _of_diverged(
         (found,) = measured(part, None, False, exact, report)
         made = _verdict(part, found, dt, left=left)
     else:
-        made = _nothing(left, dt)
-    made = dataclasses.replace(made, steps=trajectory.steps)
-    return dataclasses.replace(made, remedies=remedies_of(made, trajectory.cell))
+        made = judged(_nothing(left, dt), trajectory.cell, None)
+    return dataclasses.replace(made, steps=trajectory.steps)
 
 
 def _nothing(left: overflow.Overflow, dt: float | None) -> Diagnosis:
     """Of a run whose first step fails: no derivative was measured."""
     nan = math.nan
     return Diagnosis(
-        "diverged", nan, nan, 1, np.zeros(1), 0, 0, 0, 0.0, 0, None, None, None, {}, {}, None, None, (),
-        reason="state", state_percent=0, overflow=left, dt=dt,
+        "", nan, nan, 1, np.zeros(1), 0, 0, 0, 0.0, 0, None, None, None, {}, {}, None, None, (),
+        state_percent=0, overflow=left, dt=dt,
     )  # fmt: skip

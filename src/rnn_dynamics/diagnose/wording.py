@@ -3,6 +3,9 @@
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from rnn_dynamics.diagnose.growth import FACTOR
 from rnn_dynamics.diagnose.remedies import Remedy
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ _NORMS = {
     "followed": " (its part along the leading directions)",
     "rows": " (at least: along three rows)",
 }
-_LOSS = {"overflow": "overflows", "NaN": "is NaN"}
 
 
 def lines(found: "Diagnosis") -> list[str]:
@@ -43,7 +45,8 @@ def lines(found: "Diagnosis") -> list[str]:
 
 def _headline(found: "Diagnosis") -> str:
     if found.overflow is None or found.overflow.what == "loss":
-        return f"{found.regime}: {found.sentence}" if found.sentence else found.regime
+        sentence = found.sentence or "the derivative of the loss is not"
+        return f"{found.regime}: {sentence}"
     step = found.overflow.step
     if found.overflow.what == "state":
         return f"{found.regime}: the state is not finite from step {step} of {found.steps} on"
@@ -54,7 +57,7 @@ def _of_overflow(found: "Diagnosis") -> list[str]:
     overflow = found.overflow
     assert overflow is not None
     if overflow.what == "loss":
-        return ["  the loss                   its derivative is not finite; all below is of ∂x_T/∂x_k alone"]
+        return [f"  {'the loss':<27}its derivative is not finite; what follows is of ∂x_T/∂x_k alone"]
     rows = []
     if overflow.what == "state":
         how = {
@@ -75,12 +78,18 @@ def _of_overflow(found: "Diagnosis") -> list[str]:
 
 
 def _exponent(found: "Diagnosis") -> str:
-    error = "" if math.isnan(found.standard_error) else f" ± {found.standard_error:.2g}"
-    text = f"{found.exponent:+.4g}{error} nats a step"
+    if found.exponent == -math.inf:
+        return "-inf: a step takes all of a small change away"
+    known = math.isfinite(found.standard_error)
+    text = f"{found.exponent:+.4g}{f' ± {found.standard_error:.2g}' if known else ''} nats a step"
     if found.dt is not None:
-        each = "" if not math.isfinite(found.standard_error) else f" ± {found.standard_error / found.dt:.2g}"
+        each = f" ± {found.standard_error / found.dt:.2g}" if known else ""
         text += f", {found.exponent / found.dt:+.4g}{each} a unit of time (dt = {found.dt:g})"
     return f"{text}: how fast a small change grows; a nat is a factor e"
+
+
+def _power(logarithm: float) -> str:
+    return "0" if logarithm == -math.inf else f"10^{logarithm / _DECADE:.4g}"
 
 
 def _reach(found: "Diagnosis") -> list[str]:
@@ -89,17 +98,18 @@ def _reach(found: "Diagnosis") -> list[str]:
     steps = found.measured_steps
     if not steps:
         return []
-    if found.horizon < 0:
-        return [f"  horizon {whose}: none, as it is not finite"]
     in_time = "" if found.dt is None else f" ({found.horizon * found.dt:g} in time)"
     how_far = f"{found.horizon} lags{in_time} at 1/e, {found.horizon_percent} at 1 %, of {steps} steps"
     means = "the farthest lag with that share of the greatest"
-    said = [f"  horizon {whose}: {how_far}; {means}"]
-    kind = _NORMS[found.norms]
-    said.append(
-        f"  {f'norm over all {steps} steps':<27}10^{found.log_norms[0] / _DECADE:.4g}, greatest "
-        f"10^{found.peak / _DECADE:.3g} at lag {found.peak_lag}{kind}"
-    )
+    said = [
+        f"  horizon {whose}: {f'{how_far}; {means}' if found.horizon >= 0 else 'none, as it is not finite'}"
+    ]
+    finite = np.flatnonzero(~(np.isnan(found.log_norms) | np.isposinf(found.log_norms)))
+    if finite.size:
+        lag = steps - int(finite[0])
+        over = f"norm over all {steps} steps" if lag == steps else f"norm over the last {lag}"
+        greatest = f"greatest {_power(found.peak)} at lag {found.peak_lag}"
+        said.append(f"  {over:<27}{_power(found.log_norms[finite[0]])}, {greatest}{_NORMS[found.norms]}")
     if found.plain_limit > 0:
         plain = f"plain gradients overflow from lag {found.plain_limit} on; these numbers are scaled"
         said.append(f"  {'float range':<27}{plain}")
@@ -110,11 +120,11 @@ def _measured(found: "Diagnosis") -> list[tuple[str, str]]:
     """A title and what was found, of what this cell lets be measured."""
     rows = []
     if found.has_loss:
-        if found.trend:
+        if found.trend and found.horizon >= 0:
             rows.append(("sum over the lags", _TREND[found.trend]))
-        rows.append(
-            ("horizon of ‖∂x_T/∂x_k‖", f"{found.state_horizon} lags at 1/e, {found.state_percent} at 1 %")
-        )
+        if found.state_horizon >= 0:
+            reach = f"{found.state_horizon} lags at 1/e, {found.state_percent} at 1 %"
+            rows.append(("horizon of ‖∂x_T/∂x_k‖", reach))
     if found.decay is not None and all(map(math.isfinite, found.decay)):
         weights, slopes = found.decay
         rows.append(("growth a step", f"{weights:+.3g} nats by the weights, {slopes:+.3g} by φ′"))
@@ -123,10 +133,7 @@ def _measured(found: "Diagnosis") -> list[tuple[str, str]]:
         meaning = "φ′ always 0; φ′ below a tenth of its largest half the time"
         rows.append(("units", f"{dead} dead, {saturated} saturated, of {total} ({meaning})"))
     rows += [(_title("mean gates", i), f"{k} {v:.2f}") for i, (k, v) in enumerate(found.gates.items())]
-    rows += [
-        (_title("memory kept by the gates", i), _carried(name, kept, found))
-        for i, (name, kept) in enumerate(found.carries.items())
-    ]
+    rows += [(_title("memory kept by the gates", i), line) for i, line in enumerate(_carried(found)) if line]
     if found.rest is not None:
         rest = found.rest
         rows.append(
@@ -138,17 +145,21 @@ def _measured(found: "Diagnosis") -> list[tuple[str, str]]:
 
 
 def _title(title: str, i: int) -> str:
-    return title if not i else "  and"
+    return title if not i else ""
 
 
-def _carried(name: str, kept: float, found: "Diagnosis") -> str:
-    """What the gate does to the unit that keeps most, beside the growth of all ways together."""
-    text = f"{name} {kept:+.3g} nats a step, along the best unit's own carousel (x⁺ = gate · x + …)"
-    if name != found.slowest_gate or not math.isfinite(found.exponent) or not math.isfinite(kept):
-        return text
-    rest = found.exponent - kept
-    ways = "gives back" if rest > 0 else "takes"
-    return f"{text}; the rest of the cell {ways} {abs(rest):.2g}: {found.exponent:+.3g} in all"
+def _carried(found: "Diagnosis") -> list[str]:
+    """What each gate does to the unit that keeps most, and beside it what all ways together do."""
+    said = [
+        f"{name} {kept:+.3g} nats a step of the unit that keeps most, along its carousel x⁺ = gate · x + …"
+        for name, kept in found.carries.items()
+    ]
+    gate = found.slowest_gate
+    if gate is not None and math.isfinite(found.exponent) and math.isfinite(found.carries[gate]):
+        rest = found.exponent - found.carries[gate]
+        ways = "give back" if rest > 0 else "take"
+        said.append(f"all other ways {ways} {abs(rest):.2g}: {found.exponent:+.3g} in all")
+    return said
 
 
 def _theorems(found: "Diagnosis") -> str:
@@ -158,9 +169,9 @@ def _theorems(found: "Diagnosis") -> str:
     if not conclusion:
         return "inconclusive: no bound decides"
     if conclusion == "vanishes":
-        end = "" if found.regime == "vanishing" else ", in longer runs than this one"
+        end = "" if found.state_percent < found.measured_steps / 2 else ", in longer runs than this one"
         return f"a bound proves that the norm falls to 0 as lags grow{end}"
-    end = "" if found.regime == "exploding" else ", though by less than a factor of 10 here"
+    end = "" if found.log_norms[0] >= FACTOR else ", though by less than a factor of 10 here"
     return f"a bound proves that the norm grows with the lag of this run{end}"
 
 
@@ -171,7 +182,9 @@ def _remedy(remedy: Remedy) -> str:
 
 def _none(found: "Diagnosis") -> str:
     if found.regime == "diverged":
-        return "none of training's: mend the operation or the input that gives NaN (JAX_DEBUG_NANS=1 finds it)"
+        return (
+            "none of training's: mend the operation or the input that gives NaN (JAX_DEBUG_NANS=1 finds it)"
+        )
     if found.regime == "not finite":
         return "none of training's: mend the derivative, as by a second `where` before the operation"
     return "none is selected by these measurements"
