@@ -27,7 +27,7 @@ from rnn_dynamics.chunks import Grid, point_key
 from rnn_dynamics.heartbeat import Heartbeat
 from rnn_dynamics.results import Result
 
-__all__ = ["Sweep", "point_key", "sweep"]
+__all__ = ["Sweep", "point_key", "reporter", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -220,7 +220,7 @@ def sweep(
     kernel = chunks.kernel_of(function)
     size = chunks.plan(kernel, grid, size, memory_limit)
     structure, names, flat = chunks.allocate(kernel, grid, size)
-    with _reporter(progress, grid.size) as report:
+    with reporter(progress, grid.size) as report:
         size = chunks.fill(kernel, grid, size, flat, report)
     values = {
         name: array.reshape(*grid.shape, *array.shape[1:]) for name, array in zip(names, flat, strict=True)
@@ -290,18 +290,18 @@ def _check_call(function: Any, grid: Grid) -> None:
 
 
 @contextlib.contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int], object]]:
+def reporter(progress: Any, total: int, unit: str = "point") -> Iterator[Callable[[int], object]]:
     """Give a function that is told how many points are done."""
     if progress is True:
         from tqdm.auto import tqdm
 
-        beat = Heartbeat("evaluating the grid", program="sweep")
+        beat = Heartbeat("evaluating", program="sweep")
         if beat.is_plain and not any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__):
             with beat:
-                yield lambda done: beat.at("evaluating the grid", f"{done} of {total} points")
-            beat.line(f"{total} points evaluated")
+                yield lambda done: beat.at("evaluating", f"{done} of {total} {unit}s")
+            beat.line(f"{total} {unit}s evaluated")
             return
-        with tqdm(total=total, unit="point") as bar:
+        with tqdm(total=total, unit=unit) as bar:
             yield lambda done: bar.update(done - bar.n)
     elif callable(progress):
         yield lambda done: progress(done, total)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
@@ -120,6 +121,42 @@ def _lags(
     return total, found
 
 
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
+def _lags_of_ends(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    ends: Array,
+    *,
+    direct: Array,
+    whole: Scaled,
+    lags: int,
+    groups: tuple[Group, ...],
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """The same where only some e_t are followed, of the steps ``ends``: each row at its own step of the run."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], lag: Array) -> tuple[tuple[Scaled, Scaled], tuple]:
+        rows, total = carry
+        at = ends - lag
+        there = (at >= 0)[:, None]
+        rows = Scaled(jnp.where(there, rows.unit, 0), jnp.where(there[:, 0], rows.exponent, 0), 1)
+        x, u = jax.tree_util.tree_map(lambda leaf: leaf[jnp.maximum(at, 0)], (states, inputs))
+        total, found = _measured(total, step.immediate(x, u, rows), whole, groups)
+        return (jax.vmap(step.back)(x, u, rows)[0], total), found
+
+    first = from_float(direct[ends], event_ndim=1), _nothing(whole)
+    (_, total), found = jax.lax.scan(further, first, jnp.arange(1, lags + 1, dtype=ends.dtype))
+    return total, found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _whole(static: Any, arrays: Any, states: Array, inputs: Any, rows: Scaled) -> Scaled:
+    """∂E/∂θ from the total derivatives ∂E/∂x_k, k = 1 … T: all steps in one product."""
+    return _Step(static, arrays).immediate(states, inputs, rows)
+
+
 @functools.partial(jax.jit, static_argnums=0, static_argnames="groups")
 def _lags_of_last(
     static: Any,
@@ -161,6 +198,22 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
     gradient = jax.grad(lambda x: loss(x))(given).astype(states.dtype)
     rows = gradient.reshape(-1, max(math.prod(states.shape[1:]), 1))
     return jnp.concatenate([jnp.zeros((len(states) - len(rows), rows.shape[1]), rows.dtype), rows])
+
+
+def _followed(direct: Array, every_step: bool, ends: int | None) -> Array | None:
+    """Steps, evenly among those with a direct derivative, the last of them included; ``None`` for all."""
+    if ends is None or not every_step:
+        return None
+    ends = count("ends", ends, minimum=1)
+    if isinstance(direct, Tracer):
+        there = np.arange(1, len(direct))
+    else:
+        there = np.flatnonzero((np.asarray(direct) != 0).any(axis=1))
+        there = there[there > 0]
+    if len(there) <= ends:
+        return None if len(there) >= len(direct) - 1 else jnp.asarray(there if len(there) else [1], jnp.int32)
+    chosen = np.ceil(np.arange(1, ends + 1) * (len(there) / ends)).astype(int) - 1
+    return jnp.asarray(there[chosen], jnp.int32)
 
 
 def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict[str, Any]:
@@ -205,6 +258,7 @@ def credit_by_lag(
     every_step: bool = False,
     max_lag: int | None = None,
     tied: bool | None = None,
+    ends: int | None = None,
 ) -> CreditByLag:
     """What a loss owes to each earlier state, input and lag.
 
@@ -216,11 +270,15 @@ def credit_by_lag(
         every_step: whether the loss looks at all states.
         max_lag: M, the largest lag of the parameters' shares; T by default. With ``every_step`` the work is that
             of M·T steps, else of T.
+        ends: R, with ``every_step``: of how many steps' direct derivatives the shares by lag are followed back,
+            evenly among those that are not 0; all by default. The work is then that of M·R steps. Shares and sums
+            are those of these R terms of the loss alone; ``states``, ``inputs`` and ``gradient`` those of all, from
+            one reverse pass, which is the sum over the losses of single steps as derivatives are linear.
 
     Returns:
-        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ. Of a cell without parameters of its own, a network
-        in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as each layer has its own parameters
-        sums are those of vectors at right angles.
+        ``CreditByLag``. The shares of all lags add up to ∂E/∂θ where all ends are followed. Of a cell without
+        parameters of its own, a network in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as
+        each layer has its own parameters sums are those of vectors at right angles.
 
     Raises:
         TypeError, ValueError: not a trajectory, or one without steps; a loss that is no function or gives no
@@ -250,7 +308,12 @@ def credit_by_lag(
     if not size:
         return CreditByLag(**owed, **_of_layers(given, trajectory.inputs, lags, tied))
     groups = parameter_groups(trajectory.cell)
-    if every_step:
+    followed = _followed(direct, every_step, ends)
+    if followed is not None:
+        measure = functools.partial(
+            _lags_of_ends, static, arrays, states, inputs, followed, direct=direct, lags=lags, groups=groups
+        )
+    elif every_step:
         measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags, groups=groups)
     else:
         late, given_late = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
@@ -258,8 +321,9 @@ def credit_by_lag(
             _lags_of_last, static, arrays, late, given_late, direct[-1], groups=groups
         )
     nothing = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
-    whole, _ = measure(whole=nothing)
-    # The alignment needs the whole gradient.
+    gradient = _whole(static, arrays, states, inputs, totals[1:]) if lags == steps else None
+    # The alignment needs the sum of all lags.
+    whole = gradient if followed is None and gradient is not None else measure(whole=nothing)[0]
     _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)
     return CreditByLag(
         **owed,
@@ -267,6 +331,6 @@ def credit_by_lag(
         log_sums=log_sums,
         alignment=alignment,
         log_group_shares=log_group_shares,
-        gradient=unflatten_parameters(static, arrays, whole),
+        gradient=unflatten_parameters(static, arrays, whole if gradient is None else gradient),
         groups=groups,
     )

@@ -15,7 +15,7 @@ from rnn_dynamics.diagnose.verdict import Diagnosis
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectories, Trajectory
 
-__all__ = ["BatchDiagnosis", "Spread", "each_run"]
+__all__ = ["BatchDiagnosis", "Spread", "each_run", "side_by_side"]
 
 _LINES = {
     "exponent": ("largest Lyapunov exponent", "nats a step"),
@@ -103,8 +103,9 @@ class BatchDiagnosis(Result):
 
     @property
     def spread(self) -> dict[str, Spread]:
-        """How far the runs differ, by what is measured; of the runs that have it."""
+        """How far the runs differ, by what is measured; of the runs that have it and stay finite."""
         percent = np.array([sample.horizon_percent for sample in self.samples])
+        whole = np.array([sample.regime != "diverged" for sample in self.samples])
         measured = {
             "steps": self.lengths,
             "exponent": self.exponents,
@@ -114,7 +115,8 @@ class BatchDiagnosis(Result):
         }
         found = {}
         for name, values in measured.items():
-            known = values[np.isfinite(values) & ((values >= 0) | (name == "exponent"))].astype(float)
+            kept = np.isfinite(values) & ((values >= 0) | (name == "exponent"))
+            known = values[kept & (whole | (name == "steps"))].astype(float)
             if known.size:
                 found[name] = _spread(known)
         return found
@@ -202,3 +204,17 @@ def _of_batch(batch: Trajectory) -> list[Trajectory]:
     return [
         jax.tree_util.tree_map(lambda leaf, at=at: taken(leaf, at), batch) for at in np.ndindex(batch.batch)
     ]
+
+
+def side_by_side(batch: Trajectory) -> Trajectory:
+    """A batch of ``jax.vmap``, nested or not, along one axis of runs.
+
+    Raises:
+        ValueError: no runs.
+    """
+    axes = len(batch.batch)
+    if not all(batch.batch):
+        raise ValueError("trajectory: expected at least one run, got a batch of none")
+    if axes == 1:
+        return batch
+    return jax.tree_util.tree_map(lambda leaf: leaf.reshape(-1, *leaf.shape[axes:]), batch)
