@@ -413,7 +413,9 @@ FILES = [
         ["PyTorch's pickles", r"torch\.load\('.*a\.pt'.*True\), "],
         ["checkpoint", "1.6"],
     ),
-    ("a.pt", torch_zip(tensors(), 5), ["PyTorch's pickles", r"weights_only=True\), "], ["checkpoint"]),
+    ("a.pt", torch_zip(tensors(), 5), ["PyTorch's pickles", r"weights_only=False\), "], ["checkpoint"]),
+    ("a.pt", torch_zip({"a": {"b": {"c": tensors()}}, "d": [{}]}), [r"True\)\['a'\]\['b'\]\['c'\], "], []),
+    ("a.pt", torch_zip({"a": tensors("x."), "b": 1}, 0), [r"True\)\['a'\], "], []),
     (
         *("a.ckpt", torch_zip({"epoch": 3, "state_dict": tensors("lstm."), "optimizer": {"state": {}}})),
         ["PyTorch's pickles", "checkpoint", r"weights_only=True\)\['state_dict'\]"],

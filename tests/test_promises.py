@@ -271,6 +271,7 @@ assert isinstance(rd.interop.from_onnx("model.onnx"), rd.LSTM)
 NOTEBOOK = f"""
 import os, nbformat
 from nbclient import NotebookClient
+os.environ.pop("MPLBACKEND", None)
 os.chdir({str(ROOT / "notebooks")!r})
 book = nbformat.read("08_your_own_network.ipynb", as_version=4)
 NotebookClient(book, timeout=900, kernel_name="python3").execute()

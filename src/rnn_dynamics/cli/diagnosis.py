@@ -71,12 +71,11 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
             width = _inputs(options.inputs).shape[1]
         except (ValueError, TypeError) as error:
             problems.add(str(error))
-    is_direction = options.direction is None or options.direction in _DIRECTIONS
+    is_direction = options.direction in (None, *_DIRECTIONS)
     if not is_direction:
-        hint = did_you_mean(options.direction, _DIRECTIONS)
-        problems.add(
-            f"--direction: expected one of {', '.join(_DIRECTIONS)}, got {options.direction!a}{hint}"
-        )
+        given = str(options.direction)
+        hint = did_you_mean(given, _DIRECTIONS)
+        problems.add(f"--direction: expected one of {', '.join(_DIRECTIONS)}, got {given[:40]!a}{hint}")
     is_kind = _check_kind(options.kind, problems)
     check_file(problems, "--plot", options.plot, PICTURES, _OTHER_PICTURES)
     if options.model is None:

@@ -1,27 +1,22 @@
 """What a pickle would build, told from its opcodes alone: it is parsed as text is, and nothing in it is run."""
 
-import itertools
 import pickletools
 import re
 import zipfile
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 __all__ = ["Contents", "contents_of"]
 
 _LONGEST = 16 * 2**20  # bytes of opcodes that are looked at; tensors of PyTorch's archives lie elsewhere
 _MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before its archives, in a pickle before three others
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _WEIGHT = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?$")
 _LAYERS = "torch.nn.modules."
-
-
-class _Item(NamedTuple):
-    """One thing that the opcodes name: a "string", a "class", or an empty "mapping"."""
-
-    what: str
-    text: str = ""
+_OF_PYTHON = ("builtins", "__builtin__", "copyreg", "copy_reg", "_codecs", "numpy")
+_NEWEST_PROTOCOL = 3  # that torch.load reads with weights_only
+_DEEPEST = 6
 
 
 class Contents(NamedTuple):
@@ -31,47 +26,46 @@ class Contents(NamedTuple):
         is_torch: whether PyTorch wrote it.
         module: the class of a whole module, which its own program alone can read; or "".
         path: keys that lead to the mapping with a recurrent network's weights, in a checkpoint.
-        is_plain: whether ``torch.load(…, weights_only=True)`` knows every class in it.
+        is_plain: whether ``torch.load(…, weights_only=True)`` knows everything in it.
     """
 
     is_torch: bool = False
     module: str = ""
-    path: tuple[str, ...] = ()
+    path: tuple[Any, ...] = ()
     is_plain: bool = True
 
 
 def contents_of(path: Path) -> Contents:
     """What a pickle holds, bare or in PyTorch's archive; as far as it can be told, where it is damaged."""
-    items: list[_Item] = []
+    reader, is_legacy = _Reader(), False
     try:
         with _opened(path) as file:
-            is_legacy = _read(file, items)
+            reader.read(file)
+            is_legacy = reader.is_magic
+            for _ in range(3 if is_legacy else 0):  # version, system and, with the weights, the object itself
+                reader = _Reader()
+                reader.read(file)
     except Exception:  # a damaged pickle raises whatever its parser does; what was told before it counts
-        is_legacy = False
-    classes = [item.text for item in items if item.what == "class"]
-    foreign = [name for name in classes if not name.startswith(("torch.", "collections."))]
-    layers = [name for name in classes if name.startswith(_LAYERS)]
+        pass
+    foreign = [name for name in reader.classes if not name.startswith(("torch.", "collections."))]
+    layers = [name for name in reader.classes if name.startswith(_LAYERS)]
+    own = [name for name in foreign if name.partition(".")[0] not in _OF_PYTHON]
     return Contents(
-        is_legacy or any(name.startswith("torch.") for name in classes),
-        ([name for name in foreign if name.partition(".")[0] not in ("numpy", "builtins")] or layers)[0]
-        if layers
-        else "",
-        _way(items),
-        not foreign,
+        is_legacy or any(name.startswith("torch.") for name in reader.classes),
+        (own or layers)[0] if layers else "",
+        _way(reader.stack[-1] if reader.stack else None, ()) or (),
+        not foreign and reader.protocol <= _NEWEST_PROTOCOL,
     )
 
 
-def _way(items: list[_Item]) -> tuple[str, ...]:
-    """The last key that opened a mapping before the first weight of a recurrent network."""
-    opened: tuple[str, ...] = ()
-    for item, following in itertools.pairwise(items):
-        if item.what != "string":
-            continue
-        if _WEIGHT.search(item.text):
-            return opened
-        if following.what == "mapping":
-            opened = (item.text,)
-    return ()
+def _way(value: Any, path: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    """The keys that lead to the first mapping with a recurrent network's weights; ``None`` where there is none."""
+    if not isinstance(value, dict) or len(path) > _DEEPEST:
+        return None
+    if any(isinstance(name, str) and _WEIGHT.search(name) for name in value):
+        return path
+    found = (_way(inner, (*path, key)) for key, inner in value.items())
+    return next((way for way in found if way is not None), None)
 
 
 def _opened(path: Path) -> IO[bytes]:
@@ -82,46 +76,86 @@ def _opened(path: Path) -> IO[bytes]:
     return archive.open(next(name for name in archive.namelist() if name.rpartition("/")[2] == "data.pkl"))
 
 
-def _read(file: IO[bytes], items: list[_Item]) -> bool:
-    """Append what the opcodes name, in order; whether it is PyTorch's older format."""
-    if not _read_one(file, items):
-        return False
-    for _ in range(3):  # version, system and, with the weights, the object itself
-        items.clear()
-        _read_one(file, items)
-    return True
+class _Class(NamedTuple):
+    """A class or function, by name; it is never looked up."""
+
+    name: str
 
 
-def _read_one(file: IO[bytes], items: list[_Item]) -> bool:
-    """One pickle; whether it is the number with which PyTorch's older format begins."""
-    memo: dict[int, _Item] = {}
-    last, is_magic = _Item("other"), False
-    for opcode, argument, position in pickletools.genops(file):
-        name, text = opcode.name, argument if isinstance(argument, str) else ""
-        if position is not None and position > _LONGEST:
-            break
-        is_magic |= argument == _MAGIC
-        if name in _PUTS or name == "MEMOIZE":
-            memo[len(memo) if argument is None else int(str(argument))] = last
-            continue
-        if name in _GETS:
-            last = memo.get(int(str(argument)), _Item("other"))
-        elif name == "GLOBAL":
-            last = _class(text.replace(" ", "."))
-        elif name == "STACK_GLOBAL":
-            owner, own = (item.text for item in items[-2:])
-            del items[-2:]
-            last = _class(f"{owner}.{own}")
-        elif name == "EMPTY_DICT":
-            last = _Item("mapping")
-        elif "UNICODE" in name or "STRING" in name:
-            last = _Item("string", text)
-        else:
-            last = _Item("other")
-        items.append(last)
-    return is_magic
+class _Mark:
+    """Where the arguments of a later opcode begin."""
 
 
-def _class(name: str) -> _Item:
-    """A class; the one that PyTorch's state dicts are of counts as a mapping."""
-    return _Item("mapping") if name == "collections.OrderedDict" else _Item("class", name)
+class _Reader:
+    """The stack of a pickle with mappings, strings and names of classes in it, and ``None`` for all else."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self.classes: list[str] = []
+        self.protocol, self.is_magic = 0, False
+        self._memo: dict[int, Any] = {}
+
+    def read(self, file: IO[bytes]) -> None:
+        """One pickle."""
+        for opcode, argument, position in pickletools.genops(file):
+            if position is not None and position > _LONGEST:
+                break
+            self._step(opcode, argument)
+
+    def _step(self, opcode: Any, argument: Any) -> None:
+        name, stack = opcode.name, self.stack
+        self.is_magic |= isinstance(argument, int) and argument == _MAGIC
+        if name == "PROTO":
+            self.protocol = argument
+        elif name in _PUTS:
+            self._memo[len(self._memo) if argument is None else int(argument)] = stack[-1]
+        elif name in _GETS:
+            stack.append(self._memo.get(int(argument)))
+        elif name == "MARK":
+            stack.append(_Mark)
+        elif isinstance(argument, str) and name != "GLOBAL":
+            stack.append(argument)
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            parts = argument.split(" ", 1) if argument else [stack.pop(-2), stack.pop()]
+            stack.append(_Class(".".join(map(str, parts))))
+            self.classes.append(stack[-1].name)
+        elif name in ("SETITEM", "SETITEMS", "DICT"):
+            self._fill(name)
+        elif name == "REDUCE":
+            function = stack[-2]
+            self._other(opcode)
+            if function == _Class("collections.OrderedDict"):
+                stack[-1] = {}
+        elif name == "BUILD":  # attributes, which a state dict of PyTorch has besides its entries
+            stack.pop()
+        elif name not in ("STOP", "FRAME"):
+            self._other(opcode)
+            if name == "EMPTY_DICT":
+                stack[-1] = {}
+            elif name in ("INT", "BININT", "BININT1", "BININT2", "LONG1"):
+                stack[-1] = argument
+
+    def _fill(self, name: str) -> None:
+        """Put keys and values into the mapping before them."""
+        items = [self.stack.pop(-2), self.stack.pop()] if name == "SETITEM" else self._since_mark()
+        if name == "DICT":
+            self.stack.append({})
+        if isinstance(self.stack[-1], dict):
+            for key, value in zip(items[::2], items[1::2], strict=True):
+                self.stack[-1][key if isinstance(key, (str, int)) else None] = value
+
+    def _since_mark(self) -> list[Any]:
+        at = len(self.stack) - 1 - self.stack[::-1].index(_Mark)
+        items = self.stack[at + 1 :]
+        del self.stack[at:]
+        return items
+
+    def _other(self, opcode: Any) -> None:
+        """Take from the stack and put on it as many things as the opcode does."""
+        takes = [each.name for each in opcode.stack_before]
+        if "mark" in takes:
+            self._since_mark()
+            takes = takes[: takes.index("mark")]
+        if takes:
+            del self.stack[-len(takes) :]
+        self.stack += [None] * len(opcode.stack_after)
