@@ -14,7 +14,7 @@ from rnn_dynamics.equilibria.problem import Problem
 
 __all__ = ["TAIL", "TAILS", "advanced", "tails", "windows"]
 
-TAIL, TAILS = 2048, 8
+TAIL, TAILS = 2048, 4
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
@@ -57,9 +57,12 @@ def _tail(
     return jax.vmap(one)(x)
 
 
-def tails(problem: Problem, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The next ``TAIL`` states of up to ``TAILS`` states, and the logarithm of a tangent vector's growth at each."""
+def tails(problem: Problem, states: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Every ``stride``-th of the next states of up to ``TAILS`` states, and the log of a tangent's growth to each.
+
+    A tail has ``TAIL`` states; the stride is counted in periods of the input.
+    """
     rows = np.minimum(np.arange(TAILS), len(states) - 1)
     arrays = problem.static, problem.arrays, jnp.asarray(states[rows]), problem.inputs
-    path, logs = _tail(*arrays, problem.cycle, problem.shape)
+    path, logs = _tail(*arrays, stride * problem.cycle, problem.shape)
     return np.asarray(path)[: len(states)], np.asarray(logs)[: len(states)]

@@ -14,6 +14,8 @@ _ERRORS = 4.0
 _TURNS = 8.0
 _OUTSIDE = 0.01
 _STAY = 16
+_STRIDE = 37
+_ROUNDS = 6
 
 
 def first_periods(orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -51,10 +53,47 @@ def _long_period(path: np.ndarray) -> int:
     """The least p > 0 with |x_{t+p} − x_t| all but rounding over the last states of a tail; 0 where none."""
     last = path[-64:]
     limit = 1e4 * np.finfo(path.dtype).eps * (1 + np.abs(path).max())
-    for period in range(1, len(path) // 2):
+    for period in range(1, len(path) - 64):
         if np.abs(last - path[-64 - period : len(path) - period]).max() <= limit:
             return period
     return 0
+
+
+class _Sets:
+    """What a few of the states were seen to run on, and which of the others run on the same."""
+
+    def __init__(self, states: np.ndarray, orbits: np.ndarray) -> None:
+        self.orbits = orbits[:, :_STAY]
+        self.found, self.periods = np.zeros(len(states), bool), np.zeros(len(states), int)
+
+    def open(self) -> np.ndarray:
+        return np.flatnonzero(~self.found & (self.periods == 0))
+
+    def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
+        """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
+        return (_nearest(samples, self.orbits) > reach).sum(1) <= 1
+
+    def look(self, row: int, path: np.ndarray, logs: np.ndarray) -> None:
+        """Take in the tail of one of the states."""
+        half = len(path) // 2
+        if self.found[row] or not (np.isfinite(path).all() and np.isfinite(logs[half:]).all()):
+            return
+        scale, unit = float(1 + np.abs(path).max()), float(np.finfo(path.dtype).eps)
+        if float(np.ptp(path[half:], axis=0).max()) < 1e4 * unit * scale:
+            return
+        period = _long_period(path)
+        if period:
+            own = self._within(path[-period:], np.sqrt(unit) * scale)
+            own[row] = True
+            self.periods[own & ~self.found] = period
+            return
+        returning = _returning(path)
+        used = logs[TAIL // 8 :].astype(np.float64).reshape(_BLOCKS, -1).mean(1)
+        error = _ERRORS * float(used.std(ddof=1) / np.sqrt(_BLOCKS))
+        if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
+            own = self._within(*returning)
+            own[row] = True
+            self.found |= own & (self.periods == 0)
 
 
 def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +101,8 @@ def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple
 
     A tail must cover in its second half what it covered in its first, which a slow drift does not, and must not
     shrink tangent vectors by more than its length resolves. A few states are looked at; the others belong where
-    their windows stay within the reach of what these covered.
+    their windows stay within the reach of what these covered. A circle near a resonance is covered slowly: where
+    nothing was shown, longer tails are taken of which every 37th state is kept.
 
     Args:
         problem: the map.
@@ -72,30 +112,18 @@ def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple
     Returns:
         Shapes (count,), (count,): recurrent, and a period or 0.
     """
-    found, periods = np.zeros(len(states), bool), np.zeros(len(states), int)
-    rows = np.unique(np.linspace(0, len(states) - 1, min(TAILS, len(states))).astype(int))
-    paths, logs = tails(problem, states[rows])
-    for row, path, log in zip(rows, paths, logs, strict=True):
-        if (
-            found[row]
-            or periods[row]
-            or not (np.isfinite(path).all() and np.isfinite(log[-TAIL // 2 :]).all())
-        ):
+    sets = _Sets(states, orbits)
+    before = len(states) + 1
+    for stride in (*[1] * _ROUNDS, _STRIDE):
+        left = sets.open()
+        if not left.size or (stride > 1 and len(left) < len(states)):
+            break
+        if stride == 1 and len(left) == before:
             continue
-        scale = float(1 + np.abs(path).max())
-        if float(np.ptp(path[-TAIL // 4 :], axis=0).max()) < 1e4 * float(np.finfo(path.dtype).eps) * scale:
-            continue
-        periods[row] = _long_period(path)
-        returning = _returning(path)
-        if returning is None or periods[row]:
-            continue
-        used = log[TAIL // 8 :].astype(np.float64).reshape(_BLOCKS, -1).mean(1)
-        error = _ERRORS * float(used.std(ddof=1) / np.sqrt(_BLOCKS))
-        if used.mean() < -max(error, _TURNS / TAIL):
-            continue
-        samples, reach = returning
-        # A few stray states do not count: the samples do not cover what an orbit seldom visits.
-        outside = _nearest(samples, orbits[:, :_STAY]) > reach
-        found |= outside.sum(1) <= 1
-        found[row] = True
-    return found, periods
+        before = len(left)
+        rows = left[np.unique(np.linspace(0, len(left) - 1, min(TAILS, len(left))).astype(int))]
+        paths, logs = tails(problem, states[rows], stride)
+        for row, path, log in zip(rows, paths, logs, strict=True):
+            if stride == 1 or not _long_period(path):
+                sets.look(int(row), path, log)
+    return sets.found, sets.periods

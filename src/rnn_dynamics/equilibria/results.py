@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
-from rnn_dynamics.equilibria.ends import OrbitEnds
+from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -147,8 +147,9 @@ class FixedPoints(Result):
     def missing(self) -> tuple[str, ...]:
         """What is known to be missing from the list, a sentence each; empty where nothing is known to be.
 
-        Cycles of other periods than the one asked for at which orbits end, and points that the index sum proves.
-        Circles and chaotic sets are no points or cycles: ``ends`` counts them.
+        Cycles of other periods than the one asked for at which orbits end; orbits whose end is not known, unless a
+        marginal point is listed, towards which orbits creep; points that the index sum proves. Circles and
+        chaotic sets are no points or cycles: ``ends`` counts them.
         """
         sentences = []
         cycles = {} if self.ends is None else self.ends.unlisted_cycles()
@@ -156,6 +157,11 @@ class FixedPoints(Result):
             sentences.append(
                 f"{orbits} of {len(self.ends or ())} orbits end at a stable cycle of period {length}, which this "
                 "period does not list"
+            )
+        undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
+        if undecided and not (self.marginal.any() or (self.status != Status.CONVERGED).any()):
+            sentences.append(
+                f"{undecided} of {len(self.ends or ())} orbits had no known end after {self.ends.steps.max()} steps"
             )
         if self.bounded and self.index_sum not in (None, 1):
             sign = "saddles" if self.index_sum > 1 else "points of index 1, as attractors are,"
