@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.credit.results import CreditByLag
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.parameters import (
     Group,
     by_floating_inputs,
@@ -22,7 +25,7 @@ from rnn_dynamics.parameters import (
 )
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
-from rnn_dynamics.segments import step_range
+from rnn_dynamics.segments import along, segment, state_at, step_range
 from rnn_dynamics.validation import count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
@@ -59,7 +62,9 @@ class _Step(NamedTuple):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _totals(static: Any, arrays: Any, states: Array, inputs: Any, direct: Array) -> tuple[Scaled, Scaled]:
+def _totals(
+    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, inside: Array | None = None
+) -> tuple[Scaled, Scaled]:
     """∂E/∂x_k for k = 0 … T and ∂E/∂u_k for k = 0 … T−1, in one backward pass."""
     step = _Step(static, arrays)
     rows = from_float(direct, event_ndim=1)
@@ -71,7 +76,7 @@ def _totals(static: Any, arrays: Any, states: Array, inputs: Any, direct: Array)
         return row, (row, given)
 
     last = rows[-1]
-    _, (earlier, given) = jax.lax.scan(back, last, (states, inputs, rows[:-1]), reverse=True)
+    _, (earlier, given) = scan(back, last, (states, inputs, rows[:-1]), inside, reverse=True)
     return jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last), given
 
 
@@ -130,8 +135,9 @@ def _lags_of_last(
     *,
     whole: Scaled,
     groups: tuple[Group, ...],
+    inside: Array | None = None,
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    """The same where only e_T is there: one row, back through all steps given."""
+    """The same where only e_T is there: one row, back through all steps given; what a mask leaves out comes last."""
     step = _Step(static, arrays)
 
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
@@ -141,7 +147,7 @@ def _lags_of_last(
         return (step.back(x, u, row)[0], total), found
 
     first = from_float(last, event_ndim=1), _nothing(whole)
-    (_, total), found = jax.lax.scan(further, first, (states, inputs), reverse=True)
+    (_, total), found = scan(further, first, (states, inputs), inside, reverse=True)
     return total, jax.tree_util.tree_map(lambda leaf: leaf[::-1], found)
 
 
@@ -152,7 +158,7 @@ def _nothing(like: Scaled) -> Scaled:
 def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
     """e_k = ∂⁺E/∂x_k."""
     states = trajectory.states
-    given = states[1:] if every_step else states[-1]
+    given = states[1:] if every_step else state_at(trajectory, -1)
     if not callable(loss):
         raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
     value = jax.eval_shape(loss, given)
@@ -160,6 +166,10 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
         raise ValueError(f"loss: expected a number, got {value}")
     gradient = jax.grad(lambda x: loss(x))(given).astype(states.dtype)
     rows = gradient.reshape(-1, max(math.prod(states.shape[1:]), 1))
+    if lengths.may_pad(1, 1, 2**31, rows):
+        found = np.zeros((len(states), rows.shape[1]), rows.dtype)
+        found[len(states) - len(rows) :] = rows
+        return jax.device_put(found)
     return jnp.concatenate([jnp.zeros((len(states) - len(rows), rows.shape[1]), rows.dtype), rows])
 
 
@@ -196,6 +206,36 @@ def _summed(by_lag: Scaled, whole: Scaled, *, groups: tuple[Group, ...]) -> tupl
         return _measured(total, share, whole, groups)
 
     return jax.lax.scan(further, _nothing(whole), by_lag)
+
+
+def _owed(trajectory: Trajectory, direct: Array) -> tuple[Scaled, Scaled]:
+    """``_totals`` of a run, its arrays padded to few lengths where they may be."""
+    steps = trajectory.steps
+
+    def program(static: Any, arrays: Any, states: Array, inputs: Any, inside: Any = None) -> Any:
+        rows = direct
+        if len(states) > steps:
+            rows = lengths.padded(direct, 0, steps + 1, before=len(states) - steps)
+        return _totals(static, arrays, states, inputs, rows, inside=inside)
+
+    if not lengths.may_pad(1, 1, 2**31, direct):
+        return _totals(*segment(trajectory, 0, None), direct)
+    found = along(program, trajectory, 0, None, cut=False)
+    extra = len(found[0]) - steps - 1
+    return lengths.cut(found, extra, None) if extra else found
+
+
+def _measured_of_last(
+    trajectory: Trajectory, lags: int, last: Array, groups: tuple[Group, ...], *, whole: Scaled
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """``_lags_of_last`` of the last steps of a run."""
+    start = trajectory.steps - lags
+    total, found = along(_lags_of_last, trajectory, start, None, last, cut=False, whole=whole, groups=groups)
+    return total, lengths.cut(found, 0, lags) if len(found[0]) > lags else found
+
+
+def _last_of(direct: Array) -> Array:
+    return jax.device_put(np.asarray(direct)[-1]) if lengths.may_pad(1, 1, 2**31, direct) else direct[-1]
 
 
 def credit_by_lag(
@@ -238,8 +278,7 @@ def credit_by_lag(
     if not size and not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
         parameter_count(arrays)
     direct = direct_derivatives(trajectory, loss, flag("every_step", every_step))
-    states, inputs = trajectory.states[:-1], trajectory.inputs
-    totals, given = _totals(static, arrays, states, inputs, direct)
+    totals, given = _owed(trajectory, direct)
     parts = tuple((n, p.start, p.stop) for n, p in getattr(trajectory.cell, "parts", {}).items())
     owed = {
         "states": totals,
@@ -251,13 +290,11 @@ def credit_by_lag(
         return CreditByLag(**owed, **_of_layers(given, trajectory.inputs, lags, tied))
     groups = parameter_groups(trajectory.cell)
     if every_step:
-        measure = functools.partial(_lags, static, arrays, states, inputs, direct, lags=lags, groups=groups)
+        steps_of_all = segment(trajectory, 0, None)
+        measure = functools.partial(_lags, *steps_of_all, direct, lags=lags, groups=groups)
     else:
-        late, given_late = jax.tree_util.tree_map(lambda leaf: leaf[steps - lags :], (states, inputs))
-        measure = functools.partial(
-            _lags_of_last, static, arrays, late, given_late, direct[-1], groups=groups
-        )
-    nothing = Scaled(jnp.zeros(size, states.dtype), jnp.zeros((), jnp.int32), 1)
+        measure = functools.partial(_measured_of_last, trajectory, lags, _last_of(direct), groups)
+    nothing = Scaled(jnp.zeros(size, trajectory.states.dtype), jnp.zeros((), jnp.int32), 1)
     whole, _ = measure(whole=nothing)
     # The alignment needs the whole gradient.
     _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)

@@ -23,9 +23,7 @@ __all__ = [
 ]
 
 
-def diagnose(
-    trajectory: Any, loss: Any = None, *, every_step: bool = False
-) -> Diagnosis | BatchDiagnosis:
+def diagnose(trajectory: Any, loss: Any = None, *, every_step: bool = False) -> Diagnosis | BatchDiagnosis:
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
