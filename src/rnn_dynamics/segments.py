@@ -11,6 +11,7 @@ from jaxtyping import Array
 
 from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import split
+from rnn_dynamics.elementwise import is_plain
 from rnn_dynamics.rollout import Trajectories, Trajectory
 from rnn_dynamics.validation import index
 
@@ -101,6 +102,6 @@ def entries_of(trajectory: Trajectory) -> int:
 
 def state_at(trajectory: Trajectory, step: int) -> Array:
     """x_step, cut on the host where it may be, which compiles nothing."""
-    if not lengths.may_pad(1, 1, 2**31, trajectory.states):
+    if not is_plain([trajectory.states]):
         return trajectory.states[step]
     return jax.device_put(np.asarray(trajectory.states)[step])

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.credit.results import CreditByLag
+from rnn_dynamics.elementwise import is_plain
 from rnn_dynamics.lengths import scan
 from rnn_dynamics.parameters import (
     Group,
@@ -166,7 +167,7 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
         raise ValueError(f"loss: expected a number, got {value}")
     gradient = jax.grad(lambda x: loss(x))(given).astype(states.dtype)
     rows = gradient.reshape(-1, max(math.prod(states.shape[1:]), 1))
-    if lengths.may_pad(1, 1, 2**31, rows):
+    if is_plain([rows]):
         found = np.zeros((len(states), rows.shape[1]), rows.dtype)
         found[len(states) - len(rows) :] = rows
         return jax.device_put(found)
@@ -218,7 +219,7 @@ def _owed(trajectory: Trajectory, direct: Array) -> tuple[Scaled, Scaled]:
             rows = lengths.padded(direct, 0, steps + 1, before=len(states) - steps)
         return _totals(static, arrays, states, inputs, rows, inside=inside)
 
-    if not lengths.may_pad(1, 1, 2**31, direct):
+    if not is_plain([direct]):
         return _totals(*segment(trajectory, 0, None), direct)
     found = along(program, trajectory, 0, None, cut=False)
     extra = len(found[0]) - steps - 1
@@ -235,7 +236,7 @@ def _measured_of_last(
 
 
 def _last_of(direct: Array) -> Array:
-    return jax.device_put(np.asarray(direct)[-1]) if lengths.may_pad(1, 1, 2**31, direct) else direct[-1]
+    return jax.device_put(np.asarray(direct)[-1]) if is_plain([direct]) else direct[-1]
 
 
 def credit_by_lag(
