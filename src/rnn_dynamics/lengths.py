@@ -16,7 +16,17 @@ from jaxtyping import Array
 
 from rnn_dynamics.elementwise import is_plain
 
-__all__ = ["LARGEST_PADDED", "LARGEST_SKIPPED", "cut", "inside", "longer", "padded", "scan", "surplus"]
+__all__ = [
+    "LARGEST_PADDED",
+    "LARGEST_SKIPPED",
+    "cut",
+    "inside",
+    "longer",
+    "may_pad",
+    "padded",
+    "scan",
+    "surplus",
+]
 
 #: Entries that a padded run of vectors may have in all, its padding computed with.
 LARGEST_PADDED = 2**16
@@ -39,10 +49,12 @@ def surplus(steps: int, size: int, limit: int, *trees: Any) -> int:
         size: entries of what is computed at one step.
         limit: entries that all steps together may have: longer runs take longer than their compilation.
     """
-    length = longer(steps)
-    if length * size > limit or not is_plain(jax.tree.leaves(trees)):
-        return 0
-    return length - steps
+    return longer(steps) - steps if may_pad(steps, size, limit, *trees) else 0
+
+
+def may_pad(steps: int, size: int, limit: int, *trees: Any) -> bool:
+    """Whether a run is one of those that are padded, be it by none; arguments as ``surplus``."""
+    return longer(steps) * size <= limit and is_plain(jax.tree.leaves(trees))
 
 
 def padded(tree: Any, start: int, stop: int, *, before: int = 0, after: int = 0) -> Any:
@@ -62,15 +74,8 @@ def cut(tree: Any, start: int, stop: int | None) -> Any:
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[start:stop]), tree)
 
 
-def inside(steps: int, size: int, *, before: int = 0, after: int = 0, limit: int = LARGEST_PADDED) -> Any:
-    """The mask of a padded run, False at its padding; ``None`` where that is cheaper computed than skipped.
-
-    Args:
-        steps, before, after: of the run and of its padding.
-        size, limit: as for ``surplus``: up to the limit the padding is computed.
-    """
-    if (before + steps + after) * size <= limit:
-        return None
+def inside(steps: int, *, before: int = 0, after: int = 0) -> np.ndarray:
+    """The mask of a padded run, False at its padding."""
     mask = np.zeros(before + steps + after, bool)
     mask[before : before + steps] = True
     return mask

@@ -312,20 +312,21 @@ def rollout(
         return _rollout_each(cell, x0, several)
     state, inputs, steps = checked_start(cell, x0, inputs, steps)
     static, arrays = split(cell)
-    extra = _surplus(steps, state, arrays, inputs)
-    if not extra:
+    if not _may_pad(steps, state, arrays, inputs):
         return Trajectory(cell, inputs, *_run(static, arrays, state, inputs, steps))
+    extra = time_axes.longer(steps) - steps
     longer = time_axes.padded(inputs, 0, steps, after=extra)
-    inside = time_axes.inside(steps, state.size, after=extra)
+    is_cheap = (steps + extra) * state.size <= time_axes.LARGEST_PADDED
+    inside = None if is_cheap else time_axes.inside(steps, after=extra)
     states, first = _run(static, arrays, state, longer, steps + extra, inside)
     first = np.asarray(first)
     first = jax.device_put(np.where(first > steps, -1, first).astype(first.dtype))
     return Trajectory(cell, inputs, time_axes.cut(states, 0, steps + 1), first)
 
 
-def _surplus(steps: int, state: Array, arrays: Any, inputs: Any) -> int:
-    entries = max(state.size, sum(leaf.size for leaf in jax.tree_util.tree_leaves(inputs)) // max(steps, 1))
-    return time_axes.surplus(steps, entries, time_axes.LARGEST_SKIPPED, arrays, state, inputs)
+def _may_pad(steps: int, state: Array, arrays: Any, inputs: Any) -> bool:
+    given = sum(leaf.size for leaf in jax.tree_util.tree_leaves(inputs)) // max(steps, 1)
+    return time_axes.may_pad(steps, max(state.size, given), time_axes.LARGEST_SKIPPED, arrays, state, inputs)
 
 
 def _checked_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> list[tuple[Array, Any, int]]:
@@ -344,10 +345,11 @@ def _checked_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> 
 def _rollout_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> Trajectories:
     """Sequences of one padded length run side by side, as many as a power of two."""
     given = _checked_each(cell, x0, several)
-    static, arrays = split(cell)
+    arrays = split(cell)[1]
     groups: dict[int, list[int]] = {}
     for i, (state, inputs, steps) in enumerate(given):
-        groups.setdefault(_surplus(steps, state, arrays, inputs) and time_axes.longer(steps), []).append(i)
+        length = time_axes.longer(steps) if _may_pad(steps, state, arrays, inputs) else 0
+        groups.setdefault(length, []).append(i)
     runs: dict[int, Trajectory] = {}
     for length, group in groups.items():
         size = max(1, _LARGEST_AT_ONCE // max(length * given[group[0]][0].size, 1))
