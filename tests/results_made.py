@@ -13,7 +13,7 @@ from rnn_dynamics.basins import edge_state, fractions_along
 from rnn_dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.cells import ResidualRNN, SkipRNN
 from rnn_dynamics.equilibria import fixed_points
-from rnn_dynamics.training.along import AlongTraining, PathEvent
+from rnn_dynamics.training.along import AlongTraining, Coincidences, PathEvent
 from rnn_dynamics.training.deep import DeepNetwork, DeepRuns
 from rnn_dynamics.training.latch_runs import LatchConvergence
 
@@ -166,6 +166,7 @@ def _training() -> dict[str, Any]:
     points = fixed_points(two_units(), np.array([[0.5, 0.2], [-0.5, 0.1], [0.01, 0.0]]))
     event = rd.continue_branch(_doya, 0.1, -2.4, p_range=(-3.0, -2.0)).events[0]
     made["AlongTraining"] = AlongTraining((points, points), (PathEvent(0.5, "fold", 2, 1, 0, event),), 0)
+    made["Coincidences"] = Coincidences(3, 4, 0.5, 0.01, 0.02)
     network = DeepNetwork({"W": jnp.ones((2, 3, 3)), "b": jnp.zeros((2, 3))}, jnp.ones((2, 3)), jnp.zeros(2))
     counts = np.array([[5, 7], [9, 3]])
     made["DeepRuns"] = DeepRuns("skip", network, network, np.array([0.1, 1.0]), counts, counts / 20)

@@ -81,7 +81,8 @@ def principal_plane(states: Any, *, at_least: Any = ()) -> Plane:
     largest = known[[0, 1], np.argmax(np.abs(known), axis=1)]
     known = known * np.where(largest < 0, -1, 1)[:, None]
     shares = [values[i] / total if total > 0 and i < len(values) else 0.0 for i in range(2)]
-    first, second = (f"PC {i + 1} ({share:.0%})".replace("%", " %") for i, share in enumerate(shares))
+    words = ["<1 %" if 0 < share < 0.005 else f"{100 * share:.0f} %" for share in shares]
+    first, second = (f"PC {i + 1} ({word})" for i, word in enumerate(words))
     return Plane(origin, known, (first, second))
 
 

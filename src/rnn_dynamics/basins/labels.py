@@ -111,10 +111,10 @@ class BasinLabels(Result):
         return boundaries.uncertainty_exponent(self.labels, distances)
 
     def plot(self, ax: Any = None) -> "Axes":
-        """The picture of a two-dimensional grid (``plots.basins``)."""
-        from rnn_dynamics.plots import basins as draw
+        """The picture of a two-dimensional grid (``plots.basins``), of others of ``plots.basin_starts``."""
+        from rnn_dynamics import plots
 
-        return draw(self, ax)
+        return plots.basins(self, ax) if plots.is_grid(self) else plots.basin_starts(self, ax)
 
     def __repr__(self) -> str:
         shares, shape = self.fractions(), "×".join(map(str, self.labels.shape)) or "1"

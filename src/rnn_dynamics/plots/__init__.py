@@ -5,8 +5,9 @@ the settings of the published figures.
 """
 
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.any_result import result
 from rnn_dynamics.plots.attractors import invariant_set, multipliers
-from rnn_dynamics.plots.basins import basin_fractions, basins
+from rnn_dynamics.plots.basins import basin_fractions, basins, is_grid
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_labels, shared_legend, style
 from rnn_dynamics.plots.diagnosis import diagnoses, diagnosis, tracked
@@ -15,6 +16,7 @@ from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, part
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
 from rnn_dynamics.plots.remedies import comparison
+from rnn_dynamics.plots.sets import attractors, basin_starts, edge_state, side
 from rnn_dynamics.plots.spectra import (
     joint_radius,
     power_norms,
@@ -25,9 +27,11 @@ from rnn_dynamics.plots.spectra import (
 from rnn_dynamics.plots.state_space import fixed_points, trajectory
 
 __all__ = [
+    "attractors",
     "axes_of",
     "basin_fractions",
     "basin_map",
+    "basin_starts",
     "basins",
     "bifurcation_curve",
     "bifurcation_diagram",
@@ -39,10 +43,12 @@ __all__ = [
     "descent",
     "diagnoses",
     "diagnosis",
+    "edge_state",
     "exponent_convergence",
     "exponent_field",
     "fixed_points",
     "invariant_set",
+    "is_grid",
     "joint_radius",
     "log_map",
     "loss_along",
@@ -61,8 +67,10 @@ __all__ = [
     "pseudospectrum",
     "radius_atlas",
     "radius_sweep",
+    "result",
     "sensitivity_map",
     "shared_legend",
+    "side",
     "singular_bands",
     "style",
     "tracked",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.basins import BasinLabels, FractionsAlong
 
-__all__ = ["basin_fractions", "basins"]
+__all__ = ["basin_fractions", "basins", "is_grid"]
 
 _UNDECIDED, _DIVERGED = -1, -2
 _MARKS = "osD^vPX*"
@@ -49,6 +49,18 @@ def _planes(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int, bool]
         if same:
             return rows[0, :, a], rows[:, 0, b], a, b, swapped
     raise ValueError("labels: expected starts on a rectangular grid in two of the state's coordinates")
+
+
+def is_grid(labels: "BasinLabels") -> bool:
+    """Whether the starts are a rectangular grid in two of the state's coordinates, as ``basins`` draws them."""
+    starts = np.asarray(labels.starts)
+    if starts.ndim != 3 or min(starts.shape) < 2:
+        return False
+    try:
+        _planes(starts)
+    except ValueError:
+        return False
+    return True
 
 
 def basins(labels: "BasinLabels", ax: Any = None, *, legend: bool = True) -> "Axes":

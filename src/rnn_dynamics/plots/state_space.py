@@ -145,13 +145,17 @@ def _unstable(result: "FixedPoints", ax: "Axes", plane: Plane, count: int) -> No
     if not len(chosen) or count < 1:
         return
     vectors = result.eigenvectors()
-    length = 0.09 * _extent(ax)
+    _open(ax)
+    sides = np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])
     named = False
     for i in chosen:
         grows = np.flatnonzero((np.abs(vectors.multipliers[i]) > 1) & (vectors.multipliers[i].imag >= 0))
         for j in grows[: min(count, int(result.unstable[i]))]:
-            step = plane.along(vectors.right[i, j].real)
-            x, y = (plane.of(result.points[i].reshape(-1)) + length * np.array([[-1], [1]]) * step).T
+            unit = vectors.right[i, j].real
+            step = plane.along(unit / np.linalg.norm(unit))
+            # As long in the picture as the direction lies in its plane, whatever the scales of the axes.
+            step = 0.11 * np.linalg.norm(step) * step / max(float(np.linalg.norm(step / sides)), 1e-300)
+            x, y = (plane.of(result.points[i].reshape(-1)) + np.array([[-1], [1]]) * step).T
             label = None if named else "unstable direction"
             ax.plot(
                 x, y, color=palette.VERMILION, linewidth=1.4, label=label, zorder=3, solid_capstyle="round"
@@ -159,11 +163,15 @@ def _unstable(result: "FixedPoints", ax: "Axes", plane: Plane, count: int) -> No
             named = True
 
 
-def _extent(ax: "Axes") -> float:
-    """The longer side of what is drawn so far; 1 of a single point."""
-    data = ax.dataLim
-    longest = max(data.width, data.height) if np.isfinite([data.width, data.height]).all() else 0.0
-    return float(longest) if longest > 0 else 1.0
+def _open(ax: "Axes") -> None:
+    """Limits with some room, the shorter side at least a third of the longer: points on a line are no plane."""
+    ax.margins(0.12)
+    sides = (ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)
+    longest = max(float(np.ptp(get())) for get, _ in sides)
+    for get, put in sides:
+        low, high = get()
+        if high - low < longest / 3:
+            put((low + high) / 2 - longest / 6, (low + high) / 2 + longest / 6)
 
 
 def label_plane(ax: "Axes", plane: Plane) -> None:
@@ -176,7 +184,7 @@ def label_plane(ax: "Axes", plane: Plane) -> None:
 
 def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int, ...], dtype: Any) -> None:
     """F(x) − x over the axes' limits in the plane, as grey arrows; limits with some room are fixed by it."""
-    ax.margins(0.12)
+    _open(ax)
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     across = np.linspace(left, right, 2 * _ARROWS[0] + 1)[1::2]
     up = np.linspace(low, high, 2 * _ARROWS[1] + 1)[1::2]

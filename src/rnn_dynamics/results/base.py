@@ -27,8 +27,8 @@ class Result:
 
     ``_may_lack`` names the parts that a file may do without, such as a foreign cell; ``_forgets`` those that no
     file holds and that come back as their defaults. ``_axes`` names the dimensions in ``to_xarray`` for the letters
-    of the annotations, ``_coordinates`` the property with a dimension's coordinates, ``_units`` the units of fields,
-    and ``_columns`` the properties shown beside the fields in the notebook's list.
+    of the annotations, ``_coordinates`` the property that holds those of a dimension, ``_units`` the units of
+    fields, and ``_columns`` the properties shown beside the fields in the notebook's list.
     """
 
     __slots__ = ()

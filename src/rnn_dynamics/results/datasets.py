@@ -61,12 +61,16 @@ class _Table:
         self.coordinates: dict[tuple[str, str], Any] = {}
         self.attributes: dict[str, Any] = {}
         self.sizes: dict[str, int] = {}
+        self.batch = 0
 
     def add(self, record: Any, prefix: str) -> None:
         """The fields of a record, each under the prefix of the parts it lies in."""
         cls = type(record)
+        self.batch = _batch_of(record)
         for field in fields_of(cls):
+            before = self.batch
             self._value(getattr(record, field), f"{prefix}{field}", cls, field)
+            self.batch = before
         for axis, label in getattr(cls, "_coordinates", {}).items():
             values = np.asarray(getattr(record, label))
             if self.sizes.get(axis) == values.size and values.ndim == 1:
@@ -108,7 +112,7 @@ class _Table:
             self._put(np.stack(parts), name, [field, *(f"{name}_{i}" for i in range(parts[0].ndim))], {})
 
     def _array(self, value: np.ndarray, name: str, cls: type, field: str) -> None:
-        self._put(value, name, _dimensions(cls, field, name, value.ndim), self._about(cls, field))
+        self._put(value, name, _dimensions(cls, field, name, value.ndim, self.batch), self._about(cls, field))
 
     def _put(self, value: np.ndarray, name: str, wanted: list[str], about: dict[str, str]) -> None:
         """A dimension keeps its name as long as its length agrees; a second one in a variable gets a number."""
@@ -135,20 +139,29 @@ def _is_key(value: Any) -> bool:
     return isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
-def _dimensions(cls: type, field: str, name: str, ndim: int) -> list[str]:
+def _batch_of(record: Any) -> int:
+    """How many axes ``vmap`` has put before those of the annotations, by the fields whose axes are all named."""
+    extra = set()
+    for field, tokens in shapes_of(type(record)).items():
+        value = getattr(record, field, None)
+        if isinstance(value, jax.Array | np.ndarray) and not any(t[0] in ".*" for t in tokens):
+            extra.add(value.ndim - len(tokens))
+    return max(extra.pop(), 0) if len(extra) == 1 else 0
+
+
+def _dimensions(cls: type, field: str, name: str, ndim: int, batch: int) -> list[str]:
     """Names of the dimensions of one field; axes that the annotation has not are those of a batch."""
     tokens, names = shapes_of(cls).get(field), _AXES | dict(getattr(cls, "_axes", {}))
     if tokens is None:
         return [f"{name}_{i}" for i in range(ndim)]
     open_ones = [i for i, token in enumerate(tokens) if token == "..." or token.startswith("*")]
+    extra = min(batch, ndim) if open_ones else max(ndim - len(tokens), 0)
     if open_ones:
-        at, rest = open_ones[0], ndim - len(tokens) + 1
+        at, rest = open_ones[0], ndim - extra - len(tokens) + 1
         word = names.get(tokens[at], tokens[at].lstrip("*"))
         inner = [word] if rest == 1 else [f"{word}_{i}" for i in range(max(rest, 0))]
-        wanted = [*tokens[:at], *inner, *tokens[at + 1 :]]
-    else:
-        extra = ndim - len(tokens)
-        wanted = [*(["batch"] if extra == 1 else [f"batch_{i}" for i in range(extra)]), *tokens]
+        tokens = (*tokens[:at], *inner, *tokens[at + 1 :])
+    wanted = [*(["batch"] if extra == 1 else [f"batch_{i}" for i in range(extra)]), *tokens]
     wanted = wanted[:ndim] if len(wanted) > ndim else wanted
     named = [names.get(token, token) for token in wanted]
     named = [f"{name}_{i}" if token.isdigit() else token for i, token in enumerate(named)]

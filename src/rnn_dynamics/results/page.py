@@ -135,7 +135,6 @@ def _list_of(result: Any) -> str:
 def _columns(result: Any, length: int) -> Iterator[tuple[str, Any]]:
     for name in (*type(result)._columns, *fields_of(type(result))):
         values = getattr(result, name)
-        values = values() if callable(values) else values
         if (
             isinstance(values, tuple | list)
             and len(values) == length

@@ -101,7 +101,7 @@ class Reader:
         return cls[node["name"]]
 
     def strings(self, node: dict[str, Any]) -> np.ndarray:
-        dtype = np.dtype(node["dtype"])
+        dtype = np.dtype(node["width"])
         if dtype.kind != "U" or not all(isinstance(text, str) for text in node["strings"]):
             raise ValueError("strings that are none")
         return np.array(node["strings"], dtype).reshape(node["shape"])

@@ -130,7 +130,7 @@ class Writer:
     def _numbers(self, value: Any, where: str) -> dict[str, Any]:
         host = np.asarray(value)
         if host.dtype.kind == "U":
-            return {"strings": host.ravel().tolist(), "shape": list(host.shape), "dtype": host.dtype.str}
+            return {"strings": host.ravel().tolist(), "shape": list(host.shape), "width": host.dtype.str}
         node: dict[str, Any] = {"array": self._new_name(where)}
         if host.dtype.name in NARROW:
             node["bits_of"] = host.dtype.name

@@ -322,7 +322,15 @@ def loss_jumps(losses: Any, *, least: float = 0.3, apart: int = 3) -> Int[np.nda
     return large[np.diff(large, prepend=-apart - 1) > apart]
 
 
-class Coincidences(NamedTuple):
+class _Coincidences(NamedTuple):
+    found: int
+    jumps: int
+    expected: float
+    p: float
+    within: float
+
+
+class Coincidences(Result, _Coincidences):
     """How many jumps have an event beside them, and how many would have one by chance.
 
     Attributes:
@@ -333,11 +341,7 @@ class Coincidences(NamedTuple):
         within: in updates.
     """
 
-    found: int
-    jumps: int
-    expected: float
-    p: float
-    within: float
+    __slots__ = ()
 
 
 def coincidences(

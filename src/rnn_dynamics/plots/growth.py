@@ -1,0 +1,188 @@
+"""Pictures of gradients, norms and growth that are one call long; ``plots.result`` leads here."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.exponents import exponent_field
+from rnn_dynamics.plots.gradients import partial_sums
+from rnn_dynamics.plots.lines import decades, series
+from rnn_dynamics.status import Status
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["DRAWN"]
+
+_LOG = "log₁₀ of the norm"
+_LAG = "lag n = T − k (steps)"
+
+
+def _spectrum(found: Any, ax: "Axes") -> "Axes":
+    logs = decades(found.log)
+    order = np.arange(1, logs.size + 1)
+    errors = {"σᵢ": np.asarray(found.log_errors, float) / np.log(10)}
+    series(ax, order, {"σᵢ": logs}, "index i", "log₁₀ σᵢ", errors=errors, zero=True)
+    lost = np.asarray(found.status) != int(Status.RESOLVED)
+    if lost.any():
+        ax.plot(
+            order[lost],
+            logs[lost],
+            "o",
+            markersize=6,
+            color=palette.VERMILION,
+            fillstyle="none",
+            label="unresolved",
+        )
+        ax.legend(loc="best")
+    return ax
+
+
+def _against_lag(found: Any, ax: "Axes") -> "Axes":
+    logs = decades(found.log)
+    label = r"$\|\partial x_T/\partial x_k\|_2$"
+    errors = {label: np.asarray(found.log_errors, float) / np.log(10)}
+    return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, errors=errors, zero=True)
+
+
+def _credit(found: Any, ax: "Axes") -> "Axes":
+    lines = {"share of lag m": decades(found.log_shares), "sum of the last m": decades(found.log_sums)}
+    return series(ax, found.lags, lines, "lag m (steps)", "log₁₀ of the norm of ∂E/∂θ")
+
+
+def _credit_of_samples(found: Any, ax: "Axes") -> "Axes":
+    shares = decades(found.log_shares if not callable(found.log_shares) else found.log_shares()).T
+    lags = np.arange(1, len(shares) + 1)
+    return series(ax, lags, {"run": shares}, "lag m (steps)", "log₁₀ of the share of lag m")
+
+
+def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes":
+    return partial_sums(found, found.parameters[0] if parameter is None else parameter, ax)
+
+
+def _path_lengths(found: Any, ax: "Axes") -> "Axes":
+    shares = np.asarray(found.shares, float)
+    ax.bar(np.arange(len(shares)), shares, 0.7, color=palette.SKY, edgecolor=palette.BLACK, linewidth=0.6)
+    ax.axhline(0, color=palette.BLACK, linewidth=0.8)
+    ax.set_xlabel("length of the path (branches)")
+    ax.set_ylabel("share of ∂E/∂x₀")
+    return ax
+
+
+def _probes(found: Any, ax: "Axes") -> "Axes":
+    logs = decades(found.log_norms)
+    series(ax, np.arange(len(logs)), {"∂E/∂p_k": logs}, "probe k", _LOG)
+    ax.axhline(
+        float(decades(found.log_floor)),
+        color=palette.VERMILION,
+        linestyle=(0, (4, 2)),
+        linewidth=1.0,
+        label="floor of the floats",
+    )
+    return ax
+
+
+def _past(found: Any, ax: "Axes") -> "Axes":
+    total, direct = decades(found.total), decades(found.direct)
+    series(ax, np.arange(len(total))[::-1], {"through all edges": total}, "lag (steps)", _LOG, legend=False)
+    ax.plot(
+        np.arange(1, len(direct) + 1),
+        direct,
+        "s",
+        color=palette.VERMILION,
+        markersize=5,
+        label="one direct edge",
+    )
+    ax.legend(loc="best")
+    return ax
+
+
+def _bound(found: Any, ax: "Axes") -> "Axes":
+    logs = decades(found.log)
+    label = f"{'≤' if found.above else '≥'} {found.formula}"
+    return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, zero=True)
+
+
+def _step_bounds(found: Any, ax: "Axes") -> "Axes":
+    lines = {
+        "product of largest": found.largest,
+        "volume": found.volume,
+        "product of smallest": found.smallest,
+    }
+    logs = {label: decades(values) for label, values in lines.items()}
+    return series(ax, np.arange(len(found.largest))[::-1], logs, _LAG, _LOG, zero=True)
+
+
+def _scaled_bounds(found: Any, ax: "Axes") -> "Axes":
+    lines = {"best scaling": decades(found.log), "no scaling": decades(found.log_plain)}
+    return series(ax, found.lags, lines, "lag n (steps)", "log₁₀ of the bound", zero=True)
+
+
+def _scaled(found: Any, ax: "Axes") -> "Axes":
+    size = found.norm().log10() if found.event_ndim else found.log10()
+    values = np.asarray(size, float)
+    values = np.where(np.isfinite(values), values, np.nan)
+    rows = values.reshape(max(len(values), 1) if values.ndim else 1, -1)
+    return series(
+        ax,
+        np.arange(len(rows)),
+        {"size": rows[:, 0] if rows.shape[1] == 1 else rows},
+        "index",
+        "log₁₀ of the size",
+        legend=False,
+    )
+
+
+def _covariant(found: Any, ax: "Axes") -> "Axes":
+    growth = np.asarray(found.log_growth, float)
+    steps = np.arange(found.start + 1, found.start + 1 + len(growth))
+    return series(ax, steps, {"vector": growth}, "step t", "growth of the vector (nats)", zero=True)
+
+
+def _finite_time(found: Any, ax: "Axes") -> "Axes":
+    if found.status.ndim == 2:
+        exponent_field(found, *(np.arange(n) for n in found.status.shape), ax)
+        ax.set_xlabel("first axis of the grid")
+        ax.set_ylabel("second axis of the grid")
+        return ax
+    rows = found.values.reshape(-1, found.values.shape[-1])
+    label = f"exponent over {found.steps} steps (nats a step)"
+    return series(
+        ax,
+        np.arange(len(rows)),
+        {"λ": rows},
+        "point of the grid",
+        label,
+        zero=True,
+        linestyle="none",
+        marker="o",
+    )
+
+
+def _sensitivities(found: Any, ax: "Axes") -> "Axes":
+    lines = {"∂x_T/∂x_0": found.initial} | {f"∂x_T/∂θ_{i}": p for i, p in enumerate(found.parameters)}
+    logs = {}
+    for label, value in lines.items():
+        size = np.asarray(value.log10(), float)
+        logs[label] = np.where(np.isfinite(size), size, np.nan).reshape(-1)
+    return series(ax, np.arange(max(map(len, logs.values()))), logs, "point", "log₁₀ of the size", zero=True)
+
+
+DRAWN = {
+    "bounds.Bound": _bound,
+    "credit.CreditByLag": _credit,
+    "credit.CreditOfSamples": _credit_of_samples,
+    "credit.PartialSums": _partial_sums,
+    "credit.PastNorms": _past,
+    "credit.PathLengths": _path_lengths,
+    "credit.ProbedCredit": _probes,
+    "lyapunov.CovariantVectors": _covariant,
+    "lyapunov.FiniteTimeExponents": _finite_time,
+    "scaled.Scaled": _scaled,
+    "scaling.ScaledBounds": _scaled_bounds,
+    "sensitivities.Sensitivities": _sensitivities,
+    "spectra.SingularSpectrum": _spectrum,
+    "spectral_norms.SpectralNorms": _against_lag,
+    "step_bounds.StepBounds": _step_bounds,
+}
