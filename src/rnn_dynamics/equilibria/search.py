@@ -9,7 +9,7 @@ from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, sorted_multipliers, split_by_period
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
-from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, flag
@@ -45,7 +45,8 @@ def _descend(problem: Problem, starts: np.ndarray, period: int, max_steps: int) 
             break
         moved, size, stalled = problem.batched(newton.damped_round, period, states[active])
         states[active], residual[active] = moved, size
-        scale = norms(moved)
+        states[active] = problem.canonical(moved)
+        scale = problem.norms(states[active])
         finite = np.isfinite(size) & np.isfinite(scale)
         close = finite & ((size <= goal * scale) | (stalled & (size <= goal**0.75 * scale)))
         stuck = np.where(stalled & finite, int(Status.UNDECIDED), -1)
@@ -67,11 +68,11 @@ def _polished(
     """The roots that the chosen starts ran into, a few representatives of each cluster polished."""
     of_start = np.full(len(states), -1)
     ends = states[chosen].astype(problem.dtype)
-    scale = float(np.median(norms(ends))) if len(ends) else 1.0
-    cluster = clusters(ends, radius * scale)
+    scale = float(np.median(problem.norms(ends))) if len(ends) else 1.0
+    cluster = clusters(ends, radius * scale, problem.lengths)
     kept = members_to_keep(ends, cluster)
     roots = measured(problem, ends[kept], period)
-    good = roots.accepted(tolerance)
+    good = roots.accepted(tolerance, problem)
     # Every start takes the nearest representative of its own cluster.
     order = kept[np.argsort(cluster[kept], kind="stable")]
     first = np.searchsorted(cluster[order], np.arange(cluster.max(initial=-1) + 2))
@@ -83,7 +84,7 @@ def _polished(
         inside = at < first[cluster + 1]
         member = order[np.where(inside, at, 0)]
         usable = inside & good[place[member]]
-        gap = np.where(usable, np.max(np.abs(ends - ends[member]), axis=1, initial=0.0), np.inf)
+        gap = np.where(usable, problem.apart(ends, ends[member]), np.inf)
         best, least = np.where(gap < least, place[member], best), np.minimum(gap, least)
     number = np.cumsum(good) - 1
     of_start[chosen] = np.where(best >= 0, number[best], -1)
@@ -102,7 +103,8 @@ def _creep(problem: Problem, ends: _Ends, period: int, max_steps: int) -> tuple[
             break
         columns = problem.batched(newton.quadratic_round, period, states[active], damping[active])
         states[active], damping[active], residual[active], slope, convex = columns
-        size, scale = residual[active], norms(states[active])
+        states[active] = problem.canonical(states[active])
+        size, scale = residual[active], problem.norms(states[active])
         close = size <= goal * scale
         minimum[active] = ~close & convex & (slope <= level)
         status[active] = np.where(close, int(Status.CONVERGED), int(Status.MAX_STEPS))
@@ -116,10 +118,10 @@ def _slow_points(
     problem: Problem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
 ) -> SlowPoints:
     """The minima of q, each once."""
-    slow = residual > 100 * tolerance * norms(states)
+    slow = residual > 100 * tolerance * problem.norms(states)
     states, residual = states[slow], residual[slow]
-    radius = _loose(problem.dtype, 3 / 8) * norms(states)
-    leader = same_points(states, radius, np.argsort(residual, kind="stable"))
+    radius = _loose(problem.dtype, 3 / 8) * problem.norms(states)
+    leader = same_points(states, radius, np.argsort(residual, kind="stable"), problem.lengths)
     first = np.flatnonzero(leader == np.arange(len(leader)))
     first = first[np.argsort(residual[first], kind="stable")]
     jacobians = measured(problem, states[first], period, polish=False).jacobian
@@ -161,6 +163,7 @@ def fixed_points(
     tolerance: float | None = None,
     max_steps: int = 40,
     slow: bool = True,
+    topology: Any = None,
 ) -> FixedPoints:
     """Fixed points and cycles of a map, x = F^p(x), from many starts at once.
 
@@ -192,12 +195,12 @@ def fixed_points(
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
     starts from trajectories; they descend on q.
     """
-    problem, rows, period = posed(cell, starts, u, inputs, period)
+    problem, rows, period = posed(cell, starts, u, inputs, period, topology)
     steps = count("max_steps", max_steps, minimum=1)
     limit = residual_tolerance(problem, tolerance)
     found, status, slow_points = _sought(problem, rows, period, limit, steps, flag("slow", slow))
     roots, complete = found.roots, False
-    if period == 1 and inputs is None and has_brackets(cell):
+    if period == 1 and inputs is None and problem.lengths is None and has_brackets(cell):
         more, complete = bracketed(problem, cell, u, limit)
         roots = roots.joined(more)
     by_period = split_by_period(problem, roots, period, limit)
