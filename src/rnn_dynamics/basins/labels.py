@@ -164,7 +164,7 @@ def _discovered(problem: Problem, limits: Limits) -> tuple[list[Member], np.ndar
         places = np.flatnonzero(labels == UNDECIDED)
         if not len(places):
             break
-    members, labels = in_order(members, labels)
+    members, labels = in_order(members, labels, problem.lengths)
     return members, labels, steps
 
 
@@ -179,6 +179,7 @@ def basins(
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,
+    topology: Any = None,
 ) -> BasinLabels:
     """The attractor that each start of x⁺ = F(x, u) goes to.
 
@@ -215,7 +216,7 @@ def basins(
     """
     if state_ndim is None and attractors is not None:
         state_ndim = state_axes(attractors)
-    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk)
+    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk, topology=topology)
     limits = checked_limits(max_steps, max_period, samples)
     if attractors is None:
         members, labels, steps = _discovered(problem, limits)
