@@ -27,7 +27,7 @@ LAYERS = (
         "eigen",
         "nonnormal",
     ),
-    ("cells", "rollout", "chunks", "sweep"),
+    ("cells", "phases", "rollout", "chunks", "sweep"),
     (
         "segments",
         "parameters",

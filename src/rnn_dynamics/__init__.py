@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
     from rnn_dynamics.orbit_diagrams import orbit_diagram
+    from rnn_dynamics.phases import SeamWarning
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
@@ -113,6 +114,7 @@ __all__ = [
     "PiecewiseLinearRNN",
     "PreActivationRNN",
     "Scaled",
+    "SeamWarning",
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
@@ -241,6 +243,7 @@ _NAMES_OF_MODULE = {
     "neighbours": ["states_along"],
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
     "orbit_diagrams": ["orbit_diagram"],
+    "phases": ["SeamWarning"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.iterates import ReturnMap, return_map
-from rnn_dynamics.phases import Lengths, canonical
+from rnn_dynamics.phases import Lengths, canonical, warn_of_seams
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["OrbitDiagram", "orbit_diagram"]
@@ -126,6 +126,8 @@ def orbit_diagram(
         kept: steps that are.
         u: an input that is held.
         others: further parameters of the family.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Raises:
         TypeError, ValueError: arguments that do not fit, no parameter, kept < 1.
@@ -137,6 +139,10 @@ def orbit_diagram(
     first = (jnp.asarray(values[0]),)
     whole, state = return_map(family, first, x0, period=1, u=u, others=others, topology=topology)
     values = values.astype(state.dtype)
+    if topology is None:
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], whole.inputs)
+        row = np.asarray(state)[None]
+        warn_of_seams(whole.cell(first[0]), row, row[:0], held, whole.shape)
     shape = (len(values), kept, *whole.shape)
     up = np.asarray(_sweep(whole, state, jnp.asarray(values), transient, kept)).reshape(shape)
     start = jnp.asarray(up[-1, -1]).reshape(-1)

@@ -20,7 +20,9 @@ def standard_map(kick: float) -> Callable[[np.ndarray], tuple[np.ndarray, np.nda
         angle, momentum = x[..., 0], x[..., 1]
         slope = kick * np.cos(angle)
         momentum = momentum + kick * np.sin(angle)
-        rows = np.stack([np.stack([1 + slope, np.ones_like(slope)], -1), np.stack([slope, np.ones_like(slope)], -1)], -2)
+        rows = np.stack(
+            [np.stack([1 + slope, np.ones_like(slope)], -1), np.stack([slope, np.ones_like(slope)], -1)], -2
+        )
         return np.stack([angle + momentum, momentum], -1), rows
 
     return lifted

@@ -168,9 +168,7 @@ def fractions_along(
         layout = layout or _layout(cell)
         if _layout(cell) != layout:
             raise ValueError(f"family: expected cells of one structure, got another one at {value:g}")
-        labels = basins(
-            cell, starts, u=u, state_ndim=state_ndim, chunk=chunk, topology=topology, **options
-        )
+        labels = basins(cell, starts, u=u, state_ndim=state_ndim, chunk=chunk, topology=topology, **options)
         found = [_rows(labels.attractors, i) for i in range(len(labels.attractors))]
         columns = _matched(known, found, limit, topology)
         known += [np.zeros((0, 0))] * (max(columns, default=-1) + 1 - len(known))

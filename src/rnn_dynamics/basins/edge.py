@@ -188,6 +188,8 @@ def edge_state(
         max_steps: steps of the run that labels a state.
         refreshes: how often the bracket is cut anew.
         max_period: the longest saddle cycle looked for.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         The edge state and its status.

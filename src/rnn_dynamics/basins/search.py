@@ -20,11 +20,11 @@ from rnn_dynamics.basins.polish import (
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
-from rnn_dynamics.phases import Lengths
+from rnn_dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
-__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "searched"]
+__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "orbits_among", "searched"]
 
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
@@ -113,9 +113,7 @@ def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> lis
     fresh: list[Member] = []
     for cycle in cycles:
         known = (m for m in members + fresh if m.is_cycle)
-        if cycle.stable and not any(
-            same_cycle(m.orbit, cycle.orbit, problem.lengths) for m in known
-        ):
+        if cycle.stable and not any(same_cycle(m.orbit, cycle.orbit, problem.lengths) for m in known):
             fresh.append(cycle_member(cycle))
     return fresh
 
@@ -203,12 +201,19 @@ def in_order(
 ) -> tuple[list[Member], np.ndarray]:
     """The attractors that some start goes to by kind, period and first state, and the labels with them."""
     reached = [i for i in range(len(members)) if (labels == i).any()]
-    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), tuple(rounded(members[i].orbit[0], lengths))))
+    firsts = [tuple(rounded(member.orbit[0], lengths)) for member in members]
+    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), firsts[i]))
     place = np.full(len(members) + 1, UNDECIDED, np.int32)
     place[reached] = np.arange(len(reached))
     return [members[i] for i in reached], np.where(
         labels >= 0, place[np.maximum(labels, UNDECIDED)], labels
     ).astype(np.int32)
+
+
+def orbits_among(problem: Problem, members: list[Member]) -> np.ndarray:
+    """The states of the fixed points and cycles among the attractors, shape (count, n)."""
+    rows = [member.orbit for member in members if member.is_cycle]
+    return np.concatenate([*rows, np.zeros((0, problem.n), problem.dtype)])
 
 
 def find_attractors(
@@ -240,6 +245,8 @@ def find_attractors(
         state_ndim: axes of one state, 0 or 1. By default 0 for a single neuron, and for one-dimensional starts
             of a cell that takes scalars; else 1.
         chunk: starts that run at a time; 2¹⁶/n by default.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         The attractors by kind, period and first state; possibly none.
@@ -253,6 +260,8 @@ def find_attractors(
     problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk, topology=topology)
     limits = checked_limits(max_steps, max_period, samples)
     members, labels = in_order(*searched(problem, problem.starts, [], limits), problem.lengths)
+    if topology is None:
+        warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
     return of_members(
         members,
         [(labels == i).sum() for i in range(len(members))],

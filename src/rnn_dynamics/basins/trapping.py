@@ -153,7 +153,7 @@ def _rates(jacobians: np.ndarray) -> list[float]:
 
 
 def _rounding(orbit: np.ndarray, jacobians: np.ndarray, form: SlopeForm | None, seam: float = 0.0) -> float:
-    """A bound on the rounding of one step near the cycle, in the dtype of the run; ``seam`` is the longest phase."""
+    """A bound on the rounding of one step near the cycle, in the run's dtype; ``seam`` is the longest phase."""
     terms = np.abs(jacobians).sum(-1).max() + (0.0 if form is None else np.abs(form.left).sum(-1).max())
     sizes = (1 + np.abs(orbit.astype(np.float64)).max() + seam) * (1 + terms)
     return float(8 * orbit.shape[-1] * np.finfo(orbit.dtype).eps * sizes)
@@ -232,9 +232,7 @@ def trapping_balls(
     return [Ball(x, scale, best[1], kind) for x, scale in zip(states, best[2], strict=True)]
 
 
-def _distance_to(
-    others: np.ndarray, states: np.ndarray, norms: np.ndarray, lengths: Lengths | None
-) -> float:
+def _distance_to(others: np.ndarray, states: np.ndarray, norms: np.ndarray, lengths: Lengths | None) -> float:
     """The least distance of another attractor's state from a state of the cycle, in that state's norm."""
     if not len(others):
         return np.inf

@@ -115,6 +115,8 @@ def bifurcation_curve(
         others: further parameters of the family.
         longest: longest step as a fraction of the ranges.
         max_points: the most points on each side of the start.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``BifurcationCurve``.
@@ -133,7 +135,13 @@ def bifurcation_curve(
             f"ranges: expected two of (low, high) that hold {tuple(start.tolist())}, got {box.tolist()}"
         )
     named = tuple(real_array("parameters", value) for value in parameters)
-    rest: dict[str, Any] = {"period": period, "u": u, "inputs": inputs, "others": others, "topology": topology}
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
     whole, state = return_map(family, named, x, **rest)
     state = np.asarray(state)
     guess, partner = _guess(kind, whole, state, start.astype(state.dtype))

@@ -270,6 +270,8 @@ def locate(
         u: an input that is held.
         inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``SpecialPoint`` with normal-form coefficient and status: UNRESOLVED where two branches come near each other
@@ -282,7 +284,13 @@ def locate(
     """
     choice("kind", kind, KINDS)
     parameter = real_array("p", p, ndim=0)
-    rest: dict[str, Any] = {"period": period, "u": u, "inputs": inputs, "others": others, "topology": topology}
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
     whole, state = return_map(family, (parameter,), x, **rest)
     found = located(kind, whole, state, parameter.astype(state.dtype))
     if found is None:
@@ -318,7 +326,13 @@ def bifurcation_parameter(
     """
     choice("kind", kind, ("fold", "flip"))
     parameter = real_array("p", p, ndim=0)
-    rest: dict[str, Any] = {"period": period, "u": u, "inputs": inputs, "others": others, "topology": topology}
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
     whole, state = return_map(family, (parameter,), x, **rest)
     return _differentiable(whole, state, parameter.astype(state.dtype), -1.0 if kind == "flip" else 1.0)
 

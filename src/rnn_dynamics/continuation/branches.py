@@ -133,6 +133,8 @@ def continue_branch(
         others: further parameters of the family, which stay what they are.
         longest: longest step, as a fraction of the range (and of the states' own scale).
         max_points: the most points on each side of the start.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``Branch``, from the end reached against the parameter's direction to the other.
@@ -147,7 +149,13 @@ def continue_branch(
     low, high = checked_range(p_range, p)
     step, most = checked_step(longest), count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
-    rest: dict[str, Any] = {"period": period, "u": u, "inputs": inputs, "others": others, "topology": topology}
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
     whole, state = started(family, parameter, x, **rest)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)

@@ -249,4 +249,5 @@ def _judged(
         slow=slow,
         complete=complete,
         jacobians=roots.jacobian,
+        lengths=problem.lengths,
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
+from rnn_dynamics.phases import Lengths
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class FixedPoints:
         slow: minima of q with q > 0.
         complete: whether these are all there are (scalar neurons, exhaustive search).
         jacobians: ∂F^p/∂x, shape (m, n, n).
+        lengths: of the coordinates that are phases, whose values lie in [0, L); ``None`` where none is.
     """
 
     points: Float[np.ndarray, "m ..."]
@@ -96,6 +98,7 @@ class FixedPoints:
     slow: SlowPoints
     complete: bool
     jacobians: Float[np.ndarray, "m n n"]
+    lengths: Lengths | None = None
 
     def __len__(self) -> int:
         return len(self.points)
@@ -113,6 +116,21 @@ class FixedPoints:
         """−p/ln|λ| in steps, shape (m, n): the e-folding time along each direction; negative where it grows."""
         with np.errstate(divide="ignore"):
             return -self.period[:, None] / np.log(np.abs(self.multipliers))
+
+    @property
+    def winding(self) -> Int[np.ndarray, "m n"]:
+        """Turns of each phase over one period, each step counted forwards, shape (m, n): known modulo the period.
+
+        Over the period it is the rotation number of a circle map; 0 for coordinates on a line.
+        """
+        m, n = self.multipliers.shape
+        turns = np.zeros((m, n), int)
+        for row, (orbit, period) in enumerate(zip(self.orbits.reshape(m, -1, n), self.period, strict=True)):
+            steps = np.diff(orbit[:period], axis=0, append=orbit[:1])
+            for i, length in enumerate(self.lengths or ()):
+                if length is not None:
+                    turns[row, i] = round(float(np.sum(steps[:, i] % length)) / length) % period
+        return turns
 
     def converged(self) -> int:
         """How many starts reached a point."""

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -11,6 +12,7 @@ from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_poin
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
 from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
+from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, flag
 
@@ -182,15 +184,23 @@ def fixed_points(
             default, 1e−5 in float32. Roots are polished until the residual is rounding, whatever it is.
         max_steps: steps of either method before a start is labelled MAX_STEPS.
         slow: whether to go on after Newton's method, and look for slow points.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is complete.
+
+    Where ``topology`` names phases, differences are the shorter way round, a cycle that winds around is a cycle
+    (``FixedPoints.winding``), and phases are given in [0, L); the map may reduce them itself or not. Without it, a
+    map that looks like one on a circle (it jumps as at a seam, copies of a state are listed, orbits run on) gives a
+    ``SeamWarning``.
 
     Returns:
         ``FixedPoints``; empty where none was found. That none was found does not prove that there is none.
 
     Raises:
         TypeError, ValueError: starts that do not fit the cell, or are not finite; p < 1; both ``u`` and
-            ``inputs``; a tolerance that is not > 0.
+            ``inputs``; a tolerance that is not > 0; a topology of another length, or by which the map is
+            not periodic.
 
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
     starts from trajectories; they descend on q.
@@ -204,4 +214,9 @@ def fixed_points(
         more, complete = bracketed(problem, cell, u, limit)
         roots = roots.joined(more)
     by_period = split_by_period(problem, roots, period, limit)
-    return gathered(problem, by_period, found.of_start, status, slow_points, complete=complete)
+    points = gathered(problem, by_period, found.of_start, status, slow_points, complete=complete)
+    if topology is None:
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], problem.inputs)
+        listed = points.orbits.reshape(-1, problem.size)
+        warn_of_seams(cell, rows, listed, held, problem.shape)
+    return points

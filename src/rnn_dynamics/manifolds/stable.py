@@ -211,6 +211,8 @@ def stable_set(
         spacing: the largest distance of neighbouring points; a 500th of the length by default. Between them the
             curve is a cubic: the points' errors are those of its fourth order.
         max_points: of each side.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``InvariantSet``. A side is UNRESOLVED where no preimage goes on: at the border of the map's image, or

@@ -209,6 +209,8 @@ def unstable_set(
         spacing: the largest distance of neighbouring points; a 500th of the length by default. Where the curve
             turns by more than 0.25 radians between chords it is finer, down to a 64th of it.
         max_points: of each side.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``InvariantSet``. A multiplier < 0 swaps the sides: each is then grown by F^{2p}.

@@ -1,6 +1,7 @@
 """Coordinates that are phases: lengths, shortest differences, the map on them, and seams that nobody declared."""
 
 from rnn_dynamics.phases.coordinates import OnPhases, images, lengths_of, on_phases
+from rnn_dynamics.phases.seams import SeamWarning, seam_lengths, warn_of_seams
 from rnn_dynamics.phases.topology import (
     Lengths,
     apart,
@@ -18,6 +19,7 @@ from rnn_dynamics.phases.topology import (
 __all__ = [
     "Lengths",
     "OnPhases",
+    "SeamWarning",
     "apart",
     "canonical",
     "checked_topology",
@@ -28,7 +30,9 @@ __all__ = [
     "lengths_of",
     "on_phases",
     "order_key",
+    "seam_lengths",
     "seated",
+    "warn_of_seams",
     "wrapped",
     "wrapped_number",
 ]

@@ -104,6 +104,6 @@ def _check_periodic(cell: OnPhases, states: np.ndarray, u: Any, shape: tuple[int
         # At a state beside a jump of the map the two may fall on different sides of it.
         if wrong[row].sum() * 2 > len(x):
             raise ValueError(
-                f"topology: expected a map with F(x + L e_i) = F(x) up to whole lengths; coordinate {i} is no phase "
-                f"of length {cell.lengths[i]:g}, as F moves by {off[row].max():.3g} there"
+                f"topology: expected a map with F(x + L e_i) = F(x) up to whole lengths; coordinate {i} is no "
+                f"phase of length {cell.lengths[i]:g}, as F moves by {off[row].max():.3g} there"
             )

@@ -1,7 +1,7 @@
 """Which coordinates of a state are phases: lengths, shortest differences, and one representative of each state.
 
-A coordinate of length L is a point of a circle: x and x + L are one state. ``None`` stands for a coordinate on the
-line. Lengths are a tuple, one entry for each coordinate of the state as a vector, or ``None`` where none is a phase.
+A coordinate of length L is a point of a circle: x and x + L are one state. ``None`` stands for one on the line.
+Lengths are a tuple, one entry for each coordinate of the state as a vector, or ``None`` where none is a phase.
 """
 
 import math
