@@ -127,8 +127,10 @@ def _jumps(step: _Map, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.where(seen, jump, 0)
 
 
-def _is_phase(step: _Map, states: np.ndarray, lengths: list[float | None], i: int) -> tuple[bool, bool, bool]:
-    """Whether F(x + L e_i) = F(x) up to whole lengths, whether F moves along, and whether it is no mere shift."""
+def _is_phase(
+    step: _Map, states: np.ndarray, lengths: list[float | None], i: int
+) -> tuple[float, float, float]:
+    """At which share of the states F(x + L e_i) = F(x) up to whole lengths, F moves along, it is no mere shift."""
     length = lengths[i]
     assert length is not None
     moved, part = states.copy(), states.copy()
@@ -143,14 +145,14 @@ def _is_phase(step: _Map, states: np.ndarray, lengths: list[float | None], i: in
     rest = wrapped(between - here, tuple(None if k == i else other for k, other in enumerate(lengths)))
     rest[:, i] -= _PART * (there - here)[:, i]
     bent = np.abs(rest).max(axis=1) > 1e-3 * length
-    return bool(holds.mean() >= _SHARE), bool(along.mean() >= _SHARE), bool(bent.any())
+    return float(holds.mean()), float(along.mean()), float(bent.mean())
 
 
 def _kept(step: _Map, states: np.ndarray, lengths: list[float | None]) -> list[float | None]:
     """The lengths of which the map is periodic, as those of the others are taken away."""
     while True:
         candidates = [i for i, length in enumerate(lengths) if length is not None]
-        wrong = [i for i in candidates if not _is_phase(step, states, lengths, i)[0]]
+        wrong = [i for i in candidates if _is_phase(step, states, lengths, i)[0] < _SHARE]
         if not wrong:
             return lengths
         lengths = [None if i in wrong else length for i, length in enumerate(lengths)]
@@ -224,7 +226,8 @@ def seam_lengths(
             for value, how in seen:
                 tried = [_tidy(value) if k == i else other for k, other in enumerate(lengths)]
                 holds, along, bent = _is_phase(step, mixed, tried, i)
-                if holds and bent and (along or how == "copies"):
+                # A map of steps is the same here and there too, and hardly anywhere another between.
+                if holds == 1 and bent >= 0.5 and (along >= _SHARE or how == "copies"):
                     lengths, found[i] = tried, (_tidy(value), how)
                     break
     return found
