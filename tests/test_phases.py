@@ -86,7 +86,7 @@ def apart(a: Any, b: Any, length: float) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def torus_cycles() -> dict[tuple[float, int], tuple[int, np.ndarray]]:
-    """The oracle's counts for one kick, and its own check: the indices of a map homotopic to a shear add up to 0."""
+    """The oracle's counts for one kick; its own check: the indices of a map homotopic to a shear add up to 0."""
     found = {}
     for period in range(1, 6):
         count, index = torus.cycles(torus.standard_map(2.5), 2, period, TWO_PI, 60)
@@ -106,7 +106,8 @@ def test_cycles_of_the_standard_map_on_the_torus_each_once(how: str, torus_cycle
         for period in range(1, 6):
             found = rd.fixed_points(cell, grid(40), period=period, topology=(TWO_PI, TWO_PI))
             assert int((found.period == period).sum()) == counts[period - 1], (kick, period)
-            assert (found.points >= 0).all() and (found.points < TWO_PI).all()
+            assert (found.points >= 0).all()
+            assert (found.points < TWO_PI).all()
             if kick == 2.5:
                 assert counts[period - 1] == torus_cycles[kick, period][0]
             # Area is kept: an elliptic cycle is marginal, a hyperbolic one a saddle.
@@ -222,7 +223,8 @@ def test_rotation_is_an_invariant_circle_and_a_winding_cycle_a_cycle() -> None:
     )
     for how in ("mod", "lift"):
         labels = rd.basins(circle_map(0.5, 0.9, how), starts, topology=1.0)
-        assert labels.attractors.periods.tolist() == [2] and (labels.labels == 0).all()
+        assert labels.attractors.periods.tolist() == [2]
+        assert (labels.labels == 0).all()
 
 
 def test_a_branch_that_comes_round_the_circle_is_closed() -> None:
@@ -231,7 +233,8 @@ def test_a_branch_that_comes_round_the_circle_is_closed() -> None:
         branch = rd.continue_branch(
             lambda drive, how=how: circle_map(drive, 0.9, how), 0.02, 0.02, p_range=(-0.4, 0.4), topology=1.0
         )
-        assert branch.closed and [event.kind for event in branch.events] == ["fold", "fold"]
+        assert branch.closed
+        assert [event.kind for event in branch.events] == ["fold", "fold"]
         at = sorted(event.parameter for event in branch.events)
         np.testing.assert_allclose(at, [-0.9 / TWO_PI, 0.9 / TWO_PI], atol=1e-12)
         exact = 0.9 / TWO_PI * np.sin(TWO_PI * branch.states)
@@ -293,7 +296,8 @@ def test_float32_keeps_its_precision_at_the_seam() -> None:
         starts,
         topology=TWO_PI,
     )
-    assert found.points.dtype == np.float32 and len(found) == 2
+    assert found.points.dtype == np.float32
+    assert len(found) == 2
     assert apart(found.points, np.array([0, np.pi]), TWO_PI).max() < 1e-6
 
 

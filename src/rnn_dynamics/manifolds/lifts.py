@@ -21,7 +21,8 @@ _BETWEEN = 0.382  # where a first point is put: a gap of whole lengths is none o
 
 
 class _Maps(Protocol):
-    saddle: Any
+    @property
+    def saddle(self) -> Any: ...
 
     @property
     def returns(self) -> int: ...

@@ -64,7 +64,7 @@ def _is_traced(*trees: Any) -> bool:
     return any(isinstance(leaf, Tracer) for tree in trees for leaf in jax.tree_util.tree_leaves(tree))
 
 
-def on_phases(cell: Any, topology: Any, states: np.ndarray, u: Any, shape: tuple[int, ...]) -> Any:
+def on_phases(cell: Any, topology: Any, states: Any, u: Any, shape: tuple[int, ...]) -> Any:
     """The cell on its phases; the cell itself where the topology names none.
 
     Args:
