@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
     from rnn_dynamics.orbit_diagrams import orbit_diagram
+    from rnn_dynamics.phases import SeamWarning
     from rnn_dynamics.results import load
     from rnn_dynamics.rollout import Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
@@ -115,6 +116,7 @@ __all__ = [
     "PiecewiseLinearRNN",
     "PreActivationRNN",
     "Scaled",
+    "SeamWarning",
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
@@ -246,6 +248,7 @@ _NAMES_OF_MODULE = {
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
     "orbit_diagrams": ["orbit_diagram"],
     "results": ["load"],
+    "phases": ["SeamWarning"],
     "rollout": ["Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],

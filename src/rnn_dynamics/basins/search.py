@@ -20,10 +20,11 @@ from rnn_dynamics.basins.polish import (
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
+from rnn_dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
-__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "searched"]
+__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "orbits_among", "searched"]
 
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
@@ -87,7 +88,7 @@ def _cycles_near(problem: Problem, states: np.ndarray, longest: int) -> list[Cyc
     """Cycles near states that all but return within ``longest`` steps, from at most 32 of them."""
     seeds = states[np.linspace(0, len(states) - 1, min(len(states), 4 * MOST_SEEDS)).astype(int)]
     orbits = orbits_of(problem.cell, seeds, problem.u, problem.shape, longest + 1)
-    distances = np.nan_to_num(recurrence_distances(orbits), nan=np.inf)
+    distances = np.nan_to_num(recurrence_distances(orbits, problem.lengths), nan=np.inf)
     # The first period as good as the best one: a multiple of it returns no better, but for rounding.
     close = distances <= 2 * distances.min(1, keepdims=True) + 16 * np.finfo(states.dtype).eps
     periods = close.argmax(1) + 1
@@ -107,12 +108,12 @@ def _tiles(runner: Runner, states: np.ndarray, steps: int) -> tuple[np.ndarray, 
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
-def _joined(members: list[Member], cycles: list[Cycle]) -> list[Member]:
+def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> list[Member]:
     """The stable cycles that are not among the attractors yet."""
     fresh: list[Member] = []
     for cycle in cycles:
         known = (m for m in members + fresh if m.is_cycle)
-        if cycle.stable and not any(same_cycle(m.orbit, cycle.orbit) for m in known):
+        if cycle.stable and not any(same_cycle(m.orbit, cycle.orbit, problem.lengths) for m in known):
             fresh.append(cycle_member(cycle))
     return fresh
 
@@ -135,7 +136,9 @@ def searched(
         found, states = _tiles(runner, states, steps)
         is_open = found == UNDECIDED
         fresh = (
-            _joined(members, _cycles_near(problem, states[is_open], limits.longest)) if is_open.any() else []
+            _joined(problem, members, _cycles_near(problem, states[is_open], limits.longest))
+            if is_open.any()
+            else []
         )
         if fresh:
             members += fresh
@@ -187,21 +190,30 @@ def _set_at(
     else:
         return None
     for i, other in enumerate(members):
-        if not other.is_cycle and same_set(other.orbit, member.orbit):
+        if not other.is_cycle and same_set(other.orbit, member.orbit, problem.lengths):
             return i
     members.append(member)
     return len(members) - 1
 
 
-def in_order(members: list[Member], labels: np.ndarray) -> tuple[list[Member], np.ndarray]:
+def in_order(
+    members: list[Member], labels: np.ndarray, lengths: Lengths | None = None
+) -> tuple[list[Member], np.ndarray]:
     """The attractors that some start goes to by kind, period and first state, and the labels with them."""
     reached = [i for i in range(len(members)) if (labels == i).any()]
-    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), tuple(rounded(members[i].orbit[0]))))
+    firsts = [tuple(rounded(member.orbit[0], lengths)) for member in members]
+    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), firsts[i]))
     place = np.full(len(members) + 1, UNDECIDED, np.int32)
     place[reached] = np.arange(len(reached))
     return [members[i] for i in reached], np.where(
         labels >= 0, place[np.maximum(labels, UNDECIDED)], labels
     ).astype(np.int32)
+
+
+def orbits_among(problem: Problem, members: list[Member]) -> np.ndarray:
+    """The states of the fixed points and cycles among the attractors, shape (count, n)."""
+    rows = [member.orbit for member in members if member.is_cycle]
+    return np.concatenate([*rows, np.zeros((0, problem.n), problem.dtype)])
 
 
 def find_attractors(
@@ -214,6 +226,7 @@ def find_attractors(
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,
+    topology: Any = None,
 ) -> Attractors:
     """The attractors that orbits of x⁺ = F(x, u) from these starts end at.
 
@@ -232,6 +245,8 @@ def find_attractors(
         state_ndim: axes of one state, 0 or 1. By default 0 for a single neuron, and for one-dimensional starts
             of a cell that takes scalars; else 1.
         chunk: starts that run at a time; 2¹⁶/n by default.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         The attractors by kind, period and first state; possibly none.
@@ -242,9 +257,11 @@ def find_attractors(
     Reference: G. Datseris and A. Wagemakers, "Effortless estimation of basins of attraction", Chaos 32,
     023104 (2022), for recurrences; here cycles are solved for instead.
     """
-    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk)
+    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk, topology=topology)
     limits = checked_limits(max_steps, max_period, samples)
-    members, labels = in_order(*searched(problem, problem.starts, [], limits))
+    members, labels = in_order(*searched(problem, problem.starts, [], limits), problem.lengths)
+    if topology is None:
+        warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
     return of_members(
         members,
         [(labels == i).sum() for i in range(len(members))],

@@ -15,8 +15,9 @@ from rnn_dynamics.equilibria.cycles import Roots, measured, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.equilibria.merging import clusters
 from rnn_dynamics.equilibria.orbit_kernels import advanced, windows
-from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.equilibria.problem import Problem
 from rnn_dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
+from rnn_dynamics.phases import embedded, seated
 
 __all__ = ["Census", "followed"]
 
@@ -61,12 +62,12 @@ class Known:
     def holds(self, points: np.ndarray, length: int) -> np.ndarray:
         """Which points are phases of a known root whose period divides ``length``."""
         found = np.zeros(len(points), bool)
-        rounding = 64 * np.finfo(points.dtype).eps * norms(points)
+        rounding = 64 * np.finfo(points.dtype).eps * self.problem.norms(points)
         for place, (own, phases) in enumerate(zip(self.length, self.phases, strict=True)):
             if length % own == 0:
                 error = self.error(place)
-                near = 4 * error if np.isfinite(error) else 1e-7 * norms(phases).max()
-                apart = np.abs(points[:, None] - phases[None]).max(-1).min(1)
+                near = 4 * error if np.isfinite(error) else 1e-7 * self.problem.norms(phases).max()
+                apart = self.problem.apart(points[:, None], phases[None]).min(1)
                 found |= apart <= near + rounding
         return found
 
@@ -91,7 +92,9 @@ class Known:
         """How a stable root attracts."""
         if place not in self.norms:
             root = self.roots[place]
-            self.norms[place] = attracting(root.points[0], root.jacobian[0], self.length[place], place)
+            self.norms[place] = attracting(
+                root.points[0], root.jacobian[0], self.length[place], place, self.problem.lengths
+            )
         return self.norms[place]
 
     def nearest_stable(self, states: np.ndarray) -> np.ndarray:
@@ -100,7 +103,7 @@ class Known:
         for place, phases in enumerate(self.phases):
             if self.kinds[place] != "stable":
                 continue
-            apart = np.min([np.abs(states - phase).max(-1) for phase in phases], axis=0)
+            apart = np.min([self.problem.apart(states, phase) for phase in phases], axis=0)
             best, least = np.where(apart < least, place, best), np.minimum(apart, least)
         return best
 
@@ -171,26 +174,27 @@ def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray | 
 
 def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:
     """Orbits that stand on an unstable or marginal root in floats."""
-    unit = np.finfo(census.states.dtype).eps
+    unit, problem = np.finfo(census.states.dtype).eps, known.problem
     still = at[(returns <= 64 * unit) & (census.kind[at] == _OPEN)]
     for place, phases in enumerate(known.phases):
         error, kind = known.error(place), known.kinds[place]
         if kind == "stable" or not np.isfinite(error) or not still.size:
             continue
-        apart = np.abs(census.states[still][:, None] - phases[None]).max(-1).min(1)
-        there = still[apart <= 4 * error + 256 * unit * norms(census.states[still])]
+        apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
+        there = still[apart <= 4 * error + 256 * unit * problem.norms(census.states[still])]
         census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
         census.root[there], census.period[there] = place, known.length[place]
         still = still[census.kind[still] == _OPEN]
 
 
-def _seeds(states: np.ndarray, periods: np.ndarray, returns: np.ndarray) -> np.ndarray:
+def _seeds(problem: Problem, states: np.ndarray, periods: np.ndarray, returns: np.ndarray) -> np.ndarray:
     """A representative of each cluster of states that all but return, the largest clusters first."""
     near = np.flatnonzero(returns < _NEAR)
     if not near.size:
         return near
-    scale = float(np.median(norms(states[near])))
-    label = clusters(np.column_stack([states[near], periods[near] * 10.0 * scale]), 0.02 * scale)
+    scale = float(np.median(problem.norms(states[near])))
+    rows = embedded(states[near], problem.lengths)
+    label = clusters(np.column_stack([rows, periods[near] * 10.0 * scale]), 0.02 * scale)
     best = np.lexsort((returns[near], label))
     first = best[np.unique(label[best], return_index=True)[1]]
     sizes = np.bincount(label)[label[first]]
@@ -202,14 +206,16 @@ def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndar
     fresh = 0
     for length in np.unique(periods):
         (points,) = problem.batched(newton.polish, int(length), states[periods == length])
-        points = points[np.isfinite(points).all(1)]
+        points = seated(points[np.isfinite(points).all(1)], problem.lengths)
         points = points[~known.holds(points, int(length))]
         if not len(points):
             continue
         # Many seeds of one point need measuring once.
-        _, first = np.unique(np.round(points / (1e-6 * norms(points).max())), axis=0, return_index=True)
+        _, first = np.unique(
+            np.round(points / (1e-6 * problem.norms(points).max())), axis=0, return_index=True
+        )
         roots = measured(problem, points[np.sort(first)], int(length), polish=False)
-        roots = roots.take(roots.accepted(known.tolerance))
+        roots = roots.take(roots.accepted(known.tolerance, problem))
         for own, (_, part) in split_by_period(problem, roots, int(length), known.tolerance).items():
             fresh += known.add(part, own)
     return fresh
@@ -225,11 +231,11 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     if not at.size:
         return
     orbits = windows(problem, census.states[at], LONGEST + 1)
-    periods, returns = first_periods(orbits)
+    periods, returns = first_periods(orbits, problem.lengths)
     _taken(problem, census, known, orbits)
     _resting(census, known, at, returns)
     rest = np.flatnonzero(census.kind[at] == _OPEN)
-    seeds = rest[_seeds(census.states[at[rest]], periods[rest], returns[rest])]
+    seeds = rest[_seeds(problem, census.states[at[rest]], periods[rest], returns[rest])]
     if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds]):
         rest = np.flatnonzero(census.kind[at] == _OPEN)
         at, orbits, returns = at[rest], orbits[rest], returns[rest]
@@ -251,7 +257,7 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
 
 def _run(problem: Problem, census: Census, known: Known) -> None:
     """Iterate until every orbit's end is known, or the steps are used up."""
-    far = _AWAY * float(norms(census.states).max(initial=1.0))
+    far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
     for level, steps in enumerate(_LEVELS):
         at = census.open()
         if not at.size or (level > 1 and at.size * steps * problem.cycle * problem.size**2 > _WORK):
@@ -271,7 +277,7 @@ def _nudged(known: Known, first: int) -> np.ndarray:
         values, vectors = np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64))
         order = np.argsort(-np.abs(values))[:2]
         point = known.roots[place].points[0]
-        size = _NUDGE * float(norms(point[None])[0])
+        size = _NUDGE * float(known.problem.norms(point[None])[0])
         for j in order[np.abs(values[order]) > 1]:
             vector = vectors[:, j].imag if values[j].imag < 0 else vectors[:, j].real
             vector = vector / max(np.abs(vector).max(), np.finfo(float).tiny)
