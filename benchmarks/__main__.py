@@ -14,6 +14,7 @@ import jax
 
 import benchmarks
 from benchmarks import timing
+from rnn_dynamics.heartbeat import Heartbeat
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 
@@ -37,10 +38,12 @@ def main() -> None:
     options = parser.parse_args()
     environment = timing.environment() | {"date": time.strftime("%Y-%m-%d")}
     print(*(f"{key}: {value}" for key, value in environment.items()), sep="\n", flush=True)
-    for name in options.name or names():
-        rows = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
-        print(timing.markdown(rows), flush=True)
-        write(name, environment, rows, as_json=options.json, as_markdown=options.markdown)
+    with Heartbeat("measuring", program="benchmarks") as beat:
+        for name in options.name or names():
+            beat.at(f"measuring {name}")
+            rows = importlib.import_module(f"benchmarks.{name}").measure(quick=options.quick)
+            print(timing.markdown(rows), flush=True)
+            write(name, environment, rows, as_json=options.json, as_markdown=options.markdown)
 
 
 def write(name: str, environment: dict[str, str], rows: list, *, as_json: bool, as_markdown: bool) -> None:

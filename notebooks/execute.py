@@ -10,6 +10,8 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
+from rnn_dynamics.heartbeat import Heartbeat
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -52,10 +54,13 @@ def _with_palette(picture: str) -> str:
 def main() -> None:
     """Execute all notebooks, or those whose names are given."""
     wanted = set(sys.argv[1:])
-    for source in sources():
-        if not wanted or source.stem in wanted:
-            nbformat.write(executed(source), source.with_suffix(".ipynb"))
-            print(f"{source.stem}.ipynb: {source.with_suffix('.ipynb').stat().st_size / 1000:.0f} kB")
+    with Heartbeat("running notebooks", program="notebooks") as beat:
+        for source in sources():
+            if not wanted or source.stem in wanted:
+                beat.at(f"running {source.stem}")
+                nbformat.write(executed(source), source.with_suffix(".ipynb"))
+                size = source.with_suffix(".ipynb").stat().st_size / 1000
+                print(f"{source.stem}.ipynb: {size:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":

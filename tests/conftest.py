@@ -2,6 +2,8 @@
 
 Programs once compiled are kept for later runs in ``.cache/programs``, or where ``JAX_COMPILATION_CACHE_DIR``
 points; the workers and every child process share them.
+
+XLA's settings are those of ``compiler_settings``: cheap ones, or its own for ``pytest -m shipped`` and soak tests.
 """
 
 import contextlib
@@ -13,7 +15,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.compiler_settings import CHEAP, asks_for_shipped
+
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Read when the libraries are loaded, before options are parsed; workers and child processes inherit them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TESTS_COMPILE", "as shipped" if asks_for_shipped(sys.argv) else "cheaply")
+if os.environ["TESTS_COMPILE"] == "cheaply":
+    os.environ.setdefault("XLA_FLAGS", CHEAP)
 
 import jax
 import pytest
@@ -110,3 +119,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
         if "gpu" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
+    # Not skipped but left out: the other half of ``make test`` runs them.
+    if os.environ["TESTS_COMPILE"] == "cheaply":
+        left_out = [item for item in items if "shipped" in item.keywords]
+        items[:] = [item for item in items if "shipped" not in item.keywords]
+        config.hook.pytest_deselected(items=left_out)

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from rnn_dynamics import activations
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 FORMS = ("logistic", "tanh", "relu", "leaky_relu", "linear")
 UNDERFLOW = {"float32": 87.33, "float64": 708.39}  # e^(−z) is a normal number up to here
 PRECISION = {"float32": 24, "float64": 53}

@@ -117,7 +117,7 @@ def test_a_diverged_run_says_so():
     )
     assert found.regime == "diverged"
     assert found.horizon >= 0
-    assert found.remedies == ()
+    assert [remedy.key for remedy in found.remedies] == ["orthogonal"]
     assert json.loads(found.to_json())["regime"] == "diverged"
 
 

@@ -8,6 +8,9 @@ import pytest
 
 from rnn_dynamics import double_double as dd
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 OPERATIONS = {
     "add": (dd.add, lambda a, b: a + b),
     "subtract": (dd.subtract, lambda a, b: a - b),

@@ -14,6 +14,9 @@ from rnn_dynamics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 MPF = mpmath.mpf
 # Every array has one of two lengths, so that each kernel compiles once a dtype.
 NEURONS, LABELS = 60, 600

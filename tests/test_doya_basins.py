@@ -142,6 +142,7 @@ def test_chaos_of_the_source() -> None:
     assert int(doya.basin_label(-100.0, 90.0, 0.3, 0.5)) == Basin.CHAOS
 
 
+@pytest.mark.shipped
 def test_hazard_21_labels_do_not_depend_on_the_batch(dtype: str) -> None:
     w, b, x0, _ = _near_the_separatrix(dtype, 64, 7)
     together = np.asarray(doya.basin_label(w, b, x0))

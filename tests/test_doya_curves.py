@@ -9,6 +9,9 @@ import pytest
 from rnn_dynamics import doya
 from tests.oracles import neuron
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 
 def _ulps(found: float, true: mpmath.mpf, dtype: str) -> float:
     return float(abs(mpmath.mpf(float(found)) - true) / np.spacing(abs(np.asarray(float(true), dtype))))

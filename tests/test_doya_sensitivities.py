@@ -187,6 +187,7 @@ def test_hazard_21_same_bits_whatever_the_chunking(dtype: str) -> None:
         np.testing.assert_array_equal(a.ravel(), c)
 
 
+@pytest.mark.shipped
 def test_hazard_26_no_value_of_steps_compiles_anything(dtype: str) -> None:
     w = np.linspace(-5, 5, 30).astype(dtype)
     number = np.dtype(dtype).type

@@ -32,6 +32,7 @@ def test_every_shape_gets_what_the_kernel_gives(shape):
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.shipped
 def test_small_shapes_share_one_compilation_and_a_static_argument_has_its_own():
     call = elementwise(lambda values, power: _kernel(values, power), (1,))
     inputs = [_values(shape) for shape in ((), (5,), (3, 4), (700,))]

@@ -381,6 +381,7 @@ def test_memory_of_norms_is_that_of_the_states():
     assert used < 8 * steps * n * n / 4
 
 
+@pytest.mark.shipped
 def test_repeated_shapes_compile_nothing():
     calls = [
         gradient_norms,
@@ -430,6 +431,7 @@ ERRORS = {
 }
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("name", ERRORS)
 def test_hazards_24_and_25_errors_name_the_argument_at_once(name):
     call, argument = ERRORS[name]

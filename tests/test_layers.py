@@ -15,8 +15,11 @@ SOURCE = ROOT / "src" / "rnn_dynamics"
 LAYERS = (
     (
         "status",
+        "packages",
+        "heartbeat",
         "elementwise",
         "lengths",
+        "given",
         "validation",
         "activations",
         "storage",
@@ -28,7 +31,7 @@ LAYERS = (
         "eigen",
         "nonnormal",
     ),
-    ("cells", "rollout", "chunks", "sweep"),
+    ("cells", "sequences", "rollout", "chunks", "sweep"),
     (
         "segments",
         "parameters",

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
@@ -78,6 +79,7 @@ def test_the_bracket_carries_no_derivative_and_the_second_derivative_is_right(dt
     assert abs(second + 2 / 9 * 8 ** (-5 / 3)) < 32 * float(np.finfo(dtype).eps)
 
 
+@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing() -> None:
     solve = jax.jit(lambda p: bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p).value)
     solve(jnp.linspace(0.1, 1, 5))

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from rnn_dynamics import scaled
 from rnn_dynamics.scaled import Scaled
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 EPS = {"float32": 2.0**-24, "float64": 2.0**-53}
 RANGE = {"float32": (-126, 128), "float64": (-1022, 1024)}
 few = settings(deadline=None, max_examples=40)

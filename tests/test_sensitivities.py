@@ -15,6 +15,9 @@ from rnn_dynamics.status import Status
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 ONE_ULP = math.nextafter(0.5, 1)
 # (w, b, x_0, ε, T); epsilon is no parameter of the family.
 NEURONS = {

@@ -17,6 +17,9 @@ from tests.oracles import products
 from tests.oracles.products import Network
 from tests.test_jacobians import NETWORKS, cell_of
 
+# Last bits are what these tests are about.
+pytestmark = pytest.mark.shipped
+
 STEPS = 2000
 LIMIT = {"float64": 1e-11, "float32": 5.4e-3}
 

@@ -106,6 +106,7 @@ def test_short_chaotic_orbit_against_balls():
     assert float(product_bounds(path).log_norms[0]) / math.log(2) == pytest.approx(truth, abs=1e-8)
 
 
+@pytest.mark.shipped
 def test_sweep_of_radii():
     """Shapes, the exact radius, bounds; a repeated sweep compiles nothing; excess over the claim."""
     radii, biases, seeds = [0.0, 0.5, 0.9, 1.5], [0.0, 0.5], [1, 2, 3]

@@ -415,7 +415,7 @@ class TestLabels:
 
     def test_xarray_missing(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "xarray", None)
-        with pytest.raises(ImportError, match=r"pip install 'rnn_dynamics\[data\]'"):
+        with pytest.raises(ImportError, match=r"pip install xarray .*'\.\[data\]'"):
             sweep(logistic_orbit, grid()).to_xarray()
 
     def test_unknown_value(self):

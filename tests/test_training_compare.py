@@ -184,7 +184,8 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     seconds = load(trained)[1]["seconds"]
     code, text, err = _run(capsys, *command, "--store", str(store))
     assert (code, load(trained)[1]["seconds"]) == (0, seconds)
-    assert [line.split(",")[0] for line in err.splitlines()] == ["plain", "clipping"]
+    rows = [line for line in err.splitlines() if not line.startswith("rnn-dynamics: ")]
+    assert [line.split(",")[0] for line in rows] == ["plain", "clipping"]
     shutil.rmtree(store)
     assert _run(capsys, *command)[1].splitlines()[1:] != []
     assert list(tmp_path.iterdir()) == []

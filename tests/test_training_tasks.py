@@ -269,6 +269,7 @@ def test_mapped_over_keys_inside_jit_it_is_what_each_key_gives():
             np.testing.assert_array_equal(found[i], wanted)
 
 
+@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing():
     keys = [jax.random.key(seed) for seed in (7, 8)]
     drawn("latch")
@@ -382,6 +383,7 @@ def test_published_lengths_rise_and_are_tasks(name):
         assert one.steps >= length == one.length
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [

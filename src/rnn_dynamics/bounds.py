@@ -25,6 +25,7 @@ from rnn_dynamics.weight_bounds import log_absolute_bound, log_power
 __all__ = [
     "Bound",
     "Bounds",
+    "bounds_of",
     "eigenvalues",
     "product_bounds",
     "spectral_norm",
@@ -304,8 +305,12 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     References: Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2.1, whose first versions and many
     textbooks have the spectral radius where the norm belongs.
     """
-    norms, steps = gradient_norms(trajectory), step_bounds(trajectory)
-    declared = _declared(trajectory.cell)
+    return bounds_of(trajectory.cell, gradient_norms(trajectory), step_bounds(trajectory))
+
+
+def bounds_of(cell: Any, norms: Float[Array, " steps+1"], steps: StepBounds) -> Bounds:
+    """``product_bounds`` of a run of the cell whose norms and bounds by single steps are known."""
+    declared = _declared(cell)
     if declared is None:
         return _bounds(norms, steps)
     radius, norm = spectral_radius(declared.weights), spectral_norm(declared.weights)
@@ -318,7 +323,7 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     }
     if gamma is None:
         return _bounds(norms, steps, **common)
-    alike = {"steps": trajectory.steps, "slope_bound": gamma, "leak": leak}
+    alike = {"steps": norms.shape[-1] - 1, "slope_bound": gamma, "leak": leak}
     above, claim = (log_power(size, **alike) for size in (norm, radius))
     absolute = log_absolute_bound(declared.weights, **alike)
     found = {"log_norm_bound": above, "log_absolute": absolute, "log_radius_claim": claim}

@@ -13,11 +13,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.parameters import immediate_gradient, parameter_count, unflatten_parameters
-from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.rollout import Trajectories, Trajectory
 from rnn_dynamics.scaled import Scaled, add, from_float
-from rnn_dynamics.segments import along, segment, step_range
+from rnn_dynamics.segments import along, step_range
 from rnn_dynamics.validation import choice, integers, real_array
 
 __all__ = [
@@ -71,9 +72,13 @@ def _identity(states: Array) -> Scaled:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _step_matrices(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
+def _step_matrices(
+    static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None
+) -> Array:
     cell = join(static, arrays)
-    return jax.vmap(lambda x, u: step_jacobian(cell, x, u))(states, inputs)
+    if inside is None:
+        return jax.vmap(lambda x, u: step_jacobian(cell, x, u))(states, inputs)
+    return scan(lambda _, step: (None, step_jacobian(cell, *step)), None, (states, inputs), inside)[1]
 
 
 def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Float[Array, "..."]:
@@ -85,7 +90,9 @@ def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None =
     Raises:
         TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
     """
-    return along(_step_matrices, trajectory, start, stop, of_matrices=True, backward=False)
+    return along(
+        _step_matrices, trajectory, start, stop, of_matrices=True, keeps_matrices=True, backward=False
+    )
 
 
 def _grow_left(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, None]:
@@ -110,9 +117,9 @@ def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _product(static: Any, arrays: Any, states: Array, inputs: Any) -> Scaled:
+def _product(static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None) -> Scaled:
     grow = functools.partial(_grow_left, join(static, arrays))
-    return _shaped(jax.lax.scan(grow, _identity(states), (states, inputs))[0], states)
+    return _shaped(scan(grow, _identity(states), (states, inputs), inside)[0], states)
 
 
 def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Scaled:
@@ -132,11 +139,11 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
     Rounding is that of the plain product in the trajectory's dtype, relative to Π‖J_i‖; the *small* singular
     values of a long product are lost in it, as in any explicit product.
     """
-    return _product(*segment(trajectory, start, stop))
+    return along(_product, trajectory, start, stop, of_matrices=True, backward=False, cut=False)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _products(static: Any, arrays: Any, states: Array, inputs: Any) -> Scaled:
+def _products(static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None) -> Scaled:
     """Each pass keeps ∂x_stop/∂x_k, then steps back to k − 1; the one past k = 0 repeats a step and is dropped.
 
     So the scan writes all stop + 1 matrices itself: appending the identity afterwards would copy them all.
@@ -146,7 +153,9 @@ def _products(static: Any, arrays: Any, states: Array, inputs: Any) -> Scaled:
         return _shaped(jax.tree_util.tree_map(lambda leaf: leaf[None], identity), states)
     grow = functools.partial(_keep_and_grow_right, join(static, arrays))
     padded = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf[:1], leaf]), (states, inputs))
-    return _shaped(jax.lax.scan(grow, identity, padded, reverse=True)[1], states)
+    if inside is not None:  # the pass at k takes the step before k, so that the mask is one later
+        inside = jnp.concatenate([inside, inside[-1:]])
+    return _shaped(scan(grow, identity, padded, inside, reverse=True)[1], states)
 
 
 def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:
@@ -159,7 +168,7 @@ def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Sca
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T.
     """
-    return along(_products, trajectory, 0, stop, of_matrices=True)
+    return along(_products, trajectory, 0, stop, of_matrices=True, keeps_matrices=True)
 
 
 def _grow_right_and_measure_some(cell: Any, ord: Any, product: Scaled, step: tuple) -> tuple[Scaled, Array]:
@@ -171,33 +180,39 @@ def _grow_right_and_measure_some(cell: Any, ord: Any, product: Scaled, step: tup
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
-def _norms(static: Any, arrays: Any, states: Array, inputs: Any, lags: Any, ord: Any) -> Array:
+def _norms(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    lags: Any,
+    ord: Any,
+    inside: Array | None = None,
+) -> Array:
     cell, identity = join(static, arrays), _identity(states)
     if lags is None:
         grow = functools.partial(_grow_right_and_measure, cell, ord)
-        _, logs = jax.lax.scan(grow, identity, (states, inputs), reverse=True)
+        _, logs = scan(grow, identity, (states, inputs), inside, reverse=True)
     else:
         ahead = states.shape[0] - jnp.arange(states.shape[0], dtype=lags.dtype)
         wanted = (ahead[:, None] == lags[None, :]).any(axis=1)
         grow = functools.partial(_grow_right_and_measure_some, cell, ord)
-        _, logs = jax.lax.scan(grow, identity, (states, inputs, wanted), reverse=True)
+        _, logs = scan(grow, identity, (states, inputs, wanted), inside, reverse=True)
     return jnp.concatenate([logs, identity.norm(ord).log()[None]])
 
 
-def gradient_norms(
-    trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None, lags: Any = None
-) -> Float[Array, " steps+1"]:
+def gradient_norms(trajectory: Any, *, ord: int | str = 2, stop: int | None = None, lags: Any = None) -> Any:
     """ln‖∂x_stop/∂x_k‖ for every k = 0 … stop, without keeping the matrices: memory O(T n + n²).
 
     Args:
-        trajectory: from ``rollout``.
+        trajectory: from ``rollout``; of ``Trajectories``, runs of any lengths, the result is a list, one for each.
         ord: 2, the spectral norm, or "fro", the Frobenius norm √(Σ σ_i²).
         stop: the step whose gradient is measured; T by default.
         lags: lags n = stop − k at which alone the norm is taken, shape (m,), integers from 0 to stop: a spectral
             norm costs far more than a step.
 
     Returns:
-        Natural logarithms, index k, or as the lags are given; −inf where the product is exactly zero, which a
+        Natural logarithms, index k, shape (stop+1,), or as the lags are given; −inf where the product is exactly zero, which a
         slope that underflows makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
 
     Raises:
@@ -207,6 +222,8 @@ def gradient_norms(
     exactly the directions that dominated it, what is left is lost in that rounding, or 0.
     """
     ord = choice("ord", ord, [2, "fro"])
+    if isinstance(trajectory, Trajectories):
+        return [gradient_norms(run, ord=ord, stop=stop, lags=lags) for run in trajectory]
     if lags is None:
         return along(_norms, trajectory, 0, stop, None, ord, of_matrices=True)
     last = step_range(trajectory, 0, stop)[1]
@@ -251,9 +268,11 @@ def _vector_result(vectors: Scaled, states: Array) -> Scaled:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pullback(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled) -> Scaled:
+def _pullback(
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
+) -> Scaled:
     step = functools.partial(reverse_step, exact_slopes(join(static, arrays)))
-    _, earlier = jax.lax.scan(step, last, (states, inputs), reverse=True)
+    _, earlier = scan(step, last, (states, inputs), inside, reverse=True)
     both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last)
     return _vector_result(both, states)
 
@@ -277,9 +296,11 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _pushforward(static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled) -> Scaled:
+def _pushforward(
+    static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled, inside: Array | None = None
+) -> Scaled:
     step = functools.partial(_forward_step, exact_slopes(join(static, arrays)))
-    _, later = jax.lax.scan(step, first, (states, inputs))
+    _, later = scan(step, first, (states, inputs), inside)
     both = jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a[None], b]), first, later)
     return _vector_result(both, states)
 
@@ -313,10 +334,12 @@ def _collect(static: Any, arrays: Any, carry: tuple[Scaled, Scaled], step: tuple
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _parameter_gradient(static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled) -> Any:
+def _parameter_gradient(
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
+) -> Any:
     zero = Scaled(jnp.zeros(parameter_count(arrays), last.dtype), jnp.zeros((), jnp.int32), 1)
     step = functools.partial(_collect, static, arrays)
-    (_, total), _ = jax.lax.scan(step, (last, zero), (states, inputs), reverse=True)
+    (_, total), _ = scan(step, (last, zero), (states, inputs), inside, reverse=True)
     return unflatten_parameters(static, arrays, total)
 
 
@@ -338,7 +361,7 @@ def parameter_gradient(trajectory: Trajectory, cotangent: Any, *, stop: int | No
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T; a cell
             without parameters.
     """
-    static, arrays, states, inputs = segment(trajectory, 0, stop)
+    step_range(trajectory, 0, stop)
     last = state_vector("cotangent", cotangent, trajectory)
-    parameter_count(arrays)
-    return _parameter_gradient(static, arrays, states, inputs, last)
+    parameter_count(split(trajectory.cell)[1])
+    return along(_parameter_gradient, trajectory, 0, stop, last, cut=False)

@@ -1,23 +1,44 @@
 """Time axes of few lengths, so that a loop over T does not compile a program for every T.
 
-The length of a scan is part of its compiled program. Small runs are therefore padded to a power of two: behind
+The length of a scan is part of its compiled program. Runs are therefore padded to a power of two: behind
 their end where time runs forward, before their beginning where it runs backward, so that nothing that is kept
-has seen the padding. It is cut off on the host, where cutting compiles nothing.
+has seen the padding. It is cut off on the host, where cutting compiles nothing. Where a step is dear, those of the
+padding are skipped by a mask inside the scan.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from rnn_dynamics.elementwise import is_plain
 
-__all__ = ["LARGEST_PADDED", "cut", "padded", "surplus"]
+__all__ = [
+    "LARGEST_PADDED",
+    "LARGEST_SKIPPED",
+    "cut",
+    "inside",
+    "longer",
+    "may_pad",
+    "padded",
+    "scan",
+    "surplus",
+]
 
-#: Entries that a padded run of vectors may have in all.
+#: Entries that a padded run of vectors may have in all, its padding computed with.
 LARGEST_PADDED = 2**16
+#: The same where the padding is skipped: what may be copied and held twice.
+LARGEST_SKIPPED = 2**27
 
 _SHORTEST = 64
+
+
+def longer(steps: int) -> int:
+    """The length that so many steps are padded to."""
+    return max(_SHORTEST, 1 << (steps - 1).bit_length()) if steps else 0
 
 
 def surplus(steps: int, size: int, limit: int, *trees: Any) -> int:
@@ -28,10 +49,12 @@ def surplus(steps: int, size: int, limit: int, *trees: Any) -> int:
         size: entries of what is computed at one step.
         limit: entries that all steps together may have: longer runs take longer than their compilation.
     """
-    length = max(_SHORTEST, 1 << (steps - 1).bit_length()) if steps else 0
-    if length * size > limit or not is_plain(jax.tree.leaves(trees)):
-        return 0
-    return length - steps
+    return longer(steps) - steps if may_pad(steps, size, limit, *trees) else 0
+
+
+def may_pad(steps: int, size: int, limit: int, *trees: Any) -> bool:
+    """Whether a run is one of those that are padded, be it by none; arguments as ``surplus``."""
+    return longer(steps) * size <= limit and is_plain(jax.tree.leaves(trees))
 
 
 def padded(tree: Any, start: int, stop: int, *, before: int = 0, after: int = 0) -> Any:
@@ -49,3 +72,32 @@ def padded(tree: Any, start: int, stop: int, *, before: int = 0, after: int = 0)
 def cut(tree: Any, start: int, stop: int | None) -> Any:
     """The entries start … stop−1 of every leaf."""
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[start:stop]), tree)
+
+
+def inside(steps: int, *, before: int = 0, after: int = 0) -> np.ndarray:
+    """The mask of a padded run, False at its padding."""
+    mask = np.zeros(before + steps + after, bool)
+    mask[before : before + steps] = True
+    return mask
+
+
+def scan(
+    body: Callable[[Any, Any], tuple[Any, Any]],
+    carry: Any,
+    series: Any,
+    inside: Array | None = None,
+    *,
+    length: int | None = None,
+    reverse: bool = False,
+) -> tuple[Any, Any]:
+    """``lax.scan`` that passes over the steps outside a mask: the carry stays, what they put out is 0."""
+    if inside is None:
+        return jax.lax.scan(body, carry, series, length=length, reverse=reverse)
+
+    def step(carry: Any, at: tuple[Array, Any]) -> tuple[Any, Any]:
+        wanted, own = at
+        out = jax.eval_shape(body, carry, own)[1]
+        nothing = jax.tree_util.tree_map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), out)
+        return jax.lax.cond(wanted, lambda: body(carry, own), lambda: (carry, nothing))
+
+    return jax.lax.scan(step, carry, (inside, series), length=length, reverse=reverse)

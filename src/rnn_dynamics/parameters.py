@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.structure import join, layer_name
 from rnn_dynamics.scaled import Scaled
 
 __all__ = [
@@ -53,7 +53,7 @@ class Group(NamedTuple):
     """A stretch of the flat vector of parameters that belongs together.
 
     Attributes:
-        layer: "layer 0" … of a ``Stack``, else "".
+        layer: "layer 0" … of a ``Stack``, "layer 0.1" of a cell of one's own with lists in lists, else "".
         parameter: the field's name, as "W_in".
         gate: the gate it is for, as "forget"; "" in cells without gates.
         start, stop: where it lies.
@@ -75,9 +75,9 @@ def parameter_groups(cell: Any) -> tuple[Group, ...]:
         owner, name = _owner(cell, path), _key(path[-1]) if path else ""
         gates = getattr(owner, "gate_rows", {}).get(name, ("",))
         size = jnp.size(leaf) // len(gates)
-        layers = [f"layer {_key(key)}" for key in path[:-1] if isinstance(key, jax.tree_util.SequenceKey)]
+        layers = [_key(key) for key in path[:-1] if isinstance(key, jax.tree_util.SequenceKey)]
         for gate in gates:
-            groups.append(Group(" ".join(layers), name, gate, at, at + size))
+            groups.append(Group(layer_name(".".join(layers)) if layers else "", name, gate, at, at + size))
             at += size
     return tuple(groups)
 

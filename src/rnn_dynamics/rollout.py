@@ -1,23 +1,30 @@
-"""Any recurrent map run through ``lax.scan`` to a ``Trajectory``, which carries its cell."""
+"""Any recurrent map run through ``lax.scan`` to a ``Trajectory``, which carries its cell; or to several."""
 
 import dataclasses
 import functools
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics import lengths
+from rnn_dynamics import lengths as time_axes
 from rnn_dynamics.cells.image import checked_image
+from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, parameter_dtype, split
+from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.given import on_host
 from rnn_dynamics.results import Result
+from rnn_dynamics.sequences import separate, starts_of
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Trajectory", "rollout"]
+__all__ = ["Trajectories", "Trajectory", "rollout"]
+
+# Entries of the states of the runs that are computed side by side.
+_LARGEST_AT_ONCE = 2**24
 
 
 @functools.partial(
@@ -28,6 +35,9 @@ __all__ = ["Trajectory", "rollout"]
 @dataclasses.dataclass(frozen=True)
 class Trajectory(Result):
     """The states that a cell ran through.
+
+    ``jax.vmap`` over ``rollout`` gives one with the axes of the batch in front of every array, the cell's included;
+    ``batch`` has them.
 
     Attributes:
         cell: the cell that made it; what is computed from a trajectory uses this one.
@@ -42,19 +52,27 @@ class Trajectory(Result):
     first_nonfinite: Int[Array, ""]
 
     @property
+    def batch(self) -> tuple[int, ...]:
+        """The axes of the batch, () for a single run."""
+        return jnp.shape(self.first_nonfinite)
+
+    @property
     def steps(self) -> int:
         """T, the number of steps."""
-        return self.states.shape[0] - 1
+        return self.states.shape[len(self.batch)] - 1
 
     @property
     def initial(self) -> Float[Array, "..."]:
-        """x_0."""
-        return self.states[0]
+        """x_0; of a batch, those of all runs."""
+        return self._at(0)
 
     @property
     def final(self) -> Float[Array, "..."]:
-        """x_T."""
-        return self.states[-1]
+        """x_T; of a batch, those of all runs."""
+        return self._at(-1)
+
+    def _at(self, step: int) -> Array:
+        return self.states[(*(slice(None) for _ in self.batch), step)]
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The states in their plane, or in that of two principal components: ``plots.trajectory``."""
@@ -63,12 +81,84 @@ class Trajectory(Result):
         return plots.trajectory(self, ax, **options)
 
     def __repr__(self) -> str:
-        shape = "×".join(map(str, self.states.shape[1:])) or "1"
-        text = f"Trajectory({self.cell!r}, {self.steps} steps of {shape} {self.states.dtype}"
-        if not isinstance(self.first_nonfinite, Tracer) and self.first_nonfinite.ndim == 0:
-            first = int(self.first_nonfinite)
-            text += f", not finite from step {first}" if first >= 0 else ""
+        shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"
+        runs = f"{'×'.join(map(str, self.batch))} runs, " if self.batch else ""
+        text = f"Trajectory({self.cell!r}, {runs}{self.steps} steps of {shape} {self.states.dtype}"
+        if isinstance(self.first_nonfinite, Tracer):
+            return text + ")"
+        first = np.asarray(self.first_nonfinite)
+        if self.batch and (first >= 0).any():
+            text += f", {int((first >= 0).sum())} of them not finite from step {int(first[first >= 0].min())}"
+        elif not self.batch and first >= 0:
+            text += f", not finite from step {int(first)}"
         return text + ")"
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["runs"], meta_fields=[])
+@dataclasses.dataclass(frozen=True)
+class Trajectories(Sequence):
+    """Runs of one cell, of any lengths: a sequence of ``Trajectory``.
+
+    Attributes:
+        runs: each a ``Trajectory`` of its own length, in the order of the inputs.
+    """
+
+    runs: tuple[Trajectory, ...]
+
+    @property
+    def cell(self) -> Any:
+        """The cell that made them."""
+        return self.runs[0].cell
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " runs"]:
+        """T of each."""
+        return np.array([run.steps for run in self.runs])
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "runs longest+1"]:
+        """Which of the padded ``states`` there are."""
+        return np.arange(self.lengths.max() + 1)[None] <= self.lengths[:, None]
+
+    @property
+    def states(self) -> Float[np.ndarray, "runs longest+1 ..."]:
+        """x_0 … x_T of each, NaN behind its end."""
+        first = self.runs[0].states
+        padded = np.full((len(self), int(self.lengths.max()) + 1, *first.shape[1:]), np.nan, first.dtype)
+        for row, run in zip(padded, self.runs, strict=True):
+            row[: run.steps + 1] = run.states
+        return padded
+
+    @property
+    def initial(self) -> Float[np.ndarray, "runs ..."]:
+        """x_0 of each."""
+        return np.stack([np.asarray(run.states)[0] for run in self.runs])
+
+    @property
+    def final(self) -> Float[np.ndarray, "runs ..."]:
+        """x_T of each."""
+        return np.stack([np.asarray(run.states)[-1] for run in self.runs])
+
+    @property
+    def first_nonfinite(self) -> Int[np.ndarray, " runs"]:
+        """Of each the index of the first state that is not finite, or −1."""
+        return np.array([np.asarray(run.first_nonfinite) for run in self.runs])
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @overload
+    def __getitem__(self, index: int) -> Trajectory: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Trajectories": ...
+    def __getitem__(self, index: Any) -> Any:
+        return Trajectories(self.runs[index]) if isinstance(index, slice) else self.runs[index]
+
+    def __repr__(self) -> str:
+        steps = sorted({run.steps for run in self.runs})
+        shown = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
+        shape = "×".join(map(str, self.runs[0].states.shape[1:])) or "1"
+        return f"Trajectories({self.cell!r}, {len(self)} runs of {shown} steps of {shape} {self.runs[0].states.dtype})"
 
 
 def _input_length(inputs: Any) -> int | None:
@@ -89,8 +179,16 @@ def _checked_inputs(inputs: Any, dtype: Any) -> Any:
     """
 
     def convert(leaf: Any) -> Any:
-        if hasattr(leaf, "dtype") and (leaf.dtype == bool or not jnp.issubdtype(leaf.dtype, jnp.inexact)):
+        leaf = on_host("inputs", leaf)
+        if hasattr(leaf, "dtype") and (
+            leaf.dtype == bool
+            or jnp.issubdtype(leaf.dtype, jnp.integer)
+            or jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        ):
             return jnp.asarray(leaf)
+        if isinstance(leaf, np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.floating):
+            with np.errstate(over="ignore"):  # what does not fit is said to be infinite
+                leaf = leaf.astype(dtype)
         return real_array("inputs", leaf).astype(dtype)
 
     is_list = isinstance(inputs, list | tuple) and not any(hasattr(i, "dtype") for i in inputs)
@@ -111,18 +209,6 @@ def _step_count(inputs: Any, steps: Any) -> int:
     return steps
 
 
-def _initial_state(cell: Any, x0: Any) -> jax.Array:
-    """x0 in the widest floating dtype of it and the cell's arrays; numbers and lists follow the cell."""
-    state = real_array("x0", x0)
-    if not state.size:
-        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
-    of_cell = parameter_dtype(cell)
-    if of_cell is None:
-        return state
-    given = hasattr(x0, "dtype") and jnp.issubdtype(x0.dtype, jnp.floating)
-    return state.astype(np.result_type(state.dtype, of_cell) if given else of_cell)
-
-
 def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Array, Any, int]:
     """x_0, the inputs and T as ``rollout`` takes them, all checked against the cell.
 
@@ -131,11 +217,13 @@ def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Arra
     """
     if not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
-    state = _initial_state(cell, x0)
+    state = state_of(cell, "x0", x0)
+    if not state.size:
+        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
     inputs = _checked_inputs(inputs, state.dtype)
     steps = _step_count(inputs, steps)
     first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
-    checked_image(cell, state, first, ("x0", "inputs"))
+    checked_image(cell, state, first, ("x0", "inputs"), leading=(steps,))
     return state, inputs, steps
 
 
@@ -145,45 +233,145 @@ def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
-def _run(static: Any, arrays: Any, x0: Array, inputs: Any, steps: int) -> tuple[Array, Array]:
+def _run(
+    static: Any, arrays: Any, x0: Array, inputs: Any, steps: int, inside: Array | None = None
+) -> tuple[Array, Array]:
     cell = join(static, arrays)
-    _, later = jax.lax.scan(functools.partial(_advance, exact_slopes(cell)), x0, inputs, length=steps)
+    advance = functools.partial(_advance, exact_slopes(cell))
+    _, later = time_axes.scan(advance, x0, inputs, inside, length=steps)
     states = jnp.concatenate([x0[None], later])
     finite = jnp.isfinite(states).reshape(steps + 1, -1).all(axis=1)
     first = jnp.where(finite.all(), -1, jnp.argmin(finite)).astype(jnp.int32)
     return states, first
 
 
-def rollout(cell: Any, x0: Any, inputs: Any = None, *, steps: int | None = None) -> Trajectory:
+@functools.partial(jax.jit, static_argnums=(0, 4))
+def _run_side_by_side(
+    static: Any, arrays: Any, starts: Array, inputs: Any, steps: int
+) -> tuple[Array, Array]:
+    return jax.vmap(lambda x, u: _run(static, arrays, x, u, steps))(starts, inputs)
+
+
+@overload
+def rollout(cell: Any, x0: Any = None, inputs: Any = None, *, steps: int | None = None) -> Trajectory: ...
+@overload
+def rollout(
+    cell: Any,
+    x0: Any = None,
+    inputs: Any = None,
+    *,
+    steps: int | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+) -> Any: ...
+def rollout(
+    cell: Any,
+    x0: Any = None,
+    inputs: Any = None,
+    *,
+    steps: int | None = None,
+    lengths: Any = None,
+    mask: Any = None,
+) -> Any:
     """Run a recurrent map, x_{t+1} = cell(x_t, u_t), from x_0.
 
     Args:
         cell: any callable pytree ``cell(x, u) -> x_next`` on one state. A bare function or closure works, but
             compiles anew when made anew and has no parameter gradient;
             ``jax.tree_util.Partial(step, params)`` has neither fault.
-        x0: the first state, shape (n,), or () for a single neuron. Numbers and lists take the cell's dtype.
-        inputs: pytree of arrays with a leading time axis of length T, or ``None``.
+        x0: the first state, shape (n,), or () for a single neuron; zeros by default, where the cell tells how many.
+            Of several sequences one for all, or one for each along a leading axis.
+        inputs: pytree of arrays with a leading time axis of length T, or ``None``. A list of such is several
+            sequences, of any lengths; a cell of one's own that takes a list as its input gets it as one sequence.
         steps: T; needed where there are no inputs, 0 allowed.
+        lengths: T of each of several sequences, whose padded inputs have shape (sequences, steps, …); what lies
+            behind a sequence's end is never looked at.
+        mask: in place of lengths, shape (sequences, steps): True at the first T steps of each, False behind.
 
     Returns:
         The trajectory, T+1 states. States past a divergence stay visible (inf or NaN); ``first_nonfinite``
-        says where they begin. Differentiate through ``rollout`` to reach the parameters.
+        says where they begin. Differentiate through ``rollout`` to reach the parameters. Of several sequences
+        ``Trajectories``, a sequence of them.
 
     Raises:
         TypeError: ``cell`` is not callable, a dtype does not fit, ``steps`` is no integer.
-        ValueError: shapes or lengths that do not fit, values that are not finite, steps < 0.
+        ValueError: shapes or lengths that do not fit, values that are not finite, steps < 0, a mask with steps
+            inside behind ones outside.
 
-    T is the length of the compiled scan. Short runs of small networks are padded to the next power of two and
-    cut back (not under ``jit`` or ``grad``), so that a loop over T compiles a few programs; others compile for
-    every T. A repeated shape compiles nothing.
+    States are of the widest floating dtype among the cell's arrays; starts and inputs are cast to it, a start in
+    float64 that loses digits with a ``PrecisionWarning``, once. A cell without floating arrays takes x0's.
+
+    T is the length of the compiled scan. Runs are padded to the next power of two and cut back, the steps of the
+    padding skipped where they are dear (not under ``jit`` or ``grad``), so that a loop over T compiles a few
+    programs. A repeated shape compiles nothing.
     """
+    several = separate(cell, x0, inputs, lengths, mask) if callable(cell) else None
+    if several is not None:
+        if steps is not None:
+            raise ValueError(f"steps: expected None, as each sequence has its own length, got {steps}")
+        return _rollout_each(cell, x0, several)
     state, inputs, steps = checked_start(cell, x0, inputs, steps)
     static, arrays = split(cell)
-    extra = lengths.surplus(steps, state.size, lengths.LARGEST_PADDED, arrays, state, inputs)
-    if not extra:
+    if not _may_pad(steps, state, arrays, inputs):
         return Trajectory(cell, inputs, *_run(static, arrays, state, inputs, steps))
-    longer = lengths.padded(inputs, 0, steps, after=extra)
-    states, first = _run(static, arrays, state, longer, steps + extra)
+    extra = time_axes.longer(steps) - steps
+    longer = time_axes.padded(inputs, 0, steps, after=extra)
+    is_cheap = (steps + extra) * state.size <= time_axes.LARGEST_PADDED
+    inside = None if is_cheap else time_axes.inside(steps, after=extra)
+    states, first = _run(static, arrays, state, longer, steps + extra, inside)
     first = np.asarray(first)
     first = jax.device_put(np.where(first > steps, -1, first).astype(first.dtype))
-    return Trajectory(cell, inputs, lengths.cut(states, 0, steps + 1), first)
+    return Trajectory(cell, inputs, time_axes.cut(states, 0, steps + 1), first)
+
+
+def _may_pad(steps: int, state: Array, arrays: Any, inputs: Any) -> bool:
+    given = sum(leaf.size for leaf in jax.tree_util.tree_leaves(inputs)) // max(steps, 1)
+    return time_axes.may_pad(steps, max(state.size, given), time_axes.LARGEST_SKIPPED, arrays, state, inputs)
+
+
+def _checked_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> list[tuple[Array, Any, int]]:
+    """``checked_start`` of every sequence, whose number its errors have."""
+    found = []
+    starts = starts_of(cell, x0, [sequence for sequence, _ in several])
+    for i, (start, (sequence, length)) in enumerate(zip(starts, several, strict=True)):
+        try:
+            found.append(checked_start(cell, start, sequence, length))
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(str(error).replace("inputs:", f"inputs[{i}]:", 1)) from error
+    return found
+
+
+def _rollout_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> Trajectories:
+    """Sequences of one padded length run side by side, as many as a power of two."""
+    given = _checked_each(cell, x0, several)
+    arrays = split(cell)[1]
+    groups: dict[int, list[int]] = {}
+    for i, (state, inputs, steps) in enumerate(given):
+        length = time_axes.longer(steps) if _may_pad(steps, state, arrays, inputs) else 0
+        groups.setdefault(length, []).append(i)
+    runs: dict[int, Trajectory] = {}
+    for length, group in groups.items():
+        size = max(1, _LARGEST_AT_ONCE // max(length * given[group[0]][0].size, 1))
+        size = 1 << (min(size, len(group)).bit_length() - 1) if size < len(group) else len(group)
+        for at in range(0, len(group), size):
+            chosen = group[at : at + size]
+            runs |= dict(zip(chosen, _side_by_side(cell, [given[i] for i in chosen], length), strict=True))
+    return Trajectories(tuple(runs[i] for i in range(len(given))))
+
+
+def _side_by_side(cell: Any, given: list[tuple[Array, Any, int]], length: int) -> list[Trajectory]:
+    """The runs of some starts and inputs, padded to one length; one after the other where that is 0."""
+    static, arrays = split(cell)
+    if not length:
+        return [Trajectory(cell, u, *_run(static, arrays, x, u, steps)) for x, u, steps in given]
+    rows = [(np.asarray(x), time_axes.padded(u, 0, steps, after=length - steps)) for x, u, steps in given]
+    rows += rows[:1] * ((1 << (len(rows) - 1).bit_length()) - len(rows))
+    starts, inputs = jax.tree_util.tree_map(lambda *leaves: np.stack(leaves), *rows)
+    states, firsts = map(np.asarray, _run_side_by_side(static, arrays, starts, inputs, length))
+    return [
+        Trajectory(
+            cell, u, *jax.device_put((states[i, : steps + 1], np.where(firsts[i] > steps, -1, firsts[i])))
+        )
+        for i, (_, u, steps) in enumerate(given)
+    ]

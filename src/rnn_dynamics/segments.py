@@ -6,20 +6,28 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import split
-from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.elementwise import is_plain
+from rnn_dynamics.rollout import Trajectories, Trajectory
 from rnn_dynamics.validation import index
 
-__all__ = ["along", "segment", "step_range"]
+__all__ = ["along", "entries_of", "segment", "state_at", "step_range"]
 
-# Entries that a padded run of matrices may have in all.
+# Entries that a padded run of matrices may have in all: its padding computed, and where it is skipped but kept.
 _LARGEST_OF_MATRICES = 2**18
+_LARGEST_KEPT = 2**25
 
 
 def step_range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
+    if isinstance(trajectory, Trajectories | list | tuple):
+        raise TypeError(
+            f"trajectory: expected one Trajectory from rollout, got {len(trajectory)} in {type(trajectory).__name__}; "
+            "call this for each of them"
+        )
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
     if jnp.ndim(trajectory.first_nonfinite):
@@ -46,25 +54,54 @@ def along(
     stop: Any,
     *arguments: Any,
     of_matrices: bool = False,
+    keeps_matrices: bool = False,
     backward: bool = True,
+    cut: bool = True,
+    **options: Any,
 ) -> Any:
-    """``program(static, arrays, states, inputs, *arguments)`` over the steps start … stop−1.
+    """``program(static, arrays, states, inputs, *arguments, **options)`` over the steps start … stop−1.
 
-    Short runs of small networks are padded (``lengths``), so that twenty values of T are few compilations.
+    Runs are padded (``lengths``), so that twenty values of T are few compilations: short ones of small networks as
+    they are, the others with ``inside=`` a mask, by which the program skips the padding.
 
     Args:
         program: a compiled scan whose results lead with an axis along the steps.
         of_matrices: whether it computes an n×n matrix at each step, else a vector.
+        keeps_matrices: whether its result has one for each step.
         backward: whether it runs from the last step to the first.
+        cut: whether the padding is cut off the results. Where not, what they hold may depend on what stands at the
+            padding: its mask is always given, and the caller knows what to cut.
     """
     start, stop = step_range(trajectory, start, stop)
     static, arrays = split(trajectory.cell)
-    size = math.prod(trajectory.states.shape[1:])
-    size, limit = (size**2, _LARGEST_OF_MATRICES) if of_matrices else (size, lengths.LARGEST_PADDED)
+    steps, size = stop - start, math.prod(trajectory.states.shape[1:])
     series = (trajectory.states, trajectory.inputs)
-    extra = lengths.surplus(stop - start, size, limit, arrays, series, arguments)
-    if not extra:
-        return program(*segment(trajectory, start, stop), *arguments)
+    plain = (arrays, series, arguments, options)
+    at_a_step = size**2 if of_matrices else size
+    limit = _LARGEST_OF_MATRICES if of_matrices else lengths.LARGEST_PADDED
+    is_cheap = cut and lengths.may_pad(steps, at_a_step, limit, *plain)
+    held = size**2 if keeps_matrices else size + entries_of(trajectory)
+    most = _LARGEST_KEPT if keeps_matrices else lengths.LARGEST_SKIPPED
+    if not steps or not (is_cheap or lengths.may_pad(steps, held, most, *plain)):
+        return program(*segment(trajectory, start, stop), *arguments, **options)
+    extra = lengths.longer(steps) - steps
     sides = {"before": extra} if backward else {"after": extra}
-    found = program(static, arrays, *lengths.padded(series, start, stop, **sides), *arguments)
-    return lengths.cut(found, extra, None) if backward else lengths.cut(found, 0, -extra)
+    if not is_cheap:
+        options["inside"] = lengths.inside(steps, **sides)
+    found = program(static, arrays, *lengths.padded(series, start, stop, **sides), *arguments, **options)
+    if not cut:
+        return found
+    return lengths.cut(found, extra, None) if backward else lengths.cut(found, 0, -extra or None)
+
+
+def entries_of(trajectory: Trajectory) -> int:
+    """Numbers of one step's input."""
+    leaves = jax.tree_util.tree_leaves(trajectory.inputs)
+    return sum(math.prod(jnp.shape(leaf)[1:]) for leaf in leaves)
+
+
+def state_at(trajectory: Trajectory, step: int) -> Array:
+    """x_step, cut on the host where it may be, which compiles nothing."""
+    if not is_plain([trajectory.states]):
+        return trajectory.states[step]
+    return jax.device_put(np.asarray(trajectory.states)[step])

@@ -17,7 +17,7 @@ from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.segments import segment, step_range
+from rnn_dynamics.segments import entries_of, segment, step_range
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import integers, real_array
 
@@ -147,7 +147,8 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
     first, stop = step_range(trajectory, start, stop)
     static, arrays = split(trajectory.cell)
     series, size = (trajectory.states, trajectory.inputs), math.prod(trajectory.states.shape[1:])
-    extra = lengths.surplus(stop - first, size, lengths.LARGEST_PADDED, arrays, series)
+    entries = size + entries_of(trajectory)
+    extra = lengths.surplus(stop - first, entries, lengths.LARGEST_SKIPPED, arrays, series)
     if extra:
         states, inputs = lengths.padded(series, first, stop, before=extra)
     else:
@@ -207,5 +208,16 @@ def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None
     if not asked.size:
         raise ValueError("lags: expected at least one, got none")
     first = last - int(asked.max())
-    static, arrays, states, inputs = segment(trajectory, first, stop)
-    return SpectraByLag(asked, _spectra(static, arrays, states, inputs, jnp.asarray(asked.max() - asked)))
+    static, arrays = split(trajectory.cell)
+    series, entries = (
+        (trajectory.states, trajectory.inputs),
+        math.prod(trajectory.states.shape[1:]) + entries_of(trajectory),
+    )
+    extra = lengths.surplus(last - first, entries, lengths.LARGEST_SKIPPED, arrays, series)
+    if extra:
+        states, inputs = lengths.padded(series, first, last, before=extra)
+    else:
+        static, arrays, states, inputs = segment(trajectory, first, stop)
+    firsts = jax.device_put(np.asarray(extra + asked.max() - asked, np.int32))
+    found = _spectra(static, arrays, states, inputs, firsts)
+    return SpectraByLag(asked, dataclasses.replace(found, steps=last - first))

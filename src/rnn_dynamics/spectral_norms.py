@@ -32,6 +32,7 @@ from rnn_dynamics.leading_block import (
     ritz_of_basis,
     roughly,
 )
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
@@ -132,14 +133,20 @@ def _explicit_step(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _explicit(
-    static: Any, arrays: Any, states: Array, inputs: Any, tolerance: Array, most: Array
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    tolerance: Array,
+    most: Array,
+    inside: Array | None = None,
 ) -> SpectralNorms:
     size = math.prod(states.shape[1:])
     rows, fresh = random_rows(size, states.shape[0], states.dtype)
     identity = from_float(jnp.eye(size, dtype=states.dtype), event_ndim=2)
     step = functools.partial(_explicit_step, join(static, arrays), tolerance, most)
     start = (identity, _Carry(rows, jnp.asarray(True)))
-    _, found = jax.lax.scan(step, start, (states, inputs, fresh), reverse=True)
+    _, found = scan(step, start, (states, inputs, fresh), inside, reverse=True)
     return _with_identity(found, rows[0])
 
 
@@ -214,13 +221,19 @@ def _matrix_free_step(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _matrix_free(
-    static: Any, arrays: Any, states: Array, inputs: Any, tolerance: Array, most: Array
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    tolerance: Array,
+    most: Array,
+    inside: Array | None = None,
 ) -> SpectralNorms:
     rows, fresh = random_rows(math.prod(states.shape[1:]), states.shape[0], states.dtype)
     cell = exact_slopes(join(static, arrays))
     step = functools.partial(_matrix_free_step, cell, states, inputs, tolerance, most)
     start = _Carry(rows, jnp.asarray(True))
-    _, found = jax.lax.scan(step, start, (jnp.arange(states.shape[0]), fresh), reverse=True)
+    _, found = scan(step, start, (jnp.arange(states.shape[0]), fresh), inside, reverse=True)
     return _with_identity(found, rows[0])
 
 

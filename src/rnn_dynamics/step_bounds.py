@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, multiply
@@ -80,9 +81,12 @@ def _accumulate(totals: tuple, factors: tuple) -> tuple[tuple, tuple]:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_products(static: Any, arrays: Any, states: Array, inputs: Any) -> StepBounds:
+def _log_products(
+    static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None
+) -> StepBounds:
     """Scaled products from every k to T, so that no sum of logarithms loses digits."""
-    factors = jax.lax.map(functools.partial(_step, join(static, arrays)), (states, inputs))
+    step = functools.partial(_step, join(static, arrays))
+    factors = scan(lambda _, at: (None, step(at)), None, (states, inputs), inside)[1]
     one = from_float(jnp.ones((), states.dtype))
     _, logs = jax.lax.scan(_accumulate, (one, one, one), factors, reverse=True)
     return StepBounds(*(jnp.concatenate([log, jnp.zeros((1,), states.dtype)]) for log in logs))

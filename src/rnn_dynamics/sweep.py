@@ -21,12 +21,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from rnn_dynamics import chunks, storage, validation
+from rnn_dynamics import chunks, packages, storage, validation
 from rnn_dynamics._version import __version__
 from rnn_dynamics.chunks import Grid, point_key
+from rnn_dynamics.heartbeat import Heartbeat
 from rnn_dynamics.results import Result
 
-__all__ = ["Sweep", "point_key", "sweep"]
+__all__ = ["Sweep", "point_key", "reporter", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -85,7 +86,7 @@ class Sweep(Result):
         try:
             import xarray
         except ImportError as error:
-            raise ImportError("to_xarray needs xarray: pip install 'rnn_dynamics[data]'") from error
+            raise packages.missing("to_xarray", "xarray") from error
         rank = len(self.axes)
         variables = {
             name: ((*self.names, *(f"{name}_{i}" for i in range(value.ndim - rank))), value)
@@ -199,7 +200,8 @@ def sweep(
             as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard between two calls; a
             ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
         memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
-        progress: True for a bar on standard error, or ``progress(done, total)`` called after each chunk.
+        progress: True for a bar on standard error (where that is no terminal, a plain line every half minute
+            and one at the end), or ``progress(done, total)`` called after each chunk.
 
     Returns:
         The values with the grid's axes in front, on the host.
@@ -218,7 +220,7 @@ def sweep(
     kernel = chunks.kernel_of(function)
     size = chunks.plan(kernel, grid, size, memory_limit)
     structure, names, flat = chunks.allocate(kernel, grid, size)
-    with _reporter(progress, grid.size) as report:
+    with reporter(progress, grid.size) as report:
         size = chunks.fill(kernel, grid, size, flat, report)
     values = {
         name: array.reshape(*grid.shape, *array.shape[1:]) for name, array in zip(names, flat, strict=True)
@@ -288,12 +290,18 @@ def _check_call(function: Any, grid: Grid) -> None:
 
 
 @contextlib.contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int], object]]:
+def reporter(progress: Any, total: int, unit: str = "point") -> Iterator[Callable[[int], object]]:
     """Give a function that is told how many points are done."""
     if progress is True:
         from tqdm.auto import tqdm
 
-        with tqdm(total=total, unit="point") as bar:
+        beat = Heartbeat("evaluating", program="sweep")
+        if beat.is_plain and not any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__):
+            with beat:
+                yield lambda done: beat.at("evaluating", f"{done} of {total} {unit}s")
+            beat.line(f"{total} {unit}s evaluated")
+            return
+        with tqdm(total=total, unit=unit) as bar:
             yield lambda done: bar.update(done - bar.n)
     elif callable(progress):
         yield lambda done: progress(done, total)

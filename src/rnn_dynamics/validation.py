@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jax.errors import TracerArrayConversionError
 
 from rnn_dynamics.elementwise import is_plain
+from rnn_dynamics.given import is_wide, on_host, warn_without_x64
 
 __all__ = [
     "broadcast_arrays",
@@ -47,6 +48,7 @@ def _default_float() -> np.dtype:
 
 def _as_real(name: str, value: Any) -> Any:
     """``value`` as a NumPy array (or tracer, or JAX array) of a floating dtype that JAX will keep."""
+    value = on_host(name, value)
     if isinstance(value, Tracer | jax.Array):
         raw = value
     elif value is None or isinstance(value, str | bytes | bool | dict | set):
@@ -95,8 +97,9 @@ def real_array(
 ) -> jax.Array:
     """``value`` as a JAX array of a floating dtype.
 
-    Floating dtypes are kept (without x64 JAX has no float64, and such input becomes float32); integers and
-    Python numbers take JAX's default floating dtype.
+    Floating dtypes are kept (without x64 JAX has no float64, and such input becomes float32, with a
+    ``PrecisionWarning`` once where that changes a number); integers and Python numbers take JAX's default floating
+    dtype. A tensor of PyTorch's in memory is read as NumPy reads it.
 
     Args:
         name: the argument's name, for the message.
@@ -109,7 +112,10 @@ def real_array(
         TypeError: not real numbers (complex, bool, str, None).
         ValueError: wrong rank or shape, or a value that is not finite.
     """
+    value = on_host(name, value)
     raw = _checked(name, value, ndim=ndim, shape=shape, finite=finite)
+    if is_wide(value) and not np.array_equal(raw, value, equal_nan=True):
+        warn_without_x64(name)
     return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
 
 
@@ -177,16 +183,22 @@ def _is_weak(value: Any) -> bool:
 def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
     """The named values as JAX arrays of one floating dtype: the widest floating dtype among them.
 
-    Python numbers, lists and integer arrays follow the others. Shapes are left as they are.
+    Python numbers, lists and integer arrays follow the others. Shapes are left as they are. A float64 array without
+    x64 brings a ``PrecisionWarning``, once, whatever its numbers are.
 
     Raises:
         TypeError, ValueError: as ``real_array``, naming the argument.
     """
-    return tuple(jnp.asarray(a, a.dtype) for a in _of_one_dtype(finite, named))
+    arrays = _of_one_dtype(finite, named)
+    for name, value in named.items():
+        if is_wide(on_host(name, value)):
+            warn_without_x64(name)
+    return tuple(jnp.asarray(a, a.dtype) for a in arrays)
 
 
 def _of_one_dtype(finite: bool, named: dict[str, Any]) -> list[Any]:
     """The named values as ``_checked`` gives them, but of one dtype."""
+    named = {name: on_host(name, value) for name, value in named.items()}
     arrays = {name: _checked(name, value, finite=finite) for name, value in named.items()}
     strong = [a.dtype for name, a in arrays.items() if not _is_weak(named[name])]
     dtype = np.result_type(*strong) if strong else _default_float()

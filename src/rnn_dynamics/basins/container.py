@@ -48,6 +48,11 @@ class Attractors(Result):
     _axes: ClassVar = {"m": "attractor", "length": "phase"}
     _units: ClassVar = {"exponents": "nats a step", "standard_errors": "nats a step", "periods": "steps"}
 
+    @property
+    def period(self) -> Int[np.ndarray, " m"]:
+        """``periods`` by the name that ``FixedPoints`` has for it."""
+        return self.periods
+
     def __len__(self) -> int:
         return len(self.kinds)
 

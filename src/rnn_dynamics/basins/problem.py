@@ -10,7 +10,7 @@ from jax.core import Tracer
 
 from rnn_dynamics.basins.orbit_labels import default_chunk
 from rnn_dynamics.cells.image import checked_image, image
-from rnn_dynamics.cells.structure import parameter_dtype
+from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.validation import count, index, real_array
 
 __all__ = ["Problem", "checked_problem"]
@@ -95,13 +95,9 @@ def checked_problem(
     """
     if not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
-    array = real_array(name, starts)
+    array = state_of(cell, name, starts) if starts is not None else real_array(name, starts)
     if isinstance(array, Tracer):
         raise TypeError(f"{name}: expected concrete numbers; this runs on the host, not under jit")
-    of_cell = parameter_dtype(cell)
-    given = hasattr(starts, "dtype") and jnp.issubdtype(starts.dtype, jnp.floating)
-    if of_cell is not None:
-        array = array.astype(np.result_type(array.dtype, of_cell) if given else of_cell)
     u = _input(u, array.dtype)
     if state_ndim is None:
         scalar = array.ndim <= 1 and _maps_scalars(cell, array.dtype, u)

@@ -20,6 +20,7 @@ from rnn_dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.basins.problem import Problem
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.lyapunov.typical import examined
 from rnn_dynamics.status import Status
 
 __all__ = ["RecurrentSets", "recurrent_member", "same_set"]
@@ -107,9 +108,10 @@ def recurrent_member(
     """The circle or chaotic set that an orbit runs on, ``None`` where neither is shown.
 
     Two tails of ``samples`` steps, ``extra`` steps apart, must cover the same set: a transient, a slow spiral
-    and the ghost of a fold do not come back. A set whose exponent is above 0 by 4 standard errors and by the
-    resolution 8/samples is chaotic; one with an exponent of 0 within the resolution that comes nowhere near
-    a period up to ``longest`` is a circle.
+    and the ghost of a fold do not come back. An orbit that keeps to the last bit what its neighbours leave, a
+    repelling cycle or a subspace of equal coordinates, runs on no attractor. A set whose exponent is above 0 by 4
+    standard errors and by the resolution 8/samples is chaotic; one with an exponent of 0 within the resolution
+    that comes nowhere near a period up to ``longest`` is a circle.
 
     Args:
         problem: the map.
@@ -132,6 +134,8 @@ def recurrent_member(
     first, second = _sampled(states), _sampled(again)
     if not same_set(first, second):
         return None
+    if not _is_typical(problem, states, logs):
+        return None
     exponent, error = _exponent(logs)
     resolution = _TURNS / samples
     if exponent > max(_ERRORS * error, resolution):
@@ -141,6 +145,14 @@ def recurrent_member(
     else:
         return None
     return Member(kind, second, exponent, error, Status.RESOLVED)
+
+
+def _is_typical(problem: Problem, states: np.ndarray, logs: np.ndarray) -> bool:
+    """Whether a tail is no cycle or subspace that only rounding keeps it on, as neighbouring orbits leave it."""
+    shaped = states.reshape(len(states), *problem.shape)
+    steps = len(states) - 1
+    inputs = jax.tree_util.tree_map(lambda leaf: np.broadcast_to(leaf, (steps, *np.shape(leaf))), problem.u)
+    return bool(examined(problem.cell, shaped, inputs, logs[1:]).is_typical)
 
 
 def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, scale: float) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from rnn_dynamics.cells.shapes import check_shapes, explained
 from rnn_dynamics.cells.structure import join, split
 
 __all__ = ["checked_image", "image"]
@@ -35,7 +36,9 @@ def image(cell: Any, state: Any, u: Any) -> Any:
     return _traced(static, structure, tuple(map(_abstract, leaves)))
 
 
-def checked_image(cell: Any, state: Any, u: Any, names: tuple[str, str]) -> None:
+def checked_image(
+    cell: Any, state: Any, u: Any, names: tuple[str, str], *, leading: tuple[int, ...] = ()
+) -> None:
     """Check that a cell maps states of a shape and dtype to their like.
 
     Args:
@@ -43,22 +46,27 @@ def checked_image(cell: Any, state: Any, u: Any, names: tuple[str, str]) -> None
         state: an array, or its ``ShapeDtypeStruct``.
         u: one step's input, likewise.
         names: the arguments of the state and of the input in messages.
+        leading: what stands before one step's shape in the input as it was given: (T,).
 
     Raises:
-        TypeError, ValueError: the cell refuses such a state or input, or maps it to another shape or dtype.
+        TypeError, ValueError: the cell refuses such a state or input, or maps it to another shape or dtype. Its own
+            error is the cause.
     """
+    check_shapes(cell, state, u, names, leading)
     try:
         out = image(cell, state, u)
     except (TypeError, ValueError) as error:
         shapes = jax.tree_util.tree_map(lambda leaf: getattr(leaf, "shape", ()), u)
         kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
         raise kind(
-            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {shapes}: {error}"
+            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {shapes}"
+            f"{explained(cell, state, u)}: {error}"
         ) from error
     got = getattr(out, "shape", type(out).__name__)
     if got != state.shape:
         raise ValueError(
             f"{names[0]}: the cell maps a state of shape {state.shape} to {got}; expected the same shape"
+            f"{explained(cell, state, u)}"
         )
     if out.dtype != state.dtype:
         raise TypeError(

@@ -1,26 +1,35 @@
 """Layers on top of one another as one recurrent map."""
 
+import itertools
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells.structure import cell_type, layer_name, set_fields
 from rnn_dynamics.validation import count
 
 __all__ = ["Stack"]
 
 
-@cell_type(static=("sizes",))
+@cell_type(static=("sizes", "reads"))
 class Stack:
     """Layer l takes what layer l − 1 puts out at the same step: h⁺_l = F_l(h_l, h⁺_{l−1}), h⁺_0 = u.
 
     The state is those of the layers, one after the other. What a layer puts out is its part "hidden" where it
     names one (``LSTM``), else its whole state.
 
+    A stack among the layers gives its layers, counted on: ``Stack([Stack([a, b]), c])`` is ``Stack([a, b, c])``,
+    names and all, and c takes what b puts out. Only a c whose ``W_in`` has a column for every entry of the inner
+    stack's state, and not for what b puts out, takes that whole state.
+
     Args:
         cells: the layers, the one next to the input first.
         sizes: entries of each layer's state; by default twice the units of a cell with parts, else its units.
+
+    Attributes:
+        reads: for each layer of how many layers below it takes the whole states, 0 where it takes what the one below
+            puts out; ``None`` where all do.
 
     Raises:
         TypeError, ValueError: no layers, sizes that are no counts or do not match, a cell whose size is not known.
@@ -28,6 +37,7 @@ class Stack:
 
     cells: tuple[Any, ...]
     sizes: tuple[int, ...]
+    reads: tuple[int, ...] | None
 
     def __init__(self, cells: Any, sizes: Any = None) -> None:
         cells = tuple(cells)
@@ -39,8 +49,17 @@ class Stack:
         sizes = tuple(map(state_size, cells)) if sizes is None else tuple(sizes)
         if len(sizes) != len(cells):
             raise ValueError(f"sizes: expected one for each of {len(cells)} layers, got {len(sizes)}")
+        sizes = tuple(count(f"sizes[{i}]", s, minimum=1) for i, s in enumerate(sizes))
+        layers = [_layers_of(i, *pair) for i, pair in enumerate(zip(cells, sizes, strict=True))]
+        reads: list[int] = []
+        for i, (own, _, inner) in enumerate(layers):
+            is_above_stack = i > 0 and isinstance(cells[i - 1], Stack)
+            reads += [_whole_states_read(layers[i - 1], own[0]) if is_above_stack else 0, *inner[1:]]
         set_fields(
-            self, cells=cells, sizes=tuple(count(f"sizes[{i}]", s, minimum=1) for i, s in enumerate(sizes))
+            self,
+            cells=tuple(itertools.chain.from_iterable(own for own, _, _ in layers)),
+            sizes=tuple(itertools.chain.from_iterable(of_each for _, of_each, _ in layers)),
+            reads=tuple(reads) if any(reads) else None,
         )
 
     @property
@@ -50,7 +69,7 @@ class Stack:
         for i, (cell, size) in enumerate(zip(self.cells, self.sizes, strict=True)):
             inner = getattr(cell, "parts", None) or {"": slice(0, size)}
             for name, part in inner.items():
-                found[f"layer {i} {name}".strip()] = slice(first + part.start, first + part.stop)
+                found[layer_name(i, name)] = slice(first + part.start, first + part.stop)
             first += size
         return found
 
@@ -72,7 +91,9 @@ class Stack:
     def _layers(self, x: Array, u: Any) -> list[tuple[Any, Array, Any, Array]]:
         """Of each layer the cell, its state, what it takes and its next state."""
         found, first, below = [], 0, u
-        for cell, size in zip(self.cells, self.sizes, strict=True):
+        for i, (cell, size) in enumerate(zip(self.cells, self.sizes, strict=True)):
+            if self.reads and self.reads[i]:
+                below = jnp.concatenate([later for _, _, _, later in found[-self.reads[i] :]])
             state = x[first : first + size]
             later = cell(state, below)
             found.append((cell, state, below, later))
@@ -83,11 +104,46 @@ class Stack:
 
     def _of_layers(self, method: str, x: Array, u: Any) -> dict[str, Array]:
         return {
-            f"layer {i} {name}": value
+            layer_name(i, name): value
             for i, (cell, state, given, _) in enumerate(self._layers(x, u))
             if hasattr(cell, method)
             for name, value in getattr(cell, method)(state, given).items()
         }
+
+
+_Layers = tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]
+
+
+def _layers_of(i: int, cell: Any, size: int) -> _Layers:
+    """The cells, sizes and reads of an entry of a stack: those of an inner stack, or itself alone."""
+    if not isinstance(cell, Stack):
+        return (cell,), (size,), (0,)
+    if size != sum(cell.sizes):
+        raise ValueError(f"sizes[{i}]: expected {sum(cell.sizes)}, the state of that stack, got {size}")
+    return cell.cells, cell.sizes, cell.reads or (0,) * len(cell.cells)
+
+
+def _whole_states_read(below: _Layers, cell: Any) -> int:
+    """How many layers an inner stack has whose whole state a cell's ``W_in`` fits, and not what its last puts out."""
+    cells, sizes, _ = below
+    width = jnp.shape(getattr(cell, "W_in", None))[-1:]
+    if not width:
+        return 0
+    hidden = (getattr(cells[-1], "parts", None) or {}).get("hidden")
+    out = sizes[-1] if hidden is None else hidden.stop - hidden.start
+    return len(cells) if width[0] == sum(sizes) != out else 0
+
+
+def layer_of(cell: Any, name: str) -> tuple[str, Any]:
+    """The number and the cell of the layer that a name of a stack's parts, gates or carries tells of.
+
+    ("", the cell itself) where the cell is no stack or the name tells of no layer; of a network within a layer, which
+    does not take its layers apart itself, that layer.
+    """
+    if not isinstance(cell, Stack) or not name.startswith("layer "):
+        return "", cell
+    number = name.split()[1]
+    return number, cell.cells[int(number.partition(".")[0])]
 
 
 def state_size(cell: Any) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-__all__ = ["RecurrentStructure", "cell_type", "join", "parameter_dtype", "set_fields", "split"]
+__all__ = ["RecurrentStructure", "cell_type", "join", "layer_name", "parameter_dtype", "set_fields", "split"]
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -114,6 +114,16 @@ def join(static: Any, arrays: list[Any]) -> Any:
     structure, fixed = static
     leaves = [kept if array is None else array for kept, array in zip(fixed, arrays, strict=True)]
     return jax.tree_util.tree_unflatten(structure, leaves)
+
+
+def layer_name(index: Any, inner: str = "") -> str:
+    """What a layer, or a thing of it, is called everywhere: "layer 1", "layer 1 forget".
+
+    Where the thing is itself called by a layer, of a network within the layer, "layer 1.0 forget".
+    """
+    if inner.startswith("layer "):
+        return f"layer {index}.{inner.removeprefix('layer ')}"
+    return f"layer {index} {inner}".strip()
 
 
 def parameter_dtype(cell: Any) -> Any | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics import activations
@@ -26,14 +27,28 @@ def weights(W: Any, b: Any, W_in: Any, *, gates: int = 1) -> dict[str, Any]:
     rows, units = shape = real_array("W", W, ndim=2).shape
     if not units or rows != gates * units:
         form = "a square matrix" if gates == 1 else f"{gates} square matrices on top of one another"
-        raise ValueError(f"W: expected {form} with at least one unit, got shape {shape}")
-    real_array("b", b, shape=(rows,))
+        hint = ": W.T has that form" if gates > 1 and units == gates * rows else ""
+        raise ValueError(f"W: expected {form} with at least one unit, got shape {shape}{hint}")
+    _check_form("b", b, (rows,))
     if W_in is None:
         W, b = real_arrays(W=W, b=b)
         return {"W": W, "b": b, "W_in": None}
-    real_array("W_in", W_in, shape=(rows, None))
+    _check_form("W_in", W_in, (rows, None))
     W, b, W_in = real_arrays(W=W, b=b, W_in=W_in)
     return {"W": W, "b": b, "W_in": W_in}
+
+
+def _check_form(name: str, value: Any, shape: tuple[int | None, ...]) -> None:
+    """``real_array`` with a word on the forms that other programs give."""
+    try:
+        real_array(name, value, shape=shape)
+    except ValueError as error:
+        got = np.shape(value) if hasattr(value, "shape") else ()
+        if len(shape) == 1 and len(got) == 2 and 1 in got and shape[0] in got:
+            raise ValueError(f"{error}: {name}.ravel() has that shape") from None
+        if len(shape) == 2 and len(got) == 2 and got[1] == shape[0]:
+            raise ValueError(f"{error}: {name}.T has that shape") from None
+        raise
 
 
 def drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> Float[Array, " n"]:

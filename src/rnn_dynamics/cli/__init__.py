@@ -3,63 +3,56 @@
 import argparse
 import contextlib
 import io
-import math
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.cli import comparison, diagnosis
-from rnn_dynamics.cli.program import FAILED, MISUSED, complain, held_signals, settings
+from rnn_dynamics.cli.arguments import Parser, Problems, did_you_mean, lenient, numbers, parsed
+from rnn_dynamics.cli.places import check_folder
+from rnn_dynamics.cli.program import FAILED, complain, held_signals, settings
+from rnn_dynamics.heartbeat import Heartbeat
 
 __all__ = ["main"]
 
 _THREADS = 3
+_FORMATS = ("png", "svg", "pdf")
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, without the usage before them."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(MISUSED, f"{self.prog}: {message} (--help shows the options)\n")
+def _parser() -> Parser:
+    return _parsers()[0]
 
 
-def _resolution(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 10 <= value <= 1200:
-        raise argparse.ArgumentTypeError(f"expected a number from 10 to 1200, got {text[:40]!a}")
-    return value
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="rnn-dynamics", description="Where gradients go in recurrent networks, and why.")
+def _parsers() -> tuple[Parser, Any]:
+    """The program's parser, and that of its commands."""
+    parser = Parser(prog="rnn-dynamics", description="Where gradients go in recurrent networks, and why.")
     parser.add_argument("--version", action="version", version=f"rnn-dynamics {__version__}")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", parser_class=_Parser, title="commands"
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser, title="commands"
     )
     reproduce = commands.add_parser("reproduce", help="draw the published figures and tabulate their numbers")
     reproduce.add_argument("--out", default="figures", metavar="DIR", help="folder for the files [figures]")
     reproduce.add_argument("--only", nargs="+", metavar="NAME", help="only these figures (see `list`)")
     reproduce.add_argument("--quick", action="store_true", help="coarse grids, compiled fast")
-    reproduce.add_argument("--dpi", type=_resolution, default=150.0, metavar="N", help="dots per inch [150]")
-    reproduce.add_argument("--format", choices=("png", "svg", "pdf"), default="png", help="[png]")
-    reproduce.set_defaults(run=_reproduce)
+    reproduce.add_argument(
+        "--dpi", type=lenient(float), default=150.0, metavar="N", help="dots per inch [150]"
+    )
+    reproduce.add_argument("--format", metavar=f"{{{','.join(_FORMATS)}}}", default="png", help="[png]")
+    reproduce.set_defaults(run=_reproduce, check=_check_reproduce)
     listing = commands.add_parser("list", help="name the figures")
-    listing.set_defaults(run=_list)
+    listing.set_defaults(run=_list, check=None)
     info = commands.add_parser(
         "info", help="device, versions, and a self-check of the numbers on this device"
     )
-    info.set_defaults(run=_info)
+    info.set_defaults(run=_info, check=None)
     diagnosis.add_to(commands)
     comparison.add_to(commands)
-    return parser
+    return parser, commands
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -74,12 +67,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without Greek gets "?", not a traceback
             stream.reconfigure(errors="replace")
+    problems = Problems()
+    parser, commands = _parsers()
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser().parse_args(arguments)
+        options = parsed(parser, commands.choices, commands.choices.__getitem__, given, problems)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0)
     try:
-        return options.run(options)
+        if options.check is not None:
+            options.check(options, problems)
+        return problems.told() or options.run(options)
     except KeyboardInterrupt as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
         code = complain("interrupted, nothing written", 128 + number)
@@ -98,17 +96,44 @@ def _reason(error: OSError, folder: Path) -> str:
     return f"cannot write to {folder}: {(error.strerror or str(error)).lower()} ({where})"
 
 
+def _check_reproduce(options: argparse.Namespace, problems: Problems) -> None:
+    """Names of figures, numbers, and whether every file can be written, without JAX."""
+    from rnn_dynamics.figures import output, registry
+
+    for name in options.only or ():
+        try:
+            registry.select([name])
+        except ValueError as error:
+            problems.add(f"--only: {error}")
+    numbers(
+        problems,
+        "--dpi",
+        options.dpi,
+        expected="a number from 10 to 1200",
+        fits=lambda value: 10 <= value <= 1200,
+    )
+    if options.format not in _FORMATS:
+        hint = did_you_mean(options.format, _FORMATS)
+        problems.add(f"--format: expected one of {', '.join(_FORMATS)}, got {options.format[:40]!a}{hint}")
+    if check_folder(problems, "--out", options.out):
+        chosen = [name for name in options.only or registry.FIGURES if name in registry.FIGURES]
+        for name in (*(f"{name}.{options.format}" for name in chosen), "report.json", "report.md"):
+            try:
+                output.target(options.out, name)
+            except ValueError as error:
+                problems.add(f"--out: {error}", FAILED)
+
+
 def _reproduce(options: argparse.Namespace) -> int:
     from rnn_dynamics.figures import output, registry, report
 
     folder = Path(options.out)
+    entries = registry.select(options.only)
+    beat = Heartbeat("drawing figures")
     try:
-        entries = registry.select(options.only)
-    except ValueError as error:
-        return complain(str(error), MISUSED)
-    try:
-        with held_signals() as heed, output.staging(folder) as stage, settings(quick=options.quick):
-            files, sections = _draw(entries, options, heed)
+        with beat, held_signals() as heed, output.staging(folder) as stage, settings(quick=options.quick):
+            files, sections = _draw(entries, options, heed, beat)
+            beat.at("writing the report")
             files |= _report_files(sections, {name: name for name in files}, options)
             heed()
             written = output.publish(stage, folder, files)
@@ -122,7 +147,7 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _draw(
-    entries: Sequence[Any], options: argparse.Namespace, heed: Callable[[], None]
+    entries: Sequence[Any], options: argparse.Namespace, heed: Callable[[], None], beat: Heartbeat
 ) -> tuple[dict[str, bytes], list]:
     """Every picture's bytes by file name, and the rows by figure.
 
@@ -145,6 +170,7 @@ def _draw(
         with bar, style():
             for entry, future in zip(bar, computed, strict=True):
                 bar.set_postfix_str(entry.name)
+                beat.at(f"drawing {entry.name}", f"{len(sections)} of {len(entries)} figures done")
                 while wait([future], timeout=0.1).not_done:
                     heed()
                 made = future.result()
@@ -152,6 +178,7 @@ def _draw(
                     made.draw(), format=options.format, dpi=options.dpi
                 )
                 sections.append((entry.name, made.rows))
+                beat.done(f"drew {entry.name}, {len(sections)} of {len(entries)} figures done")
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     return files, sections
@@ -189,11 +216,11 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from rnn_dynamics.figures import self_check
+    with Heartbeat("checking numbers"), settings():
+        from rnn_dynamics.figures import self_check
 
-    with settings():
         for name, value in self_check.environment().items():
-            print(f"{name:<12} {value}")
+            print(f"{name:<12} {value}", flush=True)
         checks = self_check.checks()
     failed = [check for check in checks if not check.passed]
     for check in checks:

@@ -1,7 +1,9 @@
 """``rnn-dynamics compare``: remedies trained side by side."""
 
 import argparse
-import importlib.util
+import itertools
+import math
+import shlex
 import shutil
 import signal
 import sys
@@ -10,12 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rnn_dynamics import packages
+from rnn_dynamics.cli import known
+from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
+from rnn_dynamics.cli.places import PICTURES, check_file, check_folder
 from rnn_dynamics.cli.program import MISUSED, complain, held_signals, settings
+from rnn_dynamics.heartbeat import Heartbeat
 
 __all__ = ["add_to"]
 
 _TABLES = (".npz", ".nc", ".json")
-_PICTURES = (".png", ".svg", ".pdf")
+_PRESETS = ("quick", "paper")
+_MOST = 2**31 - 1
 
 
 def add_to(commands: Any) -> None:
@@ -23,22 +31,96 @@ def add_to(commands: Any) -> None:
     about = "train remedies side by side: which networks learn, and what their gradients do"
     parser = commands.add_parser("compare", help=about, description=about)
     parser.add_argument(
-        "--preset", choices=("quick", "paper"), default="quick", help="minutes on two cores [quick], or hours"
+        "--preset", default="quick", metavar="{quick,paper}", help="minutes on two cores [quick], or hours"
     )
     parser.add_argument("--remedies", nargs="+", metavar="NAME", help="as: plain clipping clipping+omega")
     parser.add_argument("--task", nargs="+", metavar="NAME", help="as: temporal-order")
-    parser.add_argument("--lengths", nargs="+", type=int, metavar="L", help="of the task")
-    parser.add_argument("--seeds", type=int, metavar="N", help="runs of each row")
-    parser.add_argument("--updates", type=int, metavar="N", help="of a run, at most")
-    parser.add_argument("--rates", nargs="+", type=float, metavar="R", help="learning rates to try each with")
-    parser.add_argument("--units", type=int, default=50, metavar="N", help="of the hidden vector [50]")
+    parser.add_argument("--lengths", nargs="+", type=lenient(int), metavar="L", help="of the task")
+    parser.add_argument("--seeds", type=lenient(int), metavar="N", help="runs of each row")
+    parser.add_argument("--updates", type=lenient(int), metavar="N", help="of a run, at most")
+    parser.add_argument(
+        "--rates", nargs="+", type=lenient(float), metavar="R", help="learning rates to try each with"
+    )
+    parser.add_argument(
+        "--units", type=lenient(int), default=50, metavar="N", help="of the hidden vector [50]"
+    )
     parser.add_argument("--store", metavar="DIR", help="keep what is trained there, and go on from it")
     parser.add_argument("--out", metavar="FILE", help="write the result: .npz, .nc (needs xarray) or .json")
     parser.add_argument("--plot", metavar="FILE", help="write the table as a picture: .png, .svg or .pdf")
     parser.add_argument(
         "--list", action="store_true", help="name the tasks and the remedies, and train nothing"
     )
-    parser.set_defaults(run=_compare)
+    parser.set_defaults(run=_compare, check=_check)
+
+
+def _check(options: argparse.Namespace, problems: Problems) -> None:
+    """Names, numbers, files and packages, all of them, without JAX; names become those of the library."""
+    if options.list:
+        return
+    if options.preset not in _PRESETS:
+        hint = did_you_mean(options.preset, _PRESETS)
+        problems.add(f"--preset: expected one of {', '.join(_PRESETS)}, got {options.preset[:40]!a}{hint}")
+    if options.remedies is not None:
+        options.remedies = [_checked_remedy(text, problems) for text in options.remedies]
+        _check_once("--remedies", options.remedies, problems)
+    for name in options.task or ():
+        if name not in known.TASKS:
+            hint = did_you_mean(name, known.TASKS)
+            problems.add(f"--task: expected some of {', '.join(known.TASKS)}, got {name[:80]!a}{hint}")
+    _check_once("--task", options.task or [], problems)
+    _check_lengths(options, problems)
+    for option, value in (
+        ("--seeds", options.seeds),
+        ("--updates", options.updates),
+        ("--units", options.units),
+    ):
+        whole = {"expected": "an integer of at least 1", "fits": lambda value: 1 <= value <= _MOST}
+        numbers(problems, option, value, **whole)
+    rates = {"expected": "a learning rate > 0", "fits": lambda value: 0 < value < math.inf}
+    numbers(problems, "--rates", options.rates, **rates)
+    out = check_file(problems, "--out", options.out, _TABLES)
+    check_file(problems, "--plot", options.plot, PICTURES)
+    if out is not None and out.suffix == ".nc" and not packages.is_installed("xarray"):
+        problems.add(f"--out: netCDF needs xarray: {packages.tip('xarray')}")
+    if options.store is not None:
+        check_folder(problems, "--store", options.store, MISUSED)
+
+
+def _checked_remedy(text: str, problems: Problems) -> str:
+    """Remedies joined by + by the library's names; unknown ones and those that exclude each other are noted."""
+    parts = [known.remedy(part.strip()) for part in text.split("+")]
+    unknown = [part for part in parts if part not in known.REMEDIES and part != known.PLAIN]
+    for part in unknown:
+        names = [known.PLAIN, *map(known.shell_name, known.REMEDIES)]
+        hint = did_you_mean(known.shell_name(part), names)
+        told = hint or f"; known are {', '.join(names)}"
+        problems.add(f"--remedies: expected some of those that --list names, got {part[:80]!a}{told}")
+    there = [part for part in parts if part in known.REMEDIES]
+    for one, other in itertools.combinations(there, 2):
+        if known.exclude(one, other) and (one != other or not unknown):
+            problems.add(f"--remedies: {one} and {other} exclude each other, in {text[:80]!a}")
+    return "+".join(parts)
+
+
+def _check_once(option: str, values: list[Any], problems: Problems) -> None:
+    for value in dict.fromkeys(values):
+        if values.count(value) > 1:
+            problems.add(f"{option}: expected each only once, got {value} {values.count(value)} times")
+
+
+def _check_lengths(options: argparse.Namespace, problems: Problems) -> None:
+    """Integers, none shorter than each task allows."""
+    lengths = options.lengths or []
+    whole = {"expected": "integers of at least 1", "fits": lambda value: 1 <= value <= _MOST}
+    numbers(problems, "--lengths", lengths, **whole)
+    tasks = [name for name in options.task or ["temporal-order"] if name in known.TASKS]
+    for name in tasks:
+        for length in lengths:
+            if not isinstance(length, Wrong) and 1 <= length < known.TASKS[name]:
+                problems.add(
+                    f"--lengths: length: expected at least {known.TASKS[name]} for the task {name}, got {length}"
+                )
+    _check_once("--lengths", lengths, problems)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -47,15 +129,13 @@ def _compare(options: argparse.Namespace) -> int:
         return 0
     with _Store(options.store) as store:
         try:
-            out = _output("--out", options.out, _TABLES)
-            picture = _output("--plot", options.plot, _PICTURES)
-            with held_signals() as heed, settings():
-                found = _found(options, store.folder, heed)
+            with Heartbeat("comparing remedies") as beat, held_signals() as heed, settings():
+                found = _found(options, store.folder, heed, beat)
                 print(found)
-                if out is not None:
-                    _write(found, out)
-                if picture is not None:
-                    found.plot().figure.savefig(picture)
+                if options.out is not None:
+                    _write(found, Path(options.out))
+                if options.plot is not None:
+                    found.plot().figure.savefig(options.plot)
         except (OSError, ValueError, TypeError, ImportError) as error:
             return complain(f"{error}{store.keep() if store.is_own else ''}", MISUSED)
         except KeyboardInterrupt as signalled:
@@ -95,29 +175,25 @@ class _Store:
 def _known() -> str:
     from rnn_dynamics.training import REMEDIES, TASKS, published_lengths
 
+    names = {name: shlex.quote(name) for name in REMEDIES}
+    width = max(map(len, (*TASKS, *names.values())))
+    kinds = max(len(r.kind) for r in REMEDIES.values())
     lines = ["tasks"]
-    lines += [f"  {name:<24} {' '.join(map(str, published_lengths(name)))}" for name in TASKS]
-    lines += ["remedies, joined by +"]
-    lines += [f"  {r.name:<24} {r.kind:<14} {r.claim} [{r.reference}]" for r in REMEDIES.values()]
+    lines += [f"  {name:<{width}}  {' '.join(map(str, published_lengths(name)))}" for name in TASKS]
+    lines += ["remedies, joined by +; hyphens spare the quotes: value-clipping"]
+    lines += [
+        f"  {names[r.name]:<{width}}  {r.kind:<{kinds}}  {r.claim} [{r.reference}]" for r in REMEDIES.values()
+    ]
     return "\n".join(lines)
 
 
-def _output(name: str, path: str | None, endings: tuple[str, ...]) -> Path | None:
-    """A file that can be written at the end, so that hours of training are not lost to a wrong name."""
-    if path is None:
-        return None
-    found = Path(path)
-    if found.suffix not in endings:
-        raise ValueError(f"{name}: expected a name ending in {', '.join(endings)}, got {path}")
-    if not found.parent.is_dir():
-        raise ValueError(f"{name}: no such folder: {found.parent}")
-    if found.suffix == ".nc" and importlib.util.find_spec("xarray") is None:
-        raise ValueError(f"{name}: netCDF needs xarray: pip install 'rnn_dynamics[data]'")
-    return found
-
-
-def _found(options: argparse.Namespace, store: str, heed: Callable[[], None]) -> Any:
+def _found(options: argparse.Namespace, store: str, heed: Callable[[], None], beat: Heartbeat) -> Any:
     from rnn_dynamics.training import compare
+
+    def done(row: Any) -> None:
+        _tell_done(row)
+        beat.at("comparing remedies")
+        beat.heard()
 
     return compare(
         options.remedies,
@@ -129,8 +205,8 @@ def _found(options: argparse.Namespace, store: str, heed: Callable[[], None]) ->
         rates=options.rates,
         units=options.units,
         store=store,
-        progress=_tell if sys.stderr.isatty() else None,
-        done=_tell_done,
+        progress=lambda label, panel: _tell(label, panel, beat),
+        done=done,
         heed=heed,
     )
 
@@ -141,12 +217,15 @@ def _clear() -> None:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
 
 
-def _tell(label: str, panel: Any) -> None:
-    """How far a row is, on one line of a terminal."""
-    done, last = int(panel.succeeded.sum()), int(panel.steps.max())
-    text = f"{label}, {panel.plan.task.name} {panel.plan.task.length}: "
-    _clear()
-    print(f"{text}{last} updates, {done} of {len(panel.seeds)} learned", end="", file=sys.stderr, flush=True)
+def _tell(label: str, panel: Any, beat: Heartbeat) -> None:
+    """How far a row is: on one line of a terminal, or in the lines that come every half minute."""
+    row = f"{label}, {panel.plan.task.name} {panel.plan.task.length}"
+    learned = f"{int(panel.succeeded.sum())} of {len(panel.seeds)} learned"
+    text = f"{int(panel.steps.max())} updates, {learned}"
+    beat.at(f"training {row}", text)
+    if sys.stderr.isatty():
+        _clear()
+        print(f"{row}: {text}", end="", file=sys.stderr, flush=True)
 
 
 def _tell_done(row: Any) -> None:

@@ -1,38 +1,176 @@
 """``rnn-dynamics diagnose``: the verdict on a trained network in a file."""
 
 import argparse
+import difflib
+import re
+from pathlib import Path
 from typing import Any
 
+from rnn_dynamics import packages
+from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
+from rnn_dynamics.cli.places import PICTURES, check_file
 from rnn_dynamics.cli.program import MISUSED, complain, settings
+from rnn_dynamics.heartbeat import Heartbeat
 
 __all__ = ["add_to", "verdict"]
+
+_OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
+_WEIGHTS, _ARRAYS = (".safetensors", ".npz"), (".npy",)
+_DIRECTIONS = ("forward", "reverse")
+_MOST_STEPS = 2**31 - 1
 
 
 def add_to(commands: Any) -> None:
     """The command's arguments."""
     parser = commands.add_parser("diagnose", help="how far back the gradients of a trained network reach")
-    parser.add_argument("model", metavar="MODEL", help="a safetensors file with PyTorch's names")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL", help="a safetensors or .npz file with PyTorch's names"
+    )
     parser.add_argument("--inputs", metavar="FILE", help="inputs of shape (steps, width), as .npy")
-    parser.add_argument("--steps", type=int, metavar="T", help="run without inputs, for so many steps")
+    parser.add_argument(
+        "--steps", type=lenient(int), metavar="T", help="run without inputs, for so many steps"
+    )
     kinds = "lstm, gru, rnn_tanh or rnn_relu, where the shapes do not tell"
     parser.add_argument("--kind", metavar="KIND", help=kinds)
     parser.add_argument(
         "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
     )
     directions = "of a bidirectional network; reverse reads the inputs from their last step to their first"
-    parser.add_argument("--direction", choices=("forward", "reverse"), help=directions)
+    parser.add_argument("--direction", metavar="{forward,reverse}", help=directions)
     parser.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.set_defaults(run=_diagnose)
+    parser.set_defaults(run=_diagnose, check=_check)
 
 
 def _diagnose(options: argparse.Namespace) -> int:
     try:
-        with settings():
-            print(verdict(options))
+        with Heartbeat(f"diagnosing {options.model}"), settings():
+            text = verdict(options)
     except (OSError, ValueError, TypeError, ImportError) as error:
         return complain(str(error), MISUSED)
+    print(text)
     return 0
+
+
+def _check(options: argparse.Namespace, problems: Problems) -> None:
+    """Arguments, files and packages, all of them, without JAX."""
+    width = None
+    if (options.inputs is None) == (options.steps is None):
+        got = "neither" if options.inputs is None else "both"
+        problems.add(f"--inputs, --steps: expected one of them, got {got}")
+    numbers(
+        problems,
+        "--steps",
+        options.steps,
+        expected="an integer of at least 1",
+        fits=lambda value: 1 <= value <= _MOST_STEPS,
+    )
+    if options.inputs is not None:
+        try:
+            width = _inputs(options.inputs).shape[1]
+        except (ValueError, TypeError) as error:
+            problems.add(str(error))
+    is_direction = options.direction in (None, *_DIRECTIONS)
+    if not is_direction:
+        given = str(options.direction)
+        hint = did_you_mean(given, _DIRECTIONS)
+        problems.add(f"--direction: expected one of {', '.join(_DIRECTIONS)}, got {given[:40]!a}{hint}")
+    is_kind = _check_kind(options.kind, problems)
+    check_file(problems, "--plot", options.plot, PICTURES, _OTHER_PICTURES)
+    if options.model is None:
+        problems.add("MODEL: expected a safetensors or .npz file, got none")
+        return
+    kind = _check_format(Path(options.model), problems)
+    if kind is not None:
+        _check_layout(options, Path(options.model), kind, width, is_kind, is_direction, problems)
+
+
+def _check_kind(kind: str | None, problems: Problems) -> bool:
+    from rnn_dynamics.interop.names import KINDS
+
+    if kind is None or kind in KINDS:
+        return True
+    near = [name for name in KINDS if kind.lower().replace("-", "_") in (name, name.removeprefix("rnn_"))]
+    hint = f"; did you mean {near[0]}?" if near else did_you_mean(kind, KINDS)
+    problems.add(f"--kind: expected one of {', '.join(KINDS)}, got {kind[:40]!a}{hint}")
+    return False
+
+
+def _check_format(path: Path, problems: Problems) -> str | None:
+    """The format of a file that can be read; everything that is in the way is noted."""
+    from rnn_dynamics.interop.formats import READ, format_of, refusal
+
+    kind = None
+    if not path.exists():
+        reason = f"MODEL: no file {path}{_beside(path, _WEIGHTS)}"
+        if path.suffix in _PICKLES:
+            reason += (
+                f"; nor would a {path.suffix} file of PyTorch be read, as a pickle may run any code: save it with "
+                "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+            )
+        problems.add(reason)
+    else:
+        try:
+            kind = format_of(path)
+            if kind not in READ:
+                problems.add(f"MODEL: {path.name}: {refusal(path, kind)}")
+        except OSError as error:
+            problems.add(f"MODEL: cannot read {path}: {error.strerror or error}")
+    if kind != "npz" and path.suffix != ".npz" and not packages.is_installed("safetensors"):
+        problems.add(f"MODEL: reading weights needs safetensors: {packages.tip('safetensors')}")
+    return kind if kind in READ else None
+
+
+def _beside(path: Path, endings: tuple[str, ...]) -> str:
+    """Files of nearly that name in the same folder."""
+    try:
+        others = sorted(each.name for each in path.parent.iterdir() if each.suffix in endings)
+    except OSError:
+        return f": there is no folder {path.parent}"
+    close = difflib.get_close_matches(path.name, others, n=3, cutoff=0.6)
+    close += [name for name in others if Path(name).stem == path.stem and name not in close]
+    return f"; did you mean {' or '.join(str(path.parent / name) for name in close[:3])}?" if close else ""
+
+
+def _check_layout(
+    options: argparse.Namespace,
+    path: Path,
+    kind: str,
+    width: int | None,
+    is_kind: bool,
+    is_direction: bool,
+    problems: Problems,
+) -> None:
+    """Names and shapes of the weights, told by the file's header, beside what the other arguments say of them."""
+    from rnn_dynamics.interop import names
+    from rnn_dynamics.interop.formats import headers
+
+    try:
+        found, _ = names.selected(headers(path, kind), options.prefix)
+        for name, header in found.items():
+            if header.dtype not in ("float32", "float64"):
+                problems.add(f"MODEL: expected {name} in float32 or float64, got {header.dtype}")
+        if not is_direction:
+            return
+        layers = names.layers_of(found, options.direction)
+        if width is not None and (reads := layers[0]["ih"].shape[1]) != width:
+            problems.add(
+                f"--inputs: expected {reads} inputs a step, as weight_ih_l0 has columns, got (steps, {width})"
+            )
+        if is_kind:
+            told = names.kind_of(layers[0]) if options.kind is None else options.kind
+            for number, layer in enumerate(layers):
+                names.check_kind(told, layer, number)
+    except (ValueError, TypeError) as error:
+        problems.add(_as_options(str(error)))
+
+
+def _as_options(message: str) -> str:
+    """A message of ``from_torch`` in the words of the command line."""
+    for argument, option in (("source", "MODEL"), ("kind", "--kind"), ("direction", "--direction")):
+        message = re.sub(rf"^{argument}:", f"{option}:", message)
+    return re.sub(r'prefix="([^"]+)"', r"--prefix \1", re.sub("^prefix:", "--prefix:", message))
 
 
 def verdict(options: argparse.Namespace) -> str:
@@ -45,8 +183,6 @@ def verdict(options: argparse.Namespace) -> str:
     from rnn_dynamics.interop import load
     from rnn_dynamics.rollout import rollout
 
-    if (options.inputs is None) == (options.steps is None):
-        raise ValueError("--inputs, --steps: expected one of them")
     cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
     inputs = None
@@ -59,16 +195,16 @@ def verdict(options: argparse.Namespace) -> str:
 
 
 def _inputs(path: str) -> Any:
-    """The inputs in a file, of shape (steps, width), in float64 and the file's order."""
+    """The inputs in a file, of shape (steps, width), in float64 and the file's order; JAX is not imported."""
     import numpy as np
-
-    from rnn_dynamics.validation import concrete_array
 
     try:
         with open(path, "rb") as file:
             begin = file.read(6)
     except OSError as error:
-        raise ValueError(f"--inputs: cannot read {path}: {error.strerror}") from error
+        raise ValueError(
+            f"--inputs: cannot read {path}: {error.strerror}{_beside(Path(path), _ARRAYS)}"
+        ) from error
     if begin != b"\x93NUMPY":
         kind = "a zip archive, as .npz is" if begin.startswith(b"PK") else "another format"
         raise ValueError(f"--inputs: expected one array as .npy, got {path}, {kind if begin else 'empty'}")
@@ -76,7 +212,17 @@ def _inputs(path: str) -> Any:
         found = np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever Python's parser does
         raise ValueError(f"--inputs: expected an array of numbers, got {path}: {error}") from error
-    inputs = concrete_array("--inputs", found, ndim=2)
-    if not len(inputs):
-        raise ValueError(f"--inputs: expected an array of shape (steps, width), got shape {inputs.shape}")
-    return inputs.astype(float)
+    if found.dtype.kind not in "fiu":
+        raise TypeError(f"--inputs: expected real numbers, got {found.dtype} in {path}")
+    if found.ndim != 2 or not len(found):
+        batch = "; the first sequence of a batch is array[0]" if found.ndim == 3 else ""
+        raise ValueError(
+            f"--inputs: expected an array of shape (steps, width), got shape {found.shape}{batch}"
+        )
+    inputs = found.astype(float)
+    if not np.isfinite(inputs).all():
+        step, entry = (int(i) for i in np.argwhere(~np.isfinite(inputs))[0])
+        raise ValueError(
+            f"--inputs: expected finite numbers, got {inputs[step, entry]} at index {(step, entry)}"
+        )
+    return inputs

@@ -11,10 +11,11 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.parameters import by_floating_inputs, is_parameter
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float
-from rnn_dynamics.segments import segment, step_range
+from rnn_dynamics.segments import along, state_at, step_range
 from rnn_dynamics.validation import choice
 
 __all__ = ["input_norms", "readout_norms"]
@@ -23,7 +24,15 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
-def _input_norms(static: Any, arrays: Any, states: Array, inputs: Array, seen: Array, ord: Any) -> Array:
+def _input_norms(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    seen: Array,
+    ord: Any,
+    inside: Array | None = None,
+) -> Array:
     cell, size = join(static, arrays), math.prod(states.shape[1:])
 
     def back(product: Scaled, step: tuple) -> tuple[Scaled, Array]:
@@ -34,18 +43,26 @@ def _input_norms(static: Any, arrays: Any, states: Array, inputs: Array, seen: A
         reached = jnp.matmul(product.unit, by_input, precision=_HIGHEST)
         return _earlier(cell, product, x, u), Scaled(reached, product.exponent, 2).normalize().norm(ord).log()
 
-    return jax.lax.scan(back, from_float(seen, event_ndim=2), (states, inputs), reverse=True)[1]
+    return scan(back, from_float(seen, event_ndim=2), (states, inputs), inside, reverse=True)[1]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
-def _readout_norms(static: Any, arrays: Any, states: Array, inputs: Array, seen: Array, ord: Any) -> Array:
+def _readout_norms(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    seen: Array,
+    ord: Any,
+    inside: Array | None = None,
+) -> Array:
     cell, start = join(static, arrays), from_float(seen, event_ndim=2)
 
     def back(product: Scaled, step: tuple) -> tuple[Scaled, Array]:
         product = _earlier(cell, product, *step)
         return product, product.norm(ord).log()
 
-    logs = jax.lax.scan(back, start, (states, inputs), reverse=True)[1]
+    logs = scan(back, start, (states, inputs), inside, reverse=True)[1]
     return jnp.concatenate([logs, start.norm(ord).log()[None]])
 
 
@@ -57,7 +74,7 @@ def _earlier(cell: Any, product: Scaled, x: Array, u: Any) -> Scaled:
 
 def _seen(trajectory: Trajectory, readout: Any, stop: int) -> Float[Array, "outputs n"]:
     """∂G/∂x at x_stop, or the identity."""
-    x = trajectory.states[stop]
+    x = state_at(trajectory, stop)
     if readout is None:
         return jnp.eye(max(x.size, 1), dtype=x.dtype)
     if not callable(readout):
@@ -91,7 +108,7 @@ def input_norms(
     if not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
         raise ValueError("trajectory: expected floating inputs, got none")
     seen = _seen(trajectory, readout, last)
-    return _input_norms(*segment(trajectory, 0, stop), seen, choice("ord", ord, [2, "fro"]))
+    return along(_input_norms, trajectory, 0, stop, seen, choice("ord", ord, [2, "fro"]), of_matrices=True)
 
 
 def readout_norms(
@@ -114,4 +131,4 @@ def readout_norms(
     """
     _, last = step_range(trajectory, 0, stop)
     seen = _seen(trajectory, readout, last)
-    return _readout_norms(*segment(trajectory, 0, stop), seen, choice("ord", ord, [2, "fro"]))
+    return along(_readout_norms, trajectory, 0, stop, seen, choice("ord", ord, [2, "fro"]), of_matrices=True)

@@ -8,14 +8,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from rnn_dynamics import lengths
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import reverse_step, state_vector
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.parameters import immediate_gradient, is_parameter, parameter_count
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, add
-from rnn_dynamics.segments import segment
+from rnn_dynamics.segments import along, step_range
 
 __all__ = ["PartialSums", "partial_sums"]
 
@@ -61,9 +63,10 @@ def _extend(total: Scaled, share: Scaled) -> tuple[Scaled, Scaled]:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _partial_sums(
-    static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled
+    static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
 ) -> tuple[Scaled, Scaled]:
-    _, shares = jax.lax.scan(functools.partial(_share, static, arrays), last, (states, inputs), reverse=True)
+    """By lag, so that what a mask leaves out comes last."""
+    _, shares = scan(functools.partial(_share, static, arrays), last, (states, inputs), inside, reverse=True)
     shares = jax.tree_util.tree_map(lambda leaf: leaf[::-1], shares)
     zero = Scaled(jnp.zeros(shares.shape[1:], shares.dtype), jnp.zeros((), jnp.int32), 1)
     return shares, jax.lax.scan(_extend, zero, shares)[1]
@@ -96,8 +99,10 @@ def partial_sums(trajectory: Trajectory, cotangent: Any) -> PartialSums:
 
     Reference: Pascanu, Mikolov and Bengio, arXiv 1211.5063, equations 3 to 5.
     """
-    static, arrays, states, inputs = segment(trajectory, 0, None)
+    _, steps = step_range(trajectory, 0, None)
     last = state_vector("cotangent", cotangent, trajectory)
-    parameter_count(arrays)
-    shares, sums = _partial_sums(static, arrays, states, inputs, last)
+    parameter_count(split(trajectory.cell)[1])
+    shares, sums = along(_partial_sums, trajectory, 0, None, last, cut=False)
+    if len(shares) > steps:
+        shares, sums = lengths.cut((shares, sums), 0, steps)
     return PartialSums(shares, sums, _names(trajectory.cell))

@@ -11,10 +11,11 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float
-from rnn_dynamics.segments import segment, step_range
+from rnn_dynamics.segments import along, state_at, step_range
 from rnn_dynamics.validation import choice
 
 __all__ = ["PastNorms", "part_norms", "past_norms"]
@@ -40,7 +41,14 @@ class PastNorms(Result, _PastNorms):
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
 def _part_norms(
-    static: Any, arrays: Any, states: Array, inputs: Any, of: tuple, by: tuple, ord: Any
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    of: tuple,
+    by: tuple,
+    ord: Any,
+    inside: Array | None = None,
 ) -> Array:
     """Rows of ∂x_T/∂x_k that belong to one part, pulled back side by side; of each the columns of the other."""
     cell = exact_slopes(join(static, arrays))
@@ -58,7 +66,7 @@ def _part_norms(
 
     size = math.prod(states.shape[1:])
     start = from_float(jnp.eye(size, dtype=states.dtype)[slice(*of)], event_ndim=2)
-    _, logs = jax.lax.scan(back, start, (states, inputs), reverse=True)
+    _, logs = scan(back, start, (states, inputs), inside, reverse=True)
     return jnp.concatenate([logs, norm(start)[None]])
 
 
@@ -94,7 +102,8 @@ def part_norms(
     step_range(trajectory, 0, stop)
     rows = _place(trajectory, "of", of)
     columns = rows if by is None else _place(trajectory, "by", by)
-    return _part_norms(*segment(trajectory, 0, stop), rows, columns, choice("ord", ord, [2, "fro"]))
+    ord = choice("ord", ord, [2, "fro"])
+    return along(_part_norms, trajectory, 0, stop, rows, columns, ord, of_matrices=True)
 
 
 def past_norms(trajectory: Trajectory, *, ord: int | str = 2, stop: int | None = None) -> PastNorms:
@@ -120,7 +129,7 @@ def past_norms(trajectory: Trajectory, *, ord: int | str = 2, stop: int | None =
         raise ValueError("trajectory: expected at least one step before stop, got none")
     total = part_norms(trajectory, "hidden", ord=ord, stop=stop)
     u = jax.tree_util.tree_map(lambda leaf: leaf[last - 1], trajectory.inputs)
-    newest = step_matrix(cell, trajectory.states[last - 1], u)[: cell.units]
+    newest = step_matrix(cell, state_at(trajectory, last - 1), u)[: cell.units]
     edges = jnp.moveaxis(newest.reshape(cell.units, cell.span, cell.units), 1, 0)
     direct = from_float(edges, event_ndim=2).norm(ord).log()
     return PastNorms(total, direct)

@@ -1,21 +1,26 @@
 """The verdict on a network: where its gradients go, once, for a batch of runs, or along its training."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
+import numpy as np
 
-from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run
+from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run, side_by_side
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
+from rnn_dynamics.diagnose.overflow import Overflow
 from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.tracking import Record, Tracker
-from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run
+from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run, of_runs
 from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.sweep import reporter
 from rnn_dynamics.validation import flag
 
 __all__ = [
     "BatchDiagnosis",
     "Decay",
     "Diagnosis",
+    "Overflow",
     "Record",
     "Remedy",
     "Rest",
@@ -26,27 +31,68 @@ __all__ = [
 
 
 def diagnose(
-    trajectory: Trajectory, loss: Any = None, *, every_step: bool = False
+    trajectory: Any,
+    loss: Any = None,
+    *,
+    every_step: bool = False,
+    dt: float | None = None,
+    exact: bool | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
 ) -> Diagnosis | BatchDiagnosis:
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or a batch of them,
-            from ``jax.vmap`` over ``rollout``.
-        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ.
-        every_step: whether the loss looks at all states.
+        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of any
+            lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap`` over
+            ``rollout``.
+        loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
+            for each of several runs.
+        every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from
+            one reverse pass; by lag 64 of the steps' losses are followed, evenly among those that are not 0.
+        dt: the time that one step stands for: the exponent is given per unit of time too. By default the cell's
+            attribute ``dt`` where it has one.
+        exact: True decomposes every product ∂x_T/∂x_k and every step, at some 30 T n³ operations and more; False
+            carries three rows back; by default what the cost allows, see below and ``Diagnosis.norms``.
+        progress: True for a bar on standard error, or ``progress(done, total)``, called after each stretch.
 
     Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of a batch ``BatchDiagnosis``.
+        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several runs ``BatchDiagnosis``,
+        with what they have in common and how far they spread.
 
     Raises:
-        TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it.
+        TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it; a dt that
+            is not positive.
+
+    The cost of B runs of T steps, n entries of the state and p parameters: up to B T n³ = 1e8 all is exact, within
+    a second or two; up to 1e11 the products are formed, 2 B T n³ operations, as by ``gradient_norms(ord="fro")``,
+    and followed along their leading directions; beyond that one tangent goes forward and three rows back, 4 to 6
+    applications of a step in all: about the work of one ``jax.grad``. A loss adds one row; with B T p up to 2e8 the
+    shares of the parameters, a few T p operations. ``Diagnosis.left_out`` tells what is left out. Memory beyond the
+    runs is that of a stretch of max(256, √T) steps and a few numbers a step; with a loss, that of ∂E/∂x_k.
     """
     every_step = flag("every_step", every_step)
-    if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
-    if jnp.ndim(trajectory.first_nonfinite) == 1:
-        if not len(trajectory.first_nonfinite):
-            raise ValueError("trajectory: expected at least one run, got a batch of none")
-        return BatchDiagnosis(tuple(of_one_run(run, loss, every_step) for run in each_run(trajectory)))
-    return of_one_run(trajectory, loss, every_step)
+    exact = None if exact is None else flag("exact", exact)
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
+    options = {"dt": dt, "exact": exact}
+    if isinstance(trajectory, Trajectory) and not trajectory.batch:
+        with reporter(progress, 2 * trajectory.steps, unit="step") as report:
+            return of_one_run(trajectory, loss, every_step, report=report, **options)
+    if isinstance(trajectory, Trajectory):
+        batch = side_by_side(trajectory)
+        with reporter(progress, 2 * batch.steps, unit="step") as report:
+            return BatchDiagnosis(of_runs(batch, loss, every_step, report=report, **options))
+    runs = each_run(trajectory)
+    ends = np.cumsum([0, *(2 * run.steps for run in runs)])
+    with reporter(progress, int(ends[-1]), unit="step") as report:
+        return BatchDiagnosis(
+            tuple(
+                of_one_run(run, loss, every_step, report=functools.partial(_after, report, before), **options)
+                for run, before in zip(runs, ends[:-1].tolist(), strict=True)
+            )
+        )
+
+
+def _after(report: Callable[[int], object], before: int, done: int) -> object:
+    """Tells what is done of one run, behind the others before it."""
+    return report(before + done)

@@ -3,28 +3,57 @@
 import collections
 import dataclasses
 import json
-import math
-import statistics
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
 
 from rnn_dynamics.diagnose.remedies import Remedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
 from rnn_dynamics.results import Result
+from rnn_dynamics.rollout import Trajectories, Trajectory
 
-__all__ = ["BatchDiagnosis", "each_run"]
+__all__ = ["BatchDiagnosis", "Spread", "each_run", "side_by_side"]
 
-_LINES = (
-    ("largest Lyapunov exponent", "exponent", "nats a step"),
-    ("horizon at 1/e", "horizon", "lags"),
-    ("horizon at 1 %", "horizon_percent", "lags"),
-)
+_LINES = {
+    "exponent": ("largest Lyapunov exponent", "nats a step"),
+    "horizon": ("horizon at 1/e", "lags"),
+    "horizon_percent": ("horizon at 1 %", "lags"),
+    "relative_horizon": ("horizon at 1/e", "of the run's own length"),
+}
+
+
+class Spread(NamedTuple):
+    """How a number lies among several runs.
+
+    Attributes:
+        runs: how many have it.
+        median, lower, upper: the quartiles.
+        smallest, largest: the ends.
+        deviation: the standard deviation; 0 of one run.
+    """
+
+    runs: int
+    median: float
+    lower: float
+    upper: float
+    smallest: float
+    largest: float
+    deviation: float
+
+
+def _spread(values: np.ndarray) -> Spread:
+    lower, median, upper = np.quantile(values, (0.25, 0.5, 0.75))
+    deviation = values.std(ddof=1) if values.size > 1 else 0.0
+    ends = values.min(), values.max()
+    return Spread(values.size, *map(float, (median, lower, upper, *ends, deviation)))
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class BatchDiagnosis(Result):
-    """The verdicts on several runs of one network.
+    """The verdicts on several runs of one network, of one length or of several.
 
     Attributes:
         samples: one ``Diagnosis`` for each run.
@@ -53,15 +82,51 @@ class BatchDiagnosis(Result):
         return tuple(found[0] for found in chosen.values() if 2 * len(found) > len(self.samples))
 
     @property
-    def _measured(self) -> list[Diagnosis]:
-        """The runs that have an exponent and a horizon."""
-        return [sample for sample in self.samples if not math.isnan(sample.exponent) and sample.horizon >= 0]
+    def lengths(self) -> Int[np.ndarray, " runs"]:
+        """T of each run."""
+        return np.array([sample.steps for sample in self.samples])
+
+    @property
+    def exponents(self) -> Float[np.ndarray, " runs"]:
+        """The largest exponent of each run, nats a step; NaN where a run is too short or not finite."""
+        return np.array([sample.exponent for sample in self.samples], float)
+
+    @property
+    def horizons(self) -> Int[np.ndarray, " runs"]:
+        """The horizon at 1/e of each run; −1 where it has none."""
+        return np.array([sample.horizon for sample in self.samples])
+
+    @property
+    def relative_horizons(self) -> Float[np.ndarray, " runs"]:
+        """The horizon at 1/e of each run as a share of its own T, from 0 to 1; NaN where it has none."""
+        return np.where(self.horizons >= 0, self.horizons / np.maximum(self.lengths, 1), np.nan)
+
+    @property
+    def spread(self) -> dict[str, Spread]:
+        """How far the runs differ, by what is measured; of the runs that have it and stay finite."""
+        percent = np.array([sample.horizon_percent for sample in self.samples])
+        whole = np.array([sample.regime != "diverged" for sample in self.samples])
+        measured = {
+            "steps": self.lengths,
+            "exponent": self.exponents,
+            "horizon": self.horizons,
+            "horizon_percent": percent,
+            "relative_horizon": self.relative_horizons,
+        }
+        found = {}
+        for name, values in measured.items():
+            kept = np.isfinite(values) & ((values >= 0) | (name == "exponent"))
+            known = values[kept & (whole | (name == "steps"))].astype(float)
+            if known.size:
+                found[name] = _spread(known)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Regimes, remedies, and every run's ``Diagnosis.to_dict``."""
+        """Regimes, spread, remedies, and every run's ``Diagnosis.to_dict``."""
         return {
             "regime": self.regime,
             "regimes": self.regimes,
+            "spread": {name: spread._asdict() for name, spread in self.spread.items()},
             "remedies": [remedy._asdict() for remedy in self.remedies],
             "samples": [sample.to_dict() for sample in self.samples],
         }
@@ -87,20 +152,69 @@ class BatchDiagnosis(Result):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{number} {name}" for name, number in self.regimes.items())
-        lines = [f"Gradients of {len(self)} runs: {counts}"]
-        for title, field, unit in _LINES:
-            known = [float(getattr(sample, field)) for sample in self._measured]
-            if not known:
+        first, last = int(self.lengths.min()), int(self.lengths.max())
+        steps = f"{first}" if first == last else f"{first} to {last}"
+        lines = [f"Gradients of {len(self)} runs of {steps} steps: {counts}"]
+        for name, (title, unit) in _LINES.items():
+            if name not in self.spread:
                 continue
-            middle, low, high = statistics.median(known), min(known), max(known)
-            of = "" if len(known) == len(self) else f", of {len(known)} runs"
-            lines.append(f"  {title:<27}median {middle:.4g}, from {low:.4g} to {high:.4g} {unit}{of}")
+            at = self.spread[name]
+            of = "" if at.runs == len(self) else f", of {at.runs} runs"
+            quarters = f", half of them {at.lower:.4g} to {at.upper:.4g}" if at.runs > 3 else ""
+            lines.append(
+                f"  {title:<27}median {at.median:.4g}, from {at.smallest:.4g} to {at.largest:.4g}{quarters} {unit}{of}"
+            )
         lines += [f"Remedy: {remedy.name}\n  as, in one run, {remedy.because}" for remedy in self.remedies]
         return "\n".join(lines)
 
 
-def each_run(batch: Any) -> list[Any]:
-    """The runs of a batch that ``jax.vmap`` over ``rollout`` gave."""
+def each_run(several: Any) -> list[Trajectory]:
+    """The runs of a list, of ``Trajectories``, or of a batch of ``jax.vmap``, over its axes in their order.
+
+    Raises:
+        TypeError, ValueError: something else, or no runs.
+    """
+    if isinstance(several, Trajectory):
+        found = _of_batch(several)
+    elif isinstance(several, list | tuple | Trajectories):
+        found = []
+        for i, one in enumerate(several):
+            if not isinstance(one, Trajectory):
+                raise TypeError(
+                    f"trajectory[{i}]: expected a Trajectory from rollout, got {type(one).__name__}"
+                )
+            found += _of_batch(one) if one.batch else [one]
+    else:
+        raise TypeError(
+            f"trajectory: expected a Trajectory from rollout, or a list of them, got {type(several).__name__}"
+        )
+    if not found:
+        raise ValueError("trajectory: expected at least one run, got a batch of none")
+    return found
+
+
+def _of_batch(batch: Trajectory) -> list[Trajectory]:
+    """The runs of ``jax.vmap`` over ``rollout``."""
+
+    def taken(leaf: Any, at: tuple[int, ...]) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # keys, which NumPy does not have
+            return leaf[at]
+        return jax.device_put(np.asarray(leaf)[at])  # cut on the host, which compiles nothing
+
     return [
-        jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], batch) for i in range(len(batch.first_nonfinite))
+        jax.tree_util.tree_map(lambda leaf, at=at: taken(leaf, at), batch) for at in np.ndindex(batch.batch)
     ]
+
+
+def side_by_side(batch: Trajectory) -> Trajectory:
+    """A batch of ``jax.vmap``, nested or not, along one axis of runs.
+
+    Raises:
+        ValueError: no runs.
+    """
+    axes = len(batch.batch)
+    if not all(batch.batch):
+        raise ValueError("trajectory: expected at least one run, got a batch of none")
+    if axes == 1:
+        return batch
+    return jax.tree_util.tree_map(lambda leaf: leaf.reshape(-1, *leaf.shape[axes:]), batch)

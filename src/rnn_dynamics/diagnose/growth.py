@@ -8,8 +8,20 @@ import numpy as np
 from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.rollout import Trajectory
 
-__all__ = ["FEWEST", "Growth", "largest_exponent", "mean_growth", "of_logs", "reach", "regime_of"]
+__all__ = [
+    "FACTOR",
+    "FEWEST",
+    "Growth",
+    "largest_exponent",
+    "mean_growth",
+    "of_logs",
+    "of_step_logs",
+    "reach",
+    "regime_of",
+    "sign_of",
+]
 
+FACTOR = math.log(10)  # by which a gradient grows over a run, at least, where that is called exploding
 FEWEST = 8  # steps that a growth rate is estimated from, at least
 _FEWEST_OF_A_VECTOR = 16
 _BLOCKS = 20
@@ -24,11 +36,14 @@ class Growth(NamedTuple):
         error: its standard error from the block means; the difference between the halves of the run where that is
             significant, as the rate has not settled then.
         blocks: how many.
+        orbit: what the run says of itself: that it rests on a repelling set, so that this is the growth there and
+            not beside it, or how soon the floats lose the orbit of x_0; empty where there is nothing to say.
     """
 
     rate: float
     error: float
     blocks: int
+    orbit: str = ""
 
 
 def largest_exponent(trajectory: Trajectory) -> Growth:
@@ -39,7 +54,22 @@ def largest_exponent(trajectory: Trajectory) -> Growth:
     discard = steps // 4
     blocks = max(2, min(_BLOCKS, (steps - discard) // 4))
     found = lyapunov_spectrum(trajectory, exponents=1, discard=discard, blocks=blocks)
-    return _growth(np.asarray(found.block_means[:, 0], float), float(found.values[0]))
+    growth = _growth(np.asarray(found.block_means[:, 0], float), float(found.exponents[0]))
+    return growth if found.orbit is None else growth._replace(orbit=found.orbit.describe())
+
+
+def of_step_logs(logs: np.ndarray) -> Growth:
+    """The same from ln of the growth of one tangent at each step, in the blocks of ``largest_exponent``."""
+    steps = len(logs)
+    if steps < FEWEST:
+        return Growth(math.nan, math.nan, 0)
+    blocks = max(2, min(_BLOCKS, (steps - steps // 4) // 4))
+    length = (steps - steps // 4) // blocks
+    of_block = logs[steps - blocks * length :].reshape(blocks, length)
+    if np.isneginf(of_block).any() and not np.isnan(of_block).any():
+        return Growth(-math.inf, math.inf, blocks)
+    means = of_block.mean(axis=1)
+    return _growth(means, float(means.mean()))
 
 
 def mean_growth(by_lag: np.ndarray, blocks: int = 8) -> Growth:
@@ -69,29 +99,43 @@ def _growth(means: np.ndarray, rate: float) -> Growth:
     return Growth(rate, error, len(means))
 
 
-def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> str:
-    """Above or below 0 by more than the 95 % interval (Student's, as blocks are few), or neither."""
-    if diverged:
-        return "diverged"
-    if not finite:
-        return "not finite"
+def sign_of(growth: Growth, dtype: Any) -> int | None:
+    """1 or −1 where 0 lies outside the 95 % interval of the rate (Student's, as blocks are few), else 0.
+
+    ``None`` where there is no rate.
+    """
     if math.isnan(growth.rate):
-        return "undecided"
+        return None
     if growth.rate == -math.inf:
-        return "vanishing"
+        return -1
     from scipy.special import stdtrit
 
     rounding = 64 * float(np.finfo(dtype).eps)
     if abs(growth.rate) <= max(float(stdtrit(growth.blocks - 1, 0.975)) * growth.error, rounding):
-        return "neither"
-    return "exploding" if growth.rate > 0 else "vanishing"
+        return 0
+    return 1 if growth.rate > 0 else -1
+
+
+def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> str:
+    """The sign of the rate as a word, where states and derivatives are finite."""
+    if diverged:
+        return "diverged"
+    if not finite:
+        return "not finite"
+    return {None: "undecided", -1: "vanishing", 0: "neither", 1: "exploding"}[sign_of(growth, dtype)]
 
 
 def of_logs(logs: np.ndarray, *, diverged: bool, dtype: Any) -> tuple[str, Growth]:
-    """Regime and growth of one vector carried back; ``logs`` by step, the last at lag 0."""
+    """Regime and growth of one vector carried back; ``logs`` by step, the last at lag 0.
+
+    What grows less than tenfold over the run is not called exploding, however sure its rate is.
+    """
     is_long = len(logs) > _FEWEST_OF_A_VECTOR and not diverged
     growth = mean_growth(logs[::-1]) if is_long else Growth(math.nan, math.nan, 0)
-    return regime_of(growth, diverged=diverged, finite=not np.isnan(logs).any(), dtype=dtype), growth
+    regime = regime_of(growth, diverged=diverged, finite=not np.isnan(logs).any(), dtype=dtype)
+    if regime == "exploding" and not float(np.max(logs)) - float(logs[-1]) >= FACTOR:
+        regime = "neither"
+    return regime, growth
 
 
 def reach(logs: np.ndarray, share: float) -> int:

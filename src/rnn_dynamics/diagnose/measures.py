@@ -2,25 +2,24 @@
 
 import cmath
 import functools
-import itertools
 import math
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import ElmanRNN, FeedForward, PreActivationRNN
 from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.eigen import eigenvalues
-from rnn_dynamics.jacobians import pushforward, step_matrix
+from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import from_float
 
-__all__ = ["Decay", "Rest", "Units", "carries_of", "decay_of", "gates_of", "rest_of", "units_of"]
+__all__ = ["Decay", "Rest", "Units", "decay_of", "rest_of", "units_of"]
 
 _SATURATED = 0.1  # of the largest slope
+_MOST_STEPS = 1024  # that medians are taken over
 _MOST_UNITS = 512  # whose eigenvalues are cheap
 _AT_REST = 1e3  # in units of rounding
 
@@ -69,75 +68,54 @@ class Rest(NamedTuple):
     time_constant: float
 
 
-def decay_of(trajectory: Trajectory) -> Decay | None:
-    """Along one tangent: what W and what φ′ do to its length at each step; ``None`` for other cells."""
-    cell = trajectory.cell
-    if not isinstance(cell, ElmanRNN | PreActivationRNN | FeedForward) or not trajectory.steps:
+def decay_of(cell: Any, logs: np.ndarray, first_logs: np.ndarray) -> Decay | None:
+    """Along one tangent: what W and what φ′ do to its length at each step; ``None`` for other cells.
+
+    Args:
+        logs, first_logs: ln of its growth at each step, and of what the factor that acts first does to it.
+    """
+    if not isinstance(cell, ElmanRNN | PreActivationRNN | FeedForward):
         return None
-    tangent = np.random.default_rng(0).normal(size=trajectory.states.shape[-1])
-    vectors = pushforward(trajectory, tangent.astype(trajectory.states.dtype)).unit[:-1]
-    product = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
-    if isinstance(cell, FeedForward):
-        W = trajectory.inputs["W"].astype(vectors.dtype)
-        by_weights = functools.partial(jax.vmap(product), W)
-    else:
-        by_weights = jax.vmap(functools.partial(product, cell.W))
-    slopes, is_inside = _slopes(trajectory), isinstance(cell, PreActivationRNN)
-    between = vectors * slopes if is_inside else by_weights(vectors)
-    after = by_weights(between) if is_inside else between * slopes
-    logs = [np.asarray(from_float(part, event_ndim=1).norm().log()) for part in (vectors, between, after)]
-    first, second = (_mean_change(*pair) for pair in itertools.pairwise(logs))
-    return Decay(second, first) if is_inside else Decay(first, second)
+    there = np.isfinite(logs) & np.isfinite(first_logs)
+    if not there.any():
+        return Decay(math.nan, math.nan)
+    first = float(first_logs[there].mean())
+    second = float((logs[there] - first_logs[there]).mean())
+    return Decay(second, first) if isinstance(cell, PreActivationRNN) else Decay(first, second)
 
 
-def _mean_change(before: np.ndarray, after: np.ndarray) -> float:
-    """The mean difference where both are there; NaN where none are."""
-    there = np.isfinite(before) & np.isfinite(after)
-    return float(np.mean(after[there] - before[there])) if there.any() else math.nan
+@functools.partial(jax.jit, static_argnums=0)
+def _slopes(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
+    return jax.vmap(join(static, arrays).slopes)(states, inputs)
 
 
-def _slopes(trajectory: Trajectory) -> Any:
-    return jax.vmap(trajectory.cell.slopes)(trajectory.states[:-1], trajectory.inputs)
+def units_of(trajectory: Trajectory, is_passed: np.ndarray | None) -> Units | None:
+    """Of cells with slopes, else ``None``; medians over at most 1024 steps, evenly.
 
-
-def units_of(trajectory: Trajectory) -> Units | None:
-    """Of cells with slopes, else ``None``."""
+    Args:
+        trajectory: one run.
+        is_passed: of every unit whether its slope is anything but 0 at some step.
+    """
     cell = trajectory.cell
-    if not hasattr(cell, "slopes") or trajectory.states.ndim != 2 or not trajectory.steps:
+    if is_passed is None or trajectory.states.ndim != 2:
         return None
-    slopes = np.abs(np.asarray(_slopes(trajectory), float))
+    at = np.unique(np.linspace(0, trajectory.steps - 1, min(trajectory.steps, _MOST_STEPS)).astype(int))
+    chosen = jax.tree_util.tree_map(lambda leaf: leaf[at], (trajectory.states, trajectory.inputs))
+    slopes = np.abs(np.asarray(_slopes(*split(cell), *chosen), float))
     bound = cell.structure().slope_bound if hasattr(cell, "structure") else None
     largest = bound or slopes.max(initial=0.0) or 1.0
     median = np.median(slopes, axis=0)
-    dead = int((slopes == 0).all(axis=0).sum()) if _is_one_sided(getattr(cell, "activation", None)) else 0
+    dead = int((~is_passed).sum()) if _is_one_sided(getattr(cell, "activation", None)) else 0
     return Units(median.size, dead, int((median < _SATURATED * largest).sum()), median)
 
 
+@functools.lru_cache(maxsize=32)
 def _is_one_sided(activation: Any) -> bool:
     """Whether φ is flat for negative arguments and not for positive ones."""
     if activation is None:
         return False
     below, above = (float(jax.grad(lambda z: activation(z))(z)) for z in (-1.0, 1.0))
     return below == 0 and above != 0
-
-
-def gates_of(trajectory: Trajectory) -> dict[str, float]:
-    """The mean of each gate over units and steps, by name."""
-    return {name: float(jnp.mean(value)) for name, value in _along(trajectory, "gates").items()}
-
-
-def carries_of(trajectory: Trajectory) -> dict[str, float]:
-    """Mean ln of the fraction of its memory that the unit which keeps most keeps in a step, by gate."""
-    found = {name: np.asarray(value, float) for name, value in _along(trajectory, "carries").items()}
-    with np.errstate(divide="ignore"):
-        return {name: float(np.log(value).mean(axis=0).max()) for name, value in found.items()}
-
-
-def _along(trajectory: Trajectory, method: str) -> dict[str, Any]:
-    if not hasattr(trajectory.cell, method) or not trajectory.steps:
-        return {}
-    found = jax.vmap(getattr(trajectory.cell, method))(trajectory.states[:-1], trajectory.inputs)
-    return {name: value for name, value in found.items() if not name.endswith("candidate")}
 
 
 def rest_of(trajectory: Trajectory) -> Rest | None:

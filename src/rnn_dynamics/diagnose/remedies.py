@@ -1,50 +1,111 @@
-"""Remedies, each named only where the measurement that selects it was made and says so."""
+"""Remedies, each named only where the measurement that selects it was made and says so.
+
+Every remedy has the key of an entry of ``training.REMEDIES``; those that one verdict names can be put together,
+``training.recipe(*(remedy.key for remedy in found.remedies))``.
+"""
 
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, Stack
+from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, ResidualRNN
+from rnn_dynamics.cells.stack import layer_of
+from rnn_dynamics.cells.structure import layer_name
 
 if TYPE_CHECKING:
-    from rnn_dynamics.diagnose.verdict import Diagnosis
+    from rnn_dynamics.diagnose.results import Diagnosis
 
-__all__ = ["Remedy", "remedies_of"]
+__all__ = ["KEYS", "Remedy", "remedies_of"]
 
 _DECADE = math.log(10)
+_GATES_LOSE = (0.5, 1.5)  # of the exponent, where it is the gates that forget
+_CLIPPING = "gradient-norm clipping", "clipping"
+_TRUNCATION = "a gradient cut after fewer steps", "truncated unfolding"
+_LEAKY_RELU = "leaky ReLU", "leaky relu"
+_UNSATURATED = "smaller weights and inputs, or an activation that does not saturate", "leaky relu"
+_ORTHOGONAL = "orthogonal or identity initialisation", "orthogonal"
+_SMALLER = "smaller recurrent weights, as orthogonal ones are", "orthogonal"
+_NORMALISED = "a state that is normalised at every step", "layer normalisation"
+_GATES = "gates (LSTM, GRU) or skip connections"
+_RESIDUAL = "residual connections or normalised layers", "residual"
+_PAST_THE_CELL = "a leak past the cell, x⁺ = (1 − α) x + α F(x, u), which any cell can have", "leaky"
+#: What a verdict may propose.
+KEYS = (
+    "clipping",
+    "truncated unfolding",
+    "leaky relu",
+    "orthogonal",
+    "layer normalisation",
+    "residual",
+    "leaky",
+    "skip",
+    "lstm",
+    "gru",
+)
 
 
 class Remedy(NamedTuple):
-    """A remedy, and the measurement that selects it."""
+    """A remedy, and the measurement that selects it.
+
+    Attributes:
+        name: what to do.
+        because: what was measured.
+        key: of the entry of ``training.REMEDIES`` that does it.
+    """
 
     name: str
     because: str
+    key: str = ""
 
 
 def remedies_of(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
-    """Those that the measurements of a verdict select."""
-    if found.regime in ("diverged", "not finite"):
+    """Those that the measurements of a verdict select, of each key one."""
+    if found.regime == "diverged":
+        return _against_overflow(found, cell)
+    if found.regime == "not finite":
         return ()
     chosen = [*_against_growth(found), *_against_dead_units(found)]
-    if found.regime == "vanishing" and found.state_horizon < found.steps / 2:
-        chosen += [*_against_decay(found), *_for_memory(found, cell)]
-    return tuple(chosen)
+    if found.forgets:
+        chosen += _against_decay(found)
+        chosen += _for_memory(found, cell, {remedy.key for remedy in chosen})
+    return tuple({remedy.key: remedy for remedy in reversed(chosen)}.values())[::-1]
+
+
+def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
+    """Of a state that grew out of the floats; what was NaN at once, no remedy of training mends."""
+    if found.overflow is None or found.overflow.kind != "overflow":
+        return ()
+    remedy = (
+        _SMALLER if isinstance(cell, ElmanRNN | PreActivationRNN | LeakyRNN | FeedForward) else _NORMALISED
+    )
+    before = (
+        f"the state grew to 10^{found.overflow.size:.3g} and was not finite at step {found.overflow.step}"
+    )
+    return (Remedy(remedy[0], before, remedy[1]),)
 
 
 def _against_growth(found: "Diagnosis") -> list[Remedy]:
-    if found.regime == "exploding":
-        return [Remedy("gradient-norm clipping", f"the gradient grows by {found.exponent:.3g} nats a step")]
-    if not found.peak > _DECADE:
+    if not found.peak >= _DECADE or found.reason == "loss apart":
         return []
-    has_fallen = found.log_norms[0] < found.peak - _DECADE
-    is_transient = found.regime in ("vanishing", "neither") and has_fallen
-    what = "a transient takes the gradient to" if is_transient else "the gradient reaches"
-    return [Remedy("gradient-norm clipping", f"{what} 10^{found.peak / _DECADE:.2g}")]
+    reaches = f"10^{found.peak / _DECADE:.2g} at lag {found.peak_lag}"
+    if found.regime == "exploding":
+        because = f"the gradient grows by {found.exponent:.3g} nats a step and reaches {reaches}"
+    else:
+        has_fallen = found.log_norms[0] < found.peak - _DECADE
+        because = f"{'a transient takes the gradient to' if has_fallen else 'the gradient reaches'} {reaches}"
+    chosen = [Remedy(_CLIPPING[0], because, _CLIPPING[1])]
+    if found.plain_limit > 0:
+        because = (
+            f"from lag {found.plain_limit} on it is beyond the floats: `jax.grad` gives inf or NaN there"
+        )
+        chosen.append(Remedy(_TRUNCATION[0], because, _TRUNCATION[1]))
+    return chosen
 
 
 def _against_dead_units(found: "Diagnosis") -> list[Remedy]:
     if found.units is None or not found.units.dead:
         return []
-    return [Remedy("leaky ReLU", f"{found.units.dead} of {found.units.total} units are dead")]
+    because = f"{found.units.dead} of {found.units.total} units are dead"
+    return [Remedy(_LEAKY_RELU[0], because, _LEAKY_RELU[1])]
 
 
 def _against_decay(found: "Diagnosis") -> list[Remedy]:
@@ -53,40 +114,68 @@ def _against_decay(found: "Diagnosis") -> list[Remedy]:
         return []
     weights, slopes = found.decay
     if slopes < min(weights, 0.0):
-        return [
-            Remedy(
-                "smaller weights and inputs, or an activation that does not saturate",
-                f"φ′ changes the gradient by {slopes:+.3g} nats a step, the weights by {weights:+.3g}",
-            )
-        ]
+        because = f"φ′ changes the gradient by {slopes:+.3g} nats a step, the weights by {weights:+.3g}"
+        return [Remedy(_UNSATURATED[0], because, _UNSATURATED[1])]
     if weights < 0:
-        because = f"the weights take {-weights:.3g} nats a step"
-        return [Remedy("orthogonal or identity initialisation", because)]
+        because = f"the weights take {-weights:.3g} nats a step, φ′ {-slopes:.3g}"
+        return [Remedy(_ORTHOGONAL[0], because, _ORTHOGONAL[1])]
     return []
 
 
-def _for_memory(found: "Diagnosis", cell: Any) -> list[Remedy]:
-    """Against what forgets: gates where there are none, open ones where they close."""
+def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[Remedy]:
+    """Against what forgets: gates where there are none, open ones where they close, a way past any other cell."""
+    percent = max(found.state_percent, found.horizon_percent)
+    short = f"what lies more than {percent} of {found.steps} {{}} back gets less than 1 %"
+    steps = short.format("steps")
     if isinstance(cell, ElmanRNN | PreActivationRNN):
-        because = f"the horizon is {found.state_horizon} of {found.steps} steps"
-        return [Remedy("gates (LSTM, GRU) or skip connections", because)]
+        # An LSTM has activations of its own.
+        return [Remedy(_GATES, steps, "skip" if "leaky relu" in chosen else "lstm")]
     if isinstance(cell, FeedForward):
-        because = f"the horizon is {found.state_horizon} of {found.steps} layers"
-        return [Remedy("residual connections or normalised layers", because)]
-    if not found.carries or not math.isfinite(found.exponent):
-        return []
-    # What the gate alone takes of the unit that keeps most, in the layer that keeps most, beside all that is lost.
-    name = max(found.carries, key=lambda key: found.carries[key])
-    kept = found.carries[name]
-    if kept > found.exponent / 2:
-        return []
-    lost = f"{-kept:.3g} nats a step of the unit that keeps most"
-    because = f"{name} alone takes {lost}, all together {-found.exponent:.3g}"
-    return [Remedy(_memory(cell, name), because)]
+        return [Remedy(_RESIDUAL[0], short.format("layers"), _RESIDUAL[1])]
+    if isinstance(cell, ResidualRNN):
+        return []  # has the way past the cell, and undoes it
+    gate = found.slowest_gate
+    if gate is not None and found.gates_forget:
+        kept = found.carries[gate]
+        rest = found.exponent - kept
+        because = f"{gate} takes {-kept:.3g} nats a step even of the unit that keeps most" + (
+            f"; the other ways from step to step give {rest:.2g} back: in all {found.exponent:+.3g}"
+            if rest > 0
+            else f", of {-found.exponent:.3g} in all"
+        )
+        return [Remedy(_memory(cell, gate), because, _key(cell, gate, chosen))]
+    if gate is not None:
+        kept, lost = -found.carries[gate], -found.exponent
+        which = (
+            "it is kept by other ways than the gates" if kept > lost else "it is not the gates that lose it"
+        )
+        because = f"{steps}; {which}: {gate} alone takes {kept:.3g} nats a step, in all {lost:.3g} are lost"
+        return [Remedy(_PAST_THE_CELL[0], because, _PAST_THE_CELL[1])]
+    return [Remedy(_PAST_THE_CELL[0], steps, _PAST_THE_CELL[1])]
+
+
+def gates_forget(kept: float, exponent: float) -> bool:
+    """Whether what the gate takes is about what is lost in all, so that opening it would be felt."""
+    if not math.isfinite(exponent) or not math.isfinite(kept):
+        return False
+    low, high = _GATES_LOSE
+    return low * -exponent <= -kept <= high * -exponent
 
 
 def _memory(cell: Any, name: str) -> str:
-    if isinstance(cell, Stack):
-        layer = name.split()[1]
-        return f"{_memory(cell.cells[int(layer)], name)} in layer {layer}"
-    return "a smaller leak" if isinstance(cell, LeakyRNN) else cell.longer_memory
+    number, layer = layer_of(cell, name)
+    where = f" in {layer_name(number)}" if number else ""
+    unnamed = "a gate that keeps more"  # of a cell of one's own
+    return (
+        "a smaller leak" if isinstance(layer, LeakyRNN) else getattr(layer, "longer_memory", unnamed)
+    ) + where
+
+
+def _key(cell: Any, name: str, chosen: set[str]) -> str:
+    """The entry whose cell starts with such a gate: an LSTM with 1 on its forget gate, a GRU, a leak of .1."""
+    said = _memory(cell, name)
+    if "leak" in said:
+        return "leaky"
+    if "leaky relu" in chosen:  # an LSTM and a GRU have activations of their own
+        return "skip"
+    return "lstm" if "forget gate" in said else "gru"

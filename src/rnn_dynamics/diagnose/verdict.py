@@ -1,228 +1,216 @@
-"""The verdict on one run: how far back its gradients reach, why, and which remedies the measurements select."""
+"""The verdict on one run, or on runs side by side: how far back gradients reach, why, and what would help."""
 
 import dataclasses
-import json
 import math
+from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from rnn_dynamics.bounds import Bounds, product_bounds
-from rnn_dynamics.credit import CreditByLag, credit_by_lag
-from rnn_dynamics.diagnose.growth import Growth, largest_exponent, reach, regime_of
-from rnn_dynamics.diagnose.measures import (
-    Decay,
-    Rest,
-    Units,
-    carries_of,
-    decay_of,
-    gates_of,
-    rest_of,
-    units_of,
-)
-from rnn_dynamics.diagnose.remedies import Remedy, remedies_of
-from rnn_dynamics.jacobians import gradient_norms
-from rnn_dynamics.results import Result
+from rnn_dynamics.bounds import Bounds, bounds_of
+from rnn_dynamics.diagnose import overflow
+from rnn_dynamics.diagnose.growth import FEWEST, Growth, reach, sign_of
+from rnn_dynamics.diagnose.measures import decay_of, rest_of, units_of
+from rnn_dynamics.diagnose.measuring import Measured, measured
+from rnn_dynamics.diagnose.remedies import remedies_of
+from rnn_dynamics.diagnose.results import Diagnosis
+from rnn_dynamics.diagnose.table import Facts, row_of
+from rnn_dynamics.lyapunov.typical import examined
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import step_range
+from rnn_dynamics.validation import positive
 
-__all__ = ["Diagnosis", "of_one_run"]
+__all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]
 
-_DECADE = math.log(10)
-_MOST_WORK = 5e8  # T n³, of the bounds from each step's Jacobian
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Diagnosis(Result):
-    """What was measured on one trajectory of a network.
-
-    Attributes:
-        regime: "vanishing" or "exploding" where the largest Lyapunov exponent is below or above 0 by more than its
-            95 % interval, "neither" where 0 is in it; "undecided" where the run is too short, "diverged" where the
-            state is not finite, "not finite" where only the derivative is not.
-        exponent, standard_error: of the largest exponent, nats a step, the first quarter of the run left out; the
-            error is that of the block means, or what the halves differ by where the rate has not settled.
-        steps: T.
-        log_norms: ln‖∂x_T/∂x_k‖₂ for k = 0 … T.
-        horizon: the largest lag T − k at which the norm is at least 1/e of the greatest one; with a loss, the
-            largest lag whose share of ∂E/∂θ is. −1 where norms or shares are not finite.
-        horizon_percent: the same for one hundredth.
-        state_horizon: that of the norm, with a loss or without.
-        peak: ln of the greatest finite norm over all lags, what a transient reaches: 0 at lag 0.
-        peak_lag: the lag of it.
-        bounds: every bound, and whether they are conclusive; those from each step's Jacobian alone for cells
-            without declared structure; ``None`` where these would cost more than the rest of the verdict.
-        decay: the growth split into weights and slopes; ``None`` for other forms than W φ(x) and φ(W x).
-        units: dead and saturated units; ``None`` for cells without slopes.
-        gates: the mean of each gate over units and steps, by name; empty for cells without gates.
-        carries: mean ln of the fraction of its memory kept in a step, of the unit that keeps most, by the gate that
-            keeps it.
-        rest: the fixed point that a run with constant input has come to, and the bifurcation next to it.
-        credit: by lag, where a loss was given.
-        remedies: those whose selecting measurement was made.
-    """
-
-    regime: str
-    exponent: float
-    standard_error: float
-    steps: int
-    log_norms: Float[np.ndarray, "steps+1"]
-    horizon: int
-    horizon_percent: int
-    state_horizon: int
-    peak: float
-    peak_lag: int
-    bounds: Bounds | None
-    decay: Decay | None
-    units: Units | None
-    gates: dict[str, float]
-    carries: dict[str, float]
-    rest: Rest | None
-    credit: CreditByLag | None
-    remedies: tuple[Remedy, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, strings and lists: what ``json.dumps`` takes. Infinities and NaN become ``None``."""
-        units, decay, rest = self.units, self.decay, self.rest
-        found = {
-            "regime": self.regime,
-            "exponent": self.exponent,
-            "standard_error": self.standard_error,
-            "steps": self.steps,
-            "horizon": self.horizon,
-            "horizon_percent": self.horizon_percent,
-            "state_horizon": self.state_horizon,
-            "peak": self.peak,
-            "peak_lag": self.peak_lag,
-            "bounds": None if self.bounds is None else self.bounds.conclusion,
-            "decay": None if decay is None else decay._asdict(),
-            "units": None
-            if units is None
-            else units._asdict() | {"median_slope": units.median_slope.tolist()},
-            "gates": self.gates,
-            "carries": self.carries,
-            "rest": None
-            if rest is None
-            else rest._asdict() | {"multiplier": [rest.multiplier.real, rest.multiplier.imag]},
-            "log_norms": self.log_norms.tolist(),
-            "trend": None if self.credit is None else self.credit.trend,
-            "log_shares": None if self.credit is None else np.asarray(self.credit.log_shares).tolist(),
-            "remedies": [remedy._asdict() for remedy in self.remedies],
-        }
-        return _plain(found)
-
-    def to_json(self) -> str:
-        """``to_dict`` as JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-
-    def plot(self) -> Any:
-        """One figure of four panels; see ``plots.diagnosis``."""
-        from rnn_dynamics import plots
-
-        return plots.diagnosis(self)
-
-    def __repr__(self) -> str:
-        reach = f"horizon {self.horizon} of {self.steps} steps"
-        return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, {reach})"
-
-    def __str__(self) -> str:
-        return "\n".join(_lines(self))
+_PERCENT = 0.01
+_MOST_AT_REST = 3e9  # n³ over all runs, of the eigenvalues where they rest
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
-
-
-def _lines(found: Diagnosis) -> list[str]:
-    """Half a page of text."""
-    whose = "of the loss's gradient" if found.credit is not None else "of ‖∂x_T/∂x_k‖"
-    how_far = f"{found.horizon} lags at 1/e, {found.horizon_percent} at 1 %, of {found.steps} steps"
-    slowly = found.regime == "vanishing" and found.state_horizon == found.steps
-    lines = [
-        f"Gradients: {found.regime}" + (f", but not within these {found.steps} steps" if slowly else ""),
-        f"  largest Lyapunov exponent  {found.exponent:+.4g} ± {found.standard_error:.2g} nats a step",
-        f"  horizon {whose}: {how_far if found.horizon >= 0 else 'none, as it is not finite'}",
-        f"  norm over all {found.steps} steps      10^{found.log_norms[0] / _DECADE:.4g}, greatest "
-        f"10^{found.peak / _DECADE:.3g} at lag {found.peak_lag}",
-    ]
-    lines += [f"  {title:<27}{said}" for title, said in _measured(found)]
-    lines += [f"Remedy: {remedy.name}\n  as {remedy.because}" for remedy in found.remedies]
-    if not found.remedies:
-        lines.append("Remedy: none is selected by these measurements")
-    return lines
-
-
-def _measured(found: Diagnosis) -> list[tuple[str, str]]:
-    """A title and what was found, of what this cell lets be measured."""
-    rows = []
-    if found.credit is not None:
-        rows.append(("sum over the lags", found.credit.trend))
-        rows.append(("horizon of ‖∂x_T/∂x_k‖", f"{found.state_horizon} lags at 1/e"))
-    if found.decay is not None:
-        weights, slopes = found.decay
-        rows.append(("growth a step", f"{weights:+.3g} by the weights, {slopes:+.3g} by φ′"))
-    if found.units is not None:
-        dead, saturated, total = found.units.dead, found.units.saturated, found.units.total
-        rows.append(("units", f"{dead} dead, {saturated} saturated, of {total}"))
-    if found.gates:
-        rows.append(("mean gates", ", ".join(f"{k} {v:.2f}" for k, v in found.gates.items())))
-    if found.carries:
-        kept = ", ".join(f"{k} {v:+.3g}" for k, v in found.carries.items())
-        rows.append(("memory kept by the gates", f"{kept} nats a step"))
-    if found.rest is not None:
-        rest = found.rest
-        rows.append(
-            ("at rest", f"multiplier {_number(rest.multiplier)}, {rest.distance:.3g} from a {rest.kind}")
-        )
-    if found.bounds is not None:
-        rows.append(("theorems", found.bounds.conclusion or "inconclusive"))
-    return rows
-
-
-def _number(value: complex) -> str:
-    return f"{value.real:.4g}" if value.imag == 0 else f"{value.real:.3g} ± {abs(value.imag):.3g}i"
-
-
-def of_one_run(trajectory: Trajectory, loss: Any, every_step: bool) -> Diagnosis:
-    """The verdict on one run; arguments and errors as ``diagnose``."""
+def of_one_run(
+    trajectory: Trajectory,
+    loss: Any,
+    every_step: bool,
+    *,
+    dt: float | None = None,
+    exact: bool | None = None,
+    report: Callable[[int], object] = lambda done: None,
+) -> Diagnosis:
+    """The verdict on one run; arguments and errors as ``diagnose``; ``report`` is told the steps done, of 2 T."""
     _, steps = step_range(trajectory, 0, None)
     if not steps:
         raise ValueError("trajectory: expected at least one step, got none")
-    diverged = int(trajectory.first_nonfinite) >= 0
-    logs = np.asarray(gradient_norms(trajectory), float)
-    credit = None if loss is None else credit_by_lag(trajectory, loss, every_step=every_step)
-    finite = not np.isnan(logs).any() and (credit is None or credit.is_finite)
-    growth = largest_exponent(trajectory) if finite and not diverged else Growth(math.nan, math.nan, 0)
-    shares = (1 / math.e, 0.01)
-    horizons = [reach(logs, share) if credit is None else credit.horizon(share) for share in shares]
+    dt = _time_of_a_step(trajectory.cell, dt)
+    first = int(trajectory.first_nonfinite)
+    if first >= 0:
+        return _of_diverged(trajectory, first, dt, exact, report)
+    (found,) = measured(trajectory, loss, every_step, exact, report)
+    return _verdict(trajectory, found, dt)
+
+
+def of_runs(
+    batch: Trajectory,
+    loss: Any,
+    every_step: bool,
+    *,
+    dt: float | None = None,
+    exact: bool | None = None,
+    report: Callable[[int], object] = lambda done: None,
+) -> tuple[Diagnosis, ...]:
+    """The verdict on each run of a batch along one axis, measured side by side; those that diverged one by one."""
+    if not batch.states.shape[1] - 1:
+        raise ValueError("trajectory: expected at least one step, got none")
+    firsts = np.asarray(batch.first_nonfinite)
+    settled = np.flatnonzero(firsts < 0)
+    found: dict[int, Diagnosis] = {}
+    if settled.size:
+        chosen = batch if settled.size == len(firsts) else _picked(batch, settled)
+        results = measured(chosen, loss, every_step, exact, report)
+        for place, result in zip(settled.tolist(), results, strict=True):
+            run = _picked(batch, place)
+            may_rest = settled.size * float(run.states[0].size) ** 3 <= _MOST_AT_REST
+            found[place] = _verdict(run, result, _time_of_a_step(run.cell, dt), may_rest=may_rest)
+    for place in np.flatnonzero(firsts >= 0).tolist():
+        run = _picked(batch, place)
+        found[place] = _of_diverged(run, int(firsts[place]), _time_of_a_step(run.cell, dt), exact, report)
+    return tuple(found[i] for i in range(len(firsts)))
+
+
+def _picked(batch: Any, at: Any) -> Any:
+    """One run of a batch, or several, cut on the host, which compiles nothing."""
+    import jax
+
+    def cut(leaf: Any) -> Any:
+        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        return leaf[at] if is_key else jnp.asarray(np.asarray(leaf)[at])
+
+    return jax.tree_util.tree_map(cut, batch)
+
+
+def _time_of_a_step(cell: Any, dt: Any) -> float | None:
+    """The one given, else the cell's own ``dt`` where that is a positive number."""
+    if dt is not None:
+        return positive("dt", dt)
+    own = getattr(cell, "dt", None)
+    try:
+        own = float(own)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return own if own > 0 and math.isfinite(own) else None
+
+
+def _verdict(
+    trajectory: Trajectory,
+    found: Measured,
+    dt: float | None,
+    *,
+    left: overflow.Overflow | None = None,
+    may_rest: bool = True,
+) -> Diagnosis:
+    """Measurements put together, and what the tables make of them."""
+    logs, credit, cell = found.logs, found.credit, trajectory.cell
+    dtype, steps = trajectory.states.dtype, len(logs) - 1
+    is_finite = not (np.isnan(logs) | np.isposinf(logs)).any()
+    if left is None and not is_finite:
+        left = overflow.of_derivative(logs, trajectory.states)
+    elif left is None and not found.is_loss_finite:
+        left = overflow.Overflow("loss", "NaN", steps, math.nan, math.nan)
+    growth = found.growth if is_finite else Growth(math.nan, math.nan, 0)
+    shares = (1 / math.e, _PERCENT)
+    state_horizons = [reach(logs, share) for share in shares]
+    horizons = state_horizons
+    if credit is not None:
+        horizons = [credit.horizon(share) for share in shares]
+    elif found.owed is not None:
+        horizons = [reach(found.owed[::-1], share) for share in shares]
+        horizons = [lag + (lag >= 0 and bool(np.isfinite(found.owed).any())) for lag in horizons]
     known = np.where(np.isfinite(logs), logs, -np.inf)
-    work = steps * float(trajectory.states[0].size) ** 3
-    has_bounds = not diverged and (hasattr(trajectory.cell, "structure") or work <= _MOST_WORK)
-    found = Diagnosis(
-        regime=regime_of(growth, diverged=diverged, finite=finite, dtype=trajectory.states.dtype),
+    used = slice(steps // 4 if steps >= FEWEST else 0, None)
+    made = Diagnosis(
+        regime="",
         exponent=growth.rate,
         standard_error=growth.error,
         steps=steps,
         log_norms=logs,
         horizon=horizons[0],
         horizon_percent=horizons[1],
-        state_horizon=reach(logs, shares[0]),
+        state_horizon=state_horizons[0],
         peak=float(known.max()),
         peak_lag=int(np.argmax(known[::-1])),
-        bounds=product_bounds(trajectory) if has_bounds else None,
-        decay=decay_of(trajectory),
-        units=units_of(trajectory),
-        gates=gates_of(trajectory),
-        carries=carries_of(trajectory),
-        rest=None if diverged else rest_of(trajectory),
+        bounds=_bounds(cell, found, trajectory) if is_finite else None,
+        decay=decay_of(cell, found.along.logs[used], found.along.first_logs[used]),
+        units=units_of(trajectory, found.along.is_passed),
+        gates={name: float(value) for name, value in found.along.gates.items()},
+        carries={name: float(np.max(value)) for name, value in found.along.carries.items()},
+        rest=rest_of(trajectory) if may_rest and (left is None or left.what == "loss") else None,
         credit=credit,
         remedies=(),
+        state_percent=state_horizons[1],
+        norms=found.norms,
+        log_owed=found.owed,
+        overflow=left,
+        plain_limit=overflow.plain_limit(known, dtype),
+        dt=dt,
+        left_out=found.left_out,
+        orbit=_orbit(trajectory, found),
     )
-    return dataclasses.replace(found, remedies=remedies_of(found, trajectory.cell))
+    return judged(made, cell, sign_of(growth, dtype))
+
+
+def judged(found: Diagnosis, cell: Any, sign: int | None) -> Diagnosis:
+    """The measurements of a verdict with what the tables make of them: regime, sentence and remedies."""
+    credit, left = found.credit, found.overflow
+    facts = Facts(
+        found.measured_steps,
+        sign,
+        found.exponent,
+        float(found.log_norms[0]),
+        found.peak,
+        found.state_percent,
+        found.horizon_percent,
+        found.trend,
+        diverged=left is not None and left.what == "state",
+        finite=left is None and found.horizon >= 0 and (credit is None or credit.is_finite),
+    )
+    row, sentence = row_of(facts)
+    found = dataclasses.replace(found, regime=row.regime, reason=row.reason, sentence=sentence)
+    return dataclasses.replace(found, remedies=remedies_of(found, cell))
+
+
+def _orbit(trajectory: Trajectory, found: Measured) -> str:
+    """What the run says of itself as an orbit in floats; the tangent that went along it tells how errors grow."""
+    logs = found.along.logs
+    return examined(trajectory.cell, trajectory.states, trajectory.inputs, logs).describe()
+
+
+def _bounds(cell: Any, found: Measured, trajectory: Trajectory) -> Bounds | None:
+    if found.steps is None:
+        return None
+    return bounds_of(cell, jnp.asarray(found.logs, trajectory.states.dtype), found.steps)
+
+
+def _of_diverged(
+    trajectory: Trajectory,
+    first: int,
+    dt: float | None,
+    exact: bool | None,
+    report: Callable[[int], object],
+) -> Diagnosis:
+    """The verdict on the part of a run before its first state that is not finite."""
+    left = overflow.of_state(trajectory, first)
+    if first > 1:
+        part = overflow.before(trajectory, first)
+        (found,) = measured(part, None, False, exact, report)
+        made = _verdict(part, found, dt, left=left)
+    else:
+        made = judged(_nothing(left, dt), trajectory.cell, None)
+    return dataclasses.replace(made, steps=trajectory.steps)
+
+
+def _nothing(left: overflow.Overflow, dt: float | None) -> Diagnosis:
+    """Of a run whose first step fails: no derivative was measured."""
+    nan = math.nan
+    return Diagnosis(
+        "", nan, nan, 1, np.zeros(1), 0, 0, 0, 0.0, 0, None, None, None, {}, {}, None, None, (),
+        state_percent=0, overflow=left, dt=dt,
+    )  # fmt: skip

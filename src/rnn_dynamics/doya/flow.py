@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from rnn_dynamics import packages
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.results import Result
 from rnn_dynamics.validation import real_arrays
@@ -60,7 +61,7 @@ def flow(w: Any, b: Any, x0: Any, time: Any, *, w_in: Any = 0.0, u: Any = 0.0) -
     try:
         import diffrax
     except ImportError as error:
-        raise ImportError("doya.flow needs Diffrax: pip install 'rnn_dynamics[ode]'") from error
+        raise packages.missing("doya.flow", "diffrax") from error
     w, b, x0, time, w_in, u = real_arrays(w=w, b=b, x0=x0, time=time, w_in=w_in, u=u)
     for name, value in (("w", w), ("b", b), ("x0", x0), ("time", time), ("w_in", w_in), ("u", u)):
         if value.ndim:

@@ -10,6 +10,7 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.merging import same_points
+from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import Problem, norms
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.status import Status
@@ -86,7 +87,8 @@ def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
     # Padded to a power of two: results of many lengths share few programs.
     padded = max(8, 1 << (len(jacobians) - 1).bit_length())
     rows = np.minimum(np.arange(padded), len(jacobians) - 1)
-    values = np.asarray(eigenvalues(jacobians[rows]))[: len(jacobians)]
+    with one_blas_thread(jacobians.shape[-1]):
+        values = np.asarray(eigenvalues(jacobians[rows]))[: len(jacobians)]
     return np.take_along_axis(values, descending(values), axis=1)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.image import image
+from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
 
@@ -68,10 +70,11 @@ class Problem:
                 column[chosen] if total else np.zeros((size, *column.shape[1:]), column.dtype)
                 for column in columns
             ]
-            result = kernel(
-                self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
-            )
-            parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
+            with one_blas_thread(self.size):
+                result = kernel(
+                    self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
+                )
+                parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
         return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
 
     def lowered(self) -> "Problem":
@@ -110,6 +113,7 @@ def posed(
         raise ValueError("starts: expected a leading axis of starts, got a single number")
     if not all(given.shape[1:]):
         raise ValueError(f"starts: expected states of at least one unit, got shape {given.shape}")
+    _refuse_one_start(cell, given)
     weak = not hasattr(starts, "dtype")
     first: Any = given[0] if len(given) else jnp.zeros(given.shape[1:], given.dtype)
     held = None if u is None else jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
@@ -120,13 +124,24 @@ def posed(
         )
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(str(error).replace("x0", "starts")) from error
+        hint = "; one start is starts[None]" if given.ndim == 1 else ""
+        raise kind(str(error).replace("x0", "starts") + hint) from error
     if not cycle:
         raise ValueError("inputs: expected at least one step of input, got 0")
     static, arrays = split(cell)
     problem = Problem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype))
     rows = np.asarray(given).astype(problem.dtype).reshape(len(given), problem.size)
     return problem, rows, period
+
+
+def _refuse_one_start(cell: Any, given: Any) -> None:
+    """Starts without the axis of starts: as many numbers as the cell's state has, where a number is no state."""
+    shape = shapes_of(cell).state
+    if given.ndim == 1 and shape == given.shape:
+        raise ValueError(
+            f"starts: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
+            "give starts[None]"
+        )
 
 
 def norms(rows: Array | np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
+from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -84,6 +85,12 @@ class FixedPoints(Result):
         slow: minima of q with q > 0.
         complete: whether these are all there are (scalar neurons, exhaustive search).
         jacobians: ∂F^p/∂x, shape (m, n, n).
+        start_residual: ‖F^p(x) − x‖ where the search from each start ended, shape (starts,), or ``None``.
+        ends: where the starts' own orbits end, or ``None`` where none was followed.
+        index_sum: Σ sign det(I − ∂F^p/∂x) over the roots of x = F^p(x) that are listed, or ``None`` where a
+            point is marginal or unresolved.
+        bounded: whether the map is known to take a box into itself; all roots then have an index sum of 1, and
+            another ``index_sum`` proves that some are missing.
         cell: the cell whose map this is; what is drawn of its flow uses this one.
         inputs: the input that was held or repeated, leading axis q; ``None`` for none.
     """
@@ -103,6 +110,10 @@ class FixedPoints(Result):
     slow: SlowPoints
     complete: bool
     jacobians: Float[np.ndarray, "m n n"]
+    start_residual: Float[np.ndarray, " starts"] | None = None
+    ends: OrbitEnds | None = None
+    index_sum: int | None = None
+    bounded: bool = False
     cell: Any = None
     inputs: Any = None
 
@@ -112,6 +123,11 @@ class FixedPoints(Result):
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @property
+    def periods(self) -> Int[np.ndarray, " m"]:
+        """``period`` by the name that ``Attractors`` has for it."""
+        return self.period
 
     @property
     def kind(self) -> tuple[str, ...]:
@@ -126,6 +142,34 @@ class FixedPoints(Result):
         """−p/ln|λ| in steps, shape (m, n): the e-folding time along each direction; negative where it grows."""
         with np.errstate(divide="ignore"):
             return -self.period[:, None] / np.log(np.abs(self.multipliers))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What is known to be missing from the list, a sentence each; empty where nothing is known to be.
+
+        Cycles of other periods than the one asked for at which orbits end; orbits whose end is not known, unless a
+        marginal point is listed, towards which orbits creep; points that the index sum proves. Circles and
+        chaotic sets are no points or cycles: ``ends`` counts them.
+        """
+        sentences = []
+        cycles = {} if self.ends is None else self.ends.unlisted_cycles()
+        for length, orbits in cycles.items():
+            sentences.append(
+                f"{orbits} of {len(self.ends or ())} orbits end at a stable cycle of period {length}, which this "
+                "period does not list"
+            )
+        undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
+        if undecided and not (self.marginal.any() or (self.status != Status.CONVERGED).any()):
+            sentences.append(
+                f"{undecided} of {len(self.ends or ())} orbits had no known end after {self.ends.steps.max()} steps"
+            )
+        if self.bounded and self.index_sum not in (None, 1):
+            sign = "saddles" if self.index_sum > 1 else "points of index 1, as attractors are,"
+            sentences.append(
+                f"the indices of the listed points sum to {self.index_sum}; those of all points sum to 1: {sign} "
+                "are missing"
+            )
+        return tuple(sentences)
 
     def converged(self) -> int:
         """How many starts reached a point."""
@@ -175,17 +219,47 @@ def _biorthogonal(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return values, right, scaled, condition
 
 
+_STALLED = {
+    Status.UNDECIDED: "stalled",
+    Status.MAX_STEPS: "ran out of steps",
+    Status.DIVERGED: "left the finite numbers",
+}
+
+
+def _unconverged(found: FixedPoints) -> str:
+    """Why starts did not converge: "; 12 stalled at residuals .01 to .3, 1 left the finite numbers"."""
+    parts = []
+    for status, words in _STALLED.items():
+        own = found.start_status == status
+        if not own.any():
+            continue
+        sizes = np.zeros(0) if found.start_residual is None else found.start_residual[own]
+        sizes = sizes[np.isfinite(sizes)]
+        low, high = (f"{value:.2g}" for value in (sizes.min(initial=np.inf), sizes.max(initial=0.0)))
+        at = f" at residual{'s' * (low != high)} {low}" + f" to {high}" * (low != high)
+        parts.append(f"{int(own.sum())} {words}{at * bool(sizes.size)}")
+    return f", {', '.join(parts)}" * bool(parts)
+
+
+def _indices(found: FixedPoints) -> str:
+    if found.ends is None:
+        return ""
+    if not found.bounded:
+        return "; index sum not defined"
+    if found.index_sum is None:
+        return "; index sum not known (marginal points)"
+    wrong = ", not 1: points are missing" * (found.index_sum != 1)
+    return f"; index sum {found.index_sum}{wrong}"
+
+
 def _described(found: FixedPoints) -> str:
     starts, slow = len(found.start_status), len(found.slow)
     tail = f"; {slow} slow" * bool(slow) + "; complete" * found.complete
+    if found.ends is not None:
+        tail += f"; {found.ends!r}{_indices(found)}"
     if not len(found):
-        diverged = int(np.sum(found.start_status == Status.DIVERGED))
-        return (
-            "none found"
-            + f" from {starts} starts" * bool(starts)
-            + f", {diverged} diverged" * bool(diverged)
-            + tail
-        )
+        reasons = _unconverged(found).replace("left the finite numbers", "diverged")
+        return "none found" + f" from {starts} starts" * bool(starts) + reasons + tail
     plural = "s" * (len(found) > 1)
     if (found.period == 1).all():
         what = f"{len(found)} fixed point{plural}"
@@ -193,5 +267,5 @@ def _described(found: FixedPoints) -> str:
         what = ", ".join(f"{int(np.sum(found.period == p))} of period {p}" for p in np.unique(found.period))
     kinds = ", ".join(f"{found.kind.count(kind)} {kind}" for kind in sorted(set(found.kind)))
     unresolved = int(np.sum(found.status == Status.UNRESOLVED))
-    counted = f"; {found.converged()} of {starts} starts converged" * bool(starts)
+    counted = f"; {found.converged()} of {starts} starts converged{_unconverged(found)}" * bool(starts)
     return f"{what}: {kinds}{counted}" + f"; {unresolved} unresolved" * bool(unresolved) + tail

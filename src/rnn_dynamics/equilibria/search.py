@@ -1,12 +1,16 @@
 """Fixed points and cycles from thousands of starts at once: damped Newton steps, a polish, and slow points."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from rnn_dynamics.equilibria import newton
-from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, sorted_multipliers, split_by_period
+from rnn_dynamics.equilibria.completing import Started, Task, completed
+from rnn_dynamics.equilibria.cycles import Roots, measured, sorted_multipliers
+from rnn_dynamics.equilibria.ends import MissingAttractorWarning
+from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
 from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
@@ -128,10 +132,19 @@ def _slow_points(
     )
 
 
+class _Sought(NamedTuple):
+    """Candidates, the status of each start, its residual, and slow points."""
+
+    found: _Candidates
+    status: np.ndarray
+    residual: np.ndarray
+    slow: SlowPoints | None
+
+
 def _sought(
     problem: Problem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
-) -> tuple[_Candidates, np.ndarray, SlowPoints | None]:
-    """Candidates, the status of each start, and slow points."""
+) -> _Sought:
+    """Newton's method from all starts, and on from those that it did not settle."""
     coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
     ends = _descend(coarse, rows, period, max_steps)
     near = _loose(coarse.dtype, 3 / 8)
@@ -140,7 +153,8 @@ def _sought(
     states = ends.states.astype(problem.dtype)
     status = np.where(failed, -1, ends.status)
     if not slow:
-        return found, np.where(status < 0, int(Status.MAX_STEPS), status), None
+        status = np.where(status < 0, int(Status.MAX_STEPS), status)
+        return _Sought(found, status, ends.residual.astype(problem.dtype), None)
     ends = _Ends(states, ends.residual.astype(problem.dtype), status)
     ends, minimum = _creep(problem, ends, period, max_steps)
     late = np.flatnonzero((ends.status == 0) & (found.of_start < 0))
@@ -148,7 +162,7 @@ def _sought(
     of_start = np.where(more.of_start >= 0, more.of_start + len(found.roots.points), found.of_start)
     status = np.where((ends.status == 0) & (of_start < 0), int(Status.UNDECIDED), ends.status)
     slow_points = _slow_points(problem, ends.states[minimum], ends.residual[minimum], period, tolerance)
-    return _Candidates(found.roots.joined(more.roots), of_start), status, slow_points
+    return _Sought(_Candidates(found.roots.joined(more.roots), of_start), status, ends.residual, slow_points)
 
 
 def fixed_points(
@@ -161,6 +175,7 @@ def fixed_points(
     tolerance: float | None = None,
     max_steps: int = 40,
     slow: bool = True,
+    orbits: int = 256,
 ) -> FixedPoints:
     """Fixed points and cycles of a map, x = F^p(x), from many starts at once.
 
@@ -179,15 +194,27 @@ def fixed_points(
             default, 1e−5 in float32. Roots are polished until the residual is rounding, whatever it is.
         max_steps: steps of either method before a start is labelled MAX_STEPS.
         slow: whether to go on after Newton's method, and look for slow points.
+        orbits: how many of the starts are also iterated, evenly spread over them; 0 for none.
 
-    A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is complete.
+    Newton's method is drawn to saddles as well as to attractors. So the starts' own orbits are followed until it
+    is known where each ends, by the multipliers of a point and a norm that decreases towards it, and the points
+    and cycles that they end at are added to the list, as are those that orbits end at which start beside its
+    unstable points. ``ends`` counts where they end. For built-in cells that map a box into itself the indices
+    sign det(I − ∂F^p/∂x) of all points sum to 1; where those of the list do not, more is looked for, between
+    attractors and at random. A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is
+    complete.
 
     Returns:
         ``FixedPoints``; empty where none was found. That none was found does not prove that there is none.
 
     Raises:
         TypeError, ValueError: starts that do not fit the cell, or are not finite; p < 1; both ``u`` and
-            ``inputs``; a tolerance that is not > 0.
+            ``inputs``; a tolerance that is not > 0; orbits < 0.
+
+    Warns:
+        MissingAttractorWarning: the list is known to lack something that it could hold (``FixedPoints.missing``):
+            orbits end at a stable cycle of another period, or the index sum is wrong. Circles and chaotic sets
+            are only counted, as no list of points holds them.
 
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
     starts from trajectories; they descend on q.
@@ -195,10 +222,20 @@ def fixed_points(
     problem, rows, period = posed(cell, starts, u, inputs, period)
     steps = count("max_steps", max_steps, minimum=1)
     limit = residual_tolerance(problem, tolerance)
-    found, status, slow_points = _sought(problem, rows, period, limit, steps, flag("slow", slow))
-    roots, complete = found.roots, False
+    most = count("orbits", orbits)
+    slow = flag("slow", slow)
+
+    def newton(states: np.ndarray) -> Roots:
+        return _sought(problem, states, period, limit, steps, False).found.roots
+
+    sought = _sought(problem, rows, period, limit, steps, slow)
+    roots, complete = sought.found.roots, False
     if period == 1 and inputs is None and has_brackets(cell):
         more, complete = bracketed(problem, cell, u, limit)
         roots = roots.joined(more)
-    by_period = split_by_period(problem, roots, period, limit)
-    return gathered(problem, by_period, found.of_start, status, slow_points, complete=complete)
+    started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
+    task = Task(problem, period, limit, maps_a_ball_into_itself(cell), complete, newton)
+    found = completed(task, started, rows, most)
+    if found.missing:
+        warnings.warn("fixed_points: " + "; ".join(found.missing), MissingAttractorWarning, stacklevel=2)
+    return found

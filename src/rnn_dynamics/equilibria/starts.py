@@ -19,7 +19,8 @@ def starts_from(
     """States drawn from trajectories, with independent normal noise added to every unit.
 
     Args:
-        trajectories: a ``Trajectory`` from ``rollout``, or a list of them, of one state shape.
+        trajectories: a ``Trajectory`` from ``rollout``, or a list of them, of one state shape; batches of
+            ``jax.vmap`` too.
         number: how many states to draw, with replacement.
         key: of the draws.
         noise: standard deviation of the noise.
@@ -46,7 +47,7 @@ def starts_from(
     if spread < 0:
         raise ValueError(f"noise: expected a standard deviation of at least 0, got {spread}")
     states = jnp.concatenate(
-        [one.states[index("skip", skip, minimum=0, maximum=one.steps) :] for one in given]
+        [_visited(one, index("skip", skip, minimum=0, maximum=one.steps)) for one in given]
     )
     finite = jnp.isfinite(states).reshape(len(states), math.prod(states.shape[1:])).all(axis=1)
     if not bool(finite.any()):
@@ -54,3 +55,10 @@ def starts_from(
     draw, shake = jax.random.split(key)
     chosen = jnp.flatnonzero(finite)[jax.random.randint(draw, (number,), 0, int(finite.sum()))]
     return states[chosen] + spread * jax.random.normal(shake, (number, *states.shape[1:]), states.dtype)
+
+
+def _visited(trajectory: Trajectory, skip: int) -> Array:
+    """The states of a run from step ``skip`` on, or of all runs of a batch."""
+    axes = len(trajectory.batch)
+    states = trajectory.states[(*(slice(None) for _ in range(axes)), slice(skip, None))]
+    return states.reshape(-1, *states.shape[axes + 1 :])

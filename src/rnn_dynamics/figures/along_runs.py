@@ -113,7 +113,7 @@ def _exponent(cell: ElmanRNN) -> float:
     """The largest exponent without input, from the state after the first cue."""
     zeros = jnp.zeros((SETTLED, 2 * CUE + 1), cell.W.dtype)
     orbit = rollout(cell, after_cue(cell)[0], zeros)
-    return float(lyapunov_spectrum(orbit, exponents=1, discard=SETTLED // 4).values[0])
+    return float(lyapunov_spectrum(orbit, exponents=1, discard=SETTLED // 4).exponents[0])
 
 
 def _plan() -> Plan:

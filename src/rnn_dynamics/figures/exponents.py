@@ -61,7 +61,7 @@ def _sweep(units: int, gains: np.ndarray, seeds: int, steps: int, exponents: int
 
 
 def _swept(units: int, found: LyapunovSpectrum) -> _Swept:
-    return _Swept(units, np.asarray(found.values[..., 0]), np.asarray(found.kaplan_yorke))
+    return _Swept(units, np.asarray(found.exponents[..., 0]), np.asarray(found.kaplan_yorke))
 
 
 def random_tanh_exponents(*, quick: bool = False) -> Reproduction:
@@ -141,7 +141,7 @@ def _map_rows() -> list[Row]:
             f"λ of the logistic map, r = 4, {steps} steps",
             "ln 2",
             f"{math.log(2):.4f}",
-            logistic.values[0],
+            logistic.exponents[0],
             within=4 * exact,
             note=f"Standard error {exact:.4f}.",
         ),
@@ -149,13 +149,13 @@ def _map_rows() -> list[Row]:
             "λ₁ + λ₂ of the Hénon map",
             "ln .3, its determinant",
             f"{math.log(0.3):.10f}",
-            np.asarray(henon.values).sum(),
+            np.asarray(henon.exponents).sum(),
         ),
         number(
             "λ₁ of the Hénon map (1.4, .3)",
             "Sprott 2003",
             "0.41922",
-            henon.values[0],
+            henon.exponents[0],
             within=4 * float(henon.standard_errors[0]),
             note=f"Standard error {float(henon.standard_errors[0]):.4f}.",
         ),

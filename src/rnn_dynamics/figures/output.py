@@ -14,7 +14,7 @@ from rnn_dynamics.storage import atomic_write, safe_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "publish", "rendered", "staging"]
+__all__ = ["FORMATS", "publish", "rendered", "staging", "target"]
 
 FORMATS = ("png", "svg", "pdf")
 # What would make two runs differ: the date.
@@ -58,6 +58,18 @@ def _make(folder: Path) -> list[Path]:
     return missing
 
 
+def target(folder: str | os.PathLike[str], name: str) -> Path:
+    """Where a file of that name goes in a folder.
+
+    Raises:
+        ValueError: it is no safe file name, or a folder or link is in its place.
+    """
+    path = safe_path(folder, name)
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is in the way: it is no regular file")
+    return path
+
+
 def publish(stage: Path, folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> list[Path]:
     """Write all files to the staging folder, synced, and only then rename each into ``folder``.
 
@@ -67,12 +79,9 @@ def publish(stage: Path, folder: str | os.PathLike[str], files: Mapping[str, byt
         ValueError: a name that is no safe file name, or a folder in a file's place.
         OSError: the disk is full, or the folder cannot be written to.
     """
-    targets = {name: safe_path(folder, name) for name in files}
-    for target in targets.values():
-        if target.exists() and not target.is_file():
-            raise ValueError(f"{target} is in the way: it is no regular file")
+    targets = {name: target(folder, name) for name in files}
     for name, content in files.items():
         atomic_write(stage / name, content)
-    for name, target in targets.items():
-        os.replace(stage / name, target)
+    for name, path in targets.items():
+        os.replace(stage / name, path)
     return list(targets.values())

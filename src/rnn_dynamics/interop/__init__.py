@@ -1,10 +1,49 @@
-"""Networks of other frameworks as cells of this library; none of those frameworks is needed to import this."""
+"""Networks of other frameworks as cells of this library; none of those frameworks is needed to import this.
 
-from rnn_dynamics.interop.equinox import from_equinox
-from rnn_dynamics.interop.files import load, read_safetensors
-from rnn_dynamics.interop.flax import from_flax
-from rnn_dynamics.interop.keras import from_keras
-from rnn_dynamics.interop.onnx import from_onnx
-from rnn_dynamics.interop.pytorch import from_torch
+Names are loaded when they are asked for, so that the command line can look at a file before JAX is imported.
+"""
 
-__all__ = ["from_equinox", "from_flax", "from_keras", "from_onnx", "from_torch", "load", "read_safetensors"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rnn_dynamics.interop.equinox import from_equinox
+    from rnn_dynamics.interop.files import load, read_npz, read_safetensors
+    from rnn_dynamics.interop.flax import from_flax
+    from rnn_dynamics.interop.keras import from_keras
+    from rnn_dynamics.interop.onnx import from_onnx
+    from rnn_dynamics.interop.pytorch import from_torch
+
+__all__ = [
+    "from_equinox",
+    "from_flax",
+    "from_keras",
+    "from_onnx",
+    "from_torch",
+    "load",
+    "read_npz",
+    "read_safetensors",
+]
+
+_MODULES = {
+    "from_equinox": "equinox",
+    "from_flax": "flax",
+    "from_keras": "keras",
+    "from_onnx": "onnx",
+    "from_torch": "pytorch",
+    "load": "files",
+    "read_npz": "files",
+    "read_safetensors": "files",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -5,18 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics import packages
+from rnn_dynamics.interop.formats import format_of, headers, refusal
 from rnn_dynamics.interop.pytorch import from_torch
 
-__all__ = ["load", "read_safetensors"]
+__all__ = ["load", "read_npz", "read_safetensors"]
 
-_ZIP = b"PK\x03\x04"
-_BARE = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
-_REASON = (
-    "expected a safetensors file, got one of PyTorch's pickles, which may run any code as they are read; "
-    "where you trust it, convert it once: "
-    'python -c "import torch, safetensors.torch as s; '
-    "s.save_file(torch.load('{name}', weights_only=True), '{stem}.safetensors')\""
-)
+_MOST_BYTES = 2**34
+
+
+def _path(path: Any) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: no path.
+    """
+    try:
+        path = Path(path)
+    except TypeError as error:
+        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
+    if not path.exists():
+        raise FileNotFoundError(f"path: no file {path}")
+    return path
 
 
 def read_safetensors(path: Any) -> dict[str, np.ndarray]:
@@ -26,23 +37,18 @@ def read_safetensors(path: Any) -> dict[str, np.ndarray]:
         FileNotFoundError: no such file.
         ImportError: the package safetensors is not installed.
         TypeError: no path.
-        ValueError: a pickle, under whatever name, a file that is damaged, or a dtype that NumPy lacks.
+        ValueError: another format, a pickle above all, under whatever name; a file that is damaged, or a dtype that
+            NumPy lacks. The message says what the file is, and what to do with it.
     """
-    try:
-        path = Path(path)
-    except TypeError as error:
-        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
-    if not path.is_file():
-        raise FileNotFoundError(f"path: no file {path}")
-    with path.open("rb") as file:
-        begin = file.read(9)
-    if _is_pickle(begin):
-        raise ValueError(f"path: {path.name}: " + _REASON.format(name=path.name, stem=path.stem))
+    path = _path(path)
+    kind = format_of(path)
+    if kind != "safetensors":
+        raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError as error:
-        raise ImportError("reading weights needs safetensors: pip install rnn_dynamics[interop]") from error
+        raise packages.missing("reading weights", "safetensors") from error
     try:
         return load_file(path)
     except SafetensorError as error:
@@ -51,21 +57,43 @@ def read_safetensors(path: Any) -> dict[str, np.ndarray]:
         raise ValueError(f"path: {path.name}: expected dtypes that NumPy has: {error}") from error
 
 
-def _is_pickle(begin: bytes) -> bool:
-    """Whether a file that begins so is one of PyTorch's, in a zip archive or bare.
+def read_npz(path: Any) -> dict[str, np.ndarray]:
+    """The arrays of a NumPy archive by name; what is no array in it is left out.
 
-    A safetensors file begins with the length of its header, below 10⁸ in 8 bytes of which the lowest stands first
-    and may be any, as 0x80; the header follows and begins with a brace.
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: no path.
+        ValueError: another format, a damaged archive, arrays of Python objects, or more than 16 GiB of arrays.
     """
-    if begin[4:9] == b"\0\0\0\0{":
-        return False
-    return begin.startswith((_ZIP, *_BARE))
+    path = _path(path)
+    kind = format_of(path)
+    if kind != "npz":
+        raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
+    told = headers(path, kind)
+    objects = [name for name, header in told.items() if header.dtype == "object"]
+    if objects:
+        raise ValueError(
+            f"path: {path.name}: expected arrays of numbers, got Python objects in {objects[0]!r}"
+        )
+    sizes = [np.dtype(header.dtype).itemsize * np.prod(header.shape, dtype=float) for header in told.values()]
+    if sum(sizes) > _MOST_BYTES:
+        raise ValueError(
+            f"path: {path.name}: expected at most 16 GiB of arrays, got {sum(sizes) / 2**30:.0f}"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in told}
+    except Exception as error:  # damaged members raise whatever zlib and NumPy's parser do
+        raise ValueError(f"path: {path.name} is damaged: {error}") from error
 
 
 def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None) -> Any:
-    """The network in a safetensors file with PyTorch's names, as a cell; arguments as ``from_torch``.
+    """The network in a safetensors or .npz file with PyTorch's names, as a cell; arguments as ``from_torch``.
 
     Raises:
-        FileNotFoundError, ImportError, TypeError, ValueError: as ``read_safetensors`` and ``from_torch``.
+        FileNotFoundError, ImportError, TypeError, ValueError: as ``read_safetensors``, ``read_npz`` and
+            ``from_torch``.
     """
-    return from_torch(read_safetensors(path), kind=kind, prefix=prefix, direction=direction)
+    path = _path(path)
+    arrays = read_npz(path) if format_of(path) == "npz" else read_safetensors(path)
+    return from_torch(arrays, kind=kind, prefix=prefix, direction=direction)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics import packages
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import (
@@ -112,7 +113,7 @@ def _graph(source: Any) -> Any:
         try:
             package = importlib.import_module("onnx")
         except ImportError as error:
-            raise ImportError("reading a model's file needs onnx: pip install onnx") from error
+            raise packages.missing("reading a model's file", "onnx") from error
         source = _loaded(package, source)
     graph = getattr(source, "graph", source)
     if not (hasattr(graph, "node") and hasattr(graph, "initializer")):

@@ -2,14 +2,19 @@
 
 from rnn_dynamics.lyapunov.covariant import CovariantVectors, covariant_vectors
 from rnn_dynamics.lyapunov.fields import FiniteTimeExponents, finite_time_exponents
+from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.lyapunov.spectrum import lyapunov_spectrum
+from rnn_dynamics.lyapunov.typical import orbit_check
 
 __all__ = [
     "CovariantVectors",
     "FiniteTimeExponents",
     "LyapunovSpectrum",
+    "OrbitCheck",
+    "OrbitKind",
     "covariant_vectors",
     "finite_time_exponents",
     "lyapunov_spectrum",
+    "orbit_check",
 ]

@@ -15,6 +15,8 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
+from rnn_dynamics.lyapunov.orbits import OrbitCheck
+from rnn_dynamics.lyapunov.typical import checked
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
@@ -28,7 +30,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["vectors", "log_growth", "status"],
+    data_fields=["vectors", "log_growth", "status", "orbit"],
     meta_fields=["start", "stop"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +40,10 @@ class CovariantVectors(Result):
     Attributes:
         vectors: columns v_1 … v_m at the states start … stop, shape (stop−start+1, n, m).
         log_growth: ln‖J_{t+1} v_i(t)‖ for each step, shape (stop−start, m).
-        status: RESOLVED; UNRESOLVED where a Jacobian is singular in floats and vectors are NaN; DIVERGED where a
-            state is not finite. Shape (m,).
+        status: RESOLVED; UNRESOLVED where a Jacobian is singular in floats and vectors are NaN, or where the orbit
+            rests on a repelling set; DIVERGED where a state is not finite. Shape (m,).
         start, stop: the first and last state.
+        orbit: what the float orbit between them stands for, an ``OrbitCheck``; see ``LyapunovSpectrum``.
     """
 
     vectors: Float[Array, "steps+1 n m"]
@@ -48,6 +51,12 @@ class CovariantVectors(Result):
     status: Int[Array, " m"]
     start: int
     stop: int
+    orbit: OrbitCheck | None = None
+
+    @property
+    def values(self) -> Float[Array, " m"]:
+        """``exponents`` by another name."""
+        return self.exponents
 
     _axes: ClassVar = {"m": "exponent", "n": "unit"}
     _units: ClassVar = {"log_growth": "nats"}
@@ -72,7 +81,9 @@ class CovariantVectors(Result):
         text = f"CovariantVectors({self.vectors.shape[-1]} vectors at states {self.start} to {self.stop}"
         if isinstance(self.vectors, Tracer) or self.vectors.ndim != 3:
             return text + ")"
-        return text + f", λ_1 = {float(self.exponents[0]):.5g}, status {Status(int(self.status.max())).name})"
+        text += f", λ_1 = {float(self.exponents[0]):.5g}, status {Status(int(self.status.max())).name}"
+        said = "" if self.orbit is None else self.orbit.describe()
+        return text + (f"; {said})" if said else ")")
 
 
 def _forward(cell: Any, frame: Array, step: tuple) -> tuple[Array, tuple[Array, Array]]:
@@ -165,4 +176,8 @@ def covariant_vectors(
     frame = first_frame(key, size, exponents, dtype)
     static, arrays, states, inputs = segment(trajectory, first, last)
     vectors, growth, status = _vectors(static, arrays, states, inputs, frame, before, after)
-    return CovariantVectors(vectors, growth, status, first + before, last - after)
+    first, last = first + before, last - after
+    inputs = jax.tree_util.tree_map(lambda leaf: leaf[first:last], trajectory.inputs)
+    within = trajectory.states[first : last + 1]
+    orbit = checked(trajectory.cell, within, inputs, growth[:, 0], jnp.mean(growth[:, 0]))
+    return CovariantVectors(vectors, growth, orbit.status_of(status), first, last, orbit)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,9 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.lyapunov.crossing import far_directions, seems_affine
 from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
+from rnn_dynamics.lyapunov.typical import CLEAR, input_period
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.status import Status
@@ -28,36 +30,80 @@ class FiniteTimeExponents(Result):
     """Growth rates over a given number of steps, one set for each point of a grid.
 
     Attributes:
-        values: falling along the last axis, shape (*grid, m), nats a step; −∞ where a Jacobian is singular, NaN
-            where the state diverged.
+        exponents: falling along the last axis, shape (*grid, m), nats a step; −∞ where a Jacobian is singular, NaN
+            where the state diverged. Also ``values``.
         final: the last states, shape (*grid, *state).
-        status: RESOLVED, UNRESOLVED where a value is −∞, DIVERGED; shape (*grid,).
+        status: RESOLVED; UNRESOLVED where a value is −∞, or where the orbit repeats to the last bit while its
+            tangent vector grows: it rests on a repelling cycle, whose exponents these are (an affine map, whose
+            orbits all have the same, is exempt); DIVERGED; shape (*grid,).
         steps: that the averages run over.
+        periods: after how many steps each orbit was seen to repeat to the last bit, 0 where it was not; shape
+            (*grid,).
     """
 
-    values: np.ndarray
+    exponents: np.ndarray
     final: np.ndarray
     status: np.ndarray
     steps: int
+    periods: np.ndarray | None = None
+
+    @property
+    def values(self) -> np.ndarray:
+        """``exponents`` by another name."""
+        return self.exponents
 
     _units: ClassVar = {"values": "nats a step"}
 
     @property
     def largest(self) -> np.ndarray:
         """The largest of each point, shape (*grid,)."""
-        return self.values[..., 0]
+        return self.exponents[..., 0]
 
     def __repr__(self) -> str:
         grid = "×".join(map(str, self.status.shape)) or "1"
-        text = f"FiniteTimeExponents({grid} points, {self.values.shape[-1]} exponents over {self.steps} steps"
+        text = (
+            f"FiniteTimeExponents({grid} points, {self.exponents.shape[-1]} exponents over {self.steps} steps"
+        )
         finite = self.largest[np.isfinite(self.largest)]
         text += f", largest {finite.min():.4g} to {finite.max():.4g}" if finite.size else ""
         diverged = int((self.status == int(Status.DIVERGED)).sum())
-        return text + (f", {diverged} diverged)" if diverged else ")")
+        text += f", {diverged} diverged" if diverged else ""
+        if self.periods is not None:
+            rest = (self.periods > 0) & (self.status == int(Status.UNRESOLVED)) & np.isfinite(self.largest)
+            text += f", {int(rest.sum())} at rest on repelling cycles" if rest.any() else ""
+        return text + ")"
 
 
-def _advance(cell: Any, carry: tuple, u: Any) -> tuple[tuple, None]:
-    x, frame, sums, lost = carry
+class _Watch(NamedTuple):
+    """An orbit compared with a state of its own that is renewed after 1, 2, 4, … steps (Brent)."""
+
+    time: Array
+    marked: Array
+    mark: Array
+    log: Array
+    period: Array
+
+
+def _watched(watch: _Watch, x: Array, log: Array, cycle: Array) -> _Watch:
+    """One step on; ``cycle`` is the period of the input, 1 where it does not vary, 0 where it never repeats."""
+    time = watch.time + 1
+    lag = time - watch.marked
+    fits = (cycle > 0) & (lag % jnp.maximum(cycle, 1) == 0)
+    fresh = (x == watch.mark).all() & fits & (watch.period == 0)
+    period = jnp.where(fresh, lag, watch.period)
+    renew = (time & (time - 1)) == 0
+    kept = ~renew | (period > 0)
+    return _Watch(
+        time,
+        jnp.where(renew, time, watch.marked),
+        jnp.where(kept, watch.mark, x),
+        jnp.where(kept, watch.log, log),
+        period,
+    )
+
+
+def _advance(cell: Any, cycle: Array, carry: tuple, u: Any) -> tuple[tuple, None]:
+    x, frame, sums, lost, watch = carry
     frame, triangle = orthonormal(push(cell, x, u, frame))
     logs = measure(triangle, frame.shape[0]).logs
     # Neumaier's compensation, −∞ kept out of it: the difference of two infinities is none.
@@ -66,39 +112,60 @@ def _advance(cell: Any, carry: tuple, u: Any) -> tuple[tuple, None]:
     big = jnp.abs(sums) >= jnp.abs(finite)
     error = jnp.where(big, (sums - total) + finite, (finite - total) + sums)
     lost = jnp.where(jnp.isneginf(logs), -jnp.inf, lost + error)
-    return (exact_slopes(cell)(x, u), frame, total, lost), None
+    x = exact_slopes(cell)(x, u)
+    return (x, frame, total, lost, _watched(watch, x, total[0], cycle)), None
 
 
 def _at_point(
-    family: Any, parameters: tuple, x: Array, early: Any, late: Any, frame: Array, counts: tuple
-) -> tuple[Array, Array, Array]:
+    family: Any, parameters: tuple, x: Array, series: tuple, frame: Array, counts: tuple
+) -> tuple[Array, Array, Array, Array]:
     cell = family(*parameters) if parameters else family
     step = exact_slopes(cell)
-    before, steps = counts
+    (before, steps), (early, late, cycle) = counts, series
     x = jax.lax.scan(lambda state, u: (step(state, u), None), x, early, length=before)[0]
     zero = jnp.zeros(frame.shape[1], x.dtype)
-    advance = functools.partial(_advance, cell)
-    (x, _, sums, lost), _ = jax.lax.scan(advance, (x, frame, zero, zero), late, length=steps)
+    advance = functools.partial(_advance, cell, cycle)
+    none = jnp.zeros((), jnp.int32)
+    watch = _Watch(none, none, x, zero[0], none)
+    (x, _, sums, lost, watch), _ = jax.lax.scan(advance, (x, frame, zero, zero, watch), late, length=steps)
     values = -jnp.sort(-(sums + lost) / steps)
     alive = jnp.isfinite(x).all() & ~jnp.isnan(values).any()
-    label = jnp.where(jnp.isfinite(values).all(), int(Status.RESOLVED), int(Status.UNRESOLVED))
+    margin = CLEAR if x.size > 1 else 64 * steps * float(jnp.finfo(x.dtype).eps)
+    at_rest = (watch.period > 0) & (sums[0] - watch.log > margin)
+    sound = jnp.isfinite(values).all()
+    label = jnp.where(sound & ~at_rest, int(Status.RESOLVED), int(Status.UNRESOLVED))
     label = jnp.where(alive, label, int(Status.DIVERGED)).astype(jnp.int32)
-    return jnp.where(alive, values, jnp.nan), x, label
+    return jnp.where(alive, values, jnp.nan), x, label, watch.period
 
 
-@functools.partial(jax.jit, static_argnums=(0, 7))
+@functools.partial(jax.jit, static_argnums=(0, 6))
 def _at_points(
-    static: Any,
-    arrays: Any,
-    parameters: tuple,
-    states: Array,
-    early: Any,
-    late: Any,
-    frame: Array,
-    counts: tuple,
-) -> tuple[Array, Array, Array]:
+    static: Any, arrays: Any, parameters: tuple, states: Array, series: tuple, frame: Array, counts: tuple
+) -> tuple[Array, Array, Array, Array]:
     family = join(static, arrays)
-    return jax.vmap(lambda p, x: _at_point(family, p, x, early, late, frame, counts))(parameters, states)
+    return jax.vmap(lambda p, x: _at_point(family, p, x, series, frame, counts))(parameters, states)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _affine_at(
+    static: Any, arrays: Any, parameters: tuple, states: Array, directions: Array, u: Any
+) -> Array:
+    family = join(static, arrays)
+    return jax.vmap(lambda p, x: seems_affine(family(*p) if p else family, x, directions, u))(
+        parameters, states
+    )
+
+
+def _freed(static: Any, arrays: Any, parameters: tuple, found: list, late: Any) -> list:
+    """The labels of a chunk, those at rest RESOLVED where the map is affine."""
+    values, final, status, periods = found
+    at_rest = (periods > 0) & (status == int(Status.UNRESOLVED)) & np.isfinite(values).all(axis=-1)
+    if at_rest.any():
+        last = jax.tree_util.tree_map(lambda leaf: leaf[-1], late)
+        directions = far_directions(final[0])
+        affine = np.asarray(_affine_at(static, arrays, parameters, final, directions, last))
+        status = np.where(at_rest & affine, np.int32(Status.RESOLVED), status)
+    return [values, final, status, periods]
 
 
 def _points(parameters: Any, starts: Any, state_ndim: int) -> tuple[tuple, np.ndarray, tuple[int, ...]]:
@@ -156,7 +223,8 @@ def finite_time_exponents(
     if not states.shape[0]:
         raise ValueError(f"starts: expected at least one, got shape {jnp.shape(starts)}")
     first = cell(*(p[0] for p in flat)) if flat else cell
-    start, given, total = checked_start(first, states[0], inputs, steps + discard)
+    one = states[0] if hasattr(starts, "dtype") else states[0].tolist()  # numbers and lists follow the cell
+    start, given, total = checked_start(first, one, inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
     size = start.size
     exponents = index("exponents", exponents, minimum=1, maximum=size)
@@ -168,13 +236,14 @@ def finite_time_exponents(
         for a, b in ((0, discard), (discard, total))
     )
     static, arrays = split(cell)
-    parts = []
+    series, parts = (early, late, np.int32(input_period(late))), []
     for at in range(0, states.shape[0], chunk):
         take = np.minimum(np.arange(at, at + chunk), states.shape[0] - 1)
         values = tuple(p[take] for p in flat)
-        found = _at_points(static, arrays, values, states[take], early, late, frame, (discard, steps))
-        parts.append([np.asarray(part) for part in found])
-    values, final, status = (np.concatenate(part)[: states.shape[0]] for part in zip(*parts, strict=True))
-    return FiniteTimeExponents(
-        values.reshape((*grid, exponents)), final.reshape((*grid, *start.shape)), status.reshape(grid), steps
+        found = _at_points(static, arrays, values, states[take], series, frame, (discard, steps))
+        parts.append(_freed(static, arrays, values, [np.asarray(part) for part in found], late))
+    values, final, status, periods = (
+        np.concatenate(part)[: states.shape[0]] for part in zip(*parts, strict=True)
     )
+    shaped = values.reshape((*grid, exponents)), final.reshape((*grid, *start.shape)), status.reshape(grid)
+    return FiniteTimeExponents(*shaped, steps, periods.reshape(grid))

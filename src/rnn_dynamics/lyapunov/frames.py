@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.lengths import scan
 from rnn_dynamics.scaled import exponent_of, power_of_two
 
 __all__ = ["Growth", "first_frame", "follow", "measure", "orthonormal", "push"]
@@ -119,7 +120,12 @@ def _group(cell: Any, frame: Array, steps: tuple) -> tuple[Array, Growth]:
 
 
 def follow(
-    cell: Any, frame: Float[Array, "n m"], states: Array, inputs: Any, interval: int
+    cell: Any,
+    frame: Float[Array, "n m"],
+    states: Array,
+    inputs: Any,
+    interval: int,
+    inside: Array | None = None,
 ) -> tuple[Float[Array, "n m"], Growth]:
     """The frame after all steps, and the growth in each group of ``interval`` of them.
 
@@ -129,6 +135,7 @@ def follow(
         states: x_t of each step, leading axis a multiple of ``interval``.
         inputs: u_t of each step, or ``None``.
         interval: s, steps between two QR factorisations.
+        inside: which groups of s steps count, shape (steps/s,); all by default. The frame passes over the others.
 
     Returns:
         The frame, shape (n, m), and ``Growth`` with a leading axis of steps/s.
@@ -138,4 +145,4 @@ def follow(
         return leaf.reshape(leaf.shape[0] // interval, interval, *leaf.shape[1:])
 
     series = jax.tree_util.tree_map(grouped, (states, inputs))
-    return jax.lax.scan(functools.partial(_group, cell), frame, series)
+    return scan(functools.partial(_group, cell), frame, series, inside)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -10,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -18,7 +20,7 @@ __all__ = ["LyapunovSpectrum"]
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=["values", "standard_errors", "block_means", "rounding", "frame", "status"],
+    data_fields=["exponents", "standard_errors", "block_means", "rounding", "frame", "status", "orbit"],
     meta_fields=["interval", "block_length", "discarded", "units"],
 )
 @dataclasses.dataclass(frozen=True)
@@ -26,22 +28,33 @@ class LyapunovSpectrum(Result):
     """The Lyapunov exponents λ_1 ≥ … ≥ λ_m of a trajectory, in nats a step.
 
     Attributes:
-        values: λ_i, shape (m,), falling; −∞ where a Jacobian is singular, NaN where the state diverged.
+        exponents: λ_i, shape (m,), falling; −∞ where a Jacobian is singular, NaN where the state diverged. Also
+            ``values``.
         standard_errors: of each, from the scatter of the block means: s/√B. They hold where blocks are long beside
             the correlations of the local growth, which ``block_correlation`` near 0 says; else they are too small.
-            Infinite where λ_i is −∞.
-        block_means: mean growth rate in each block, shape (B, m), in the order of ``values``.
+            Infinite where λ_i is −∞, and where the orbit rests on a repelling set: of a typical orbit nothing is
+            known then.
+        block_means: mean growth rate in each block, shape (B, m), in the order of ``exponents``.
         rounding: a first-order estimate of what rounding between two QR factorisations adds to each λ_i.
         frame: the orthonormal frame at the last state, shape (n, m), in the order of the factorisation.
         status: RESOLVED; UNRESOLVED where ``rounding`` is above √eps or λ_i is −∞: floats cannot tell an exact zero
-            from a slope that underflowed; DIVERGED where a state is not finite. Shape (m,).
+            from a slope that underflowed; or where the orbit rests on a repelling set; DIVERGED where a state is
+            not finite. Shape (m,).
         interval: steps between two QR factorisations.
         block_length: steps a block.
         discarded: steps before the first block.
         units: n, the dimension of the state.
+        orbit: what the float orbit stands for, an ``OrbitCheck``.
+
+    The exponents are those of the orbit in floats. Rounding takes it away from x_0's own after
+    ``resolved_steps``, some 36/λ_1 of them in float64; its averages stay those of typical orbits, and the status
+    RESOLVED. It is UNRESOLVED where the floats keep what neighbouring orbits leave: where the orbit repeats to the
+    last bit (with its input) on a cycle with a multiplier above 1, or where coordinates repeat, or are tied to one
+    another, to the last bit and tangent vectors across that tie grow. The exponents are then those of the repelling
+    set. An affine map is exempt: all of its orbits have the same.
     """
 
-    values: Float[Array, " m"]
+    exponents: Float[Array, " m"]
     standard_errors: Float[Array, " m"]
     block_means: Float[Array, "blocks m"]
     rounding: Float[Array, " m"]
@@ -51,6 +64,22 @@ class LyapunovSpectrum(Result):
     block_length: int
     discarded: int
     units: int
+    orbit: OrbitCheck | None = None
+
+    @property
+    def values(self) -> Float[Array, " m"]:
+        """``exponents`` by another name."""
+        return self.exponents
+
+    @property
+    def blocks(self) -> int:
+        """B, how many blocks."""
+        return self.block_means.shape[-2]
+
+    @property
+    def resolved_steps(self) -> Int[Array, ""] | int:
+        """Steps up to which the float orbit is that of its first state; −1 where that was not looked at."""
+        return -1 if self.orbit is None else self.orbit.resolved_steps
 
     _axes: ClassVar = {"m": "exponent", "n": "unit"}
     _units: ClassVar = {
@@ -82,7 +111,7 @@ class LyapunovSpectrum(Result):
         0 where all exponents are negative, n where their sum is not; NaN where only m < n are known and do not
         decide it, or the state diverged.
         """
-        return _kaplan_yorke(self.values, self.units)
+        return _kaplan_yorke(self.exponents, self.units)
 
     @property
     def entropy_rate(self) -> Float[Array, ""]:
@@ -91,7 +120,7 @@ class LyapunovSpectrum(Result):
         An upper bound of it in general (Ruelle). A lower bound of the sum where only m < n exponents are known and
         all of them are positive.
         """
-        return _sum_of_positive(self.values)
+        return _sum_of_positive(self.exponents)
 
     def plot(self, ax: Any = None) -> Any:
         """The spectrum with error bars, and its convergence; see ``plots.lyapunov_spectrum``."""
@@ -100,18 +129,21 @@ class LyapunovSpectrum(Result):
         return plots.lyapunov_spectrum(self, ax=ax)
 
     def __repr__(self) -> str:
-        count = self.values.shape[-1]
+        count = self.exponents.shape[-1]
         text = f"LyapunovSpectrum({count} of {self.units} exponents over {self.steps} steps, QR every "
         text += "step" if self.interval == 1 else f"{self.interval} steps"
-        if isinstance(self.values, Tracer) or self.values.ndim != 1:
+        if isinstance(self.exponents, Tracer) or self.exponents.ndim != 1:
             return text + ")"
         if int(self.status[0]) == int(Status.DIVERGED):
             return text + ", diverged)"
-        text += f", λ_1 = {float(self.values[0]):.5g} ± {float(self.standard_errors[0]):.2g}"
+        error = float(self.standard_errors[0])
+        text += f", λ_1 = {float(self.exponents[0]):.5g}" + (f" ± {error:.2g}" if error < math.inf else "")
         dimension = float(self.kaplan_yorke)
         text += f", Kaplan–Yorke dimension {dimension:.4g}" if dimension == dimension else ""
         unresolved = int((np.asarray(self.status) == int(Status.UNRESOLVED)).sum())
-        return text + (f", {unresolved} unresolved)" if unresolved else ")")
+        text += f", {unresolved} unresolved" if unresolved else ""
+        said = "" if self.orbit is None else self.orbit.describe()
+        return text + (f"; {said})" if said else ")")
 
 
 @jax.jit

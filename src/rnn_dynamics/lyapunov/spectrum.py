@@ -1,5 +1,6 @@
 """Lyapunov spectra by QR along a trajectory, the factorisations as far apart as the growth allows."""
 
+import dataclasses
 import functools
 import math
 from typing import Any, NamedTuple
@@ -10,12 +11,14 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics import double_double
+from rnn_dynamics import double_double, lengths
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.elementwise import is_plain
 from rnn_dynamics.lyapunov.frames import Growth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
+from rnn_dynamics.lyapunov.typical import checked
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.segments import step_range
+from rnn_dynamics.segments import entries_of, step_range
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, index
 
@@ -40,29 +43,63 @@ class _Plan(NamedTuple):
     length: int
 
 
-def _steps_of(states: Array, inputs: Any, first: int, last: int) -> tuple[Array, Any]:
-    return jax.tree_util.tree_map(lambda leaf: leaf[first:last], (states, inputs))
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _follow(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    frame: Array,
+    interval: int,
+    inside: Array | None = None,
+) -> tuple[Array, Growth]:
+    return follow(join(static, arrays), frame, states, inputs, interval, inside)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
-def _pilot(
-    static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, first: int, last: int
-) -> tuple[Array, Array]:
-    """The frame after the first steps, a QR at each, and ln|R_ii| of each."""
-    frame, growth = follow(join(static, arrays), frame, *_steps_of(states, inputs, first, last), 1)
-    return frame, growth.logs
+def _grown(
+    trajectory: Trajectory, frame: Array, first: int, last: int, interval: int
+) -> tuple[Array, Growth]:
+    """The frame after the steps first … last−1, a QR every ``interval`` of them, and the growth in each group.
+
+    The groups are padded to a power of two, and those of the padding are passed over.
+    """
+    static, arrays = split(trajectory.cell)
+    series, groups = (trajectory.states, trajectory.inputs), (last - first) // interval
+    entries = interval * (math.prod(trajectory.states.shape[1:]) + entries_of(trajectory))
+    if not groups or not lengths.may_pad(groups, entries, lengths.LARGEST_SKIPPED, arrays, series, frame):
+        parts = jax.tree_util.tree_map(lambda leaf: leaf[first:last], series)
+        return _follow(static, arrays, *parts, frame, interval)
+    extra = lengths.longer(groups) - groups
+    padded = lengths.padded(series, first, last, after=extra * interval)
+    inside = lengths.inside(groups, after=extra)
+    frame, growth = _follow(static, arrays, *padded, frame, interval, inside)
+    return frame, lengths.cut(growth, 0, groups)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
 def _spectrum(
-    static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, start: int, plan: _Plan
-) -> LyapunovSpectrum:
-    series = _steps_of(states, inputs, plan.first, plan.last)
-    frame, growth = follow(join(static, arrays), frame, *series, plan.interval)
-    alive = jnp.isfinite(states[start : plan.last]).all()
+    trajectory: Trajectory, frame: Array, start: int, plan: _Plan
+) -> tuple[LyapunovSpectrum, Array]:
+    """The spectrum, and ln of the growth of the leading vector in each group of steps from ``plan.first`` on."""
+    frame, growth = _grown(trajectory, frame, plan.first, plan.last, plan.interval)
+    part, of_block = trajectory.states, plan.length // plan.interval
+    if is_plain([growth.logs, part]):
+        alive = np.isfinite(np.asarray(part)[start : plan.last]).all()
+        logs = np.asarray(growth.logs)[-plan.blocks * of_block :]
+        logs = np.moveaxis(logs.reshape(plan.blocks, of_block, -1), 1, 0)
+        missing = lengths.longer(of_block) - of_block
+        logs = np.pad(logs, ((0, missing), (0, 0), (0, 0)))  # zeros add nothing to a sum
+        loss, leading = np.asarray(growth.loss).mean(axis=0), np.asarray(growth.logs)[:, 0]
+    else:
+        alive = jnp.isfinite(part[start : plan.last]).all()
+        logs = growth.logs[-plan.blocks * of_block :]
+        logs = jnp.moveaxis(logs.reshape(plan.blocks, of_block, -1), 1, 0)
+        loss, leading = jnp.mean(growth.loss, axis=0), growth.logs[:, 0]
     discarded = plan.last - start - plan.blocks * plan.length
     meta = (plan.interval, plan.length, discarded, frame.shape[0])
-    return _summary(growth, alive, frame, plan.blocks, meta)
+    number = np.asarray(plan.length, logs.dtype)
+    found = _summary(logs, loss, alive, number, math.sqrt(plan.interval))
+    values, errors, means, rounding, status = found
+    return LyapunovSpectrum(values, errors, means, rounding, frame, status, *meta), leading
 
 
 def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
@@ -78,13 +115,18 @@ def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
     return total + rest
 
 
-def _summary(
-    growth: Growth, alive: Array, frame: Array, blocks: int, meta: tuple[int, int, int, int]
-) -> LyapunovSpectrum:
-    """Blocks of the growth as means, errors and labels, by falling exponent."""
-    interval, length, _, _ = meta
-    logs = growth.logs[-blocks * (length // interval) :]
-    logs = jnp.moveaxis(logs.reshape(blocks, length // interval, -1), 1, 0)
+@functools.partial(jax.jit, static_argnums=4)
+def _summary(logs: Array, loss: Array, alive: Array, length: Array, root: float) -> tuple[Array, ...]:
+    """Values, errors, means of blocks, rounding and labels, by falling exponent.
+
+    Args:
+        logs: growth of each group, shape (groups of a block, blocks, m).
+        loss: how far the exponents stand out of rounding, shape (m,).
+        alive: whether all states are finite.
+        length: steps of a block.
+        root: the square root of the interval.
+    """
+    blocks = logs.shape[1]
     singular = jnp.isneginf(logs).any(axis=0)
     sums = _total(jnp.where(jnp.isneginf(logs), 0, logs))
     means = jnp.where(singular, -jnp.inf, sums / length)
@@ -95,7 +137,7 @@ def _summary(
     kept = jnp.where(scatter == 0, 1, scatter)
     errors = jnp.where(scatter == 0, 0, jnp.sqrt(kept / (blocks * max(blocks - 1, 1))))
     errors = jnp.where(gone | (blocks == 1), jnp.inf, errors)
-    rounding = float(jnp.finfo(logs.dtype).eps) * jnp.mean(growth.loss, axis=0) / math.sqrt(interval)
+    rounding = float(jnp.finfo(logs.dtype).eps) * loss / root
     resolved = (rounding <= rounding_limit(logs.dtype)) & ~gone
     status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
     status = jnp.where(alive, status, jnp.int32(Status.DIVERGED))
@@ -104,7 +146,23 @@ def _summary(
         jnp.where(alive, part, jnp.nan)
         for part in (values[order], errors[order], means[:, order], rounding[order])
     )
-    return LyapunovSpectrum(values, errors, means, rounding, frame, status[order], *meta)
+    return values, errors, means, rounding, status[order]
+
+
+def _with_orbit(
+    found: LyapunovSpectrum, trajectory: Trajectory, ends: tuple[int, int], leading: Array
+) -> LyapunovSpectrum:
+    """The spectrum with what its orbit stands for, and labels that follow from it."""
+    first, last = ends
+    series = trajectory.states, trajectory.inputs
+    if is_plain(jax.tree_util.tree_leaves(series)):  # cut on the host, which compiles nothing
+        series = jax.tree_util.tree_map(np.asarray, series)
+    states, rate = series[0][first : last + 1], found.exponents[0]
+    inputs = jax.tree_util.tree_map(lambda leaf: leaf[first:last], series[1])
+    orbit = checked(trajectory.cell, states, inputs, leading, rate, found.interval)
+    status = orbit.status_of(found.status)
+    errors = jnp.where(orbit.is_typical | jnp.isnan(found.exponents), found.standard_errors, jnp.inf)
+    return dataclasses.replace(found, status=status, standard_errors=errors, orbit=orbit)
 
 
 def _is_traced(*trees: Any) -> bool:
@@ -185,19 +243,18 @@ def lyapunov_spectrum(
             f"{steps} steps; expected fewer blocks, a smaller discard or a longer trajectory"
         )
     frame = first_frame(key, size, exponents, dtype)
-    static, arrays = split(trajectory.cell)
-    series = (static, arrays, trajectory.states, trajectory.inputs)
-    free = asked is None and exponents > 1 and not _is_traced(*series[1:], frame)
+    free = asked is None and exponents > 1 and not _is_traced(trajectory, frame)
     pilot = min(_PILOT, discard) if free else 0
     if pilot > 1:
-        frame, logs = _pilot(*series, frame, first, first + pilot)
-        asked = _safe_interval(np.asarray(logs), dtype, (steps - discard) // blocks)
+        frame, growth = _grown(trajectory, frame, first, first + pilot, 1)
+        asked = _safe_interval(np.asarray(growth.logs), dtype, (steps - discard) // blocks)
     interval = asked or 1
     while True:
         length = _block_steps(steps, pilot, discard, blocks, interval)
         if length:
             begin = last - (steps - pilot) // interval * interval
-            found = _spectrum(*series, frame, first, _Plan(begin, last, interval, blocks, length))
+            plan = _Plan(begin, last, interval, blocks, length)
+            found, leading = _spectrum(trajectory, frame, first, plan)
             if interval == 1 or not free or int(Status.UNRESOLVED) not in np.asarray(found.status):
-                return found
+                return _with_orbit(found, trajectory, (first, last), leading)
         interval //= 2

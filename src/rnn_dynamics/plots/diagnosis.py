@@ -55,7 +55,7 @@ def diagnoses(found: "BatchDiagnosis") -> "Figure":
         for sample in found.samples:
             label = None if sample.regime in named else sample.regime
             named.add(sample.regime)
-            colour = _REGIMES[sample.regime][0]
+            colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
             logs = _decades(sample.log_norms[::-1])
             left.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
         left.set_xlabel("lag T − k")
@@ -76,12 +76,13 @@ def _decades(logs: Any) -> np.ndarray:
 
 
 def _norms(ax: "Axes", found: "Diagnosis") -> None:
-    lags = np.arange(found.steps + 1)
+    lags = np.arange(found.measured_steps + 1)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.plot(lags, _decades(found.log_norms[::-1]), color=palette.BLACK)
-    if found.credit is None:
+    if not found.has_loss:
         _horizons(ax, found)
-    ax.set_title(f"{found.regime}: exponent {found.exponent:+.3g} ± {found.standard_error:.1g} nats a step")
+    rate = "" if math.isnan(found.exponent) else f": exponent {found.exponent:+.3g} nats a step"
+    ax.set_title(f"{found.regime}{rate}")
     ax.set_xlabel("lag T − k")
     ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
 
@@ -96,6 +97,14 @@ def _horizons(ax: "Axes", found: "Diagnosis") -> None:
 
 
 def _shares(ax: "Axes", found: "Diagnosis") -> None:
+    if found.credit is None and found.log_owed is not None:
+        lags = np.arange(1, len(found.log_owed) + 1)
+        ax.plot(lags, _decades(found.log_owed), color=palette.BLUE, label="∂E/∂x, m − 1 steps back")
+        _horizons(ax, found)
+        ax.set_title("the loss's gradient by lag")
+        ax.set_xlabel("lag m")
+        ax.set_ylabel("log₁₀ norm")
+        return
     if found.credit is None:
         ax.text(0.5, 0.5, "give a loss to see its shares by lag", ha="center", transform=ax.transAxes)
         ax.set_axis_off()
@@ -133,7 +142,7 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
     logs = np.asarray(found.log_norms, float)[::-1]
     with np.errstate(invalid="ignore"):
         growth = np.diff(logs)
-    lags = np.arange(1, found.steps + 1)
+    lags = np.arange(1, found.measured_steps + 1)
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.plot(
         lags,
@@ -142,7 +151,8 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
         linewidth=0.8,
         label="one step",
     )
-    ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
+    if math.isfinite(found.exponent):
+        ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
     if found.decay is not None:
         ax.axhline(found.decay.weights, color=palette.BLUE, linestyle="--", label="by the weights")
         ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by φ′")
@@ -158,6 +168,7 @@ _REGIMES = {
     "exploding": (palette.VERMILION, "^"),
     "undecided": (palette.GREY, "s"),
     "diverged": (palette.BLACK, "X"),
+    "not finite": (palette.BLACK, "P"),
 }
 
 

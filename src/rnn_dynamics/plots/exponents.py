@@ -31,7 +31,7 @@ def lyapunov_spectrum(
         The axes. Exponents that are −∞ are left out of the picture.
     """
     ax = axes_of(ax)
-    values, errors = (np.asarray(part, float) for part in (result.values, result.standard_errors))
+    values, errors = (np.asarray(part, float) for part in (result.exponents, result.standard_errors))
     shown = np.isfinite(values)
     number = np.arange(1, len(values) + 1)[shown]
     options = {"color": palette.BLUE, "marker": "o", "markersize": 3, "linewidth": 1.0, "capsize": 0} | line

@@ -69,7 +69,7 @@ def orbit(trajectory: "Trajectory", ax: Any = None, **line: Any) -> "Axes":
     """The states of a trajectory against time, every unit a line.
 
     Args:
-        trajectory: from ``rollout``.
+        trajectory: from ``rollout``; a batch from ``jax.vmap`` too, all its runs in one picture.
         ax: axes to draw on; new ones by default.
         line: properties of matplotlib's lines, such as ``color`` and ``label``.
 
@@ -77,8 +77,8 @@ def orbit(trajectory: "Trajectory", ax: Any = None, **line: Any) -> "Axes":
         The axes.
     """
     ax = axes_of(ax)
-    states = np.asarray(trajectory.states)
-    ax.plot(np.arange(len(states)), states, **line)
+    states = np.moveaxis(np.asarray(trajectory.states), len(trajectory.batch), 0)
+    ax.plot(np.arange(len(states)), states.reshape(len(states), -1), **line)
     ax.set_xlabel("step t")
     ax.set_ylabel("state $x_t$")
     ax.set_xlim(0, max(trajectory.steps, 1))

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics import packages
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
@@ -184,8 +185,10 @@ class Comparison(Result):
         Raises:
             ImportError: xarray is not installed.
         """
-        import xarray
-
+        try:
+            import xarray
+        except ImportError as error:
+            raise packages.missing("to_xarray", "xarray") from error
         remedies = list(dict.fromkeys(row.remedy for row in self.rows))
         tasks = list(dict.fromkeys(row.task for row in self.rows))
         lengths = sorted({row.length for row in self.rows})

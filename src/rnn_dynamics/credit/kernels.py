@@ -1,0 +1,184 @@
+"""The compiled passes of credit by lag: totals in one backward pass, and shares of every lag."""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from rnn_dynamics.cells.structure import join
+from rnn_dynamics.lengths import scan
+from rnn_dynamics.parameters import Group, by_floating_inputs, immediate_gradient
+from rnn_dynamics.scaled import Scaled, add, from_float
+
+__all__ = [
+    "lags_of_all",
+    "lags_of_ends",
+    "lags_of_last",
+    "measures_of",
+    "nothing_like",
+    "totals_of",
+    "whole_of",
+]
+
+# Below every exponent of a float.
+_LOWEST = -(2**30)
+
+
+class _Step(NamedTuple):
+    """A cell taken apart, and the pullbacks of its steps."""
+
+    static: Any
+    arrays: Any
+
+    def back(self, x: Array, u: Any, row: Scaled) -> tuple[Scaled, Scaled]:
+        """(∂x⁺/∂x)ᵀ row, and (∂x⁺/∂u)ᵀ row over the floating inputs as one vector."""
+        of_numbers, numbers = by_floating_inputs(join(self.static, self.arrays), u)
+        state, given = jax.vjp(of_numbers, x, numbers)[1](row.unit.reshape(x.shape))
+        flat = jnp.concatenate(
+            [leaf.reshape(-1).astype(x.dtype) for leaf in given] or [jnp.zeros(0, x.dtype)]
+        )
+        earlier = Scaled(state.reshape(-1), row.exponent, 1).normalize()
+        return earlier, Scaled(flat, row.exponent, 1).normalize() if flat.size else Scaled(
+            flat, row.exponent, 1
+        )
+
+    def immediate(self, states: Array, inputs: Any, rows: Scaled) -> Scaled:
+        """Σ_s (∂⁺x_{s+1}/∂θ)ᵀ row_s; what lies a range of floats below the largest row adds nothing."""
+        there = (rows.unit != 0).any(axis=-1)
+        top = jnp.where(there.any(), jnp.max(jnp.where(there, rows.exponent, _LOWEST)), 0)
+        units = Scaled(rows.unit, jnp.minimum(rows.exponent - top, 0), 1).to_float()
+        gradient = immediate_gradient(self.static, self.arrays, states, inputs, units, summed=True)
+        return Scaled(gradient, top, 1).normalize()
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def totals_of(
+    static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, inside: Array | None = None
+) -> tuple[Scaled, Scaled]:
+    """∂E/∂x_k for k = 0 … T and ∂E/∂u_k for k = 0 … T−1, in one backward pass."""
+    step = _Step(static, arrays)
+    rows = from_float(direct, event_ndim=1)
+
+    def back(row: Scaled, at: tuple) -> tuple[Scaled, tuple[Scaled, Scaled]]:
+        x, u, own = at
+        earlier, given = step.back(x, u, row)
+        row = add(earlier, own)
+        return row, (row, given)
+
+    last = rows[-1]
+    _, (earlier, given) = scan(back, last, (states, inputs, rows[:-1]), inside, reverse=True)
+    return jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last), given
+
+
+def measures_of(
+    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...]
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """S(m), and ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group."""
+    stretches = [Scaled(share.unit[g.start : g.stop], share.exponent, 1) for g in groups]
+    by_group = jnp.stack([stretch.normalize().norm().log() for stretch in stretches])
+    total = add(total, share)
+    rest = add(whole, -total)
+    known = rest.norm().log() > whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
+    sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
+    known = known & (sizes > 0)
+    cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
+    cosine = jnp.where(jnp.isfinite(total.norm().unit), cosine, jnp.nan)
+    return total, (share.norm().log(), total.norm().log(), cosine, by_group)
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
+def lags_of_all(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    direct: Array,
+    *,
+    whole: Scaled,
+    lags: int,
+    groups: tuple[Group, ...],
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """S(M) and the measures of every lag: all rows e_t go back one step at a time, side by side."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], _: None) -> tuple[tuple[Scaled, Scaled], tuple]:
+        rows, total = carry
+        total, found = measures_of(total, step.immediate(states, inputs, rows), whole, groups)
+        pulled = jax.vmap(step.back)(states, inputs, rows)[0]
+        # A row at x_s has come to x_{s−1}; nothing comes to x_T.
+        unit = jnp.concatenate([pulled.unit[1:], jnp.zeros_like(pulled.unit[:1])])
+        exponent = jnp.concatenate([pulled.exponent[1:], jnp.zeros_like(pulled.exponent[:1])])
+        return (Scaled(unit, exponent, 1), total), found
+
+    first = from_float(direct[1:], event_ndim=1), nothing_like(whole)
+    (_, total), found = jax.lax.scan(further, first, None, length=lags)
+    return total, found
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
+def lags_of_ends(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    ends: Array,
+    *,
+    direct: Array,
+    whole: Scaled,
+    lags: int,
+    groups: tuple[Group, ...],
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """The same where only some e_t are followed, of the steps ``ends``: each row at its own step of the run."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], lag: Array) -> tuple[tuple[Scaled, Scaled], tuple]:
+        rows, total = carry
+        at = ends - lag
+        there = (at >= 0)[:, None]
+        rows = Scaled(jnp.where(there, rows.unit, 0), jnp.where(there[:, 0], rows.exponent, 0), 1)
+        x, u = jax.tree_util.tree_map(lambda leaf: leaf[jnp.maximum(at, 0)], (states, inputs))
+        total, found = measures_of(total, step.immediate(x, u, rows), whole, groups)
+        return (jax.vmap(step.back)(x, u, rows)[0], total), found
+
+    first = from_float(direct[ends], event_ndim=1), nothing_like(whole)
+    (_, total), found = jax.lax.scan(further, first, jnp.arange(1, lags + 1, dtype=ends.dtype))
+    return total, found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def whole_of(static: Any, arrays: Any, states: Array, inputs: Any, rows: Scaled) -> Scaled:
+    """∂E/∂θ from the total derivatives ∂E/∂x_k, k = 1 … T: all steps in one product."""
+    return _Step(static, arrays).immediate(states, inputs, rows)
+
+
+@functools.partial(jax.jit, static_argnums=0, static_argnames="groups")
+def lags_of_last(
+    static: Any,
+    arrays: Any,
+    states: Array,
+    inputs: Any,
+    last: Array,
+    *,
+    whole: Scaled,
+    groups: tuple[Group, ...],
+    inside: Array | None = None,
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """The same where only e_T is there: one row, back through all steps given; what a mask leaves out is last."""
+    step = _Step(static, arrays)
+
+    def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
+        (row, total), (x, u) = carry, at
+        share = immediate_gradient(static, arrays, x, u, row.unit)
+        total, found = measures_of(total, Scaled(share, row.exponent, 1).normalize(), whole, groups)
+        return (step.back(x, u, row)[0], total), found
+
+    first = from_float(last, event_ndim=1), nothing_like(whole)
+    (_, total), found = scan(further, first, (states, inputs), inside, reverse=True)
+    return total, jax.tree_util.tree_map(lambda leaf: leaf[::-1], found)
+
+
+def nothing_like(like: Scaled) -> Scaled:
+    return Scaled(jnp.zeros_like(like.unit), jnp.zeros_like(like.exponent), 1)

@@ -1,0 +1,101 @@
+"""Norms in which a map contracts at a stable cycle, and how far about it the distance in such a norm decreases."""
+
+import dataclasses
+
+import numpy as np
+
+from rnn_dynamics.equilibria.orbit_kernels import advanced
+from rnn_dynamics.equilibria.problem import Problem
+
+__all__ = ["Attracting", "adapted_norms", "attracting"]
+
+_SHARES = (0.5, 0.9)
+_DIRECTIONS = 12
+_RADII = 32
+_SEEN = 12
+
+
+def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
+    """L_k of every state of the cycle, shape (p, n, n), with ‖L_{k+1} J_k L_k⁻¹‖₂ < ``rate``."""
+    from scipy.linalg import solve_discrete_lyapunov
+
+    n = jacobians.shape[-1]
+    scaled = jacobians / rate
+    product, weight = np.eye(n), np.zeros((n, n))
+    for matrix in scaled:
+        weight += np.matmul(product.T, product)
+        product = np.matmul(matrix, product)
+    gram = solve_discrete_lyapunov(product.T, weight)
+    grams = [gram]
+    for matrix in scaled[:0:-1]:
+        gram = np.eye(n) + np.linalg.multi_dot([matrix.T, gram, matrix])
+        grams.insert(1, gram)
+    return np.stack([np.linalg.cholesky((g + g.T) / 2).T for g in grams])
+
+
+@dataclasses.dataclass
+class Attracting:
+    """A stable root of x = F^d(x) and V(x) = ‖norm · (x − point)‖₂, which decreases where V ≤ ``radius``.
+
+    Attributes:
+        point: the state, shape (n,).
+        length: d, in multiples of the input's period.
+        norm: shape (n, n).
+        rate: V(F^d(x)) ≤ rate V(x) near the point.
+        radius: as far as samples show that V decreases, halved; 0 before any was looked at.
+        root: which of the roots it is.
+    """
+
+    point: np.ndarray
+    length: int
+    norm: np.ndarray
+    rate: float
+    root: int
+    radius: float = 0.0
+
+    def distances(self, states: np.ndarray) -> np.ndarray:
+        """V of states (…, n)."""
+        with np.errstate(all="ignore"):
+            apart = np.asarray(states, np.float64) - self.point
+            return np.linalg.norm(np.matmul(apart, self.norm.T), axis=-1)
+
+    def looked_at(self, problem: Problem, states: np.ndarray) -> None:
+        """Set the radius: V must decrease along random directions and towards the nearest of ``states`` (m, n).
+
+        Every radius from the rounding upwards must pass; the ball that is believed is half as wide.
+        """
+        n = len(self.point)
+        draws = np.random.default_rng(0).normal(size=(_DIRECTIONS, n))
+        near = states[np.argsort(self.distances(states))[:_SEEN]].astype(np.float64)
+        toward = np.matmul(near - self.point, self.norm.T)
+        lengths = np.linalg.norm(toward, axis=1)
+        good = np.isfinite(lengths) & (lengths > 0)
+        rows = np.concatenate([draws, -draws[: _DIRECTIONS // 2], toward[good], -toward[good]])
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        unit, size = float(np.finfo(problem.dtype).eps), 1 + np.abs(self.point).max()
+        least = 256 * unit * size * np.linalg.norm(self.norm, 2) / (1 - self.rate)
+        most = max(4 * least, 2.2 * lengths[good].max(initial=0.0))
+        radii = np.geomspace(least, most, _RADII)
+        across = np.linalg.solve(self.norm, rows.T).T
+        points = self.point + radii[:, None, None] * across
+        images = advanced(problem, points.reshape(-1, n).astype(problem.dtype), self.length)
+        after = self.distances(images.reshape(points.shape))
+        highest = 1 - 0.1 * (1 - self.rate)
+        passes = (after <= highest * radii[:, None]).all(axis=1)
+        last = int(np.argmin(np.append(passes, False))) - 1
+        self.radius = max(self.radius, radii[last] / 2 if last >= 0 else 0.0)
+
+
+def attracting(point: np.ndarray, jacobian: np.ndarray, length: int, root: int) -> Attracting | None:
+    """The norm of a stable root; ``None`` where floats do not give one."""
+    matrix = jacobian.astype(np.float64)
+    radius = float(np.abs(np.linalg.eigvals(matrix)).max())
+    for share in _SHARES:
+        rate = radius + share * (1 - radius)
+        try:
+            norm = adapted_norms(matrix[None], rate)[0] if rate < 1 else None
+        except np.linalg.LinAlgError:
+            continue
+        if norm is not None and np.isfinite(norm).all():
+            return Attracting(point.astype(np.float64), length, norm, rate, root)
+    return None

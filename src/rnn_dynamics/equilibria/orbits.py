@@ -1,0 +1,310 @@
+"""The starts' own orbits, iterated until it is known where each ends; what they end at and was not known is kept.
+
+An orbit ends at a stable point where a norm that the point's multipliers give decreases from its state on; never
+because it stopped moving. Orbits that rest on an unstable point, as those of symmetric starts do in floats, are set
+apart, and orbits started beside every unstable point show where it lets go to.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from rnn_dynamics.equilibria import newton
+from rnn_dynamics.equilibria.attracting import Attracting, attracting
+from rnn_dynamics.equilibria.cycles import Roots, measured, split_by_period
+from rnn_dynamics.equilibria.ends import OrbitEnd
+from rnn_dynamics.equilibria.merging import clusters
+from rnn_dynamics.equilibria.orbit_kernels import advanced, windows
+from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
+
+__all__ = ["Census", "followed"]
+
+_LEVELS = (64, 256, 1024, 4096, 16384)
+_RECURRENT_FROM = 2  # the level after which orbits may be given to circles and chaos
+_WORK = 1e10  # multiply-adds of a level at most
+_NEAR = 0.05
+_MOST_SEEDS = 48
+_MOST_NUDGED, _NUDGE = 64, 1e-3
+_AWAY = 1e3
+_OPEN = -1
+
+
+@dataclasses.dataclass
+class Known:
+    """Roots met so far, each once, of any minimal period.
+
+    Attributes:
+        problem: the map.
+        tolerance: of a root.
+        roots: one each, as a batch of one.
+        length: minimal period of each in multiples of the input's.
+        phases: the states of each cycle, (length, n).
+        kinds: "stable", "marginal" or "unstable".
+        number: the caller's number of each, −1 for what the orbits led to.
+        norms: how the stable ones attract, ``None`` where floats do not tell; made when first asked for.
+    """
+
+    problem: Problem
+    tolerance: float
+    roots: list[Roots] = dataclasses.field(default_factory=list)
+    length: list[int] = dataclasses.field(default_factory=list)
+    phases: list[np.ndarray] = dataclasses.field(default_factory=list)
+    kinds: list[str] = dataclasses.field(default_factory=list)
+    number: list[int] = dataclasses.field(default_factory=list)
+    norms: dict[int, Attracting | None] = dataclasses.field(default_factory=dict)
+
+    def error(self, place: int) -> float:
+        """How far a root may be from the true one; a line of roots has none."""
+        return float(self.roots[place].error[0])
+
+    def holds(self, points: np.ndarray, length: int) -> np.ndarray:
+        """Which points are phases of a known root whose period divides ``length``."""
+        found = np.zeros(len(points), bool)
+        rounding = 64 * np.finfo(points.dtype).eps * norms(points)
+        for place, (own, phases) in enumerate(zip(self.length, self.phases, strict=True)):
+            if length % own == 0:
+                error = self.error(place)
+                near = 4 * error if np.isfinite(error) else 1e-7 * norms(phases).max()
+                apart = np.abs(points[:, None] - phases[None]).max(-1).min(1)
+                found |= apart <= near + rounding
+        return found
+
+    def add(self, roots: Roots, length: int, numbers: np.ndarray | None = None) -> int:
+        """Take the roots of minimal period ``length`` that are not known; how many there were."""
+        fresh = 0
+        for i in roots.best_first():
+            if self.holds(roots.points[i : i + 1], length)[0]:
+                continue
+            phases = roots.points[i : i + 1]
+            if length > 1:
+                phases = windows(self.problem, phases, length)[0]
+            self.roots.append(roots.take(np.array([i])))
+            self.length.append(length)
+            self.phases.append(phases)
+            self.kinds.append(_kind(roots, i))
+            self.number.append(-1 if numbers is None else int(numbers[i]))
+            fresh += 1
+        return fresh
+
+    def norm(self, place: int) -> Attracting | None:
+        """How a stable root attracts."""
+        if place not in self.norms:
+            root = self.roots[place]
+            self.norms[place] = attracting(root.points[0], root.jacobian[0], self.length[place], place)
+        return self.norms[place]
+
+    def nearest_stable(self, states: np.ndarray) -> np.ndarray:
+        """The stable root nearest to each state, −1 where there is none."""
+        best, least = np.full(len(states), -1), np.full(len(states), np.inf)
+        for place, phases in enumerate(self.phases):
+            if self.kinds[place] != "stable":
+                continue
+            apart = np.min([np.abs(states - phase).max(-1) for phase in phases], axis=0)
+            best, least = np.where(apart < least, place, best), np.minimum(apart, least)
+        return best
+
+
+def _kind(roots: Roots, i: int) -> str:
+    """ "stable", "marginal" or "unstable", by the same doubt as in the list."""
+    matrix = roots.jacobian[i].astype(np.float64)
+    sizes = np.abs(np.linalg.eigvals(matrix))
+    doubt = float(roots.change[i]) + 32 * len(matrix) * float(np.finfo(roots.points.dtype).eps) * max(
+        float(np.sqrt((matrix**2).sum())), 1.0
+    )
+    if not np.isfinite(doubt) or not roots.resolved[i]:
+        return "marginal"
+    largest = sizes.max()
+    return "unstable" if largest > 1 + doubt else "stable" if largest < 1 - doubt else "marginal"
+
+
+@dataclasses.dataclass
+class Census:
+    """Where orbits end: an ``OrbitEnd`` each (−1 while open), the known root, and the period of an end."""
+
+    states: np.ndarray
+    kind: np.ndarray
+    root: np.ndarray
+    period: np.ndarray
+    steps: np.ndarray
+
+    @staticmethod
+    def of(states: np.ndarray) -> "Census":
+        count = len(states)
+        return Census(
+            states.copy(),
+            np.full(count, _OPEN),
+            np.full(count, -1),
+            np.zeros(count, int),
+            np.zeros(count, int),
+        )
+
+    def open(self) -> np.ndarray:
+        return np.flatnonzero(self.kind == _OPEN)
+
+    def joined(self, other: "Census") -> "Census":
+        """These orbits, then those."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Census(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
+
+
+def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray | None) -> None:
+    """Give open orbits to the stable roots that they are trapped at; cycles need the windows of the orbits."""
+    at = census.open()
+    nearest = known.nearest_stable(census.states[at])
+    for place in np.unique(nearest[nearest >= 0]):
+        norm = known.norm(int(place))
+        left = np.flatnonzero(nearest == place)
+        if norm is None or (norm.length > 1 and orbits is None):
+            continue
+        states = census.states[at[left]] if orbits is None else orbits[left, : norm.length]
+        distances = norm.distances(states)
+        if orbits is not None:
+            best = distances.argmin(1)
+            states, distances = states[np.arange(len(left)), best], distances.min(1)
+        if not (distances <= norm.radius).all():
+            norm.looked_at(problem, states)
+        inside = at[left[distances <= norm.radius]]
+        census.kind[inside], census.root[inside] = OrbitEnd.POINT, place
+        census.period[inside] = norm.length
+
+
+def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:
+    """Orbits that stand on an unstable or marginal root in floats."""
+    unit = np.finfo(census.states.dtype).eps
+    still = at[(returns <= 64 * unit) & (census.kind[at] == _OPEN)]
+    for place, phases in enumerate(known.phases):
+        error, kind = known.error(place), known.kinds[place]
+        if kind == "stable" or not np.isfinite(error) or not still.size:
+            continue
+        apart = np.abs(census.states[still][:, None] - phases[None]).max(-1).min(1)
+        there = still[apart <= 4 * error + 256 * unit * norms(census.states[still])]
+        census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
+        census.root[there], census.period[there] = place, known.length[place]
+        still = still[census.kind[still] == _OPEN]
+
+
+def _seeds(states: np.ndarray, periods: np.ndarray, returns: np.ndarray) -> np.ndarray:
+    """A representative of each cluster of states that all but return, the largest clusters first."""
+    near = np.flatnonzero(returns < _NEAR)
+    if not near.size:
+        return near
+    scale = float(np.median(norms(states[near])))
+    label = clusters(np.column_stack([states[near], periods[near] * 10.0 * scale]), 0.02 * scale)
+    best = np.lexsort((returns[near], label))
+    first = best[np.unique(label[best], return_index=True)[1]]
+    sizes = np.bincount(label)[label[first]]
+    return near[first[np.argsort(-sizes, kind="stable")][:_MOST_SEEDS]]
+
+
+def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray) -> int:
+    """Newton's method from states that all but return after ``periods``; how many new roots it gave."""
+    fresh = 0
+    for length in np.unique(periods):
+        (points,) = problem.batched(newton.polish, int(length), states[periods == length])
+        points = points[np.isfinite(points).all(1)]
+        points = points[~known.holds(points, int(length))]
+        if not len(points):
+            continue
+        # Many seeds of one point need measuring once.
+        _, first = np.unique(np.round(points / (1e-6 * norms(points).max())), axis=0, return_index=True)
+        roots = measured(problem, points[np.sort(first)], int(length), polish=False)
+        roots = roots.take(roots.accepted(known.tolerance))
+        for own, (_, part) in split_by_period(problem, roots, int(length), known.tolerance).items():
+            fresh += known.add(part, own)
+    return fresh
+
+
+def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: float) -> None:
+    """Decide what can be decided of the open orbits after a level."""
+    at = census.open()
+    finite = np.isfinite(census.states[at]).all(1)
+    census.kind[at[~finite]] = OrbitEnd.DIVERGED
+    _taken(problem, census, known, None)
+    at = census.open()
+    if not at.size:
+        return
+    orbits = windows(problem, census.states[at], LONGEST + 1)
+    periods, returns = first_periods(orbits)
+    _taken(problem, census, known, orbits)
+    _resting(census, known, at, returns)
+    rest = np.flatnonzero(census.kind[at] == _OPEN)
+    seeds = rest[_seeds(census.states[at[rest]], periods[rest], returns[rest])]
+    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds]):
+        rest = np.flatnonzero(census.kind[at] == _OPEN)
+        at, orbits, returns = at[rest], orbits[rest], returns[rest]
+        _taken(problem, census, known, orbits)
+        _resting(census, known, at, returns)
+    at, orbits = at[census.kind[at] == _OPEN], orbits[census.kind[at] == _OPEN]
+    if level < _RECURRENT_FROM or not at.size:
+        return
+    sizes = np.abs(orbits).max(-1)
+    away = (sizes[:, -1] > far) & (np.diff(sizes, axis=1) >= 0).all(1)
+    census.kind[at[away]] = OrbitEnd.AWAY
+    at, orbits = at[~away], orbits[~away]
+    if at.size:
+        runs, lengths = recurrent(problem, census.states[at], orbits)
+        census.kind[at[runs]] = OrbitEnd.RECURRENT
+        long = lengths > 0
+        census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
+
+
+def _run(problem: Problem, census: Census, known: Known) -> None:
+    """Iterate until every orbit's end is known, or the steps are used up."""
+    far = _AWAY * float(norms(census.states).max(initial=1.0))
+    for level, steps in enumerate(_LEVELS):
+        at = census.open()
+        if not at.size or (level > 1 and at.size * steps * problem.cycle * problem.size**2 > _WORK):
+            break
+        census.states[at] = advanced(problem, census.states[at], steps)
+        census.steps[at] += steps * problem.cycle
+        _looked_at(problem, census, known, level, far)
+    census.kind[census.open()] = OrbitEnd.UNDECIDED
+
+
+def _nudged(known: Known, first: int) -> np.ndarray:
+    """States beside unstable roots from number ``first`` on, on both sides along what grows fastest."""
+    rows: list[np.ndarray] = []
+    for place in range(first, len(known.length)):
+        if known.kinds[place] != "unstable" or len(rows) >= _MOST_NUDGED:
+            continue
+        values, vectors = np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64))
+        order = np.argsort(-np.abs(values))[:2]
+        point = known.roots[place].points[0]
+        size = _NUDGE * float(norms(point[None])[0])
+        for j in order[np.abs(values[order]) > 1]:
+            vector = vectors[:, j].imag if values[j].imag < 0 else vectors[:, j].real
+            vector = vector / max(np.abs(vector).max(), np.finfo(float).tiny)
+            rows += [point + size * vector, point - size * vector]
+    states = np.array(rows[:_MOST_NUDGED]).reshape(-1, known.problem.size)
+    return states.astype(known.problem.dtype)
+
+
+def followed(
+    problem: Problem, states: np.ndarray, roots: dict[int, tuple[np.ndarray, Roots]], tolerance: float
+) -> tuple[Census, Known, int]:
+    """Where the orbits of ``states`` end, and all roots met, those given first.
+
+    Args:
+        problem: the map; orbits run through whole periods of its input.
+        states: shape (count, n).
+        roots: minimal period → numbers of roots that are known, and those roots.
+        tolerance: of a root.
+
+    Returns:
+        The census of the states' orbits; the known roots; how many orbits were started beside unstable ones.
+    """
+    known = Known(problem, tolerance)
+    for length, (numbers, some) in roots.items():
+        known.add(some, length, numbers)
+    beside = _nudged(known, 0)
+    census = Census.of(np.concatenate([states, beside]))
+    met = len(known.length)
+    _run(problem, census, known)
+    # Unstable points that the orbits themselves led to let go once more.
+    late = _nudged(known, met)
+    if len(late):
+        _run(problem, Census.of(late), known)
+    first = np.arange(len(census.kind)) < len(states)
+    own = Census(*(getattr(census, field.name)[first] for field in dataclasses.fields(Census)))
+    return own, known, len(beside) + len(late)

@@ -1,0 +1,219 @@
+"""PyTorch's names of weights: which belong to one recurrent network, and whether shapes fit. No array is read."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["KINDS", "check_kind", "kind_of", "layers_of", "prefixes", "selected"]
+
+#: Kind to the number of its gates, which stand one under another in a matrix.
+KINDS = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?")
+_END = re.compile(rf"(?:{_NAME.pattern})$")
+_DEEPEST = 4
+_OTHERS: tuple[tuple[frozenset[str], str], ...] = (
+    (frozenset({"kernel", "recurrent_kernel"}), "rd.interop.from_keras reads these names"),
+    (frozenset({"W", "R"}), "rd.interop.from_onnx reads these names"),
+    (frozenset({"W", "b"}), "a network of matrices is rd.ElmanRNN(W, b, W_in)"),
+)
+
+
+def prefixes(names: Iterable[str]) -> list[str]:
+    """What stands before the weights of each recurrent network among names, sorted."""
+    found = {name[: match.start()] for name in names if (match := _END.search(name))}
+    return sorted(found)
+
+
+def selected(source: Mapping[Any, Any], prefix: str) -> tuple[dict[str, Any], str]:
+    """What belongs to one network, by PyTorch's names, and the prefix with the dot that may be left out.
+
+    Raises:
+        TypeError: names that are no strings.
+        ValueError: none, none with that prefix, foreign ones, or mappings in the place of arrays. The message names
+            what would do.
+    """
+    if not source:
+        raise ValueError("source: expected weights by PyTorch's names, got an empty mapping")
+    strange = [name for name in source if not isinstance(name, str)]
+    if strange:
+        raise TypeError(f"source: expected PyTorch's names of weights, got the key {strange[0]!r}")
+    if prefix and not prefix.endswith(".") and any(name.startswith(f"{prefix}.") for name in source):
+        prefix += "."
+    found = {name[len(prefix) :]: value for name, value in source.items() if name.startswith(prefix)}
+    if not found or any(_is_nested(value) for value in found.values()):
+        _refuse_nested(source)
+    if not found:
+        raise ValueError(
+            f"prefix: expected the beginning of some name, got {prefix!r}; {_hint(source) or _some(source)}"
+        )
+    foreign = sorted(name for name in found if not _NAME.fullmatch(name))
+    if foreign:
+        raise ValueError(
+            f"source: expected the weights of one recurrent network, got also {foreign[:5]}; "
+            + (_hint(source) or "none of the names ends as weight_hh_l0 or weight_hh does")
+        )
+    return found, prefix
+
+
+def _some(names: Collection[str]) -> str:
+    return f"names are {sorted(names)[:8]}"
+
+
+def _hint(names: Collection[str]) -> str:
+    """Which prefix to give, or whose names these are instead."""
+    known = prefixes(names)
+    if known == [""]:
+        return 'the network\'s own names have no prefix: give those alone, with prefix=""'
+    if known:
+        some = " or ".join(f'prefix="{prefix}"' for prefix in known[:6])
+        return f"choose the network by its prefix: {some}"
+    ends = {name.rpartition("/")[2].rpartition(".")[2] for name in names}
+    return next((words for needed, words in _OTHERS if needed <= ends), "")
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping) or hasattr(value, "state_dict")
+
+
+def _refuse_nested(source: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint, in which the weights are one entry of several, and name that entry."""
+    inside = [(path, value) for path, value in _walk(source, ()) if path]
+    if not inside:
+        return
+    for path, value in inside:
+        where = "source" + "".join(f"[{key!r}]" for key in path)
+        if not isinstance(value, Mapping):
+            raise ValueError(
+                f"source: expected weights by name, got a checkpoint that holds a module: from_torch({where}, …)"
+            )
+        known = prefixes(name for name in value if isinstance(name, str))
+        if known:
+            shown = " or ".join(f'prefix="{prefix}"' for prefix in known[:6] if prefix)
+            call = f"from_torch({where}{', ' if shown else ''}{shown})"
+            raise ValueError(
+                f"source: expected weights by name, got a checkpoint with the keys {sorted(source)[:8]}; "
+                f"its weights are in {where}: {call}"
+            )
+    raise ValueError(
+        f"source: expected weights by name, got mappings under {sorted({path[0] for path, _ in inside})[:5]}, none "
+        "with names as weight_hh_l0"
+    )
+
+
+def _walk(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Mappings and modules inside a mapping, itself included, with the keys that lead there."""
+    yield path, value
+    if isinstance(value, Mapping) and len(path) < _DEEPEST:
+        for key, inner in value.items():
+            if _is_nested(inner):
+                yield from _walk(inner, (*path, key))
+
+
+def layers_of(arrays: Mapping[str, Any], direction: str | None) -> list[dict[str, Any]]:
+    """The arrays of each layer by the names ih, hh and b_ih, b_hh, in one direction.
+
+    Args:
+        arrays: PyTorch's names without a prefix to what has ``shape`` and ``ndim``.
+        direction: "forward", "reverse" or ``None``.
+
+    Raises:
+        ValueError: projections, names that are missing or double, shapes that do not fit, a direction that is
+            needed.
+    """
+    if any(name.startswith("weight_hr") for name in arrays):
+        raise ValueError(
+            "source: expected a network without projections, got proj_size > 0: its h is no state"
+        )
+    _check_direction([name.endswith("_reverse") for name in arrays], direction)
+    layers: dict[int, dict[str, Any]] = {}
+    for name, array in arrays.items():
+        match = _NAME.fullmatch(name)
+        assert match is not None
+        what, which, layer, backward = match.groups()
+        if bool(backward) == (direction == "reverse"):
+            number, field = int(layer or 0), ("b_" if what == "bias" else "") + which
+            found = layers.setdefault(number, {})
+            if field in found:
+                raise ValueError(f"source: expected one {what}_{which} of layer {number}, got also {name}")
+            found[field] = array
+    if any(name.endswith("_reverse") for name in arrays) and len(layers) > 1:
+        raise ValueError(
+            f"source: expected one layer of a bidirectional network, got {len(layers)}: from the second on they "
+            "read both directions, which is no recurrence in time"
+        )
+    if sorted(layers) != list(range(len(layers))):
+        raise ValueError(f"source: expected layers 0, 1, …, got {sorted(layers)}")
+    checked: list[dict[str, Any]] = []
+    for number in sorted(layers):
+        width = checked[-1]["hh"].shape[1] if checked else None
+        checked.append(_checked(layers[number], number, width))
+    return checked
+
+
+def _check_direction(backwards: list[bool], direction: str | None) -> None:
+    reverse = any(backwards)
+    if direction not in (None, "forward", "reverse"):
+        raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
+    if all(backwards) and direction != "reverse":
+        raise ValueError(f'direction: expected "reverse", as the weights are of it alone, got {direction!r}')
+    if reverse and direction is None:
+        raise ValueError('direction: expected "forward" or "reverse" of this bidirectional network, got None')
+    if direction == "reverse" and not reverse:
+        raise ValueError(
+            'direction: expected "forward" or None, as the network has one direction, got "reverse"'
+        )
+
+
+def _checked(layer: dict[str, Any], number: int, width: int | None) -> dict[str, Any]:
+    """The arrays of one layer, which reads so many inputs; ``None`` stands for any number."""
+    for which in ("ih", "hh"):
+        if which not in layer:
+            raise ValueError(f"source: expected weight_{which}_l{number}, which is missing")
+        if layer[which].ndim != 2:
+            raise ValueError(
+                f"source: expected weight_{which}_l{number} as a matrix, got {layer[which].shape}"
+            )
+    if ("b_ih" in layer) != ("b_hh" in layer):
+        raise ValueError(f"source: expected bias_ih_l{number} and bias_hh_l{number}, or neither")
+    rows = layer["hh"].shape[0]
+    for which, shape in (("ih", (rows, None)), ("b_ih", (rows,)), ("b_hh", (rows,))):
+        got = layer[which].shape if which in layer else shape
+        if len(got) != len(shape) or any(e is not None and e != g for e, g in zip(shape, got, strict=True)):
+            raise ValueError(
+                f"source: layer {number}: expected {rows} rows in {which} as in weight_hh, got {got}"
+            )
+    if width is not None and layer["ih"].shape[1] != width:
+        raise ValueError(
+            f"source: expected weight_ih_l{number} with {width} columns, the units of layer {number - 1}, "
+            f"got {layer['ih'].shape}"
+        )
+    return layer
+
+
+def kind_of(layer: Mapping[str, Any]) -> str:
+    """The kind that a layer's shapes tell.
+
+    Raises:
+        ValueError: they are those of an ``nn.RNN``, whose activation they do not tell, or of no network.
+    """
+    rows, units = layer["hh"].shape
+    for kind in ("lstm", "gru"):
+        if rows == KINDS[kind] * units:
+            return kind
+    if rows == units:
+        raise ValueError('kind: expected "rnn_tanh" or "rnn_relu", which the weights do not tell, got None')
+    raise ValueError(f"source: expected weight_hh of shape (k n, n) with k = 1, 3 or 4, got {(rows, units)}")
+
+
+def check_kind(kind: str, layer: Mapping[str, Any], number: int) -> None:
+    """Refuse shapes that are not those of the kind.
+
+    Raises:
+        ValueError: they are others'.
+    """
+    rows, units = layer["hh"].shape
+    if rows != KINDS[kind] * units:
+        raise ValueError(
+            f"source: layer {number}: expected weight_hh of shape ({KINDS[kind]} n, n) of {kind}, "
+            f"got {(rows, units)}"
+        )
