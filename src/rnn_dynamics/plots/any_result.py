@@ -63,7 +63,7 @@ def _flat(values: Any) -> np.ndarray:
 def _over_points(names: dict[str, str], x_label: str, y_label: str, **line: Any) -> Callable[..., "Axes"]:
     """Elementwise results: fields against the number of the point; fields of more axes a line each."""
 
-    def draw(found: Any, ax: "Axes") -> "Axes":
+    def draw(found: Any, ax: Any) -> "Axes":
         values = {label: np.asarray(getattr(found, name), float) for name, label in names.items()}
         rows = {label: v.reshape(v.size) if v.ndim < 2 else v for label, v in values.items()}
         count = max(len(v) for v in rows.values())
@@ -75,7 +75,8 @@ def _over_points(names: dict[str, str], x_label: str, y_label: str, **line: Any)
 def _loss(found: Any, ax: "Axes") -> "Axes":
     values = np.asarray(found.value, float)
     if values.ndim == 2:
-        return field(ax, *(np.arange(n) for n in values.shape), values, "first axis", "second axis", "loss L")
+        x, y = map(np.arange, values.shape)
+        return field(ax, x, y, values, "first axis", "second axis", "loss L")
     errors = {"loss": _flat(found.value_error)}
     return series(ax, np.arange(values.size), {"loss": values.reshape(-1)}, "point", "loss L", errors=errors)
 

@@ -142,7 +142,8 @@ def _covariant(found: Any, ax: "Axes") -> "Axes":
 
 def _finite_time(found: Any, ax: "Axes") -> "Axes":
     if found.status.ndim == 2:
-        exponent_field(found, *(np.arange(n) for n in found.status.shape), ax)
+        x, y = map(np.arange, found.status.shape)
+        exponent_field(found, x, y, ax)
         ax.set_xlabel("first axis of the grid")
         ax.set_ylabel("second axis of the grid")
         return ax

@@ -115,7 +115,7 @@ def plane_of(result: "FixedPoints", runs: list[np.ndarray], axes: tuple[int, int
     states = np.concatenate([result.orbits.reshape(-1, size), result.slow.points.reshape(-1, size)])
     vectors = result.eigenvectors()
     order = np.argsort(-np.abs(vectors.multipliers), axis=None, kind="stable")[:8] if len(result) else []
-    leading = [vectors.right.reshape(-1, size)[i] for i in order]
+    leading: list[Any] = [vectors.right.reshape(-1, size)[i] for i in order]
     return planes.principal_plane(states, at_least=[part for v in leading for part in (v.real, v.imag)])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from rnn_dynamics.results.datasets import descriptions_of
 from rnn_dynamics.results.missing import NotKept
@@ -87,7 +88,7 @@ def _short(value: Any) -> str:
 
 def _range(name: str, value: Any) -> str:
     """From the least to the greatest finite number, and how many are none; for labels how often each is there."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return "traced"
     if not value.size or jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         return ""
