@@ -138,7 +138,7 @@ def _lags_of_last(
     groups: tuple[Group, ...],
     inside: Array | None = None,
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    """The same where only e_T is there: one row, back through all steps given; what a mask leaves out comes last."""
+    """The same where only e_T is there: one row, back through all steps; what a mask leaves out comes last."""
     step = _Step(static, arrays)
 
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:

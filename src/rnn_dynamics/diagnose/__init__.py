@@ -27,9 +27,8 @@ def diagnose(trajectory: Any, loss: Any = None, *, every_step: bool = False) -> 
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of any
-            lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap`` over
-            ``rollout``.
+        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of
+            any lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap``.
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
             for each of several runs.
         every_step: whether the loss looks at all states.
