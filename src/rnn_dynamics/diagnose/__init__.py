@@ -34,7 +34,7 @@ def diagnose(trajectory: Any, loss: Any = None, *, every_step: bool = False) -> 
         every_step: whether the loss looks at all states.
 
     Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several runs ``BatchDiagnosis``,
+        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several ``BatchDiagnosis``,
         with what they have in common and how far they spread.
 
     Raises:
