@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from rnn_dynamics.diagnose import Diagnosis, Tracker, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
+    from rnn_dynamics.given import PrecisionWarning
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -90,7 +91,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.orbit_diagrams import orbit_diagram
     from rnn_dynamics.phases import SeamWarning
     from rnn_dynamics.results import load
-    from rnn_dynamics.rollout import Trajectory, rollout
+    from rnn_dynamics.rollout import Trajectories, Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
@@ -115,12 +116,14 @@ __all__ = [
     "PascanuNeuron",
     "PiecewiseLinearRNN",
     "PreActivationRNN",
+    "PrecisionWarning",
     "Scaled",
     "SeamWarning",
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
     "Tracker",
+    "Trajectories",
     "Trajectory",
     "__version__",
     "absolute_radius",
@@ -226,6 +229,7 @@ _NAMES_OF_MODULE = {
     ],
     "diagnose": ["Diagnosis", "Tracker", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
+    "given": ["PrecisionWarning"],
     "jacobians": [
         "gradient_norms",
         "jacobian_product",
@@ -249,7 +253,7 @@ _NAMES_OF_MODULE = {
     "orbit_diagrams": ["orbit_diagram"],
     "results": ["load"],
     "phases": ["SeamWarning"],
-    "rollout": ["Trajectory", "rollout"],
+    "rollout": ["Trajectories", "Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],

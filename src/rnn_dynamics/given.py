@@ -21,7 +21,7 @@ _warned: set[str] = set()
 
 
 def _warn_once(kind: str, what: str) -> None:
-    """Say once in a process, for each kind, that float64 numbers are rounded, at the line of the user's that gave them.
+    """Say once in a process, for each kind, that float64 numbers are rounded, at the user's line that gave them.
 
     Args:
         kind: "x64" where JAX has no float64 switched on, "mixed" where the cell's dtype decides.
@@ -87,8 +87,8 @@ def _unreadable(name: str, value: Any) -> TypeError:
     whole = f"{type(value).__module__.partition('.')[0]}'s {type(value).__name__} of dtype {value.dtype}"
     where = f" on {value.device}" if hasattr(value, "device") else ""
     return TypeError(
-        f"{name}: expected an array that NumPy can read, got {whole}{where}; give .detach().cpu().numpy(), in float32 "
-        "or float64"
+        f"{name}: expected an array that NumPy can read, got {whole}{where}; "
+        "give .detach().cpu().numpy(), in float32 or float64"
     )
 
 
@@ -99,7 +99,7 @@ def _is_foreign(value: Any) -> bool:
 
 
 def is_wide(value: Any) -> bool:
-    """Whether this is a float64 array where JAX has float32 alone; a single number of NumPy's counts as a number."""
+    """Whether this is a float64 array where JAX has float32 alone; one number of NumPy's counts as a number."""
     return (
         isinstance(value, np.ndarray) and value.dtype == np.float64 and jnp.result_type(float) != np.float64
     )

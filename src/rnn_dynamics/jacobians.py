@@ -212,8 +212,8 @@ def gradient_norms(trajectory: Any, *, ord: int | str = 2, stop: int | None = No
             norm costs far more than a step.
 
     Returns:
-        Natural logarithms, index k, shape (stop+1,), or as the lags are given; −inf where the product is exactly zero, which a
-        slope that underflows makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
+        Natural logarithms, shape (stop+1,), index k, or as the lags are given; −inf where the product is exactly
+        zero, which a slope that underflows makes it (σ′ past |z| = 708, tanh′ past 354; 87 and 43 in float32).
 
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T; another norm; a lag outside 0 … stop.
