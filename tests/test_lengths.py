@@ -46,7 +46,7 @@ MEASURES = {
     "singular values by lag": lambda run: rd.spectra_by_lag(run, [1, 5, 20]).log,
     "leading values": lambda run: rd.spectral_norms(run).log,
     "largest exponent": lambda run: rd.lyapunov_spectrum(run, exponents=1).standard_errors,
-    "exponents": lambda run: rd.lyapunov_spectrum(run, interval=2).block_means,
+    "exponents": lambda run: rd.lyapunov_spectrum(run, interval=2, blocks=10).block_means,
     "inputs": rd.input_norms,
     "readout": lambda run: credit.readout_norms(run, lambda x: x[:2]),
     "parts": lambda run: rd.part_norms(run, "cell", "hidden"),

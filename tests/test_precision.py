@@ -1,4 +1,4 @@
-"""Numbers in float64 that are computed with in float32: said once, with the line that changes it; one rule of dtypes."""
+"""Float64 numbers computed with in float32: said once, with the line that changes it; one rule of dtypes."""
 
 import subprocess
 import sys
@@ -38,7 +38,7 @@ CELLS = {
     "ElmanRNN": "rd.ElmanRNN(0.5 * np.eye(3), np.zeros(3))",
     "LSTM": "rd.LSTM(rng.normal(size=(12, 3)), np.zeros(12))",
     "list and array": "rd.PreActivationRNN(rng.normal(size=(3, 3)), [0.0, 0.0, 0.0])",
-    "import": "rd.interop.from_torch({'weight_ih_l0': rng.normal(size=(12, 2)), 'weight_hh_l0': rng.normal(size=(12, 3))})",
+    "import": "rd.interop.from_torch({f'weight_{k}_l0': rng.normal(size=(12, 3)) for k in ('ih', 'hh')})",
     "start": "rd.rollout(rd.ElmanRNN(np.eye(3, dtype='f'), np.zeros(3, 'f')), rng.normal(size=3), steps=2)",
     "starts": "rd.fixed_points(rd.ElmanRNN(0.5 * np.eye(3, dtype='f'), np.zeros(3, 'f')), rng.normal(size=(2, 3)))",
 }
@@ -80,8 +80,7 @@ def test_without_x64_numbers_lists_and_float32_say_nothing():
 )
 def test_the_cell_decides_the_dtype_and_a_start_that_loses_digits_says_so(cell):
     with pytest.warns(given.PrecisionWarning, match=r"^x0: .*float32.*jax_enable_x64") as said:
-        run = rd.rollout(cell, X, steps=3)
-        again = rd.rollout(cell, jnp.asarray(X), steps=3)
+        run, again = (rd.rollout(cell, start, steps=3) for start in (X, jnp.asarray(X)))
     assert len(said) == 1
     assert run.states.dtype == again.states.dtype == np.float32
     np.testing.assert_array_equal(run.states, rd.rollout(cell, X.astype("f"), steps=3).states)

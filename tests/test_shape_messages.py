@@ -23,7 +23,10 @@ def lstm(inputs, units):
 TWO = Stack([lstm(8, 32), lstm(32, 32)])
 PLAIN = ElmanRNN(np.eye(2) / 2, np.zeros(2))
 NARROW = ElmanRNN(np.eye(2) / 2, np.zeros(2), np.ones((2, 1)))
-ASKED = "x0 of 128 = [h0, c0, h1, c1]; inputs (steps, 8); several sequences: pass a list of them, lengths=, or use jax.vmap"
+ASKED = (
+    "x0 of 128 = [h0, c0, h1, c1]; inputs (steps, 8); "
+    "several sequences: pass a list of them, lengths=, or use jax.vmap"
+)
 
 
 class Tensor:

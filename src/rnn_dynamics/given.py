@@ -46,7 +46,7 @@ def warn_without_x64(name: str) -> None:
 
 def warn_of_mixed(name: str, dtype: Any) -> None:
     """Say once that a float64 array is rounded to the dtype of the cell that it goes into."""
-    if not jax.config.jax_enable_x64:
+    if jnp.result_type(float) != np.float64:
         warn_without_x64(name)
         return
     _warn_once(
@@ -71,6 +71,11 @@ def on_host(name: str, value: Any) -> Any:
         return [on_host(f"{name}[{i}]", entry) for i, entry in enumerate(value)]
     if not _is_foreign(value):
         return value
+    return _read(name, value)
+
+
+def _read(name: str, value: Any) -> np.ndarray:
+    """A foreign array as NumPy's."""
     try:
         detached = value.detach() if hasattr(value, "detach") else value
         array = np.asarray(detached if hasattr(detached, "__array__") else detached.numpy())

@@ -90,7 +90,7 @@ def _letters(cell: Any) -> str:
         ]
         return f"[{', '.join(found)}]"
     names = getattr(cell, "parts", None)
-    return f"[{', '.join(_LETTERS.get(name, name) for name in names)}]" if names else ""
+    return f"[{', '.join(_LETTERS.get(str(name), str(name)) for name in names)}]" if names else ""
 
 
 def check_shapes(

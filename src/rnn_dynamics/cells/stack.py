@@ -126,7 +126,7 @@ def _layers_of(i: int, cell: Any, size: int) -> _Layers:
 def _whole_states_read(below: _Layers, cell: Any) -> int:
     """How many layers an inner stack has whose whole state a cell's ``W_in`` fits, and not what it puts out."""
     cells, sizes, _ = below
-    width = jnp.shape(getattr(cell, "W_in", None))[-1:]
+    width = getattr(getattr(cell, "W_in", None), "shape", ())[-1:]
     if not width:
         return 0
     hidden = (getattr(cells[-1], "parts", None) or {}).get("hidden")

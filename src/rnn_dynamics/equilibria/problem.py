@@ -159,7 +159,7 @@ def posed(
 def _refuse_one_start(cell: Any, given: Any) -> None:
     """Starts without the axis of starts: as many numbers as the cell's state has, where a number is no state."""
     shape = shapes_of(cell).state
-    if given.ndim == 1 and shape == given.shape:
+    if shape is not None and given.ndim == 1 and shape == given.shape:
         raise ValueError(
             f"starts: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
             "give starts[None]"
