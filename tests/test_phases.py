@@ -1,5 +1,6 @@
 """Coordinates that are phases: cycles, attractors, branches and curves on circles, cylinders and tori."""
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -30,20 +31,27 @@ def reduced(angle: Any, how: str) -> Any:
     return angle
 
 
+def _standard(how: str, kick: Any, x: Any, u: Any = None) -> Any:
+    momentum = reduced(x[1] + kick * jnp.sin(x[0]), how)
+    return jnp.stack([reduced(x[0] + momentum, how), momentum])
+
+
+def _circle(how: str, drive: Any, kick: Any, x: Any, u: Any = None) -> Any:
+    following = x + drive - kick / TWO_PI * jnp.sin(TWO_PI * x)
+    return jnp.mod(following, 1.0) if how == "mod" else following
+
+
+# One function for each, so that maps of all parameters share their programs.
+_STANDARD = {how: functools.partial(_standard, how) for how in ("mod", "arctan2", "lift")}
+_CIRCLE = {how: functools.partial(_circle, how) for how in ("mod", "lift")}
+
+
 def standard_map(kick: float, how: str = "mod") -> Callable:
-    def cell(x: Any, u: Any = None) -> Any:
-        momentum = reduced(x[1] + kick * jnp.sin(x[0]), how)
-        return jnp.stack([reduced(x[0] + momentum, how), momentum])
-
-    return cell
+    return jax.tree_util.Partial(_STANDARD[how], jnp.asarray(kick, float))
 
 
-def circle_map(drive: float, kick: float, how: str = "mod") -> Callable:
-    def cell(x: Any, u: Any = None) -> Any:
-        following = x + drive - kick / TWO_PI * jnp.sin(TWO_PI * x)
-        return jnp.mod(following, 1.0) if how == "mod" else following
-
-    return cell
+def circle_map(drive: Any, kick: Any, how: str = "mod") -> Callable:
+    return jax.tree_util.Partial(_CIRCLE[how], jnp.asarray(drive, float), jnp.asarray(kick, float))
 
 
 def pendulum(how: str = "mod", torque: float = 0.02) -> Callable:
