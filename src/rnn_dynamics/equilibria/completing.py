@@ -10,7 +10,7 @@ import numpy as np
 from rnn_dynamics.equilibria.cycles import Roots, gathered, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.equilibria.indices import index_sum
-from rnn_dynamics.equilibria.orbits import Census, Known, followed
+from rnn_dynamics.equilibria.orbits import Census, Known, along_the_flow, followed
 from rnn_dynamics.equilibria.problem import Problem
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
@@ -137,13 +137,18 @@ def completed(task: Task, started: Started, rows: np.ndarray, most: int) -> Fixe
         found = task.gathered(parts, started.of_start, started.status, started.slow)
         return dataclasses.replace(found, start_residual=started.residual)
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
-    census, known, nudged = followed(task.problem, rows[chosen], parts, task.tolerance)
+    census, known, nudged = followed(task.problem, rows[chosen], parts, task.tolerance, task.period)
+    of_flow = np.full(len(chosen), -1)
+    slow = np.flatnonzero((started.of_start[chosen] < 0) & (census.kind == OrbitEnd.UNDECIDED))
+    if slow.size:
+        of_flow[slow] = along_the_flow(task.problem, known, rows[chosen[slow]], task.period)
     parts, number = _met(parts, known, task.period)
     of_orbit = np.where(census.root >= 0, np.append(number, -1)[census.root], -1)
     of_start, status = started.of_start.copy(), started.status.copy()
     # Where Newton's method failed and the orbit itself went to a point, the start has reached it.
-    late = (of_start[chosen] < 0) & (of_orbit >= 0) & (census.kind == OrbitEnd.POINT)
-    of_start[chosen[late]], status[chosen[late]] = of_orbit[late], int(Status.CONVERGED)
+    late = np.where(census.kind == OrbitEnd.POINT, of_orbit, np.append(number, -1)[of_flow])
+    new = (of_start[chosen] < 0) & (late >= 0)
+    of_start[chosen[new]], status[chosen[new]] = late[new], int(Status.CONVERGED)
     both, draws = np.concatenate([of_start, of_orbit]), np.random.default_rng(0)
     found = task.gathered(parts, both, status, started.slow)
     total = index_sum(found, task.period, task.problem.cycle)

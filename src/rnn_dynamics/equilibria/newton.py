@@ -17,7 +17,16 @@ from rnn_dynamics.iterates import iterate, repeated
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.phases import largest_length, lengths_of, wrapped
 
-__all__ = ["Map", "Measured", "damped_round", "measure", "orbits_of", "polish", "quadratic_round"]
+__all__ = [
+    "Map",
+    "Measured",
+    "damped_round",
+    "measure",
+    "orbits_of",
+    "polish",
+    "quadratic_round",
+    "transient_round",
+]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STEPS_OF_A_ROUND = 2
@@ -191,6 +200,47 @@ def polish(
         infinite = jnp.full((), jnp.inf, start.dtype)
         last, best, least = jax.lax.fori_loop(0, _POLISHING_STEPS, advance, (start, start, infinite))
         return jnp.where(system.residual_size(last) < least, last, best)
+
+    return jax.vmap(one)(x)
+
+
+_TRANSIENT_STEPS = 25
+
+
+def _transient_step(system: Map, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    """One step of pseudo-transient continuation, x + (I/τ + I − J)⁻¹ (F^p(x) − x), and the next τ.
+
+    τ grows while the linear model held over the step, so that x follows the flow of x′ = F^p(x) − x in ever longer
+    steps, and shrinks, the step refused, where the model's defect was no longer small against I/τ.
+    """
+    x, time = carry
+    image, jacobian = system.with_jacobian(x)
+    rest = -system.rest(x, image)
+    move = _solve(_identity(x) / time + _identity(x) - jacobian, rest)
+    there = x + move
+    later = -system.rest(there, system(there))
+    linear = rest + jnp.matmul(jacobian, move, precision=_HIGHEST) - move
+    defect = _norm(later - linear) * time / jnp.maximum(_norm(move), float(jnp.finfo(x.dtype).tiny))
+    taken = jnp.isfinite(there).all() & (defect < 0.5)
+    most = jnp.full_like(time, 1 / float(jnp.finfo(x.dtype).eps))
+    longer = jnp.minimum(time * jnp.where(defect < 0.1, 4.0, 1.5).astype(x.dtype), most)
+    return jnp.where(taken, there, x), jnp.where(taken, longer, time / 4)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def transient_round(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> Float[Array, "batch n"]:
+    """States that pseudo-transient continuation takes x to in a few long steps along the flow of F^p(x) − x.
+
+    Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM J. Numer. Anal. 35,
+    1998.
+    """
+    system = Map(join(static, arrays), inputs, steps, shape)
+
+    def one(start: Array) -> Array:
+        carry = start, jnp.full((), 10.0, start.dtype)
+        return jax.lax.fori_loop(0, _TRANSIENT_STEPS, lambda _, c: _transient_step(system, c), carry)[0]
 
     return jax.vmap(one)(x)
 

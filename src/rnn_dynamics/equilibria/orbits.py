@@ -19,15 +19,18 @@ from rnn_dynamics.equilibria.problem import Problem
 from rnn_dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
 from rnn_dynamics.phases import embedded, seated
 
-__all__ = ["Census", "followed"]
+__all__ = ["Census", "Known", "along_the_flow", "followed"]
 
 _LEVELS = (64, 256, 1024, 4096, 16384)
-_RECURRENT_FROM = 2  # the level after which orbits may be given to circles and chaos
-_WORK = 1e10  # multiply-adds of a level at most
+_RECURRENT_FROM = 2  # levels that all orbits may run through before circles and chaos are looked for
+_WORK = 1e9  # multiply-adds of a level at most
+_ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
+_TRANSIENTS = 2
 _NEAR = 0.05
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
+_LONG = 256  # an asked period up to which windows hold it
 _OPEN = -1
 
 
@@ -38,6 +41,7 @@ class Known:
     Attributes:
         problem: the map.
         tolerance: of a root.
+        longest: the longest period looked for in windows of the orbits.
         roots: one each, as a batch of one.
         length: minimal period of each in multiples of the input's.
         phases: the states of each cycle, (length, n).
@@ -48,6 +52,7 @@ class Known:
 
     problem: Problem
     tolerance: float
+    longest: int
     roots: list[Roots] = dataclasses.field(default_factory=list)
     length: list[int] = dataclasses.field(default_factory=list)
     phases: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -79,7 +84,8 @@ class Known:
                 continue
             phases = roots.points[i : i + 1]
             if length > 1:
-                phases = windows(self.problem, phases, length)[0]
+                steps = max(length, self.longest + 1)  # of one program for all cycles that windows hold
+                phases = windows(self.problem, phases, steps)[0, :length]
             self.roots.append(roots.take(np.array([i])))
             self.length.append(length)
             self.phases.append(phases)
@@ -201,11 +207,18 @@ def _seeds(problem: Problem, states: np.ndarray, periods: np.ndarray, returns: n
     return near[first[np.argsort(-sizes, kind="stable")][:_MOST_SEEDS]]
 
 
-def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray) -> int:
-    """Newton's method from states that all but return after ``periods``; how many new roots it gave."""
+def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, along: bool) -> int:
+    """Newton's method from states that all but return after ``periods``; how many new roots it gave.
+
+    Where the orbits are slow Newton's method first goes ``along`` the flow: no orbit need be iterated to its end.
+    """
     fresh = 0
     for length in np.unique(periods):
-        (points,) = problem.batched(newton.polish, int(length), states[periods == length])
+        points = states[periods == length]
+        if along:
+            for _ in range(_TRANSIENTS):
+                (points,) = problem.batched(newton.transient_round, int(length), points)
+        (points,) = problem.batched(newton.polish, int(length), points)
         points = seated(points[np.isfinite(points).all(1)], problem.lengths)
         points = points[~known.holds(points, int(length))]
         if not len(points):
@@ -230,29 +243,38 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     at = census.open()
     if not at.size:
         return
-    orbits = windows(problem, census.states[at], LONGEST + 1)
+    orbits = windows(problem, census.states[at], known.longest + 1)
     periods, returns = first_periods(orbits, problem.lengths)
     _taken(problem, census, known, orbits)
     _resting(census, known, at, returns)
     rest = np.flatnonzero(census.kind[at] == _OPEN)
     seeds = rest[_seeds(problem, census.states[at[rest]], periods[rest], returns[rest])]
-    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds]):
+    slow = level >= _ALONG_FROM
+    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds], slow):
         rest = np.flatnonzero(census.kind[at] == _OPEN)
         at, orbits, returns = at[rest], orbits[rest], returns[rest]
         _taken(problem, census, known, orbits)
         _resting(census, known, at, returns)
     at, orbits = at[census.kind[at] == _OPEN], orbits[census.kind[at] == _OPEN]
-    if level < _RECURRENT_FROM or not at.size:
+    if level + 1 < _RECURRENT_FROM or not at.size:
         return
     sizes = np.abs(orbits).max(-1)
     away = (sizes[:, -1] > far) & (np.diff(sizes, axis=1) >= 0).all(1)
     census.kind[at[away]] = OrbitEnd.AWAY
     at, orbits = at[~away], orbits[~away]
     if at.size:
-        runs, lengths = recurrent(problem, census.states[at], orbits)
+        last = not _affordable(problem, len(at), level + 1)
+        runs, lengths = recurrent(problem, census.states[at], orbits, last)
         census.kind[at[runs]] = OrbitEnd.RECURRENT
         long = lengths > 0
         census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
+
+
+def _affordable(problem: Problem, count: int, level: int) -> bool:
+    """Whether so many orbits may run through a level: the first two always."""
+    if level < _RECURRENT_FROM:
+        return True
+    return level < len(_LEVELS) and count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK
 
 
 def _run(problem: Problem, census: Census, known: Known) -> None:
@@ -260,7 +282,7 @@ def _run(problem: Problem, census: Census, known: Known) -> None:
     far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
     for level, steps in enumerate(_LEVELS):
         at = census.open()
-        if not at.size or (level > 1 and at.size * steps * problem.cycle * problem.size**2 > _WORK):
+        if not at.size or not _affordable(problem, len(at), level):
             break
         census.states[at] = advanced(problem, census.states[at], steps)
         census.steps[at] += steps * problem.cycle
@@ -286,8 +308,29 @@ def _nudged(known: Known, first: int) -> np.ndarray:
     return states.astype(known.problem.dtype)
 
 
+def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
+    """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are taken in."""
+    points = states
+    for _ in range(2 * _TRANSIENTS):
+        (points,) = problem.batched(newton.transient_round, length, points)
+    at = np.full(len(states), -1)
+    _solved(problem, known, points, np.full(len(points), length), False)
+    points = seated(problem.batched(newton.polish, length, points)[0], problem.lengths)
+    for place in range(len(known.length)):
+        if length % known.length[place] == 0:
+            apart = problem.apart(points[:, None], known.phases[place][None]).min(1)
+            error = known.error(place)
+            near = 4 * error if np.isfinite(error) else 0.0
+            at[(at < 0) & (apart <= near + 256 * np.finfo(points.dtype).eps * problem.norms(points))] = place
+    return at
+
+
 def followed(
-    problem: Problem, states: np.ndarray, roots: dict[int, tuple[np.ndarray, Roots]], tolerance: float
+    problem: Problem,
+    states: np.ndarray,
+    roots: dict[int, tuple[np.ndarray, Roots]],
+    tolerance: float,
+    period: int,
 ) -> tuple[Census, Known, int]:
     """Where the orbits of ``states`` end, and all roots met, those given first.
 
@@ -296,11 +339,12 @@ def followed(
         states: shape (count, n).
         roots: minimal period → numbers of roots that are known, and those roots.
         tolerance: of a root.
+        period: the one asked for, looked for in the orbits too.
 
     Returns:
         The census of the states' orbits; the known roots; how many orbits were started beside unstable ones.
     """
-    known = Known(problem, tolerance)
+    known = Known(problem, tolerance, max(LONGEST, period if period <= _LONG else 1))
     for length, (numbers, some) in roots.items():
         known.add(some, length, numbers)
     beside = _nudged(known, 0)

@@ -83,6 +83,8 @@ class _Sets:
         if float(np.ptp(path[half:], axis=0).max()) < 1e4 * unit * scale:
             return
         period = _long_period(path)
+        if 0 < period <= LONGEST:  # it has come to rest, or to a cycle that is solved for after more steps
+            return
         if period:
             own = self._within(path[-period:], np.sqrt(unit) * scale)
             own[row] = True
@@ -97,18 +99,21 @@ class _Sets:
             self.found |= own & (self.periods == 0)
 
 
-def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def recurrent(
+    problem: Problem, states: np.ndarray, orbits: np.ndarray, last: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of the states run on sets that they come back to, and the period of those on long cycles.
 
     A tail must cover in its second half what it covered in its first, which a slow drift does not, and must not
     shrink tangent vectors by more than its length resolves. A few states are looked at; the others belong where
     their windows stay within the reach of what these covered. A circle near a resonance is covered slowly: where
-    nothing was shown, longer tails are taken of which every 37th state is kept.
+    nothing was shown at the ``last`` look, longer tails are taken of which every 37th state is kept.
 
     Args:
         problem: the map.
         states: shape (count, n).
         orbits: a window of each, shape (count, W, n).
+        last: whether these orbits are not iterated further.
 
     Returns:
         Shapes (count,), (count,): recurrent, and a period or 0.
@@ -117,7 +122,7 @@ def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple
     before = len(states) + 1
     for stride in (*[1] * _ROUNDS, _STRIDE):
         left = sets.open()
-        if not left.size or (stride > 1 and len(left) < len(states)):
+        if not left.size or (stride > 1 and (len(left) < len(states) or not last)):
             break
         if stride == 1 and len(left) == before:
             continue
