@@ -26,7 +26,8 @@ _RECURRENT_FROM = 2  # levels that all orbits may run through before circles and
 _WORK = 1e9  # multiply-adds of a level at most
 _ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
 _TRANSIENTS = 2
-_NEAR = 0.05
+_NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
+_MANY = 16
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
@@ -93,6 +94,12 @@ class Known:
             self.number.append(-1 if numbers is None else int(numbers[i]))
             fresh += 1
         return fresh
+
+    def met_unstable(self) -> int:
+        """How many of the roots that orbits led to are not stable."""
+        return sum(
+            number < 0 and kind != "stable" for number, kind in zip(self.number, self.kinds, strict=True)
+        )
 
     def norm(self, place: int) -> Attracting | None:
         """How a stable root attracts."""
@@ -193,9 +200,14 @@ def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) 
         still = still[census.kind[still] == _OPEN]
 
 
-def _seeds(problem: Problem, states: np.ndarray, periods: np.ndarray, returns: np.ndarray) -> np.ndarray:
-    """A representative of each cluster of states that all but return, the largest clusters first."""
-    near = np.flatnonzero(returns < _NEAR)
+def _seeds(
+    problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, returns: np.ndarray
+) -> np.ndarray:
+    """A representative of each cluster of states that all but return, the largest clusters first.
+
+    Chaotic orbits come near unstable cycles without end: where many were met, only what all but rests is looked at.
+    """
+    near = np.flatnonzero(returns < (_NEAR if known.met_unstable() < _MANY else _AT_REST))
     if not near.size:
         return near
     scale = float(np.median(problem.norms(states[near])))
@@ -214,6 +226,8 @@ def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndar
     """
     fresh = 0
     for length in np.unique(periods):
+        if known.met_unstable() >= _MANY and fresh:
+            break
         points = states[periods == length]
         if along:
             for _ in range(_TRANSIENTS):
@@ -248,7 +262,7 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     _taken(problem, census, known, orbits)
     _resting(census, known, at, returns)
     rest = np.flatnonzero(census.kind[at] == _OPEN)
-    seeds = rest[_seeds(problem, census.states[at[rest]], periods[rest], returns[rest])]
+    seeds = rest[_seeds(problem, known, census.states[at[rest]], periods[rest], returns[rest])]
     slow = level >= _ALONG_FROM
     if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds], slow):
         rest = np.flatnonzero(census.kind[at] == _OPEN)
@@ -309,7 +323,7 @@ def _nudged(known: Known, first: int) -> np.ndarray:
 
 
 def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
-    """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are taken in."""
+    """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are kept."""
     points = states
     for _ in range(2 * _TRANSIENTS):
         (points,) = problem.batched(newton.transient_round, length, points)

@@ -158,7 +158,7 @@ class FixedPoints(Result):
         cycles = {} if self.ends is None else self.ends.unlisted_cycles()
         for length, orbits in cycles.items():
             sentences.append(
-                f"{orbits} of {len(self.ends or ())} orbits end at a stable cycle of period {length}, which this "
+                f"{orbits} of {len(self.ends or ())} orbits end at a cycle of period {length}, which this "
                 "period does not list"
             )
         undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
