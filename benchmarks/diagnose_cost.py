@@ -1,7 +1,7 @@
 """What a verdict costs: of a batch of LSTMs against one ``jax.grad``, of one large run against all its products.
 
-CPU seconds of this process, as the machine may be shared; candidates run in turn, medians after one round that warms
-up. The batch has the work of ``jax.grad`` of the mean of ½‖h_T‖²; "gradient_norms, fro" forms ∂x_T/∂x_k for every k.
+CPU seconds of this process, as the machine may be shared; candidates run in turn, medians after a warming round.
+The loss is the mean of ½‖h_T‖²; "gradient_norms, fro" forms ∂x_T/∂x_k for every k.
 """
 
 import statistics
