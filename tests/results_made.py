@@ -60,6 +60,7 @@ def _states() -> dict[str, Any]:
     grid = np.stack(np.meshgrid(np.linspace(-1, 1, 8), np.linspace(-1, 1, 8), indexing="ij"), axis=-1)
     labels = rd.basins(two_units(), grid)
     made = {"Trajectory": two, "FixedPoints": found, "Eigenvectors": found.eigenvectors()}
+    made["OrbitEnds"] = found.ends
     made |= {"BasinLabels": labels, "Attractors": labels.attractors, "Fractions": labels.fractions()}
     ghost = fixed_points(lambda x, _: x + 0.05 * (x**2 + 0.01), np.array([[0.3], [0.1], [-0.2]]))
     made |= {"SlowPoints": ghost.slow, "UncertaintyExponent": labels.uncertainty_exponent(distances=(1, 2))}
@@ -112,6 +113,7 @@ def _spectra() -> dict[str, Any]:
         "CovariantVectors": rd.covariant_vectors(six),
     }
     grid = np.random.default_rng(0).normal(size=(3, 4, 2))
+    made["OrbitCheck"] = rd.lyapunov.orbit_check(six)
     made["FiniteTimeExponents"] = rd.finite_time_exponents(two_units(), grid, steps=5)
     made["JointRadius"] = rd.joint_spectral_radius(
         [np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0], [1, 1]])]
@@ -156,7 +158,10 @@ def _verdicts() -> dict[str, Any]:
     for step in range(3):
         tracker(step, two_units(), np.array([0.3, -0.4]), steps=12)
     made = {"Diagnosis": rd.diagnose(runs()["six"], _square), "BatchDiagnosis": rd.diagnose(several)}
-    return made | {"Tracker": tracker}
+    made |= {"Tracker": tracker, "Spread": made["BatchDiagnosis"].spread["exponent"]}
+    driven = rd.ElmanRNN(two_units().W, np.zeros(2), np.ones((2, 1)) / 4, activation="tanh")
+    lists = rd.rollout(driven, np.array([0.3, -0.4]), [np.ones((5, 1)), np.ones((8, 1))])
+    return made | {"Trajectories": lists}
 
 
 def _training() -> dict[str, Any]:

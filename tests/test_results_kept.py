@@ -29,6 +29,9 @@ ROOMS = ("training.along", "training.deep", "training.latch_runs", "training")
 # What public functions return that is no result: what is computed with, or what is trained.
 NO_RESULTS = {
     "Activation": "a function",
+    "ReturnMap": "a function",
+    "Plan": "a definition",
+    "Term": "a definition",
     "RecurrentStructure": "what a cell declares about itself",
     "Remedy": "a definition",
     "Recipe": "a definition",
@@ -86,6 +89,10 @@ def _public_results() -> set[type]:
                     v.fget if isinstance(v, property) else v for n, v in vars(cls).items() if n[0] != "_"
                 ]
                 waiting += [member for member in members if inspect.isfunction(member)]
+    parts = {part for cls in found for hint in typing.get_type_hints(cls).values() for part in _classes(hint)}
+    named = {name for module in modules for name in getattr(module, "__all__", ())}
+    found |= {part for part in parts if dataclasses.is_dataclass(part) and part.__name__ in named}
+    found |= {rd.rollout.__globals__["Trajectory"], rd.rollout.__globals__["Trajectories"]}
     return {cls for cls in found if cls.__name__ not in NO_RESULTS}
 
 
@@ -434,7 +441,7 @@ class TestDatasets:
         assert credit["log_shares"].attrs["units"] == "nats"
         spectrum = made["LyapunovSpectrum"].to_xarray()
         assert spectrum["block_means"].dims == ("block", "exponent")
-        assert spectrum["values"].attrs["units"] == "nats a step"
+        assert spectrum["exponents"].attrs["units"] == "nats a step"
         assert "block means" in spectrum["standard_errors"].attrs["description"]
         assert made["Branch"].to_xarray()["events.kind"].dims == ("events",)
 
@@ -448,7 +455,7 @@ class TestDatasets:
         self, made: dict[str, Any], monkeypatch: Any
     ) -> None:
         monkeypatch.setitem(__import__("sys").modules, "xarray", None)
-        with pytest.raises(ImportError, match=r"to_xarray needs xarray: pip install '.*\[data\]'"):
+        with pytest.raises(ImportError, match=r"to_xarray needs xarray: pip install"):
             made["Trajectory"].to_xarray()
 
 
@@ -566,7 +573,8 @@ def _main_numbers(value: Any, depth: int = 0) -> list[np.ndarray]:
 # Results whose picture is of a few single numbers, or of a mean.
 _SHOWN = {
     "Jump": lambda jump: np.array([jump.before, jump.after]),
-    "LatchConvergence": lambda found: np.asarray(found.converged, float).mean(axis=(1, 2, 3)),
+    "LatchConvergence": lambda found: np.asarray(found.converged, float).reshape(2, -1).mean(axis=1),
+    "OrbitCheck": lambda check: np.array([float(check.resolved_steps), float(check.period)]),
     "Tracker": lambda tracker: np.array([float(record.horizon) for record in tracker.records]),
 }
 

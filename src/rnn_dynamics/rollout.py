@@ -96,7 +96,7 @@ class Trajectory(Result):
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["runs"], meta_fields=[])
 @dataclasses.dataclass(frozen=True)
-class Trajectories(Sequence):
+class Trajectories(Sequence, Result):
     """Runs of one cell, of any lengths: a sequence of ``Trajectory``.
 
     Attributes:
@@ -146,6 +146,12 @@ class Trajectories(Sequence):
 
     def __len__(self) -> int:
         return len(self.runs)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """All runs in one plane, as one is drawn: ``plots.trajectory``."""
+        from rnn_dynamics import plots
+
+        return plots.trajectory(self, ax, **options)
 
     @overload
     def __getitem__(self, index: int) -> Trajectory: ...

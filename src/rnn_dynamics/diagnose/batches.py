@@ -25,7 +25,17 @@ _LINES = {
 }
 
 
-class Spread(NamedTuple):
+class _Spread(NamedTuple):
+    runs: int
+    median: float
+    lower: float
+    upper: float
+    smallest: float
+    largest: float
+    deviation: float
+
+
+class Spread(Result, _Spread):
     """How a number lies among several runs.
 
     Attributes:
@@ -35,13 +45,7 @@ class Spread(NamedTuple):
         deviation: the standard deviation; 0 of one run.
     """
 
-    runs: int
-    median: float
-    lower: float
-    upper: float
-    smallest: float
-    largest: float
-    deviation: float
+    __slots__ = ()
 
 
 def _spread(values: np.ndarray) -> Spread:

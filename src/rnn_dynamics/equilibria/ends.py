@@ -6,6 +6,8 @@ import enum
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.results import Result
+
 __all__ = ["MissingAttractorWarning", "OrbitEnd", "OrbitEnds"]
 
 
@@ -48,7 +50,7 @@ _FEW = 6
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class OrbitEnds:
+class OrbitEnds(Result):
     """Where orbits of the starts end when they are simply iterated.
 
     Attributes:

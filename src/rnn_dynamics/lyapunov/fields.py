@@ -52,7 +52,7 @@ class FiniteTimeExponents(Result):
         """``exponents`` by another name."""
         return self.exponents
 
-    _units: ClassVar = {"values": "nats a step"}
+    _units: ClassVar = {"exponents": "nats a step"}
 
     @property
     def largest(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 __all__ = ["OrbitCheck", "OrbitKind"]
@@ -42,7 +43,7 @@ class OrbitKind(enum.IntEnum):
     meta_fields=[],
 )
 @dataclasses.dataclass(frozen=True)
-class OrbitCheck:
+class OrbitCheck(Result):
     """Whether what is measured along a float orbit is that of typical orbits, and of x_0's own orbit.
 
     Rounding keeps a chaotic orbit near some true orbit, a typical one as a rule: its averages are right though

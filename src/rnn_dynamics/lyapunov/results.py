@@ -82,12 +82,9 @@ class LyapunovSpectrum(Result):
         return -1 if self.orbit is None else self.orbit.resolved_steps
 
     _axes: ClassVar = {"m": "exponent", "n": "unit"}
-    _units: ClassVar = {
-        "values": "nats a step",
-        "standard_errors": "nats a step",
-        "block_means": "nats a step",
-        "rounding": "nats a step",
-    }
+    _units: ClassVar = dict.fromkeys(
+        ("exponents", "standard_errors", "block_means", "rounding"), "nats a step"
+    )
 
     @property
     def steps(self) -> int:

@@ -24,7 +24,8 @@ from rnn_dynamics.plots.spectra import (
     radius_atlas,
     singular_bands,
 )
-from rnn_dynamics.plots.state_space import fixed_points, trajectory
+from rnn_dynamics.plots.state_space import fixed_points
+from rnn_dynamics.plots.trajectories import trajectory
 
 __all__ = [
     "attractors",

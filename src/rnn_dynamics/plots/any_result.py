@@ -41,7 +41,11 @@ def result(found: Any, ax: Any = None, **options: Any) -> "Axes":
 def _first_numbers(found: Any, ax: "Axes") -> "Axes":
     """Results without a picture here: the first floating array, else the single numbers."""
     values = {name: getattr(found, name) for name in fields_of(type(found))}
-    arrays = {name: value for name, value in values.items() if isinstance(value, jax.Array | np.ndarray)}
+    arrays = {
+        name: value
+        for name, value in values.items()
+        if isinstance(value, jax.Array | np.ndarray | np.generic)
+    }
     for name, value in arrays.items():
         if value.ndim and np.asarray(value).dtype.kind == "f":
             counted = shapes_of(type(found)).get(name, ("index",))[0]
@@ -51,6 +55,7 @@ def _first_numbers(found: Any, ax: "Axes") -> "Axes":
         n: v for n, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool | IntEnum)
     }
     single = plain | {n: float(v) for n, v in arrays.items() if not v.ndim and v.dtype.kind in "fiu"}
+    single = {name: value for name, value in single.items() if np.isfinite(value)}
     if not single:
         raise ValueError(f"found: expected a result with numbers, got {type(found).__name__} without")
     return numbers(ax, single)

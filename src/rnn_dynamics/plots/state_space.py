@@ -14,18 +14,26 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import MARKS, POINT
 from rnn_dynamics.plots.canvas import axes_of
 from rnn_dynamics.results import NotKept
-from rnn_dynamics.validation import choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rnn_dynamics.equilibria import FixedPoints
-    from rnn_dynamics.rollout import Trajectory
 
-__all__ = ["draw_flow", "fixed_points", "label_plane", "plane_of", "trajectory"]
+__all__ = [
+    "RUN",
+    "cobweb",
+    "draw_flow",
+    "fixed_points",
+    "graph",
+    "is_known",
+    "label_plane",
+    "legend_of",
+    "plane_of",
+]
 
 _ARROWS = (17, 13)
-_RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
+RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
 
 
 def fixed_points(
@@ -65,24 +73,24 @@ def fixed_points(
     """
     ax = axes_of(ax)
     flow = not ax.has_data() if flow is None else flow
-    cell = result.cell if cell is None and _known(result.cell) else cell
+    cell = result.cell if cell is None and is_known(result.cell) else cell
     lines = _runs(runs)
     if result.multipliers.shape[1] == 1:
         return _neuron(result, ax, cell if flow else None, lines, legend)
     plane = plane_of(result, lines, axes)
     for states in lines:
-        ax.plot(*plane.of(states).T, **_RUN, zorder=1)
+        ax.plot(*plane.of(states).T, **RUN, zorder=1)
     _marked(result, ax, plane)
     _unstable(result, ax, plane, directions)
     label_plane(ax, plane)
-    if flow and _known(cell):
+    if flow and is_known(cell):
         draw_flow(ax, plane, cell, result.inputs, result.points.shape[1:], result.points.dtype)
     if legend:
-        _legend(ax)
+        legend_of(ax)
     return ax
 
 
-def _known(cell: Any) -> bool:
+def is_known(cell: Any) -> bool:
     return cell is not None and not isinstance(cell, NotKept)
 
 
@@ -91,6 +99,7 @@ def _runs(runs: Any) -> list[np.ndarray]:
     if runs is None:
         return []
     several = runs if isinstance(runs, list | tuple) else [runs]
+    several = [one for run in several for one in getattr(run, "runs", (run,))]
     found = []
     for run in several:
         states = np.asarray(getattr(run, "states", run))
@@ -206,7 +215,7 @@ def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int
     ax.set_ylim(low, high)
 
 
-def _legend(ax: "Axes") -> None:
+def legend_of(ax: "Axes") -> None:
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
 
@@ -214,7 +223,7 @@ def _legend(ax: "Axes") -> None:
 def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray], legend: bool) -> "Axes":
     """A scalar map: F with the diagonal where a cell is known, else the points on a line."""
     orbits = result.orbits.reshape(*result.orbits.shape[:2])
-    with_map = _known(cell)
+    with_map = is_known(cell)
     if with_map:
         _graph(ax, result, cell, runs)
     slow = result.slow.points.reshape(-1)
@@ -238,7 +247,7 @@ def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray]
                 x = orbits[i, : result.period[i]]
                 following = np.roll(x, -1)
                 if is_cycle and with_map:
-                    ax.plot(*_cobweb(np.append(x, x[0])), color=palette.GREY, linewidth=0.7, zorder=2)
+                    ax.plot(*cobweb(np.append(x, x[0])), color=palette.GREY, linewidth=0.7, zorder=2)
                 y = following if with_map else np.zeros_like(x)
                 ax.plot(x, y, **POINT | mark | shape, label=None if place else name, zorder=5)
     ax.set_xlabel("state $x_t$" if with_map else "state x")
@@ -247,19 +256,19 @@ def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray]
     else:
         ax.set_yticks([])
     if legend:
-        _legend(ax)
+        legend_of(ax)
     return ax
 
 
 def _graph(ax: "Axes", result: "FixedPoints", cell: Any, runs: list[np.ndarray]) -> None:
     """The map's graph over the range of all states, the diagonal, and runs as cobwebs."""
     states = [result.orbits.ravel(), result.slow.points.ravel(), *(run.ravel() for run in runs)]
-    _map(ax, np.concatenate(states), cell, result.inputs, result.points)
+    graph(ax, np.concatenate(states), cell, result.inputs, result.points)
     for run in runs:
-        ax.plot(*_cobweb(run.ravel()), **_RUN, zorder=2)
+        ax.plot(*cobweb(run.ravel()), **RUN, zorder=2)
 
 
-def _map(ax: "Axes", states: np.ndarray, cell: Any, inputs: Any, like: np.ndarray) -> None:
+def graph(ax: "Axes", states: np.ndarray, cell: Any, inputs: Any, like: np.ndarray) -> None:
     finite = states[np.isfinite(states)]
     low, high = (finite.min(), finite.max()) if len(finite) else (-1.0, 1.0)
     room = 0.15 * (high - low) if high > low else 1.0
@@ -269,110 +278,6 @@ def _map(ax: "Axes", states: np.ndarray, cell: Any, inputs: Any, like: np.ndarra
     ax.plot(x, image, color=palette.BLACK, linewidth=1.5, label="$x_{t+1} = F(x_t)$", zorder=3)
 
 
-def _cobweb(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def cobweb(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The stairs between graph and diagonal: (x0, x1), (x1, x1), (x1, x2), …"""
     return np.repeat(x, 2)[1:-2], np.repeat(x, 2)[2:-1]
-
-
-def trajectory(
-    run: "Trajectory",
-    ax: Any = None,
-    *,
-    kind: str = "states",
-    axes: tuple[int, int] | None = None,
-    cell: Any = None,
-    flow: bool | None = None,
-    legend: bool = True,
-) -> "Axes":
-    """A trajectory in state space, from an open circle to a filled one, with the flow of its cell behind it.
-
-    Args:
-        run: from ``rollout``, or a batch of them from ``vmap``.
-        ax: axes to draw on; new ones by default.
-        kind: "states": both units of two, of more the two principal components of the states, of a single neuron
-            x_{t+1} against x_t. "time": every unit against t.
-        axes: two units to show in place of principal components.
-        cell: the cell whose flow is drawn; the trajectory's own by default.
-        flow: whether to draw F(x) − x; by default on empty axes, where the input is the same at every step.
-        legend: whether to draw the legend.
-
-    Returns:
-        The axes.
-
-    Raises:
-        ValueError: another kind, or units that the states do not have.
-    """
-    ax, kind = axes_of(ax), choice("kind", kind, ("states", "time"))
-    flow = not ax.has_data() if flow is None else flow
-    cell = run.cell if cell is None and _known(run.cell) else cell
-    lines, size = _of_run(run)
-    if kind == "time":
-        for line in lines:
-            ax.plot(np.arange(len(line)), line, linewidth=1.0)
-        ax.set_xlabel("step t")
-        ax.set_ylabel("state $x_t$")
-        ax.set_xlim(0, max(len(lines[0]) - 1, 1))
-        return ax
-    is_held, held = _held(run.inputs, batched=np.ndim(run.first_nonfinite) > 0)
-    given = held if is_held and flow and _known(cell) else None
-    if size == 1:
-        return _cobwebs(run, ax, lines, cell if is_held and flow and _known(cell) else None, given, legend)
-    plane = planes.of_units(size, (0, 1) if axes is None else axes) if axes is not None or size == 2 else None
-    plane = planes.principal_plane(np.concatenate(lines)) if plane is None else plane
-    for place, line in enumerate(lines):
-        x, y = plane.of(line).T
-        options: dict[str, Any] = {"marker": ".", "markersize": 3} if len(line) < 200 else {}
-        ax.plot(x, y, **_RUN | options, zorder=2)
-        ends = {
-            "markersize": 5.5,
-            "markeredgecolor": palette.BLUE,
-            "linestyle": "none",
-            "marker": "o",
-            "zorder": 4,
-        }
-        ax.plot(x[:1], y[:1], **ends, markerfacecolor="white", label=None if place else "$x_0$")
-        ax.plot(x[-1:], y[-1:], **ends, markerfacecolor=palette.BLUE, label=None if place else "$x_T$")
-    label_plane(ax, plane)
-    if flow and is_held and _known(cell):
-        shape = run.states.shape[-1:]
-        draw_flow(ax, plane, cell, given, shape, run.states.dtype)
-    if legend:
-        _legend(ax)
-    return ax
-
-
-def _of_run(run: "Trajectory") -> tuple[list[np.ndarray], int]:
-    """The states of each run, (T+1, n), and n."""
-    states, batch = np.asarray(run.states), np.ndim(run.first_nonfinite)
-    if states.ndim - batch > 2:
-        raise ValueError(f"run: expected states of shape (steps+1, n), got {states.shape}")
-    size = 1 if states.ndim - batch == 1 else states.shape[-1]
-    return list(states.reshape(-1, states.shape[batch], size)), size
-
-
-def _held(inputs: Any, *, batched: bool) -> tuple[bool, Any]:
-    """Whether the input is the same at every step, and one step of it."""
-    import jax
-
-    leaves = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(inputs)]
-    if not leaves:
-        return True, None
-    if batched or any(not len(leaf) or (leaf != leaf[:1]).any() for leaf in leaves):
-        return False, None
-    return True, jax.tree_util.tree_map(lambda leaf: leaf[:1], inputs)
-
-
-def _cobwebs(
-    run: "Trajectory", ax: "Axes", lines: list[np.ndarray], cell: Any, inputs: Any, legend: bool
-) -> "Axes":
-    if cell is not None:
-        like = np.asarray(run.states).reshape(-1, *run.states.shape[1 + np.ndim(run.first_nonfinite) :])
-        _map(ax, np.concatenate(lines).ravel(), cell, inputs, like)
-    for place, line in enumerate(lines):
-        flat = line.ravel()
-        ax.plot(*_cobweb(flat), **_RUN, label=None if place else "orbit", zorder=2)
-    ax.set_xlabel("state $x_t$")
-    ax.set_ylabel("$x_{t+1}$")
-    if legend:
-        _legend(ax)
-    return ax

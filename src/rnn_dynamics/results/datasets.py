@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rnn_dynamics import packages
 from rnn_dynamics.results.registry import fields_of, is_record
 
 __all__ = ["dataset_of", "descriptions_of", "shapes_of"]
@@ -42,7 +43,7 @@ def dataset_of(result: Any) -> Any:
     try:
         import xarray
     except ImportError as error:
-        raise ImportError("to_xarray needs xarray: pip install 'rnn_dynamics[data]'") from error
+        raise packages.missing("to_xarray", "xarray") from error
     table = _Table()
     table.add(result, "")
     coordinates = {name: values for name, values in table.coordinates.items() if name[0] in table.sizes}
