@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.basins import boundaries
+from rnn_dynamics.basins.affine import affine_map
 from rnn_dynamics.basins.boundaries import UncertaintyExponent
 from rnn_dynamics.basins.container import Attractors, Member, of_members
 from rnn_dynamics.basins.given import stable_members, state_axes
@@ -15,7 +16,15 @@ from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, run_to_labels
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
-from rnn_dynamics.basins.search import Limits, balls_of, checked_limits, in_order, orbits_among, searched
+from rnn_dynamics.basins.search import (
+    Limits,
+    balls_of,
+    checked_limits,
+    in_order,
+    orbits_among,
+    ordered,
+    searched,
+)
 from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
@@ -138,14 +147,22 @@ def _labelled(
     """Labels and steps of the starts, and the rule of each attractor."""
     balls = balls_of(problem, members)
     packed_balls = packed(balls, problem.n, problem.dtype)
-    runner = Runner(problem.cell, problem.u, packed_balls, problem.shape, problem.chunk)
+    runner = Runner(problem.cell, problem.u, packed_balls, problem.shape, problem.chunk, balls)
     sets = RecurrentSets(problem, members)
 
     def finish(states: np.ndarray, level: int) -> np.ndarray:
         """Sets take starts once the first levels are over: a short transient is none of theirs."""
-        return sets.labels(states) if level >= 1 or max_steps <= 32 else np.full(len(states), UNDECIDED)
+        found = ordered(problem, members, runner, states)
+        left = np.flatnonzero(found == UNDECIDED)
+        if len(sets.owners) and len(left) and (level >= 1 or max_steps <= 32):
+            found[left] = sets.labels(states[left])
+        return found
 
-    labels, steps, *_ = run_to_labels(runner, starts, max_steps, finish if len(sets.owners) else None)
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
+    given = np.full(len(starts), UNDECIDED, np.int32) if affine is None else affine.labels(starts)
+    left = np.flatnonzero(given == UNDECIDED)
+    labels, steps = given, np.zeros(len(starts), np.int32)
+    labels[left], steps[left], *_ = run_to_labels(runner, starts[left], max_steps, finish)
     return labels, steps, _rules(members, balls)
 
 

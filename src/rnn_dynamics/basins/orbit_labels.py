@@ -160,6 +160,7 @@ class Runner:
     balls: Balls
     shape: tuple[int, ...]
     chunk: int
+    groups: list[list[Ball]] = dataclasses.field(default_factory=list)
 
     def tile(self, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths."""

@@ -26,17 +26,22 @@ __all__ = [
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _ITERATIONS = 16
+_LARGEST_ERROR = 0.25
 _MOST_ORBITS = 128
 MOST_SEEDS = 32  # starts of one call of Newton's method, a fixed number so that one program serves
 
 
 @dataclasses.dataclass(frozen=True)
 class Cycle:
-    """One cycle: its states in order from the lexicographically smallest, and the multipliers of F^p."""
+    """One cycle: its states in order from the lexicographically smallest, and the multipliers of F^p.
+
+    ``error``: how far rounding may have left the states from the true ones, ‖(I − ∂F^p/∂x)⁻¹‖ roundings.
+    """
 
     orbit: np.ndarray
     multipliers: np.ndarray
     residual: float
+    error: float = 0.0
 
     @property
     def period(self) -> int:
@@ -44,8 +49,11 @@ class Cycle:
 
     @property
     def stable(self) -> bool:
-        """Every |multiplier| below 1 by more than rounding."""
-        return bool(np.abs(self.multipliers).max() < 1 - 16 * np.finfo(self.orbit.dtype).eps)
+        """Every |multiplier| below 1 by more than rounding, at states that floats can place."""
+        if not self.error <= _LARGEST_ERROR * (1 + float(np.abs(self.orbit).max())):
+            return False
+        doubt = 2 * self.orbit.shape[-1] * self.period * float(np.finfo(self.orbit.dtype).eps)
+        return bool(np.abs(self.multipliers).max() < 1 - doubt)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
@@ -119,13 +127,15 @@ def _newton(
     return best, least
 
 
-def same_cycle(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> bool:
-    """Whether two orbits of cycles are one up to 10⁴ roundings."""
+def same_cycle(
+    first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None, error: float = 0.0
+) -> bool:
+    """Whether two orbits of cycles are one up to 10⁴ roundings, or to the error of each."""
     if len(first) != len(second):
         return False
     scale = 1 + np.abs(first).max() + largest_length(lengths)
     nearest = apart(first, second[:1], lengths).min()
-    return bool(nearest <= 1e4 * np.finfo(first.dtype).eps * scale)
+    return bool(nearest <= max(1e4 * float(np.finfo(first.dtype).eps) * scale, 2 * error))
 
 
 def rounded(states: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
@@ -160,7 +170,10 @@ def _cycle(
     product = functools.reduce(lambda done, matrix: np.matmul(matrix, done), jacobians)
     if not np.isfinite(product).all():
         return None
-    return Cycle(orbit, np.linalg.eigvals(product), residual)
+    rounding = residual + float(np.finfo(orbit.dtype).eps) * float(np.abs(orbit).max())
+    least = float(np.linalg.svd(np.eye(len(product)) - product, compute_uv=False)[-1])
+    error = rounding / least if least > 0 else np.inf if rounding > 0 else 0.0
+    return Cycle(orbit, np.linalg.eigvals(product), residual, error)
 
 
 def polished_cycles(
@@ -192,6 +205,8 @@ def polished_cycles(
         if not residual <= limit or known:
             continue
         cycle = _cycle(cell, point, int(period), u, shape, longest)
-        if cycle is not None and not any(same_cycle(cycle.orbit, other.orbit, lengths) for other in found):
+        if cycle is not None and not any(
+            same_cycle(cycle.orbit, other.orbit, lengths, cycle.error + other.error) for other in found
+        ):
             found.append(cycle)
     return found

@@ -3,11 +3,15 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from rnn_dynamics.basins.affine import affine_map
 from rnn_dynamics.basins.container import Attractors, Member, of_members
-from rnn_dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.basins.kinds import AttractorKind, Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, schedule
+from rnn_dynamics.basins.order import box_map, given_by_boxes, given_by_order
 from rnn_dynamics.basins.polish import (
     MOST_SEEDS,
     Cycle,
@@ -20,17 +24,32 @@ from rnn_dynamics.basins.polish import (
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
+from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.structure import split
+from rnn_dynamics.equilibria.newton import transient_round
 from rnn_dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
-__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "orbits_among", "searched"]
+__all__ = [
+    "Limits",
+    "balls_of",
+    "cycle_member",
+    "find_attractors",
+    "in_order",
+    "orbits_among",
+    "ordered",
+    "searched",
+]
 
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
 _AHEAD = 33  # one more than the longest period by default, so that one program serves
 _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
 _LONGER_TAILS = 2
+_SLOW, _TRANSIENTS = 1e-3, 3
+_BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
+_MOST_ORDERED = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +85,12 @@ def cycle_member(cycle: Cycle) -> Member:
 def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
     """The trapping balls of each attractor: none for circles and chaotic sets."""
     balls: list[list[Ball]] = []
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype) if members else None
     for i, member in enumerate(members):
+        if affine is not None and affine.contracts and member.is_cycle:
+            centre = member.orbit[0].astype(np.float64)
+            balls.append([Ball(centre, np.eye(problem.n), np.inf, Trapping.PROVED)])
+            continue
         if not member.is_cycle:
             balls.append([])
             continue
@@ -80,12 +104,45 @@ def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
 
 def runner_of(problem: Problem, members: list[Member]) -> Runner:
     """What runs tiles of starts against these attractors."""
-    balls = packed(balls_of(problem, members), problem.n, problem.dtype)
-    return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk)
+    groups = balls_of(problem, members)
+    balls = packed(groups, problem.n, problem.dtype)
+    return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk, groups)
 
 
-def _cycles_near(problem: Problem, states: np.ndarray, longest: int) -> list[Cycle]:
-    """Cycles near states that all but return within ``longest`` steps, from at most 32 of them."""
+def ordered(problem: Problem, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
+    """The labels of open states by boxes and by order (``order``), however slow their orbits are."""
+    found = np.full(len(states), UNDECIDED, np.int32)
+    if not members or not len(states):
+        return found
+    through = box_map(problem.cell, problem.u)
+    if through is not None:
+        found = given_by_boxes(through, runner.groups, states)
+    elif problem.n == 1 and type(problem.cell) not in _BY_STEPS:
+        points = [m.orbit[0, 0] if m.is_cycle and len(m.orbit) == 1 else np.nan for m in members]
+
+        def images(x: np.ndarray) -> np.ndarray:
+            return orbits_of(problem.cell, x[:, None], problem.u, problem.shape, _AHEAD)[:, 1, 0]
+
+        some = np.flatnonzero(np.isfinite(states[:, 0]))[:_MOST_ORDERED]
+        found[some] = given_by_order(images, np.array(points), states[some, 0])
+    return found
+
+
+def _along_the_flow(problem: Problem, states: np.ndarray) -> np.ndarray:
+    """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
+    padded = np.concatenate([states, np.repeat(states[:1], MOST_SEEDS - len(states), 0)])
+    held = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], problem.u)
+    static, arrays = split(problem.cell)
+    for _ in range(_TRANSIENTS):
+        padded = transient_round(static, arrays, padded, held, 1, problem.shape)
+    return np.asarray(padded)[: len(states)]
+
+
+def _cycles_near(problem: Problem, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
+    """Cycles near states that all but return within ``longest`` steps, from at most 32 of them.
+
+    Orbits that are still ``slow`` after many steps are far from where they go: from those, along the flow.
+    """
     seeds = states[np.linspace(0, len(states) - 1, min(len(states), 4 * MOST_SEEDS)).astype(int)]
     orbits = orbits_of(problem.cell, seeds, problem.u, problem.shape, longest + 1)
     distances = np.nan_to_num(recurrence_distances(orbits, problem.lengths), nan=np.inf)
@@ -97,6 +154,13 @@ def _cycles_near(problem: Problem, states: np.ndarray, longest: int) -> list[Cyc
         return []
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_SEEDS)).astype(int)]
     seeds, periods = seeds[chosen], periods[chosen]
+    rests = (periods == 1) & (distances[chosen, 0] < _SLOW)
+    if slow and rests.any():
+        seeds[rests] = _along_the_flow(problem, seeds[rests])
+        finite = np.isfinite(seeds).all(1)
+        seeds, periods = seeds[finite], periods[finite]
+    if not len(seeds):
+        return []
     return polished_cycles(problem.cell, seeds, periods, problem.u, problem.shape, longest)
 
 
@@ -113,7 +177,9 @@ def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> lis
     fresh: list[Member] = []
     for cycle in cycles:
         known = (m for m in members + fresh if m.is_cycle)
-        if cycle.stable and not any(same_cycle(m.orbit, cycle.orbit, problem.lengths) for m in known):
+        if cycle.stable and not any(
+            same_cycle(m.orbit, cycle.orbit, problem.lengths, cycle.error) for m in known
+        ):
             fresh.append(cycle_member(cycle))
     return fresh
 
@@ -127,16 +193,26 @@ def searched(
     finds the cycle, and a trapping ball takes the starts that belong to it. What is open at the step limit is
     tried, one start after the other, as a circle or a chaotic set.
     """
-    members, runner = list(known), runner_of(problem, known)
+    members = list(known)
     labels = np.full(len(states), UNDECIDED, np.int32)
-    places = np.arange(len(states))
-    for steps in schedule(limits.max_steps):
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
+    if affine is not None and len(states):
+        labels = affine.labels(states)
+        if affine.contracts:
+            members += _joined(members, [affine.cycle(problem.dtype)])
+        elif affine.marginal or not (labels == UNDECIDED).any():
+            # Nothing attracts, and what rests or turns in place is no set that others come to.
+            return members, labels
+    runner = runner_of(problem, members)
+    places = np.flatnonzero(labels == UNDECIDED)
+    states = states[places]
+    for level, steps in enumerate(schedule(limits.max_steps)):
         if not len(places):
             break
         found, states = _tiles(runner, states, steps)
         is_open = found == UNDECIDED
         fresh = (
-            _joined(problem, members, _cycles_near(problem, states[is_open], limits.longest))
+            _joined(problem, members, _cycles_near(problem, states[is_open], limits.longest, level >= 1))
             if is_open.any()
             else []
         )
@@ -144,6 +220,9 @@ def searched(
             members += fresh
             runner = runner_of(problem, members)
             found[is_open] = _tiles(runner, states[is_open], 0)[0]
+            is_open = found == UNDECIDED
+        if is_open.any():
+            found[is_open] = ordered(problem, members, runner, states[is_open])
             is_open = found == UNDECIDED
         labels[places] = found
         places, states = places[is_open], states[is_open]

@@ -18,6 +18,7 @@ import numpy as np
 from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.slope_ranges import SlopeForm, slope_form, slope_range
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 
@@ -27,6 +28,8 @@ _MOST_CORNERS = 4  # units up to which the corners of the box of slopes are all 
 _SHARES = (0.25, 0.5, 0.75, 0.9)
 _HALVINGS = 40
 _DIRECTIONS = 48
+_EVERYWHERE = 1e150  # a ball so large holds what the slopes do anywhere
+_SIZES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,24 +54,6 @@ def step_matrices(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...])
     size = max(64, 1 << (count - 1).bit_length())
     padded = np.concatenate([states, np.repeat(states[:1], size - count, 0)])
     return np.asarray(_matrices(*split(cell), padded, u, shape), np.float64)[:count]
-
-
-def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
-    """L_k of every state of the cycle, shape (p, n, n), with ‖L_{k+1} J_k L_k⁻¹‖₂ < ``rate``."""
-    from scipy.linalg import solve_discrete_lyapunov
-
-    n = jacobians.shape[-1]
-    scaled = jacobians / rate
-    product, weight = np.eye(n), np.zeros((n, n))
-    for matrix in scaled:
-        weight += np.matmul(product.T, product)
-        product = np.matmul(matrix, product)
-    gram = solve_discrete_lyapunov(product.T, weight)
-    grams = [gram]
-    for matrix in scaled[:0:-1]:
-        gram = np.eye(n) + np.linalg.multi_dot([matrix.T, gram, matrix])
-        grams.insert(1, gram)
-    return np.stack([np.linalg.cholesky((g + g.T) / 2).T for g in grams])
 
 
 def _between(after: np.ndarray, matrices: np.ndarray, inverse: np.ndarray) -> np.ndarray:
@@ -106,13 +91,15 @@ def _bound_on_steps(form: SlopeForm, orbit: np.ndarray, norms: np.ndarray, radiu
 
 
 def _largest_radius(bound: Callable[[float], float], rate: float, drift: float, start: float) -> float:
-    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where there is none."""
+    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where there is none, ∞ where all are."""
     highest = 1 - 0.02 * (1 - rate)
 
     def is_good(radius: float) -> bool:
         value = bound(radius)
         return value <= highest and value * radius + drift <= radius
 
+    if is_good(_EVERYWHERE):
+        return np.inf
     radius = start
     for _ in range(_HALVINGS):
         if is_good(radius):
@@ -222,7 +209,7 @@ def trapping_balls(
             )
         else:
             bound = _sampled_bound(cell, u, shape, orbit, norms)
-            radius = _radius_by_growth(bound, rate, drift, size) / 2
+            radius = _radius_by_growth(bound, rate, drift, _SIZES * size) / 2
             radius = min(radius, _distance_to(others, states, norms, lengths) / 2)
             radius = radius if radius > 2 * drift / (1 - rate) else 0.0
         best = max(best, (_volume(norms, radius), radius, norms), key=lambda entry: entry[0])

@@ -23,7 +23,7 @@ __all__ = ["Census", "Known", "along_the_flow", "followed"]
 
 _LEVELS = (64, 256, 1024, 4096, 16384)
 _RECURRENT_FROM = 2  # levels that all orbits may run through before circles and chaos are looked for
-_WORK = 1e9  # multiply-adds of a level at most
+_WORK = (np.inf, np.inf, 4e9, 5e8, 3e8)  # multiply-adds of a level at most
 _ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
 _TRANSIENTS = 2
 _NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
@@ -286,9 +286,9 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
 
 def _affordable(problem: Problem, count: int, level: int) -> bool:
     """Whether so many orbits may run through a level: the first two always."""
-    if level < _RECURRENT_FROM:
-        return True
-    return level < len(_LEVELS) and count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK
+    if level >= len(_LEVELS):
+        return False
+    return count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK[level]
 
 
 def _run(problem: Problem, census: Census, known: Known) -> None:
