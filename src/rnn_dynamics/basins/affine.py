@@ -1,7 +1,7 @@
-"""Affine maps: a derivative that no state enters, proved from the map's own program; their orbits are known at once.
+"""Affine maps, proved to be so from their own programs; their orbits are known at once.
 
-x⁺ = A x + c with every |λ(A)| < 1 has one fixed point, to which every orbit goes, however slowly; where some |λ| > 1
-every orbit off the stable subspace leaves. A multiplier of size 1 decides neither.
+x⁺ = A x + c with every |λ(A)| < 1 has one fixed point, to which every orbit goes, however slowly; where some
+|λ| > 1 every orbit off the stable subspace leaves. A multiplier of size 1 decides neither.
 """
 
 import dataclasses
@@ -20,24 +20,52 @@ from rnn_dynamics.cells.structure import join, split
 __all__ = ["Affine", "affine_map"]
 
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
+_CONSTANT, _AFFINE, _OTHER = 0, 1, 2
+# What of primitives is linear: in all their arguments together, in the first alone, in one of two.
+_LINEAR = {
+    *("add", "sub", "neg", "add_any", "reduce_sum", "cumsum", "concatenate", "reshape", "broadcast_in_dim"),
+    *("transpose", "squeeze", "expand_dims", "rev", "slice", "pad", "copy", "copy_p", "real", "imag"),
+    *("optimization_barrier", "reduce_precision"),
+}
+_IN_THE_FIRST = {"div", "gather", "dynamic_slice"}
+_IN_ONE = {"mul", "dot_general", "conv_general_dilated"}
 
 
-def _depends(jaxpr: Any, varies: list[bool]) -> list[bool]:
-    """Which outputs of a program depend on the inputs that vary; loops and branches count as a whole."""
-    known = dict(zip(jaxpr.invars, varies, strict=True))
+def _degree(equation: Any, given: list[int]) -> int:
+    """Whether the results of one equation are affine functions of the state, where its arguments are."""
+    name, most = equation.primitive.name, max(given, default=_CONSTANT)
+    if most != _AFFINE:
+        return most
+    if name in _LINEAR:
+        return _AFFINE
+    if name in _IN_THE_FIRST and max(given[1:], default=_CONSTANT) == _CONSTANT:
+        return _AFFINE
+    if name in _IN_ONE and sum(degree == _AFFINE for degree in given) == 1:
+        return _AFFINE
+    if name == "select_n" and given[0] == _CONSTANT:
+        return _AFFINE
+    if name == "integer_pow" and equation.params["y"] == 1:
+        return _AFFINE
+    floats = name == "convert_element_type" and jnp.issubdtype(equation.params["new_dtype"], jnp.floating)
+    return _AFFINE if floats else _OTHER
 
-    def of(atom: Any) -> bool:
-        return not isinstance(atom, Literal) and known.get(atom, False)
+
+def _degrees(jaxpr: Any, given: list[int]) -> list[int]:
+    """Which results of a program are constant in the state, affine or something else; loops are something else."""
+    known = dict(zip(jaxpr.invars, given, strict=True))
+
+    def of(atom: Any) -> int:
+        return _CONSTANT if isinstance(atom, Literal) else known.get(atom, _CONSTANT)
 
     for equation in jaxpr.eqns:
-        given = [of(atom) for atom in equation.invars]
+        arguments = [of(atom) for atom in equation.invars]
         inner = next((equation.params[name] for name in _CALLS if name in equation.params), None)
         inner = inner.jaxpr if isinstance(inner, ClosedJaxpr) else inner
         whole = "branches" in equation.params or equation.primitive.name in ("scan", "while")
-        if inner is not None and not whole and len(inner.invars) == len(given):
-            out = _depends(inner, given)
+        if inner is not None and not whole and len(inner.invars) == len(arguments):
+            out = _degrees(inner, arguments)
         else:
-            out = [any(given)] * len(equation.outvars)
+            out = [_degree(equation, arguments)] * len(equation.outvars)
         known.update(zip(equation.outvars, out, strict=True))
     return [of(atom) for atom in jaxpr.outvars]
 
@@ -94,24 +122,21 @@ class Affine:
         rounding = 1e3 * np.finfo(states.dtype).eps * (np.abs(states).max(-1) + np.abs(centre).max())
         for value, vector in zip(values, vectors.T, strict=True):
             if np.abs(value) > 1 + self.doubt:
-                along = np.abs(apart @ vector) / np.linalg.norm(vector)
+                along = np.abs(np.dot(apart, vector)) / np.linalg.norm(vector)
                 found[along > rounding] = DIVERGED
         return found
 
 
 def affine_map(cell: Any, u: Any, shape: tuple[int, ...], dtype: Any) -> Affine | None:
-    """The map as A x + c if its derivative is proved not to depend on the state, else ``None``."""
+    """The map as A x + c if its program only adds, moves and scales what it makes of the state, else ``None``."""
     n = int(np.prod(shape, dtype=int))
     state = jax.ShapeDtypeStruct((n,), dtype)
 
-    def change(x: Any, dx: Any) -> Any:
-        return jax.jvp(lambda at: cell(at.reshape(shape), u).reshape(-1), (x,), (dx,))[1]
+    def step(x: Any) -> Any:
+        return cell(x.reshape(shape), u).reshape(-1)
 
-    try:
-        program = jax.make_jaxpr(change)(state, state).jaxpr
-    except Exception:  # a cell without derivatives is no affine map
-        return None
-    if any(_depends(program, [True, False])):
+    program = jax.make_jaxpr(step)(state).jaxpr
+    if max(_degrees(program, [_AFFINE])) == _OTHER:
         return None
     matrix, constant = _parts(*split(cell), u, shape, jnp.zeros(n, dtype))
     matrix, constant = np.asarray(matrix, np.float64), np.asarray(constant, np.float64)

@@ -199,7 +199,7 @@ def searched(
     if affine is not None and len(states):
         labels = affine.labels(states)
         if affine.contracts:
-            members += _joined(members, [affine.cycle(problem.dtype)])
+            members += _joined(problem, members, [affine.cycle(problem.dtype)])
         elif affine.marginal or not (labels == UNDECIDED).any():
             # Nothing attracts, and what rests or turns in place is no set that others come to.
             return members, labels
