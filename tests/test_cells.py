@@ -470,7 +470,7 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "steps 10**20": (lambda: rollout(ElmanRNN(W3, B3), X3, steps=10**20), "steps"),
     "steps missing": (lambda: rollout(ElmanRNN(W3, B3), X3), "steps"),
     "steps against inputs": (lambda: rollout(ElmanRNN(W3, B3, IN3), X3, U3, steps=3), "steps"),
-    "state None": (lambda: rollout(ElmanRNN(W3, B3), None, steps=1), "x0"),
+    "state None": (lambda: rollout(bare, None, steps=1), "x0"),
     "state str": (lambda: rollout(ElmanRNN(W3, B3), "x", steps=1), "x0"),
     "state NaN": (lambda: rollout(ElmanRNN(W3, B3), [0, math.nan, 0], steps=1), "x0"),
     "state empty": (lambda: rollout(bare, [], steps=1), "x0"),

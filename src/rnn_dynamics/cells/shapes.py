@@ -13,14 +13,10 @@ from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.given import on_host, warn_of_mixed
 from rnn_dynamics.validation import real_array
 
-__all__ = ["ShapeError", "Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
+__all__ = ["Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
 
 _SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
 _LETTERS = {"hidden": "h", "cell": "c"}
-
-
-class ShapeError(ValueError, TypeError):
-    """A state or an input of another shape than the cell takes; JAX's own errors of that kind are TypeErrors."""
 
 
 class Shapes(NamedTuple):
@@ -106,7 +102,7 @@ def check_shapes(
         leading: what stands before one step's shape in the input as it was given: (T,).
 
     Raises:
-        ShapeError: another shape than the cell takes.
+        ValueError: another shape than the cell takes.
     """
     if not is_ours(cell) or isinstance(cell, DoyaNeuron | PascanuNeuron):
         return
@@ -115,15 +111,15 @@ def check_shapes(
         return
     if tuple(state.shape) != wanted.state:
         hint = _hint_of_state(tuple(state.shape), wanted.state)
-        raise ShapeError(f"{names[0]}: expected {_in_terms_of(wanted, names)}; got shape {state.shape}{hint}")
+        raise ValueError(f"{names[0]}: expected {_in_terms_of(wanted, names)}; got shape {state.shape}{hint}")
     if u is None or not hasattr(u, "shape"):
         return
     if not wanted.takes_inputs:
-        raise ShapeError(f"{names[1]}: this cell has no W_in, expected None; got shape {leading + u.shape}")
+        raise ValueError(f"{names[1]}: this cell has no W_in, expected None; got shape {leading + u.shape}")
     if wanted.inputs is not None and tuple(u.shape) != wanted.inputs:
         hint = _hint_of_inputs(leading, tuple(u.shape), wanted.inputs)
         got = leading + tuple(u.shape)
-        raise ShapeError(f"{names[1]}: expected {_in_terms_of(wanted, names)}; got shape {got}{hint}")
+        raise ValueError(f"{names[1]}: expected {_in_terms_of(wanted, names)}; got shape {got}{hint}")
 
 
 def _in_terms_of(wanted: Shapes, names: tuple[str, str]) -> str:

@@ -144,7 +144,9 @@ def posed(
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         hint = "; one start is starts[None]" if given.ndim == 1 else ""
-        raise kind(str(error).replace("x0", "starts") + hint) from error
+        message = str(error).replace("x0", "starts") + hint
+        message = f"starts, {message}" if message.startswith("inputs: expected starts") else message
+        raise kind(message) from error
     if not cycle:
         raise ValueError("inputs: expected at least one step of input, got 0")
     rows = np.asarray(given).astype(state.dtype).reshape(len(given), state.size)

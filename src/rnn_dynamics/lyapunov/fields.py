@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import far_directions, seems_affine
@@ -223,6 +224,9 @@ def finite_time_exponents(
     if not states.shape[0]:
         raise ValueError(f"starts: expected at least one, got shape {jnp.shape(starts)}")
     first = cell(*(p[0] for p in flat)) if flat else cell
+    wanted = shapes_of(first)
+    if is_ours(first) and wanted.state not in (None, states.shape[1:]):
+        raise TypeError(f"starts: expected {wanted}; got states of shape {states.shape[1:]}")
     one = states[0] if hasattr(starts, "dtype") else states[0].tolist()  # numbers and lists follow the cell
     start, given, total = checked_start(first, one, inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
