@@ -4,7 +4,7 @@
 # W is drawn, then scaled by sr over its computed radius. A small sparse W is often nilpotent (no closed path in its
 # graph, here of 6 weights), its radius then a rounding error of about 1e-9 instead of 0, and scaling magnifies W
 # by hundreds of millions: the radius asked for is not there, and every unit that is fed by another saturates.
-# The documentation calls sr "the spectral radius of the recurrent weight matrix" and names no exception.
+# The documentation calls sr "Spectral radius of recurrent weight matrix" and names no exception.
 # Touched: sweeps over small reservoirs; fixed points and multipliers of these are all 0 or saturated.
 set -euo pipefail
 unset PYTHONPATH

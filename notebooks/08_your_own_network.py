@@ -113,7 +113,8 @@ figure = stuck.plot()
 # **What it shows.** The gradient of the last state with respect to one 50 steps earlier, where the marked number is, has
 # all but vanished. The shares of $\partial E/\partial\theta$ by lag (b) say the same of the loss itself: what
 # training hears is the last few steps, and those hold only noise. Hence the one remedy whose measurement was made: the
-# forget gate stands near ½, so the carousel loses half of its content at every step.
+# forget gate stands near ½, so the carousel, the path $c^+ = f c + i g$ from cell state to cell state, loses half of its
+# content at every step.
 #
 # ## 3. Before and after
 #
@@ -174,8 +175,8 @@ for name in ("stuck", "learned"):
 assert all(sample.horizon == STEPS for sample in batch.samples)
 
 # %% [markdown]
-# The regime says whether the exponent differs from zero, the horizon whether that matters: some of the learned runs lose a
-# few thousandths of a nat a step, and still reach back over all 60 steps.
+# The regime asks both whether the exponent differs from zero and whether that matters within the run: some of the learned
+# runs lose a few thousandths of a nat a step, still reach back over all 60 steps, and are called "neither".
 #
 # ## 5. For a log file or a dashboard
 

@@ -491,3 +491,19 @@ def test_pictures() -> None:
         assert line.plot().get_ylabel() == "fraction of the starts"
         with pytest.raises(ValueError, match="rows, columns"):
             plots.basins(basins(ElmanRNN(*FOUR), np.zeros((3, 2)), **SHORT))
+
+
+@pytest.mark.parametrize(
+    ("step", "kinds"),
+    [
+        (lambda x, u: jnp.floor(3 * x) / 3, 3),
+        (lambda x, u: jnp.where(x > 0.5, 0.9, 0.1) + 0 * x, 2),
+        (lambda x, u: jnp.round(x), 2),
+    ],
+    ids=["floor", "where", "round"],
+)
+def test_maps_of_steps_are_not_affine_though_their_derivative_is_constant(step, kinds):
+    starts = np.linspace(0.02, 0.98, 25)[:, None]
+    found = find_attractors(step, starts)
+    assert len(found) == kinds
+    assert found.undecided == found.diverged == 0

@@ -243,3 +243,17 @@ def test_models_of_onnx_itself(name, tmp_path):
     assert same(truth, from_onnx(source, **options))
     onnx.save(source, tmp_path / "model.onnx")
     assert same(truth, from_onnx(str(tmp_path / "model.onnx"), **options))
+
+
+@pytest.mark.parametrize(("place", "width"), [("h", 5), ("c", 5), ("c", 2)])
+def test_initial_states_of_another_width_than_r_are_refused(place, width):
+    """A wider initial c is what an LSTM with a projection keeps of it in PyTorch's export (torch 2.13.0)."""
+    told = {place: np.zeros((1, 1, width), "float32")}
+    words = r"proj_size.*from_torch" if place == "c" else "initial_h of 3 units"
+    with pytest.raises(ValueError, match=words):
+        from_onnx(model("LSTM", "lstm", changes=told, hidden_size=3))
+
+
+def test_initial_states_of_the_nodes_width_change_nothing():
+    told = {place: np.zeros((1, 1, 3), "float32") for place in ("h", "c")}
+    assert same(from_onnx(model("LSTM", "lstm", changes=told, hidden_size=3)), from_onnx(weights("lstm")))

@@ -31,7 +31,7 @@ LAYERS = (
         "eigen",
         "nonnormal",
     ),
-    ("cells", "sequences", "rollout", "chunks", "sweep"),
+    ("cells", "sequences", "phases", "rollout", "chunks", "sweep"),
     (
         "segments",
         "parameters",

@@ -95,7 +95,8 @@ CONTRADICTIONS = {
     "exploding, and less than tenfold": lambda f, text: f.regime == "exploding"
     and (f.log_norms[0] < LN10 or f.exponent * STEPS < LN10),
     "exploding, and the sum converges": lambda f, text: f.regime == "exploding" and "converges" in text,
-    "exploding, and a horizon of less than half": lambda f, text: f.regime == "exploding" and f.horizon_percent < HALF,
+    "exploding, and a horizon of less than half": lambda f, text: f.regime == "exploding"
+    and f.horizon_percent < HALF,
     "clipping, and never tenfold": lambda f, text: "clipping" in names(f) and f.peak < LN10,
     "more memory, and half a run back 1 % is left": lambda f, text: any(
         remedy.key in ("lstm", "gru", "leaky", "skip", "residual", "orthogonal") for remedy in f.remedies
@@ -198,7 +199,7 @@ def test_a_cell_of_ones_own_with_a_short_horizon_gets_a_remedy_for_any_cell():
 
 
 def test_where_the_recurrent_matrix_remembers_no_bias_is_named():
-    """A GRU whose update gate is at .3 and whose candidate passes .95 of the state: λ = ln(.7·.95 + .3), not ln .3."""
+    """A GRU with its update gate at .3, whose candidate passes .95 of the state: λ = ln(.7·.95 + .3), not ln .3."""
     n = 2
     W = np.zeros((3 * n, n))
     W[2 * n :] = 0.95 * 2 * np.eye(n)  # the reset gate is at ½

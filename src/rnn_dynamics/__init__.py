@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     )
     from rnn_dynamics.diagnose import Diagnosis, Tracker, diagnose
     from rnn_dynamics.equilibria import FixedPoints, fixed_points
+    from rnn_dynamics.given import PrecisionWarning
     from rnn_dynamics.jacobians import (
         gradient_norms,
         jacobian_product,
@@ -88,8 +89,9 @@ if TYPE_CHECKING:
     from rnn_dynamics.neighbours import states_along
     from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
     from rnn_dynamics.orbit_diagrams import orbit_diagram
+    from rnn_dynamics.phases import SeamWarning
     from rnn_dynamics.results import load
-    from rnn_dynamics.rollout import Trajectory, rollout
+    from rnn_dynamics.rollout import Trajectories, Trajectory, rollout
     from rnn_dynamics.scaled import Scaled
     from rnn_dynamics.scaling import absolute_radius, scaled_bounds
     from rnn_dynamics.sensitivities import sensitivities
@@ -114,11 +116,14 @@ __all__ = [
     "PascanuNeuron",
     "PiecewiseLinearRNN",
     "PreActivationRNN",
+    "PrecisionWarning",
     "Scaled",
+    "SeamWarning",
     "SingularSpectrum",
     "SpectralNorms",
     "Status",
     "Tracker",
+    "Trajectories",
     "Trajectory",
     "__version__",
     "absolute_radius",
@@ -224,6 +229,7 @@ _NAMES_OF_MODULE = {
     ],
     "diagnose": ["Diagnosis", "Tracker", "diagnose"],
     "equilibria": ["FixedPoints", "fixed_points"],
+    "given": ["PrecisionWarning"],
     "jacobians": [
         "gradient_norms",
         "jacobian_product",
@@ -246,7 +252,8 @@ _NAMES_OF_MODULE = {
     "nonnormal": ["non_normality", "power_norms", "pseudospectrum"],
     "orbit_diagrams": ["orbit_diagram"],
     "results": ["load"],
-    "rollout": ["Trajectory", "rollout"],
+    "phases": ["SeamWarning"],
+    "rollout": ["Trajectories", "Trajectory", "rollout"],
     "scaled": ["Scaled"],
     "scaling": ["absolute_radius", "scaled_bounds"],
     "sensitivities": ["sensitivities"],

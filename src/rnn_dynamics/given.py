@@ -21,7 +21,7 @@ _warned: set[str] = set()
 
 
 def _warn_once(kind: str, what: str) -> None:
-    """Say once in a process, for each kind, that float64 numbers are rounded, at the line of the user's that gave them.
+    """Say once in a process, for each kind, that float64 numbers are rounded, at the user's line that gave them.
 
     Args:
         kind: "x64" where JAX has no float64 switched on, "mixed" where the cell's dtype decides.
@@ -46,7 +46,7 @@ def warn_without_x64(name: str) -> None:
 
 def warn_of_mixed(name: str, dtype: Any) -> None:
     """Say once that a float64 array is rounded to the dtype of the cell that it goes into."""
-    if not jax.config.jax_enable_x64:
+    if jnp.result_type(float) != np.float64:
         warn_without_x64(name)
         return
     _warn_once(
@@ -71,6 +71,11 @@ def on_host(name: str, value: Any) -> Any:
         return [on_host(f"{name}[{i}]", entry) for i, entry in enumerate(value)]
     if not _is_foreign(value):
         return value
+    return _read(name, value)
+
+
+def _read(name: str, value: Any) -> np.ndarray:
+    """A foreign array as NumPy's."""
     try:
         detached = value.detach() if hasattr(value, "detach") else value
         array = np.asarray(detached if hasattr(detached, "__array__") else detached.numpy())
@@ -87,8 +92,8 @@ def _unreadable(name: str, value: Any) -> TypeError:
     whole = f"{type(value).__module__.partition('.')[0]}'s {type(value).__name__} of dtype {value.dtype}"
     where = f" on {value.device}" if hasattr(value, "device") else ""
     return TypeError(
-        f"{name}: expected an array that NumPy can read, got {whole}{where}; give .detach().cpu().numpy(), in float32 "
-        "or float64"
+        f"{name}: expected an array that NumPy can read, got {whole}{where}; "
+        "give .detach().cpu().numpy(), in float32 or float64"
     )
 
 
@@ -99,7 +104,7 @@ def _is_foreign(value: Any) -> bool:
 
 
 def is_wide(value: Any) -> bool:
-    """Whether this is a float64 array where JAX has float32 alone; a single number of NumPy's counts as a number."""
+    """Whether this is a float64 array where JAX has float32 alone; one number of NumPy's counts as a number."""
     return (
         isinstance(value, np.ndarray) and value.dtype == np.float64 and jnp.result_type(float) != np.float64
     )

@@ -8,8 +8,8 @@ from typing import Any, TextIO
 
 __all__ = ["EVERY", "Heartbeat"]
 
-#: Seconds of silence after which a line is due: half a minute, less what a busy machine loses before it is written.
-EVERY = 29.0
+#: Seconds of silence after which a line is due: half a minute, less what a busy machine loses.
+EVERY = 27.0
 _SHORT = 10.0  # seconds that a command may take without a word on what is done
 
 

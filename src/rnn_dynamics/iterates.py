@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, parameter_dtype, split
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.phases import Lengths, OnPhases, canonical, lengths_of, on_phases, wrapped
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count
 
@@ -71,7 +72,7 @@ def iterate_with_jacobian(
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=["arrays", "others", "inputs"],
-    meta_fields=["static", "steps", "shape", "cycle"],
+    meta_fields=["static", "steps", "shape", "cycle", "lengths"],
 )
 @dataclasses.dataclass(frozen=True)
 class ReturnMap:
@@ -85,6 +86,7 @@ class ReturnMap:
         steps: p times the length of a periodic input.
         shape: of a state.
         cycle: the length of a periodic input, else 1.
+        lengths: of the coordinates that are phases; ``None`` where none is.
     """
 
     arrays: Any
@@ -94,6 +96,7 @@ class ReturnMap:
     steps: int
     shape: tuple[int, ...]
     cycle: int = 1
+    lengths: Lengths | None = None
 
     @property
     def period(self) -> int:
@@ -107,7 +110,12 @@ class ReturnMap:
 
     def cell(self, *parameters: Array) -> Any:
         """The cell at λ."""
-        return join(self.static, self.arrays)(*parameters, *self.others)
+        cell = join(self.static, self.arrays)(*parameters, *self.others)
+        return cell if self.lengths is None else OnPhases(cell, self.lengths)
+
+    def excess(self, x: Any, image: Any) -> Any:
+        """F^p(x) − x for the image F^p(x), of phases the shortest difference."""
+        return wrapped(image - x, self.lengths)
 
     def __call__(self, x: Float[Array, " n"], *parameters: Array) -> Float[Array, " n"]:
         """F^p(x; λ)."""
@@ -125,11 +133,19 @@ class ReturnMap:
 
 
 def return_map(
-    family: Any, parameters: tuple, x: Any, *, period: Any, u: Any, others: tuple, inputs: Any = None
+    family: Any,
+    parameters: tuple,
+    x: Any,
+    *,
+    period: Any,
+    u: Any,
+    others: tuple,
+    inputs: Any = None,
+    topology: Any = None,
 ) -> tuple[ReturnMap, Float[Array, " n"]]:
     """The return map of a family, and x as a vector, checked against the cell at the given parameters.
 
-    Under periodic inputs of length q it is F^{pq}.
+    Under periodic inputs of length q it is F^{pq}. Phases of x are brought into [0, L).
 
     Raises:
         TypeError: the family is not callable, or its value is not.
@@ -155,5 +171,7 @@ def return_map(
     dtype = parameter_dtype(cell)
     others = tuple(jnp.asarray(value, dtype) if isinstance(value, int | float) else value for value in others)
     sequence = None if inputs is None else repeated(inputs, steps)
-    whole = ReturnMap(arrays, others, sequence, static, steps, state.shape, cycle)
-    return whole, state.reshape(-1)
+    first = jax.tree_util.tree_map(lambda leaf: leaf[0], inputs)
+    lengths = lengths_of(on_phases(cell, topology, state.reshape(1, -1), first, state.shape))
+    whole = ReturnMap(arrays, others, sequence, static, steps, state.shape, cycle, lengths)
+    return whole, canonical(state.reshape(-1), lengths)

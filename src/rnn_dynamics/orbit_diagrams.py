@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.phases import Lengths, canonical, warn_of_seams
 from rnn_dynamics.results import Result
 from rnn_dynamics.validation import count, real_array
 
@@ -26,12 +27,14 @@ class OrbitDiagram(Result):
             or (m, kept) for a single neuron; not finite where the orbit left the floats.
         down: the same in the reversed order (the axis still runs with ``parameters``).
         transient: steps before the first kept state.
+        lengths: of the coordinates that are phases; ``None`` where none is.
     """
 
     parameters: Float[np.ndarray, " m"]
     up: Float[np.ndarray, "m kept ..."]
     down: Float[np.ndarray, "m kept ..."]
     transient: int
+    lengths: Lengths | None = None
 
     _axes: ClassVar = {"m": "parameter"}
     _coordinates: ClassVar = {"parameter": "parameters"}
@@ -46,10 +49,14 @@ class OrbitDiagram(Result):
         """Where both directions end on states further apart than ``tolerance``: more than one attractor.
 
         Compared are the least and greatest kept values of each coordinate, so that the phase of a cycle does not
-        count; near a fold an orbit that is still on its way counts too.
+        count; near a fold an orbit that is still on its way counts too. The circle of a phase is cut where no
+        state of either direction is for longest.
         """
+        up, down = self.up, self.down
+        if self.lengths is not None:
+            up, down = _cut_open(up, down, self.lengths)
         gaps = [
-            np.abs(extreme(self.up, axis=1) - extreme(self.down, axis=1)).reshape(len(self.parameters), -1)
+            np.abs(extreme(up, axis=1) - extreme(down, axis=1)).reshape(len(self.parameters), -1)
             for extreme in (np.min, np.max)
         ]
         return np.max(np.concatenate(gaps, axis=1), axis=1) > tolerance
@@ -67,6 +74,22 @@ class OrbitDiagram(Result):
             f"OrbitDiagram({len(self.parameters)} parameters from {low:g} to {high:g}, {self.up.shape[1]} states "
             f"after {self.transient}, two attractors seen at {100 * share:.0f} %)"
         )
+
+
+def _cut_open(up: np.ndarray, down: np.ndarray, lengths: Lengths) -> tuple[np.ndarray, np.ndarray]:
+    """Both directions with each phase counted from behind the largest gap between the states of either."""
+    shape, kept = up.shape, up.shape[1]
+    both = np.concatenate([up.reshape(*shape[:2], -1), down.reshape(*shape[:2], -1)], axis=1)
+    both = canonical(both, lengths)
+    for i, length in enumerate(lengths):
+        if length is not None:
+            ordered = np.sort(both[..., i], axis=1)
+            gaps = np.diff(ordered, axis=1, append=ordered[:, :1] + np.asarray(length, both.dtype))
+            largest = np.argmax(np.nan_to_num(gaps), axis=1)[:, None]
+            before = np.take_along_axis(ordered, largest, axis=1)
+            # What lies up to the gap stands behind what lies beyond it.
+            both[..., i] += np.where(both[..., i] <= before, np.asarray(length, both.dtype), 0)
+    return both[:, :kept].reshape(shape), both[:, kept:].reshape(shape)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4))
@@ -92,6 +115,7 @@ def orbit_diagram(
     kept: int = 100,
     u: Any = None,
     others: tuple = (),
+    topology: Any = None,
 ) -> OrbitDiagram:
     """The states that an orbit settles on, against a parameter, followed in both directions.
 
@@ -106,6 +130,8 @@ def orbit_diagram(
         kept: steps that are.
         u: an input that is held.
         others: further parameters of the family.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Raises:
         TypeError, ValueError: arguments that do not fit, no parameter, kept < 1.
@@ -114,11 +140,16 @@ def orbit_diagram(
     if not values.size:
         raise ValueError("parameters: expected at least one value")
     transient, kept = count("transient", transient), count("kept", kept, minimum=1)
-    whole, state = return_map(family, (jnp.asarray(values[0]),), x0, period=1, u=u, others=others)
+    first = (jnp.asarray(values[0]),)
+    whole, state = return_map(family, first, x0, period=1, u=u, others=others, topology=topology)
     values = values.astype(state.dtype)
+    if topology is None:
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], whole.inputs)
+        row = np.asarray(state)[None]
+        warn_of_seams(whole.cell(first[0]), row, row[:0], held, whole.shape)
     shape = (len(values), kept, *whole.shape)
     up = np.asarray(_sweep(whole, state, jnp.asarray(values), transient, kept)).reshape(shape)
     start = jnp.asarray(up[-1, -1]).reshape(-1)
     start = jnp.where(jnp.isfinite(start).all(), start, state)
     down = np.asarray(_sweep(whole, start, jnp.asarray(values[::-1]), transient, kept))[::-1].reshape(shape)
-    return OrbitDiagram(values, up, down, transient)
+    return OrbitDiagram(values, up, down, transient, whole.lengths)

@@ -164,7 +164,8 @@ class Trajectories(Sequence, Result):
         steps = sorted({run.steps for run in self.runs})
         shown = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
         shape = "×".join(map(str, self.runs[0].states.shape[1:])) or "1"
-        return f"Trajectories({self.cell!r}, {len(self)} runs of {shown} steps of {shape} {self.runs[0].states.dtype})"
+        what = f"{len(self)} runs of {shown} steps of {shape} {self.runs[0].states.dtype}"
+        return f"Trajectories({self.cell!r}, {what})"
 
 
 def _input_length(inputs: Any) -> int | None:

@@ -25,8 +25,8 @@ _LARGEST_KEPT = 2**25
 def step_range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]:
     if isinstance(trajectory, Trajectories | list | tuple):
         raise TypeError(
-            f"trajectory: expected one Trajectory from rollout, got {len(trajectory)} in {type(trajectory).__name__}; "
-            "call this for each of them"
+            f"trajectory: expected one Trajectory from rollout, got {len(trajectory)} in "
+            f"{type(trajectory).__name__}; call this for each of them"
         )
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")

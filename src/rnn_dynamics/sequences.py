@@ -1,4 +1,4 @@
-"""Several sequences of unequal lengths, in the forms that they come in: a list, or a padded batch with lengths or a mask."""
+"""Several sequences of unequal lengths, as they come: a list, or a padded batch with lengths or a mask."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -81,8 +81,8 @@ def _rows(inputs: Any, steps: np.ndarray) -> list[Any]:
         if len(shape) < 2 or shape[0] != len(steps) or shape[1] < steps.max(initial=0):
             hint = ": the axis of sequences comes first" if shape[1:2] == (len(steps),) else ""
             raise ValueError(
-                f"inputs: expected shape (sequences, steps, …) with {len(steps)} sequences, as there are lengths, of at "
-                f"least {steps.max(initial=0)} steps, got shape {shape}{hint}"
+                f"inputs: expected shape (sequences, steps, …) with {len(steps)} sequences, as there are lengths, "
+                f"of at least {steps.max(initial=0)} steps, got shape {shape}{hint}"
             )
     return [jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], inputs) for i in range(len(steps))]
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.arclength.newton import Correction, correct, relative_tolerance
+from rnn_dynamics.phases import Lengths, wrapped
 from rnn_dynamics.status import Status
 
 __all__ = ["Curve", "Limits", "Start", "trace"]
@@ -161,10 +162,10 @@ def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _
     return _Judged(good, along & jnp.any((found.y < limits.low) | (found.y > limits.high)), length, turn)
 
 
-def _closes(limits: Limits, walk: _Walk) -> Array:
+def _closes(limits: Limits, lengths: Lengths | None, walk: _Walk) -> Array:
     """Whether the first point lies within the step from the walk's point along its tangent."""
     scale = limits.scale
-    gap = (walk.points[0] - walk.y) / scale
+    gap = wrapped(walk.points[0] - walk.y, lengths) / scale
     ahead = jnp.sum(gap * walk.tangent / scale)
     beside = jnp.sqrt(jnp.maximum(jnp.sum(jnp.square(gap)) - jnp.square(ahead), 0))
     same = jnp.sum(walk.tangents[0] * walk.row) > _SHARPEST_TURN
@@ -172,7 +173,9 @@ def _closes(limits: Limits, walk: _Walk) -> Array:
     return (walk.phase == _ALONG) & (walk.number > 5) & near & same
 
 
-def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array, walk: _Walk) -> _Walk:
+def _walk_once(
+    residual: Callable, refresh: Callable, limits: Limits, lengths: Lengths | None, way: Array, walk: _Walk
+) -> _Walk:
     """One correction, and what follows from it."""
     scale, room = limits.scale, walk.points.shape[0]
     found = correct(lambda y: residual(y, walk.context), walk.aim, walk.row, scale)
@@ -185,7 +188,7 @@ def _walk_once(residual: Callable, refresh: Callable, limits: Limits, way: Array
     tangent = jnp.where(first, way, jnp.where(back, -1.0, 1.0).astype(way.dtype)) * found.tangent
     good, outside, length, turn = _judged(limits, walk, found, tangent)
     kept = good & ~outside & ~(last & (corrected == walk.y).all())
-    closed = kept & _closes(limits, walk)
+    closed = kept & _closes(limits, lengths, walk)
     count = jnp.where(kept, walk.number + 1, walk.number)
     full = (count >= jnp.minimum(limits.points, room - 1)) | (walk.attempts + 1 >= 4 * room)
     status = jnp.where(full, int(Status.MAX_STEPS), -1)
@@ -236,6 +239,7 @@ def trace(
     length: int,
     *,
     axis: str | None = None,
+    lengths: Lengths | None = None,
 ) -> Curve:
     """Follow G(y, context) = 0 from a point near it to one side.
 
@@ -248,6 +252,7 @@ def trace(
         length: room for so many points.
         axis: the name of an enclosing ``vmap``'s axis, without which the loop of a batch would copy all its points
             at every step.
+        lengths: of the coordinates of y that are phases: a curve that comes round to its beginning is closed.
     """
     guess = jnp.asarray(start.guess)
     points = jnp.zeros((length, guess.shape[0]), guess.dtype)
@@ -270,7 +275,7 @@ def trace(
         points,
         jnp.zeros((guess.shape[0] - 1, guess.shape[0]), guess.dtype),
     )
-    step = functools.partial(_walk_once, residual, refresh, limits, jnp.asarray(start.way))
+    step = functools.partial(_walk_once, residual, refresh, limits, lengths, jnp.asarray(start.way))
     if axis is None:
         walk = jax.lax.while_loop(lambda w: w.status < 0, step, walk)
     else:

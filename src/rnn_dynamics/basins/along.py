@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from rnn_dynamics.basins.container import Attractors
 from rnn_dynamics.basins.labels import Fractions, basins
+from rnn_dynamics.phases import Lengths, checked_topology, wrapped
 from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, real_array
 
@@ -70,9 +71,9 @@ class FractionsAlong(Result):
         return f"FractionsAlong({len(self.parameters)} values {ends}, {self.fractions.shape[1]} attractors)"
 
 
-def set_distance(first: np.ndarray, second: np.ndarray) -> float:
+def set_distance(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> float:
     """The Hausdorff distance of two sets of states, shapes (a, n) and (b, n): small across a period doubling."""
-    apart = np.linalg.norm(first[:, None] - second[None], axis=-1)
+    apart = np.linalg.norm(wrapped(first[:, None] - second[None], lengths), axis=-1)
     return float(max(apart.min(1).max(), apart.min(0).max()))
 
 
@@ -81,13 +82,16 @@ def _rows(attractors: Attractors, index: int) -> np.ndarray:
     return orbit.reshape(len(orbit), -1)[:512]
 
 
-def _matched(known: list[np.ndarray], found: list[np.ndarray], farthest: float) -> np.ndarray:
+def _matched(
+    known: list[np.ndarray], found: list[np.ndarray], farthest: float, topology: Any = None
+) -> np.ndarray:
     """The column of each found attractor: the assignment of least total distance, new columns beyond it."""
     from scipy.optimize import linear_sum_assignment
 
     columns = np.full(len(found), -1)
     if known and found:
-        distances = np.array([[set_distance(a, b) for b in known] for a in found])
+        lengths = checked_topology(topology, found[0].shape[1])
+        distances = np.array([[set_distance(a, b, lengths) for b in known] for a in found])
         # What cannot be matched costs the same everywhere, so that it does not bend the other pairs.
         rows, places = linear_sum_assignment(np.minimum(distances, 2 * farthest))
         for row, place in zip(rows, places, strict=True):
@@ -131,6 +135,7 @@ def fractions_along(
     farthest: float | None = None,
     state_ndim: int | None = None,
     chunk: int | None = None,
+    topology: Any = None,
 ) -> FractionsAlong:
     """Basin fractions of the cells family(p) for each parameter p, from the same starts.
 
@@ -141,7 +146,7 @@ def fractions_along(
     Args:
         family: takes a parameter (a Python float) to a cell, of one structure for all of them.
         parameters: values in order, shape (k,).
-        starts, u, max_steps, max_period, samples, state_ndim, chunk: as for ``basins``.
+        starts, u, max_steps, max_period, samples, state_ndim, chunk, topology: as for ``basins``.
         farthest: the farthest that an attractor moves from one value to the next; by default a tenth of the
             starts' largest extent.
 
@@ -167,9 +172,9 @@ def fractions_along(
         layout = layout or _layout(cell)
         if _layout(cell) != layout:
             raise ValueError(f"family: expected cells of one structure, got another one at {value:g}")
-        labels = basins(cell, starts, u=u, state_ndim=state_ndim, chunk=chunk, **options)
+        labels = basins(cell, starts, u=u, state_ndim=state_ndim, chunk=chunk, topology=topology, **options)
         found = [_rows(labels.attractors, i) for i in range(len(labels.attractors))]
-        columns = _matched(known, found, limit)
+        columns = _matched(known, found, limit, topology)
         known += [np.zeros((0, 0))] * (max(columns, default=-1) + 1 - len(known))
         for column, rows in zip(columns, found, strict=True):
             known[column] = rows

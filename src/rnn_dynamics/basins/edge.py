@@ -13,6 +13,7 @@ from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurr
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import find_attractors, runner_of
+from rnn_dynamics.phases import apart, canonical, wrapped
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
@@ -110,7 +111,7 @@ def _saddle_near(problem: Problem, midpoints: np.ndarray, longest: int) -> Cycle
     window = midpoints[-longest - 1 :]
     if len(window) < 2:
         return None
-    distances = recurrence_distances(window[::-1][None])[0]
+    distances = recurrence_distances(window[::-1][None], problem.lengths)[0]
     best = float(np.nanmin(distances))
     if not best < 10 * _NEAR:
         return None
@@ -118,7 +119,7 @@ def _saddle_near(problem: Problem, midpoints: np.ndarray, longest: int) -> Cycle
     rest = np.array([period]), problem.u, problem.shape, longest
     for cycle in polished_cycles(problem.cell, window[-1:], *rest):
         sizes, margin = np.abs(cycle.multipliers), 16 * np.finfo(window.dtype).eps
-        near = np.abs(cycle.orbit - window[-1]).max(-1).min() <= _NEAR * (1 + np.abs(window[-1]).max())
+        near = apart(cycle.orbit, window[-1], problem.lengths).min() <= _NEAR * (1 + np.abs(window[-1]).max())
         hyperbolic = (np.abs(sizes - 1) > margin).all()
         if near and hyperbolic and (sizes > 1).sum() == 1:
             return cycle
@@ -134,11 +135,13 @@ def _tracked(sides: _Sides, bracket: np.ndarray, refreshes: int, longest: int) -
         if not narrow:
             return None, midpoints, bracket, Status.UNDECIDED
         pair = orbits_of(problem.cell, bracket, problem.u, problem.shape, _AHEAD)
-        apart = np.abs(pair[1] - pair[0]).max(-1) / (1 + np.abs(pair[0]).max(-1))
-        far = np.flatnonzero(~(apart <= wide))
+        # Both on one side of the seam.
+        pair = np.stack([pair[0], pair[0] + wrapped(pair[1] - pair[0], problem.lengths)])
+        gaps = np.abs(pair[1] - pair[0]).max(-1) / (1 + np.abs(pair[0]).max(-1))
+        far = np.flatnonzero(~(gaps <= wide))
         stop = max(1, int(far[0])) if len(far) else _AHEAD - 1
         fresh = pair[0, :stop] + (pair[1, :stop] - pair[0, :stop]) / 2
-        midpoints = np.concatenate([midpoints, fresh])
+        midpoints = np.concatenate([midpoints, canonical(fresh, problem.lengths)])
         cycle = _saddle_near(problem, midpoints, longest)
         if cycle is not None:
             return cycle, midpoints, bracket, Status.CONVERGED
@@ -146,14 +149,16 @@ def _tracked(sides: _Sides, bracket: np.ndarray, refreshes: int, longest: int) -
     return None, midpoints, bracket, Status.MAX_STEPS
 
 
-def _container(cell: Any, problem: Problem, attractors: Any, max_steps: int, longest: int) -> Attractors:
+def _container(
+    cell: Any, problem: Problem, attractors: Any, max_steps: int, longest: int, topology: Any
+) -> Attractors:
     if attractors is None:
         state_ndim = len(problem.shape)
         shares = np.linspace(0, 1, _SEGMENT, dtype=problem.dtype)[:, None]
         segment = problem.starts[0] + shares * (problem.starts[1] - problem.starts[0])
         starts = segment.reshape(_SEGMENT, *problem.shape)
         options: dict[str, Any] = {"max_steps": max_steps, "max_period": longest, "state_ndim": state_ndim}
-        return find_attractors(cell, starts, u=problem.u, **options)
+        return find_attractors(cell, starts, u=problem.u, topology=topology, **options)
     members = stable_members(problem, attractors, longest)
     counts = np.zeros(len(members), int)
     return of_members(members, counts, problem.shape, problem.dtype, undecided=0, diverged=0, steps=0)
@@ -169,6 +174,7 @@ def edge_state(
     max_steps: int = 10_000,
     refreshes: int = 200,
     max_period: int = 32,
+    topology: Any = None,
 ) -> EdgeState:
     """The saddle (or other set) on the boundary between the basins of two starts.
 
@@ -186,6 +192,8 @@ def edge_state(
         max_steps: steps of the run that labels a state.
         refreshes: how often the bracket is cut anew.
         max_period: the longest saddle cycle looked for.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         The edge state and its status.
@@ -199,11 +207,12 @@ def edge_state(
     low, high = np.asarray(low), np.asarray(high)
     if low.shape != high.shape or low.ndim > 1:
         raise ValueError(f"low, high: expected two states of one shape, got {low.shape} and {high.shape}")
-    problem = checked_problem(cell, np.stack([low, high]), u, state_ndim=low.ndim, name="low, high")
+    pair = np.stack([low, high])
+    problem = checked_problem(cell, pair, u, state_ndim=low.ndim, name="low, high", topology=topology)
     refreshes = count("refreshes", refreshes)
     longest = count("max_period", max_period, minimum=1, maximum=256)
     max_steps = count("max_steps", max_steps, minimum=1)
-    found = _container(cell, problem, attractors, max_steps, longest)
+    found = _container(cell, problem, attractors, max_steps, longest, topology)
     members = members_of(found, problem.n, problem.dtype)
     gap = float(np.finfo(problem.dtype).eps) ** 0.6
     parts = problem, runner_of(problem, members), RecurrentSets(problem, members), max_steps

@@ -8,6 +8,7 @@ from rnn_dynamics.basins.container import Attractors, Member, members_of
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
 from rnn_dynamics.basins.problem import Problem
 from rnn_dynamics.basins.search import cycle_member
+from rnn_dynamics.phases import Lengths, apart, canonical
 from rnn_dynamics.validation import real_array
 
 __all__ = ["stable_members", "state_axes"]
@@ -46,19 +47,19 @@ def stable_members(problem: Problem, attractors: Any, longest: int) -> list[Memb
         states, periods = np.asarray(real_array("attractors", attractors)), None
     if states.shape[1:] != problem.shape or not states.ndim:
         raise ValueError(f"attractors: expected shape (m, *{problem.shape}), got {states.shape}")
-    states = states.reshape(-1, problem.n).astype(problem.dtype)
+    states = canonical(states.reshape(-1, problem.n).astype(problem.dtype), problem.lengths)
     cycles = [
         _cycle_at(problem, i, state, None if periods is None else int(periods[i]), longest)
         for i, state in enumerate(states)
     ]
-    return [cycle_member(cycle) for cycle in _distinct(cycles)]
+    return [cycle_member(cycle) for cycle in _distinct(cycles, problem.lengths)]
 
 
 def _cycle_at(problem: Problem, place: int, state: np.ndarray, period: int | None, longest: int) -> Cycle:
     """The cycle through a state, polished."""
     most = max(longest, period or 1)
     orbit = orbits_of(problem.cell, state[None], problem.u, problem.shape, most + 1)
-    distances = np.nan_to_num(recurrence_distances(orbit)[0], nan=np.inf)
+    distances = np.nan_to_num(recurrence_distances(orbit, problem.lengths)[0], nan=np.inf)
     if period is None:
         close = np.flatnonzero(distances <= 2 * distances.min() + 1e-12)
         period = int(close[0]) + 1 if distances.min() <= _CLOSE else 0
@@ -67,7 +68,7 @@ def _cycle_at(problem: Problem, place: int, state: np.ndarray, period: int | Non
     rest = problem.u, problem.shape, most
     cycles = polished_cycles(problem.cell, state[None], np.array([period]), *rest) if period else []
     scale = 1 + np.abs(state).max()
-    if not cycles or np.abs(cycles[0].orbit - state).max(-1).min() > 10 * _CLOSE * scale:
+    if not cycles or apart(cycles[0].orbit, state, problem.lengths).min() > 10 * _CLOSE * scale:
         raise ValueError(
             f"attractors: expected states on cycles of period up to {most}, got {state} at {place}"
         )
@@ -79,11 +80,11 @@ def _cycle_at(problem: Problem, place: int, state: np.ndarray, period: int | Non
     return cycles[0]
 
 
-def _distinct(cycles: list[Cycle]) -> list[Cycle]:
+def _distinct(cycles: list[Cycle], lengths: Lengths | None) -> list[Cycle]:
     for i, cycle in enumerate(cycles):
         for k in range(i):
             near = 1e-6 * (1 + np.abs(cycle.orbit).max())
             same = len(cycle.orbit) == len(cycles[k].orbit)
-            if same and np.abs(cycles[k].orbit - cycle.orbit[:1]).max(-1).min() <= near:
+            if same and apart(cycles[k].orbit, cycle.orbit[:1], lengths).min() <= near:
                 raise ValueError(f"attractors: expected each once, got {k} and {i} on one cycle")
     return cycles

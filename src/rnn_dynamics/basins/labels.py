@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.basins import boundaries
+from rnn_dynamics.basins.affine import affine_map
 from rnn_dynamics.basins.boundaries import UncertaintyExponent
 from rnn_dynamics.basins.container import Attractors, Member, of_members
 from rnn_dynamics.basins.given import stable_members, state_axes
@@ -15,7 +16,16 @@ from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, run_to_labels
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
-from rnn_dynamics.basins.search import Limits, balls_of, checked_limits, in_order, searched
+from rnn_dynamics.basins.search import (
+    Limits,
+    balls_of,
+    checked_limits,
+    in_order,
+    orbits_among,
+    ordered,
+    searched,
+)
+from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -137,14 +147,22 @@ def _labelled(
     """Labels and steps of the starts, and the rule of each attractor."""
     balls = balls_of(problem, members)
     packed_balls = packed(balls, problem.n, problem.dtype)
-    runner = Runner(problem.cell, problem.u, packed_balls, problem.shape, problem.chunk)
+    runner = Runner(problem.cell, problem.u, packed_balls, problem.shape, problem.chunk, balls)
     sets = RecurrentSets(problem, members)
 
     def finish(states: np.ndarray, level: int) -> np.ndarray:
         """Sets take starts once the first levels are over: a short transient is none of theirs."""
-        return sets.labels(states) if level >= 1 or max_steps <= 32 else np.full(len(states), UNDECIDED)
+        found = ordered(problem, members, runner, states)
+        left = np.flatnonzero(found == UNDECIDED)
+        if len(sets.owners) and len(left) and (level >= 1 or max_steps <= 32):
+            found[left] = sets.labels(states[left])
+        return found
 
-    labels, steps, *_ = run_to_labels(runner, starts, max_steps, finish if len(sets.owners) else None)
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
+    given = np.full(len(starts), UNDECIDED, np.int32) if affine is None else affine.labels(starts)
+    left = np.flatnonzero(given == UNDECIDED)
+    labels, steps = given, np.zeros(len(starts), np.int32)
+    labels[left], steps[left], *_ = run_to_labels(runner, starts[left], max_steps, finish)
     return labels, steps, _rules(members, balls)
 
 
@@ -170,7 +188,7 @@ def _discovered(problem: Problem, limits: Limits) -> tuple[list[Member], np.ndar
         places = np.flatnonzero(labels == UNDECIDED)
         if not len(places):
             break
-    members, labels = in_order(members, labels)
+    members, labels = in_order(members, labels, problem.lengths)
     return members, labels, steps
 
 
@@ -185,6 +203,7 @@ def basins(
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,
+    topology: Any = None,
 ) -> BasinLabels:
     """The attractor that each start of x⁺ = F(x, u) goes to.
 
@@ -207,6 +226,8 @@ def basins(
         samples: steps that exponents and recurrence are taken from where sets are discovered.
         state_ndim: axes of one state, as for ``find_attractors``.
         chunk: starts that run at a time, which bounds the memory; 2¹⁶/n by default.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         Labels, steps, the attractors and the rule of each. Discovered attractors are ordered by kind, period
@@ -221,7 +242,7 @@ def basins(
     """
     if state_ndim is None and attractors is not None:
         state_ndim = state_axes(attractors)
-    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk)
+    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk, topology=topology)
     limits = checked_limits(max_steps, max_period, samples)
     if attractors is None:
         members, labels, steps = _discovered(problem, limits)
@@ -229,6 +250,8 @@ def basins(
     else:
         members = stable_members(problem, attractors, limits.longest)
         labels, steps, rules = _labelled(problem, members, problem.starts, limits.max_steps)
+    if topology is None:
+        warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
     totals = {
         "undecided": int((labels == UNDECIDED).sum()),
         "diverged": int((labels == DIVERGED).sum()),

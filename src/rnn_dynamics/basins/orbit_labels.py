@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.basins.trapping import Ball
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
 
 __all__ = ["DIVERGED", "UNDECIDED", "Balls", "default_chunk", "packed", "run_to_labels", "schedule"]
 
@@ -55,24 +56,28 @@ def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
     return Balls(centres, scales, squares, owners)
 
 
-def _given(states: Array, labels: Array, balls: Balls) -> Array:
+def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) -> Array:
     """Labels with the open states of shape (n, batch) that lie in a ball decided, and those not finite."""
     finite = jnp.isfinite(states).all(0)
     found = jnp.where(finite, UNDECIDED, DIVERGED).astype(labels.dtype)
     count, n = balls.centres.shape
     if count * n * n <= _UNROLLED:
         for k in range(count):
-            apart = [states[j] - balls.centres[k, j] for j in range(n)]
+            apart = [
+                wrapped_number(states[j] - balls.centres[k, j], lengths[j] if lengths else None)
+                for j in range(n)
+            ]
             rows = [sum(balls.scales[k, i, j] * apart[j] for j in range(n)) for i in range(n)]
             inside = sum(row * row for row in rows) <= balls.squares[k]
             found = jnp.where(inside, balls.owners[k], found)
     else:
-        found = jax.lax.scan(functools.partial(_look_into, states), found, balls)[0]
+        found = jax.lax.scan(functools.partial(_look_into, states, lengths), found, balls)[0]
     return jnp.where(labels == UNDECIDED, found, labels)
 
 
-def _look_into(states: Array, found: Array, ball: Any) -> tuple[Array, None]:
-    rows = jnp.matmul(ball.scales, states - ball.centres[:, None], precision=jax.lax.Precision.HIGHEST)
+def _look_into(states: Array, lengths: Lengths | None, found: Array, ball: Any) -> tuple[Array, None]:
+    apart = wrapped(states - ball.centres[:, None], lengths, axis=0)
+    rows = jnp.matmul(ball.scales, apart, precision=jax.lax.Precision.HIGHEST)
     return jnp.where((rows * rows).sum(0) <= ball.squares, ball.owners, found), None
 
 
@@ -89,6 +94,7 @@ def _advance(
 ) -> tuple[Array, Array, Array]:
     """Labels, steps taken until they were known, and the states after at most ``steps`` steps."""
     cell = join(static, arrays)
+    lengths = lengths_of(cell)
     step = jax.vmap(lambda x: cell(x.reshape(shape), u).reshape(-1), in_axes=-1, out_axes=-1)
 
     def goes_on(carry: tuple) -> Array:
@@ -99,11 +105,11 @@ def _advance(
         ahead = jnp.minimum(_STRIDE, steps - time)
         later = jax.lax.fori_loop(0, ahead, lambda _, x: step(x), states)
         time = time + ahead
-        fresh = _given(later, labels, balls)
+        fresh = _given(later, labels, balls, lengths)
         taken = jnp.where((labels == UNDECIDED) & (fresh != UNDECIDED), time, taken)
         return time, taken, later, fresh
 
-    labels = _given(states, labels, balls)
+    labels = _given(states, labels, balls, lengths)
     start = (jnp.zeros_like(steps), jnp.zeros_like(labels), states, labels)
     _, taken, states, labels = jax.lax.while_loop(goes_on, run, start)
     return labels, taken, states
@@ -154,6 +160,7 @@ class Runner:
     balls: Balls
     shape: tuple[int, ...]
     chunk: int
+    groups: list[list[Ball]] = dataclasses.field(default_factory=list)
 
     def tile(self, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths."""

@@ -11,6 +11,7 @@ from jax.core import Tracer
 from rnn_dynamics.basins.orbit_labels import default_chunk
 from rnn_dynamics.cells.image import checked_image, image
 from rnn_dynamics.cells.shapes import state_of
+from rnn_dynamics.phases import Lengths, lengths_of, on_phases
 from rnn_dynamics.validation import count, index, real_array
 
 __all__ = ["Problem", "checked_problem"]
@@ -43,6 +44,11 @@ class Problem:
     @property
     def dtype(self) -> Any:
         return self.starts.dtype
+
+    @property
+    def lengths(self) -> Lengths | None:
+        """Of the coordinates that are phases."""
+        return lengths_of(self.cell)
 
 
 def _maps_scalars(cell: Any, dtype: Any, u: Any) -> bool:
@@ -77,6 +83,7 @@ def checked_problem(
     state_ndim: int | None = None,
     chunk: int | None = None,
     name: str = "starts",
+    topology: Any = None,
 ) -> Problem:
     """Starts of any leading shape with the cell they are for.
 
@@ -88,6 +95,7 @@ def checked_problem(
             single neuron, and for one-dimensional starts of a cell that takes scalars; else 1.
         chunk: starts of one tile.
         name: the argument's name in messages.
+        topology: lengths of the coordinates that are phases.
 
     Raises:
         TypeError, ValueError: a cell that is not callable or does not map such states to their like, starts
@@ -109,4 +117,5 @@ def checked_problem(
     checked_image(cell, jax.ShapeDtypeStruct(shape, array.dtype), u, (name, "u"))
     n = shape[0] if shape else 1
     size = default_chunk(n) if chunk is None else count("chunk", chunk, minimum=1)
-    return Problem(cell, u, np.asarray(array).reshape(-1, n), shape, leading, size)
+    rows = np.asarray(array).reshape(-1, n)
+    return Problem(on_phases(cell, topology, rows, u, shape), u, rows, shape, leading, size)

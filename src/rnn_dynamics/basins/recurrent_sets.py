@@ -21,6 +21,7 @@ from rnn_dynamics.basins.problem import Problem
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.typical import examined
+from rnn_dynamics.phases import Lengths, extents, largest_length, lengths_of, wrapped
 from rnn_dynamics.status import Status
 
 __all__ = ["RecurrentSets", "recurrent_member", "same_set"]
@@ -61,22 +62,27 @@ def _after(static: Any, arrays: Any, x: Array, u: Any, steps: Array, shape: tupl
     return jax.lax.fori_loop(0, steps, lambda _, s: cell(s.reshape(shape), u).reshape(-1), x)
 
 
-def _closer(states: Float[Array, "n b"], least: Array, sample: Float[Array, " n"]) -> tuple[Array, None]:
-    return jnp.minimum(least, ((states - sample[:, None]) ** 2).sum(0)), None
+def _closer(
+    states: Float[Array, "n b"], lengths: Lengths | None, least: Array, sample: Float[Array, " n"]
+) -> tuple[Array, None]:
+    apart = wrapped(states - sample[:, None], lengths, axis=0)
+    return jnp.minimum(least, (apart**2).sum(0)), None
 
 
-@jax.jit
-def _nearest(samples: Float[Array, "s n"], states: Float[Array, "b n"]) -> Float[Array, " b"]:
+@functools.partial(jax.jit, static_argnums=2)
+def _nearest(
+    samples: Float[Array, "s n"], states: Float[Array, "b n"], lengths: Lengths | None = None
+) -> Float[Array, " b"]:
     """The distance of each state from the nearest sample; one sample after the other, states as lanes."""
     start = jnp.full(len(states), jnp.inf, states.dtype)
-    least = jax.lax.scan(functools.partial(_closer, states.T), start, samples, unroll=16)[0]
+    least = jax.lax.scan(functools.partial(_closer, states.T, lengths), start, samples, unroll=16)[0]
     return jnp.sqrt(least)
 
 
-def _cover(orbit: np.ndarray) -> tuple[np.ndarray, float]:
+def _cover(orbit: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, float]:
     """Every other state as the samples, and their reach."""
     samples = orbit[::2]
-    return samples, 2 * float(np.asarray(_nearest(samples, orbit[1::2])).max())
+    return samples, 2 * float(np.asarray(_nearest(samples, orbit[1::2], lengths)).max())
 
 
 def _sampled(states: np.ndarray) -> np.ndarray:
@@ -86,11 +92,11 @@ def _sampled(states: np.ndarray) -> np.ndarray:
     return states[np.random.default_rng(0).permutation(len(states))[: 2 * _COVER]]
 
 
-def same_set(first: np.ndarray, second: np.ndarray) -> bool:
+def same_set(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> bool:
     """Whether all but 1 % of each sample of a tail lies within the reach of the other."""
     for one, other in ((first, second), (second, first)):
-        samples, reach = _cover(one)
-        if np.mean(np.asarray(_nearest(samples, other)) > reach) > 0.01:
+        samples, reach = _cover(one, lengths)
+        if np.mean(np.asarray(_nearest(samples, other, lengths)) > reach) > 0.01:
             return False
     return True
 
@@ -127,12 +133,13 @@ def recurrent_member(
         return None
     later = _after(static, arrays, states[-1], problem.u, np.asarray(extra, np.int32), problem.shape)
     again = np.asarray(_tail(static, arrays, np.asarray(later), *rest, samples)[0])
-    extent = float(np.ptp(states, axis=0).max())
-    scale = 1 + float(np.abs(states).max())
+    lengths = problem.lengths
+    extent = float(extents(states, lengths).max())
+    scale = 1 + float(np.abs(states).max()) + largest_length(lengths)
     if not np.isfinite(again).all() or extent < 1e4 * float(np.finfo(states.dtype).eps) * scale:
         return None
     first, second = _sampled(states), _sampled(again)
-    if not same_set(first, second):
+    if not same_set(first, second, lengths):
         return None
     if not _is_typical(problem, states, logs):
         return None
@@ -140,7 +147,7 @@ def recurrent_member(
     resolution = _TURNS / samples
     if exponent > max(_ERRORS * error, resolution):
         kind = AttractorKind.CHAOTIC
-    elif abs(exponent) <= resolution and not _is_nearly_periodic(again, longest, extent, scale):
+    elif abs(exponent) <= resolution and not _is_nearly_periodic(again, longest, extent, lengths):
         kind = AttractorKind.INVARIANT_CIRCLE
     else:
         return None
@@ -155,14 +162,16 @@ def _is_typical(problem: Problem, states: np.ndarray, logs: np.ndarray) -> bool:
     return bool(examined(problem.cell, shaped, inputs, logs[1:]).is_typical)
 
 
-def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, scale: float) -> bool:
+def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, lengths: Lengths | None) -> bool:
     """Whether some F^p, p ≤ ``longest``, moves the set by less than a thousandth of its extent."""
     starts = states[: -longest - 1 : max(1, len(states) // 64)]
     windows = np.stack(
         [states[p : p + len(states) - longest - 1][:: max(1, len(states) // 64)] for p in range(longest + 1)],
         1,
     )
-    return bool(recurrence_distances(windows[: len(starts)]).max(0).min() * scale < _NEARLY_PERIODIC * extent)
+    scale = 1 + float(np.abs(states).max())
+    distances = recurrence_distances(windows[: len(starts)], lengths)
+    return bool(distances.max(0).min() * scale < _NEARLY_PERIODIC * extent)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 6))
@@ -175,7 +184,7 @@ def _held(
 
     def advance(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         x, held = carry
-        distances = jax.lax.map(lambda set_: _nearest(set_, x), samples)
+        distances = jax.lax.map(lambda set_: _nearest(set_, x, lengths_of(cell)), samples)
         return step(x), held & (distances <= reaches[:, None])
 
     held = jnp.ones((len(samples), len(states)), bool)
@@ -195,7 +204,7 @@ class RecurrentSets:
         self.owners = np.array([i for i, m in enumerate(members) if not m.is_cycle], np.int32)
         if not len(self.owners):
             return
-        covers = [_cover(members[i].orbit) for i in self.owners]
+        covers = [_cover(members[i].orbit, problem.lengths) for i in self.owners]
         size = 1 << (len(covers) - 1).bit_length()
         self.samples = np.zeros((size, _COVER, problem.n), problem.dtype)
         self.reaches = np.full(size, -1.0, problem.dtype)

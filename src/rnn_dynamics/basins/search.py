@@ -3,11 +3,15 @@
 import dataclasses
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from rnn_dynamics.basins.affine import affine_map
 from rnn_dynamics.basins.container import Attractors, Member, of_members
-from rnn_dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.basins.kinds import AttractorKind, Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, schedule
+from rnn_dynamics.basins.order import box_map, given_by_boxes, given_by_order
 from rnn_dynamics.basins.polish import (
     MOST_SEEDS,
     Cycle,
@@ -20,16 +24,32 @@ from rnn_dynamics.basins.polish import (
 from rnn_dynamics.basins.problem import Problem, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
+from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.structure import split
+from rnn_dynamics.equilibria.newton import transient_round
+from rnn_dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
-__all__ = ["Limits", "balls_of", "cycle_member", "find_attractors", "in_order", "searched"]
+__all__ = [
+    "Limits",
+    "balls_of",
+    "cycle_member",
+    "find_attractors",
+    "in_order",
+    "orbits_among",
+    "ordered",
+    "searched",
+]
 
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
 _AHEAD = 33  # one more than the longest period by default, so that one program serves
 _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
 _LONGER_TAILS = 2
+_SLOW, _TRANSIENTS = 1e-3, 3
+_BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
+_MOST_ORDERED = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +85,12 @@ def cycle_member(cycle: Cycle) -> Member:
 def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
     """The trapping balls of each attractor: none for circles and chaotic sets."""
     balls: list[list[Ball]] = []
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype) if members else None
     for i, member in enumerate(members):
+        if affine is not None and affine.contracts and member.is_cycle:
+            centre = member.orbit[0].astype(np.float64)
+            balls.append([Ball(centre, np.eye(problem.n), np.inf, Trapping.PROVED)])
+            continue
         if not member.is_cycle:
             balls.append([])
             continue
@@ -79,15 +104,48 @@ def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
 
 def runner_of(problem: Problem, members: list[Member]) -> Runner:
     """What runs tiles of starts against these attractors."""
-    balls = packed(balls_of(problem, members), problem.n, problem.dtype)
-    return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk)
+    groups = balls_of(problem, members)
+    balls = packed(groups, problem.n, problem.dtype)
+    return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk, groups)
 
 
-def _cycles_near(problem: Problem, states: np.ndarray, longest: int) -> list[Cycle]:
-    """Cycles near states that all but return within ``longest`` steps, from at most 32 of them."""
+def ordered(problem: Problem, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
+    """The labels of open states by boxes and by order (``order``), however slow their orbits are."""
+    found = np.full(len(states), UNDECIDED, np.int32)
+    if not members or not len(states):
+        return found
+    through = box_map(problem.cell, problem.u)
+    if through is not None:
+        found = given_by_boxes(through, runner.groups, states)
+    elif problem.n == 1 and type(problem.cell) not in _BY_STEPS:
+        points = [m.orbit[0, 0] if m.is_cycle and len(m.orbit) == 1 else np.nan for m in members]
+
+        def images(x: np.ndarray) -> np.ndarray:
+            return orbits_of(problem.cell, x[:, None], problem.u, problem.shape, _AHEAD)[:, 1, 0]
+
+        some = np.flatnonzero(np.isfinite(states[:, 0]))[:_MOST_ORDERED]
+        found[some] = given_by_order(images, np.array(points), states[some, 0])
+    return found
+
+
+def _along_the_flow(problem: Problem, states: np.ndarray) -> np.ndarray:
+    """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
+    padded = np.concatenate([states, np.repeat(states[:1], MOST_SEEDS - len(states), 0)])
+    held = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], problem.u)
+    static, arrays = split(problem.cell)
+    for _ in range(_TRANSIENTS):
+        padded = transient_round(static, arrays, padded, held, 1, problem.shape)
+    return np.asarray(padded)[: len(states)]
+
+
+def _cycles_near(problem: Problem, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
+    """Cycles near states that all but return within ``longest`` steps, from at most 32 of them.
+
+    Orbits that are still ``slow`` after many steps are far from where they go: from those, along the flow.
+    """
     seeds = states[np.linspace(0, len(states) - 1, min(len(states), 4 * MOST_SEEDS)).astype(int)]
     orbits = orbits_of(problem.cell, seeds, problem.u, problem.shape, longest + 1)
-    distances = np.nan_to_num(recurrence_distances(orbits), nan=np.inf)
+    distances = np.nan_to_num(recurrence_distances(orbits, problem.lengths), nan=np.inf)
     # The first period as good as the best one: a multiple of it returns no better, but for rounding.
     close = distances <= 2 * distances.min(1, keepdims=True) + 16 * np.finfo(states.dtype).eps
     periods = close.argmax(1) + 1
@@ -96,6 +154,13 @@ def _cycles_near(problem: Problem, states: np.ndarray, longest: int) -> list[Cyc
         return []
     chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_SEEDS)).astype(int)]
     seeds, periods = seeds[chosen], periods[chosen]
+    rests = (periods == 1) & (distances[chosen, 0] < _SLOW)
+    if slow and rests.any():
+        seeds[rests] = _along_the_flow(problem, seeds[rests])
+        finite = np.isfinite(seeds).all(1)
+        seeds, periods = seeds[finite], periods[finite]
+    if not len(seeds):
+        return []
     return polished_cycles(problem.cell, seeds, periods, problem.u, problem.shape, longest)
 
 
@@ -107,12 +172,14 @@ def _tiles(runner: Runner, states: np.ndarray, steps: int) -> tuple[np.ndarray, 
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
-def _joined(members: list[Member], cycles: list[Cycle]) -> list[Member]:
+def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> list[Member]:
     """The stable cycles that are not among the attractors yet."""
     fresh: list[Member] = []
     for cycle in cycles:
         known = (m for m in members + fresh if m.is_cycle)
-        if cycle.stable and not any(same_cycle(m.orbit, cycle.orbit) for m in known):
+        if cycle.stable and not any(
+            same_cycle(m.orbit, cycle.orbit, problem.lengths, cycle.error) for m in known
+        ):
             fresh.append(cycle_member(cycle))
     return fresh
 
@@ -126,21 +193,36 @@ def searched(
     finds the cycle, and a trapping ball takes the starts that belong to it. What is open at the step limit is
     tried, one start after the other, as a circle or a chaotic set.
     """
-    members, runner = list(known), runner_of(problem, known)
+    members = list(known)
     labels = np.full(len(states), UNDECIDED, np.int32)
-    places = np.arange(len(states))
-    for steps in schedule(limits.max_steps):
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
+    if affine is not None and len(states):
+        labels = affine.labels(states)
+        if affine.contracts:
+            members += _joined(problem, members, [affine.cycle(problem.dtype)])
+        elif affine.marginal or not (labels == UNDECIDED).any():
+            # Nothing attracts, and what rests or turns in place is no set that others come to.
+            return members, labels
+    runner = runner_of(problem, members)
+    places = np.flatnonzero(labels == UNDECIDED)
+    states = states[places]
+    for level, steps in enumerate(schedule(limits.max_steps)):
         if not len(places):
             break
         found, states = _tiles(runner, states, steps)
         is_open = found == UNDECIDED
         fresh = (
-            _joined(members, _cycles_near(problem, states[is_open], limits.longest)) if is_open.any() else []
+            _joined(problem, members, _cycles_near(problem, states[is_open], limits.longest, level >= 1))
+            if is_open.any()
+            else []
         )
         if fresh:
             members += fresh
             runner = runner_of(problem, members)
             found[is_open] = _tiles(runner, states[is_open], 0)[0]
+            is_open = found == UNDECIDED
+        if is_open.any():
+            found[is_open] = ordered(problem, members, runner, states[is_open])
             is_open = found == UNDECIDED
         labels[places] = found
         places, states = places[is_open], states[is_open]
@@ -187,21 +269,30 @@ def _set_at(
     else:
         return None
     for i, other in enumerate(members):
-        if not other.is_cycle and same_set(other.orbit, member.orbit):
+        if not other.is_cycle and same_set(other.orbit, member.orbit, problem.lengths):
             return i
     members.append(member)
     return len(members) - 1
 
 
-def in_order(members: list[Member], labels: np.ndarray) -> tuple[list[Member], np.ndarray]:
+def in_order(
+    members: list[Member], labels: np.ndarray, lengths: Lengths | None = None
+) -> tuple[list[Member], np.ndarray]:
     """The attractors that some start goes to by kind, period and first state, and the labels with them."""
     reached = [i for i in range(len(members)) if (labels == i).any()]
-    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), tuple(rounded(members[i].orbit[0]))))
+    firsts = [tuple(rounded(member.orbit[0], lengths)) for member in members]
+    reached.sort(key=lambda i: (members[i].kind, len(members[i].orbit), firsts[i]))
     place = np.full(len(members) + 1, UNDECIDED, np.int32)
     place[reached] = np.arange(len(reached))
     return [members[i] for i in reached], np.where(
         labels >= 0, place[np.maximum(labels, UNDECIDED)], labels
     ).astype(np.int32)
+
+
+def orbits_among(problem: Problem, members: list[Member]) -> np.ndarray:
+    """The states of the fixed points and cycles among the attractors, shape (count, n)."""
+    rows = [member.orbit for member in members if member.is_cycle]
+    return np.concatenate([*rows, np.zeros((0, problem.n), problem.dtype)])
 
 
 def find_attractors(
@@ -214,6 +305,7 @@ def find_attractors(
     samples: int = 4096,
     state_ndim: int | None = None,
     chunk: int | None = None,
+    topology: Any = None,
 ) -> Attractors:
     """The attractors that orbits of x⁺ = F(x, u) from these starts end at.
 
@@ -232,6 +324,8 @@ def find_attractors(
         state_ndim: axes of one state, 0 or 1. By default 0 for a single neuron, and for one-dimensional starts
             of a cell that takes scalars; else 1.
         chunk: starts that run at a time; 2¹⁶/n by default.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         The attractors by kind, period and first state; possibly none.
@@ -242,9 +336,11 @@ def find_attractors(
     Reference: G. Datseris and A. Wagemakers, "Effortless estimation of basins of attraction", Chaos 32,
     023104 (2022), for recurrences; here cycles are solved for instead.
     """
-    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk)
+    problem = checked_problem(cell, starts, u, state_ndim=state_ndim, chunk=chunk, topology=topology)
     limits = checked_limits(max_steps, max_period, samples)
-    members, labels = in_order(*searched(problem, problem.starts, [], limits))
+    members, labels = in_order(*searched(problem, problem.starts, [], limits), problem.lengths)
+    if topology is None:
+        warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
     return of_members(
         members,
         [(labels == i).sum() for i in range(len(members))],

@@ -11,7 +11,7 @@ import numpy as np
 from rnn_dynamics import activations
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 
-__all__ = ["SlopeForm", "slope_form", "slope_range"]
+__all__ = ["SlopeForm", "is_known", "slope_form", "slope_range"]
 
 _BELLS = (activations.logistic, activations.hyperbolic)
 
@@ -46,7 +46,7 @@ def slope_form(cell: Any, u: Any) -> SlopeForm | None:
     if type(cell) is PascanuNeuron:
         one = np.ones((1, 1))
         return SlopeForm(0 * one, _double(cell.w).reshape(1, 1), one, np.zeros(1), activations.logistic)
-    if type(cell) not in (ElmanRNN, LeakyRNN, PreActivationRNN) or not _is_known(cell.activation):
+    if type(cell) not in (ElmanRNN, LeakyRNN, PreActivationRNN) or not is_known(cell.activation):
         return None
     weights, identity = _double(cell.W), np.eye(cell.W.shape[0])
     if isinstance(cell, PreActivationRNN):
@@ -55,7 +55,8 @@ def slope_form(cell: Any, u: Any) -> SlopeForm | None:
     return SlopeForm((1 - leak) * identity, leak * identity, weights, _drive(cell, u), cell.activation)
 
 
-def _is_known(activation: Any) -> bool:
+def is_known(activation: Any) -> bool:
+    """Whether the range of φ′ over an interval is known; such a φ never decreases."""
     named = (*_BELLS, activations.relu, activations.linear)
     return any(activation is known for known in named) or activation.name.startswith("leaky_relu(")
 

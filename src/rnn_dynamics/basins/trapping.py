@@ -18,7 +18,9 @@ import numpy as np
 from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.slope_ranges import SlopeForm, slope_form, slope_range
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 
 __all__ = ["Ball", "step_matrices", "trapping_balls"]
 
@@ -26,6 +28,8 @@ _MOST_CORNERS = 4  # units up to which the corners of the box of slopes are all 
 _SHARES = (0.25, 0.5, 0.75, 0.9)
 _HALVINGS = 40
 _DIRECTIONS = 48
+_EVERYWHERE = 1e150  # a ball so large holds what the slopes do anywhere
+_SIZES = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,24 +54,6 @@ def step_matrices(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...])
     size = max(64, 1 << (count - 1).bit_length())
     padded = np.concatenate([states, np.repeat(states[:1], size - count, 0)])
     return np.asarray(_matrices(*split(cell), padded, u, shape), np.float64)[:count]
-
-
-def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
-    """L_k of every state of the cycle, shape (p, n, n), with ‖L_{k+1} J_k L_k⁻¹‖₂ < ``rate``."""
-    from scipy.linalg import solve_discrete_lyapunov
-
-    n = jacobians.shape[-1]
-    scaled = jacobians / rate
-    product, weight = np.eye(n), np.zeros((n, n))
-    for matrix in scaled:
-        weight += np.matmul(product.T, product)
-        product = np.matmul(matrix, product)
-    gram = solve_discrete_lyapunov(product.T, weight)
-    grams = [gram]
-    for matrix in scaled[:0:-1]:
-        gram = np.eye(n) + np.linalg.multi_dot([matrix.T, gram, matrix])
-        grams.insert(1, gram)
-    return np.stack([np.linalg.cholesky((g + g.T) / 2).T for g in grams])
 
 
 def _between(after: np.ndarray, matrices: np.ndarray, inverse: np.ndarray) -> np.ndarray:
@@ -105,13 +91,15 @@ def _bound_on_steps(form: SlopeForm, orbit: np.ndarray, norms: np.ndarray, radiu
 
 
 def _largest_radius(bound: Callable[[float], float], rate: float, drift: float, start: float) -> float:
-    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where there is none."""
+    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where there is none, ∞ where all are."""
     highest = 1 - 0.02 * (1 - rate)
 
     def is_good(radius: float) -> bool:
         value = bound(radius)
         return value <= highest and value * radius + drift <= radius
 
+    if is_good(_EVERYWHERE):
+        return np.inf
     radius = start
     for _ in range(_HALVINGS):
         if is_good(radius):
@@ -151,16 +139,16 @@ def _rates(jacobians: np.ndarray) -> list[float]:
     return [radius + share * (1 - radius) for share in _SHARES] if radius < 1 else []
 
 
-def _rounding(orbit: np.ndarray, jacobians: np.ndarray, form: SlopeForm | None) -> float:
-    """A bound on the rounding of one step near the cycle, in the dtype of the run."""
+def _rounding(orbit: np.ndarray, jacobians: np.ndarray, form: SlopeForm | None, seam: float = 0.0) -> float:
+    """A bound on the rounding of one step near the cycle, in the run's dtype; ``seam`` is the longest phase."""
     terms = np.abs(jacobians).sum(-1).max() + (0.0 if form is None else np.abs(form.left).sum(-1).max())
-    sizes = (1 + np.abs(orbit.astype(np.float64)).max()) * (1 + terms)
+    sizes = (1 + np.abs(orbit.astype(np.float64)).max() + seam) * (1 + terms)
     return float(8 * orbit.shape[-1] * np.finfo(orbit.dtype).eps * sizes)
 
 
-def _drift(norms: np.ndarray, orbit: np.ndarray, images: np.ndarray, rounding: float) -> float:
+def _drift(norms: np.ndarray, missed: np.ndarray, rounding: float) -> float:
     """How far F(x_k) may miss x_{k+1} in the norms: the residual and the rounding of one step."""
-    miss = np.einsum("pij,pj->pi", np.roll(norms, -1, 0), images - np.roll(orbit, -1, 0))
+    miss = np.einsum("pij,pj->pi", np.roll(norms, -1, 0), missed)
     return float((np.linalg.norm(miss, axis=-1) + rounding * np.linalg.norm(norms, 2, (-2, -1))).max())
 
 
@@ -205,14 +193,15 @@ def trapping_balls(
     """
     jacobians = step_matrices(cell, orbit, u, shape)
     states, images = orbit.astype(np.float64), images.astype(np.float64)
-    form, best = slope_form(cell, u), (-np.inf, 0.0, None)
-    rounding = _rounding(orbit, jacobians, form)
+    form, best, lengths = slope_form(cell, u), (-np.inf, 0.0, None), lengths_of(cell)
+    rounding = _rounding(orbit, jacobians, form, largest_length(lengths))
+    missed = wrapped(images - np.roll(states, -1, 0), lengths)
     for rate in _rates(jacobians) if np.isfinite(jacobians).all() else []:
         try:
             norms = adapted_norms(jacobians, rate)
         except np.linalg.LinAlgError:
             continue
-        drift = _drift(norms, states, images, rounding)
+        drift = _drift(norms, missed, rounding)
         size = 4 * (1 + np.abs(states).max()) * np.linalg.norm(norms, 2, (-2, -1)).max()
         if form is not None:
             radius = _largest_radius(
@@ -220,8 +209,8 @@ def trapping_balls(
             )
         else:
             bound = _sampled_bound(cell, u, shape, orbit, norms)
-            radius = _radius_by_growth(bound, rate, drift, size) / 2
-            radius = min(radius, _distance_to(others, states, norms) / 2)
+            radius = _radius_by_growth(bound, rate, drift, _SIZES * size) / 2
+            radius = min(radius, _distance_to(others, states, norms, lengths) / 2)
             radius = radius if radius > 2 * drift / (1 - rate) else 0.0
         best = max(best, (_volume(norms, radius), radius, norms), key=lambda entry: entry[0])
     if best[2] is None or best[1] <= 0:
@@ -230,9 +219,9 @@ def trapping_balls(
     return [Ball(x, scale, best[1], kind) for x, scale in zip(states, best[2], strict=True)]
 
 
-def _distance_to(others: np.ndarray, states: np.ndarray, norms: np.ndarray) -> float:
+def _distance_to(others: np.ndarray, states: np.ndarray, norms: np.ndarray, lengths: Lengths | None) -> float:
     """The least distance of another attractor's state from a state of the cycle, in that state's norm."""
     if not len(others):
         return np.inf
-    apart = others[None] - states[:, None]
+    apart = wrapped(others[None] - states[:, None], lengths)
     return float(np.linalg.norm(np.einsum("pij,pmj->pmi", norms, apart), axis=-1).min())

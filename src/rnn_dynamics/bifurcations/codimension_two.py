@@ -263,7 +263,7 @@ def _point(line: Line, name: str, y: np.ndarray, error: float, index: int, found
         (float(y[-2]), float(y[-1])),
         state if state.ndim else float(state),
         error,
-        float(np.abs(image - x).max()),
+        float(np.abs(whole.excess(x, image)).max()),
         Status.CONVERGED if found and np.isfinite(y).all() else Status.UNRESOLVED,
         multipliers_of(matrix),
         angle=float(np.arccos(np.clip(y[-3], -1, 1))) if line.kind == "neimark-sacker" else np.nan,

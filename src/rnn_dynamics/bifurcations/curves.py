@@ -42,7 +42,11 @@ def _traced(
         return systems.plane_partner(whole, y) if kind == "neimark-sacker" else partner
 
     system = functools.partial(_residual, kind, whole)
-    return arclength.trace(system, refresh, Start(seed[0], seed[1], seed[2], way), partner, limits, room)
+    start = Start(seed[0], seed[1], seed[2], way)
+    lengths = None
+    if whole.lengths is not None:
+        lengths = (*whole.lengths, *(None,) * (limits.scale.shape[0] - whole.size))
+    return arclength.trace(system, refresh, start, partner, limits, room, lengths=lengths)
 
 
 def _limits(whole: ReturnMap, kind: str, box: np.ndarray, state: np.ndarray, longest: float) -> Limits:
@@ -88,6 +92,7 @@ def bifurcation_curve(
     others: tuple = (),
     longest: float = 0.02,
     max_points: int = 500,
+    topology: Any = None,
 ) -> BifurcationCurve:
     """Follow a bifurcation near (x, λ₁, λ₂) through the plane of two parameters, both ways, to the ranges' ends.
 
@@ -110,6 +115,8 @@ def bifurcation_curve(
         others: further parameters of the family.
         longest: longest step as a fraction of the ranges.
         max_points: the most points on each side of the start.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``BifurcationCurve``.
@@ -128,7 +135,14 @@ def bifurcation_curve(
             f"ranges: expected two of (low, high) that hold {tuple(start.tolist())}, got {box.tolist()}"
         )
     named = tuple(real_array("parameters", value) for value in parameters)
-    whole, state = return_map(family, named, x, period=period, u=u, inputs=inputs, others=others)
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
+    whole, state = return_map(family, named, x, **rest)
     state = np.asarray(state)
     guess, partner = _guess(kind, whole, state, start.astype(state.dtype))
     limits = _limits(whole, kind, box, state, longest)

@@ -44,7 +44,7 @@ class _Found(NamedTuple):
 def _solved(whole: ReturnMap, system: Any, start: Array) -> _Found:
     y, step, converged, derivative = solve_square(system, start)
     x = y[: whole.size]
-    return _Found(y, step, converged, derivative, jnp.max(jnp.abs(whole(x, y[-1]) - x)))
+    return _Found(y, step, converged, derivative, jnp.max(jnp.abs(whole.excess(x, whole(x, y[-1])))))
 
 
 @jax.jit
@@ -254,6 +254,7 @@ def locate(
     u: Any = None,
     inputs: Any = None,
     others: tuple = (),
+    topology: Any = None,
 ) -> SpecialPoint:
     """The bifurcation of a fixed point or cycle near a given state and parameter, located to rounding.
 
@@ -269,6 +270,8 @@ def locate(
         u: an input that is held.
         inputs: a periodic input instead, leading axis q: the map is then q steps long, and p counts multiples of q.
         others: further parameters of the family, which stay what they are.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``SpecialPoint`` with normal-form coefficient and status: UNRESOLVED where two branches come near each other
@@ -281,7 +284,14 @@ def locate(
     """
     choice("kind", kind, KINDS)
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
+    whole, state = return_map(family, (parameter,), x, **rest)
     found = located(kind, whole, state, parameter.astype(state.dtype))
     if found is None:
         raise ValueError(
@@ -300,6 +310,7 @@ def bifurcation_parameter(
     u: Any = None,
     inputs: Any = None,
     others: tuple = (),
+    topology: Any = None,
 ) -> Float[Array, ""]:
     """λ* of the fold or flip near (x, p) as a differentiable function of ``others`` and of the family's arrays.
 
@@ -307,7 +318,7 @@ def bifurcation_parameter(
     system with its matrix held.
 
     Args:
-        family, x, p, period, u, inputs, others: as ``locate``; ``others`` may be traced.
+        family, x, p, period, u, inputs, others, topology: as ``locate``; ``others`` may be traced.
         kind: "fold" or "flip".
 
     Raises:
@@ -315,7 +326,14 @@ def bifurcation_parameter(
     """
     choice("kind", kind, ("fold", "flip"))
     parameter = real_array("p", p, ndim=0)
-    whole, state = return_map(family, (parameter,), x, period=period, u=u, inputs=inputs, others=others)
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
+    whole, state = return_map(family, (parameter,), x, **rest)
     return _differentiable(whole, state, parameter.astype(state.dtype), -1.0 if kind == "flip" else 1.0)
 
 

@@ -73,7 +73,7 @@ def one_multiplier(whole: ReturnMap, multiplier: Array, y: Float[Array, " 2n+k"]
     size = whole.size
     x, v, parameters = y[:size], y[size : 2 * size], tuple(y[2 * size :])
     image, moved = _along(whole, x, v, parameters)
-    return jnp.concatenate([image - x, moved - multiplier * v, _norm(v)])
+    return jnp.concatenate([whole.excess(x, image), moved - multiplier * v, _norm(v)])
 
 
 def neimark_sacker(
@@ -85,7 +85,7 @@ def neimark_sacker(
     image, once = _along(whole, x, v, parameters)
     _, twice = _along(whole, x, once, parameters)
     singular = twice - 2 * cosine * once + v
-    return jnp.concatenate([image - x, singular, _norm(v), jnp.sum(partner * v)[None]])
+    return jnp.concatenate([whole.excess(x, image), singular, _norm(v), jnp.sum(partner * v)[None]])
 
 
 def plane_partner(whole: ReturnMap, y: Float[Array, " 2n+1+k"]) -> Float[Array, " n"]:
@@ -105,4 +105,4 @@ def branch_point(
     x, psi, beta, parameter = y[:size], y[size : 2 * size], y[2 * size], y[2 * size + 1]
     image, pull = jax.vjp(whole, x, parameter)
     turned, crossing = pull(psi)
-    return jnp.concatenate([image - x + beta * left, turned - psi, _norm(psi), crossing[None]])
+    return jnp.concatenate([whole.excess(x, image) + beta * left, turned - psi, _norm(psi), crossing[None]])

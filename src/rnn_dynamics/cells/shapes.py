@@ -13,10 +13,14 @@ from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.given import on_host, warn_of_mixed
 from rnn_dynamics.validation import real_array
 
-__all__ = ["Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
+__all__ = ["ShapeError", "Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
 
 _SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
 _LETTERS = {"hidden": "h", "cell": "c"}
+
+
+class ShapeError(ValueError, TypeError):
+    """A state or an input of another shape than the cell takes; JAX's own errors of that kind are TypeErrors."""
 
 
 class Shapes(NamedTuple):
@@ -56,7 +60,7 @@ def is_ours(cell: Any) -> bool:
 
 
 def shapes_of(cell: Any) -> Shapes:
-    """What a cell of the library takes; of one's own what its names ``parts``, ``units`` and ``W`` tell of its size."""
+    """What a cell of the library takes; of one's own the size that its ``parts``, ``units`` or ``W`` tell."""
     if isinstance(cell, DoyaNeuron | PascanuNeuron):
         return Shapes((), ())
     try:
@@ -86,7 +90,7 @@ def _letters(cell: Any) -> str:
         ]
         return f"[{', '.join(found)}]"
     names = getattr(cell, "parts", None)
-    return f"[{', '.join(_LETTERS.get(name, name) for name in names)}]" if names else ""
+    return f"[{', '.join(_LETTERS.get(str(name), str(name)) for name in names)}]" if names else ""
 
 
 def check_shapes(
@@ -102,7 +106,7 @@ def check_shapes(
         leading: what stands before one step's shape in the input as it was given: (T,).
 
     Raises:
-        ValueError: another shape than the cell takes.
+        ShapeError: another shape than the cell takes.
     """
     if not is_ours(cell) or isinstance(cell, DoyaNeuron | PascanuNeuron):
         return
@@ -111,15 +115,15 @@ def check_shapes(
         return
     if tuple(state.shape) != wanted.state:
         hint = _hint_of_state(tuple(state.shape), wanted.state)
-        raise ValueError(f"{names[0]}: expected {_in_terms_of(wanted, names)}; got shape {state.shape}{hint}")
+        raise ShapeError(f"{names[0]}: expected {_in_terms_of(wanted, names)}; got shape {state.shape}{hint}")
     if u is None or not hasattr(u, "shape"):
         return
     if not wanted.takes_inputs:
-        raise ValueError(f"{names[1]}: this cell has no W_in, expected None; got shape {leading + u.shape}")
+        raise ShapeError(f"{names[1]}: this cell has no W_in, expected None; got shape {leading + u.shape}")
     if wanted.inputs is not None and tuple(u.shape) != wanted.inputs:
         hint = _hint_of_inputs(leading, tuple(u.shape), wanted.inputs)
         got = leading + tuple(u.shape)
-        raise ValueError(f"{names[1]}: expected {_in_terms_of(wanted, names)}; got shape {got}{hint}")
+        raise ShapeError(f"{names[1]}: expected {_in_terms_of(wanted, names)}; got shape {got}{hint}")
 
 
 def _in_terms_of(wanted: Shapes, names: tuple[str, str]) -> str:

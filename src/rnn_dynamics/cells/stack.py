@@ -28,8 +28,8 @@ class Stack:
         sizes: entries of each layer's state; by default twice the units of a cell with parts, else its units.
 
     Attributes:
-        reads: for each layer of how many layers below it takes the whole states, 0 where it takes what the one below
-            puts out; ``None`` where all do.
+        reads: for each layer of how many layers below it takes the whole states, 0 where it takes what the one
+            below puts out; ``None`` where all do.
 
     Raises:
         TypeError, ValueError: no layers, sizes that are no counts or do not match, a cell whose size is not known.
@@ -124,9 +124,9 @@ def _layers_of(i: int, cell: Any, size: int) -> _Layers:
 
 
 def _whole_states_read(below: _Layers, cell: Any) -> int:
-    """How many layers an inner stack has whose whole state a cell's ``W_in`` fits, and not what its last puts out."""
+    """How many layers an inner stack has whose whole state a cell's ``W_in`` fits, and not what it puts out."""
     cells, sizes, _ = below
-    width = jnp.shape(getattr(cell, "W_in", None))[-1:]
+    width = getattr(getattr(cell, "W_in", None), "shape", ())[-1:]
     if not width:
         return 0
     hidden = (getattr(cells[-1], "parts", None) or {}).get("hidden")
@@ -137,8 +137,8 @@ def _whole_states_read(below: _Layers, cell: Any) -> int:
 def layer_of(cell: Any, name: str) -> tuple[str, Any]:
     """The number and the cell of the layer that a name of a stack's parts, gates or carries tells of.
 
-    ("", the cell itself) where the cell is no stack or the name tells of no layer; of a network within a layer, which
-    does not take its layers apart itself, that layer.
+    ("", the cell itself) where the cell is no stack or the name tells of no layer; of a network within a layer,
+    which does not take its layers apart itself, that layer.
     """
     if not isinstance(cell, Stack) or not name.startswith("layer "):
         return "", cell

@@ -109,6 +109,7 @@ def _traced(
             bounds,
             room,
             axis="branches",
+            lengths=None if whole.lengths is None else (*whole.lengths, None),
         )
 
     return jax.vmap(one, axis_name="branches")(q, seeds, limits.scale, ways)
@@ -126,11 +127,11 @@ def _padded(rows: list[np.ndarray], length: int) -> np.ndarray:
 
 
 def _starts(
-    family: Any, x: Any, p: Any, q: np.ndarray, period: Any, u: Any, inputs: Any, others: tuple
+    family: Any, x: Any, p: Any, q: np.ndarray, others: tuple, **rest: Any
 ) -> tuple[ReturnMap, np.ndarray]:
     """The return map at the first q, and one start for each."""
     shape = np.shape(x)
-    rest = {"period": period, "u": u, "inputs": inputs, "others": (jnp.asarray(q[0]), *others)}
+    rest["others"] = (jnp.asarray(q[0]), *others)
     if shape and shape[0] == len(q):
         try:
             whole, _ = started(family, p, x[0], **rest)
@@ -176,6 +177,7 @@ def continue_branches(
     others: tuple = (),
     longest: float = 0.02,
     max_points: int = 500,
+    topology: Any = None,
 ) -> Branches:
     """``continue_branch`` for many values of a second parameter at once: one program traces all branches.
 
@@ -185,7 +187,7 @@ def continue_branches(
         p: the parameter to start at, inside the range.
         q: values of the second parameter, leading axis k.
         p_range: (low, high).
-        period, u, inputs, others, longest: as ``continue_branch``.
+        period, u, inputs, others, longest, topology: as ``continue_branch``.
         max_points: the most points on each side of the start.
 
     Returns:
@@ -200,7 +202,8 @@ def continue_branches(
     parameter, values = real_array("p", p, ndim=0), np.asarray(real_array("q", q))
     if not values.ndim or not len(values):
         raise ValueError(f"q: expected at least one value along a leading axis, got shape {values.shape}")
-    whole, states = _starts(family, x, parameter, values, period, u, inputs, others)
+    rest: dict[str, Any] = {"period": period, "u": u, "inputs": inputs, "topology": topology}
+    whole, states = _starts(family, x, parameter, values, others, **rest)
     dtype = states.dtype
     values = values.astype(dtype)
     sizes = np.maximum(np.abs(states).max(axis=1), 1) * math.sqrt(whole.size)

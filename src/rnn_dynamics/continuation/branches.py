@@ -29,7 +29,8 @@ class Branch(Result):
 
     Attributes:
         parameters: λ, shape (m,); not monotone around folds.
-        states: x, one state of each cycle, shape (m, n), or (m,) for a single neuron.
+        states: x, one state of each cycle, shape (m, n), or (m,) for a single neuron. Phases begin in [0, L) at the
+            start and run on continuously from there.
         multipliers: eigenvalues of ∂F^p/∂x, shape (m, n).
         unstable: how many of them have |μ| > 1.
         stable: all |μ| < 1.
@@ -110,6 +111,7 @@ def continue_branch(
     others: tuple = (),
     longest: float = 0.02,
     max_points: int = 1000,
+    topology: Any = None,
 ) -> Branch:
     """Follow the fixed point or cycle near x at λ = p in both directions, around folds, to the ends of the range.
 
@@ -135,6 +137,8 @@ def continue_branch(
         others: further parameters of the family, which stay what they are.
         longest: longest step, as a fraction of the range (and of the states' own scale).
         max_points: the most points on each side of the start.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``Branch``, from the end reached against the parameter's direction to the other.
@@ -149,7 +153,14 @@ def continue_branch(
     low, high = checked_range(p_range, p)
     step, most = checked_step(longest), count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
-    whole, state = started(family, parameter, x, period=period, u=u, inputs=inputs, others=others)
+    rest: dict[str, Any] = {
+        "period": period,
+        "u": u,
+        "inputs": inputs,
+        "others": others,
+        "topology": topology,
+    }
+    whole, state = started(family, parameter, x, **rest)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)

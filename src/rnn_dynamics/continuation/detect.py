@@ -49,7 +49,7 @@ def measured(whole: ReturnMap, points: Array, tangents: Array) -> tuple[Array, A
         size = y.shape[0]
         flip = jnp.eye(size, dtype=y.dtype).at[:-1, :-1].set(systems.shifted(matrix, -one))
         signs = jnp.linalg.slogdet(jnp.stack([bordered, flip]))[0]
-        return matrix, jnp.max(jnp.abs(image - y[:-1])), signs[0], signs[1]
+        return matrix, jnp.max(jnp.abs(whole.excess(y[:-1], image))), signs[0], signs[1]
 
     return jax.vmap(at)(points, tangents)
 

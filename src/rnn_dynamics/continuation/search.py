@@ -148,7 +148,7 @@ def _bracketed(track: Track, kind: str, step: _Step) -> SpecialPoint:
     middle = step.points.mean(axis=0)
     x = middle[:-1].reshape(track.whole.shape)
     width = float(abs(step.points[1, -1] - step.points[0, -1]))
-    residual = np.asarray(_image(track.whole, middle[:-1], middle[-1])) - middle[:-1]
+    residual = track.whole.excess(middle[:-1], np.asarray(_image(track.whole, middle[:-1], middle[-1])))
     name = {"branch": "pitchfork"}.get(kind, kind)
     return SpecialPoint(
         name,
@@ -183,7 +183,8 @@ def lower_period(track: Track, event: SpecialPoint) -> bool:
     if half is None:
         return False
     x = np.ravel(event.state).astype(track.dtype)
-    distance = np.abs(np.asarray(_image(half, x, np.asarray(event.parameter, track.dtype))) - x).max()
+    image = np.asarray(_image(half, x, np.asarray(event.parameter, track.dtype)))
+    distance = np.abs(half.excess(x, image)).max()
     return bool(distance <= float(np.finfo(track.dtype).eps) ** 0.5 * (1 + np.abs(x).max()))
 
 
@@ -196,7 +197,7 @@ def minimal_period(track: Track, y: Array, period: int) -> int:
     near = float(np.finfo(track.dtype).eps) ** 0.5 * (1 + np.abs(x).max())
     states = np.asarray(_orbit(whole, x, np.asarray(y)[-1]))
     for d in range(1, period):
-        if period % d == 0 and np.abs(states[d * (whole.steps // period)] - x).max() <= near:
+        if period % d == 0 and np.abs(whole.excess(x, states[d * (whole.steps // period)])).max() <= near:
             return d
     return period
 

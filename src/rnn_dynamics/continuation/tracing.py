@@ -57,7 +57,7 @@ def limits_of(
 
 
 def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
-    return whole(y[:-1], y[-1]) - y[:-1]
+    return whole.excess(y[:-1], whole(y[:-1], y[-1]))
 
 
 @functools.partial(jax.jit, static_argnums=4)
@@ -65,7 +65,8 @@ def _traced(whole: ReturnMap, seed: Any, limits: Limits, way: Any, room: int) ->
     """The curve through the point near ``seed``, to the side of its row or to the other."""
     system = functools.partial(residual, whole)
     start = Start(seed[0], seed[1], seed[2], way)
-    return arclength.trace(system, lambda _, context: context, start, (), limits, room)
+    lengths = None if whole.lengths is None else (*whole.lengths, None)
+    return arclength.trace(system, lambda _, context: context, start, (), limits, room, lengths=lengths)
 
 
 def room_for(most: int, least: int = 1024) -> int:

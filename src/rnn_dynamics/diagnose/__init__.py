@@ -42,9 +42,8 @@ def diagnose(
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
-        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of any
-            lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap`` over
-            ``rollout``.
+        trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of
+            any lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap``.
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
             for each of several runs.
         every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from
@@ -56,7 +55,7 @@ def diagnose(
         progress: True for a bar on standard error, or ``progress(done, total)``, called after each stretch.
 
     Returns:
-        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several runs ``BatchDiagnosis``,
+        ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several ``BatchDiagnosis``,
         with what they have in common and how far they spread.
 
     Raises:

@@ -164,10 +164,9 @@ class BatchDiagnosis(Result):
                 continue
             at = self.spread[name]
             of = "" if at.runs == len(self) else f", of {at.runs} runs"
-            quarters = f", half of them {at.lower:.4g} to {at.upper:.4g}" if at.runs > 3 else ""
-            lines.append(
-                f"  {title:<27}median {at.median:.4g}, from {at.smallest:.4g} to {at.largest:.4g}{quarters} {unit}{of}"
-            )
+            half = f", half of them {at.lower:.4g} to {at.upper:.4g}" if at.runs > 3 else ""
+            ends = f"from {at.smallest:.4g} to {at.largest:.4g}{half}"
+            lines.append(f"  {title:<27}median {at.median:.4g}, {ends} {unit}{of}")
         lines += [f"Remedy: {remedy.name}\n  as, in one run, {remedy.because}" for remedy in self.remedies]
         return "\n".join(lines)
 

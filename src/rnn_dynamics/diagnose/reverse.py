@@ -20,7 +20,7 @@ __all__ = ["backward"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _BLOCK = 4  # rows that follow the leading directions of a product
-_TURNS = 2  # of them at each step
+_TURNS = 4  # of them at each step
 _KEPT = 1e-6
 _ROWS = 3  # carried back where no product is formed
 

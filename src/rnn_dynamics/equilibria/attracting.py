@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_dynamics.equilibria.orbit_kernels import advanced
 from rnn_dynamics.equilibria.problem import Problem
+from rnn_dynamics.phases import Lengths, wrapped
 
 __all__ = ["Attracting", "adapted_norms", "attracting"]
 
@@ -44,6 +45,7 @@ class Attracting:
         rate: V(F^d(x)) ≤ rate V(x) near the point.
         radius: as far as samples show that V decreases, halved; 0 before any was looked at.
         root: which of the roots it is.
+        lengths: of the coordinates that are phases, whose differences go the shorter way round.
     """
 
     point: np.ndarray
@@ -51,12 +53,13 @@ class Attracting:
     norm: np.ndarray
     rate: float
     root: int
+    lengths: Lengths | None = None
     radius: float = 0.0
 
     def distances(self, states: np.ndarray) -> np.ndarray:
         """V of states (…, n)."""
         with np.errstate(all="ignore"):
-            apart = np.asarray(states, np.float64) - self.point
+            apart = wrapped(np.asarray(states, np.float64) - self.point, self.lengths)
             return np.linalg.norm(np.matmul(apart, self.norm.T), axis=-1)
 
     def looked_at(self, problem: Problem, states: np.ndarray) -> None:
@@ -67,7 +70,7 @@ class Attracting:
         n = len(self.point)
         draws = np.random.default_rng(0).normal(size=(_DIRECTIONS, n))
         near = states[np.argsort(self.distances(states))[:_SEEN]].astype(np.float64)
-        toward = np.matmul(near - self.point, self.norm.T)
+        toward = np.matmul(wrapped(near - self.point, self.lengths), self.norm.T)
         lengths = np.linalg.norm(toward, axis=1)
         good = np.isfinite(lengths) & (lengths > 0)
         rows = np.concatenate([draws, -draws[: _DIRECTIONS // 2], toward[good], -toward[good]])
@@ -81,12 +84,19 @@ class Attracting:
         images = advanced(problem, points.reshape(-1, n).astype(problem.dtype), self.length)
         after = self.distances(images.reshape(points.shape))
         highest = 1 - 0.1 * (1 - self.rate)
-        passes = (after <= highest * radii[:, None]).all(axis=1)
+        passes = (after <= highest * radii[:, None]).all(axis=1) & self._is_ball(radii, across)
         last = int(np.argmin(np.append(passes, False))) - 1
         self.radius = max(self.radius, radii[last] / 2 if last >= 0 else 0.0)
 
+    def _is_ball(self, radii: np.ndarray, across: np.ndarray) -> np.ndarray:
+        """Which radii keep within half a turn of every phase, beyond which the other way round is shorter."""
+        half = np.array([np.inf if length is None else length / 2 for length in self.lengths or (None,)])
+        return (radii[:, None, None] * np.abs(across) < half).all(axis=(1, 2))
 
-def attracting(point: np.ndarray, jacobian: np.ndarray, length: int, root: int) -> Attracting | None:
+
+def attracting(
+    point: np.ndarray, jacobian: np.ndarray, length: int, root: int, lengths: Lengths | None = None
+) -> Attracting | None:
     """The norm of a stable root; ``None`` where floats do not give one."""
     matrix = jacobian.astype(np.float64)
     radius = float(np.abs(np.linalg.eigvals(matrix)).max())
@@ -97,5 +107,5 @@ def attracting(point: np.ndarray, jacobian: np.ndarray, length: int, root: int) 
         except np.linalg.LinAlgError:
             continue
         if norm is not None and np.isfinite(norm).all():
-            return Attracting(point.astype(np.float64), length, norm, rate, root)
+            return Attracting(point.astype(np.float64), length, norm, rate, root, lengths)
     return None

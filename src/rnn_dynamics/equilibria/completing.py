@@ -1,4 +1,4 @@
-"""From what Newton's method found to the list: the starts' own orbits, and more starts while the index sum is wrong."""
+"""From what Newton's method found to the list: the starts' own orbits, more starts while the index sum is wrong."""
 
 import dataclasses
 import itertools
@@ -10,7 +10,7 @@ import numpy as np
 from rnn_dynamics.equilibria.cycles import Roots, gathered, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.equilibria.indices import index_sum
-from rnn_dynamics.equilibria.orbits import Census, Known, followed
+from rnn_dynamics.equilibria.orbits import Census, Known, along_the_flow, followed
 from rnn_dynamics.equilibria.problem import Problem
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
@@ -24,7 +24,7 @@ ByPeriod = dict[int, tuple[np.ndarray, Roots]]
 
 
 class Started(NamedTuple):
-    """What Newton's method made of the starts: the root each led to (−1 for none), status, residual, slow points."""
+    """What Newton's method made of the starts: the root of each (−1 for none), status, residual, slow points."""
 
     roots: Roots
     of_start: np.ndarray
@@ -126,7 +126,7 @@ def _between(found: FixedPoints, draws: np.random.Generator) -> np.ndarray:
     spread = np.ptp(around, axis=0).max(initial=0.0) or 1.0
     about = around[draws.integers(len(around), size=_AT_RANDOM)]
     about = about + draws.normal(size=about.shape) * spread / 4 * draws.uniform(0, 1, (_AT_RANDOM, 1))
-    mixed = draws.dirichlet(np.ones(len(around)), _AT_RANDOM) @ around if len(around) > 1 else about
+    mixed = about if len(around) < 2 else np.dot(draws.dirichlet(np.ones(len(around)), _AT_RANDOM), around)
     return np.concatenate([middle, between, about, mixed])
 
 
@@ -137,13 +137,18 @@ def completed(task: Task, started: Started, rows: np.ndarray, most: int) -> Fixe
         found = task.gathered(parts, started.of_start, started.status, started.slow)
         return dataclasses.replace(found, start_residual=started.residual)
     chosen = np.unique(np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int))
-    census, known, nudged = followed(task.problem, rows[chosen], parts, task.tolerance)
+    census, known, nudged = followed(task.problem, rows[chosen], parts, task.tolerance, task.period)
+    of_flow = np.full(len(chosen), -1)
+    slow = np.flatnonzero((started.of_start[chosen] < 0) & (census.kind == OrbitEnd.UNDECIDED))
+    if slow.size:
+        of_flow[slow] = along_the_flow(task.problem, known, rows[chosen[slow]], task.period)
     parts, number = _met(parts, known, task.period)
     of_orbit = np.where(census.root >= 0, np.append(number, -1)[census.root], -1)
     of_start, status = started.of_start.copy(), started.status.copy()
     # Where Newton's method failed and the orbit itself went to a point, the start has reached it.
-    late = (of_start[chosen] < 0) & (of_orbit >= 0) & (census.kind == OrbitEnd.POINT)
-    of_start[chosen[late]], status[chosen[late]] = of_orbit[late], int(Status.CONVERGED)
+    late = np.where(census.kind == OrbitEnd.POINT, of_orbit, np.append(number, -1)[of_flow])
+    new = (of_start[chosen] < 0) & (late >= 0)
+    of_start[chosen[new]], status[chosen[new]] = late[new], int(Status.CONVERGED)
     both, draws = np.concatenate([of_start, of_orbit]), np.random.default_rng(0)
     found = task.gathered(parts, both, status, started.slow)
     total = index_sum(found, task.period, task.problem.cycle)

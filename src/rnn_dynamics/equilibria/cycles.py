@@ -13,6 +13,7 @@ from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import Problem, norms
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints, descending
+from rnn_dynamics.phases import order_key, seated
 from rnn_dynamics.status import Status
 
 __all__ = [
@@ -46,10 +47,11 @@ class Roots:
         names = [field.name for field in dataclasses.fields(self)]
         return Roots(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
-    def accepted(self, tolerance: float) -> Bool[np.ndarray, " m"]:
+    def accepted(self, tolerance: float, problem: Problem | None = None) -> Bool[np.ndarray, " m"]:
         """Where the residual is within its tolerance."""
         size = np.sqrt(np.sum(np.square(self.jacobian), axis=(1, 2)))
-        return self.residual <= tolerance * norms(self.points) * np.maximum(size, 1)
+        scale = norms(self.points) if problem is None else problem.norms(self.points)
+        return self.residual <= tolerance * scale * np.maximum(size, 1)
 
     def best_first(self) -> Int[np.ndarray, " m"]:
         """Resolved before unresolved, then by error, residual and coordinates: an order the starts do not set."""
@@ -77,6 +79,7 @@ def measured(problem: Problem, points: np.ndarray, period: int, *, polish: bool 
         return no_roots(problem)
     if polish:
         (points,) = problem.batched(newton.polish, period, points)
+        points = seated(points, problem.lengths)
     return Roots(points, *problem.batched(newton.measure, period, points))
 
 
@@ -103,10 +106,10 @@ def split_by_period(
             break
         there = roots.take(rest)
         again = measured(problem, there.points, divisor)
-        moved = np.max(np.abs(again.points - there.points), axis=1)
+        moved = problem.apart(again.points, there.points)
         # A root of F^p whose own error is unknown is judged by how far Newton on F^d had to go.
         reach = 4 * (np.where(np.isfinite(there.error), there.error, 0) + again.error)
-        own = again.accepted(tolerance) & (moved <= reach)
+        own = again.accepted(tolerance, problem) & (moved <= reach)
         found[divisor] = rest[own], again.take(own)
         rest = rest[~own]
     found[period] = rest, roots.take(rest)
@@ -120,7 +123,7 @@ def _once(problem: Problem, roots: Roots, period: int) -> tuple[np.ndarray, Root
         ``label`` (roots,), the cycles' roots (m), and their states at multiples of the input's period, shape
         (m, period, n).
     """
-    leader = same_points(roots.points, 2 * roots.error, roots.best_first())
+    leader = same_points(roots.points, 2 * roots.error, roots.best_first(), problem.lengths)
     kept = np.flatnonzero(leader == np.arange(len(leader)))
     place = np.searchsorted(kept, leader)
     chosen, n = roots.take(kept), problem.size
@@ -128,13 +131,14 @@ def _once(problem: Problem, roots: Roots, period: int) -> tuple[np.ndarray, Root
         return place, chosen, chosen.points[:, None]
     (orbit,) = problem.batched(newton.orbits_of, period, chosen.points)
     phases = measured(problem, orbit[:, :: problem.cycle].reshape(-1, n), period)
-    same = same_points(phases.points, 2 * phases.error, phases.best_first()).reshape(-1, period)
+    best = phases.best_first()
+    same = same_points(phases.points, 2 * phases.error, best, problem.lengths).reshape(-1, period)
     cycle = _joined_by(same)
     first = np.unique(cycle, return_index=True)[1]
     rows, turned = [], []
     for row in first:
         points = phases.points[row * period : (row + 1) * period]
-        start = int(np.lexsort(points.T[::-1])[0])
+        start = int(np.lexsort(order_key(points, problem.lengths).T[::-1])[0])
         rows.append(row * period + start)
         turned.append(np.roll(points, -start, axis=0))
     number = np.unique(cycle, return_inverse=True)[1].reshape(-1)
@@ -185,7 +189,7 @@ def gathered(
         lengths += [length] * len(once.points)
         orbits.append(_with_steps_between(problem, phases))
     total = functools.reduce(Roots.joined, parts) if parts else no_roots(problem)
-    order = np.lexsort((*total.points.T[::-1], np.array(lengths, int)))
+    order = np.lexsort((*order_key(total.points, problem.lengths).T[::-1], np.array(lengths, int)))
     rank = np.empty(len(order), int)
     rank[order] = np.arange(len(order))
     if len(order):
@@ -250,4 +254,5 @@ def _judged(
         jacobians=roots.jacobian,
         cell=join(problem.static, problem.arrays),
         inputs=problem.inputs,
+        lengths=problem.lengths,
     )

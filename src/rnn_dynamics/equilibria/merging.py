@@ -5,6 +5,8 @@ import bisect
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.phases import Lengths, apart, embedded
+
 __all__ = ["clusters", "members_to_keep", "same_points"]
 
 
@@ -18,6 +20,7 @@ def same_points(
     points: Float[np.ndarray, "count n"],
     radius: Float[np.ndarray, " count"],
     order: Int[np.ndarray, " count"],
+    lengths: Lengths | None = None,
 ) -> Int[np.ndarray, " count"]:
     """The leader of each point: the first in ``order`` within the sum of both radii, in the maximum norm.
 
@@ -25,13 +28,14 @@ def same_points(
         points: states.
         radius: the error of each.
         order: from the best to the worst; leaders are taken in this order.
+        lengths: of the coordinates that are phases; there the shorter way round counts.
 
     Memory is O(count); the work is that of the leaders near each point along a random line.
     """
     leader = np.arange(len(points))
     if len(points) < 2:
         return leader
-    position = _line(points)
+    position = _line(embedded(points, lengths))
     largest = 0.0
     places: list[float] = []
     names: list[int] = []
@@ -42,7 +46,7 @@ def same_points(
         high = bisect.bisect_right(places, position[i] + reach)
         near = np.asarray(names[low:high], int)
         if near.size:
-            gaps = np.max(np.abs(points[near] - points[i]), axis=1)
+            gaps = apart(points[near], points[i], lengths)
             close = gaps <= radius[near] + radius[i]
             if close.any():
                 leader[i] = near[np.argmin(np.where(close, gaps, np.inf))]
@@ -54,7 +58,9 @@ def same_points(
     return leader
 
 
-def clusters(points: Float[np.ndarray, "count n"], radius: float) -> Int[np.ndarray, " count"]:
+def clusters(
+    points: Float[np.ndarray, "count n"], radius: float, lengths: Lengths | None = None
+) -> Int[np.ndarray, " count"]:
     """A cluster number for each point: points of a cluster are within 2 ``radius`` of its leader.
 
     Points that share a cell of a grid are put together first, so that thousands that ended in one place cost
@@ -65,7 +71,7 @@ def clusters(points: Float[np.ndarray, "count n"], radius: float) -> Int[np.ndar
     cells = np.floor(points / radius)
     _, first, cell = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     kept = points[first]
-    leaders = same_points(kept, np.full(len(kept), radius / 2), np.arange(len(kept)))
+    leaders = same_points(kept, np.full(len(kept), radius / 2), np.arange(len(kept)), lengths)
     return np.unique(leaders, return_inverse=True)[1][cell.reshape(-1)]
 
 

@@ -15,8 +15,18 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.iterates import iterate, repeated
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.phases import largest_length, lengths_of, wrapped
 
-__all__ = ["Map", "Measured", "damped_round", "measure", "orbits_of", "polish", "quadratic_round"]
+__all__ = [
+    "Map",
+    "Measured",
+    "damped_round",
+    "measure",
+    "orbits_of",
+    "polish",
+    "quadratic_round",
+    "transient_round",
+]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STEPS_OF_A_ROUND = 2
@@ -62,9 +72,18 @@ class Map(NamedTuple):
         state, jacobian = jax.lax.fori_loop(1, self.steps, advance, once(0, x.reshape(self.shape)))
         return state.reshape(-1), jacobian
 
+    def rest(self, x: Array, image: Array) -> Array:
+        """x − F^p(x); of phases the shortest difference."""
+        return wrapped(x - image, lengths_of(self.cell))
+
+    def scale(self, x: Array) -> Array:
+        """max(1, largest entry, longest phase): what rounding is relative to."""
+        least = max(1.0, largest_length(lengths_of(self.cell)))
+        return jnp.maximum(jnp.max(jnp.abs(x)), jnp.full((), least, x.dtype))
+
     def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         """‖x − F^p(x)‖, infinite where that is no number."""
-        size = _norm(x - self(x))
+        size = _norm(self.rest(x, self(x)))
         return jnp.where(jnp.isfinite(size), size, jnp.full_like(size, jnp.inf))
 
 
@@ -85,8 +104,9 @@ def _solve(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Arr
 def _damped_step(system: Map, x: Array) -> tuple[Array, Array, Array]:
     """The best of the full Newton step and its halves; the residual there, and whether nothing was gained."""
     image, jacobian = system.with_jacobian(x)
-    before = _norm(x - image)
-    step = _solve(_identity(x) - jacobian, image - x)
+    rest = system.rest(x, image)
+    before = _norm(rest)
+    step = _solve(_identity(x) - jacobian, -rest)
     lengths = 2.0 ** -jnp.arange(_HALVINGS, dtype=x.dtype)
     trials = x[None] + lengths[:, None] * step[None]
     sizes = jax.vmap(system.residual_size)(trials)
@@ -113,7 +133,7 @@ def _quadratic_step(system: Map, image_of: Any, carry: tuple[Array, ...]) -> tup
     """One step of a regularised Newton method on q = ½‖x − F^p(x)‖² with its full Hessian."""
     x, damping, *_ = carry
     image, jacobian = system.with_jacobian(x)
-    rest, matrix = x - image, _identity(x) - jacobian
+    rest, matrix = system.rest(x, image), _identity(x) - jacobian
     gradient = jnp.matmul(matrix.T, rest, precision=_HIGHEST)
     curved = jax.jacfwd(lambda at: jax.vjp(image_of, at)[1](rest)[0])(x)
     hessian = jnp.matmul(matrix.T, matrix, precision=_HIGHEST) - (curved + curved.T) / 2
@@ -169,16 +189,58 @@ def polish(
     def advance(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, best, least = carry
         image, jacobian = system.with_jacobian(x)
-        size = _norm(x - image)
+        rest = system.rest(x, image)
+        size = _norm(rest)
         better = size < least
         best, least = jnp.where(better, x, best), jnp.where(better, size, least)
-        moved = x + _solve(_identity(x) - jacobian, image - x)
+        moved = x + _solve(_identity(x) - jacobian, -rest)
         return jnp.where(jnp.isfinite(moved).all(), moved, x), best, least
 
     def one(start: Array) -> Array:
         infinite = jnp.full((), jnp.inf, start.dtype)
         last, best, least = jax.lax.fori_loop(0, _POLISHING_STEPS, advance, (start, start, infinite))
         return jnp.where(system.residual_size(last) < least, last, best)
+
+    return jax.vmap(one)(x)
+
+
+_TRANSIENT_STEPS = 25
+
+
+def _transient_step(system: Map, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+    """One step of pseudo-transient continuation, x + (I/τ + I − J)⁻¹ (F^p(x) − x), and the next τ.
+
+    τ grows while the linear model held over the step, so that x follows the flow of x′ = F^p(x) − x in ever longer
+    steps, and shrinks, the step refused, where the model's defect was no longer small against I/τ.
+    """
+    x, time = carry
+    image, jacobian = system.with_jacobian(x)
+    rest = -system.rest(x, image)
+    move = _solve(_identity(x) / time + _identity(x) - jacobian, rest)
+    there = x + move
+    later = -system.rest(there, system(there))
+    linear = rest + jnp.matmul(jacobian, move, precision=_HIGHEST) - move
+    defect = _norm(later - linear) * time / jnp.maximum(_norm(move), float(jnp.finfo(x.dtype).tiny))
+    taken = jnp.isfinite(there).all() & (defect < 0.5)
+    most = jnp.full_like(time, 1 / float(jnp.finfo(x.dtype).eps))
+    longer = jnp.minimum(time * jnp.where(defect < 0.1, 4.0, 1.5).astype(x.dtype), most)
+    return jnp.where(taken, there, x), jnp.where(taken, longer, time / 4)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def transient_round(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> Float[Array, "batch n"]:
+    """States that pseudo-transient continuation takes x to in a few long steps along the flow of F^p(x) − x.
+
+    Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM Journal on
+    Numerical Analysis 35, 1998.
+    """
+    system = Map(join(static, arrays), inputs, steps, shape)
+
+    def one(start: Array) -> Array:
+        carry = start, jnp.full((), 10.0, start.dtype)
+        return jax.lax.fori_loop(0, _TRANSIENT_STEPS, lambda _, c: _transient_step(system, c), carry)[0]
 
     return jax.vmap(one)(x)
 
@@ -205,14 +267,14 @@ class Measured(NamedTuple):
 
 def _measure(system: Map, x: Array) -> Measured:
     image, jacobian = system.with_jacobian(x)
-    rest = x - image
+    rest = system.rest(x, image)
     finite = jnp.isfinite(jacobian).all() & jnp.isfinite(image).all()
     safe = jnp.where(finite, jacobian, jnp.zeros_like(jacobian))
     left, values, right = jnp.linalg.svd(_identity(x) - safe)
     left, weakest, right = left[:, -1], values[-1], right[-1]
     unit = float(jnp.finfo(x.dtype).eps)
     size = jnp.sqrt(jnp.sum(jnp.square(safe)))
-    scale = jnp.maximum(jnp.max(jnp.abs(x)), jnp.ones((), x.dtype))
+    scale = system.scale(x)
     rounding = _norm(rest) + 2 * unit * scale * (1 + size)
     bits = jnp.finfo(x.dtype).nmant
     exponents = jnp.arange(_LEAST_EXPONENT - bits, _LARGEST_EXPONENT, dtype=x.dtype)
@@ -221,7 +283,7 @@ def _measure(system: Map, x: Array) -> Measured:
     def seen(distance: Array) -> Array:
         along = distance * right
         there = jnp.stack([x + along, x - along])
-        residuals = there - jax.vmap(system)(there)
+        residuals = system.rest(there, jax.vmap(system)(there))
         return jnp.min(jnp.abs(jnp.sum(left[None] * residuals, axis=1)))
 
     stands_out = jax.vmap(seen)(distances) >= 2 * rounding

@@ -8,8 +8,7 @@ import contextlib
 import functools
 import threading
 from collections.abc import Iterator
-
-from threadpoolctl import ThreadpoolController
+from typing import Any
 
 __all__ = ["LARGEST", "one_blas_thread"]
 
@@ -22,9 +21,10 @@ _limit = contextlib.ExitStack()
 
 
 @functools.cache
-def _pools() -> ThreadpoolController:
+def _pools() -> Any:
     """The BLAS libraries that are loaded, SciPy's among them, which JAX calls."""
     import scipy.linalg  # noqa: F401
+    from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 

@@ -15,18 +15,23 @@ from rnn_dynamics.equilibria.cycles import Roots, measured, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.equilibria.merging import clusters
 from rnn_dynamics.equilibria.orbit_kernels import advanced, windows
-from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.equilibria.problem import Problem
 from rnn_dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
+from rnn_dynamics.phases import embedded, seated
 
-__all__ = ["Census", "followed"]
+__all__ = ["Census", "Known", "along_the_flow", "followed"]
 
 _LEVELS = (64, 256, 1024, 4096, 16384)
-_RECURRENT_FROM = 2  # the level after which orbits may be given to circles and chaos
-_WORK = 1e10  # multiply-adds of a level at most
-_NEAR = 0.05
+_RECURRENT_FROM = 2  # levels that all orbits may run through before circles and chaos are looked for
+_WORK = (np.inf, np.inf, 4e9, 5e8, 3e8)  # multiply-adds of a level at most
+_ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
+_TRANSIENTS = 2
+_NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
+_MANY = 16
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
+_LONG = 256  # an asked period up to which windows hold it
 _OPEN = -1
 
 
@@ -37,6 +42,7 @@ class Known:
     Attributes:
         problem: the map.
         tolerance: of a root.
+        longest: the longest period looked for in windows of the orbits.
         roots: one each, as a batch of one.
         length: minimal period of each in multiples of the input's.
         phases: the states of each cycle, (length, n).
@@ -47,6 +53,7 @@ class Known:
 
     problem: Problem
     tolerance: float
+    longest: int
     roots: list[Roots] = dataclasses.field(default_factory=list)
     length: list[int] = dataclasses.field(default_factory=list)
     phases: list[np.ndarray] = dataclasses.field(default_factory=list)
@@ -61,12 +68,12 @@ class Known:
     def holds(self, points: np.ndarray, length: int) -> np.ndarray:
         """Which points are phases of a known root whose period divides ``length``."""
         found = np.zeros(len(points), bool)
-        rounding = 64 * np.finfo(points.dtype).eps * norms(points)
+        rounding = 64 * np.finfo(points.dtype).eps * self.problem.norms(points)
         for place, (own, phases) in enumerate(zip(self.length, self.phases, strict=True)):
             if length % own == 0:
                 error = self.error(place)
-                near = 4 * error if np.isfinite(error) else 1e-7 * norms(phases).max()
-                apart = np.abs(points[:, None] - phases[None]).max(-1).min(1)
+                near = 4 * error if np.isfinite(error) else 1e-7 * self.problem.norms(phases).max()
+                apart = self.problem.apart(points[:, None], phases[None]).min(1)
                 found |= apart <= near + rounding
         return found
 
@@ -78,7 +85,8 @@ class Known:
                 continue
             phases = roots.points[i : i + 1]
             if length > 1:
-                phases = windows(self.problem, phases, length)[0]
+                steps = max(length, self.longest + 1)  # of one program for all cycles that windows hold
+                phases = windows(self.problem, phases, steps)[0, :length]
             self.roots.append(roots.take(np.array([i])))
             self.length.append(length)
             self.phases.append(phases)
@@ -87,11 +95,19 @@ class Known:
             fresh += 1
         return fresh
 
+    def met_unstable(self) -> int:
+        """How many of the roots that orbits led to are not stable."""
+        return sum(
+            number < 0 and kind != "stable" for number, kind in zip(self.number, self.kinds, strict=True)
+        )
+
     def norm(self, place: int) -> Attracting | None:
         """How a stable root attracts."""
         if place not in self.norms:
             root = self.roots[place]
-            self.norms[place] = attracting(root.points[0], root.jacobian[0], self.length[place], place)
+            self.norms[place] = attracting(
+                root.points[0], root.jacobian[0], self.length[place], place, self.problem.lengths
+            )
         return self.norms[place]
 
     def nearest_stable(self, states: np.ndarray) -> np.ndarray:
@@ -100,7 +116,7 @@ class Known:
         for place, phases in enumerate(self.phases):
             if self.kinds[place] != "stable":
                 continue
-            apart = np.min([np.abs(states - phase).max(-1) for phase in phases], axis=0)
+            apart = np.min([self.problem.apart(states, phase) for phase in phases], axis=0)
             best, least = np.where(apart < least, place, best), np.minimum(apart, least)
         return best
 
@@ -171,45 +187,62 @@ def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray | 
 
 def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:
     """Orbits that stand on an unstable or marginal root in floats."""
-    unit = np.finfo(census.states.dtype).eps
+    unit, problem = np.finfo(census.states.dtype).eps, known.problem
     still = at[(returns <= 64 * unit) & (census.kind[at] == _OPEN)]
     for place, phases in enumerate(known.phases):
         error, kind = known.error(place), known.kinds[place]
         if kind == "stable" or not np.isfinite(error) or not still.size:
             continue
-        apart = np.abs(census.states[still][:, None] - phases[None]).max(-1).min(1)
-        there = still[apart <= 4 * error + 256 * unit * norms(census.states[still])]
+        apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
+        there = still[apart <= 4 * error + 256 * unit * problem.norms(census.states[still])]
         census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
         census.root[there], census.period[there] = place, known.length[place]
         still = still[census.kind[still] == _OPEN]
 
 
-def _seeds(states: np.ndarray, periods: np.ndarray, returns: np.ndarray) -> np.ndarray:
-    """A representative of each cluster of states that all but return, the largest clusters first."""
-    near = np.flatnonzero(returns < _NEAR)
+def _seeds(
+    problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, returns: np.ndarray
+) -> np.ndarray:
+    """A representative of each cluster of states that all but return, the largest clusters first.
+
+    Chaotic orbits come near unstable cycles without end: where many were met, only what all but rests is looked at.
+    """
+    near = np.flatnonzero(returns < (_NEAR if known.met_unstable() < _MANY else _AT_REST))
     if not near.size:
         return near
-    scale = float(np.median(norms(states[near])))
-    label = clusters(np.column_stack([states[near], periods[near] * 10.0 * scale]), 0.02 * scale)
+    scale = float(np.median(problem.norms(states[near])))
+    rows = embedded(states[near], problem.lengths)
+    label = clusters(np.column_stack([rows, periods[near] * 10.0 * scale]), 0.02 * scale)
     best = np.lexsort((returns[near], label))
     first = best[np.unique(label[best], return_index=True)[1]]
     sizes = np.bincount(label)[label[first]]
     return near[first[np.argsort(-sizes, kind="stable")][:_MOST_SEEDS]]
 
 
-def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray) -> int:
-    """Newton's method from states that all but return after ``periods``; how many new roots it gave."""
+def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, along: bool) -> int:
+    """Newton's method from states that all but return after ``periods``; how many new roots it gave.
+
+    Where the orbits are slow Newton's method first goes ``along`` the flow: no orbit need be iterated to its end.
+    """
     fresh = 0
     for length in np.unique(periods):
-        (points,) = problem.batched(newton.polish, int(length), states[periods == length])
-        points = points[np.isfinite(points).all(1)]
+        if known.met_unstable() >= _MANY and fresh:
+            break
+        points = states[periods == length]
+        if along:
+            for _ in range(_TRANSIENTS):
+                (points,) = problem.batched(newton.transient_round, int(length), points)
+        (points,) = problem.batched(newton.polish, int(length), points)
+        points = seated(points[np.isfinite(points).all(1)], problem.lengths)
         points = points[~known.holds(points, int(length))]
         if not len(points):
             continue
         # Many seeds of one point need measuring once.
-        _, first = np.unique(np.round(points / (1e-6 * norms(points).max())), axis=0, return_index=True)
+        _, first = np.unique(
+            np.round(points / (1e-6 * problem.norms(points).max())), axis=0, return_index=True
+        )
         roots = measured(problem, points[np.sort(first)], int(length), polish=False)
-        roots = roots.take(roots.accepted(known.tolerance))
+        roots = roots.take(roots.accepted(known.tolerance, problem))
         for own, (_, part) in split_by_period(problem, roots, int(length), known.tolerance).items():
             fresh += known.add(part, own)
     return fresh
@@ -224,37 +257,46 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     at = census.open()
     if not at.size:
         return
-    orbits = windows(problem, census.states[at], LONGEST + 1)
-    periods, returns = first_periods(orbits)
+    orbits = windows(problem, census.states[at], known.longest + 1)
+    periods, returns = first_periods(orbits, problem.lengths)
     _taken(problem, census, known, orbits)
     _resting(census, known, at, returns)
     rest = np.flatnonzero(census.kind[at] == _OPEN)
-    seeds = rest[_seeds(census.states[at[rest]], periods[rest], returns[rest])]
-    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds]):
+    seeds = rest[_seeds(problem, known, census.states[at[rest]], periods[rest], returns[rest])]
+    slow = level >= _ALONG_FROM
+    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds], slow):
         rest = np.flatnonzero(census.kind[at] == _OPEN)
         at, orbits, returns = at[rest], orbits[rest], returns[rest]
         _taken(problem, census, known, orbits)
         _resting(census, known, at, returns)
     at, orbits = at[census.kind[at] == _OPEN], orbits[census.kind[at] == _OPEN]
-    if level < _RECURRENT_FROM or not at.size:
+    if level + 1 < _RECURRENT_FROM or not at.size:
         return
     sizes = np.abs(orbits).max(-1)
     away = (sizes[:, -1] > far) & (np.diff(sizes, axis=1) >= 0).all(1)
     census.kind[at[away]] = OrbitEnd.AWAY
     at, orbits = at[~away], orbits[~away]
     if at.size:
-        runs, lengths = recurrent(problem, census.states[at], orbits)
+        last = not _affordable(problem, len(at), level + 1)
+        runs, lengths = recurrent(problem, census.states[at], orbits, last)
         census.kind[at[runs]] = OrbitEnd.RECURRENT
         long = lengths > 0
         census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
 
 
+def _affordable(problem: Problem, count: int, level: int) -> bool:
+    """Whether so many orbits may run through a level: the first two always."""
+    if level >= len(_LEVELS):
+        return False
+    return count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK[level]
+
+
 def _run(problem: Problem, census: Census, known: Known) -> None:
     """Iterate until every orbit's end is known, or the steps are used up."""
-    far = _AWAY * float(norms(census.states).max(initial=1.0))
+    far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
     for level, steps in enumerate(_LEVELS):
         at = census.open()
-        if not at.size or (level > 1 and at.size * steps * problem.cycle * problem.size**2 > _WORK):
+        if not at.size or not _affordable(problem, len(at), level):
             break
         census.states[at] = advanced(problem, census.states[at], steps)
         census.steps[at] += steps * problem.cycle
@@ -271,7 +313,7 @@ def _nudged(known: Known, first: int) -> np.ndarray:
         values, vectors = np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64))
         order = np.argsort(-np.abs(values))[:2]
         point = known.roots[place].points[0]
-        size = _NUDGE * float(norms(point[None])[0])
+        size = _NUDGE * float(known.problem.norms(point[None])[0])
         for j in order[np.abs(values[order]) > 1]:
             vector = vectors[:, j].imag if values[j].imag < 0 else vectors[:, j].real
             vector = vector / max(np.abs(vector).max(), np.finfo(float).tiny)
@@ -280,8 +322,29 @@ def _nudged(known: Known, first: int) -> np.ndarray:
     return states.astype(known.problem.dtype)
 
 
+def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
+    """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are kept."""
+    points = states
+    for _ in range(2 * _TRANSIENTS):
+        (points,) = problem.batched(newton.transient_round, length, points)
+    at = np.full(len(states), -1)
+    _solved(problem, known, points, np.full(len(points), length), False)
+    points = seated(problem.batched(newton.polish, length, points)[0], problem.lengths)
+    for place in range(len(known.length)):
+        if length % known.length[place] == 0:
+            apart = problem.apart(points[:, None], known.phases[place][None]).min(1)
+            error = known.error(place)
+            near = 4 * error if np.isfinite(error) else 0.0
+            at[(at < 0) & (apart <= near + 256 * np.finfo(points.dtype).eps * problem.norms(points))] = place
+    return at
+
+
 def followed(
-    problem: Problem, states: np.ndarray, roots: dict[int, tuple[np.ndarray, Roots]], tolerance: float
+    problem: Problem,
+    states: np.ndarray,
+    roots: dict[int, tuple[np.ndarray, Roots]],
+    tolerance: float,
+    period: int,
 ) -> tuple[Census, Known, int]:
     """Where the orbits of ``states`` end, and all roots met, those given first.
 
@@ -290,11 +353,12 @@ def followed(
         states: shape (count, n).
         roots: minimal period → numbers of roots that are known, and those roots.
         tolerance: of a root.
+        period: the one asked for, looked for in the orbits too.
 
     Returns:
         The census of the states' orbits; the known roots; how many orbits were started beside unstable ones.
     """
-    known = Known(problem, tolerance)
+    known = Known(problem, tolerance, max(LONGEST, period if period <= _LONG else 1))
     for length, (numbers, some) in roots.items():
         known.add(some, length, numbers)
     beside = _nudged(known, 0)

@@ -14,6 +14,7 @@ from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
+from rnn_dynamics.phases import Lengths, apart, canonical, largest_length, lengths_of, on_phases, wrapped
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
 
@@ -37,6 +38,7 @@ class Problem:
         cycle: steps after which the input repeats; 1 where it is held or absent.
         shape: of a state.
         dtype: of the states.
+        lengths: of the coordinates that are phases; ``None`` where none is.
     """
 
     static: Any
@@ -45,11 +47,28 @@ class Problem:
     cycle: int
     shape: tuple[int, ...]
     dtype: Any
+    lengths: Lengths | None = None
 
     @property
     def size(self) -> int:
         """n, the number of units."""
         return math.prod(self.shape)
+
+    def canonical(self, rows: np.ndarray) -> np.ndarray:
+        """States with their phases in [0, L)."""
+        return canonical(rows, self.lengths)
+
+    def apart(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The largest difference of a coordinate, round the seam where that is shorter."""
+        return apart(first, second, self.lengths)
+
+    def difference(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """first − second, of phases the shortest one."""
+        return wrapped(first - second, self.lengths)
+
+    def norms(self, rows: np.ndarray) -> np.ndarray:
+        """The scale that tolerances refer to: max(1, largest entry, longest phase) of each row."""
+        return np.maximum(norms(rows), np.asarray(largest_length(self.lengths), rows.dtype))
 
     def batched(self, kernel: Callable[..., Any], period: int, *columns: np.ndarray) -> list[np.ndarray]:
         """``kernel`` on rows of ``columns``, in batches of few shapes, the last one padded.
@@ -98,7 +117,7 @@ class Problem:
 
 
 def posed(
-    cell: Any, starts: Any, u: Any, inputs: Any, period: Any
+    cell: Any, starts: Any, u: Any, inputs: Any, period: Any, topology: Any = None
 ) -> tuple[Problem, Float[np.ndarray, "starts n"], int]:
     """The problem, the starts as flat rows, and p, all checked against the cell.
 
@@ -128,16 +147,19 @@ def posed(
         raise kind(str(error).replace("x0", "starts") + hint) from error
     if not cycle:
         raise ValueError("inputs: expected at least one step of input, got 0")
+    rows = np.asarray(given).astype(state.dtype).reshape(len(given), state.size)
+    first = jax.tree_util.tree_map(lambda leaf: leaf[0], sequence)
+    cell = on_phases(cell, topology, rows, first, state.shape)
     static, arrays = split(cell)
-    problem = Problem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype))
-    rows = np.asarray(given).astype(problem.dtype).reshape(len(given), problem.size)
-    return problem, rows, period
+    lengths = lengths_of(cell)
+    problem = Problem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype), lengths)
+    return problem, problem.canonical(rows), period
 
 
 def _refuse_one_start(cell: Any, given: Any) -> None:
     """Starts without the axis of starts: as many numbers as the cell's state has, where a number is no state."""
     shape = shapes_of(cell).state
-    if given.ndim == 1 and shape == given.shape:
+    if shape is not None and given.ndim == 1 and shape == given.shape:
         raise ValueError(
             f"starts: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
             "give starts[None]"

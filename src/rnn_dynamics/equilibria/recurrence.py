@@ -4,6 +4,7 @@ import numpy as np
 
 from rnn_dynamics.equilibria.orbit_kernels import TAIL, TAILS, tails
 from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.phases import Lengths, apart, embedded
 
 __all__ = ["LONGEST", "first_periods", "recurrent"]
 
@@ -18,16 +19,16 @@ _STRIDE = 37
 _ROUNDS = 6
 
 
-def first_periods(orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The period after which each window of an orbit (count, W, n) all but returns, and how near it comes.
 
     The first period as good as the best one: a multiple of it returns no better, but for rounding.
     """
     with np.errstate(all="ignore"):
-        apart = np.abs(orbits[:, 1:] - orbits[:, :1]).max(-1) / norms(orbits[:, 0])[:, None]
-    apart = np.nan_to_num(apart, nan=np.inf, posinf=np.inf)
-    close = apart <= 2 * apart.min(1, keepdims=True) + 16 * np.finfo(orbits.dtype).eps
-    return close.argmax(1) + 1, apart.min(1)
+        gaps = apart(orbits[:, 1:], orbits[:, :1], lengths) / norms(orbits[:, 0])[:, None]
+    gaps = np.nan_to_num(gaps, nan=np.inf, posinf=np.inf)
+    close = gaps <= 2 * gaps.min(1, keepdims=True) + 16 * np.finfo(orbits.dtype).eps
+    return close.argmax(1) + 1, gaps.min(1)
 
 
 def _nearest(samples: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -82,6 +83,8 @@ class _Sets:
         if float(np.ptp(path[half:], axis=0).max()) < 1e4 * unit * scale:
             return
         period = _long_period(path)
+        if 0 < period <= LONGEST:  # it has come to rest, or to a cycle that is solved for after more steps
+            return
         if period:
             own = self._within(path[-period:], np.sqrt(unit) * scale)
             own[row] = True
@@ -96,27 +99,30 @@ class _Sets:
             self.found |= own & (self.periods == 0)
 
 
-def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def recurrent(
+    problem: Problem, states: np.ndarray, orbits: np.ndarray, last: bool
+) -> tuple[np.ndarray, np.ndarray]:
     """Which of the states run on sets that they come back to, and the period of those on long cycles.
 
     A tail must cover in its second half what it covered in its first, which a slow drift does not, and must not
     shrink tangent vectors by more than its length resolves. A few states are looked at; the others belong where
     their windows stay within the reach of what these covered. A circle near a resonance is covered slowly: where
-    nothing was shown, longer tails are taken of which every 37th state is kept.
+    nothing was shown at the ``last`` look, longer tails are taken of which every 37th state is kept.
 
     Args:
         problem: the map.
         states: shape (count, n).
         orbits: a window of each, shape (count, W, n).
+        last: whether these orbits are not iterated further.
 
     Returns:
         Shapes (count,), (count,): recurrent, and a period or 0.
     """
-    sets = _Sets(states, orbits)
+    sets = _Sets(states, embedded(orbits, problem.lengths))
     before = len(states) + 1
     for stride in (*[1] * _ROUNDS, _STRIDE):
         left = sets.open()
-        if not left.size or (stride > 1 and len(left) < len(states)):
+        if not left.size or (stride > 1 and (len(left) < len(states) or not last)):
             break
         if stride == 1 and len(left) == before:
             continue
@@ -124,6 +130,6 @@ def recurrent(problem: Problem, states: np.ndarray, orbits: np.ndarray) -> tuple
         rows = left[np.unique(np.linspace(0, len(left) - 1, min(TAILS, len(left))).astype(int))]
         paths, logs = tails(problem, states[rows], stride)
         for row, path, log in zip(rows, paths, logs, strict=True):
-            if stride == 1 or not _long_period(path):
-                sets.look(int(row), path, log)
+            if stride == 1 or not _long_period(embedded(path, problem.lengths)):
+                sets.look(int(row), embedded(path, problem.lengths), log)
     return sets.found, sets.periods

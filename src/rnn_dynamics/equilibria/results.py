@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
+from rnn_dynamics.phases import Lengths
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -93,6 +94,7 @@ class FixedPoints(Result):
             another ``index_sum`` proves that some are missing.
         cell: the cell whose map this is; what is drawn of its flow uses this one.
         inputs: the input that was held or repeated, leading axis q; ``None`` for none.
+        lengths: of the coordinates that are phases, whose values lie in [0, L); ``None`` where none is.
     """
 
     points: Float[np.ndarray, "m ..."]
@@ -116,6 +118,7 @@ class FixedPoints(Result):
     bounded: bool = False
     cell: Any = None
     inputs: Any = None
+    lengths: Lengths | None = None
 
     _axes: ClassVar = {"m": "point", "n": "multiplier", "period": "phase"}
     _units: ClassVar = {"period": "steps"}
@@ -155,7 +158,7 @@ class FixedPoints(Result):
         cycles = {} if self.ends is None else self.ends.unlisted_cycles()
         for length, orbits in cycles.items():
             sentences.append(
-                f"{orbits} of {len(self.ends or ())} orbits end at a stable cycle of period {length}, which this "
+                f"{orbits} of {len(self.ends or ())} orbits end at a cycle of period {length}, which this "
                 "period does not list"
             )
         undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
@@ -170,6 +173,21 @@ class FixedPoints(Result):
                 "are missing"
             )
         return tuple(sentences)
+
+    @property
+    def winding(self) -> Int[np.ndarray, "m n"]:
+        """Turns of each phase over one period, each step counted forwards, shape (m, n): known modulo the period.
+
+        Over the period it is the rotation number of a circle map; 0 for coordinates on a line.
+        """
+        m, n = self.multipliers.shape
+        turns = np.zeros((m, n), int)
+        for row, (orbit, period) in enumerate(zip(self.orbits.reshape(m, -1, n), self.period, strict=True)):
+            steps = np.diff(orbit[:period], axis=0, append=orbit[:1])
+            for i, length in enumerate(self.lengths or ()):
+                if length is not None:
+                    turns[row, i] = round(float(np.sum(steps[:, i] % length)) / length) % period
+        return turns
 
     def converged(self) -> int:
         """How many starts reached a point."""

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Int
 
@@ -13,8 +14,9 @@ from rnn_dynamics.equilibria.ends import MissingAttractorWarning
 from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
-from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
+from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, flag
 
@@ -49,7 +51,8 @@ def _descend(problem: Problem, starts: np.ndarray, period: int, max_steps: int) 
             break
         moved, size, stalled = problem.batched(newton.damped_round, period, states[active])
         states[active], residual[active] = moved, size
-        scale = norms(moved)
+        states[active] = problem.canonical(moved)
+        scale = problem.norms(states[active])
         finite = np.isfinite(size) & np.isfinite(scale)
         close = finite & ((size <= goal * scale) | (stalled & (size <= goal**0.75 * scale)))
         stuck = np.where(stalled & finite, int(Status.UNDECIDED), -1)
@@ -71,11 +74,11 @@ def _polished(
     """The roots that the chosen starts ran into, a few representatives of each cluster polished."""
     of_start = np.full(len(states), -1)
     ends = states[chosen].astype(problem.dtype)
-    scale = float(np.median(norms(ends))) if len(ends) else 1.0
-    cluster = clusters(ends, radius * scale)
+    scale = float(np.median(problem.norms(ends))) if len(ends) else 1.0
+    cluster = clusters(ends, radius * scale, problem.lengths)
     kept = members_to_keep(ends, cluster)
     roots = measured(problem, ends[kept], period)
-    good = roots.accepted(tolerance)
+    good = roots.accepted(tolerance, problem)
     # Every start takes the nearest representative of its own cluster.
     order = kept[np.argsort(cluster[kept], kind="stable")]
     first = np.searchsorted(cluster[order], np.arange(cluster.max(initial=-1) + 2))
@@ -87,7 +90,7 @@ def _polished(
         inside = at < first[cluster + 1]
         member = order[np.where(inside, at, 0)]
         usable = inside & good[place[member]]
-        gap = np.where(usable, np.max(np.abs(ends - ends[member]), axis=1, initial=0.0), np.inf)
+        gap = np.where(usable, problem.apart(ends, ends[member]), np.inf)
         best, least = np.where(gap < least, place[member], best), np.minimum(gap, least)
     number = np.cumsum(good) - 1
     of_start[chosen] = np.where(best >= 0, number[best], -1)
@@ -106,7 +109,8 @@ def _creep(problem: Problem, ends: _Ends, period: int, max_steps: int) -> tuple[
             break
         columns = problem.batched(newton.quadratic_round, period, states[active], damping[active])
         states[active], damping[active], residual[active], slope, convex = columns
-        size, scale = residual[active], norms(states[active])
+        states[active] = problem.canonical(states[active])
+        size, scale = residual[active], problem.norms(states[active])
         close = size <= goal * scale
         minimum[active] = ~close & convex & (slope <= level)
         status[active] = np.where(close, int(Status.CONVERGED), int(Status.MAX_STEPS))
@@ -120,10 +124,10 @@ def _slow_points(
     problem: Problem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
 ) -> SlowPoints:
     """The minima of q, each once."""
-    slow = residual > 100 * tolerance * norms(states)
+    slow = residual > 100 * tolerance * problem.norms(states)
     states, residual = states[slow], residual[slow]
-    radius = _loose(problem.dtype, 3 / 8) * norms(states)
-    leader = same_points(states, radius, np.argsort(residual, kind="stable"))
+    radius = _loose(problem.dtype, 3 / 8) * problem.norms(states)
+    leader = same_points(states, radius, np.argsort(residual, kind="stable"), problem.lengths)
     first = np.flatnonzero(leader == np.arange(len(leader)))
     first = first[np.argsort(residual[first], kind="stable")]
     jacobians = measured(problem, states[first], period, polish=False).jacobian
@@ -176,6 +180,7 @@ def fixed_points(
     max_steps: int = 40,
     slow: bool = True,
     orbits: int = 256,
+    topology: Any = None,
 ) -> FixedPoints:
     """Fixed points and cycles of a map, x = F^p(x), from many starts at once.
 
@@ -195,6 +200,8 @@ def fixed_points(
         max_steps: steps of either method before a start is labelled MAX_STEPS.
         slow: whether to go on after Newton's method, and look for slow points.
         orbits: how many of the starts are also iterated, evenly spread over them; 0 for none.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Newton's method is drawn to saddles as well as to attractors. So the starts' own orbits are followed until it
     is known where each ends, by the multipliers of a point and a norm that decreases towards it, and the points
@@ -204,12 +211,18 @@ def fixed_points(
     attractors and at random. A scalar neuron's equilibria (p = 1) are bracketed besides, and the result then is
     complete.
 
+    Where ``topology`` names phases, differences are the shorter way round, a cycle that winds around is a cycle
+    (``FixedPoints.winding``), and phases are given in [0, L); the map may reduce them itself or not. Without it, a
+    map that looks like one on a circle (it jumps as at a seam, copies of a state are listed, orbits run on) gives a
+    ``SeamWarning``.
+
     Returns:
         ``FixedPoints``; empty where none was found. That none was found does not prove that there is none.
 
     Raises:
         TypeError, ValueError: starts that do not fit the cell, or are not finite; p < 1; both ``u`` and
-            ``inputs``; a tolerance that is not > 0; orbits < 0.
+            ``inputs``; a tolerance that is not > 0; orbits < 0; a topology of another
+            length, or by which the map is not periodic.
 
     Warns:
         MissingAttractorWarning: the list is known to lack something that it could hold (``FixedPoints.missing``):
@@ -219,7 +232,7 @@ def fixed_points(
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
     starts from trajectories; they descend on q.
     """
-    problem, rows, period = posed(cell, starts, u, inputs, period)
+    problem, rows, period = posed(cell, starts, u, inputs, period, topology)
     steps = count("max_steps", max_steps, minimum=1)
     limit = residual_tolerance(problem, tolerance)
     most = count("orbits", orbits)
@@ -230,12 +243,16 @@ def fixed_points(
 
     sought = _sought(problem, rows, period, limit, steps, slow)
     roots, complete = sought.found.roots, False
-    if period == 1 and inputs is None and has_brackets(cell):
+    if period == 1 and inputs is None and problem.lengths is None and has_brackets(cell):
         more, complete = bracketed(problem, cell, u, limit)
         roots = roots.joined(more)
     started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
-    task = Task(problem, period, limit, maps_a_ball_into_itself(cell), complete, newton)
+    bounded = problem.lengths is None and maps_a_ball_into_itself(cell)
+    task = Task(problem, period, limit, bounded, complete, newton)
     found = completed(task, started, rows, most)
+    if topology is None:
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], problem.inputs)
+        warn_of_seams(cell, rows, found.orbits.reshape(-1, problem.size), held, problem.shape)
     if found.missing:
         warnings.warn("fixed_points: " + "; ".join(found.missing), MissingAttractorWarning, stacklevel=2)
     return found

@@ -13,6 +13,7 @@ _OF_AN_RNN = ("tanh", "relu", "sigmoid")
 _INERT = {"activation_alpha", "activation_beta", "hidden_size", "layout"}
 _SETTLED = {"activations", "direction", "linear_before_reset", "input_forget", "clip"}
 _INPUTS = {"W": 1, "R": 2, "B": 3, "P": 7}
+_INITIAL = {"initial_h": 5, "initial_c": 6}
 # Of onnx.TensorProto: data types FLOAT and DOUBLE, with the fields that hold what is not raw.
 _FLOATS = {1: ("<f4", "float_data"), 11: ("<f8", "double_data")}
 _EXTERNAL = 1
@@ -88,7 +89,25 @@ def arrays_of(graph: Any, node: Any) -> dict[str, np.ndarray]:
             raise ValueError(f"source: expected {name} among the initializers, got {source!r}, which is not")
         if source:
             found[name] = _array(name, tensors[source])
+    _check_initial(node, tensors, found["R"])
     return found
+
+
+def _check_initial(node: Any, tensors: dict[str, Any], R: np.ndarray) -> None:
+    """The initial states that the model holds are as wide as R.
+
+    PyTorch's export of an LSTM with ``proj_size`` writes one of that many units with part of the weights; a wider
+    initial c is all that tells (torch 2.13.0, findings/torch_onnx_projection.sh).
+    """
+    for name, place in _INITIAL.items():
+        source = node.input[place] if place < len(node.input) else ""
+        width = tuple(tensors[source].dims)[-1:] if source in tensors else ()
+        if width and R.ndim == 3 and int(width[0]) != R.shape[2]:
+            hint = ": an LSTM with proj_size, whose export lacks weights? Import the module by from_torch"
+            raise ValueError(
+                f"source: expected {name} of {R.shape[2]} units, as R has, got {int(width[0])}"
+                + hint * (name == "initial_c")
+            )
 
 
 def _text(value: bytes | str) -> str:

@@ -116,7 +116,7 @@ class _Reader:
         elif isinstance(argument, str) and name != "GLOBAL":
             stack.append(argument)
         elif name in ("GLOBAL", "STACK_GLOBAL"):
-            parts = argument.split(" ", 1) if argument else [stack.pop(-2), stack.pop()]
+            parts = str(argument).split(" ", 1) if argument else [stack.pop(-2), stack.pop()]
             stack.append(_Class(".".join(map(str, parts))))
             self.classes.append(stack[-1].name)
         elif name in ("SETITEM", "SETITEMS", "DICT"):

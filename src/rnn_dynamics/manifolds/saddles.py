@@ -13,6 +13,7 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.equilibria.cycles import measured
 from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.iterates import iterate, iterate_with_jacobian, repeated
+from rnn_dynamics.phases import largest_length
 from rnn_dynamics.validation import count, real_array
 
 _HALVINGS = 40
@@ -75,6 +76,7 @@ class Saddle:
         The first is where terms of third order of size 1 are rounding; the map's own may be far larger.
         """
         eps, scale = float(np.finfo(self.problem.dtype).eps), 1 + float(np.max(np.abs(self.point)))
+        scale += largest_length(self.problem.lengths)
         sigma = eps ** (1 / 3) * scale / (1 + float(np.linalg.norm(self.bend))) * 0.5 ** np.arange(_HALVINGS)
         # Both ends of the segment that is mapped must lie within σ.
         start, end = (sigma / self.rate, sigma) if self.rate > 1 else (sigma, self.rate * sigma)
@@ -83,7 +85,7 @@ class Saddle:
         states = np.concatenate([begun, self.point[None]])
         times = np.full(len(states), self.returns, np.int32)
         (found,) = self.problem.batched(images, self.period, states, times)
-        off = np.abs(found - np.concatenate([ended, self.point[None]])).max(axis=1)
+        off = self.problem.apart(found, np.concatenate([ended, self.point[None]]))
         rounding = (
             _ROUNDINGS * eps * scale * max(1.0, float(np.abs(jacobian).max())) ** self.returns + 2 * off[-1]
         )
@@ -160,7 +162,9 @@ def fixed_point_near(problem: Problem, x: np.ndarray, steps: int) -> tuple[np.nd
     return roots.points[0], roots.jacobian[0]
 
 
-def saddle_of(cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str) -> Saddle:
+def saddle_of(
+    cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str, topology: Any = None
+) -> Saddle:
     """The saddle near ``point``, with the one real multiplier outside (inside) the unit circle.
 
     Raises:
@@ -171,13 +175,13 @@ def saddle_of(cell: Any, point: Any, period: Any, u: Any, inputs: Any, kind: str
     weak = not hasattr(point, "dtype")
     start = np.asarray(given).tolist() if weak else np.asarray(given)
     try:
-        problem, rows, period = posed(cell, [start] if weak else start[None], u, inputs, period)
+        problem, rows, period = posed(cell, [start] if weak else start[None], u, inputs, period, topology)
     except (TypeError, ValueError) as error:
         kind_of = TypeError if isinstance(error, TypeError) else ValueError
         raise kind_of(str(error).replace("starts", "point")) from error
     found = fixed_point_near(problem, rows[0], period)
     near = 0.1 * (1 + float(np.max(np.abs(rows[0]))))
-    if found is None or np.max(np.abs(found[0] - rows[0])) > near:
+    if found is None or problem.apart(found[0], rows[0]) > near:
         raise ValueError(
             f"point: expected a state near a cycle of period {period}; Newton's method finds none"
         )
@@ -205,7 +209,7 @@ def _minimal_period(problem: Problem, x: np.ndarray, period: int) -> int:
         return period
     (states,) = problem.batched(images, 1, np.repeat(x[None], len(divisors), axis=0), divisors)
     near = float(np.finfo(problem.dtype).eps) ** 0.5 * (1 + np.abs(x).max())
-    lower = divisors[np.abs(states - x).max(axis=1) <= near]
+    lower = divisors[problem.apart(states, x) <= near]
     return int(lower[0]) if len(lower) else period
 
 

@@ -87,7 +87,8 @@ class _Grower:
             on_curve, along = self.curve(s)
             rows = np.hstack([jacobian, -along[:, None]])
             system = np.vstack([rows, np.append(tangent, 0).astype(dtype)])
-            residual = np.append(value - on_curve, np.dot(tangent, p - start) - h).astype(dtype)
+            miss = self.saddle.problem.difference(value, on_curve)
+            residual = np.append(miss, np.dot(tangent, p - start) - h).astype(dtype)
             try:
                 change = np.linalg.solve(system, -residual)
             except np.linalg.LinAlgError:
@@ -135,13 +136,14 @@ class _Grower:
 
     def look_for_limit(self, front: _Front) -> None:
         last = front.spline.points[-1]
-        gap = float(np.linalg.norm(self.curve(front.target)[0] - last))
+        problem = self.saddle.problem
+        gap = float(np.linalg.norm(problem.difference(self.curve(front.target)[0], last)))
         near, far = self.extent.spacing, front.spline.length > self.extent.spacing
         if far and gap < near / 10 and gap < front.tried / 2 and front.limit is None:
             front.tried = gap
-            found = fixed_point_near(self.saddle.problem, last, self.saddle.steps)
+            found = fixed_point_near(problem, last, self.saddle.steps)
             if found is not None and np.min(np.abs(np.linalg.eigvals(found[1]))) > 1:
-                front.limit = found[0]
+                front.limit = last + problem.difference(found[0], last)
         if front.limit is not None and 0 < np.linalg.norm(front.limit - last) < near:
             ahead = front.limit - last
             front.spline.add(front.limit, ahead / np.linalg.norm(ahead))
@@ -192,6 +194,7 @@ def stable_set(
     length: float = 10.0,
     spacing: float | None = None,
     max_points: int = 20_000,
+    topology: Any = None,
 ) -> InvariantSet:
     """The stable set of a saddle with one stable multiplier, as a curve from the saddle outwards.
 
@@ -208,6 +211,8 @@ def stable_set(
         spacing: the largest distance of neighbouring points; a 500th of the length by default. Between them the
             curve is a cubic: the points' errors are those of its fourth order.
         max_points: of each side.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``InvariantSet``. A side is UNRESOLVED where no preimage goes on: at the border of the map's image, or
@@ -218,7 +223,7 @@ def stable_set(
             period; none or several stable multipliers; options out of range.
     """
     extent = checked_extent(length, spacing, max_points)
-    saddle = saddle_of(cell, point, period, u, inputs, "stable")
+    saddle = saddle_of(cell, point, period, u, inputs, "stable", topology)
     fronts = _beginning(saddle, 1.0), _beginning(saddle, -1.0)
     sides = _Grower(saddle, extent, fronts).grown()
     shape = saddle.problem.shape

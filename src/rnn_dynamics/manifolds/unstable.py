@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.manifolds.lifts import Lift, lifted
 from rnn_dynamics.manifolds.line import Line
 from rnn_dynamics.manifolds.results import InvariantSet, Side
 from rnn_dynamics.manifolds.saddles import Extent, Saddle, checked_extent, fixed_point_near, images, saddle_of
@@ -101,7 +102,9 @@ class _Grower:
         sharp[1:] |= turns > _TURN
         return (gaps > self.extent.spacing) | (sharp & (gaps > _SHARPEST * self.extent.spacing))
 
-    def refined(self, stretch: _Stretch, times: int, room: int, left: float) -> tuple[_Stretch, Status]:
+    def refined(
+        self, stretch: _Stretch, times: int, room: int, left: float, lift: Lift | None = None
+    ) -> tuple[_Stretch, Status]:
         """The stretch with points inserted until no gap is too wide, as far as room, length and floats allow."""
         finest, status = self.finest(), Status.CONVERGED
         while True:
@@ -121,6 +124,7 @@ class _Grower:
                 return stretch, status
             middle = (stretch.t[wide] + stretch.t[wide + 1]) / 2
             fresh = self.from_segment(middle, times)
+            fresh = fresh if lift is None else lift.placed(middle, fresh)
             t = np.insert(stretch.t, wide + 1, middle)
             stretch = _Stretch(t, np.insert(stretch.states, wide + 1, fresh, axis=0))
 
@@ -136,22 +140,28 @@ class _Grower:
 
     def next(self, stretch: _Stretch, times: int, room: int, left: float) -> tuple[_Stretch, Status]:
         """The next stretch, refined; cut where it is as long as is left, or before a state that is not finite."""
-        following = _Stretch(stretch.t, self.mapped(stretch.states, self.returns))
+        following, lift = _Stretch(stretch.t, self.mapped(stretch.states, self.returns)), None
+        if self.saddle.problem.lengths is not None:
+            lift = lifted(self, stretch.t, stretch.states)
+            following = _Stretch(stretch.t, lift.placed(stretch.t, following.states))
         whole = following.finite()
-        refined, status = self.refined(self.thinned(whole), times, room, left)
+        refined, status = self.refined(self.thinned(whole), times, room, left, lift)
         cut = status == Status.CONVERGED and len(whole.t) < len(following.t)
         return refined, Status.DIVERGED if cut else status
 
     def stable_point_near(self, x: np.ndarray) -> np.ndarray | None:
         found = fixed_point_near(self.saddle.problem, x, self.saddle.steps)
-        if found is None or np.linalg.norm(found[0] - x) > 100 * self.extent.spacing:
+        if found is None:
             return None
-        return found[0] if np.max(np.abs(np.linalg.eigvals(found[1]))) < 1 else None
+        ahead = self.saddle.problem.difference(found[0], x)
+        if np.linalg.norm(ahead) > 100 * self.extent.spacing:
+            return None
+        return x + ahead if np.max(np.abs(np.linalg.eigvals(found[1]))) < 1 else None
 
     def grown(self) -> Side:
         """The side, stretch after stretch."""
         t = np.linspace(0, 1, _FIRST)
-        stretch = _Stretch(t, self.from_segment(t, 0))
+        stretch = _Stretch(t, self.from_segment(t, 0))  # no step: on the saddle's side of the seam
         line = Line(self.saddle.point, _SHARPEST * self.extent.spacing)
         line.add(stretch.states)
         limit, tried = None, self.extent.spacing / 5
@@ -183,6 +193,7 @@ def unstable_set(
     length: float = 10.0,
     spacing: float | None = None,
     max_points: int = 20_000,
+    topology: Any = None,
 ) -> InvariantSet:
     """The unstable set of a saddle with one unstable multiplier, as a curve from the saddle outwards.
 
@@ -198,6 +209,8 @@ def unstable_set(
         spacing: the largest distance of neighbouring points; a 500th of the length by default. Where the curve
             turns by more than 0.25 radians between chords it is finer, down to a 64th of it.
         max_points: of each side.
+        topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
+            (2π, 1, 360), ``None`` for one on the line.
 
     Returns:
         ``InvariantSet``. A multiplier < 0 swaps the sides: each is then grown by F^{2p}.
@@ -209,7 +222,7 @@ def unstable_set(
     One call compiles for a cell's structure and the shape of a state; a repeated one compiles nothing.
     """
     extent = checked_extent(length, spacing, max_points)
-    saddle = saddle_of(cell, point, period, u, inputs, "unstable")
+    saddle = saddle_of(cell, point, period, u, inputs, "unstable", topology)
     sides = tuple(_Grower(saddle, sign, extent).grown() for sign in (1.0, -1.0))
     shape = saddle.problem.shape
     return InvariantSet(
