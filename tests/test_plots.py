@@ -101,8 +101,15 @@ def test_every_public_plot_is_tested() -> None:
         "shared_legend",
         "style",
         "log_map",
+        "is_grid",
     }
     elsewhere = {  # drawn in the tests of their results
+        "attractors",
+        "basin_starts",
+        "edge_state",
+        "result",
+        "side",
+        "trajectory",
         "basin_fractions",
         "basins",
         "bifurcation_curve",

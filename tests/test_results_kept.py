@@ -676,6 +676,28 @@ class TestStateSpace:
         with pytest.raises(ValueError, match="kind"):
             run.plot(kind="movie")
 
+    def test_starts_that_are_no_grid_are_dots_of_their_basins_colour(self) -> None:
+        starts = np.random.default_rng(0).normal(size=(30, 6))
+        labels = rd.basins(six_units(), starts, u=np.zeros(1))
+        ax = labels.plot()
+        dots = [line for line in ax.get_lines() if str(line.get_label()).startswith("to ")]
+        assert [len(line.get_data()[0]) for line in dots] == [
+            int((labels.labels == i).sum()) for i in range(len(dots))
+        ]
+        neuron = rd.basins(rd.DoyaNeuron(5.0, -2.4), np.linspace(0, 1, 9))
+        assert neuron.plot().get_xlabel() == "state x"
+
+    def test_a_batch_and_a_list_of_runs_are_drawn_with_one_flow(self) -> None:
+        cell = two_units()
+        batch = jax.vmap(lambda x: rd.rollout(cell, x, steps=5))(jnp.array([[0.3, -0.4], [-0.2, 0.1]]))
+        ax = batch.plot()
+        arrows = self._quiver(ax)
+        assert len(arrows.XY) > 100
+        starts = next(line for line in ax.get_lines() if line.get_label() == "$x_0$")
+        assert np.ravel(starts.get_data()) == pytest.approx([0.3, -0.4])
+        found = rd.fixed_points(cell, np.array([[0.5, 0.2], [-0.5, 0.1]]))
+        assert len(found.plot(runs=batch).get_lines()) >= 4
+
     def test_inputs_that_change_have_no_flow(self) -> None:
         run = results_made.runs()["six"]
         assert not any(type(c).__name__ == "Quiver" for c in run.plot().collections)
