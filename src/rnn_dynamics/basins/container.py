@@ -31,6 +31,8 @@ class Attractors(Result):
         undecided: starts that ended at none of them within the steps.
         diverged: starts whose states left the finite numbers.
         steps: the step limit of the search; 0 where the attractors were given.
+        marginal: whether the map is affine with a largest multiplier of size 1: orbits rest, turn or drift
+            wherever they begin, and nothing attracts.
     """
 
     kinds: Int[np.ndarray, " m"]
@@ -44,6 +46,7 @@ class Attractors(Result):
     undecided: int
     diverged: int
     steps: int
+    marginal: bool = False
 
     _axes: ClassVar = {"m": "attractor", "length": "phase"}
     _units: ClassVar = {"exponents": "nats a step", "standard_errors": "nats a step", "periods": "steps"}
@@ -72,7 +75,8 @@ class Attractors(Result):
     def __repr__(self) -> str:
         names = ", ".join(self.describe(i) for i in range(len(self))) or "none"
         open_ones = f"; {self.undecided} starts undecided, {self.diverged} diverged" if self.steps else ""
-        return f"Attractors({len(self)}: {names}{open_ones})"
+        marginal = "; marginal: a multiplier of size 1, nothing attracts" * self.marginal
+        return f"Attractors({len(self)}: {names}{open_ones}{marginal})"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Member:
 
 
 def of_members(
-    members: list[Member], counts: Any, shape: tuple[int, ...], dtype: Any, **totals: int
+    members: list[Member], counts: Any, shape: tuple[int, ...], dtype: Any, **totals: Any
 ) -> Attractors:
     """The container of a list of members."""
     longest = max((len(member.orbit) for member in members), default=1)

@@ -21,6 +21,7 @@ from rnn_dynamics.basins.search import (
     balls_of,
     checked_limits,
     in_order,
+    is_marginal,
     orbits_among,
     ordered,
     searched,
@@ -210,7 +211,9 @@ def basins(
     An orbit belongs to a stable cycle once it is in a trapping ball: an ellipsoid that F maps into the next
     one and contracts. For built-in cells with a known activation that is proved from the range of the slopes
     over the ball (up to rounding); for other cells it rests on sampled Jacobians and half the radius;
-    ``trapping`` says which. Circles and chaotic sets hold an orbit that stays within their reach for 16 steps.
+    ``trapping`` says which. Slow units need no long runs: affine maps are decided by their multipliers, built-in
+    cells of averaging units (a leak, an update gate) by boxes that the map keeps and that shrink into such a
+    ball, a map of one unit by the order of its states. Circles and chaotic sets hold an orbit that stays within their reach for 16 steps.
     Nothing is decided because a state stopped moving or is near: near a saddle's stable set or the ghost of a
     fold, a run cut short is UNDECIDED.
 
@@ -256,6 +259,7 @@ def basins(
         "undecided": int((labels == UNDECIDED).sum()),
         "diverged": int((labels == DIVERGED).sum()),
         "steps": limits.max_steps,
+        "marginal": is_marginal(problem),
     }
     counts = [(labels == i).sum() for i in range(len(members))]
     container = of_members(members, counts, problem.shape, problem.dtype, **totals)

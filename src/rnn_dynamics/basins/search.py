@@ -109,6 +109,12 @@ def runner_of(problem: Problem, members: list[Member]) -> Runner:
     return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk, groups)
 
 
+def is_marginal(problem: Problem) -> bool:
+    """Whether the map is affine with a largest multiplier of size 1."""
+    affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
+    return affine is not None and affine.marginal
+
+
 def ordered(problem: Problem, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
     """The labels of open states by boxes and by order (``order``), however slow their orbits are."""
     found = np.full(len(states), UNDECIDED, np.int32)
@@ -310,8 +316,10 @@ def find_attractors(
     """The attractors that orbits of x⁺ = F(x, u) from these starts end at.
 
     A stable cycle is accepted where Newton's method solves F^p(x) = x and every |multiplier| is below 1: an
-    orbit that rests on a saddle in floats makes none. What enters no trapping ball of a cycle within the steps
-    is CHAOTIC or an INVARIANT_CIRCLE by its largest exponent and its recurrence, or stays undecided.
+    orbit that rests on a saddle in floats makes none. Where a rule decides before any step it does, however slow
+    the units are: affine maps by their multipliers, averaging units (a leak, an update gate) by boxes that the
+    map keeps and that shrink to a point, one unit by the order of its states. What enters no trapping ball of a
+    cycle within the steps is CHAOTIC or an INVARIANT_CIRCLE by its largest exponent and its recurrence, or stays undecided.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.
@@ -349,4 +357,5 @@ def find_attractors(
         undecided=int((labels == UNDECIDED).sum()),
         diverged=int((labels == DIVERGED).sum()),
         steps=limits.max_steps,
+        marginal=is_marginal(problem),
     )
