@@ -25,7 +25,7 @@ _CONSTANT, _AFFINE, _OTHER = 0, 1, 2
 _LINEAR = {
     *("add", "sub", "neg", "add_any", "reduce_sum", "cumsum", "concatenate", "reshape", "broadcast_in_dim"),
     *("transpose", "squeeze", "expand_dims", "rev", "slice", "pad", "copy", "copy_p", "real", "imag"),
-    *("optimization_barrier", "reduce_precision"),
+    *("stack", "unstack", "split", "tile", "reduce_window_sum", "optimization_barrier"),
 }
 _IN_THE_FIRST = {"div", "gather", "dynamic_slice"}
 _IN_ONE = {"mul", "dot_general", "conv_general_dilated"}
