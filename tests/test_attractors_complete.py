@@ -1,4 +1,4 @@
-"""No attractor is missed in silence: networks whose attractors long plain runs give, beside what the result says."""
+"""No attractor is missed in silence: networks whose attractors long plain runs give, and what the result says."""
 
 import warnings
 from pathlib import Path
