@@ -39,11 +39,10 @@ class _Back(NamedTuple):
     owed: Scaled | None
 
 
-def _by_product(cell: Any, x: Array, u: Any, back: _Back) -> tuple[Scaled, Array, Scaled]:
+def _by_product(cell: Any, x: Array, u: Any, product: Scaled, leading: Array) -> tuple[Scaled, Array, Scaled]:
     """One more Jacobian on the product's right, its leading rows turned once more, and its norm from them."""
-    unit = jnp.matmul(back.product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
-    product = Scaled(unit, back.product.exponent, 2).normalize()
-    leading = back.leading
+    unit = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
+    product = Scaled(unit, product.exponent, 2).normalize()
     for _ in range(_TURNS):
         image = jnp.matmul(leading, product.unit, precision=_HIGHEST)
         turned = jnp.matmul(image, product.unit.T, precision=_HIGHEST)
@@ -72,7 +71,7 @@ def _backward_step(
         leading, seen = None, product
         later = pulled[len(back.product.unit) :]
     else:
-        product, leading, seen = _by_product(cell, x, u, back)
+        product, leading, seen = _by_product(cell, x, u, back.product, back.leading)
         later = earlier(owed.unit) if owed is not None else None
     grams = grams.at[k].set(jnp.matmul(seen.unit, seen.unit.T, precision=_HIGHEST))
     exponents = exponents.at[k].set(seen.exponent)

@@ -109,7 +109,9 @@ def _reach(found: "Diagnosis") -> list[str]:
         lag = steps - int(finite[0])
         over = f"norm over all {steps} steps" if lag == steps else f"norm over the last {lag}"
         greatest = f"greatest {_power(found.peak)} at lag {found.peak_lag}"
-        said.append(f"  {over:<27}{_power(found.log_norms[finite[0]])}, {greatest}{_NORMS[found.norms]}")
+        said.append(
+            f"  {over:<27}{_power(float(found.log_norms[finite[0]]))}, {greatest}{_NORMS[found.norms]}"
+        )
     if found.plain_limit > 0:
         plain = f"plain gradients overflow from lag {found.plain_limit} on; these numbers are scaled"
         said.append(f"  {'float range':<27}{plain}")
