@@ -191,4 +191,18 @@ def _training() -> dict[str, Any]:
     return made
 
 
-MAKERS = (_states, _branches, _doya_numbers, _spectra, _credit, _verdicts, _training)
+MAKERS = {
+    "states": _states,
+    "branches": _branches,
+    "neuron": _doya_numbers,
+    "spectra": _spectra,
+    "credit": _credit,
+    "verdicts": _verdicts,
+    "training": _training,
+}
+
+
+@functools.cache
+def group(name: str) -> dict[str, Any]:
+    """The results of one maker, made once in a process."""
+    return MAKERS[name]()

@@ -44,13 +44,31 @@ NO_RESULTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def made() -> dict[str, Any]:
-    """Every result, made once."""
-    found: dict[str, Any] = {}
-    for make in results_made.MAKERS:
-        found |= make()
-    return found
+_GROUP_OF = {
+    "states": ("Trajectory", "FixedPoints"),
+    "branches": ("Branch", "SpecialPoint"),
+    "spectra": ("Bound", "LyapunovSpectrum", "MeanField", "Sweep"),
+    "credit": ("CreditByLag", "PartialSums"),
+    "verdicts": ("Diagnosis", "Tracker"),
+}
+
+
+class _Made(dict[str, Any]):
+    """Single results by their name, made when they are asked for."""
+
+    def __missing__(self, name: str) -> Any:
+        return next(results_made.group(group)[name] for group, names in _GROUP_OF.items() if name in names)
+
+
+@pytest.fixture
+def made() -> _Made:
+    return _Made()
+
+
+@pytest.fixture(params=results_made.MAKERS)
+def several(request: Any) -> dict[str, Any]:
+    """Results of every class, group by group."""
+    return results_made.group(request.param)
 
 
 def _classes(hint: Any) -> list[type]:
@@ -96,18 +114,15 @@ def _public_results() -> set[type]:
     return {cls for cls in found if cls.__name__ not in NO_RESULTS}
 
 
-def test_no_result_is_left_out(made: dict[str, Any]) -> None:
+def test_no_result_is_left_out() -> None:
     public = _public_results()
     assert len(public) > 55
     without = sorted(cls.__name__ for cls in public if not issubclass(cls, Result))
     assert not without, f"give these Result as a base: {without}"
-    known = {type(value) for value in made.values()}
-    missing = sorted(f"{cls.__module__}.{cls.__name__}" for cls in public - known)
-    assert not missing, f"make one of each in results_made.py: {missing}"
 
 
-def test_round_trips_are_equal_to_the_bit(made: dict[str, Any], tmp_path: Any) -> None:
-    for name, result in made.items():
+def test_round_trips_are_equal_to_the_bit(several: dict[str, Any], tmp_path: Any) -> None:
+    for name, result in several.items():
         path = result.save(tmp_path / f"{name}.npz")
         back = rd.load(path)
         assert_same(back, result, name)
@@ -124,7 +139,7 @@ def test_round_trips_are_equal_to_the_bit(made: dict[str, Any], tmp_path: Any) -
             )
 
 
-def test_every_saved_result_can_be_saved_again(made: dict[str, Any], tmp_path: Any) -> None:
+def test_every_saved_result_can_be_saved_again(made: Any, tmp_path: Any) -> None:
     for name in ("FixedPoints", "Branch", "Diagnosis", "Sweep", "Tracker", "MeanField"):
         first = made[name].save(tmp_path / "first.npz")
         again = rd.load(first).save(tmp_path / "again.npz")
@@ -293,9 +308,7 @@ class TestCells:
         with pytest.raises(TypeError, match="cel: a Trajectory has no such part"):
             rd.load(path, cel=two_units())
 
-    def test_a_branch_without_its_map_says_so_where_it_needs_it(
-        self, made: dict[str, Any], tmp_path: Any
-    ) -> None:
+    def test_a_branch_without_its_map_says_so_where_it_needs_it(self, made: Any, tmp_path: Any) -> None:
         back = rd.load(made["Branch"].save(tmp_path / "a.npz"))
         with pytest.raises(NotKeptError, match="Branch was saved without its track"):
             back.orbits()
@@ -373,9 +386,7 @@ class TestFiles:
         with pytest.raises(ValueError, match=rf"run\.npz: .*{reason}"):
             rd.load(path)
 
-    def test_a_field_with_a_default_may_be_missing_in_an_older_file(
-        self, made: dict[str, Any], tmp_path: Any
-    ) -> None:
+    def test_a_field_with_a_default_may_be_missing_in_an_older_file(self, made: Any, tmp_path: Any) -> None:
         path = made["FixedPoints"].save(tmp_path / "a.npz")
         arrays, metadata = storage.load(path)
         del metadata["result"]["root"]["fields"]["cell"]
@@ -409,8 +420,8 @@ class TestFiles:
 
 
 class TestDatasets:
-    def test_every_result_has_one_with_its_values(self, made: dict[str, Any]) -> None:
-        for name, result in made.items():
+    def test_every_result_has_one_with_its_values(self, several: dict[str, Any]) -> None:
+        for name, result in several.items():
             if name in ("Comparison", "Sweep", "RadiusSweep"):
                 continue
             data = result.to_xarray()
@@ -425,7 +436,7 @@ class TestDatasets:
                 elif isinstance(value, int | float) and not hasattr(value, "name"):
                     assert data[field].values.item() == value or value != value, (name, field)
 
-    def test_dimensions_have_the_names_of_what_they_count(self, made: dict[str, Any]) -> None:
+    def test_dimensions_have_the_names_of_what_they_count(self, made: Any) -> None:
         points = made["FixedPoints"].to_xarray()
         assert points["points"].dims == ("point", "unit")
         assert points["orbits"].dims == ("point", "phase", "unit")
@@ -451,9 +462,7 @@ class TestDatasets:
         assert data["states"].dims == ("batch", "time", "unit")
         assert data["states"].shape == (4, 4, 2)
 
-    def test_without_xarray_the_package_to_install_is_named(
-        self, made: dict[str, Any], monkeypatch: Any
-    ) -> None:
+    def test_without_xarray_the_package_to_install_is_named(self, made: Any, monkeypatch: Any) -> None:
         monkeypatch.setitem(__import__("sys").modules, "xarray", None)
         with pytest.raises(ImportError, match=r"to_xarray needs xarray: pip install"):
             made["Trajectory"].to_xarray()
@@ -481,8 +490,8 @@ class _Balanced(HTMLParser):
 
 
 class TestTables:
-    def test_every_table_is_small_balanced_and_without_scripts(self, made: dict[str, Any]) -> None:
-        for name, result in made.items():
+    def test_every_table_is_small_balanced_and_without_scripts(self, several: dict[str, Any]) -> None:
+        for name, result in several.items():
             text = result._repr_html_()
             page = _Balanced()
             page.feed(text)
@@ -495,7 +504,7 @@ class TestTables:
             shown = type(result).__name__
             assert shown in "".join(page.texts), name
 
-    def test_texts_are_escaped(self, made: dict[str, Any]) -> None:
+    def test_texts_are_escaped(self, made: Any) -> None:
         evil = "<script>alert('1')</script>\"&"
         event = dataclasses.replace(made["SpecialPoint"], kind=evil)
         bound = dataclasses.replace(made["Bound"], name=evil, formula=evil)
@@ -511,7 +520,7 @@ class TestTables:
             page.feed(text)
             assert "script" not in page.tags
 
-    def test_a_list_shows_its_first_rows(self, made: dict[str, Any]) -> None:
+    def test_a_list_shows_its_first_rows(self, made: Any) -> None:
         text = made["FixedPoints"]._repr_html_()
         assert "saddle" in text
         assert "residual" in text
@@ -579,11 +588,11 @@ _SHOWN = {
 }
 
 
-def test_every_result_is_drawn_with_its_values(made: dict[str, Any]) -> None:
+def test_every_result_is_drawn_with_its_values(several: dict[str, Any]) -> None:
     from matplotlib import pyplot
 
     wrong = {}
-    for name, result in made.items():
+    for name, result in several.items():
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             drawn = result.plot()
@@ -618,7 +627,7 @@ class TestStateSpace:
     def _quiver(self, ax: Any) -> Any:
         return next(c for c in ax.collections if type(c).__name__ == "Quiver")
 
-    def test_arrows_point_where_the_map_goes(self, made: dict[str, Any]) -> None:
+    def test_arrows_point_where_the_map_goes(self, made: Any) -> None:
         ax = made["FixedPoints"].plot()
         arrows = self._quiver(ax)
         states = np.asarray(arrows.XY)
@@ -654,7 +663,7 @@ class TestStateSpace:
         cosine = np.sum(moved * drawn, axis=1) / np.linalg.norm(moved, axis=1) / np.linalg.norm(drawn, axis=1)
         assert cosine == pytest.approx(1.0, abs=1e-9)
 
-    def test_unstable_directions_are_lines_along_the_eigenvectors(self, made: dict[str, Any]) -> None:
+    def test_unstable_directions_are_lines_along_the_eigenvectors(self, made: Any) -> None:
         points = made["FixedPoints"]
         ax = points.plot(flow=False)
         line = next(line for line in ax.get_lines() if line.get_label() == "unstable direction")
@@ -666,7 +675,7 @@ class TestStateSpace:
         assert abs(drawn[0] * direction[1] - drawn[1] * direction[0]) < 1e-12
         assert np.mean([x, y], axis=1) == pytest.approx(points.points[saddle], abs=1e-12)
 
-    def test_a_trajectory_starts_open_and_ends_filled(self, made: dict[str, Any]) -> None:
+    def test_a_trajectory_starts_open_and_ends_filled(self, made: Any) -> None:
         run = made["Trajectory"]
         ax = run.plot()
         ends = {line.get_label(): line.get_data() for line in ax.get_lines()}
@@ -703,7 +712,7 @@ class TestStateSpace:
         assert not any(type(c).__name__ == "Quiver" for c in run.plot().collections)
         assert results_made.runs()["one"].plot().get_ylabel() == "$x_{t+1}$"
 
-    def test_axes_that_hold_something_get_no_arrows_unless_asked(self, made: dict[str, Any]) -> None:
+    def test_axes_that_hold_something_get_no_arrows_unless_asked(self, made: Any) -> None:
         from matplotlib import pyplot
 
         _, ax = pyplot.subplots()
@@ -723,8 +732,14 @@ class TestStateSpace:
         for point in found.points:
             assert any((line.get_data()[0] == point).any() for line in ax.get_lines())
 
-    def test_units_that_are_not_there_are_refused(self, made: dict[str, Any]) -> None:
+    def test_units_that_are_not_there_are_refused(self, made: Any) -> None:
         with pytest.raises(ValueError, match="axes"):
             made["FixedPoints"].plot(axes=(0, 5))
         with pytest.raises(ValueError, match="runs"):
             made["FixedPoints"].plot(runs=np.zeros((4, 3)))
+
+
+def test_every_result_is_among_those_that_are_tested() -> None:
+    known = {type(value) for name in results_made.MAKERS for value in results_made.group(name).values()}
+    missing = sorted(f"{cls.__module__}.{cls.__name__}" for cls in _public_results() - known)
+    assert not missing, f"make one of each in results_made.py: {missing}"
