@@ -96,6 +96,7 @@ def _case(gain: float, starts: int, repetitions: int) -> list[dict]:
     candidates = {
         "fixed_points": functools.partial(fixed_points, cell, states),
         "fixed_points, slow=False": functools.partial(fixed_points, cell, states, slow=False),
+        "fixed_points, no orbits": functools.partial(fixed_points, cell, states, orbits=0),
     }
     seconds = timing.interleaved(candidates, repetitions=repetitions)
     rows = [("fixed_points, first call", first, found)]

@@ -44,7 +44,10 @@ palette = plots.palette
 # ## 1. Bring a cell
 #
 # Here are two gated units, written down as one would anywhere. `Partial` keeps the weights apart from the function, so
-# that other weights compile nothing anew. Newton's method from 400 states finds every point that it can rest at.
+# that other weights compile nothing anew. Newton's method starts from 400 states; these states are also simply iterated,
+# as Newton's method may lead all of them to saddles, and what their orbits end at joins the list. The printed line says
+# how many orbits end at each attractor that is listed and how many elsewhere: a point that neither method met would not
+# show.
 
 
 # %%

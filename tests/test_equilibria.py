@@ -10,7 +10,13 @@ import pytest
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
-from rnn_dynamics.equilibria import FixedPoints, all_fixed_points, fixed_points, starts_from
+from rnn_dynamics.equilibria import (
+    FixedPoints,
+    MissingAttractorWarning,
+    all_fixed_points,
+    fixed_points,
+    starts_from,
+)
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.status import Status
@@ -41,6 +47,7 @@ def _none_twice(found: FixedPoints) -> None:
     assert (gaps > found.error[:, None] + found.error[None]).all()
 
 
+@pytest.mark.filterwarnings("ignore::rnn_dynamics.equilibria.MissingAttractorWarning")  # some have 2-cycles
 def test_two_units_against_proved_boxes() -> None:
     rng = np.random.default_rng(1)
     for scale in (0.5, 2.0, 3.0, 4.0):
@@ -150,7 +157,8 @@ def test_henon_fixed_points_and_two_cycle() -> None:
 def test_hazard_17_a_logistic_cycle_is_no_fixed_point_and_stands_once() -> None:
     r = 3.2
     low, high = (r + 1 + np.array([-1, 1]) * np.sqrt((r - 3) * (r + 1))) / (2 * r)
-    one = fixed_points(logistic_map, LINE, u=r, slow=False)
+    with pytest.warns(MissingAttractorWarning, match="cycle of period 2"):
+        one = fixed_points(logistic_map, LINE, u=r, slow=False)
     np.testing.assert_allclose(one.points, [0, 1 - 1 / r], atol=1e-15)
     four = fixed_points(logistic_map, LINE, u=r, period=4, slow=False)
     assert four.period.tolist() == [1, 1, 2]
@@ -234,6 +242,7 @@ def test_both_dtypes_closures_and_cells_with_a_jacobian_of_their_own(dtype: str)
     assert (found.residual <= 4 * unit).all()
 
 
+@pytest.mark.filterwarnings("ignore::rnn_dynamics.equilibria.MissingAttractorWarning")  # a long cycle
 def test_a_large_network_goes_through_float32_and_ends_in_float64() -> None:
     rng = np.random.default_rng(5)
     n = 16

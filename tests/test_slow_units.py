@@ -121,8 +121,11 @@ def test_a_closed_update_gate_is_no_obstacle() -> None:
     points = find_attractors(ends, PLANE).points
     found = basins(GRU(weights, bias), PLANE, points, max_steps=100)
     assert (found.labels == UNDECIDED).mean() < 0.35
-    side = np.sign(PLANE) == np.sign(points[np.maximum(found.labels, 0)])
-    assert side[found.labels >= 0].all(1).mean() > 0.9
+    weights, bias = FOUR
+    run = long_runs.ends(lambda x: 0.99 * x + 0.01 * np.tanh(x @ weights.T + bias), PLANE, 20_000)
+    near = np.abs(run[:, None] - points[None]).max(-1).argmin(1)
+    decided = found.labels != UNDECIDED
+    assert (found.labels == near)[decided].all()
 
 
 def test_a_box_holds_the_images_of_its_states() -> None:
@@ -139,14 +142,12 @@ def test_a_box_holds_the_images_of_its_states() -> None:
         low = rng.normal(size=(50, 2))
         high = low + rng.uniform(0, 1, (50, 2))
         below, above = through(low, high)
-        for _ in range(50):
-            states = low + (high - low) * rng.uniform(0, 1, (50, 2))
-            images = np.array([np.asarray(cell(jnp.asarray(x))) for x in states])
-            if isinstance(cell, GRU):
-                update = np.array([np.asarray(cell.gates(jnp.asarray(x))["update"]) for x in states])
-                images = (images - update * states) / (1 - update)
-            assert ((images >= below - 1e-12) & (images <= above + 1e-12)).all()
-            break
+        states = low + (high - low) * rng.uniform(0, 1, (50, 2))
+        images = np.array([np.asarray(cell(jnp.asarray(x))) for x in states])
+        if isinstance(cell, GRU):
+            update = np.array([np.asarray(cell.gates(jnp.asarray(x))["update"]) for x in states])
+            images = (images - update * states) / (1 - update)
+        assert ((images >= below - 1e-12) & (images <= above + 1e-12)).all()
     assert box_map(lambda x, _: x, None) is None
 
 

@@ -47,7 +47,7 @@ _MOST_TRIALS = 32
 _AHEAD = 33  # one more than the longest period by default, so that one program serves
 _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
 _LONGER_TAILS = 2
-_SLOW, _TRANSIENTS = 1e-3, 3
+_SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
 
@@ -141,7 +141,9 @@ def _along_the_flow(problem: Problem, states: np.ndarray) -> np.ndarray:
     static, arrays = split(problem.cell)
     for _ in range(_TRANSIENTS):
         padded = transient_round(static, arrays, padded, held, 1, problem.shape)
-    return np.asarray(padded)[: len(states)]
+    ends = np.asarray(padded)[: len(states)]
+    near = np.abs(ends).max(1) <= _FARTHER * (1 + np.abs(states).max())
+    return np.where(near[:, None], ends, states)
 
 
 def _cycles_near(problem: Problem, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
@@ -163,10 +165,6 @@ def _cycles_near(problem: Problem, states: np.ndarray, longest: int, slow: bool)
     rests = (periods == 1) & (distances[chosen, 0] < _SLOW)
     if slow and rests.any():
         seeds[rests] = _along_the_flow(problem, seeds[rests])
-        finite = np.isfinite(seeds).all(1)
-        seeds, periods = seeds[finite], periods[finite]
-    if not len(seeds):
-        return []
     return polished_cycles(problem.cell, seeds, periods, problem.u, problem.shape, longest)
 
 

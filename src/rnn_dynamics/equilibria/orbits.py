@@ -31,6 +31,7 @@ _MANY = 16
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
+_FARTHER = 10.0
 _LONG = 256  # an asked period up to which windows hold it
 _OPEN = -1
 
@@ -233,7 +234,9 @@ def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndar
             for _ in range(_TRANSIENTS):
                 (points,) = problem.batched(newton.transient_round, int(length), points)
         (points,) = problem.batched(newton.polish, int(length), points)
-        points = seated(points[np.isfinite(points).all(1)], problem.lengths)
+        # Far out a drift looks small beside x itself: no root is taken from where no orbit has been.
+        points = points[np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()]
+        points = seated(points, problem.lengths)
         points = points[~known.holds(points, int(length))]
         if not len(points):
             continue
@@ -273,7 +276,7 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     if level + 1 < _RECURRENT_FROM or not at.size:
         return
     sizes = np.abs(orbits).max(-1)
-    away = (sizes[:, -1] > far) & (np.diff(sizes, axis=1) >= 0).all(1)
+    away = (sizes[:, -1] > far) & (sizes[:, 1:] >= sizes[:, :-1]).all(1)
     census.kind[at[away]] = OrbitEnd.AWAY
     at, orbits = at[~away], orbits[~away]
     if at.size:
@@ -328,6 +331,8 @@ def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: i
     for _ in range(2 * _TRANSIENTS):
         (points,) = problem.batched(newton.transient_round, length, points)
     at = np.full(len(states), -1)
+    near = np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()
+    points = np.where(near[:, None], points, states)
     _solved(problem, known, points, np.full(len(points), length), False)
     points = seated(problem.batched(newton.polish, length, points)[0], problem.lengths)
     for place in range(len(known.length)):

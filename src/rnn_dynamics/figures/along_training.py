@@ -61,7 +61,7 @@ def training_bifurcations(*, quick: bool = False) -> Reproduction:
     window = jax.tree_util.tree_map(lambda leaf: leaf[first : last + 1], found.path)
     along = events_along(window, STARTS[:16] if quick else STARTS, u=BLANK)
     final = jax.tree_util.tree_map(lambda leaf: leaf[-1], found.path)
-    ends = fixed_points(final, STARTS, u=BLANK, period=2, slow=False)
+    ends = fixed_points(final, STARTS, u=BLANK, period=2, slow=False, orbits=0)
     read, settled = map(np.asarray, _orbits(found.path))
     results = _Results(found, jumps, chance, along, ends, settled, read)
     return Reproduction(functools.partial(_picture, results), _rows(results))

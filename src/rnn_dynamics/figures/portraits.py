@@ -62,7 +62,7 @@ def _portrait(
     title: str, weights: list, bias: list, size: int, *, period: int = 1, discovered: bool = False
 ) -> _Portrait:
     cell = ElmanRNN(weights, bias)
-    points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), period=period, slow=False)
+    points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), period=period, slow=False, orbits=0)
     recurrent = {"max_steps": _STEPS, "samples": _SAMPLES, "max_period": _LONGEST}
     found = find_attractors(cell, _grid(0.9, 4), **recurrent) if discovered else points
     labels = basins(cell, _grid(_EDGE, size), found, max_steps=_STEPS)
