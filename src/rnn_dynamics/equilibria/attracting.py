@@ -1,5 +1,6 @@
 """Norms in which a map contracts at a stable cycle, and how far about it the distance in such a norm decreases."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -14,6 +15,7 @@ _SHARES = (0.5, 0.9)
 _DIRECTIONS = 12
 _RADII = 32
 _SEEN = 12
+_MOST_SKEWED = 1e4  # condition number of eigenvectors that serve as a norm
 
 
 def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
@@ -45,6 +47,7 @@ class Attracting:
         rate: V(F^d(x)) ≤ rate V(x) near the point.
         radius: as far as samples show that V decreases, halved; 0 before any was looked at.
         root: which of the roots it is.
+        least: V of rounding, below which it need not decrease.
         lengths: of the coordinates that are phases, whose differences go the shorter way round.
     """
 
@@ -53,6 +56,7 @@ class Attracting:
     norm: np.ndarray
     rate: float
     root: int
+    least: float
     lengths: Lengths | None = None
     radius: float = 0.0
 
@@ -61,6 +65,10 @@ class Attracting:
         with np.errstate(all="ignore"):
             apart = wrapped(np.asarray(states, np.float64) - self.point, self.lengths)
             return np.linalg.norm(np.matmul(apart, self.norm.T), axis=-1)
+
+    def expected(self, distances: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """What V has fallen to at most after so many periods, if it falls at a tenth of the rate near the point."""
+        return np.maximum(distances * np.exp(-0.1 * (1 - self.rate) * turns), self.least)
 
     def looked_at(self, problem: Problem, states: np.ndarray) -> None:
         """Set the radius: V must decrease along random directions and towards the nearest of ``states`` (m, n).
@@ -75,8 +83,7 @@ class Attracting:
         good = np.isfinite(lengths) & (lengths > 0)
         rows = np.concatenate([draws, -draws[: _DIRECTIONS // 2], toward[good], -toward[good]])
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        unit, size = float(np.finfo(problem.dtype).eps), 1 + np.abs(self.point).max()
-        least = 256 * unit * size * np.linalg.norm(self.norm, 2) / (1 - self.rate)
+        least = self.least
         most = max(4 * least, 2.2 * lengths[good].max(initial=0.0))
         radii = np.geomspace(least, most, _RADII)
         across = np.linalg.solve(self.norm, rows.T).T
@@ -94,18 +101,37 @@ class Attracting:
         return (radii[:, None, None] * np.abs(across) < half).all(axis=(1, 2))
 
 
+def _eigenbasis(matrix: np.ndarray) -> np.ndarray | None:
+    """L with ‖L J L⁻¹‖₂ = max|λ|, from eigenvectors of length 1; ``None`` where they are all but dependent."""
+    values, vectors = np.linalg.eig(matrix)
+    columns = [
+        part
+        for value, vector in zip(values, vectors.T, strict=True)
+        if value.imag >= 0
+        for part in ([vector.real] if value.imag == 0 else [vector.real, vector.imag])
+    ]
+    basis = np.stack(columns, axis=1)
+    if basis.shape[1] != len(matrix) or not np.linalg.cond(basis) < _MOST_SKEWED:
+        return None
+    return np.linalg.inv(basis)
+
+
 def attracting(
     point: np.ndarray, jacobian: np.ndarray, length: int, root: int, lengths: Lengths | None = None
 ) -> Attracting | None:
     """The norm of a stable root; ``None`` where floats do not give one."""
     matrix = jacobian.astype(np.float64)
     radius = float(np.abs(np.linalg.eigvals(matrix)).max())
-    for share in _SHARES:
+    norm = _eigenbasis(matrix)
+    candidates = [] if norm is None else [(norm, radius + 0.1 * (1 - radius))]
+    for share in () if candidates else _SHARES:
         rate = radius + share * (1 - radius)
-        try:
-            norm = adapted_norms(matrix[None], rate)[0] if rate < 1 else None
-        except np.linalg.LinAlgError:
-            continue
-        if norm is not None and np.isfinite(norm).all():
-            return Attracting(point.astype(np.float64), length, norm, rate, root, lengths)
+        with contextlib.suppress(np.linalg.LinAlgError):
+            if rate < 1:
+                candidates.append((adapted_norms(matrix[None], rate)[0], rate))
+    unit, size = float(np.finfo(point.dtype).eps), 1 + float(np.abs(point).max())
+    for norm, rate in candidates:
+        if np.isfinite(norm).all():
+            least = 256 * unit * size * float(np.linalg.norm(norm, 2)) / (1 - rate)
+            return Attracting(point.astype(np.float64), length, norm, rate, root, least, lengths)
     return None

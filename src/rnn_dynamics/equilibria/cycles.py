@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+# Relative distance beyond which two states are no one root, whatever the error of a multiple one.
+_ONE_ROOT = 1e-3
+
+
 @dataclasses.dataclass(frozen=True)
 class Roots:
     """Roots of x = F^p(x) with what ``newton.measure`` says of each, all of one p."""
@@ -109,6 +113,7 @@ def split_by_period(
         moved = problem.apart(again.points, there.points)
         # A root of F^p whose own error is unknown is judged by how far Newton on F^d had to go.
         reach = 4 * (np.where(np.isfinite(there.error), there.error, 0) + again.error)
+        reach = np.minimum(reach, _ONE_ROOT * problem.norms(there.points))
         own = again.accepted(tolerance, problem) & (moved <= reach)
         found[divisor] = rest[own], again.take(own)
         rest = rest[~own]
@@ -123,7 +128,9 @@ def _once(problem: Problem, roots: Roots, period: int) -> tuple[np.ndarray, Root
         ``label`` (roots,), the cycles' roots (m), and their states at multiples of the input's period, shape
         (m, period, n).
     """
-    leader = same_points(roots.points, 2 * roots.error, roots.best_first(), problem.lengths)
+    radius = np.minimum(2 * roots.error, _ONE_ROOT / 2 * problem.norms(roots.points))
+    radius = np.where(np.isfinite(roots.error), radius, roots.error)
+    leader = same_points(roots.points, radius, roots.best_first(), problem.lengths)
     kept = np.flatnonzero(leader == np.arange(len(leader)))
     place = np.searchsorted(kept, leader)
     chosen, n = roots.take(kept), problem.size

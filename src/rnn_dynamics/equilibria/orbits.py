@@ -28,6 +28,9 @@ _ALONG_FROM = 1  # the level from which Newton's method goes along the flow firs
 _TRANSIENTS = 2
 _NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
 _MANY = 16
+_ONE_ROOT = (
+    1e-3  # relative distance beyond which two states are no one root, whatever the error of a multiple one
+)
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
@@ -72,8 +75,8 @@ class Known:
         rounding = 64 * np.finfo(points.dtype).eps * self.problem.norms(points)
         for place, (own, phases) in enumerate(zip(self.length, self.phases, strict=True)):
             if length % own == 0:
-                error = self.error(place)
-                near = 4 * error if np.isfinite(error) else 1e-7 * self.problem.norms(phases).max()
+                error, scale = self.error(place), float(self.problem.norms(phases).max())
+                near = min(4 * error, _ONE_ROOT * scale) if np.isfinite(error) else 1e-7 * scale
                 apart = self.problem.apart(points[:, None], phases[None]).min(1)
                 found |= apart <= near + rounding
         return found
@@ -165,23 +168,27 @@ class Census:
         return Census(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
 
-def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray | None) -> None:
-    """Give open orbits to the stable roots that they are trapped at; cycles need the windows of the orbits."""
+def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray) -> None:
+    """Give open orbits, of which there are windows, to the stable roots that they are trapped at.
+
+    Balls are sampled: that an orbit's own distance decreases along its window is asked besides, as a ball may hold
+    an island that no sample met.
+    """
     at = census.open()
     nearest = known.nearest_stable(census.states[at])
     for place in np.unique(nearest[nearest >= 0]):
         norm = known.norm(int(place))
         left = np.flatnonzero(nearest == place)
-        if norm is None or (norm.length > 1 and orbits is None):
+        if norm is None:
             continue
-        states = census.states[at[left]] if orbits is None else orbits[left, : norm.length]
-        distances = norm.distances(states)
-        if orbits is not None:
-            best = distances.argmin(1)
-            states, distances = states[np.arange(len(left)), best], distances.min(1)
+        along, rows = norm.distances(orbits[left]), np.arange(len(left))
+        best = along[:, : norm.length].argmin(1)
+        states, distances = orbits[left, best], along[rows, best]
         if not (distances <= norm.radius).all():
             norm.looked_at(problem, states)
-        inside = at[left[distances <= norm.radius]]
+        turns = (along.shape[1] - 1 - best) // norm.length
+        falls = along[rows, best + turns * norm.length] <= norm.expected(distances, turns)
+        inside = at[left[(distances <= norm.radius) & falls]]
         census.kind[inside], census.root[inside] = OrbitEnd.POINT, place
         census.period[inside] = norm.length
 
@@ -195,7 +202,8 @@ def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) 
         if kind == "stable" or not np.isfinite(error) or not still.size:
             continue
         apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
-        there = still[apart <= 4 * error + 256 * unit * problem.norms(census.states[still])]
+        scale = problem.norms(census.states[still])
+        there = still[apart <= np.minimum(4 * error, _ONE_ROOT * scale) + 256 * unit * scale]
         census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
         census.root[there], census.period[there] = place, known.length[place]
         still = still[census.kind[still] == _OPEN]
@@ -256,7 +264,6 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
     at = census.open()
     finite = np.isfinite(census.states[at]).all(1)
     census.kind[at[~finite]] = OrbitEnd.DIVERGED
-    _taken(problem, census, known, None)
     at = census.open()
     if not at.size:
         return

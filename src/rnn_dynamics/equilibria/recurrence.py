@@ -14,6 +14,7 @@ _BLOCKS = 16
 _ERRORS = 4.0
 _TURNS = 8.0
 _OUTSIDE = 0.01
+_DRIFT = 1e-4
 _STAY = 16
 _STRIDE = 37
 _ROUNDS = 6
@@ -60,6 +61,15 @@ def _long_period(path: np.ndarray) -> int:
     return 0
 
 
+def _drifts(path: np.ndarray) -> bool:
+    """Whether a tail shrinks or grows from each of its eighths to the next, as a slow spiral does."""
+    eighths = path[: len(path) // 8 * 8].reshape(8, -1, path.shape[1]).astype(np.float64)
+    sizes = np.sqrt(((eighths - eighths.mean(1, keepdims=True)) ** 2).sum(-1).mean(-1))
+    steps = np.diff(sizes)
+    changed = abs(sizes[-1] - sizes[0]) > _DRIFT * sizes.max()
+    return bool(changed and ((steps < 0).all() or (steps > 0).all()))
+
+
 class _Sets:
     """What a few of the states were seen to run on, and which of the others run on the same."""
 
@@ -89,6 +99,8 @@ class _Sets:
             own = self._within(path[-period:], np.sqrt(unit) * scale)
             own[row] = True
             self.periods[own & ~self.found] = period
+            return
+        if _drifts(path):
             return
         returning = _returning(path)
         used = logs[TAIL // 8 :].astype(np.float64).reshape(_BLOCKS, -1).mean(1)

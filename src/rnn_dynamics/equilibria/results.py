@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
-from rnn_dynamics.phases import Lengths
+from rnn_dynamics.phases import Lengths, apart
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
+
+_CREEPS = 0.1  # relative distance of a marginal point within which orbits are taken to creep towards it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,9 +152,9 @@ class FixedPoints(Result):
     def missing(self) -> tuple[str, ...]:
         """What is known to be missing from the list, a sentence each; empty where nothing is known to be.
 
-        Cycles of other periods than the one asked for at which orbits end; orbits whose end is not known, unless a
-        marginal point is listed, towards which orbits creep; points that the index sum proves. Circles and
-        chaotic sets are no points or cycles: ``ends`` counts them.
+        Cycles of other periods than the one asked for at which orbits end; orbits whose end is not known, but for
+        those that creep near a listed marginal point; points that the index sum proves. Circles and chaotic sets
+        are no points or cycles: ``ends`` counts them.
         """
         sentences = []
         cycles = {} if self.ends is None else self.ends.unlisted_cycles()
@@ -161,10 +163,9 @@ class FixedPoints(Result):
                 f"{orbits} of {len(self.ends or ())} orbits end at a cycle of period {length}, which this "
                 "period does not list"
             )
-        undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
-        if undecided and not (self.marginal.any() or (self.status != Status.CONVERGED).any()):
+        if self.ends is not None and (undecided := self._lost()):
             sentences.append(
-                f"{undecided} of {len(self.ends or ())} orbits had no known end after {self.ends.steps.max()} steps"
+                f"{undecided} of {len(self.ends)} orbits had no known end after {self.ends.steps.max()} steps"
             )
         if self.bounded and self.index_sum not in (None, 1):
             sign = "saddles" if self.index_sum > 1 else "points of index 1, as attractors are,"
@@ -173,6 +174,20 @@ class FixedPoints(Result):
                 "are missing"
             )
         return tuple(sentences)
+
+    def _lost(self) -> int:
+        """How many orbits have no known end and are at no marginal point's, where orbits creep."""
+        assert self.ends is not None
+        open_ones = self.ends.states[self.ends.kind == OrbitEnd.UNDECIDED]
+        slow = self.marginal | (self.status != Status.CONVERGED)
+        n = self.multipliers.shape[1]
+        states, points = open_ones.reshape(-1, 1, n), self.orbits[slow].reshape(1, -1, n)
+        if not points.size:
+            return len(open_ones)
+        with np.errstate(invalid="ignore"):
+            gaps = apart(states, points, self.lengths)
+        near = np.nanmin(np.where(np.isnan(gaps), np.inf, gaps), axis=1)
+        return int(np.sum(near > _CREEPS * np.maximum(np.abs(states).max((1, 2), initial=0), 1)))
 
     @property
     def winding(self) -> Int[np.ndarray, "m n"]:
