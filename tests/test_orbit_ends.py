@@ -1,4 +1,4 @@
-"""Where orbits are said to end: slow spirals, roots that floats cannot place, islands inside a ball that contracts."""
+"""Where orbits are said to end: slow spirals, roots that floats cannot place, islands in a ball."""
 
 import warnings
 from typing import Any
@@ -34,9 +34,9 @@ def test_a_slow_spiral_is_no_circle(rate: float, gain: float) -> None:
     found = _told(_spiral(rate, gain), starts)
     assert found.ends is not None
     if gain > 0:  # x = tanh(2 x) has its stable points at ±.9575
-        upper = int((starts[:, 2] > 0).sum())
-        assert found.ends.shares().tolist() == [32 - upper, upper]
-        np.testing.assert_allclose(found.points[found.stable][:, 2], [-0.95750402, 0.95750402], atol=1e-8)
+        ends = found.points[found.ends.point, 2]
+        np.testing.assert_allclose(ends, 0.95750402 * np.sign(starts[:, 2]), atol=1e-8)
+        assert found.stable[found.ends.point].all()
     else:
         assert found.missing == (
             "32 of 32 orbits end at a cycle of period 2, which this period does not list",
@@ -60,7 +60,7 @@ def test_a_circle_is_told_from_a_spiral() -> None:
 
 
 def test_a_root_that_floats_cannot_place_takes_in_no_other() -> None:
-    """A GRU whose update gates saturate keeps many states all but frozen; one other state attracts by .868 a step."""
+    """A GRU whose update gates saturate keeps many states all but frozen; one other attracts by .868 a step."""
     draw = np.random.default_rng(225207189)
     gain, shift = draw.choice([0.9, 1.2, 2, 4, 10]), draw.choice([0, 0.1, 1])
     weights = 2 * draw.normal(size=(9, 3)) * gain / np.sqrt(3)
@@ -75,7 +75,7 @@ def test_a_root_that_floats_cannot_place_takes_in_no_other() -> None:
     assert found.ends is not None
     ended = found.ends.point >= 0
     apart = np.abs(found.ends.states[ended] - found.points[found.ends.point[ended]]).max(1)
-    assert apart.max() < 1e-6
+    assert apart.max() < 1e-3 * np.abs(found.points).max()
     assert found.missing  # the other orbits creep, and that is said
 
 
