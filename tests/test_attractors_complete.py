@@ -1,4 +1,4 @@
-"""No attractor is missed in silence: networks whose attractors long plain runs give, and what the result says of them."""
+"""No attractor is missed in silence: networks whose attractors long plain runs give, and what the result says."""
 
 import warnings
 from pathlib import Path
@@ -100,7 +100,7 @@ _WONG_WANG = {"a": 270.0, "b": 108.0, "d": 0.154, "gamma": 0.641, "tau": 0.1, "d
 
 
 def _wong_wang_step(x: Any, library: Any) -> Any:
-    """The two-variable model of decisions of Wong and Wang, J. Neurosci. 26, 2006, without noise, at 0 coherence."""
+    """The two-variable model of decisions of Wong and Wang, J. Neurosci. 26, 2006, without noise."""
     p = _WONG_WANG
     current = 0.2609 * x - 0.0497 * x[..., ::-1] + 0.3255 + 5.2e-4 * 30
     drive = p["a"] * current - p["b"]

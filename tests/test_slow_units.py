@@ -1,4 +1,4 @@
-"""Units so slow that no run is long enough: contraction, multipliers and order decide, and what is marginal says so."""
+"""Units so slow that no run is long enough: contraction, multipliers, order decide; what is marginal says so."""
 
 from typing import Any
 
@@ -98,7 +98,7 @@ def test_labels_of_slow_leaky_units_are_those_of_the_flow() -> None:
     assert found.attractors.kinds.tolist() == [AttractorKind.FIXED_POINT] * 4
     assert (found.labels == UNDECIDED).mean() < 0.35
     weights, bias = FOUR
-    # The map of leak 10⁻⁶ is Euler's method for x′ = tanh(W x + b) − x; so is one of leak .01, ten thousand times faster.
+    # The map of leak 10⁻⁶ is Euler's method for x′ = tanh(W x + b) − x; so is one of leak .01, far faster.
     ends = long_runs.ends(lambda x: 0.99 * x + 0.01 * np.tanh(x @ weights.T + bias), PLANE, 20_000)
     near = np.abs(ends[:, None] - found.attractors.points[None]).max(-1).argmin(1)
     decided = found.labels != UNDECIDED

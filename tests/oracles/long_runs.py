@@ -1,4 +1,4 @@
-"""Where orbits end by plain NumPy iteration: networks written out anew, run for very long, ends told apart by distance."""
+"""Where orbits end by plain NumPy iteration: networks written out anew and run for very long."""
 
 from collections.abc import Callable
 

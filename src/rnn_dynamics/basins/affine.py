@@ -1,7 +1,7 @@
-"""Affine maps: a derivative that no state enters, proved from the map's own program; their orbits are known at once.
+"""Affine maps: a derivative that no state enters, proved from the map's own program; all orbits are known.
 
-x⁺ = A x + c with every |λ(A)| < 1 has one fixed point, to which every orbit goes, however slowly; where some |λ| > 1
-every orbit off the stable subspace leaves. A multiplier of size 1 decides neither.
+x⁺ = A x + c with every |λ(A)| < 1 has one fixed point, to which every orbit goes, however slowly; where some
+|λ| > 1 every orbit off the stable subspace leaves. A multiplier of size 1 decides neither.
 """
 
 import dataclasses

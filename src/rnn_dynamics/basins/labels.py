@@ -204,9 +204,9 @@ def basins(
     over the ball (up to rounding); for other cells it rests on sampled Jacobians and half the radius;
     ``trapping`` says which. Slow units need no long runs: affine maps are decided by their multipliers, built-in
     cells of averaging units (a leak, an update gate) by boxes that the map keeps and that shrink into such a
-    ball, a map of one unit by the order of its states. Circles and chaotic sets hold an orbit that stays within their reach for 16 steps.
-    Nothing is decided because a state stopped moving or is near: near a saddle's stable set or the ghost of a
-    fold, a run cut short is UNDECIDED.
+    ball, a map of one unit by the order of its states. Circles and chaotic sets hold an orbit that stays within
+    their reach for 16 steps. Nothing is decided because a state stopped moving or is near: near a saddle's
+    stable set or the ghost of a fold, a run cut short is UNDECIDED.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.

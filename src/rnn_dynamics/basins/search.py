@@ -295,7 +295,8 @@ def find_attractors(
     orbit that rests on a saddle in floats makes none. Where a rule decides before any step it does, however slow
     the units are: affine maps by their multipliers, averaging units (a leak, an update gate) by boxes that the
     map keeps and that shrink to a point, one unit by the order of its states. What enters no trapping ball of a
-    cycle within the steps is CHAOTIC or an INVARIANT_CIRCLE by its largest exponent and its recurrence, or stays undecided.
+    cycle within the steps is CHAOTIC or an INVARIANT_CIRCLE by its largest exponent and its recurrence, or stays
+    undecided.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.

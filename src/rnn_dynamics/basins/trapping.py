@@ -90,7 +90,7 @@ def _bound_on_steps(form: SlopeForm, orbit: np.ndarray, norms: np.ndarray, radiu
 
 
 def _largest_radius(bound: Callable[[float], float], rate: float, drift: float, start: float) -> float:
-    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where there is none, ∞ where all are."""
+    """The largest r (to 2 %) with bound(r) r + drift ≤ r and bound(r) < 1; 0 where none is, ∞ where all are."""
     highest = 1 - 0.02 * (1 - rate)
 
     def is_good(radius: float) -> bool:

@@ -1,4 +1,4 @@
-"""From what Newton's method found to the list: the starts' own orbits, and more starts while the index sum is wrong."""
+"""From what Newton's method found to the list: the starts' own orbits, more starts while the index sum is wrong."""
 
 import dataclasses
 import itertools
@@ -24,7 +24,7 @@ ByPeriod = dict[int, tuple[np.ndarray, Roots]]
 
 
 class Started(NamedTuple):
-    """What Newton's method made of the starts: the root each led to (−1 for none), status, residual, slow points."""
+    """What Newton's method made of the starts: the root of each (−1 for none), status, residual, slow points."""
 
     roots: Roots
     of_start: np.ndarray

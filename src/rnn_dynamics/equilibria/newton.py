@@ -221,8 +221,8 @@ def transient_round(
 ) -> Float[Array, "batch n"]:
     """States that pseudo-transient continuation takes x to in a few long steps along the flow of F^p(x) − x.
 
-    Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM J. Numer. Anal. 35,
-    1998.
+    Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM J. Numer. Anal.
+    35, 1998.
     """
     system = Map(join(static, arrays), inputs, steps, shape)
 

@@ -1,7 +1,7 @@
-"""Small factorisations on one BLAS thread: LAPACK's threads cost more than they give on matrices of some hundred rows.
+"""Small factorisations on one BLAS thread: on some hundred rows LAPACK's threads cost more than they give.
 
-jaxlib calls the LAPACK that SciPy brings, once for each matrix of a batch. OpenBLAS hands a factorisation of 64 rows
-to all its threads, which then spin between two calls: four times the CPU, and longer on a busy machine.
+jaxlib calls the LAPACK that SciPy brings, once for each matrix of a batch. OpenBLAS hands a factorisation of 64
+rows to all its threads, which then spin between two calls: four times the CPU, and longer on a busy machine.
 """
 
 import contextlib

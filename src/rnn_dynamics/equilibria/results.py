@@ -141,7 +141,11 @@ class FixedPoints:
                 "period does not list"
             )
         undecided = 0 if self.ends is None else self.ends.count(OrbitEnd.UNDECIDED)
-        if undecided and not (self.marginal.any() or (self.status != Status.CONVERGED).any()):
+        if (
+            self.ends is not None
+            and undecided
+            and not (self.marginal.any() or (self.status != Status.CONVERGED).any())
+        ):
             sentences.append(
                 f"{undecided} of {len(self.ends or ())} orbits had no known end after {self.ends.steps.max()} steps"
             )

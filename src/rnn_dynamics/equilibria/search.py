@@ -13,6 +13,7 @@ from rnn_dynamics.equilibria.ends import MissingAttractorWarning
 from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
+from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import Problem, norms, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
@@ -165,6 +166,33 @@ def _sought(
     return _Sought(_Candidates(found.roots.joined(more.roots), of_start), status, ends.residual, slow_points)
 
 
+def _completed(
+    problem: Problem,
+    cell: Any,
+    u: Any,
+    inputs: Any,
+    rows: np.ndarray,
+    period: int,
+    tolerance: float,
+    max_steps: int,
+    slow: bool,
+    orbits: int,
+) -> FixedPoints:
+    """Newton's method, brackets where there are some, and the starts' own orbits."""
+
+    def newton(states: np.ndarray) -> Roots:
+        return _sought(problem, states, period, tolerance, max_steps, False).found.roots
+
+    sought = _sought(problem, rows, period, tolerance, max_steps, slow)
+    roots, complete = sought.found.roots, False
+    if period == 1 and inputs is None and has_brackets(cell):
+        more, complete = bracketed(problem, cell, u, tolerance)
+        roots = roots.joined(more)
+    started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
+    task = Task(problem, period, tolerance, maps_a_ball_into_itself(cell), complete, newton)
+    return completed(task, started, rows, orbits)
+
+
 def fixed_points(
     cell: Any,
     starts: Any,
@@ -224,18 +252,8 @@ def fixed_points(
     limit = residual_tolerance(problem, tolerance)
     most = count("orbits", orbits)
     slow = flag("slow", slow)
-
-    def newton(states: np.ndarray) -> Roots:
-        return _sought(problem, states, period, limit, steps, False).found.roots
-
-    sought = _sought(problem, rows, period, limit, steps, slow)
-    roots, complete = sought.found.roots, False
-    if period == 1 and inputs is None and has_brackets(cell):
-        more, complete = bracketed(problem, cell, u, limit)
-        roots = roots.joined(more)
-    started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
-    task = Task(problem, period, limit, maps_a_ball_into_itself(cell), complete, newton)
-    found = completed(task, started, rows, most)
+    with one_blas_thread(problem.size):
+        found = _completed(problem, cell, u, inputs, rows, period, limit, steps, slow, most)
     if found.missing:
         warnings.warn("fixed_points: " + "; ".join(found.missing), MissingAttractorWarning, stacklevel=2)
     return found

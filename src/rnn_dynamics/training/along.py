@@ -164,7 +164,9 @@ def _points_of(path: Any, length: int, starts: np.ndarray, u: Any, period: int) 
     known = starts[:0]
     for j in range(length):
         cell = jax.tree_util.tree_map(lambda leaf, j=j: leaf[j], path)
-        found.append(fixed_points(cell, np.concatenate([starts, known]), u=u, period=period, slow=False, orbits=0))
+        found.append(
+            fixed_points(cell, np.concatenate([starts, known]), u=u, period=period, slow=False, orbits=0)
+        )
         known = found[-1].points
     return found
 
