@@ -1,15 +1,12 @@
 """slow_gru.npz: three 24-unit GRUs trained to integrate pulses, in float64; the slow networks of the tests.
 
 Each keeps a number, the clipped sum of rare pulses of ±.25, for 60 steps. What it learns is a nearly continuous
-line of memories: multipliers of .99 to .9999 along it. Run: python tests/data/make_slow_gru.py.
+line of memories. Run: JAX_ENABLE_X64=1 python tests/data/make_slow_gru.py.
 """
 
 from pathlib import Path
 
 import jax
-
-jax.config.update("jax_enable_x64", True)
-
 import jax.numpy as jnp
 import numpy as np
 import optax

@@ -70,12 +70,13 @@ def _of_gru(cell: Any, u: Any) -> BoxMap:
     hidden = np.zeros(n) if cell.b_hidden is None else _double(cell.b_hidden)
 
     def through(low: np.ndarray, high: np.ndarray) -> Box:
-        reset = tuple(_sigmoid(drive[:n] + end) for end in _linear(weights[:n], low, high))
+        closed, opened = _linear(weights[:n], low, high)
+        reset = _sigmoid(drive[:n] + closed), _sigmoid(drive[:n] + opened)
         if cell.reset == "before":
             inner = _linear(weights[2 * n :], *_product(reset, (low, high)))
         else:
-            inner = tuple(end + hidden for end in _linear(weights[2 * n :], low, high))
-            inner = _product(reset, inner)
+            below, above = _linear(weights[2 * n :], low, high)
+            inner = _product(reset, (below + hidden, above + hidden))
         return np.tanh(drive[2 * n :] + inner[0]), np.tanh(drive[2 * n :] + inner[1])
 
     return through
@@ -122,7 +123,7 @@ def _kept(through: BoxMap, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarra
         low = np.where(below < low, below - 0.05 * (low - below) - 1e-12, low)
         high = np.where(above > high, above + 0.05 * (above - high) + 1e-12, high)
     below, above = through(low, high)
-    return low, high, ((below >= low) & (above <= high)).all(1)
+    return low, high, np.all((below >= low) & (above <= high), axis=1)
 
 
 def given_by_boxes(through: BoxMap, balls: list[list[Ball]], states: np.ndarray) -> np.ndarray:
@@ -144,7 +145,7 @@ def given_by_boxes(through: BoxMap, balls: list[list[Ball]], states: np.ndarray)
         here = states[at].astype(np.float64)
         low, high, good = _kept(through, np.minimum(here, ball.centre), np.maximum(here, ball.centre))
         others = np.delete(centres, k, axis=0)
-        holds = ((others >= low[:, None]) & (others <= high[:, None])).all(-1).any(1)
+        holds = np.any(np.all((others >= low[:, None]) & (others <= high[:, None]), axis=-1), axis=1)
         at, low, high = at[good & ~holds], low[good & ~holds], high[good & ~holds]
         for _ in range(_SHRINKING):
             if not at.size:

@@ -320,12 +320,12 @@ def _nudged(known: Known, first: int) -> np.ndarray:
     for place in range(first, len(known.length)):
         if known.kinds[place] != "unstable" or len(rows) >= _MOST_NUDGED:
             continue
-        values, vectors = np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64))
+        values, vectors = map(np.asarray, np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64)))
         order = np.argsort(-np.abs(values))[:2]
         point = known.roots[place].points[0]
         size = _NUDGE * float(known.problem.norms(point[None])[0])
         for j in order[np.abs(values[order]) > 1]:
-            vector = vectors[:, j].imag if values[j].imag < 0 else vectors[:, j].real
+            vector = np.imag(vectors[:, j]) if np.imag(values[j]) < 0 else np.real(vectors[:, j])
             vector = vector / max(np.abs(vector).max(), np.finfo(float).tiny)
             rows += [point + size * vector, point - size * vector]
     states = np.array(rows[:_MOST_NUDGED]).reshape(-1, known.problem.size)

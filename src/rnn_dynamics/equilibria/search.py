@@ -14,6 +14,7 @@ from rnn_dynamics.equilibria.ends import MissingAttractorWarning
 from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
+from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.phases import warn_of_seams
@@ -169,6 +170,34 @@ def _sought(
     return _Sought(_Candidates(found.roots.joined(more.roots), of_start), status, ends.residual, slow_points)
 
 
+def _completed(
+    problem: Problem,
+    cell: Any,
+    u: Any,
+    inputs: Any,
+    rows: np.ndarray,
+    period: int,
+    tolerance: float,
+    max_steps: int,
+    slow: bool,
+    orbits: int,
+) -> FixedPoints:
+    """Newton's method, brackets where there are some, and the starts' own orbits."""
+
+    def newton(states: np.ndarray) -> Roots:
+        return _sought(problem, states, period, tolerance, max_steps, False).found.roots
+
+    sought = _sought(problem, rows, period, tolerance, max_steps, slow)
+    roots, complete = sought.found.roots, False
+    if period == 1 and inputs is None and problem.lengths is None and has_brackets(cell):
+        more, complete = bracketed(problem, cell, u, tolerance)
+        roots = roots.joined(more)
+    started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
+    bounded = problem.lengths is None and maps_a_ball_into_itself(cell)
+    task = Task(problem, period, tolerance, bounded, complete, newton)
+    return completed(task, started, rows, orbits)
+
+
 def fixed_points(
     cell: Any,
     starts: Any,
@@ -237,19 +266,8 @@ def fixed_points(
     limit = residual_tolerance(problem, tolerance)
     most = count("orbits", orbits)
     slow = flag("slow", slow)
-
-    def newton(states: np.ndarray) -> Roots:
-        return _sought(problem, states, period, limit, steps, False).found.roots
-
-    sought = _sought(problem, rows, period, limit, steps, slow)
-    roots, complete = sought.found.roots, False
-    if period == 1 and inputs is None and problem.lengths is None and has_brackets(cell):
-        more, complete = bracketed(problem, cell, u, limit)
-        roots = roots.joined(more)
-    started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
-    bounded = problem.lengths is None and maps_a_ball_into_itself(cell)
-    task = Task(problem, period, limit, bounded, complete, newton)
-    found = completed(task, started, rows, most)
+    with one_blas_thread(problem.size):
+        found = _completed(problem, cell, u, inputs, rows, period, limit, steps, slow, most)
     if topology is None:
         held = jax.tree_util.tree_map(lambda leaf: leaf[0], problem.inputs)
         warn_of_seams(cell, rows, found.orbits.reshape(-1, problem.size), held, problem.shape)
