@@ -116,7 +116,7 @@ def test_norms_and_exponents_along_rows(name, stretch, monkeypatch):
     true = np.asarray(gradient_norms(run))
     runs = passes.runs_of(run)
     along = passes.forward(runs)
-    for forms_product, slack in ((True, 0.1), (False, 1.0)):
+    for forms_product, slack in ((True, 0.03), (False, 1.2)):
         logs, owed = reverse.backward(runs, along.frame, forms_product=forms_product)
         assert owed is None
         assert (logs[0] <= true + 1e-9 * (1 + np.abs(true))).all()
@@ -224,7 +224,7 @@ def test_large_runs_leave_out_what_costs_a_decomposition_of_every_step():
     assert exact.norms == "exact"
     assert exact.bounds is not None
     assert (found.regime, found.horizon_percent) == (exact.regime, exact.horizon_percent)
-    np.testing.assert_allclose(found.log_norms, exact.log_norms, atol=0.1)
+    np.testing.assert_allclose(found.log_norms, exact.log_norms, atol=0.03)
     assert measuring._kind(500 * 512.0**3 * 32, None) == "rows"
     assert measuring._kind(20_000 * 300.0**3, None) == "rows"
     assert measuring._kind(300 * 512.0**3, None) == "followed"

@@ -305,7 +305,8 @@ def product_bounds(trajectory: Trajectory) -> Bounds:
     References: Pascanu, Mikolov and Bengio, arXiv 1211.5063, section 2.1, whose first versions and many
     textbooks have the spectral radius where the norm belongs.
     """
-    return bounds_of(trajectory.cell, gradient_norms(trajectory), step_bounds(trajectory))
+    norms, steps = gradient_norms(trajectory), step_bounds(trajectory)
+    return bounds_of(trajectory.cell, norms, steps)
 
 
 def bounds_of(cell: Any, norms: Float[Array, " steps+1"], steps: StepBounds) -> Bounds:

@@ -51,7 +51,7 @@ def diagnose(
         dt: the time that one step stands for: the exponent is given per unit of time too. By default the cell's
             attribute ``dt`` where it has one.
         exact: True decomposes every product ∂x_T/∂x_k and every step, at some 30 T n³ operations and more; False
-            carries three rows back; by default what the cost allows, see below and ``Diagnosis.norms``.
+            carries five rows back; by default what the cost allows, see below and ``Diagnosis.norms``.
         progress: True for a bar on standard error, or ``progress(done, total)``, called after each stretch.
 
     Returns:
@@ -64,8 +64,8 @@ def diagnose(
 
     The cost of B runs of T steps, n entries of the state and p parameters: up to B T n³ = 1e8 all is exact, within
     a second or two; up to 1e11 the products are formed, 2 B T n³ operations, as by ``gradient_norms(ord="fro")``,
-    and followed along their leading directions; beyond that one tangent goes forward and three rows back, 4 to 6
-    applications of a step in all: about the work of one ``jax.grad``. A loss adds one row; with B T p up to 2e8 the
+    and followed along their leading directions; beyond that one tangent goes forward and five rows back, 8 or 9
+    applications of a step in all: the work of about two ``jax.grad``. A loss adds one row; with B T p up to 2e8 the
     shares of the parameters, a few T p operations. ``Diagnosis.left_out`` tells what is left out. Memory beyond the
     runs is that of a stretch of max(256, √T) steps and a few numbers a step; with a loss, that of ∂E/∂x_k.
     """

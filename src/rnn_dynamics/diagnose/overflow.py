@@ -4,6 +4,7 @@ import math
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.rollout import Trajectory
@@ -35,7 +36,7 @@ def before(trajectory: Trajectory, first: int) -> Trajectory:
     """The run up to the last finite state, x_{first−1}."""
     keep = first - 1
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[:keep], trajectory.inputs)
-    return Trajectory(trajectory.cell, inputs, trajectory.states[:first], np.int32(-1))
+    return Trajectory(trajectory.cell, inputs, trajectory.states[:first], jnp.int32(-1))
 
 
 def of_state(trajectory: Trajectory, first: int) -> Overflow:

@@ -203,8 +203,8 @@ def forward(runs: Runs, report: Callable[[int], object] = lambda done: None) -> 
             is_passed = passed if is_passed is None else is_passed | passed
         report(last)
     means = [
-        {name: sum(part[name] for part in of_parts) / runs.steps for name in of_parts[0]}
+        {name: np.sum([part[name] for part in of_parts], axis=0) / runs.steps for name in of_parts[0]}
         for of_parts in (gates, carries)
     ]
-    joined = [np.concatenate(part, axis=1).astype(float) for part in (logs, first_logs)]
-    return Along(np.asarray(frame), *joined, *means, is_passed)
+    logs, first_logs = (np.concatenate(part, axis=1).astype(float) for part in (logs, first_logs))
+    return Along(np.asarray(frame), logs, first_logs, means[0], means[1], is_passed)

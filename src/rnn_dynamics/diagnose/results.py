@@ -52,8 +52,9 @@ class Diagnosis(Result):
         reason, sentence: the row of the decision table, and what it says of this run.
         state_percent: as ``state_horizon``, for one hundredth.
         norms: how ``log_norms`` were measured: "exact", every product decomposed; "followed", of every product the
-            part along a block of rows that follows its leading directions; "rows", along three rows carried back.
-            The latter two are at most the norm; "rows" were within .5 of it in every run tried.
+            part along a block of rows that follows its leading directions; "rows", along five rows carried back.
+            The latter two are at most the norm: by less than .02 the one, by up to 1.1 the other, where rows of 30
+            random tanh networks of 12 and 40 units were furthest off, most at lags below 10.
         log_owed: ln of what the loss owes to the states m − 1 = 0, 1, … steps before its own, shape (T,), where the
             parameters' shares were left out; the root of the sum of squares over the steps followed.
         overflow: where and how the run, or its derivative, left the floats; ``None`` where all is finite.

@@ -22,7 +22,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _BLOCK = 4  # rows that follow the leading directions of a product
 _TURNS = 4  # of them at each step
 _KEPT = 1e-6
-_ROWS = 3  # carried back where no product is formed
+_ROWS = 5  # carried back where no product is formed
 
 
 class _Back(NamedTuple):
@@ -75,7 +75,7 @@ def _backward_step(
         later = earlier(owed.unit) if owed is not None else None
     grams = grams.at[k].set(jnp.matmul(seen.unit, seen.unit.T, precision=_HIGHEST))
     exponents = exponents.at[k].set(seen.exponent)
-    if owed is not None:
+    if owed is not None and later is not None:
         ends, direct = starts
         begins = (ends == first + k)[:, None]
         scaled = Scaled(later, owed.exponent, 1).normalize()
@@ -138,7 +138,8 @@ def _norms(grams: np.ndarray, exponents: np.ndarray) -> np.ndarray:
         scale = np.exp2(np.maximum(powers - top[..., None], -1000))
         grams = grams * scale[..., :, None] * scale[..., None, :]
     finite = np.isfinite(grams).all(axis=(-2, -1))
-    largest = np.linalg.eigvalsh(np.where(finite[..., None, None], grams, 0))[..., -1]
+    known = np.where(np.expand_dims(finite, (-2, -1)), grams, 0)
+    largest = np.linalg.eigvalsh(known)[..., -1]
     with np.errstate(divide="ignore"):
         logs = np.log(np.maximum(largest, 0)) / 2 + top * math.log(2)
     return np.where(finite, logs, np.nan)
@@ -159,7 +160,7 @@ def backward(
         runs: T steps of n units.
         frame: a direction at x_T that has grown along the whole run, shape (runs, n).
         forms_product: True carries the whole product, and its norm is that of a block of rows that follows its
-            leading directions; False carries the frame and two random rows only, whose norm is at most that of the
+            leading directions; False carries the frame and four random rows only, whose norm is at most that of the
             product, and near it where the product has come to be led by few directions.
         ends: t of single losses, shape (runs, R).
         direct: ∂⁺E/∂x_t there, shape (runs, R, n).

@@ -23,7 +23,7 @@ _TREND = {
 _NORMS = {
     "exact": "",
     "followed": " (its part along the leading directions)",
-    "rows": " (at least: along three rows)",
+    "rows": " (at least: along five rows)",
 }
 
 
