@@ -98,7 +98,7 @@ class Attracting:
     def _is_ball(self, radii: np.ndarray, across: np.ndarray) -> np.ndarray:
         """Which radii keep within half a turn of every phase, beyond which the other way round is shorter."""
         half = np.array([np.inf if length is None else length / 2 for length in self.lengths or (None,)])
-        return (radii[:, None, None] * np.abs(across) < half).all(axis=(1, 2))
+        return np.all(radii[:, None, None] * np.abs(across) < half, axis=(1, 2))
 
 
 def _eigenbasis(matrix: np.ndarray) -> np.ndarray | None:

@@ -78,7 +78,7 @@ def _grown(
 
 def _spectrum(
     trajectory: Trajectory, frame: Array, start: int, plan: _Plan
-) -> tuple[LyapunovSpectrum, Array]:
+) -> tuple[LyapunovSpectrum, Any]:
     """The spectrum, and ln of the growth of the leading vector in each group of steps from ``plan.first`` on."""
     frame, growth = _grown(trajectory, frame, plan.first, plan.last, plan.interval)
     part, of_block = trajectory.states, plan.length // plan.interval
