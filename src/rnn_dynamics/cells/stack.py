@@ -95,6 +95,8 @@ class Stack:
             if self.reads and self.reads[i]:
                 below = jnp.concatenate([later for _, _, _, later in found[-self.reads[i] :]])
             state = x[first : first + size]
+            if i:
+                _check_width(i, cell, below)
             later = cell(state, below)
             found.append((cell, state, below, later))
             hidden = getattr(cell, "parts", {}).get("hidden")
@@ -109,6 +111,16 @@ class Stack:
             if hasattr(cell, method)
             for name, value in getattr(cell, method)(state, given).items()
         }
+
+
+def _check_width(i: int, cell: Any, below: Array) -> None:
+    """What a layer takes is what the one below it gives."""
+    weights = getattr(cell, "W_in", None)
+    if weights is not None and jnp.ndim(weights) == 2 and jnp.shape(weights)[1] != jnp.shape(below)[-1]:
+        raise ValueError(
+            f"layer {i}: expected {jnp.shape(weights)[1]} inputs, which its W_in takes, "
+            f"got {jnp.shape(below)[-1]} from layer {i - 1}"
+        )
 
 
 _Layers = tuple[tuple[Any, ...], tuple[int, ...], tuple[int, ...]]

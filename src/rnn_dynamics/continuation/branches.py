@@ -16,7 +16,7 @@ from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turn
 from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
-from rnn_dynamics.results import Result
+from rnn_dynamics.results import NotKept, Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, count, real_array
 
@@ -65,6 +65,8 @@ class Branch(Result):
 
     def orbits(self) -> Float[np.ndarray, "m p ..."]:
         """All states of every cycle, shape (m, p, n); (m, pq, n) under an input of q steps."""
+        if isinstance(self.track, NotKept) and self.period == 1:
+            return self.states[:, None]  # of a file, without the family; of q steps of input phase 0 alone
         whole = self.track.whole
         flat = jnp.asarray(self.states.reshape(len(self), -1))
         found = _orbits(whole, flat, jnp.asarray(self.parameters))

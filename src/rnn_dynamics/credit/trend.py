@@ -34,7 +34,8 @@ def trend_of(log_shares: np.ndarray, log_sums: np.ndarray) -> str:
     swings = np.abs(np.diff(np.sign(sizes - sizes.mean()))).sum() / 2
     if swings >= 3 and np.ptp(sizes) > 0.1 * sizes.mean():
         return "oscillates"
-    return "grows" if now + _EVEN * now_error >= 0 and sums[-1] > sums[0] else "undecided"
+    adds = sums[-1] - sums[0] > math.log1p(_LEFT)
+    return "grows" if now + _EVEN * now_error >= 0 and adds else "undecided"
 
 
 def _envelope(shares: np.ndarray) -> tuple[float, float, float]:

@@ -78,12 +78,23 @@ class BatchDiagnosis(Result):
 
     @property
     def remedies(self) -> tuple[Remedy, ...]:
-        """Those that more than half of the runs select, with the measurement of the first of these."""
+        """Those that more than half of the runs select, with the measurement of the first of these.
+
+        Of the runs that are long enough for a regime; remedies of one key are one.
+        """
+        return tuple(found[0] for found in self._selected().values())
+
+    def _selected(self) -> dict[str, list[Remedy]]:
+        """Those remedies by key, one for each run that selects it."""
         chosen: dict[str, list[Remedy]] = {}
         for sample in self.samples:
             for remedy in sample.remedies:
-                chosen.setdefault(remedy.name, []).append(remedy)
-        return tuple(found[0] for found in chosen.values() if 2 * len(found) > len(self.samples))
+                chosen.setdefault(remedy.key, []).append(remedy)
+        return {key: found for key, found in chosen.items() if 2 * len(found) > self._decided}
+
+    @property
+    def _decided(self) -> int:
+        return sum(sample.regime != "undecided" for sample in self.samples)
 
     @property
     def lengths(self) -> Int[np.ndarray, " runs"]:
@@ -167,7 +178,13 @@ class BatchDiagnosis(Result):
             half = f", half of them {at.lower:.4g} to {at.upper:.4g}" if at.runs > 3 else ""
             ends = f"from {at.smallest:.4g} to {at.largest:.4g}{half}"
             lines.append(f"  {title:<27}median {at.median:.4g}, {ends} {unit}{of}")
-        lines += [f"Remedy: {remedy.name}\n  as, in one run, {remedy.because}" for remedy in self.remedies]
+        for key, found in self._selected().items():
+            share = f"in {len(found)} of {len(self)} runs; of the first of them, as {found[0].because}"
+            lines.append(f'Remedy: {found[0].name} (training.REMEDIES["{key}"])\n  {share}')
+        if not self._selected():
+            lines.append(
+                f"Remedy: none is selected by more than half of the {self._decided} runs with a regime"
+            )
         return "\n".join(lines)
 
 

@@ -105,15 +105,21 @@ class Diagnosis(Result):
         return self.credit is not None or self.log_owed is not None
 
     @property
+    def loss_is_flat(self) -> bool:
+        """Whether the loss's gradient is exactly 0 at every lag."""
+        shares = self.log_owed if self.credit is None else np.asarray(self.credit.log_shares)
+        return shares is not None and bool(np.isneginf(shares).all())
+
+    @property
     def trend(self) -> str:
         """What the sum over the lags does, as ``CreditByLag.trend``; "" where it was not measured."""
-        return "" if self.credit is None else self.credit.trend
+        return "" if self.credit is None or self.loss_is_flat else self.credit.trend
 
     @property
     def forgets(self) -> bool:
         """Whether half a run back less than 1 % is left, by the norm and by the loss, and the sum does not grow."""
         half = self.measured_steps / 2
-        is_short = 0 <= self.state_percent < half and 0 <= self.horizon_percent < half
+        is_short = 0 <= self.state_percent < half and (0 <= self.horizon_percent < half or self.loss_is_flat)
         return is_short and self.trend != "grows" and self.regime in ("vanishing", "neither")
 
     @property

@@ -167,7 +167,7 @@ def judged(found: Diagnosis, cell: Any, sign: int | None) -> Diagnosis:
         float(found.log_norms[0]),
         found.peak,
         found.state_percent,
-        found.horizon_percent,
+        found.state_percent if found.loss_is_flat else found.horizon_percent,
         found.trend,
         diverged=left is not None and left.what == "state",
         finite=left is None and found.horizon >= 0 and (credit is None or credit.is_finite),

@@ -101,6 +101,8 @@ def _reach(found: "Diagnosis") -> list[str]:
     in_time = "" if found.dt is None else f" ({found.horizon * found.dt:g} in time)"
     how_far = f"{found.horizon} lags{in_time} at 1/e, {found.horizon_percent} at 1 %, of {steps} steps"
     means = "the farthest lag with that share of the greatest"
+    if found.loss_is_flat:
+        how_far, means = "none, as it is 0 at every lag", "the loss does not change with the states"
     said = [
         f"  horizon {whose}: {f'{how_far}; {means}' if found.horizon >= 0 else 'none, as it is not finite'}"
     ]

@@ -144,7 +144,7 @@ def refusal(path: Path, kind: str) -> str:
             "a TorchScript program, one of PyTorch's pickles with code, which may run anything as it is read",
             f'where you trust it: python -c "import torch, safetensors.torch as s; '
             f"m = torch.jit.load({_quoted(path)}, map_location='cpu'); "
-            f's.save_file(dict(m.state_dict()), {_quoted(path.with_suffix(".safetensors"))})"',
+            f's.save_file(dict(m.state_dict()), {_quoted(_beside(path))})"',
         ),
         "npy": (
             "one NumPy array without a name (.npy)",
@@ -202,6 +202,11 @@ def _of_folder(path: Path) -> str:
     return "there is no .safetensors or .npz file in it"
 
 
+def _beside(path: Path) -> Path:
+    """The file of safetensors beside a file; a folder such as "." has no name of its own."""
+    return path.with_suffix(".safetensors") if path.name else path / "model.safetensors"
+
+
 def _quoted(path: Path) -> str:
     """A path as a string of Python that may stand between a shell's double quotes."""
     return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else "FILE"
@@ -209,7 +214,7 @@ def _quoted(path: Path) -> str:
 
 def _of_pickle(path: Path) -> str:
     """What a pickle holds, as far as its opcodes tell, and how to convert it."""
-    what, target = contents_of(path), _quoted(path.with_suffix(".safetensors"))
+    what, target = contents_of(path), _quoted(_beside(path))
     if what.module:
         return (
             f"one of PyTorch's pickles, of a whole module ({what.module}), which only the program that defines it "

@@ -76,9 +76,7 @@ def _grown(
     return frame, lengths.cut(growth, 0, groups)
 
 
-def _spectrum(
-    trajectory: Trajectory, frame: Array, start: int, plan: _Plan
-) -> tuple[LyapunovSpectrum, Any]:
+def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> tuple[LyapunovSpectrum, Any]:
     """The spectrum, and ln of the growth of the leading vector in each group of steps from ``plan.first`` on."""
     frame, growth = _grown(trajectory, frame, plan.first, plan.last, plan.interval)
     part, of_block = trajectory.states, plan.length // plan.interval

@@ -38,6 +38,7 @@ _CANDIDATES = 64  # periods that are tried under an input that varies
 _ENOUGH = 16  # steps that must repeat under such an input
 _LONGEST_TAIL = 256
 _LONGEST_LAG = 32  # of a coordinate that repeats by itself
+_STEADY = 0.4  # of all growth, what is in the later half at least where it is exponential
 _MOST_UNITS = 32  # of states that are searched for any linear tie
 _MOST_OF_MATRICES = 2**20  # entries of a cycle's Jacobians
 
@@ -107,16 +108,21 @@ def resolved_steps(
         interval: steps of a group; the steps before the first group are taken to grow as the mean of the rest.
     """
     steps, n = len(states) - 1, states.shape[1]
-    scale, extent = float(np.abs(states).max()), float(np.ptp(states, axis=0).max())
-    unit = float(np.finfo(states.dtype).eps) / 2
-    if not scale:
+    unit, sizes = float(np.finfo(states.dtype).eps) / 2, np.abs(states).max(axis=1).astype(float)
+    scales = np.maximum.accumulate(sizes)
+    if not scales[-1]:
         return steps
-    size = extent if extent > math.sqrt(unit) * scale else scale
+    with np.errstate(over="ignore"):
+        spread = np.maximum.accumulate(states, axis=0) - np.minimum.accumulate(states, axis=0)
+    extents = spread.max(axis=1).astype(float)
+    # What the error is held against: the orbit so far, or where it rests its states.
+    size = np.where(extents > math.sqrt(unit) * scales, extents, scales)
     each = np.repeat(np.maximum(np.asarray(logs, float), -745.0) / interval, interval)
     each = np.concatenate([np.full(max(steps - len(each), 0), each.mean() if len(each) else 0.0), each])
     sums = np.concatenate([[0.0], np.cumsum(each)])
-    errors = sums + np.logaddexp.accumulate(math.log((n + 6) * unit * scale) - sums)
-    beyond = np.flatnonzero(errors > math.log(size))
+    with np.errstate(divide="ignore"):
+        errors = sums + np.logaddexp.accumulate(np.log((n + 6) * unit * sizes) - sums)
+        beyond = np.flatnonzero(errors > np.log(size))
     return min(int(beyond[0]), steps) if len(beyond) else steps
 
 
@@ -159,6 +165,7 @@ def tied(states: Float[np.ndarray, "steps+1 n"], length: int) -> Float[np.ndarra
     combination that does not change. ``None`` where there is none.
     """
     tail = states[-length - 1 :].astype(float)
+    tail = tail / max(float(np.abs(tail).max()), np.finfo(float).tiny)  # sums of large states overflow
     n = tail.shape[1]
     alone = _repeating(tail, states)
     rest = tail[:, ~alone]
@@ -203,7 +210,9 @@ def examined(cell: Any, states: Any, inputs: Any, logs: Any, interval: int = 1) 
         kind, rate = _of_cycle(cell, shaped, inputs, period, (logs, groups), interval)
     else:
         kind, rate = _of_ties(cell, shaped, inputs, logs)
-    affine = kind >= OrbitKind.REPELLING_CYCLE and is_affine(cell, shaped[-2], _step_input(inputs, steps - 1))
+    smallest = int(np.abs(flat[:-1]).max(axis=1).argmin())  # far out a step may leave the floats
+    at = shaped[smallest], _step_input(inputs, smallest)
+    affine = kind >= OrbitKind.REPELLING_CYCLE and is_affine(cell, *at)
     return _check(kind, period, begins, rate, affine, resolved, flat)
 
 
@@ -233,7 +242,10 @@ def _of_cycle(
         found, doubt = cycle_multiplier(cell, orbit, given)
         if doubt < 0.5:
             return (OrbitKind.REPELLING_CYCLE if found > doubt else OrbitKind.STABLE_CYCLE), found
-    return (OrbitKind.REPELLING_CYCLE if growth > CLEAR else OrbitKind.STABLE_CYCLE), by_growth
+    # Exponential growth is as much in the later half; tangents at a multiplier of 1 may grow like a power.
+    later = float(np.maximum(logs[len(logs) // 2 :], -745.0).sum())
+    grows = growth > CLEAR and later > _STEADY * growth
+    return (OrbitKind.REPELLING_CYCLE if grows else OrbitKind.STABLE_CYCLE), by_growth
 
 
 def _of_ties(cell: Any, states: np.ndarray, inputs: Any, logs: np.ndarray) -> tuple[OrbitKind, float]:
