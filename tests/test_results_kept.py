@@ -743,3 +743,24 @@ def test_every_result_is_among_those_that_are_tested() -> None:
     known = {type(value) for name in results_made.MAKERS for value in results_made.group(name).values()}
     missing = sorted(f"{cls.__module__}.{cls.__name__}" for cls in _public_results() - known)
     assert not missing, f"make one of each in results_made.py: {missing}"
+
+
+def test_runs_of_several_lengths_become_one_dataset() -> None:
+    cell = rd.ElmanRNN(np.eye(2) / 2, np.zeros(2), np.ones((2, 1)))
+    runs = rd.rollout(cell, None, [np.ones((3, 1)), np.ones((5, 1))])
+    found = runs.to_xarray()
+    assert found.states.dims == ("run", "time", "unit")
+    np.testing.assert_array_equal(found.states, runs.states)
+    assert found.lengths.values.tolist() == [3, 5]
+    assert np.isnan(found.inputs.values[0, 3:]).all()
+
+
+def test_a_branch_of_fixed_points_from_a_file_is_drawn(tmp_path: Any) -> None:
+    def family(b: Any) -> Any:
+        return rd.ElmanRNN([[2.0, -0.3], [0.4, 1.8]], jnp.stack([b, jnp.asarray(0.1)]))
+
+    branch = rd.continue_branch(family, [0.9, 0.9], 0.0, p_range=(-0.5, 0.5))
+    branch.save(tmp_path / "branch.npz")
+    loaded = rd.load(tmp_path / "branch.npz")
+    np.testing.assert_array_equal(loaded.orbits(), branch.orbits())
+    loaded.plot()

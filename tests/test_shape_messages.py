@@ -223,3 +223,11 @@ def test_tensors_in_memory_are_read_as_arrays(kind):
 def test_batches_by_vmap_pass():
     batch = jax.vmap(lambda x, u: rd.rollout(TWO, x, u))(zeros(4, 128), zeros(4, 9, 8))
     assert (batch.steps, batch.batch) == (9, (4,))
+
+
+def test_layers_of_a_stack_that_do_not_fit_are_named():
+    lower = ElmanRNN(np.eye(4), np.zeros(4), np.ones((4, 3)))
+    upper = ElmanRNN(np.eye(5), np.zeros(5), np.ones((5, 6)))
+    with pytest.raises(ValueError, match=r"layer 1: expected 6 inputs, .*, got 4 from layer 0") as caught:
+        rd.rollout(Stack((lower, upper)), None, np.ones((7, 3)))
+    assert "dot_general" not in str(caught.value)

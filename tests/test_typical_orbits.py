@@ -359,3 +359,26 @@ def test_names_agree() -> None:
     assert spectrum.blocks == 20
     with pytest.raises(ValueError, match="start, stop"):
         orbit_check(run, start=5, stop=5)
+
+
+def test_an_orbit_that_grows_keeps_its_digits() -> None:
+    """x → 1.5 x is right to a few roundings of x itself at any size: a product of 400 factors."""
+    run = rollout(Partial(lambda a, x, u: a * x, jnp.asarray(1.5)), jnp.asarray([0.3]), steps=400)
+    check = orbit_check(run)
+    assert int(check.resolved_steps) == 400
+    assert not check.describe()
+
+
+def test_tangents_that_grow_like_a_power_are_at_no_repelling_point() -> None:
+    def step(c, x, u):
+        return jnp.stack([x[0] + c * x[1], jnp.tanh(x[1])])  # Jacobian [[1, 1], [0, 1]] at 0
+
+    check = orbit_check(rollout(Partial(step, jnp.asarray(1.0)), np.zeros(2), steps=2000))
+    assert int(check.kind) == OrbitKind.STABLE_CYCLE
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_affine_map_is_told_though_its_orbit_leaves_the_floats(dtype: str) -> None:
+    grows = Partial(lambda c, x, u: c * x, jnp.asarray(1.5, dtype))
+    run = rollout(grows, np.ones(3, dtype), steps=200 if dtype == "float32" else 1700)
+    assert bool(orbit_check(run).affine)

@@ -142,3 +142,13 @@ def test_runs_of_a_batch_that_overflow_have_their_own_step():
     assert found.regimes == {"diverged": 2, "exploding": 1}
     assert [sample.overflow and sample.overflow.step for sample in found.samples] == [None, 309, 359]
     assert "nan" not in str(found)
+
+
+def test_a_float64_run_that_overflows_slowly_has_a_verdict():
+    """Sums of states near the largest float overflow where each of them is finite."""
+    cell = ElmanRNN(1.5 * np.eye(3), np.ones(3), activation="linear")
+    found = diagnose(rollout(cell, np.ones(3), steps=2000))
+    assert found.regime == "diverged"
+    assert found.overflow.step == 1748  # 3 · 1.5^t passes 1.8e308 there
+    np.testing.assert_allclose(found.exponent, math.log(1.5), rtol=1e-9)
+    assert [remedy.key for remedy in found.remedies] == ["orthogonal"]

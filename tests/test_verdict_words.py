@@ -53,7 +53,7 @@ DEAD = [None, 0, 3]
 def made(cell, exponent, whole, state, loss, trend, kept, decay, dead):
     """A verdict on measurements that were not made, judged as those that were."""
     logs = np.linspace(whole, 0, STEPS + 1)
-    credit = None if not trend else types.SimpleNamespace(trend=trend, is_finite=True)
+    credit = None if not trend else types.SimpleNamespace(log_shares=np.zeros(1), trend=trend, is_finite=True)
     units = None if dead is None else Units(8, dead, dead, np.ones(8))
     gate = GATES.get(cell)
     rate = exponent[0] if math.isfinite(exponent[0]) else -0.1
@@ -215,3 +215,36 @@ def test_where_the_recurrent_matrix_remembers_no_bias_is_named():
 def test_residual_networks_have_the_way_past_the_cell_already():
     found = diagnose(rollout(ResidualRNN(-0.5 * np.eye(2), np.zeros(2)), np.full(2, 0.1), steps=60))
     assert "leaky" not in [remedy.key for remedy in found.remedies]
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_a_loss_that_does_not_change_says_so(every_step):
+    run = rollout(ElmanRNN(0.9 * np.eye(4), np.zeros(4)), np.full(4, 0.5), steps=100)
+    found = diagnose(run, lambda x: 0.0 * x.sum(), every_step=every_step)
+    text = str(found)
+    assert "none, as it is 0 at every lag; the loss does not change with the states" in text
+    assert "sum over the lags" not in text
+
+
+def test_a_sum_that_later_lags_hardly_change_does_not_grow():
+    """Shares fall by 16 nats and rise a little at the end: no regime word may rest on that."""
+    for seed in (21, 40, 41, 46):
+        draw = np.random.default_rng(seed)
+        weights = 3 * draw.normal(size=(8, 8)) / 8**0.5
+        cell = ElmanRNN(weights, 0.3 * draw.normal(size=8), draw.normal(size=(8, 2)))
+        found = diagnose(rollout(cell, None, draw.normal(size=(40, 2))), lambda x: jnp.sum(x**2))
+        shares = np.asarray(found.credit.log_sums)
+        assert found.trend != "grows" or shares[-1] - shares[20] > 0.01
+        assert found.remedies or max(found.horizon_percent, found.state_percent) >= 20
+
+
+def test_a_batch_names_remedies_by_key_of_the_runs_that_have_a_regime():
+    cell = ElmanRNN(0.3 * np.eye(4), np.zeros(4), np.ones((4, 1)))
+    inputs = np.random.default_rng(0).normal(size=(80, 1))
+    found = diagnose(rollout(cell, None, [inputs[:length] for length in (1, 2, 3, 60, 70, 80)]))
+    assert found.regimes == {"undecided": 3, "vanishing": 3}
+    assert {remedy.key for remedy in found.remedies} == {"orthogonal", "lstm"}
+    assert 'training.REMEDIES["lstm"]), \n' not in str(found)
+    assert str(found).count("in 3 of 6 runs") == 2
+    none = diagnose(rollout(ElmanRNN(np.eye(2), np.zeros(2), activation="linear"), np.ones((2,)), steps=40))
+    assert not none.remedies

@@ -120,8 +120,9 @@ def resolved_steps(
     each = np.repeat(np.maximum(np.asarray(logs, float), -745.0) / interval, interval)
     each = np.concatenate([np.full(max(steps - len(each), 0), each.mean() if len(each) else 0.0), each])
     sums = np.concatenate([[0.0], np.cumsum(each)])
-    with np.errstate(divide="ignore"):
-        errors = sums + np.logaddexp.accumulate(np.log((n + 6) * unit * sizes) - sums)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of derivatives that are no numbers
+        rounding = np.log(np.maximum((n + 6) * unit * sizes, np.finfo(float).tiny))
+        errors = sums + np.logaddexp.accumulate(rounding - sums)
         beyond = np.flatnonzero(errors > np.log(size))
     return min(int(beyond[0]), steps) if len(beyond) else steps
 
