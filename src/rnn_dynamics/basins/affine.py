@@ -94,7 +94,7 @@ class Affine:
         rounding = 1e3 * np.finfo(states.dtype).eps * (np.abs(states).max(-1) + np.abs(centre).max())
         for value, vector in zip(values, vectors.T, strict=True):
             if np.abs(value) > 1 + self.doubt:
-                along = np.abs(apart @ vector) / np.linalg.norm(vector)
+                along = np.abs(np.dot(apart, vector)) / np.linalg.norm(vector)
                 found[along > rounding] = DIVERGED
         return found
 

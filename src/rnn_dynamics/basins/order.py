@@ -2,9 +2,9 @@
 
 A unit that averages, x_i⁺ = z_i x_i + (1 − z_i) N_i(x) with 0 ≤ z_i < 1 (a leak, an update gate), stays between
 what it was and what N_i gives. So a box B with N(B) ⊂ B is kept, and every orbit in it ends in N(B), in N(N(B)),
-and so on: the rate z_i, which says how long it takes, does not enter. Where these boxes shrink into a trapping ball of a
-fixed point, every orbit in B goes there. For one unit, or positive weights, this is the order of the states, which
-the map conserves: an orbit between two ordered ones that go to one point goes there too.
+and so on: the rate z_i, which says how long it takes, does not enter. Where these boxes shrink into a trapping ball
+of a fixed point, every orbit in B goes there. For one unit, or positive weights, this is the order of the states,
+which the map conserves: an orbit between two ordered ones that go to one point goes there too.
 """
 
 from collections.abc import Callable

@@ -126,7 +126,7 @@ def _between(found: FixedPoints, draws: np.random.Generator) -> np.ndarray:
     spread = np.ptp(around, axis=0).max(initial=0.0) or 1.0
     about = around[draws.integers(len(around), size=_AT_RANDOM)]
     about = about + draws.normal(size=about.shape) * spread / 4 * draws.uniform(0, 1, (_AT_RANDOM, 1))
-    mixed = draws.dirichlet(np.ones(len(around)), _AT_RANDOM) @ around if len(around) > 1 else about
+    mixed = np.dot(draws.dirichlet(np.ones(len(around)), _AT_RANDOM), around) if len(around) > 1 else about
     return np.concatenate([middle, between, about, mixed])
 
 
