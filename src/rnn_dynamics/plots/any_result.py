@@ -49,7 +49,8 @@ def _first_numbers(found: Any, ax: "Axes") -> "Axes":
     for name, value in arrays.items():
         if value.ndim and np.asarray(value).dtype.kind == "f":
             counted = shapes_of(type(found)).get(name, ("index",))[0]
-            rows = np.asarray(value).reshape(len(value), -1)
+            host = np.asarray(value)
+            rows = host.reshape(len(host), -1)
             return series(ax, np.arange(len(rows)), {name: rows}, counted, name)
     plain = {
         n: v for n, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool | IntEnum)
