@@ -504,6 +504,6 @@ def test_pictures() -> None:
 )
 def test_maps_of_steps_are_not_affine_though_their_derivative_is_constant(step, kinds):
     starts = np.linspace(0.02, 0.98, 25)[:, None]
-    found = find_attractors(step, starts)
+    found = find_attractors(step, starts, topology=(None,))  # two of them commute with a shift, as lifts do
     assert len(found) == kinds
     assert found.undecided == found.diverged == 0
