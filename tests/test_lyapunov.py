@@ -159,6 +159,7 @@ def test_cat_map() -> None:
     assert abs(float(found.values.sum())) < 1e-10
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("interval", [None, 1])
 def test_henon_sums_to_the_log_of_its_determinant(henon, interval) -> None:
     found = lyapunov_spectrum(henon, interval=interval, start=1000)
@@ -420,6 +421,7 @@ def test_field_over_starts_agrees_with_the_spectrum() -> None:
     assert np.abs(field.final[1, 2] - run.final).max() < 1e-10
 
 
+@pytest.mark.shipped
 def test_field_over_parameters_in_chunks() -> None:
     r = np.array([3.2, 4.0, 3.5, 5.0, 4.0])
     whole = finite_time_exponents(_map_of, 0.3, parameters=(r,), steps=4000, discard=400, state_ndim=0)
