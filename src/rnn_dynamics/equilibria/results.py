@@ -182,6 +182,8 @@ class FixedPoints(Result):
         slow = self.marginal | (self.status != Status.CONVERGED)
         n = self.multipliers.shape[1]
         states, points = open_ones.reshape(-1, 1, n), self.orbits[slow].reshape(1, -1, n)
+        if np.isinf(self.error).any():  # a line of points stands in the list as one
+            return 0
         if not points.size:
             return len(open_ones)
         with np.errstate(invalid="ignore"):
