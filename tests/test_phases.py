@@ -112,7 +112,7 @@ def test_cycles_of_the_standard_map_on_the_torus_each_once(how: str, torus_cycle
     for kick, counts in STANDARD.items() if how == "mod" else [(2.5, STANDARD[2.5])]:
         cell = standard_map(kick, how)
         for period in range(1, 6):
-            found = rd.fixed_points(cell, grid(40), period=period, topology=(TWO_PI, TWO_PI))
+            found = rd.fixed_points(cell, grid(40), period=period, topology=(TWO_PI, TWO_PI), orbits=0)
             assert int((found.period == period).sum()) == counts[period - 1], (kick, period)
             assert (found.points >= 0).all()
             assert (found.points < TWO_PI).all()
@@ -125,7 +125,7 @@ def test_cycles_of_the_standard_map_on_the_torus_each_once(how: str, torus_cycle
 def test_points_of_the_standard_map_are_those_of_the_oracle() -> None:
     lifted = torus.standard_map(1.5)
     points = torus.periodic_points(lifted, 2, 3, TWO_PI, 60)
-    found = rd.fixed_points(standard_map(1.5), grid(40), period=3, topology=TWO_PI)
+    found = rd.fixed_points(standard_map(1.5), grid(40), period=3, topology=TWO_PI, orbits=0)
     states = found.orbits.reshape(-1, 2)
     states = states[np.isfinite(states).all(1)]
     assert len(states) == len(points)
@@ -140,7 +140,7 @@ def test_arnolds_cat_map_has_as_many_points_as_its_determinant_says(length: floa
     matrix = np.array([[2, 1], [1, 1]])
     for period in (1, 2, 3, 4, 5):
         exact = round(abs(np.linalg.det(np.linalg.matrix_power(matrix, period) - np.eye(2))))
-        found = rd.fixed_points(cell, grid(40, length), period=period, topology=length)
+        found = rd.fixed_points(cell, grid(40, length), period=period, topology=length, orbits=0)
         assert int(found.period.sum()) == exact
         np.testing.assert_array_equal(found.points[0], 0)
 
@@ -151,7 +151,7 @@ def test_tongues_of_the_circle_map(drive: float, kick: float, how: str) -> None:
     starts = np.linspace(-1, 2, 61)
     for period in (1, 2, 3, 5):
         count, _ = torus.cycles(torus.circle_map(drive, kick), 1, period, 1.0, 400)
-        found = rd.fixed_points(circle_map(drive, kick, how), starts, period=period, topology=1.0)
+        found = rd.fixed_points(circle_map(drive, kick, how), starts, period=period, topology=1.0, orbits=0)
         chosen = found.period == period
         assert int(chosen.sum()) == count
         if count:
@@ -171,7 +171,7 @@ def test_a_state_and_its_seam_copy_are_one_point_not_a_cycle() -> None:
 
     starts = np.array([np.pi, -np.pi, 3.1, -3.1, 1e-16, TWO_PI - 1e-16, -1e-16, 0.0, 2.0, 40.0])
     for period in (1, 2):
-        found = rd.fixed_points(turned, starts, period=period, topology=TWO_PI)
+        found = rd.fixed_points(turned, starts, period=period, topology=TWO_PI, orbits=0)
         assert found.period.tolist() == [1, 1]
         np.testing.assert_allclose(found.points, [0, np.pi], atol=1e-15)
         assert found.kind == ("repelling", "stable")
