@@ -223,8 +223,10 @@ def credit_by_lag(
         measure = functools.partial(_measured_of_last, trajectory, lags, _last_of(direct), groups)
     nothing = Scaled(jnp.zeros(size, trajectory.states.dtype), jnp.zeros((), jnp.int32), 1)
     gradient = _gradient(trajectory, totals) if lags == steps else None
-    # The alignment needs the sum of all lags.
-    whole = gradient if followed is None and gradient is not None else measure(whole=nothing)[0]
+    # The alignment needs the sum of all lags, added in the order of the lags: what is left of it late is rounding.
+    # Where every step looks, that costs T² once more, and the sum over the steps stands for it.
+    is_dear = every_step and followed is None and gradient is not None
+    whole = gradient if is_dear else measure(whole=nothing)[0]
     _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)
     return CreditByLag(
         **owed,
