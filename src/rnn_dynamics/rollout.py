@@ -12,14 +12,13 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics import lengths as time_axes
-from rnn_dynamics import packages
 from rnn_dynamics.cells.image import checked_image
 from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.given import on_host
 from rnn_dynamics.results import Result
-from rnn_dynamics.sequences import separate, starts_of
+from rnn_dynamics.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.validation import count, real_array
 
 __all__ = ["Trajectories", "Trajectory", "rollout"]
@@ -154,27 +153,7 @@ class Trajectories(Sequence, Result):
         Raises:
             ImportError: xarray is not installed.
         """
-        try:
-            import xarray
-        except ImportError as error:
-            raise packages.missing("to_xarray", "xarray") from error
-        units = [f"unit_{i}" if i else "unit" for i in range(self.states.ndim - 2)]
-        variables = {
-            "states": (("run", "time", *units), self.states),
-            "lengths": ("run", self.lengths, {"units": "steps"}),
-            "first_nonfinite": ("run", self.first_nonfinite),
-        }
-        leaves = [jax.tree_util.tree_leaves(run.inputs) for run in self.runs]
-        for number, column in enumerate(zip(*leaves, strict=False)):
-            if all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in column):
-                name = f"inputs_{number}" if number else "inputs"
-                kind = np.result_type(column[0].dtype, np.float32)
-                rows = np.full((len(self), int(self.lengths.max()), *column[0].shape[1:]), np.nan, kind)
-                for row, leaf in zip(rows, column, strict=True):
-                    row[: len(leaf)] = leaf
-                own = [f"{name}_axis_{i}" for i in range(rows.ndim - 2)]
-                variables[name] = (("run", "step", *own), rows)
-        return xarray.Dataset(variables)
+        return dataset_of(self)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """All runs in one plane, as one is drawn: ``plots.trajectory``."""

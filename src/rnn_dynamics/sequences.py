@@ -8,13 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from rnn_dynamics import packages
 from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.given import on_host
 from rnn_dynamics.validation import integers
 
-__all__ = ["separate", "starts_of"]
+__all__ = ["dataset_of", "separate", "starts_of"]
 
 
 def separate(cell: Any, x0: Any, inputs: Any, lengths: Any, mask: Any) -> list[tuple[Any, int | None]] | None:
@@ -193,3 +194,29 @@ def starts_of(cell: Any, x0: Any, sequences: list[Any]) -> list[Any]:
     ):
         return [x0[i] for i in range(number)]
     return [x0] * number
+
+
+def dataset_of(runs: Any) -> Any:
+    """Runs of several lengths as one ``xarray.Dataset``; see ``Trajectories.to_xarray``."""
+    try:
+        import xarray
+    except ImportError as error:
+        raise packages.missing("to_xarray", "xarray") from error
+    states, longest = runs.states, int(runs.lengths.max())
+    units = [f"unit_{i}" if i else "unit" for i in range(states.ndim - 2)]
+    variables: dict[str, Any] = {
+        "states": (("run", "time", *units), states),
+        "lengths": ("run", runs.lengths, {"units": "steps"}),
+        "first_nonfinite": ("run", runs.first_nonfinite),
+    }
+    leaves = [jax.tree_util.tree_leaves(run.inputs) for run in runs]
+    for number, column in enumerate(zip(*leaves, strict=False)):
+        if all(jnp.issubdtype(leaf.dtype, jnp.number) for leaf in column):
+            name = f"inputs_{number}" if number else "inputs"
+            kind = np.result_type(column[0].dtype, np.float32)
+            rows = np.full((len(runs), longest, *column[0].shape[1:]), np.nan, kind)
+            for row, leaf in zip(rows, column, strict=True):
+                row[: len(leaf)] = leaf
+            own = [f"{name}_axis_{i}" for i in range(rows.ndim - 2)]
+            variables[name] = (("run", "step", *own), rows)
+    return xarray.Dataset(variables)
