@@ -383,3 +383,9 @@ def test_an_affine_map_is_told_though_its_orbit_leaves_the_floats(dtype: str) ->
     grows = Partial(lambda c, x, u: c * x, jnp.asarray(1.5, dtype))
     run = rollout(grows, np.ones(3, dtype), steps=200 if dtype == "float32" else 1700)
     assert bool(orbit_check(run).affine)
+
+
+def test_a_run_from_zero_is_its_own() -> None:
+    inputs = np.random.default_rng(0).normal(size=(60, 1))
+    run = rollout(ElmanRNN(0.5 * np.eye(2), np.zeros(2), np.ones((2, 1))), np.zeros(2), inputs)
+    assert int(orbit_check(run).resolved_steps) == 60

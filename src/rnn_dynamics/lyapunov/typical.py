@@ -117,6 +117,7 @@ def resolved_steps(
     extents = spread.max(axis=1).astype(float)
     # What the error is held against: the orbit so far, or where it rests its states.
     size = np.where(extents > math.sqrt(unit) * scales, extents, scales)
+    size = np.where(size > 0, size, np.inf)  # at 0 there is nothing to hold it against yet
     each = np.repeat(np.maximum(np.asarray(logs, float), -745.0) / interval, interval)
     each = np.concatenate([np.full(max(steps - len(each), 0), each.mean() if len(each) else 0.0), each])
     sums = np.concatenate([[0.0], np.cumsum(each)])
