@@ -213,7 +213,9 @@ def _numbers(plan: Plan, runs: int, given: Mapping[str, Any] | None) -> dict[str
 
 def _of_runs(name: str, value: Any, runs: int) -> np.ndarray:
     """One number for each run; a step, a threshold or a momentum below 0 would turn the descent round."""
-    array = np.asarray(real_array(f"numbers[{name!r}]", value))
+    # As a list: runs are trained in float32, and what that rounds is no news.
+    given = value.tolist() if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
+    array = np.asarray(real_array(f"numbers[{name!r}]", given))
     if array.shape not in ((), (runs,)) or not (np.abs(array) < np.finfo(np.float32).max).all():
         raise ValueError(
             f"numbers[{name!r}]: expected one number that float32 holds for each of {runs} runs, got {value!r}"
