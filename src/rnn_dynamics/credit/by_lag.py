@@ -225,8 +225,10 @@ def credit_by_lag(
     gradient = _gradient(trajectory, totals) if lags == steps else None
     # The alignment needs the sum of all lags, added in the order of the lags: what is left of it late is rounding.
     # Where every step looks, that costs T² once more, and the sum over the steps stands for it.
-    is_dear = every_step and followed is None and gradient is not None
-    whole = gradient if is_dear else measure(whole=nothing)[0]
+    if every_step and followed is None and gradient is not None:
+        whole = gradient
+    else:
+        whole = measure(whole=nothing)[0]
     _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)
     return CreditByLag(
         **owed,
