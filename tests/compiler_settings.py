@@ -12,7 +12,14 @@ from collections.abc import Sequence
 
 __all__ = ["CHEAP", "asks_for_shipped"]
 
-CHEAP = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+CHEAP = " ".join(
+    (
+        "--xla_backend_optimization_level=0",
+        "--xla_llvm_disable_expensive_passes=true",
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",  # the other core has a worker of its own
+    )
+)
 
 
 def asks_for_shipped(arguments: Sequence[str]) -> bool:

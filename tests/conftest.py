@@ -20,6 +20,7 @@ from tests.compiler_settings import CHEAP, asks_for_shipped
 os.environ.setdefault("MPLBACKEND", "Agg")
 # Read when the libraries are loaded, before options are parsed; workers and child processes inherit them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # a tenth of the time of lowering
 os.environ.setdefault("TESTS_COMPILE", "as shipped" if asks_for_shipped(sys.argv) else "cheaply")
 if os.environ["TESTS_COMPILE"] == "cheaply":
     os.environ.setdefault("XLA_FLAGS", CHEAP)
@@ -30,6 +31,9 @@ import pytest
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Tracing makes many objects that live: to look for garbage at every 700 of them is a twentieth of the time.
+gc.set_threshold(100_000, 50, 50)
 
 # What is started in the background of a script ignores this signal, and so would all that is tested with it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
