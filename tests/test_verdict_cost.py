@@ -203,7 +203,30 @@ def test_memory_beyond_the_run_is_that_of_one_stretch():
     assert taken[0] < 20 * 256 * size * 8
 
 
-def test_a_new_length_compiles_nothing():
+def test_a_new_length_compiles_the_loss_alone():
+    """Of a loss E(x_T) nothing; of E(x_1 … x_T) what it is made of."""
+    cell = elman()
+
+    def of_last(x):
+        return squares(x)
+
+    @jax.jit
+    def of_all(states):
+        return squares(states)
+
+    options = ({}, {"loss": of_last}, {"loss": of_all, "every_step": True})
+    for given in options:
+        for steps in (70, 130):
+            diagnose(run_of(cell, N, steps), **given)
+    for given, allowed in zip(options, (0, 0, 3), strict=True):
+        for steps in (65, 101, 128, 140, 250):
+            run = run_of(cell, N, steps)
+            with compilations() as programs:
+                diagnose(run, **given)
+            assert programs.count <= allowed, (given, steps)
+
+
+def test_a_new_length_of_a_large_run_compiles_nothing():
     cell = elman(n=160)  # products are followed
     diagnose(run_of(cell, 160, 40), exact=False)
     runs = [run_of(cell, 160, steps) for steps in (33, 51, 63)]

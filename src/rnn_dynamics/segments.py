@@ -15,7 +15,7 @@ from rnn_dynamics.elementwise import is_plain
 from rnn_dynamics.rollout import Trajectories, Trajectory
 from rnn_dynamics.validation import index
 
-__all__ = ["along", "entries_of", "segment", "state_at", "step_range"]
+__all__ = ["along", "entries_of", "later_states", "on_host", "segment", "state_at", "step_range"]
 
 # Entries that a padded run of matrices may have in all: its padding computed, and where it is skipped but kept.
 _LARGEST_OF_MATRICES = 2**18
@@ -105,3 +105,15 @@ def state_at(trajectory: Trajectory, step: int) -> Array:
     if not is_plain([trajectory.states]):
         return trajectory.states[step]
     return jax.device_put(np.asarray(trajectory.states)[step])
+
+
+def later_states(trajectory: Trajectory) -> Array:
+    """x_1 … x_T, cut likewise."""
+    if not is_plain([trajectory.states]):
+        return trajectory.states[1:]
+    return jax.device_put(np.asarray(trajectory.states)[1:])
+
+
+def on_host(leaf: Any) -> Any:
+    """As NumPy's, cutting which compiles nothing; but for keys, which NumPy does not have."""
+    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.extended) else np.asarray(leaf)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics import lengths
-from rnn_dynamics.elementwise import elementwise
+from rnn_dynamics.elementwise import elementwise, is_plain
 from rnn_dynamics.scaled import Scaled, from_float
 from rnn_dynamics.validation import broadcast_arrays
 
@@ -73,8 +73,7 @@ def log_absolute_bound(
     """
     extra = lengths.surplus(steps, 2 * len(weights), lengths.LARGEST_PADDED, weights, leak)
     logs = _log_absolute(weights, leak, slope_bound, steps=steps + extra)
-    zero = jnp.zeros((1,), logs.dtype)
-    if not extra:
-        return jnp.concatenate([logs[::-1], zero])
+    if not is_plain([logs]):
+        return jnp.concatenate([logs[::-1], jnp.zeros((1,), logs.dtype)])
     kept = np.asarray(logs)[:steps][::-1]
     return jax.device_put(np.concatenate([kept, np.zeros(1, kept.dtype)]))

@@ -13,7 +13,6 @@ from jaxtyping import Array, Float
 from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import split
 from rnn_dynamics.credit.kernels import (
-    lags_of_all,
     lags_of_ends,
     lags_of_last,
     measures_of,
@@ -32,7 +31,7 @@ from rnn_dynamics.parameters import (
 )
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled
-from rnn_dynamics.segments import along, segment, state_at, step_range
+from rnn_dynamics.segments import along, later_states, segment, state_at, step_range
 from rnn_dynamics.validation import count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
@@ -41,7 +40,7 @@ __all__ = ["CreditByLag", "credit_by_lag"]
 def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
     """e_k = ∂⁺E/∂x_k."""
     states = trajectory.states
-    given = states[1:] if every_step else state_at(trajectory, -1)
+    given = later_states(trajectory) if every_step else state_at(trajectory, -1)
     if not callable(loss):
         raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
     value = jax.eval_shape(loss, given)
@@ -56,20 +55,18 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
     return jnp.concatenate([jnp.zeros((len(states) - len(rows), rows.shape[1]), rows.dtype), rows])
 
 
-def _followed(direct: Array, every_step: bool, ends: int | None) -> Array | None:
-    """Steps, evenly among those with a direct derivative, the last of them included; ``None`` for all."""
-    if ends is None or not every_step:
-        return None
-    ends = count("ends", ends, minimum=1)
-    if isinstance(direct, Tracer):
-        there = np.arange(1, len(direct))
-    else:
+def _followed(direct: Array, ends: int | None) -> np.ndarray:
+    """The steps whose e_t are followed back: all, or some of those that have one, evenly, the last included."""
+    of_all = np.arange(1, len(direct))
+    if ends is None:
+        return of_all
+    ends, there = count("ends", ends, minimum=1), of_all
+    if not isinstance(direct, Tracer):
         there = np.flatnonzero((np.asarray(direct) != 0).any(axis=1))
-        there = there[there > 0]
+        there = there[there > 0] if there.any() else of_all[:1]
     if len(there) <= ends:
-        return None if len(there) >= len(direct) - 1 else jnp.asarray(there if len(there) else [1], jnp.int32)
-    chosen = np.ceil(np.arange(1, ends + 1) * (len(there) / ends)).astype(int) - 1
-    return jnp.asarray(there[chosen], jnp.int32)
+        return there
+    return there[np.ceil(np.arange(1, ends + 1) * (len(there) / ends)).astype(int) - 1]
 
 
 def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict[str, Any]:
@@ -150,6 +147,31 @@ def _measured_of_last(
     return total, lengths.cut(found, 0, lags) if len(found[0]) > lags else found
 
 
+def _measured_of_ends(
+    trajectory: Trajectory,
+    lags: int,
+    ends: np.ndarray,
+    direct: Array,
+    groups: tuple[Group, ...],
+    *,
+    whole: Scaled,
+) -> tuple[Scaled, tuple[Array, ...]]:
+    """``lags_of_ends`` of a run, rows and lags padded to few numbers where that is cheap."""
+    size = math.prod(trajectory.states.shape[1:])
+    is_on_host, wanted, length = is_plain([direct]), None, lags
+    rows = (np.asarray(direct) if is_on_host else direct)[ends]
+    if is_on_host:
+        if lengths.may_pad(len(ends), size * len(ends), lengths.LARGEST_PADDED, direct):
+            surplus = lengths.longer(len(ends)) - len(ends)  # ends at x_0, to which no step leads
+            rows = np.concatenate([rows, np.zeros((surplus, size), rows.dtype)])
+            ends = np.concatenate([ends, np.zeros(surplus, ends.dtype)])
+        length = lengths.longer(lags)
+        wanted = lengths.inside(lags, after=length - lags)
+    given = {"ends": ends.astype(np.int32), "rows": rows, "wanted": wanted, "whole": whole}
+    total, found = along(lags_of_ends, trajectory, 0, None, cut=False, **given, lags=length, groups=groups)
+    return total, lengths.cut(found, 0, lags) if length > lags else found
+
+
 def _last_of(direct: Array) -> Array:
     return jax.device_put(np.asarray(direct)[-1]) if is_plain([direct]) else direct[-1]
 
@@ -210,22 +232,16 @@ def credit_by_lag(
     if not size:
         return CreditByLag(**owed, **_of_layers(given, trajectory.inputs, lags, tied))
     groups = parameter_groups(trajectory.cell)
-    followed = _followed(direct, every_step, ends)
-    if followed is not None:
-        steps_of_all = segment(trajectory, 0, None)
-        measure = functools.partial(
-            lags_of_ends, *steps_of_all, followed, direct=direct, lags=lags, groups=groups
-        )
-    elif every_step:
-        steps_of_all = segment(trajectory, 0, None)
-        measure = functools.partial(lags_of_all, *steps_of_all, direct, lags=lags, groups=groups)
+    followed = _followed(direct, ends) if every_step else np.array([steps])
+    if every_step:
+        measure = functools.partial(_measured_of_ends, trajectory, lags, followed, direct, groups)
     else:
         measure = functools.partial(_measured_of_last, trajectory, lags, _last_of(direct), groups)
     nothing = Scaled(jnp.zeros(size, trajectory.states.dtype), jnp.zeros((), jnp.int32), 1)
     gradient = _gradient(trajectory, totals) if lags == steps else None
     # The alignment needs the sum of all lags, added in the order of the lags: what is left of it late is rounding.
     # Where every step looks, that costs T² once more, and the sum over the steps stands for it.
-    if every_step and followed is None and gradient is not None:
+    if len(followed) == steps and every_step and gradient is not None:
         whole = gradient
     else:
         whole = measure(whole=nothing)[0]

@@ -14,7 +14,6 @@ from rnn_dynamics.parameters import Group, by_floating_inputs, immediate_gradien
 from rnn_dynamics.scaled import Scaled, add, from_float
 
 __all__ = [
-    "lags_of_all",
     "lags_of_ends",
     "lags_of_last",
     "measures_of",
@@ -90,61 +89,41 @@ def measures_of(
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
-def lags_of_all(
-    static: Any,
-    arrays: Any,
-    states: Array,
-    inputs: Any,
-    direct: Array,
-    *,
-    whole: Scaled,
-    lags: int,
-    groups: tuple[Group, ...],
-) -> tuple[Scaled, tuple[Array, ...]]:
-    """S(M) and the measures of every lag: all rows e_t go back one step at a time, side by side."""
-    step = _Step(static, arrays)
-
-    def further(carry: tuple[Scaled, Scaled], _: None) -> tuple[tuple[Scaled, Scaled], tuple]:
-        rows, total = carry
-        total, found = measures_of(total, step.immediate(states, inputs, rows), whole, groups)
-        pulled = jax.vmap(step.back)(states, inputs, rows)[0]
-        # A row at x_s has come to x_{s−1}; nothing comes to x_T.
-        unit = jnp.concatenate([pulled.unit[1:], jnp.zeros_like(pulled.unit[:1])])
-        exponent = jnp.concatenate([pulled.exponent[1:], jnp.zeros_like(pulled.exponent[:1])])
-        return (Scaled(unit, exponent, 1), total), found
-
-    first = from_float(direct[1:], event_ndim=1), nothing_like(whole)
-    (_, total), found = jax.lax.scan(further, first, None, length=lags)
-    return total, found
-
-
-@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
 def lags_of_ends(
     static: Any,
     arrays: Any,
     states: Array,
     inputs: Any,
-    ends: Array,
+    inside: Array | None = None,
     *,
-    direct: Array,
+    ends: Array,
+    rows: Array,
+    wanted: Array | None,
     whole: Scaled,
     lags: int,
     groups: tuple[Group, ...],
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    """The same where only some e_t are followed, of the steps ``ends``: each row at its own step of the run."""
+    """S(M) and the measures of every lag: the rows e_t of the steps t go back one step at a time, side by side.
+
+    Args:
+        inside: of the steps, False where they lead the run as its padding.
+        ends: the steps t of the run, ``rows`` their e_t.
+        wanted: of the lags, False where they are padding.
+    """
     step = _Step(static, arrays)
+    first = 0 if inside is None else jnp.argmax(inside).astype(ends.dtype)
 
     def further(carry: tuple[Scaled, Scaled], lag: Array) -> tuple[tuple[Scaled, Scaled], tuple]:
-        rows, total = carry
-        at = ends - lag
-        there = (at >= 0)[:, None]
-        rows = Scaled(jnp.where(there, rows.unit, 0), jnp.where(there[:, 0], rows.exponent, 0), 1)
-        x, u = jax.tree_util.tree_map(lambda leaf: leaf[jnp.maximum(at, 0)], (states, inputs))
-        total, found = measures_of(total, step.immediate(x, u, rows), whole, groups)
-        return (jax.vmap(step.back)(x, u, rows)[0], total), found
+        going, total = carry
+        there = ends >= lag
+        going = Scaled(jnp.where(there[:, None], going.unit, 0), jnp.where(there, going.exponent, 0), 1)
+        at = jnp.where(there, first + ends - lag, first)
+        x, u = jax.tree_util.tree_map(lambda leaf: leaf[at], (states, inputs))
+        total, found = measures_of(total, step.immediate(x, u, going), whole, groups)
+        return (jax.vmap(step.back)(x, u, going)[0], total), found
 
-    first = from_float(direct[ends], event_ndim=1), nothing_like(whole)
-    (_, total), found = jax.lax.scan(further, first, jnp.arange(1, lags + 1, dtype=ends.dtype))
+    start = from_float(rows, event_ndim=1), nothing_like(whole)
+    (_, total), found = scan(further, start, jnp.arange(1, lags + 1, dtype=ends.dtype), wanted)
     return total, found
 
 

@@ -5,14 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_dynamics.lyapunov import lyapunov_spectrum
-from rnn_dynamics.rollout import Trajectory
-
 __all__ = [
     "FACTOR",
     "FEWEST",
     "Growth",
-    "largest_exponent",
     "mean_growth",
     "of_logs",
     "of_step_logs",
@@ -36,30 +32,18 @@ class Growth(NamedTuple):
         error: its standard error from the block means; the difference between the halves of the run where that is
             significant, as the rate has not settled then.
         blocks: how many.
-        orbit: what the run says of itself: that it rests on a repelling set, so that this is the growth there and
-            not beside it, or how soon the floats lose the orbit of x_0; empty where there is nothing to say.
     """
 
     rate: float
     error: float
     blocks: int
-    orbit: str = ""
-
-
-def largest_exponent(trajectory: Trajectory) -> Growth:
-    """The largest Lyapunov exponent, the first quarter of the run left out as a transient."""
-    steps = trajectory.steps
-    if steps < FEWEST:
-        return Growth(math.nan, math.nan, 0)
-    discard = steps // 4
-    blocks = max(2, min(_BLOCKS, (steps - discard) // 4))
-    found = lyapunov_spectrum(trajectory, exponents=1, discard=discard, blocks=blocks)
-    growth = _growth(np.asarray(found.block_means[:, 0], float), float(found.exponents[0]))
-    return growth if found.orbit is None else growth._replace(orbit=found.orbit.describe())
 
 
 def of_step_logs(logs: np.ndarray) -> Growth:
-    """The same from ln of the growth of one tangent at each step, in the blocks of ``largest_exponent``."""
+    """The largest Lyapunov exponent from ln of the growth of one tangent at each step.
+
+    The first quarter of the run is left out as a transient.
+    """
     steps = len(logs)
     if steps < FEWEST:
         return Growth(math.nan, math.nan, 0)

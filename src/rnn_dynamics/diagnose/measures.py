@@ -9,12 +9,14 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics import lengths
 from rnn_dynamics.cells import ElmanRNN, FeedForward, PreActivationRNN
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.segments import on_host, state_at
 
 __all__ = ["Decay", "Rest", "Units", "decay_of", "rest_of", "units_of"]
 
@@ -100,8 +102,10 @@ def units_of(trajectory: Trajectory, is_passed: np.ndarray | None) -> Units | No
     if is_passed is None or trajectory.states.ndim != 2:
         return None
     at = np.unique(np.linspace(0, trajectory.steps - 1, min(trajectory.steps, _MOST_STEPS)).astype(int))
-    chosen = jax.tree_util.tree_map(lambda leaf: leaf[at], (trajectory.states, trajectory.inputs))
-    slopes = np.abs(np.asarray(_slopes(*split(cell), *chosen), float))
+    number = len(at)
+    at = np.concatenate([at, np.repeat(at[-1:], lengths.longer(number) - number)])
+    chosen = jax.tree_util.tree_map(lambda leaf: on_host(leaf)[at], (trajectory.states, trajectory.inputs))
+    slopes = np.abs(np.asarray(_slopes(*split(cell), *chosen), float))[:number]
     bound = cell.structure().slope_bound if hasattr(cell, "structure") else None
     largest = bound or slopes.max(initial=0.0) or 1.0
     median = np.median(slopes, axis=0)
@@ -120,14 +124,14 @@ def _is_one_sided(activation: Any) -> bool:
 
 def rest_of(trajectory: Trajectory) -> Rest | None:
     """Of a run without input, or with a constant one, that has settled; ``None`` else."""
-    x, steps = trajectory.final, trajectory.steps
+    x, steps = state_at(trajectory, -1), trajectory.steps
     if not steps or not 0 < x.size <= _MOST_UNITS or not _is_held(trajectory.inputs):
         return None
-    last, before = np.asarray(x, float), np.asarray(trajectory.states[-2], float)
+    last, before = np.asarray(x, float), np.asarray(state_at(trajectory, -2), float)
     rounding = _AT_REST * float(np.finfo(x.dtype).eps)
     if not np.abs(last - before).max() <= rounding * (1 + np.abs(last).max()):
         return None
-    u = jax.tree_util.tree_map(lambda leaf: leaf[-1], trajectory.inputs)
+    u = jax.tree_util.tree_map(lambda leaf: on_host(leaf)[-1], trajectory.inputs)
     values = np.asarray(eigenvalues(step_matrix(exact_slopes(trajectory.cell), x, u)))
     nearest = complex(values[np.argmin(np.abs(1 - np.abs(values)))])
     size = abs(nearest)

@@ -11,7 +11,7 @@ import numpy as np
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.credit.by_lag import direct_derivatives
-from rnn_dynamics.diagnose.growth import Growth, largest_exponent, of_step_logs
+from rnn_dynamics.diagnose.growth import Growth, of_step_logs
 from rnn_dynamics.diagnose.passes import Along, Runs, forward, runs_of
 from rnn_dynamics.diagnose.reverse import backward
 from rnn_dynamics.jacobians import gradient_norms
@@ -89,13 +89,11 @@ def measured(
         logs, owed = backward(runs, along.frame, forms_product=norms == "followed", report=told, **ends)
     by_lag = None if owed is None else [_by_lag(one, of) for one, of in zip(owed, ends["ends"], strict=True)]
     missing = _left_out(norms, credits is None and direct is not None, every_step)
-    is_single = not jnp.ndim(trajectory.first_nonfinite)
     return [
         Measured(
             logs[i],
             norms,
-            largest_exponent(trajectory) if is_single and norms == "exact" and not np.isnan(logs[0]).any()
-            else of_step_logs(along.logs[i]),
+            of_step_logs(along.logs[i]),
             _of_run(along, i),
             None if bounds is None else bounds[i],
             None if credits is None else credits[i],

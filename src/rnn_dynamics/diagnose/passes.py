@@ -19,6 +19,7 @@ from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
+from rnn_dynamics.segments import on_host
 
 __all__ = ["Along", "Runs", "at", "forward", "runs_of", "stretch", "stretches"]
 
@@ -76,18 +77,13 @@ def runs_of(trajectory: Trajectory) -> Runs:
     """A run, or a batch of them along one axis, as ``Runs``."""
     static, arrays = split(trajectory.cell)
     if not jnp.ndim(trajectory.first_nonfinite):
-        add = functools.partial(jax.tree_util.tree_map, lambda leaf: _on_host(leaf)[None])
+        add = functools.partial(jax.tree_util.tree_map, lambda leaf: on_host(leaf)[None])
         return Runs(static, arrays, add(trajectory.states), add(trajectory.inputs), True)
-    on_host = functools.partial(jax.tree_util.tree_map, _on_host)
+    all_on_host = functools.partial(jax.tree_util.tree_map, on_host)
     held = [None if leaf is None else np.asarray(leaf) for leaf in arrays]
     is_shared = all(leaf is None or bool((leaf == leaf[:1]).all()) for leaf in held)
     arrays = [None if leaf is None else leaf[0] for leaf in held] if is_shared else held
-    return Runs(static, arrays, on_host(trajectory.states), on_host(trajectory.inputs), is_shared)
-
-
-def _on_host(leaf: Any) -> Any:
-    """As NumPy's, cutting which compiles nothing; but for keys, which NumPy does not have."""
-    return leaf if jnp.issubdtype(leaf.dtype, jax.dtypes.extended) else np.asarray(leaf)
+    return Runs(static, arrays, all_on_host(trajectory.states), all_on_host(trajectory.inputs), is_shared)
 
 
 def stretches(steps: int) -> tuple[int, list[tuple[int, int]]]:

@@ -19,7 +19,7 @@ from rnn_dynamics.lyapunov.crossing import cycle_multiplier, is_affine, transver
 from rnn_dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.segments import segment
+from rnn_dynamics.segments import on_host, segment
 
 __all__ = [
     "CLEAR",
@@ -266,11 +266,11 @@ def _of_ties(cell: Any, states: np.ndarray, inputs: Any, logs: np.ndarray) -> tu
 
 
 def _step_input(inputs: Any, t: int) -> Any:
-    return jax.tree_util.tree_map(lambda leaf: leaf[t], inputs)
+    return jax.tree_util.tree_map(lambda leaf: on_host(leaf)[t], inputs)
 
 
 def _between(states: np.ndarray, inputs: Any, first: int, last: int) -> tuple[np.ndarray, Any]:
-    return states[first:last], jax.tree_util.tree_map(lambda leaf: leaf[first:last], inputs)
+    return states[first:last], jax.tree_util.tree_map(lambda leaf: on_host(leaf)[first:last], inputs)
 
 
 def _check(
