@@ -78,8 +78,8 @@ def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict
     groups = parameter_groups(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
     size = given.unit.shape[-1]
     nothing = Scaled(jnp.zeros(size, given.dtype), jnp.zeros((), jnp.int32), 1)
-    whole, _ = _summed(by_lag, nothing, groups=groups)
-    _, (shares, sums, alignment, by_group) = _summed(by_lag, whole, groups=groups)
+    whole, _ = _summed(by_lag, nothing, np.False_, groups=groups)
+    _, (shares, sums, alignment, by_group) = _summed(by_lag, whole, np.True_, groups=groups)
     gradient = None
     if tied:
         static, arrays = split(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
@@ -97,9 +97,11 @@ def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict
 
 
 @functools.partial(jax.jit, static_argnames="groups")
-def _summed(by_lag: Scaled, whole: Scaled, *, groups: tuple[Group, ...]) -> tuple[Scaled, tuple[Array, ...]]:
+def _summed(
+    by_lag: Scaled, whole: Scaled, looks: Array, *, groups: tuple[Group, ...]
+) -> tuple[Scaled, tuple[Array, ...]]:
     def further(total: Scaled, share: Scaled) -> tuple[Scaled, tuple[Array, ...]]:
-        return measures_of(total, share, whole, groups)
+        return measures_of(total, share, whole, groups, looks)
 
     return jax.lax.scan(further, nothing_like(whole), by_lag)
 
@@ -139,11 +141,11 @@ def _led_by_zeros(rows: np.ndarray, extra: int) -> np.ndarray:
 
 
 def _measured_of_last(
-    trajectory: Trajectory, lags: int, last: Array, groups: tuple[Group, ...], *, whole: Scaled
+    trajectory: Trajectory, lags: int, last: Array, groups: tuple[Group, ...], **sums: Any
 ) -> tuple[Scaled, tuple[Array, ...]]:
     """``lags_of_last`` of the last steps of a run."""
     start = trajectory.steps - lags
-    total, found = along(lags_of_last, trajectory, start, None, last, cut=False, whole=whole, groups=groups)
+    total, found = along(lags_of_last, trajectory, start, None, last, cut=False, groups=groups, **sums)
     return total, lengths.cut(found, 0, lags) if len(found[0]) > lags else found
 
 
@@ -153,8 +155,7 @@ def _measured_of_ends(
     ends: np.ndarray,
     direct: Array,
     groups: tuple[Group, ...],
-    *,
-    whole: Scaled,
+    **sums: Any,
 ) -> tuple[Scaled, tuple[Array, ...]]:
     """``lags_of_ends`` of a run, rows and lags padded to few numbers where that is cheap."""
     size = math.prod(trajectory.states.shape[1:])
@@ -167,7 +168,7 @@ def _measured_of_ends(
             ends = np.concatenate([ends, np.zeros(surplus, ends.dtype)])
         length = lengths.longer(lags)
         wanted = lengths.inside(lags, after=length - lags)
-    given = {"ends": ends.astype(np.int32), "rows": rows, "wanted": wanted, "whole": whole}
+    given = {"ends": ends.astype(np.int32), "rows": rows, "wanted": wanted, **sums}
     total, found = along(lags_of_ends, trajectory, 0, None, cut=False, **given, lags=length, groups=groups)
     return total, lengths.cut(found, 0, lags) if length > lags else found
 
@@ -244,8 +245,8 @@ def credit_by_lag(
     if len(followed) == steps and every_step and gradient is not None:
         whole = gradient
     else:
-        whole = measure(whole=nothing)[0]
-    _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole)
+        whole = measure(whole=nothing, looks=np.False_)[0]
+    _, (log_shares, log_sums, alignment, log_group_shares) = measure(whole=whole, looks=np.True_)
     return CreditByLag(
         **owed,
         log_shares=log_shares,

@@ -73,19 +73,28 @@ def totals_of(
 
 
 def measures_of(
-    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...]
+    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...], looks: Array
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    """S(m), and ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group."""
-    stretches = [Scaled(share.unit[g.start : g.stop], share.exponent, 1) for g in groups]
-    by_group = jnp.stack([stretch.normalize().norm().log() for stretch in stretches])
+    """S(m), and ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group.
+
+    Args:
+        looks: whether the latter are wanted, else 0: most of the time goes into them.
+    """
     total = add(total, share)
-    rest = add(whole, -total)
-    known = rest.norm().log() > whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
-    sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
-    known = known & (sizes > 0)
-    cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
-    cosine = jnp.where(jnp.isfinite(total.norm().unit), cosine, jnp.nan)
-    return total, (share.norm().log(), total.norm().log(), cosine, by_group)
+
+    def measured() -> tuple[Array, ...]:
+        stretches = [Scaled(share.unit[g.start : g.stop], share.exponent, 1) for g in groups]
+        by_group = jnp.stack([stretch.normalize().norm().log() for stretch in stretches])
+        rest = add(whole, -total)
+        lowest = whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
+        sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
+        known = (rest.norm().log() > lowest) & (sizes > 0)
+        cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
+        cosine = jnp.where(jnp.isfinite(total.norm().unit), cosine, jnp.nan)
+        return share.norm().log(), total.norm().log(), cosine, by_group
+
+    nothing = jax.tree_util.tree_map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measured))
+    return total, jax.lax.cond(looks, measured, lambda: nothing)
 
 
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
@@ -100,6 +109,7 @@ def lags_of_ends(
     rows: Array,
     wanted: Array | None,
     whole: Scaled,
+    looks: Array,
     lags: int,
     groups: tuple[Group, ...],
 ) -> tuple[Scaled, tuple[Array, ...]]:
@@ -119,7 +129,7 @@ def lags_of_ends(
         going = Scaled(jnp.where(there[:, None], going.unit, 0), jnp.where(there, going.exponent, 0), 1)
         at = jnp.where(there, first + ends - lag, first)
         x, u = jax.tree_util.tree_map(lambda leaf: leaf[at], (states, inputs))
-        total, found = measures_of(total, step.immediate(x, u, going), whole, groups)
+        total, found = measures_of(total, step.immediate(x, u, going), whole, groups, looks)
         return (jax.vmap(step.back)(x, u, going)[0], total), found
 
     start = from_float(rows, event_ndim=1), nothing_like(whole)
@@ -142,6 +152,7 @@ def lags_of_last(
     last: Array,
     *,
     whole: Scaled,
+    looks: Array,
     groups: tuple[Group, ...],
     inside: Array | None = None,
 ) -> tuple[Scaled, tuple[Array, ...]]:
@@ -151,7 +162,7 @@ def lags_of_last(
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
         (row, total), (x, u) = carry, at
         share = immediate_gradient(static, arrays, x, u, row.unit)
-        total, found = measures_of(total, Scaled(share, row.exponent, 1).normalize(), whole, groups)
+        total, found = measures_of(total, Scaled(share, row.exponent, 1).normalize(), whole, groups, looks)
         return (step.back(x, u, row)[0], total), found
 
     first = from_float(last, event_ndim=1), nothing_like(whole)
