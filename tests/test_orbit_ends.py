@@ -3,12 +3,14 @@
 import warnings
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import GRU, ElmanRNN, fixed_points
-from rnn_dynamics.equilibria.ends import OrbitEnd
+from rnn_dynamics import GRU, ElmanRNN, find_attractors, fixed_points
+from rnn_dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
 from rnn_dynamics.equilibria.results import FixedPoints
 
 
@@ -99,4 +101,100 @@ def test_an_island_in_a_ball_that_contracts_is_not_given_to_its_point(width: flo
     at_cycle = np.abs(state) > 0.5
     assert at_cycle[-1]
     assert ((found.ends.kind == OrbitEnd.CYCLE) == at_cycle).all()
+    assert found.missing
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_many_slow_units_do_not_hide_a_fast_one(turned: bool) -> None:
+    """Sixty units of multiplier .999 beside x = tanh(1.05 x), whose sign an orbit keeps; in any basis."""
+    random = np.random.default_rng(0)
+    basis = np.linalg.qr(random.normal(size=(61, 61)))[0] if turned else np.eye(61)
+
+    def cell(x: Any, u: Any = None) -> Any:
+        inner = jnp.matmul(basis.T, x)
+        return jnp.matmul(basis, jnp.append(0.999 * inner[:-1], jnp.tanh(1.05 * inner[-1])))
+
+    inner = random.uniform(-1, 1, (40, 61))
+    found = _told(cell, inner @ basis.T)
+    assert found.ends is not None
+    assert (found.ends.kind == OrbitEnd.POINT).all()
+    ends = (found.points[found.ends.point] @ basis)[:, -1]
+    np.testing.assert_array_equal(np.sign(ends), np.sign(inner[:, -1]))
+    assert np.abs(ends).min() > 0.3
+
+
+def _trap(centre: np.ndarray, width: float, leak: float) -> Any:
+    """A region that keeps its orbits, on a 3-cycle or a circle; x⁺ = (1 − leak) x far from it."""
+    cos, sin = np.cos(2 * np.pi / 3), np.sin(2 * np.pi / 3)
+    turn = np.array([[cos, -sin], [sin, cos]])
+
+    def cell(x: Any, u: Any = None) -> Any:
+        apart = (x - centre) / width
+        square = jnp.sum(apart**2)
+        held = jnp.exp(-(square**2))
+        twist = 0.05 * jnp.stack([apart[0] ** 2 - apart[1] ** 2, -2 * apart[0] * apart[1]])
+        inside = centre + width * (jnp.matmul(turn, apart) * (1 + 0.5 * (1 - square / 0.16)) + twist)
+        return (1 - held) * (1 - leak) * x + held * inside
+
+    return cell
+
+
+@pytest.mark.parametrize(
+    ("centre", "width", "leak", "period"),
+    [
+        ((1.5236, 0.9009), 0.0154, 0.0701, 3),
+        ((2.2405, -0.4264), 0.0608, 0.0215, 0),
+        ((1.0016, 0.8935), 0.0176, 0.000345, 0),
+    ],
+)
+def test_a_small_trap_in_a_slow_basin_keeps_its_own(
+    centre: tuple[float, float], width: float, leak: float, period: int
+) -> None:
+    random, middle = np.random.default_rng(3), np.array(centre)
+    starts = random.uniform(-2, 2, (60, 2))
+    starts[:12] = middle + 0.35 * width * random.normal(size=(12, 2))
+    cell = _trap(middle, width, leak)
+    x = jax.lax.fori_loop(0, 100_000, lambda _, x: jax.vmap(cell)(x), jnp.asarray(starts))
+    trapped = np.linalg.norm(np.asarray(x) - middle, axis=1) < width
+    assert 6 <= trapped.sum() <= 14
+    assert np.abs(np.asarray(x)[~trapped]).max() < 1e-9
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MissingAttractorWarning)
+        found = fixed_points(cell, starts)
+    assert found.ends is not None
+    np.testing.assert_array_equal(found.ends.kind == OrbitEnd.POINT, ~trapped)
+    labels = find_attractors(cell, starts)
+    assert labels.counts.tolist() == [(~trapped).sum(), trapped.sum()]
+    assert labels.periods.tolist()[1] == period
+
+
+@pytest.mark.parametrize("leak", [1e-5, 1e-6])
+def test_a_slow_spiral_whose_turns_differ_is_no_family_of_circles(leak: float) -> None:
+    """|x⁺| = (1 − k) |x| exactly: everything goes to 0."""
+
+    def cell(x: Any, u: Any = None) -> Any:
+        angle = 1 + 2 * jnp.sum(x**2)
+        cos, sin = jnp.cos(angle), jnp.sin(angle)
+        return (1 - leak) * jnp.stack([cos * x[0] - sin * x[1], sin * x[0] + cos * x[1]])
+
+    found = find_attractors(cell, np.random.default_rng(0).normal(size=(8, 2)))
+    assert set(found.kinds) <= {AttractorKind.FIXED_POINT}
+    assert found.counts.sum() + found.undecided == 8
+
+
+def test_a_long_cycle_that_is_neared_slowly_is_no_circle() -> None:
+    """On the circle θ⁺ = θ + 89/144 − ε sin(2π · 144 θ)/(2π · 144): 144-cycles of multiplier (1 − ε)^144 = .42."""
+    rate = 2 * np.pi * 144
+
+    def cell(x: Any, u: Any = None) -> Any:
+        angle = jnp.arctan2(x[1], x[0]) / (2 * np.pi)
+        angle = 2 * np.pi * (angle + 89 / 144 - 0.006 * jnp.sin(rate * angle) / rate)
+        radius = 0.5 + 0.5 * jnp.sqrt(jnp.sum(x**2))
+        return radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+    starts = np.random.default_rng(0).normal(size=(20, 2))
+    found = _told(cell, starts)
+    assert found.ends is not None
+    assert (found.ends.kind == OrbitEnd.CYCLE).all()
+    assert (found.ends.period == 144).all()
     assert found.missing

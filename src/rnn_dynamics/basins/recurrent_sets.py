@@ -20,8 +20,9 @@ from rnn_dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.basins.problem import Problem
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.equilibria.recurrence import drifts
 from rnn_dynamics.lyapunov.typical import examined
-from rnn_dynamics.phases import Lengths, extents, largest_length, lengths_of, wrapped
+from rnn_dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
 from rnn_dynamics.status import Status
 
 __all__ = ["RecurrentSets", "recurrent_member", "same_set"]
@@ -140,6 +141,8 @@ def recurrent_member(
         return None
     first, second = _sampled(states), _sampled(again)
     if not same_set(first, second, lengths):
+        return None
+    if drifts(embedded(np.concatenate([states, again]), lengths)):
         return None
     if not _is_typical(problem, states, logs):
         return None

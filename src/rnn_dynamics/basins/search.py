@@ -1,6 +1,7 @@
 """Attractors discovered from starts: stable cycles by recurrence and Newton's method, then what is left."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -50,6 +51,7 @@ _LONGER_TAILS = 2
 _SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
+_OWN, _OWN_AT = 128, (0, 128, 512, 2048)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +84,23 @@ def cycle_member(cycle: Cycle) -> Member:
     return Member(kind, cycle.orbit, float(exponent), 0.0, Status.CONVERGED)
 
 
+def _own_orbits(problem: Problem) -> np.ndarray:
+    """Stretches of the orbits of at most 128 starts, shape (count, steps, n): at first, and later and later."""
+    rows = problem.starts[np.linspace(0, len(problem.starts) - 1, min(len(problem.starts), _OWN)).astype(int)]
+    nothing = packed([], problem.n, problem.dtype)
+    runner = Runner(problem.cell, problem.u, nothing, problem.shape, problem.chunk)
+    stretches = []
+    for steps in _OWN_AT if len(rows) else ():
+        rows = _tiles(runner, rows, steps)[1] if steps else rows
+        stretches.append(orbits_of(problem.cell, rows, problem.u, problem.shape, _AHEAD))
+    return np.concatenate([*stretches, np.zeros((0, _AHEAD, problem.n))]).astype(np.float64)
+
+
 def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
     """The trapping balls of each attractor: none for circles and chaotic sets."""
     balls: list[list[Ball]] = []
     affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype) if members else None
+    own_orbits = functools.cache(lambda: _own_orbits(problem))
     for i, member in enumerate(members):
         if affine is not None and affine.contracts and member.is_cycle:
             centre = member.orbit[0].astype(np.float64)
@@ -97,7 +112,7 @@ def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
         rows = [m.orbit for k, m in enumerate(members) if k != i]
         others = np.concatenate([*rows, np.zeros((0, problem.n))]).astype(np.float64)
         images = orbits_of(problem.cell, member.orbit, problem.u, problem.shape, _AHEAD)[:, 1]
-        rest = problem.u, problem.shape, others, images
+        rest = problem.u, problem.shape, others, images, own_orbits
         balls.append(trapping_balls(problem.cell, member.orbit, *rest))
     return balls
 

@@ -176,7 +176,13 @@ def _sampled_bound(cell: Any, u: Any, shape: Any, orbit: np.ndarray, norms: np.n
 
 
 def trapping_balls(
-    cell: Any, orbit: np.ndarray, u: Any, shape: tuple[int, ...], others: np.ndarray, images: np.ndarray
+    cell: Any,
+    orbit: np.ndarray,
+    u: Any,
+    shape: tuple[int, ...],
+    others: np.ndarray,
+    images: np.ndarray,
+    own_orbits: Callable[[], np.ndarray],
 ) -> list[Ball]:
     """Balls about the states of one stable cycle; none where no radius is good.
 
@@ -187,6 +193,8 @@ def trapping_balls(
         shape: the shape of one state.
         others: states of other attractors, shape (m, n), which a sampled ball keeps away from.
         images: F of the states of ``orbit``.
+        own_orbits: stretches of the starts' own orbits, shape (count, steps, n), along which the distance from the
+            cycle must decrease in a sampled ball; called for those alone.
 
     Returns:
         p balls, their radius proved for built-in cells with a known activation, sampled for the others.
@@ -211,12 +219,31 @@ def trapping_balls(
             bound = _sampled_bound(cell, u, shape, orbit, norms)
             radius = _radius_by_growth(bound, rate, drift, _SIZES * size) / 2
             radius = min(radius, _distance_to(others, states, norms, lengths) / 2)
+            least = drift / (1 - rate)
+            radius = min(radius, _decreases_below(own_orbits(), states, norms, lengths, least) / 2)
             radius = radius if radius > 2 * drift / (1 - rate) else 0.0
         best = max(best, (_volume(norms, radius), radius, norms), key=lambda entry: entry[0])
     if best[2] is None or best[1] <= 0:
         return []
     kind = Trapping.SAMPLED if form is None else Trapping.PROVED
     return [Ball(x, scale, best[1], kind) for x, scale in zip(states, best[2], strict=True)]
+
+
+def _decreases_below(
+    own_orbits: np.ndarray, states: np.ndarray, norms: np.ndarray, lengths: Lengths | None, least: float
+) -> float:
+    """The least distance from the cycle, beyond ``least``, that a step of the starts' orbits does not decrease."""
+    found = np.inf
+    with np.errstate(all="ignore"):
+        for k in range(len(states)):
+            after = (k + 1) % len(states)
+            near, later = (
+                np.linalg.norm(np.matmul(wrapped(part - states[i], lengths), norms[i].T), axis=-1)
+                for i, part in ((k, own_orbits[:, :-1]), (after, own_orbits[:, 1:]))
+            )
+            held = near[np.isfinite(near) & (near > least) & ~(later < near)]
+            found = min(found, held.min(initial=np.inf))
+    return float(found)
 
 
 def _distance_to(others: np.ndarray, states: np.ndarray, norms: np.ndarray, lengths: Lengths | None) -> float:

@@ -16,6 +16,9 @@ _DIRECTIONS = 12
 _RADII = 32
 _SEEN = 12
 _MOST_SKEWED = 1e4  # condition number of eigenvectors that serve as a norm
+_FAST = 0.6  # size of a multiplier whose coordinate a relaxation of ``_RELAXED`` periods settles
+_RELAXED, _ROUNDS = 64, 8
+_DRAWN, _TIGHT = 0.2, 1e-3
 
 
 def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
@@ -48,6 +51,7 @@ class Attracting:
         radius: as far as samples show that V decreases, halved; 0 before any was looked at.
         root: which of the roots it is.
         least: V of rounding, below which it need not decrease.
+        rates: |λ| of each row of ``norm`` where these are eigen-coordinates, else ``None``.
         lengths: of the coordinates that are phases, whose differences go the shorter way round.
     """
 
@@ -57,6 +61,7 @@ class Attracting:
     rate: float
     root: int
     least: float
+    rates: np.ndarray | None = None
     lengths: Lengths | None = None
     radius: float = 0.0
 
@@ -69,6 +74,43 @@ class Attracting:
     def expected(self, distances: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """What V has fallen to at most after so many periods, if it falls at a tenth of the rate near the point."""
         return np.maximum(distances * np.exp(-0.1 * (1 - self.rate) * turns), self.least)
+
+    def falls(self, along: np.ndarray) -> np.ndarray:
+        """Whether V decreases at every step of (count, steps) values of it, but for rounding."""
+        with np.errstate(all="ignore"):
+            return ((along[:, 1:] < along[:, :-1]) | (along[:, 1:] <= self.least)).all(axis=1)
+
+    def draws_in(self, problem: Problem, states: np.ndarray) -> np.ndarray:
+        """Whether states (count, n) come to the point and not beside it, though they are slow.
+
+        Where many slow coordinates make up V, it falls whatever a fast one does. So the slow ones are drawn in to
+        where they come to, each as much as its own multiplier makes of it, while the map itself goes on with all
+        the others: these must come in too. Where there are no eigen-coordinates nothing is drawn in.
+        """
+        before = self.distances(states)
+        far = np.flatnonzero(before > self.least)
+        if self.rates is None or not far.size:
+            return np.ones(len(states), bool)
+        slowest = float(self.rates.max())
+        if slowest <= _FAST:
+            return np.ones(len(states), bool)
+        slow = self.rates > _FAST ** (1 / _RELAXED)
+        factors = np.where(slow, _DRAWN ** (np.log(np.maximum(self.rates, 1e-300)) / np.log(slowest)), 1.0)
+        back = np.linalg.inv(self.norm)
+        limit = np.maximum(_TIGHT * before, self.least)
+        come = before <= self.least
+        going, current = far, states[far].astype(np.float64)
+        for _ in range(_ROUNDS):
+            inner = np.matmul(wrapped(current - self.point, self.lengths), self.norm.T) * factors
+            current = (self.point + np.matmul(inner, back.T)).astype(problem.dtype)
+            current = advanced(problem, current, _RELAXED * self.length).astype(np.float64)
+            now = self.distances(current)
+            come[going[now <= limit[going]]] = True
+            on = (now > limit[going]) & (now <= 2 * before[going])
+            going, current = going[on], current[on]
+            if not going.size:
+                break
+        return come
 
     def looked_at(self, problem: Problem, states: np.ndarray) -> None:
         """Set the radius: V must decrease along random directions and towards the nearest of ``states`` (m, n).
@@ -101,8 +143,11 @@ class Attracting:
         return np.all(radii[:, None, None] * np.abs(across) < half, axis=(1, 2))
 
 
-def _eigenbasis(matrix: np.ndarray) -> np.ndarray | None:
-    """L with ‖L J L⁻¹‖₂ = max|λ|, from eigenvectors of length 1; ``None`` where they are all but dependent."""
+def _eigenbasis(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """L with ‖L J L⁻¹‖₂ = max|λ|, and |λ| of each of its rows; ``None`` where eigenvectors are all but dependent.
+
+    The eigenvectors have length 1.
+    """
     values, vectors = np.linalg.eig(matrix)
     columns = [
         part
@@ -110,10 +155,11 @@ def _eigenbasis(matrix: np.ndarray) -> np.ndarray | None:
         if value.imag >= 0
         for part in ([vector.real] if value.imag == 0 else [vector.real, vector.imag])
     ]
+    sizes = [abs(value) for value in values if value.imag >= 0 for _ in range(1 if value.imag == 0 else 2)]
     basis = np.stack(columns, axis=1)
     if basis.shape[1] != len(matrix) or not np.linalg.cond(basis) < _MOST_SKEWED:
         return None
-    return np.linalg.inv(basis)
+    return np.linalg.inv(basis), np.array(sizes)
 
 
 def attracting(
@@ -122,8 +168,9 @@ def attracting(
     """The norm of a stable root; ``None`` where floats do not give one."""
     matrix = jacobian.astype(np.float64)
     radius = float(np.abs(np.linalg.eigvals(matrix)).max())
-    norm = _eigenbasis(matrix)
-    candidates = [] if norm is None else [(norm, radius + 0.1 * (1 - radius))]
+    found = _eigenbasis(matrix)
+    rates = None if found is None else found[1]
+    candidates = [] if found is None else [(found[0], radius + 0.1 * (1 - radius))]
     for share in () if candidates else _SHARES:
         rate = radius + share * (1 - radius)
         with contextlib.suppress(np.linalg.LinAlgError):
@@ -133,5 +180,5 @@ def attracting(
     for norm, rate in candidates:
         if np.isfinite(norm).all():
             least = 256 * unit * size * float(np.linalg.norm(norm, 2)) / (1 - rate)
-            return Attracting(point.astype(np.float64), length, norm, rate, root, least, lengths)
+            return Attracting(point.astype(np.float64), length, norm, rate, root, least, rates, lengths)
     return None

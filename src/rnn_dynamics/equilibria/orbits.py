@@ -171,8 +171,8 @@ class Census:
 def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray) -> None:
     """Give open orbits, of which there are windows, to the stable roots that they are trapped at.
 
-    Balls are sampled: that an orbit's own distance decreases along its window is asked besides, as a ball may hold
-    an island that no sample met.
+    Balls are sampled: that an orbit's own distance decreases along its window is asked besides, at every step, as a
+    ball may hold an island that no sample met; and that all its coordinates come in.
     """
     at = census.open()
     nearest = known.nearest_stable(census.states[at])
@@ -188,9 +188,20 @@ def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray) -
             norm.looked_at(problem, states)
         turns = (along.shape[1] - 1 - best) // norm.length
         falls = along[rows, best + turns * norm.length] <= norm.expected(distances, turns)
-        inside = at[left[(distances <= norm.radius) & falls]]
+        inside = np.flatnonzero((distances <= norm.radius) & falls & _falls(norm, along, best))
+        inside = inside[norm.draws_in(problem, states[inside])]
+        inside = at[left[inside]]
         census.kind[inside], census.root[inside] = OrbitEnd.POINT, place
         census.period[inside] = norm.length
+
+
+def _falls(norm: Attracting, along: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Whether the distances (count, window) decrease from one turn to the next, from the places ``best`` on."""
+    found = np.ones(len(along), bool)
+    for phase in range(norm.length):
+        of_phase = best == phase
+        found[of_phase] = norm.falls(along[of_phase, phase :: norm.length])
+    return found
 
 
 def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:

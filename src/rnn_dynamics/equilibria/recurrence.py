@@ -6,7 +6,7 @@ from rnn_dynamics.equilibria.orbit_kernels import TAIL, TAILS, tails
 from rnn_dynamics.equilibria.problem import Problem, norms
 from rnn_dynamics.phases import Lengths, apart, embedded
 
-__all__ = ["LONGEST", "first_periods", "recurrent"]
+__all__ = ["LONGEST", "drifts", "first_periods", "recurrent"]
 
 LONGEST = 32
 _SAMPLES = 512
@@ -61,7 +61,20 @@ def _long_period(path: np.ndarray) -> int:
     return 0
 
 
-def _drifts(path: np.ndarray) -> bool:
+def _settles(path: np.ndarray) -> bool:
+    """Whether the second half of a tail nears a cycle: what it misses of its best period falls to a quarter."""
+    half = len(path) // 2
+    longest = half - 64
+
+    def missed(end: int, period: int) -> float:
+        return float(np.abs(path[end - 64 : end] - path[end - 64 - period : end - period]).max())
+
+    gaps = [missed(len(path), period) for period in range(1, longest)]
+    best = int(np.argmin(gaps)) + 1
+    return gaps[best - 1] < 0.25 * missed(half, best)
+
+
+def drifts(path: np.ndarray) -> bool:
     """Whether a tail shrinks or grows from each of its eighths to the next, as a slow spiral does."""
     eighths = path[: len(path) // 8 * 8].reshape(8, -1, path.shape[1]).astype(np.float64)
     sizes = np.sqrt(((eighths - eighths.mean(1, keepdims=True)) ** 2).sum(-1).mean(-1))
@@ -100,11 +113,13 @@ class _Sets:
             own[row] = True
             self.periods[own & ~self.found] = period
             return
-        if _drifts(path):
+        if drifts(path):
             return
         returning = _returning(path)
         used = logs[TAIL // 8 :].astype(np.float64).reshape(_BLOCKS, -1).mean(1)
         error = _ERRORS * float(used.std(ddof=1) / np.sqrt(_BLOCKS))
+        if used.mean() <= error and _settles(path):
+            return
         if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
             own = self._within(*returning)
             own[row] = True
