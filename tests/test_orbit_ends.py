@@ -183,12 +183,12 @@ def test_a_slow_spiral_whose_turns_differ_is_no_family_of_circles(leak: float) -
 
 
 def test_a_long_cycle_that_is_neared_slowly_is_no_circle() -> None:
-    """On the circle θ⁺ = θ + 89/144 − ε sin(2π · 144 θ)/(2π · 144): 144-cycles of multiplier (1 − ε)^144 = .42."""
+    """On the circle θ⁺ = θ + 89/144 − ε sin(2π · 144 θ)/(2π · 144): a stable cycle of multiplier (1 − ε)^144 = .65."""
     rate = 2 * np.pi * 144
 
     def cell(x: Any, u: Any = None) -> Any:
         angle = jnp.arctan2(x[1], x[0]) / (2 * np.pi)
-        angle = 2 * np.pi * (angle + 89 / 144 - 0.006 * jnp.sin(rate * angle) / rate)
+        angle = 2 * np.pi * (angle + 89 / 144 - 0.003 * jnp.sin(rate * angle) / rate)
         radius = 0.5 + 0.5 * jnp.sqrt(jnp.sum(x**2))
         return radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
