@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import GRU, ElmanRNN, find_attractors, fixed_points
+from rnn_dynamics import GRU, ElmanRNN, basins, find_attractors, fixed_points
 from rnn_dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
 from rnn_dynamics.equilibria.results import FixedPoints
+from rnn_dynamics.equilibria.scale import SmallStateWarning
 
 
 def _told(*arguments: Any, **options: Any) -> FixedPoints:
@@ -183,7 +184,7 @@ def test_a_slow_spiral_whose_turns_differ_is_no_family_of_circles(leak: float) -
 
 
 def test_a_long_cycle_that_is_neared_slowly_is_no_circle() -> None:
-    """On the circle θ⁺ = θ + 89/144 − ε sin(2π · 144 θ)/(2π · 144): a stable cycle of multiplier (1 − ε)^144 = .65."""
+    """On the circle θ⁺ = θ + 89/144 − ε sin(2π · 144 θ)/(2π · 144): stable cycles, multiplier (1 − ε)^144."""
     rate = 2 * np.pi * 144
 
     def cell(x: Any, u: Any = None) -> Any:
@@ -198,3 +199,24 @@ def test_a_long_cycle_that_is_neared_slowly_is_no_circle() -> None:
     assert (found.ends.kind == OrbitEnd.CYCLE).all()
     assert (found.ends.period == 144).all()
     assert found.missing
+
+
+@pytest.mark.parametrize("gain", [2.0, -2.0])
+def test_states_too_small_for_the_dtype_are_said_to_be(gain: float) -> None:
+    """x⁺ = s tanh(w x/s): points ±.9575 s for w = 2, a 2-cycle for w = −2; in other units the same in float32."""
+    size, random = 1e-6, np.random.default_rng(0)
+
+    def cell(x: Any, u: Any = None) -> Any:
+        return size * jnp.tanh(gain * x / size)
+
+    starts = size * random.uniform(-1, 1, (20, 1))
+    for dtype, function in ((np.float32, fixed_points), (np.float32, find_attractors), (np.float32, basins)):
+        with pytest.warns(SmallStateWarning, match="in float32 points nearer"):
+            function(cell, starts.astype(dtype))
+    listed = find_attractors(cell, starts)
+    above = int((starts > 0).sum())
+    assert listed.counts.tolist() == ([20 - above, above] if gain > 0 else [20])
+    assert listed.periods.tolist() == ([1, 1] if gain > 0 else [2])
+    in_units = find_attractors(lambda x, u: cell(size * x, u) / size, (starts / size).astype(np.float32))
+    np.testing.assert_array_equal(in_units.counts, listed.counts)
+    np.testing.assert_allclose(size * in_units.points, listed.points, rtol=1e-6)

@@ -158,3 +158,20 @@ def test_two_roots_within_their_errors_are_one_attractor() -> None:
     )
     assert len(found) == 1
     assert found.undecided == 0
+
+
+def test_a_nilpotent_map_far_from_normal_does_not_diverge() -> None:
+    """W = H N Hᵀ, H a Hadamard matrix over 8 and N a chain of gain 2: W⁶⁴ = 0 exactly, max|λ| computed 1.1."""
+    basis = np.array([[1.0]])
+    for _ in range(6):
+        basis = np.block([[basis, basis], [basis, -basis]])
+    matrix = basis @ np.diag(np.full(63, 2.0), 1) @ basis.T / 64
+    starts = np.random.default_rng(0).integers(-8, 8, (8, 64)) / 8.0
+    x = starts
+    for _ in range(64):
+        x = x @ matrix.T
+    assert np.abs(x).max() == 0
+    assert np.abs(np.linalg.eigvals(matrix)).max() > 1
+    found = find_attractors(ElmanRNN(matrix, np.zeros(64), activation="linear"), starts)
+    assert found.diverged == 0
+    assert found.undecided + found.counts.sum() == 8

@@ -128,7 +128,10 @@ class Affine:
 
 
 def affine_map(cell: Any, u: Any, shape: tuple[int, ...], dtype: Any) -> Affine | None:
-    """The map as A x + c if its program only adds, moves and scales what it makes of the state, else ``None``."""
+    """The map as A x + c if its program only adds, moves and scales what it makes of the state, else ``None``.
+
+    ``None`` too where it seems to grow and floats do not tell.
+    """
     n = int(np.prod(shape, dtype=int))
     state = jax.ShapeDtypeStruct((n,), dtype)
 
@@ -143,5 +146,10 @@ def affine_map(cell: Any, u: Any, shape: tuple[int, ...], dtype: Any) -> Affine 
     if not (np.isfinite(matrix).all() and np.isfinite(constant).all()):
         return None
     unit = float(np.finfo(dtype).eps) / 2
-    sizes = np.sort(np.abs(np.linalg.eigvals(matrix)))[::-1]
-    return Affine(matrix, constant, sizes, 4 * n * unit * max(1.0, float(np.linalg.norm(matrix, 2))))
+    values, vectors = np.linalg.eig(matrix)
+    sizes = np.sort(np.abs(values))[::-1]
+    doubt = 4 * n * unit * max(1.0, float(np.linalg.norm(matrix, 2)))
+    # Eigenvalues of a matrix far from normal are off by that times the condition of its eigenvectors (Bauer, Fike).
+    if sizes[0] > 1 + doubt and not np.linalg.cond(vectors) * doubt < sizes[0] - 1:
+        return None
+    return Affine(matrix, constant, sizes, doubt)

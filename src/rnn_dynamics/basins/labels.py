@@ -26,6 +26,7 @@ from rnn_dynamics.basins.search import (
     ordered,
     searched,
 )
+from rnn_dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
@@ -255,6 +256,7 @@ def basins(
         labels, steps, rules = _labelled(problem, members, problem.starts, limits.max_steps)
     if topology is None:
         warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
+    warn_of_small_states(problem.dtype, problem.starts, orbits_among(problem, members))
     totals = {
         "undecided": int((labels == UNDECIDED).sum()),
         "diverged": int((labels == DIVERGED).sum()),

@@ -28,6 +28,7 @@ from rnn_dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.structure import split
 from rnn_dynamics.equilibria.newton import transient_round
+from rnn_dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
@@ -355,6 +356,9 @@ def find_attractors(
     Raises:
         TypeError, ValueError: arguments that do not fit the cell, are not finite or out of range.
 
+    Warns:
+        SmallStateWarning: all states are small beside 1, to which tolerances are relative.
+
     Reference: G. Datseris and A. Wagemakers, "Effortless estimation of basins of attraction", Chaos 32,
     023104 (2022), for recurrences; here cycles are solved for instead.
     """
@@ -363,6 +367,7 @@ def find_attractors(
     members, labels = in_order(*searched(problem, problem.starts, [], limits), problem.lengths)
     if topology is None:
         warn_of_seams(cell, problem.starts, orbits_among(problem, members), problem.u, problem.shape)
+    warn_of_small_states(problem.dtype, problem.starts, orbits_among(problem, members))
     return of_members(
         members,
         [(labels == i).sum() for i in range(len(members))],

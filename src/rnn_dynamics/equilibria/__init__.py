@@ -4,6 +4,7 @@ from rnn_dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd, Orbi
 from rnn_dynamics.equilibria.neuron import all_fixed_points
 from rnn_dynamics.equilibria.piecewise import piecewise_linear_cycles
 from rnn_dynamics.equilibria.results import Eigenvectors, FixedPoints, SlowPoints
+from rnn_dynamics.equilibria.scale import SmallStateWarning
 from rnn_dynamics.equilibria.search import fixed_points
 from rnn_dynamics.equilibria.starts import starts_from
 
@@ -14,6 +15,7 @@ __all__ = [
     "OrbitEnd",
     "OrbitEnds",
     "SlowPoints",
+    "SmallStateWarning",
     "all_fixed_points",
     "fixed_points",
     "piecewise_linear_cycles",

@@ -78,7 +78,8 @@ class Attracting:
     def falls(self, along: np.ndarray) -> np.ndarray:
         """Whether V decreases at every step of (count, steps) values of it, but for rounding."""
         with np.errstate(all="ignore"):
-            return ((along[:, 1:] < along[:, :-1]) | (along[:, 1:] <= self.least)).all(axis=1)
+            down = (along[:, 1:] < along[:, :-1]) | (along[:, 1:] <= self.least)
+        return np.all(down, axis=1)
 
     def draws_in(self, problem: Problem, states: np.ndarray) -> np.ndarray:
         """Whether states (count, n) come to the point and not beside it, though they are slow.

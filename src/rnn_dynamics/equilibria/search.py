@@ -17,6 +17,7 @@ from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
+from rnn_dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.phases import warn_of_seams
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count, flag
@@ -257,6 +258,7 @@ def fixed_points(
         MissingAttractorWarning: the list is known to lack something that it could hold (``FixedPoints.missing``):
             orbits end at a stable cycle of another period, or the index sum is wrong. Circles and chaotic sets
             are only counted, as no list of points holds them.
+        SmallStateWarning: all states are small beside 1, to which tolerances are relative.
 
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
     starts from trajectories; they descend on q.
@@ -271,6 +273,8 @@ def fixed_points(
     if topology is None:
         held = jax.tree_util.tree_map(lambda leaf: leaf[0], problem.inputs)
         warn_of_seams(cell, rows, found.orbits.reshape(-1, problem.size), held, problem.shape)
+    listed = found.orbits.reshape(-1, problem.size)
+    warn_of_small_states(problem.dtype, rows, listed, *([] if found.ends is None else [found.ends.states]))
     if found.missing:
         warnings.warn("fixed_points: " + "; ".join(found.missing), MissingAttractorWarning, stacklevel=2)
     return found
