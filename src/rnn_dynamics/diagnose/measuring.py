@@ -23,7 +23,8 @@ __all__ = ["ENDS", "Measured", "measured"]
 
 _MOST_EXACT = 1e8  # T n³ over all runs, where every product and step is decomposed
 _MOST_FOLLOWED = 1e11  # where products are formed
-_MOST_SHARES = 2e8  # T p over all runs, where a share of ∂E/∂θ is formed for every lag
+_MOST_SHARES = 5e7  # T p over all runs, where a share of ∂E/∂θ is formed for every lag
+_LARGEST_SHARE = 200_000  # p of one run: shares of more entries cost more than the products do
 _MOST_OWED = 1e10  # R T n² over all runs, of rows carried back for a loss
 #: Single steps whose losses are followed back, at most.
 ENDS = 64
@@ -169,7 +170,7 @@ def _credits(trajectory: Trajectory, runs: Runs, loss: Any, every_step: bool) ->
     number, steps = len(runs.states), runs.steps
     leaves = jax.tree_util.tree_leaves(runs.arrays)
     size = sum(np.size(leaf) for leaf in leaves if is_parameter(leaf)) // (1 if runs.is_shared else number)
-    if number * steps * float(size) > _MOST_SHARES:
+    if size > _LARGEST_SHARE or number * steps * float(size) > _MOST_SHARES:
         return None
     if not jnp.ndim(trajectory.first_nonfinite):
         return [credit_by_lag(trajectory, loss, every_step=every_step, ends=ENDS)]
