@@ -65,9 +65,10 @@ def diagnose(
     The cost of B runs of T steps, n entries of the state and p parameters: up to B T n³ = 1e8 all is exact, within
     a second or two; up to 1e11 the products are formed, 2 B T n³ operations, as by ``gradient_norms(ord="fro")``,
     and followed along their leading directions; beyond that one tangent goes forward and five rows back, 8 or 9
-    applications of a step in all: the work of about two ``jax.grad``. A loss adds one row; with p up to
-    2e5 and B T p up to 5e7 the shares of the parameters, some dozens of T p operations. ``Diagnosis.left_out`` tells
-    what is left out. Memory beyond the runs is that of a stretch of max(256, √T) steps and a few numbers a step; with a loss, that of ∂E/∂x_k.
+    applications of a step in all: the work of about two ``jax.grad``. A loss adds one row, and, with p
+    up to 2e5 and B T p up to 5e7, the parameters' shares: some dozens of T p operations. ``Diagnosis.left_out``
+    tells what is left out. Memory beyond the runs is that of a stretch of max(256, √T) steps and a few numbers a
+    step; with a loss, that of ∂E/∂x_k.
     """
     every_step = flag("every_step", every_step)
     exact = None if exact is None else flag("exact", exact)
