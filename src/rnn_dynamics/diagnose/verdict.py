@@ -91,9 +91,8 @@ def _time_of_a_step(cell: Any, dt: Any) -> float | None:
     """The one given, else the cell's own ``dt`` where that is a positive number."""
     if dt is not None:
         return positive("dt", dt)
-    own = getattr(cell, "dt", None)
     try:
-        own = float(own)  # type: ignore[arg-type]
+        own = float(getattr(cell, "dt", math.nan))
     except (TypeError, ValueError):
         return None
     return own if own > 0 and math.isfinite(own) else None
