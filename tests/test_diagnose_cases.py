@@ -12,6 +12,7 @@ from rnn_dynamics.credit import credit_by_lag
 from rnn_dynamics.credit.trend import trend_of
 from rnn_dynamics.diagnose import Tracker, diagnose
 from rnn_dynamics.diagnose.growth import mean_growth, regime_of
+from rnn_dynamics.results.powers import DECADE, power_of_ten
 from rnn_dynamics.rollout import rollout
 
 N, STEPS = 2, 60
@@ -25,13 +26,29 @@ def names(found):
     return [remedy.name for remedy in found.remedies]
 
 
+@pytest.mark.parametrize(
+    ("decades", "text"),
+    [
+        (0.05936, "10^0.05936"),
+        (-93.9, "10^-93.9"),
+        (999.94, "10^999.9"),
+        (1203.8, "10^1204"),
+        (-98765.4, "10^-98765"),
+    ],
+)
+def test_sizes_beyond_the_floats_are_written_without_an_exponent_of_their_own(decades, text):
+    assert power_of_ten(decades * DECADE) == text
+    assert power_of_ten(-math.inf) == "0"
+    assert power_of_ten(math.inf) == "10^inf"
+
+
 def test_a_transient_is_no_explosion():
     """[[.99, 100], [0, .99]] grows a thousandfold before it decays: at T = 100 the rate has not settled."""
     cell = ElmanRNN(np.array([[0.99, 100.0], [0.0, 0.99]]), np.zeros(N), activation="linear")
     found = diagnose(rollout(cell, np.ones(N), steps=100))
     assert found.regime == "neither"
     assert found.standard_error > 0.005
-    assert "the gradient reaches 10^3.6" in found.remedies[0].because
+    assert "the gradient reaches 10^3.568 at lag 99" in found.remedies[0].because
     over = ElmanRNN(np.array([[0.5, 100.0], [0.0, 0.5]]), np.zeros(N), activation="linear")
     assert (
         "a transient takes the gradient to"

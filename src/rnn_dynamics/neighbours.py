@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from typing import Any, ClassVar
 
 import jax
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import state_vector
 from rnn_dynamics.results import Result
+from rnn_dynamics.results.powers import power_of_ten
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import segment
@@ -44,8 +44,8 @@ class StatesAlong(Result):
     _units: ClassVar = {"log_growth": "nats"}
 
     def __repr__(self) -> str:
-        finite = np.asarray(self.log_growth)[np.isfinite(self.log_growth)] / math.log(10)
-        grown = f", grown 10^{finite.min():.3g} to 10^{finite.max():.3g}" if finite.size else ""
+        finite = np.asarray(self.log_growth)[np.isfinite(self.log_growth)]
+        grown = f", grown {power_of_ten(finite.min())} to {power_of_ten(finite.max())}" if finite.size else ""
         return f"StatesAlong({len(self.amplitudes)} states{grown})"
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_dynamics.results import Result
+from rnn_dynamics.results.powers import power_of_ten
 from rnn_dynamics.validation import concrete_array, concrete_square, count
 
 __all__ = [
@@ -135,9 +136,7 @@ class PowerNorms(Result):
     def __repr__(self) -> str:
         last, at = len(self.log_norms) - 1, int(self.log_norms.argmax())
         about = f"ρ {self.about.spectral_radius:.4g}, Kreiss {self.about.kreiss_constant:.4g}"
-        return (
-            f"PowerNorms({last} powers, largest 10^{self.log_peak / math.log(10):.4g} at k = {at}, {about})"
-        )
+        return f"PowerNorms({last} powers, largest {power_of_ten(self.log_peak)} at k = {at}, {about})"
 
 
 def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.results import Result
+from rnn_dynamics.results.powers import power_of_ten
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import entries_of, segment, step_range
 from rnn_dynamics.status import Status
@@ -100,9 +101,9 @@ class SingularSpectrum(Result):
         text = f"SingularSpectrum({self.log.shape[-1]} values over {self.steps} steps"
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
-        first, last = (float(self.log[i]) / math.log(10) for i in (0, -1))
+        first, last = (power_of_ten(float(self.log[i])) for i in (0, -1))
         resolved = int(jnp.sum(self.status == int(Status.RESOLVED)))
-        return f"{text}, 10^{first:.4g} to 10^{last:.4g}, resolved={resolved})"
+        return f"{text}, {first} to {last}, resolved={resolved})"
 
 
 @functools.partial(jax.jit, static_argnums=0)

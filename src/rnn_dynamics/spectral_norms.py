@@ -34,6 +34,7 @@ from rnn_dynamics.leading_block import (
 )
 from rnn_dynamics.lengths import scan
 from rnn_dynamics.results import Result
+from rnn_dynamics.results.powers import power_of_ten
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.segments import along
@@ -85,9 +86,8 @@ class SpectralNorms(Result):
         text = f"SpectralNorms({self.log.shape[-1]} lags of {self.right.shape[-1]} units"
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
-        longest = float(self.log[0]) / math.log(10)
         resolved = int(jnp.sum(self.status == int(Status.RESOLVED)))
-        return f"{text}, 10^{longest:.4g} at k = 0, resolved={resolved})"
+        return f"{text}, {power_of_ten(float(self.log[0]))} at k = 0, resolved={resolved})"
 
 
 class _Carry(NamedTuple):

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, ResidualRNN
 from rnn_dynamics.cells.stack import layer_of
 from rnn_dynamics.cells.structure import layer_name
+from rnn_dynamics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
     from rnn_dynamics.diagnose.results import Diagnosis
 
 __all__ = ["KEYS", "Remedy", "remedies_of"]
 
-_DECADE = math.log(10)
 _GATES_LOSE = (0.5, 1.5)  # of the exponent, where it is the gates that forget
 _CLIPPING = "gradient-norm clipping", "clipping"
 _TRUNCATION = "a gradient cut after fewer steps", "truncated unfolding"
@@ -77,20 +77,19 @@ def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
     remedy = (
         _SMALLER if isinstance(cell, ElmanRNN | PreActivationRNN | LeakyRNN | FeedForward) else _NORMALISED
     )
-    before = (
-        f"the state grew to 10^{found.overflow.size:.3g} and was not finite at step {found.overflow.step}"
-    )
+    size = power_of_ten(found.overflow.size * DECADE)
+    before = f"the state grew to {size} and was not finite at step {found.overflow.step}"
     return (Remedy(remedy[0], before, remedy[1]),)
 
 
 def _against_growth(found: "Diagnosis") -> list[Remedy]:
-    if not found.peak >= _DECADE or found.reason == "loss apart":
+    if not found.peak >= DECADE or found.reason == "loss apart":
         return []
-    reaches = f"10^{found.peak / _DECADE:.2g} at lag {found.peak_lag}"
+    reaches = f"{power_of_ten(found.peak)} at lag {found.peak_lag}"
     if found.regime == "exploding":
         because = f"the gradient grows by {found.exponent:.3g} nats a step and reaches {reaches}"
     else:
-        has_fallen = found.log_norms[0] < found.peak - _DECADE
+        has_fallen = found.log_norms[0] < found.peak - DECADE
         because = f"{'a transient takes the gradient to' if has_fallen else 'the gradient reaches'} {reaches}"
     chosen = [Remedy(_CLIPPING[0], because, _CLIPPING[1])]
     if found.plain_limit > 0:

@@ -6,16 +6,15 @@ the quantities that its condition reads, so that no line of a verdict can say wh
 Regimes: "diverged", "not finite", "undecided", "exploding", "vanishing", "neither".
 """
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 from rnn_dynamics.diagnose.growth import FACTOR
+from rnn_dynamics.results.powers import power_of_ten
 
 __all__ = ["REGIMES", "TABLE", "Facts", "Row", "is_short", "row_of"]
 
 REGIMES = ("vanishing", "neither", "exploding", "undecided", "diverged", "not finite")
-_DECADE = math.log(10)
 
 
 class Facts(NamedTuple):
@@ -140,5 +139,5 @@ def row_of(facts: Facts) -> tuple[Row, str]:
     """The first row that holds, and its sentence."""
     row = next(row for row in TABLE if row.holds(facts))
     back = max(facts.state_percent, facts.percent)
-    factor = f"to 10^{facts.whole / _DECADE:.3g}"
+    factor = f"to {power_of_ten(facts.whole)}"
     return row, row.sentence.format(steps=facts.steps, percent=back, factor=factor)

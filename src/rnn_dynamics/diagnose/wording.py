@@ -7,13 +7,13 @@ import numpy as np
 
 from rnn_dynamics.diagnose.growth import FACTOR
 from rnn_dynamics.diagnose.remedies import Remedy
+from rnn_dynamics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
     from rnn_dynamics.diagnose.results import Diagnosis
 
 __all__ = ["lines"]
 
-_DECADE = math.log(10)
 _TREND = {
     "converges": "converges: what further lags add falls exponentially",
     "oscillates": "oscillates: long lags undo and redo what short ones add",
@@ -58,17 +58,18 @@ def _of_overflow(found: "Diagnosis") -> list[str]:
     assert overflow is not None
     if overflow.what == "loss":
         return [f"  {'the loss':<27}its derivative is not finite; what follows is of ∂x_T/∂x_k alone"]
+    size = power_of_ten(overflow.size * DECADE)
     rows = []
     if overflow.what == "state":
         how = {
-            "overflow": f"it outgrew the floats, from 10^{overflow.size:.3g} at step {overflow.step - 1}",
-            "NaN": f"NaN at a size of 10^{overflow.size:.3g}: no growth, but an operation outside its domain",
+            "overflow": f"it outgrew the floats, from {size} at step {overflow.step - 1}",
+            "NaN": f"NaN at a size of {size}: no growth, but an operation outside its domain",
             "input": f"the input of step {overflow.step - 1} is not finite",
         }[overflow.kind]
         rows.append(("how", how))
     else:
         how = "an overflow" if overflow.kind == "overflow" else "an operation at the edge of its domain"
-        rows.append(("how", f"{how}, at a state of size 10^{overflow.size:.3g}"))
+        rows.append(("how", f"{how}, at a state of size {size}"))
     whose = "state" if overflow.what == "state" else "gradient"
     if math.isfinite(overflow.growth):
         rows.append((f"growth of the {whose}", f"{overflow.growth:+.4g} nats a step before that"))
@@ -86,10 +87,6 @@ def _exponent(found: "Diagnosis") -> str:
         each = f" ± {found.standard_error / found.dt:.2g}" if known else ""
         text += f", {found.exponent / found.dt:+.4g}{each} a unit of time (dt = {found.dt:g})"
     return f"{text}: how fast a small change grows; a nat is a factor e"
-
-
-def _power(logarithm: float) -> str:
-    return "0" if logarithm == -math.inf else f"10^{logarithm / _DECADE:.4g}"
 
 
 def _reach(found: "Diagnosis") -> list[str]:
@@ -110,9 +107,9 @@ def _reach(found: "Diagnosis") -> list[str]:
     if finite.size:
         lag = steps - int(finite[0])
         over = f"norm over all {steps} steps" if lag == steps else f"norm over the last {lag}"
-        greatest = f"greatest {_power(found.peak)} at lag {found.peak_lag}"
+        greatest = f"greatest {power_of_ten(found.peak)} at lag {found.peak_lag}"
         said.append(
-            f"  {over:<27}{_power(float(found.log_norms[finite[0]]))}, {greatest}{_NORMS[found.norms]}"
+            f"  {over:<27}{power_of_ten(float(found.log_norms[finite[0]]))}, {greatest}{_NORMS[found.norms]}"
         )
     if found.plain_limit > 0:
         plain = f"plain gradients overflow from lag {found.plain_limit} on; these numbers are scaled"

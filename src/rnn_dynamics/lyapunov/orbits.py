@@ -11,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.results import Result
+from rnn_dynamics.results.powers import power_of_ten
 from rnn_dynamics.status import Status
 
 __all__ = ["OrbitCheck", "OrbitKind"]
@@ -127,5 +128,5 @@ def _multiplier(log: float) -> str:
     if math.isnan(log):
         return "multiplier above 1"
     if abs(log) > _MOST_DIGITS:
-        return f"multiplier 10^{log / math.log(10):.4g}"
+        return f"multiplier {power_of_ten(log)}"
     return f"multiplier {math.exp(log):.4g}"
