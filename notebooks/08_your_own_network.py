@@ -107,7 +107,7 @@ stuck = rd.diagnose(run, loss_of(readout, positive[0]))
 print(stuck)
 
 # %%
-figure = stuck.plot()
+figure = stuck.plot().figure
 
 # %% [markdown]
 # **What it shows.** The gradient of the last state with respect to one 50 steps earlier, where the marked number is, has

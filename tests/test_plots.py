@@ -105,6 +105,7 @@ def test_every_public_plot_is_tested() -> None:
     }
     elsewhere = {  # drawn in the tests of their results
         "attractors",
+        "basin_labels",
         "basin_starts",
         "edge_state",
         "result",

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics import storage
+from rnn_dynamics import plots, storage
 from rnn_dynamics.activations import Activation, leaky_relu
 from rnn_dynamics.results import NotKeptError, Result
 from rnn_dynamics.results.registry import fields_of, is_record
@@ -592,14 +592,19 @@ _SHOWN = {
 
 def test_every_result_is_drawn_with_its_values(several: dict[str, Any]) -> None:
     from matplotlib import pyplot
+    from matplotlib.axes import Axes
 
     wrong = {}
     for name, result in several.items():
+        assert result.picture in plots.__all__, name
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             drawn = result.plot()
-        figure = getattr(drawn, "figure", drawn)
-        figure = np.ravel(drawn)[0].figure if isinstance(drawn, np.ndarray | list | tuple) else figure
+            _, given = pyplot.subplots()
+            assert result.plot(given) is given, name
+        assert isinstance(drawn, Axes), name
+        assert drawn is not given, name
+        figure = drawn.figure
         figure.canvas.draw()
         shown = np.unique(_drawn(figure)[np.isfinite(_drawn(figure))])
         assert shown.size, name

@@ -105,6 +105,7 @@ class Bounds(Result):
     slope_bound: float | None
     leaky: bool
 
+    picture: ClassVar = "norms_against_lag"
     _axes: ClassVar = {"n": "unit"}
     _units: ClassVar = {
         "log_norms": "nats",
@@ -234,12 +235,6 @@ class Bounds(Result):
         tightness = self._decades_a_step(float(excess[0]))
         conclusive = "explodes" if grows else ""
         return Bound(name, formula, False, True, bound, tightness, excess < -rounding, conclusive)
-
-    def plot(self, ax: Any = None) -> Any:
-        """The norm and every bound against the lag; see ``plots.norms_against_lag``."""
-        from rnn_dynamics import plots
-
-        return plots.norms_against_lag(self, ax=ax)
 
     def __repr__(self) -> str:
         if isinstance(self.log_norms, Tracer) or self.log_norms.ndim != 1:

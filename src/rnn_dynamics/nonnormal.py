@@ -12,7 +12,7 @@ References: L. N. Trefethen, M. Embree, Spectra and Pseudospectra, 2005; P. Henr
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -95,11 +95,7 @@ class Pseudospectrum(Result):
     distance: Float[np.ndarray, "imaginary real"]
     eigenvalues: np.ndarray
 
-    def plot(self, ax: Any = None) -> Any:
-        """Contours of the distance in decades with the eigenvalues; see ``plots.pseudospectrum``."""
-        from rnn_dynamics import plots
-
-        return plots.pseudospectrum(self, ax=ax)
+    picture: ClassVar = "pseudospectrum"
 
     def __repr__(self) -> str:
         shape = f"{len(self.real)} × {len(self.imaginary)} points"
@@ -122,16 +118,12 @@ class PowerNorms(Result):
     log_numerical: np.ndarray
     about: NonNormality
 
+    picture: ClassVar = "power_norms"
+
     @property
     def log_peak(self) -> float:
         """ln max_k ‖A^k‖₂ over the powers taken."""
         return float(self.log_norms.max())
-
-    def plot(self, ax: Any = None) -> Any:
-        """The norms and their bounds against k; see ``plots.power_norms``."""
-        from rnn_dynamics import plots
-
-        return plots.power_norms(self, ax=ax)
 
     def __repr__(self) -> str:
         last, at = len(self.log_norms) - 1, int(self.log_norms.argmax())

@@ -36,6 +36,7 @@ class OrbitDiagram(Result):
     transient: int
     lengths: Lengths | None = None
 
+    picture: ClassVar = "orbit_diagram"
     _axes: ClassVar = {"m": "parameter"}
     _coordinates: ClassVar = {"parameter": "parameters"}
 
@@ -60,12 +61,6 @@ class OrbitDiagram(Result):
             for extreme in (np.min, np.max)
         ]
         return np.max(np.concatenate(gaps, axis=1), axis=1) > tolerance
-
-    def plot(self, *, ax: Any = None, component: int = 0) -> Any:
-        """All kept states as points, both directions; see ``plots.orbit_diagram``."""
-        from rnn_dynamics import plots
-
-        return plots.orbit_diagram(self, ax=ax, component=component)
 
     def __repr__(self) -> str:
         low, high = float(self.parameters.min()), float(self.parameters.max())

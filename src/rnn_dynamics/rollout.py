@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,8 @@ class Trajectory(Result):
     states: Float[Array, "steps+1 ..."]
     first_nonfinite: Int[Array, ""]
 
+    picture: ClassVar = "trajectory"
+
     @property
     def batch(self) -> tuple[int, ...]:
         """The axes of the batch, () for a single run."""
@@ -73,12 +75,6 @@ class Trajectory(Result):
 
     def _at(self, step: int) -> Array:
         return self.states[(*(slice(None) for _ in self.batch), step)]
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """The states in their plane, or in that of two principal components: ``plots.trajectory``."""
-        from rnn_dynamics import plots
-
-        return plots.trajectory(self, ax, **options)
 
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"
@@ -104,6 +100,8 @@ class Trajectories(Sequence, Result):
     """
 
     runs: tuple[Trajectory, ...]
+
+    picture: ClassVar = "trajectory"
 
     @property
     def cell(self) -> Any:
@@ -154,12 +152,6 @@ class Trajectories(Sequence, Result):
             ImportError: xarray is not installed.
         """
         return dataset_of(self)
-
-    def plot(self, ax: Any = None, **options: Any) -> Any:
-        """All runs in one plane, as one is drawn: ``plots.trajectory``."""
-        from rnn_dynamics import plots
-
-        return plots.trajectory(self, ax, **options)
 
     @overload
     def __getitem__(self, index: int) -> Trajectory: ...

@@ -170,16 +170,12 @@ class SpectraByLag(Result):
     lags: np.ndarray
     spectra: SingularSpectrum
 
+    picture: ClassVar = "singular_bands"
+
     @property
     def log(self) -> Float[Array, "lags n"]:
         """ln σ_i, falling along the last axis."""
         return self.spectra.log
-
-    def plot(self, ax: Any = None) -> Any:
-        """Quantile bands of the singular values against the lag; see ``plots.singular_bands``."""
-        from rnn_dynamics import plots
-
-        return plots.singular_bands(self, ax=ax)
 
     def __repr__(self) -> str:
         resolved = float(jnp.mean(self.spectra.status == int(Status.RESOLVED)))

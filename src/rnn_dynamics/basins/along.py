@@ -16,7 +16,7 @@ from rnn_dynamics.results import Result
 from rnn_dynamics.validation import concrete_array, real_array
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 __all__ = ["FractionsAlong", "fractions_along", "set_distance"]
 
@@ -47,6 +47,7 @@ class FractionsAlong(Result):
     columns: tuple[np.ndarray, ...]
     farthest: float
 
+    picture: ClassVar = "basin_fractions"
     _axes: ClassVar = {"k": "parameter", "attractors": "attractor"}
     _coordinates: ClassVar = {"parameter": "parameters"}
 
@@ -59,12 +60,6 @@ class FractionsAlong(Result):
                 if not names or names[-1] != name:
                     names.append(name)
         return " → ".join(names if len(names) <= 3 else [names[0], "…", names[-1]])
-
-    def plot(self, ax: Any = None) -> "Axes":
-        """Fractions against the parameter (``plots.basin_fractions``)."""
-        from rnn_dynamics.plots import basin_fractions
-
-        return basin_fractions(self, ax)
 
     def __repr__(self) -> str:
         ends = f"{self.parameters[0]:g} … {self.parameters[-1]:g}"

@@ -32,7 +32,7 @@ from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 __all__ = ["BasinLabels", "Fractions", "basins"]
 
@@ -89,6 +89,7 @@ class BasinLabels(Result):
     starts: Float[np.ndarray, "..."]
     max_steps: int
 
+    picture: ClassVar = "basin_labels"
     _axes: ClassVar = {"...": "start", "m": "attractor"}
     _units: ClassVar = {"steps": "steps"}
 
@@ -121,12 +122,6 @@ class BasinLabels(Result):
     def uncertainty_exponent(self, *, distances: Sequence[int] | None = None) -> UncertaintyExponent:
         """α and the boundary's dimension D − α, of starts on a grid (``boundaries.uncertainty_exponent``)."""
         return boundaries.uncertainty_exponent(self.labels, distances)
-
-    def plot(self, ax: Any = None) -> "Axes":
-        """The picture of a two-dimensional grid (``plots.basins``), of others of ``plots.basin_starts``."""
-        from rnn_dynamics import plots
-
-        return plots.basins(self, ax) if plots.is_grid(self) else plots.basin_starts(self, ax)
 
     def __repr__(self) -> str:
         shares, shape = self.fractions(), "×".join(map(str, self.labels.shape)) or "1"

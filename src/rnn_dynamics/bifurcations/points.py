@@ -107,17 +107,12 @@ class BifurcationCurve(Result):
     status: tuple[Status, Status]
     closed: bool
 
+    picture: ClassVar = "bifurcation_curve"
     _axes: ClassVar = {"m": "point"}
     _units: ClassVar = {"angle": "radians"}
 
     def __len__(self) -> int:
         return len(self.parameters)
-
-    def plot(self, *, ax: Any = None, label: str | None = None) -> Any:
-        """The curve in the plane of its parameters; see ``plots.bifurcation_curve``."""
-        from rnn_dynamics import plots
-
-        return plots.bifurcation_curve(self, ax=ax, label=label)
 
     def __repr__(self) -> str:
         events = ", ".join(f"{e.kind} at ({e.parameter[0]:.9g}, {e.parameter[1]:.9g})" for e in self.events)

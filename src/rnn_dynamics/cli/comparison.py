@@ -15,7 +15,7 @@ from typing import Any
 from rnn_dynamics import packages
 from rnn_dynamics.cli import known
 from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
-from rnn_dynamics.cli.places import PICTURES, check_file, check_folder
+from rnn_dynamics.cli.places import PICTURES, check_file, check_folder, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, held_signals, settings
 from rnn_dynamics.heartbeat import Heartbeat
 
@@ -134,8 +134,7 @@ def _compare(options: argparse.Namespace) -> int:
                 print(found)
                 if options.out is not None:
                     _write(found, Path(options.out))
-                if options.plot is not None:
-                    found.plot().figure.savefig(options.plot)
+                save_picture(found, options.plot)
         except (OSError, ValueError, TypeError, ImportError) as error:
             return complain(f"{error}{store.keep() if store.is_own else ''}", MISUSED)
         except KeyboardInterrupt as signalled:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnn_dynamics import packages
 from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
-from rnn_dynamics.cli.places import PICTURES, check_file
+from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, settings
 from rnn_dynamics.heartbeat import Heartbeat
 
@@ -189,8 +189,7 @@ def verdict(options: argparse.Namespace) -> str:
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
     found = diagnose(rollout(cell, np.zeros(state_size(cell)), inputs, steps=options.steps))
-    if options.plot is not None:
-        found.plot().savefig(options.plot)
+    save_picture(found, options.plot)
     return found.to_json() if options.json else str(found)
 
 

@@ -1,12 +1,16 @@
-"""Whether files and folders of a command are there and can be written, looked at before hours of work."""
+"""Whether files and folders of a command can be written, looked at before hours of work; and its picture."""
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rnn_dynamics.cli.arguments import Problems
 from rnn_dynamics.cli.program import FAILED
 
-__all__ = ["PICTURES", "check_file", "check_folder"]
+if TYPE_CHECKING:
+    from rnn_dynamics.results import Result
+
+__all__ = ["PICTURES", "check_file", "check_folder", "save_picture"]
 
 PICTURES = (".png", ".svg", ".pdf")
 
@@ -43,3 +47,14 @@ def check_folder(problems: Problems, option: str, path: str, code: int = FAILED)
         return True
     problems.add(f"{option}: cannot write to {folder}: {reason} ({above})", code)
     return False
+
+
+def save_picture(found: "Result", path: str | None) -> None:
+    """The result's whole figure in a file, where one was asked for.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    if path is not None:
+        figure: Any = found.plot().figure
+        figure.savefig(path)

@@ -78,6 +78,7 @@ class LossAlong(Result):
     curves: tuple[BifurcationCurve, ...]
     steps: int
 
+    picture: ClassVar = "loss_along"
     _axes: ClassVar = {"*grid": "grid", "d": "parameter", "m": "grid"}
 
     @property
@@ -94,12 +95,6 @@ class LossAlong(Result):
     def of_cause(self, cause: str) -> tuple[Jump, ...]:
         """The jumps of one cause."""
         return tuple(jump for jump in self.jumps if jump.cause == cause)
-
-    def plot(self, *, ax: Any = None, quantity: str = "loss") -> Any:
-        """The loss or its slope, jumps marked by their cause; see ``plots.loss_along``."""
-        from rnn_dynamics import plots
-
-        return plots.loss_along(self, ax, quantity=quantity)
 
     def __repr__(self) -> str:
         grid = " × ".join(str(len(axis)) for axis in self.axes)

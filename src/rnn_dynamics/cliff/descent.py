@@ -53,6 +53,7 @@ class Descent(Result):
     steps: int
     model: str
 
+    picture: ClassVar = "descent"
     _axes: ClassVar = {"...": "path"}
 
     @property
@@ -64,12 +65,6 @@ class Descent(Result):
     def gradient_norm(self) -> Float[Array, "updates+1 ..."]:
         """‖(∂L/∂w, ∂L/∂b)‖ before clipping; inf where no float holds it (see ``loss.log_gradient_norm``)."""
         return jnp.exp(self.loss.log_gradient_norm)
-
-    def plot(self, *, ax: Any = None) -> Any:
-        """The paths in the plane of w and b; see ``plots.descent``."""
-        from rnn_dynamics import plots
-
-        return plots.descent(self, ax=ax)
 
     def __repr__(self) -> str:
         text = f"Descent({self.model}, {self.updates} updates, T={self.steps}, shape={self.w.shape[1:]}"

@@ -43,6 +43,7 @@ class Surface(Result):
     steps: int
     model: str
 
+    picture: ClassVar = "loss_surface"
     _axes: ClassVar = {"W": "w", "B": "b"}
 
     def steep_share(self, threshold: float) -> float:
@@ -61,12 +62,6 @@ class Surface(Result):
     def unresolved_share(self) -> float:
         """The share of the grid points whose loss or gradient the floats cannot carry."""
         return 1 - float(jnp.sum(self.loss.resolved)) / self.loss.status.size
-
-    def plot(self, *, ax: Any = None) -> Any:
-        """The surface with its wall; see ``plots.loss_surface``."""
-        from rnn_dynamics import plots
-
-        return plots.loss_surface(self, ax=ax)
 
     def __repr__(self) -> str:
         return f"Surface({self.model}, {self.w.size} w × {self.b.size} b, T={self.steps}, {self.w.dtype})"
@@ -99,13 +94,8 @@ class Profile(Result):
     steps: tuple[int, ...]
     model: str
 
+    picture: ClassVar = "loss_profile"
     _axes: ClassVar = {"B": "b"}
-
-    def plot(self, *, ax: Any = None) -> Any:
-        """L and ∂L/∂b along b; see ``plots.loss_profile``."""
-        from rnn_dynamics import plots
-
-        return plots.loss_profile(self, ax=ax)
 
     def __repr__(self) -> str:
         return f"Profile({self.model}, {self.b.size} b, T={list(self.steps)}, {self.b.dtype})"

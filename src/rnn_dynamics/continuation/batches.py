@@ -58,6 +58,7 @@ class Branches(Result):
     paths: tuple[Path, ...] = dataclasses.field(repr=False)
     signs: tuple[Signs, ...] = dataclasses.field(repr=False)
 
+    picture: ClassVar = "branches"
     _may_lack: ClassVar = ("tracks", "paths", "signs")
     _axes: ClassVar = {"k": "branch", "m": "point", "n": "multiplier"}
 
@@ -73,12 +74,6 @@ class Branches(Result):
         if not self.number[i]:
             raise ValueError(f"i: found no cycle of period {self.period} near x at q[{i}] = {self.q[i]}")
         return assembled(self.tracks[i], self.paths[i], self.signs[i])
-
-    def plot(self, *, ax: Any = None, component: int = 0) -> Any:
-        """All branches, the colour by q, stable solid, unstable dashed; see ``plots.branches``."""
-        from rnn_dynamics import plots
-
-        return plots.branches(self, ax=ax, component=component)
 
     def __repr__(self) -> str:
         kind = "fixed points" if self.period == 1 else f"{self.period}-cycles"

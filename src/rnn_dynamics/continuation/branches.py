@@ -57,6 +57,7 @@ class Branch(Result):
     tangents: Float[np.ndarray, "m n+1"]
     track: Track = dataclasses.field(repr=False)
 
+    picture: ClassVar = "branch"
     _may_lack: ClassVar = ("track",)
     _axes: ClassVar = {"m": "point", "n": "multiplier"}
 
@@ -81,12 +82,6 @@ class Branch(Result):
         from rnn_dynamics.continuation.switching import switch_branch
 
         return switch_branch(self, event, distance=distance)
-
-    def plot(self, *, ax: Any = None, component: int = 0) -> Any:
-        """One coordinate against the parameter, stable solid, unstable dashed; see ``plots.branch``."""
-        from rnn_dynamics import plots
-
-        return plots.branch(self, ax=ax, component=component)
 
     def __repr__(self) -> str:
         low, high = float(self.parameters.min()), float(self.parameters.max())

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import json
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +64,8 @@ class BatchDiagnosis(Result):
     """
 
     samples: tuple[Diagnosis, ...]
+
+    picture: ClassVar = "diagnoses"
 
     @property
     def regimes(self) -> dict[str, int]:
@@ -145,12 +147,6 @@ class BatchDiagnosis(Result):
             "remedies": [remedy._asdict() for remedy in self.remedies],
             "samples": [sample.to_dict() for sample in self.samples],
         }
-
-    def plot(self) -> Any:
-        """The norms of every run against the lag, and the horizons; see ``plots.diagnoses``."""
-        from rnn_dynamics import plots
-
-        return plots.diagnoses(self)
 
     def to_json(self) -> str:
         """``to_dict`` as JSON."""

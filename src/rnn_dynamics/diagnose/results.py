@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -94,6 +94,8 @@ class Diagnosis(Result):
     left_out: tuple[str, ...] = ()
     orbit: str = ""
 
+    picture: ClassVar = "diagnosis"
+
     @property
     def measured_steps(self) -> int:
         """Steps that were measured: T, or those before the last finite state."""
@@ -175,12 +177,6 @@ class Diagnosis(Result):
     def to_json(self) -> str:
         """``to_dict`` as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
-
-    def plot(self) -> Any:
-        """One figure of four panels; see ``plots.diagnosis``."""
-        from rnn_dynamics import plots
-
-        return plots.diagnosis(self)
 
     def __repr__(self) -> str:
         reach = f"horizon {self.horizon} of {self.steps} steps"

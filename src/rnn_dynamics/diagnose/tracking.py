@@ -61,6 +61,7 @@ class Tracker(Result):
         TypeError, ValueError: every < 1, a share outside (0, 1].
     """
 
+    picture: ClassVar = "tracked"
     _kept: ClassVar = ("every", "share", "records")
     _resume = _next = -math.inf  # of a tracker that was read from a file, too
 
@@ -104,12 +105,6 @@ class Tracker(Result):
     def to_dict(self) -> dict[str, list]:
         """A list for every field of ``Record``."""
         return {name: [getattr(record, name) for record in self.records] for name in Record._fields}
-
-    def plot(self, ax: Any = None) -> Any:
-        """Horizon and exponent against training steps; see ``plots.tracked``."""
-        from rnn_dynamics import plots
-
-        return plots.tracked(self, ax)
 
     def __repr__(self) -> str:
         if not self.records:

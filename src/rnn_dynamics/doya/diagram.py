@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -63,11 +63,7 @@ class BifurcationDiagram(Result):
     branches: tuple[Branch, ...]
     events: tuple[SpecialPoint, ...]
 
-    def plot(self, ax: Any = None) -> Any:
-        """x against b, stable solid, unstable dashed; see ``plots.bifurcation_diagram``."""
-        from rnn_dynamics import plots
-
-        return plots.bifurcation_diagram(self, ax=ax)
+    picture: ClassVar = "bifurcation_diagram"
 
     def __repr__(self) -> str:
         found = "; ".join(f"{e.kind} at b = {e.parameter:.6f}, x = {e.state:.6f}" for e in self.events)

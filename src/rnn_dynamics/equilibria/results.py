@@ -1,7 +1,7 @@
 """What a search for fixed points and cycles returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
@@ -10,9 +10,6 @@ from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.phases import Lengths, apart
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
 
@@ -122,6 +119,7 @@ class FixedPoints(Result):
     inputs: Any = None
     lengths: Lengths | None = None
 
+    picture: ClassVar = "fixed_points"
     _axes: ClassVar = {"m": "point", "n": "multiplier", "period": "phase"}
     _units: ClassVar = {"period": "steps"}
     _columns: ClassVar = ("kind",)
@@ -222,12 +220,6 @@ class FixedPoints(Result):
             return Eigenvectors(self.multipliers, nothing, nothing, np.zeros((0, n)))
         parts = [_biorthogonal(matrix) for matrix in self.jacobians]
         return Eigenvectors(*(np.stack(part) for part in zip(*parts, strict=True)))
-
-    def plot(self, ax: Any = None, **options: Any) -> "Axes":
-        """The points in two coordinates: ``plots.fixed_points``."""
-        from rnn_dynamics import plots
-
-        return plots.fixed_points(self, ax, **options)
 
     def __repr__(self) -> str:
         return f"FixedPoints({_described(self)})"

@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -58,6 +58,8 @@ class JointRadius(Result):
     norm: str
     status: Status
 
+    picture: ClassVar = "joint_radius"
+
     @property
     def exact(self) -> bool:
         """Whether both ends agree in ten digits."""
@@ -71,12 +73,6 @@ class JointRadius(Result):
         grow, which the network need not visit; "" where the interval holds 1.
         """
         return "vanishes" if self.upper < 1 else "can explode" if self.lower > 1 else ""
-
-    def plot(self, ax: Any = None) -> Any:
-        """Both ends against the length of the products; see ``plots.joint_radius``."""
-        from rnn_dynamics import plots
-
-        return plots.joint_radius(self, ax=ax)
 
     def __repr__(self) -> str:
         interval = f"{self.lower:.12g}, exact" if self.exact else f"[{self.lower:.9g}, {self.upper:.9g}]"

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +66,8 @@ class LyapunovSpectrum(Result):
     units: int
     orbit: OrbitCheck | None = None
 
+    picture: ClassVar = "lyapunov_spectrum"
+
     @property
     def values(self) -> Float[Array, " m"]:
         """``exponents`` by another name."""
@@ -118,12 +120,6 @@ class LyapunovSpectrum(Result):
         all of them are positive.
         """
         return _sum_of_positive(self.exponents)
-
-    def plot(self, ax: Any = None) -> Any:
-        """The spectrum with error bars, and its convergence; see ``plots.lyapunov_spectrum``."""
-        from rnn_dynamics import plots
-
-        return plots.lyapunov_spectrum(self, ax=ax)
 
     def __repr__(self) -> str:
         count = self.exponents.shape[-1]

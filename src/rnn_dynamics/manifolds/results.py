@@ -1,16 +1,13 @@
 """What growing a stable or unstable set returns."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["InvariantSet", "Side"]
 
@@ -75,6 +72,7 @@ class InvariantSet(Result):
     direction: Float[np.ndarray, " n"]
     sides: tuple[Side, Side]
 
+    picture: ClassVar = "invariant_set"
     _axes: ClassVar = {"n": "unit"}
     _units: ClassVar = {"period": "steps"}
 
@@ -83,12 +81,6 @@ class InvariantSet(Result):
         """Both sides as one curve, from the end of the second through the saddle to the end of the first."""
         first, second = self.sides
         return np.concatenate([second.states[:0:-1], first.states])
-
-    def plot(self, ax: Any = None, **options: Any) -> "Axes":
-        """The curve in two coordinates: ``plots.invariant_set``."""
-        from rnn_dynamics import plots
-
-        return plots.invariant_set(self, ax, **options)
 
     def __repr__(self) -> str:
         first, second = self.sides

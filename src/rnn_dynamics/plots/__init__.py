@@ -16,7 +16,7 @@ from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, part
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
 from rnn_dynamics.plots.remedies import comparison
-from rnn_dynamics.plots.sets import attractors, basin_starts, edge_state, side
+from rnn_dynamics.plots.sets import attractors, basin_labels, basin_starts, edge_state, side
 from rnn_dynamics.plots.spectra import (
     joint_radius,
     power_norms,
@@ -31,6 +31,7 @@ __all__ = [
     "attractors",
     "axes_of",
     "basin_fractions",
+    "basin_labels",
     "basin_map",
     "basin_starts",
     "basins",

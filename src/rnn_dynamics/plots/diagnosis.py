@@ -10,7 +10,6 @@ from rnn_dynamics.plots.canvas import axes_of, panel_label, panel_labels, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from rnn_dynamics.diagnose import BatchDiagnosis, Diagnosis, Tracker
 
@@ -19,55 +18,67 @@ __all__ = ["diagnoses", "diagnosis", "tracked"]
 _DECADES = 1 / math.log(10)
 
 
-def diagnosis(found: "Diagnosis") -> "Figure":
+def diagnosis(found: "Diagnosis", ax: Any = None) -> "Axes":
     """Four panels of a ``Diagnosis``: norms against lag, shares of the gradient, units or gates, growth a step.
 
     Args:
         found: from ``diagnose``.
+        ax: axes for the norms against the lag alone; by default all panels fill a new figure.
 
     Returns:
-        The figure.
+        The axes of the norms; ``.figure`` holds the other panels.
     """
     from matplotlib import pyplot
 
+    if ax is not None:
+        _norms(axes_of(ax), found)
+        return axes_of(ax)
     with style():
-        figure, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
+        _, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
         for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
             draw(ax, found)
             panel_label(ax, letter)
-    return figure
+    return axes[0, 0]
 
 
-def diagnoses(found: "BatchDiagnosis") -> "Figure":
+def diagnoses(found: "BatchDiagnosis", ax: Any = None) -> "Axes":
     """Two panels of a batch: each run's norms against the lag, coloured by regime, and all horizons.
 
     Args:
         found: from ``diagnose`` of a batch.
+        ax: axes for the norms against the lag alone; by default both panels fill a new figure.
 
     Returns:
-        The figure.
+        The axes of the norms; ``.figure`` holds the other panel.
     """
     from matplotlib import pyplot
 
+    if ax is not None:
+        _norms_of_all(axes_of(ax), found)
+        return axes_of(ax)
     with style():
-        figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
-        named: set[str] = set()
-        for sample in found.samples:
-            label = None if sample.regime in named else sample.regime
-            named.add(sample.regime)
-            colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
-            logs = _decades(sample.log_norms[::-1])
-            left.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
-        left.set_xlabel("lag T − k")
-        left.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
-        left.legend()
+        _, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+        _norms_of_all(left, found)
         right.hist(
             [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor="white"
         )
         right.set_xlabel("horizon at 1/e, lags")
         right.set_ylabel("runs")
         panel_labels((left, right))
-    return figure
+    return left
+
+
+def _norms_of_all(ax: "Axes", found: "BatchDiagnosis") -> None:
+    named: set[str] = set()
+    for sample in found.samples:
+        label = None if sample.regime in named else sample.regime
+        named.add(sample.regime)
+        colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
+        logs = _decades(sample.log_norms[::-1])
+        ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
+    ax.set_xlabel("lag T − k")
+    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+    ax.legend()
 
 
 def _decades(logs: Any) -> np.ndarray:

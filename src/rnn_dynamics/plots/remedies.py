@@ -9,6 +9,8 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from rnn_dynamics.training.results import Comparison, Row
 
 __all__ = ["comparison"]
@@ -18,11 +20,18 @@ _COLOURS = {"vanishing": palette.BLUE, "exploding": palette.VERMILION, "neither"
 _OTHER = palette.GREY
 
 
-def comparison(result: "Comparison", ax: Any = None) -> Any:
+def comparison(result: "Comparison", ax: Any = None) -> "Axes":
     """One line a row: the success rate with its interval, and how far back the gradient reached.
 
     Left, from 0 to 1, the share of runs that learned, as a bar with Wilson's interval; right, as a share of T, the
     median horizon at the start (ring), halfway (small) and at the end (dot), coloured by regime.
+
+    Args:
+        result: from ``training.compare``.
+        ax: axes to draw on; new ones by default, as high as the rows need.
+
+    Returns:
+        The axes.
     """
     is_own, ax = ax is None, axes_of(ax)
     if is_own:

@@ -8,6 +8,7 @@ from rnn_dynamics import planes
 from rnn_dynamics.planes import Plane
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import MARKS, POINT
+from rnn_dynamics.plots.basins import basins, is_grid
 from rnn_dynamics.plots.canvas import axes_of
 from rnn_dynamics.plots.state_space import label_plane
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.basins import Attractors, BasinLabels, EdgeState
     from rnn_dynamics.manifolds import Side
 
-__all__ = ["attractors", "basin_starts", "edge_state", "side"]
+__all__ = ["attractors", "basin_labels", "basin_starts", "edge_state", "side"]
 
 
 def _plane(states: np.ndarray, axes: tuple[int, int] | None) -> Plane | None:
@@ -107,6 +108,20 @@ def basin_starts(found: "BasinLabels", ax: Any = None, *, axes: tuple[int, int] 
     _named(ax, plane)
     ax.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
     return ax
+
+
+def basin_labels(found: "BasinLabels", ax: Any = None, **options: Any) -> "Axes":
+    """The map of starts on a two-dimensional grid (``basins``), others as dots (``basin_starts``).
+
+    Args:
+        found: from ``basins``.
+        ax: axes to draw on; new ones by default.
+        options: of the one or the other.
+
+    Returns:
+        The axes.
+    """
+    return (basins if is_grid(found) else basin_starts)(found, ax, **options)
 
 
 def edge_state(found: "EdgeState", ax: Any = None, *, axes: tuple[int, int] | None = None) -> "Axes":

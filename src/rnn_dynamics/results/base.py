@@ -1,9 +1,10 @@
 """The base of every result: ``save`` and ``load``, ``to_xarray``, the notebook's table and ``plot``."""
 
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rnn_dynamics import storage
 from rnn_dynamics._version import __version__
@@ -12,6 +13,9 @@ from rnn_dynamics.results.reading import Reader
 from rnn_dynamics.results.registry import class_of
 from rnn_dynamics.results.writing import Writer
 from rnn_dynamics.storage import StorageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Result", "load"]
 
@@ -25,13 +29,16 @@ class Result:
 
     A class may say more about itself, each by one line:
 
-    ``_may_lack`` names the parts that a file may do without, such as a foreign cell; ``_forgets`` those that no
-    file holds and that come back as their defaults. ``_axes`` names the dimensions in ``to_xarray`` for the letters
-    of the annotations, ``_coordinates`` the property that holds those of a dimension, ``_units`` the units of
-    fields, and ``_columns`` the properties shown beside the fields in the notebook's list.
+    ``picture`` names the function of ``plots`` that draws it, ``_may_lack`` the parts that a file may do without,
+    such as a foreign cell; ``_forgets`` those that no file holds and that come back as their defaults. ``_axes``
+    names the dimensions in ``to_xarray`` for the letters of the annotations, ``_coordinates`` the property that
+    holds those of a dimension, ``_units`` the units of fields, and ``_columns`` the properties shown beside the
+    fields in the notebook's list.
     """
 
     __slots__ = ()
+
+    picture: ClassVar[str] = "result"
 
     _may_lack: ClassVar[tuple[str, ...]] = ("cell",)
     _forgets: ClassVar[tuple[str, ...]] = ()
@@ -95,11 +102,20 @@ class Result:
         """
         return datasets.dataset_of(self)
 
-    def plot(self, *args: Any, **options: Any) -> Any:
-        """Draw the result on ``ax`` or new axes (``plots.result``), and return them."""
-        from rnn_dynamics import plots
+    def plot(self, ax: "Axes | None" = None, **options: Any) -> "Axes":
+        """Draw the result by the function of ``rnn_dynamics.plots`` that its attribute ``picture`` names.
 
-        return plots.result(self, *args, **options)
+        Args:
+            ax: the axes to draw on; new ones by default, where a result of several panels fills a new figure and
+                draws its first panel alone on axes that it is given.
+            options: of that function.
+
+        Returns:
+            The axes, of several panels the first; ``.figure`` holds them all.
+        """
+        # The one way up to the pictures: no room imports them, and they import every room.
+        draw = getattr(importlib.import_module("rnn_dynamics.plots"), self.picture)
+        return draw(self, ax, **options)
 
     def _repr_html_(self) -> str:
         return page.table_of(self)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -34,11 +34,7 @@ class Counterexample(Result):
     trajectory: Trajectory
     bounds: Bounds
 
-    def plot(self, ax: Any = None) -> Any:
-        """The norm and the claims against the lag; see ``plots.counterexample``."""
-        from rnn_dynamics import plots
-
-        return plots.counterexample(self, ax=ax)
+    picture: ClassVar = "counterexample"
 
     def __repr__(self) -> str:
         return f"Counterexample({self.name}: {self.truth})"

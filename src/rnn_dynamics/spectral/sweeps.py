@@ -5,7 +5,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -57,6 +57,8 @@ class RadiusSweep(Result):
     lags: np.ndarray
     steps: int
     slope_bounds: tuple[float | None, ...]
+
+    picture: ClassVar = "radius_sweep"
 
     @property
     def log_norms(self) -> np.ndarray:
@@ -117,12 +119,6 @@ class RadiusSweep(Result):
         """Decades a step of the norm at the longest lag, shape (…)."""
         longest = int(np.argmax(self.lags))
         return self.log_norms[..., longest] / (self.lags[longest] * math.log(10))
-
-    def plot(self, ax: Any = None) -> Any:
-        """Norms against spectral radius; see ``plots.radius_sweep``, and ``plots.radius_atlas`` for a map."""
-        from rnn_dynamics import plots
-
-        return plots.radius_sweep(self, ax=ax)
 
     def __repr__(self) -> str:
         shape = " × ".join(f"{len(points)} {name}" for name, points in self.sweep.axes.items())

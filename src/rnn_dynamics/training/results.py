@@ -168,6 +168,8 @@ class Comparison(Result):
     rows: tuple[Row, ...]
     settings: dict[str, int]
 
+    picture: ClassVar = "comparison"
+
     def row(self, remedy: str, task: str | None = None, length: int | None = None) -> Row:
         """The first row of a remedy, on a task and length where given.
 
@@ -233,12 +235,6 @@ class Comparison(Result):
     def to_json(self) -> str:
         """Rows with their medians and runs; NaN becomes ``null``."""
         return json.dumps({"settings": self.settings, "rows": [_plain(row) for row in self.rows]}, indent=1)
-
-    def plot(self) -> Any:
-        """The table as a picture; see ``plots.comparison``."""
-        from rnn_dynamics import plots
-
-        return plots.comparison(self)
 
     def __len__(self) -> int:
         return len(self.rows)
