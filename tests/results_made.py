@@ -84,7 +84,7 @@ def _branches() -> dict[str, Any]:
     diagram = rd.doya.bifurcation_diagram(5.0, np.linspace(-3, -2, 21))
     orbits = rd.orbit_diagram(_doya, np.linspace(-3, -2, 5), 0.3, transient=20, kept=4)
     made = {"Branch": branch, "Branches": several, "SpecialPoint": branch.events[0], "BifurcationCurve": fold}
-    return made | {"BifurcationDiagram": diagram, "doya.Branch": diagram.branches[0], "OrbitDiagram": orbits}
+    return made | {"BifurcationDiagram": diagram, "NeuronBranch": diagram.branches[0], "OrbitDiagram": orbits}
 
 
 def _doya_numbers() -> dict[str, Any]:
@@ -167,7 +167,7 @@ def _verdicts() -> dict[str, Any]:
 def _training() -> dict[str, Any]:
     """What training returns takes minutes; the comparison comes with the library, the others are filled in."""
     comparison = rd.load(Path(rd.figures.__file__).parent / "remedies.npz")
-    made = {"Comparison": comparison, "Row": comparison.rows[0]}
+    made = {"Comparison": comparison, "ComparisonRow": comparison.rows[0]}
     points = fixed_points(two_units(), np.array([[0.5, 0.2], [-0.5, 0.1], [0.01, 0.0]]))
     event = rd.continue_branch(_doya, 0.1, -2.4, p_range=(-3.0, -2.0)).events[0]
     made["AlongTraining"] = AlongTraining((points, points), (PathEvent(0.5, "fold", 2, 1, 0, event),), 0)

@@ -34,6 +34,7 @@ NO_RESULTS = {
     "Term": "a definition",
     "RecurrentStructure": "what a cell declares about itself",
     "Remedy": "a definition",
+    "SuggestedRemedy": "a sentence of a verdict, kept with it",
     "Recipe": "a definition",
     "Task": "a definition",
     "Batch": "what a task draws",

@@ -57,7 +57,7 @@ def test_a_rate_given_twice_is_tried_once() -> None:
 
 
 def test_success_and_divergence_are_counted_apart() -> None:
-    row = results.Row(
+    row = results.ComparisonRow(
         "a", "cell", "", "latch", 20, 20, 0.1, (0.1,), 1.0, np.arange(4), np.array([0, 0, 4, 5]),
         np.array([300, 500, 10, 900]), np.zeros(4), np.zeros((3, 4)), np.ones((3, 4)), np.full((3, 4), np.nan),
     )  # fmt: skip
@@ -171,7 +171,7 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     sizes = ["--seeds", "1", "--updates", "500", "--units", "4"]
     command = [*sizes, "--task", "temporal-order", "--lengths", "10", "--remedies", "plain", "clipping"]
 
-    def interrupt(row: results.Row) -> None:
+    def interrupt(row: results.ComparisonRow) -> None:
         raise KeyboardInterrupt(int(signal.SIGINT))
 
     with monkeypatch.context() as patch:
@@ -190,7 +190,7 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     assert _run(capsys, *command)[1].splitlines()[1:] != []
     assert list(tmp_path.iterdir()) == []
 
-    def fail(row: results.Row) -> None:
+    def fail(row: results.ComparisonRow) -> None:
         raise MemoryError
 
     monkeypatch.setattr(comparison, "_tell_done", fail)

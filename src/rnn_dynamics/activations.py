@@ -178,6 +178,25 @@ class Activation:
             return self.derivative(z)
         return jax.jvp(self.function, (z,), (jnp.ones_like(z),))[1]
 
+    def kept_name(self) -> str | None:
+        """The name by which a file keeps this activation, ``None`` for one that the library does not have."""
+        for name, known in _BY_NAME.items():
+            if self == known:
+                return name
+        slope = _SLOPES.get(self)
+        return None if slope is None else f"leaky_relu({slope.hex()})"
+
+    @staticmethod
+    def of_name(name: str) -> "Activation":
+        """The very activation that has this ``kept_name``.
+
+        Raises:
+            ValueError: no such name.
+        """
+        if name not in _BY_NAME and name.startswith("leaky_relu(") and name.endswith(")"):
+            return leaky_relu(float.fromhex(name.removeprefix("leaky_relu(").removesuffix(")")))
+        return _BY_NAME[choice("activation", name, list(_BY_NAME))]
+
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, slope_bound={self.slope_bound})"
 
@@ -222,26 +241,6 @@ _BY_NAME = {
     "leaky_relu": leaky_relu(),
     "linear": linear,
 }
-
-
-def name_of(activation: Activation) -> str | None:
-    """A name that ``of_name`` turns into this very activation; ``None`` for one that the library does not have."""
-    for name, known in _BY_NAME.items():
-        if activation == known:
-            return name
-    slope = _SLOPES.get(activation)
-    return None if slope is None else f"leaky_relu({slope.hex()})"
-
-
-def of_name(name: str) -> Activation:
-    """The activation of a name from ``name_of``.
-
-    Raises:
-        ValueError: no such name.
-    """
-    if name not in _BY_NAME and name.startswith("leaky_relu(") and name.endswith(")"):
-        return leaky_relu(float.fromhex(name.removeprefix("leaky_relu(").removesuffix(")")))
-    return _BY_NAME[choice("activation", name, list(_BY_NAME))]
 
 
 def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:

@@ -1,6 +1,6 @@
 """Curves of solutions of m equations in m + 1 unknowns, and Newton's method for them."""
 
-from rnn_dynamics.arclength.following import Curve, Limits, Start, trace
+from rnn_dynamics.arclength.following import Curve, CurveStart, StepLimits, trace
 from rnn_dynamics.arclength.newton import (
     Correction,
     correct,
@@ -13,8 +13,8 @@ from rnn_dynamics.arclength.newton import (
 __all__ = [
     "Correction",
     "Curve",
-    "Limits",
-    "Start",
+    "CurveStart",
+    "StepLimits",
     "correct",
     "inverse_row",
     "solve_square",

@@ -22,7 +22,7 @@ from rnn_dynamics.arclength.newton import Correction, correct, relative_toleranc
 from rnn_dynamics.phases import Lengths, wrapped
 from rnn_dynamics.status import Status
 
-__all__ = ["Curve", "Limits", "Start", "trace"]
+__all__ = ["Curve", "CurveStart", "StepLimits", "trace"]
 
 _SHARPEST_TURN = 0.95  # least cosine between the tangents of neighbouring points
 _MOST_STEPS = 5  # of Newton's method: where it takes more, another branch may be what it finds
@@ -31,7 +31,7 @@ _UNEVEN, _UNEVEN_BEFORE = 0.5, 0.25  # of a step's and of the last step's turn: 
 _FIRST, _ALONG, _LAST = 0, 1, 2  # what a correction is for
 
 
-class Limits(NamedTuple):
+class StepLimits(NamedTuple):
     """Where a curve is followed, and in what steps; coordinates in units of ``scale``.
 
     Attributes:
@@ -50,7 +50,7 @@ class Limits(NamedTuple):
     points: Int[Any, ""] = np.int32(np.iinfo(np.int32).max)
 
 
-class Start(NamedTuple):
+class CurveStart(NamedTuple):
     """Where a curve is entered: its point with row · (y − guess) = 0.
 
     Attributes:
@@ -113,7 +113,7 @@ class _Walk(NamedTuple):
     jacobian: Array
 
 
-def _wall(limits: Limits, y: Array, beyond: Array) -> tuple[Array, Array]:
+def _wall(limits: StepLimits, y: Array, beyond: Array) -> tuple[Array, Array]:
     """Where the straight line from y to a point outside meets the boundary of the box, and in which coordinate."""
     crossed = (beyond > limits.high) | (beyond < limits.low)
     wall = jnp.where(beyond > limits.high, limits.high, limits.low)
@@ -132,7 +132,7 @@ class _Judged(NamedTuple):
     turn: Array
 
 
-def _continues(limits: Limits, walk: _Walk, found: Correction, turned: Array, turn: Array) -> Array:
+def _continues(limits: StepLimits, walk: _Walk, found: Correction, turned: Array, turn: Array) -> Array:
     """Whether point and tangent fit one smooth curve.
 
     Over a step h along which the curvature keeps its sign, the new point lies ½ h Δt from the predicted one, give
@@ -145,7 +145,7 @@ def _continues(limits: Limits, walk: _Walk, found: Correction, turned: Array, tu
     return jnp.sqrt(jnp.sum(jnp.square(offset))) <= allowed
 
 
-def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _Judged:
+def _judged(limits: StepLimits, walk: _Walk, found: Correction, tangent: Array) -> _Judged:
     along, scale = walk.phase == _ALONG, limits.scale
     cosine = jnp.sum(tangent * walk.row)
     moved = jnp.sqrt(jnp.sum(jnp.square((found.y - walk.aim) / scale)))
@@ -162,7 +162,7 @@ def _judged(limits: Limits, walk: _Walk, found: Correction, tangent: Array) -> _
     return _Judged(good, along & jnp.any((found.y < limits.low) | (found.y > limits.high)), length, turn)
 
 
-def _closes(limits: Limits, lengths: Lengths | None, walk: _Walk) -> Array:
+def _closes(limits: StepLimits, lengths: Lengths | None, walk: _Walk) -> Array:
     """Whether the first point lies within the step from the walk's point along its tangent."""
     scale = limits.scale
     gap = wrapped(walk.points[0] - walk.y, lengths) / scale
@@ -174,7 +174,12 @@ def _closes(limits: Limits, lengths: Lengths | None, walk: _Walk) -> Array:
 
 
 def _walk_once(
-    residual: Callable, refresh: Callable, limits: Limits, lengths: Lengths | None, way: Array, walk: _Walk
+    residual: Callable,
+    refresh: Callable,
+    limits: StepLimits,
+    lengths: Lengths | None,
+    way: Array,
+    walk: _Walk,
 ) -> _Walk:
     """One correction, and what follows from it."""
     scale, room = limits.scale, walk.points.shape[0]
@@ -233,9 +238,9 @@ def _unless_ended(walk: _Walk, following: _Walk) -> _Walk:
 def trace(
     residual: Callable[[Array, Any], Array],
     refresh: Callable[[Array, Any], Any],
-    start: Start,
+    start: CurveStart,
     context: Any,
-    limits: Limits,
+    limits: StepLimits,
     length: int,
     *,
     axis: str | None = None,

@@ -10,7 +10,7 @@ from rnn_dynamics.basins.container import Attractors, members_of, of_members
 from rnn_dynamics.basins.given import stable_members
 from rnn_dynamics.basins.orbit_labels import UNDECIDED, Runner, run_to_labels
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
-from rnn_dynamics.basins.problem import Problem, checked_problem
+from rnn_dynamics.basins.problem import StartsOfMap, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import find_attractors, runner_of
 from rnn_dynamics.phases import apart, canonical, wrapped
@@ -71,7 +71,7 @@ class EdgeState(Result):
 class _Sides:
     """What tells the low side of the boundary from the high one."""
 
-    problem: Problem
+    problem: StartsOfMap
     runner: Runner
     sets: RecurrentSets
     max_steps: int
@@ -106,7 +106,7 @@ def _length(bracket: np.ndarray) -> float:
     return float(np.abs(bracket[1] - bracket[0]).max() / (1 + np.abs(bracket[0]).max()))
 
 
-def _saddle_near(problem: Problem, midpoints: np.ndarray, longest: int) -> Cycle | None:
+def _saddle_near(problem: StartsOfMap, midpoints: np.ndarray, longest: int) -> Cycle | None:
     """A cycle with exactly one unstable multiplier that the last midpoints are at."""
     window = midpoints[-longest - 1 :]
     if len(window) < 2:
@@ -150,7 +150,7 @@ def _tracked(sides: _Sides, bracket: np.ndarray, refreshes: int, longest: int) -
 
 
 def _container(
-    cell: Any, problem: Problem, attractors: Any, max_steps: int, longest: int, topology: Any
+    cell: Any, problem: StartsOfMap, attractors: Any, max_steps: int, longest: int, topology: Any
 ) -> Attractors:
     if attractors is None:
         state_ndim = len(problem.shape)
@@ -226,7 +226,9 @@ def edge_state(
     return _result(problem, ((labels[0], labels[1]), found, status), cycle, midpoints, bracket)
 
 
-def _result(problem: Problem, rest: tuple, cycle: Cycle | None, midpoints: Any, bracket: Any) -> EdgeState:
+def _result(
+    problem: StartsOfMap, rest: tuple, cycle: Cycle | None, midpoints: Any, bracket: Any
+) -> EdgeState:
     shape, nothing = problem.shape, np.full(problem.n, np.nan + 0j)
     ends = bracket.reshape(2, *shape)
     if cycle is not None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_dynamics.basins.container import Attractors, Member, members_of
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
-from rnn_dynamics.basins.problem import Problem
+from rnn_dynamics.basins.problem import StartsOfMap
 from rnn_dynamics.basins.search import cycle_member
 from rnn_dynamics.phases import Lengths, apart, canonical
 from rnn_dynamics.validation import real_array
@@ -27,7 +27,7 @@ def state_axes(attractors: Any) -> int | None:
     return ndim - 1 if ndim in (1, 2) and np.size(points) else None
 
 
-def stable_members(problem: Problem, attractors: Any, longest: int) -> list[Member]:
+def stable_members(problem: StartsOfMap, attractors: Any, longest: int) -> list[Member]:
     """The given attractors, each one checked on the map itself.
 
     Raises:
@@ -55,7 +55,7 @@ def stable_members(problem: Problem, attractors: Any, longest: int) -> list[Memb
     return [cycle_member(cycle) for cycle in _distinct(cycles, problem.lengths)]
 
 
-def _cycle_at(problem: Problem, place: int, state: np.ndarray, period: int | None, longest: int) -> Cycle:
+def _cycle_at(problem: StartsOfMap, place: int, state: np.ndarray, period: int | None, longest: int) -> Cycle:
     """The cycle through a state, polished."""
     most = max(longest, period or 1)
     orbit = orbits_of(problem.cell, state[None], problem.u, problem.shape, most + 1)

@@ -14,10 +14,10 @@ from rnn_dynamics.basins.container import Attractors, Member, of_members
 from rnn_dynamics.basins.given import stable_members, state_axes
 from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED, Runner, packed, run_to_labels
-from rnn_dynamics.basins.problem import Problem, checked_problem
+from rnn_dynamics.basins.problem import StartsOfMap, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import (
-    Limits,
+    SearchLimits,
     balls_of,
     checked_limits,
     in_order,
@@ -139,7 +139,7 @@ def _rules(members: list[Member], balls: list[list[Any]]) -> np.ndarray:
 
 
 def _labelled(
-    problem: Problem, members: list[Member], starts: np.ndarray, max_steps: int
+    problem: StartsOfMap, members: list[Member], starts: np.ndarray, max_steps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels and steps of the starts, and the rule of each attractor."""
     balls = balls_of(problem, members)
@@ -170,7 +170,7 @@ def _probes(starts: np.ndarray, places: np.ndarray) -> np.ndarray:
     return starts[places]
 
 
-def _discovered(problem: Problem, limits: Limits) -> tuple[list[Member], np.ndarray, np.ndarray]:
+def _discovered(problem: StartsOfMap, limits: SearchLimits) -> tuple[list[Member], np.ndarray, np.ndarray]:
     """Attractors from some of the starts, then from those still open, until no new one comes."""
     starts, members = problem.starts, list[Member]()
     labels, steps = np.full(len(starts), UNDECIDED, np.int32), np.zeros(len(starts), np.int32)

@@ -14,11 +14,11 @@ from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.phases import Lengths, lengths_of, on_phases
 from rnn_dynamics.validation import count, index, real_array
 
-__all__ = ["Problem", "checked_problem"]
+__all__ = ["StartsOfMap", "checked_problem"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
+class StartsOfMap:
     """A map with its input, and starts as rows.
 
     Attributes:
@@ -84,7 +84,7 @@ def checked_problem(
     chunk: int | None = None,
     name: str = "starts",
     topology: Any = None,
-) -> Problem:
+) -> StartsOfMap:
     """Starts of any leading shape with the cell they are for.
 
     Args:
@@ -118,4 +118,4 @@ def checked_problem(
     n = shape[0] if shape else 1
     size = default_chunk(n) if chunk is None else count("chunk", chunk, minimum=1)
     rows = np.asarray(array).reshape(-1, n)
-    return Problem(on_phases(cell, topology, rows, u, shape), u, rows, shape, leading, size)
+    return StartsOfMap(on_phases(cell, topology, rows, u, shape), u, rows, shape, leading, size)

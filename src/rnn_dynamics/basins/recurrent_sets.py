@@ -17,7 +17,7 @@ from rnn_dynamics.basins.container import Member
 from rnn_dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.basins.orbit_labels import UNDECIDED
 from rnn_dynamics.basins.polish import recurrence_distances
-from rnn_dynamics.basins.problem import Problem
+from rnn_dynamics.basins.problem import StartsOfMap
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.equilibria.recurrence import drifts
@@ -110,7 +110,7 @@ def _exponent(logs: np.ndarray) -> tuple[float, float]:
 
 
 def recurrent_member(
-    problem: Problem, state: np.ndarray, extra: int, samples: int, longest: int
+    problem: StartsOfMap, state: np.ndarray, extra: int, samples: int, longest: int
 ) -> Member | None:
     """The circle or chaotic set that an orbit runs on, ``None`` where neither is shown.
 
@@ -157,7 +157,7 @@ def recurrent_member(
     return Member(kind, second, exponent, error, Status.RESOLVED)
 
 
-def _is_typical(problem: Problem, states: np.ndarray, logs: np.ndarray) -> bool:
+def _is_typical(problem: StartsOfMap, states: np.ndarray, logs: np.ndarray) -> bool:
     """Whether a tail is no cycle or subspace that only rounding keeps it on, as neighbouring orbits leave it."""
     shaped = states.reshape(len(states), *problem.shape)
     steps = len(states) - 1
@@ -202,7 +202,7 @@ class RecurrentSets:
         members: all attractors; cycles are passed over.
     """
 
-    def __init__(self, problem: Problem, members: list[Member]) -> None:
+    def __init__(self, problem: StartsOfMap, members: list[Member]) -> None:
         self.problem = problem
         self.owners = np.array([i for i, m in enumerate(members) if not m.is_cycle], np.int32)
         if not len(self.owners):

@@ -22,7 +22,7 @@ from rnn_dynamics.basins.polish import (
     rounded,
     same_cycle,
 )
-from rnn_dynamics.basins.problem import Problem, checked_problem
+from rnn_dynamics.basins.problem import StartsOfMap, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
@@ -34,7 +34,7 @@ from rnn_dynamics.status import Status
 from rnn_dynamics.validation import count
 
 __all__ = [
-    "Limits",
+    "SearchLimits",
     "balls_of",
     "cycle_member",
     "find_attractors",
@@ -56,7 +56,7 @@ _OWN, _OWN_AT = 128, (0, 128, 512, 2048)
 
 
 @dataclasses.dataclass(frozen=True)
-class Limits:
+class SearchLimits:
     """How far a search goes: steps of a run, the longest period, steps of a tail."""
 
     max_steps: int
@@ -64,13 +64,13 @@ class Limits:
     samples: int
 
 
-def checked_limits(max_steps: Any, max_period: Any, samples: Any) -> Limits:
+def checked_limits(max_steps: Any, max_period: Any, samples: Any) -> SearchLimits:
     """The three numbers, checked.
 
     Raises:
         TypeError, ValueError: not integers, max_steps < 0, max_period < 1, samples < 256.
     """
-    return Limits(
+    return SearchLimits(
         count("max_steps", max_steps, maximum=2**30),
         count("max_period", max_period, minimum=1, maximum=256),
         count("samples", samples, minimum=256),
@@ -85,7 +85,7 @@ def cycle_member(cycle: Cycle) -> Member:
     return Member(kind, cycle.orbit, float(exponent), 0.0, Status.CONVERGED)
 
 
-def _own_orbits(problem: Problem) -> np.ndarray:
+def _own_orbits(problem: StartsOfMap) -> np.ndarray:
     """Stretches of the orbits of at most 128 starts, shape (count, steps, n): at first, and later and later."""
     rows = problem.starts[np.linspace(0, len(problem.starts) - 1, min(len(problem.starts), _OWN)).astype(int)]
     nothing = packed([], problem.n, problem.dtype)
@@ -97,7 +97,7 @@ def _own_orbits(problem: Problem) -> np.ndarray:
     return np.concatenate([*stretches, np.zeros((0, _AHEAD, problem.n))]).astype(np.float64)
 
 
-def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
+def balls_of(problem: StartsOfMap, members: list[Member]) -> list[list[Ball]]:
     """The trapping balls of each attractor: none for circles and chaotic sets."""
     balls: list[list[Ball]] = []
     affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype) if members else None
@@ -118,20 +118,20 @@ def balls_of(problem: Problem, members: list[Member]) -> list[list[Ball]]:
     return balls
 
 
-def runner_of(problem: Problem, members: list[Member]) -> Runner:
+def runner_of(problem: StartsOfMap, members: list[Member]) -> Runner:
     """What runs tiles of starts against these attractors."""
     groups = balls_of(problem, members)
     balls = packed(groups, problem.n, problem.dtype)
     return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk, groups)
 
 
-def is_marginal(problem: Problem) -> bool:
+def is_marginal(problem: StartsOfMap) -> bool:
     """Whether the map is affine with a largest multiplier of size 1."""
     affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
     return affine is not None and affine.marginal
 
 
-def ordered(problem: Problem, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
+def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
     """The labels of open states by boxes and by order (``order``), however slow their orbits are."""
     found = np.full(len(states), UNDECIDED, np.int32)
     if not members or not len(states):
@@ -150,7 +150,7 @@ def ordered(problem: Problem, members: list[Member], runner: Runner, states: np.
     return found
 
 
-def _along_the_flow(problem: Problem, states: np.ndarray) -> np.ndarray:
+def _along_the_flow(problem: StartsOfMap, states: np.ndarray) -> np.ndarray:
     """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
     padded = np.concatenate([states, np.repeat(states[:1], MOST_SEEDS - len(states), 0)])
     held = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], problem.u)
@@ -162,7 +162,7 @@ def _along_the_flow(problem: Problem, states: np.ndarray) -> np.ndarray:
     return np.where(near[:, None], ends, states)
 
 
-def _cycles_near(problem: Problem, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
+def _cycles_near(problem: StartsOfMap, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
     """Cycles near states that all but return within ``longest`` steps, from at most 32 of them.
 
     Orbits that are still ``slow`` after many steps are far from where they go: from those, along the flow.
@@ -192,7 +192,7 @@ def _tiles(runner: Runner, states: np.ndarray, steps: int) -> tuple[np.ndarray, 
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[2] for part in parts])
 
 
-def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> list[Member]:
+def _joined(problem: StartsOfMap, members: list[Member], cycles: list[Cycle]) -> list[Member]:
     """The stable cycles that are not among the attractors yet."""
     fresh: list[Member] = []
     for cycle in cycles:
@@ -205,7 +205,7 @@ def _joined(problem: Problem, members: list[Member], cycles: list[Cycle]) -> lis
 
 
 def searched(
-    problem: Problem, states: np.ndarray, known: list[Member], limits: Limits
+    problem: StartsOfMap, states: np.ndarray, known: list[Member], limits: SearchLimits
 ) -> tuple[list[Member], np.ndarray]:
     """The attractors, known ones first, and the label of each start.
 
@@ -250,7 +250,7 @@ def searched(
 
 
 def _with_sets(
-    problem: Problem, members: list[Member], labels: np.ndarray, left: tuple, limits: Limits
+    problem: StartsOfMap, members: list[Member], labels: np.ndarray, left: tuple, limits: SearchLimits
 ) -> tuple[list[Member], np.ndarray]:
     """Circles and chaotic sets from the starts that are left, at most 32 trials."""
     places, states = left
@@ -275,7 +275,7 @@ def _with_sets(
 
 
 def _set_at(
-    problem: Problem, members: list[Member], state: np.ndarray, limits: Limits, longer: bool
+    problem: StartsOfMap, members: list[Member], state: np.ndarray, limits: SearchLimits, longer: bool
 ) -> int | None:
     """The place of the set that an orbit runs on among the attractors, where a new one is appended.
 
@@ -309,7 +309,7 @@ def in_order(
     ).astype(np.int32)
 
 
-def orbits_among(problem: Problem, members: list[Member]) -> np.ndarray:
+def orbits_among(problem: StartsOfMap, members: list[Member]) -> np.ndarray:
     """The states of the fixed points and cycles among the attractors, shape (count, n)."""
     rows = [member.orbit for member in members if member.is_cycle]
     return np.concatenate([*rows, np.zeros((0, problem.n), problem.dtype)])

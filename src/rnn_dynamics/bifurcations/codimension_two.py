@@ -14,7 +14,7 @@ from rnn_dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.iterates import ReturnMap
 from rnn_dynamics.status import Status
 
-__all__ = ["TESTS", "Line", "events_along", "tested"]
+__all__ = ["TESTS", "TestedCurve", "events_along", "tested"]
 
 #: What may be met on each kind of curve, in the order of its test functions.
 TESTS = {
@@ -33,7 +33,7 @@ _MOST_SECANTS = 80
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class TestedCurve:
     """A curve of bifurcations as its test functions need it.
 
     Attributes:
@@ -81,7 +81,7 @@ def _padded(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
 
 
-def _vectors(line: Line, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _vectors(line: TestedCurve, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """q and p of the critical multiplier, p of unit length; q of ±1 is the system's own, smooth in y."""
     size = line.whole.size
     if line.kind == "neimark-sacker":
@@ -102,7 +102,7 @@ def _pair_met(values: np.ndarray) -> float:
     return float(np.prod(np.sign(modulus)) * np.abs(modulus).min()) if modulus.size else 1.0
 
 
-def _others(line: Line, y: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _others(line: TestedCurve, y: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """The multipliers but for the critical ones."""
     values, critical = multipliers_of(matrix), line.multiplier(y)
     for target in (critical, np.conj(critical))[: line.critical]:
@@ -111,7 +111,7 @@ def _others(line: Line, y: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _test(
-    line: Line, y: np.ndarray, q: np.ndarray, p: np.ndarray, found: Derivatives
+    line: TestedCurve, y: np.ndarray, q: np.ndarray, p: np.ndarray, found: Derivatives
 ) -> tuple[list[float], float]:
     """The functions that vanish at the points of codimension two, and the normal form's coefficient."""
     values = _others(line, y, found.first)
@@ -132,7 +132,7 @@ def _test(
 
 
 def _tested_from(
-    line: Line, points: np.ndarray, before: np.ndarray | None
+    line: TestedCurve, points: np.ndarray, before: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tests and coefficients, the sign of p carried from point to point, and the p they begin with."""
     rows = _padded(points)
@@ -153,13 +153,13 @@ def _tested_from(
     return np.array(tests), np.array(coefficients, points.dtype), first
 
 
-def tested(line: Line, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tested(line: TestedCurve, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Test functions, shape (m, tests), and the normal form's coefficient at points of the curve."""
     return _tested_from(line, points, None)[:2]
 
 
 def events_along(
-    line: Line, points: np.ndarray, tangents: np.ndarray, tests: np.ndarray
+    line: TestedCurve, points: np.ndarray, tangents: np.ndarray, tests: np.ndarray
 ) -> tuple[SpecialPoint, ...]:
     """The points of codimension two between neighbouring points, and at the ends of a Neimark–Sacker curve.
 
@@ -183,7 +183,7 @@ def _seed(pair: np.ndarray, tangent: np.ndarray, scale: np.ndarray, length: floa
     return guess, (tangent / np.square(scale)).astype(pair.dtype), np.int32(-1)
 
 
-def _partner(line: Line, y: np.ndarray) -> np.ndarray:
+def _partner(line: TestedCurve, y: np.ndarray) -> np.ndarray:
     """c at a point of the curve: orthogonal to v in the plane of v and J v."""
     size = line.whole.size
     v = y[size : 2 * size]
@@ -195,7 +195,7 @@ def _partner(line: Line, y: np.ndarray) -> np.ndarray:
 
 
 def _located(
-    line: Line, k: int, pair: np.ndarray, tangent: np.ndarray, index: int, typical: float
+    line: TestedCurve, k: int, pair: np.ndarray, tangent: np.ndarray, index: int, typical: float
 ) -> SpecialPoint | None:
     """The zero of a test between two neighbours, by secants kept inside a bracket (Illinois).
 
@@ -233,7 +233,7 @@ def _located(
     return _point(line, TESTS[line.kind][k], curve.points[0], error, index, bool(curve.number))
 
 
-def _error(curve: Curve, row: np.ndarray, line: Line) -> float:
+def _error(curve: Curve, row: np.ndarray, line: TestedCurve) -> float:
     """How far rounding of the equations moves the parameters."""
     matrix = np.concatenate([curve.jacobian, row[None]])
     y = curve.points[0]
@@ -241,7 +241,7 @@ def _error(curve: Curve, row: np.ndarray, line: Line) -> float:
     return float(np.abs(np.linalg.inv(matrix)[-2:]).sum(axis=1).max() * noise)
 
 
-def _end(line: Line, points: np.ndarray, index: int) -> SpecialPoint | None:
+def _end(line: TestedCurve, points: np.ndarray, index: int) -> SpecialPoint | None:
     """The resonance that a Neimark–Sacker curve ends at, where θ is 0 or π."""
     y = points[index]
     if line.kind != "neimark-sacker" or abs(y[-3]) != 1:
@@ -252,7 +252,9 @@ def _end(line: Line, points: np.ndarray, index: int) -> SpecialPoint | None:
     return _point(line, name, y, _error(curve, row, line), max(index - 1, 0), bool(curve.number))
 
 
-def _point(line: Line, name: str, y: np.ndarray, error: float, index: int, found: bool) -> SpecialPoint:
+def _point(
+    line: TestedCurve, name: str, y: np.ndarray, error: float, index: int, found: bool
+) -> SpecialPoint:
     whole = line.whole
     x = y[: whole.size]
     matrix = np.asarray(_jacobians(whole, _padded(y[None])))[0]

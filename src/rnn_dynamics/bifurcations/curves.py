@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Array
 
 from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, Limits, Start
+from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.bifurcations import systems
-from rnn_dynamics.bifurcations.codimension_two import TESTS, Line, events_along, tested
+from rnn_dynamics.bifurcations.codimension_two import TESTS, TestedCurve, events_along, tested
 from rnn_dynamics.bifurcations.locate import jacobian_at, nearest_pair
 from rnn_dynamics.bifurcations.points import BifurcationCurve
 from rnn_dynamics.iterates import ReturnMap, return_map
@@ -34,7 +34,7 @@ def _residual(kind: str, whole: ReturnMap, y: Array, partner: Array) -> Array:
 
 @functools.partial(jax.jit, static_argnums=(0, 6))
 def _traced(
-    kind: str, whole: ReturnMap, seed: Any, partner: Array, limits: Limits, way: Array, room: int
+    kind: str, whole: ReturnMap, seed: Any, partner: Array, limits: StepLimits, way: Array, room: int
 ) -> Curve:
     """The curve through the point near ``seed``, to the side of its row or to the other."""
 
@@ -42,14 +42,14 @@ def _traced(
         return systems.plane_partner(whole, y) if kind == "neimark-sacker" else partner
 
     system = functools.partial(_residual, kind, whole)
-    start = Start(seed[0], seed[1], seed[2], way)
+    start = CurveStart(seed[0], seed[1], seed[2], way)
     lengths = None
     if whole.lengths is not None:
         lengths = (*whole.lengths, *(None,) * (limits.scale.shape[0] - whole.size))
     return arclength.trace(system, refresh, start, partner, limits, room, lengths=lengths)
 
 
-def _limits(whole: ReturnMap, kind: str, box: np.ndarray, state: np.ndarray, longest: float) -> Limits:
+def _limits(whole: ReturnMap, kind: str, box: np.ndarray, state: np.ndarray, longest: float) -> StepLimits:
     pair = kind == "neimark-sacker"
     size = max(float(np.abs(state).max(initial=0)), 1) * whole.size**0.5
     scale = [size] * whole.size + [1.0] * (whole.size + pair) + (box[:, 1] - box[:, 0]).tolist()
@@ -58,7 +58,7 @@ def _limits(whole: ReturnMap, kind: str, box: np.ndarray, state: np.ndarray, lon
     if pair:
         low[-3], high[-3] = -1, 1
     parts = (low, high, scale, min(0.005, longest), 1e-9, longest)
-    return Limits(*(np.asarray(part, state.dtype) for part in parts))
+    return StepLimits(*(np.asarray(part, state.dtype) for part in parts))
 
 
 def _guess(
@@ -157,11 +157,11 @@ def bifurcation_curve(
         ahead = traced(seed, partner)
         if ahead.number:
             back = traced(seed, partner, way=-1)
-            return _assembled(Line(kind, whole, limits.scale, traced), ahead, back)
+            return _assembled(TestedCurve(kind, whole, limits.scale, traced), ahead, back)
     raise ValueError(f"x: found no {kind} near it at λ₁ = {start[0]:g} or λ₂ = {start[1]:g}")
 
 
-def _assembled(line: Line, ahead: Curve, back: Curve) -> BifurcationCurve:
+def _assembled(line: TestedCurve, ahead: Curve, back: Curve) -> BifurcationCurve:
     whole, closed = line.whole, bool(ahead.closed)
     behind = 1 if closed else int(back.number)
     points = np.concatenate([back.points[1:behind][::-1], ahead.points[: int(ahead.number)]])

@@ -14,9 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics import scaled
 from rnn_dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.cliff.ends import CYCLE, Ends, Start
+from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.jumps import Jump, jumps_of
-from rnn_dynamics.cliff.paths import Path, checked_path
+from rnn_dynamics.cliff.paths import ParameterPath, checked_path
 from rnn_dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.iterates import return_map
 from rnn_dynamics.results import Result
@@ -181,7 +181,7 @@ def _slopes(gradient: Scaled, sides: Array) -> Scaled:
     return jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves, axis=-1), *slopes)
 
 
-def _losses(family: Any, loss: Any, path: Path, given: tuple, steps: int) -> _Evaluated:
+def _losses(family: Any, loss: Any, path: ParameterPath, given: tuple, steps: int) -> _Evaluated:
     """The loss with its derivatives on the path's grid, in chunks of one size."""
     parameters = path.parameters(path.positions()).astype(path.axes[0].dtype)
     static, arrays = split(family)
@@ -260,7 +260,7 @@ def along(
         grid = checked_path(family, path, points, state.dtype)
     _check_loss(loss, state.reshape(whole.shape))
     whole, _ = return_map(grid.patch, first, x0, period=1, u=u, others=())
-    start = Start(whole, np.asarray(state), loss, steps, longest, limit)
+    start = FollowedStart(whole, np.asarray(state), loss, steps, longest, limit)
     inputs = None if u is None else _repeated(whole.inputs, steps)
     computed = _losses(family, loss, grid, (state.reshape(whole.shape), inputs), steps)
     ends = start.ends(grid.positions())
@@ -285,7 +285,12 @@ def _repeated(inputs: Any, steps: int) -> Any:
 
 
 def _result(
-    path: Path, computed: _Evaluated, ends: Ends, start: Start, jumps: tuple[Jump, ...], followed: tuple
+    path: ParameterPath,
+    computed: _Evaluated,
+    ends: Ends,
+    start: FollowedStart,
+    jumps: tuple[Jump, ...],
+    followed: tuple,
 ) -> LossAlong:
     limit_status = np.where(
         ends.labels == CYCLE,
@@ -309,7 +314,7 @@ def _result(
     )
 
 
-def _branches(start: Start, path: Path, ends: Ends, u: Any) -> tuple[Branch, ...]:
+def _branches(start: FollowedStart, path: ParameterPath, ends: Ends, u: Any) -> tuple[Branch, ...]:
     """The attractors of the line followed along all of it, each once."""
     found: list[Branch] = []
     ends = ends.take(ends.labels == CYCLE)
@@ -329,7 +334,7 @@ def _branches(start: Start, path: Path, ends: Ends, u: Any) -> tuple[Branch, ...
     return tuple(found)
 
 
-def _lies_on(start: Start, branch: Branch, ends: Ends) -> Bool[np.ndarray, " m"]:
+def _lies_on(start: FollowedStart, branch: Branch, ends: Ends) -> Bool[np.ndarray, " m"]:
     """Which ends lie on a branch: the nearest of its points, taken along to where the end is, comes to it."""
     orbits = branch.orbits().reshape(len(branch), branch.period, -1)
     where = ends.positions[:, 0]
@@ -354,7 +359,9 @@ def _lies_on(start: Start, branch: Branch, ends: Ends) -> Bool[np.ndarray, " m"]
     return (seeds >= 0) & start.same(arrived, ends.states)
 
 
-def _fold_curves(start: Start, path: Path, jumps: tuple[Jump, ...], u: Any) -> tuple[BifurcationCurve, ...]:
+def _fold_curves(
+    start: FollowedStart, path: ParameterPath, jumps: tuple[Jump, ...], u: Any
+) -> tuple[BifurcationCurve, ...]:
     """The curves of folds through the jumps at folds, each once."""
     ranges = tuple((float(min(axis)), float(max(axis))) for axis in path.axes)
     low, high = np.array(ranges).T

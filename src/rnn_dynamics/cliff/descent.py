@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics import scaled
-from rnn_dynamics.cliff.losses import Loss, Problem, evaluate, make_problem
+from rnn_dynamics.cliff.losses import Loss, NeuronLoss, evaluate, make_problem
 from rnn_dynamics.results import Result
 from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.sensitivities import resolution_limit
@@ -166,7 +166,7 @@ def _descend(
     optimizer: Any,
     model: str,
     updates: int,
-    problem: Problem,
+    problem: NeuronLoss,
     rate: Array | None,
     clip: Array | None,
     steps: Array,

@@ -20,7 +20,7 @@ from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED
 from rnn_dynamics.equilibria.newton import Map
 from rnn_dynamics.iterates import ReturnMap
 
-__all__ = ["CYCLE", "Ends", "Start", "joined"]
+__all__ = ["CYCLE", "Ends", "FollowedStart", "joined"]
 
 CYCLE = 0
 _BATCH = 256  # positions of one call, a fixed number so that one program serves
@@ -214,7 +214,7 @@ def _radius(jacobians: np.ndarray) -> np.ndarray:
 
 
 @dataclasses.dataclass(frozen=True)
-class Start:
+class FollowedStart:
     """A start x_0 whose orbit is run at many positions of a path.
 
     Attributes:

@@ -12,8 +12,8 @@ from rnn_dynamics.basins.orbit_labels import DIVERGED
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
 from rnn_dynamics.bifurcations.locate import located
 from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.cliff.ends import CYCLE, Ends, Start, joined
-from rnn_dynamics.cliff.paths import Patch, Path
+from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart, joined
+from rnn_dynamics.cliff.paths import ParameterPath, Patch
 from rnn_dynamics.iterates import return_map
 from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
@@ -152,7 +152,7 @@ def _edges(shape: tuple[int, ...], known: Bool[np.ndarray, " m"]) -> Int[np.ndar
     return np.concatenate(pairs)
 
 
-def _brackets(start: Start, shape: tuple[int, ...], ends: Ends) -> list[_Bracket]:
+def _brackets(start: FollowedStart, shape: tuple[int, ...], ends: Ends) -> list[_Bracket]:
     """The segments on which the attractor is another at the other end, or the loss changes much."""
     edges = _edges(shape, ends.known)
     if not len(edges):
@@ -168,7 +168,7 @@ def _brackets(start: Start, shape: tuple[int, ...], ends: Ends) -> list[_Bracket
     return [_Bracket.between(ends.take(edges[i]), bool(broken[i])) for i in chosen]
 
 
-def _narrowed(start: Start, brackets: list[_Bracket], rounds: int) -> None:
+def _narrowed(start: FollowedStart, brackets: list[_Bracket], rounds: int) -> None:
     """Cut each bracket into sixteenths, again and again, and keep the piece that holds its jump.
 
     The first cut may show several broken pieces: each goes on as a bracket of its own, put behind the first.
@@ -229,7 +229,7 @@ def _choose(bracket: _Bracket, chain: Ends, breaks: np.ndarray) -> None:
     bracket.ended = closed or bool(shrunk <= limit)
 
 
-def _survives(start: Start, sides: Ends) -> tuple[bool, bool]:
+def _survives(start: FollowedStart, sides: Ends) -> tuple[bool, bool]:
     """Whether the attractor of each side goes on, stable, to the other side, as another one than that side's."""
     if (sides.labels == DIVERGED).all():
         return False, False
@@ -241,7 +241,9 @@ def _survives(start: Start, sides: Ends) -> tuple[bool, bool]:
     return bool(goes_on[0]), bool(goes_on[1])
 
 
-def _event(start: Start, patch: Patch, bracket: _Bracket, side: int) -> tuple[SpecialPoint | None, float]:
+def _event(
+    start: FollowedStart, patch: Patch, bracket: _Bracket, side: int
+) -> tuple[SpecialPoint | None, float]:
     """What ends the attractor of a side inside the bracket, and its share of the grid segment."""
     sides, (low, high) = bracket.sides, bracket.first
     segment = Patch(patch, jnp.asarray(low), jnp.asarray(high - low)[None])
@@ -266,7 +268,7 @@ def _event(start: Start, patch: Patch, bracket: _Bracket, side: int) -> tuple[Sp
     return None, math.nan
 
 
-def _edge(start: Start, sides: Ends) -> Cycle | None:
+def _edge(start: FollowedStart, sides: Ends) -> Cycle | None:
     """The saddle that the orbits of both sides pass before they part.
 
     They come nearest to it of all cycles, and beside it part by its multiplier at every turn.
@@ -302,7 +304,7 @@ def _parts_by(cycle: Cycle, apart: np.ndarray, time: int) -> bool:
     return bool(abs(math.log(end / start) - math.log(np.abs(cycle.multipliers).max())) <= math.log(2))
 
 
-def _attributed(start: Start, path: Path, bracket: _Bracket) -> Jump | None:
+def _attributed(start: FollowedStart, path: ParameterPath, bracket: _Bracket) -> Jump | None:
     """The jump of a bracket, or ``None`` where nothing jumps there."""
     sides, event, edge = bracket.sides, None, None
     position, interval = sides.positions.mean(axis=0), bracket.widths[-1]
@@ -346,7 +348,7 @@ def _attributed(start: Start, path: Path, bracket: _Bracket) -> Jump | None:
     )
 
 
-def jumps_of(start: Start, path: Path, ends: Ends, *, rounds: int) -> tuple[Jump, ...]:
+def jumps_of(start: FollowedStart, path: ParameterPath, ends: Ends, *, rounds: int) -> tuple[Jump, ...]:
     """Every jump of the limit of the loss between neighbours of the path's grid, four for each pair at most."""
     brackets = _brackets(start, path.shape, ends)
     _narrowed(start, brackets, rounds)

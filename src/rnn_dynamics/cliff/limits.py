@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid_derivative
-from rnn_dynamics.cliff.losses import Problem, make_problem
+from rnn_dynamics.cliff.losses import NeuronLoss, make_problem
 from rnn_dynamics.doya import equilibria, two_cycle
 from rnn_dynamics.elementwise import elementwise
 from rnn_dynamics.results import Result
@@ -148,7 +148,7 @@ def _ends(w: Array, b: Array) -> _Ends:
 
 
 @functools.partial(elementwise, static_argnums=(2,))
-def _limit(problem: Problem, ends: _Ends, is_pascanu: bool) -> LimitLoss:
+def _limit(problem: NeuronLoss, ends: _Ends, is_pascanu: bool) -> LimitLoss:
     side, certain = _first_direction(problem, is_pascanu)
     even, odd, known = _attractors(problem, ends, side)
     status = jnp.where(certain & known, int(Status.CONVERGED), int(Status.UNDECIDED)).astype(jnp.int32)
@@ -159,14 +159,14 @@ def _limit(problem: Problem, ends: _Ends, is_pascanu: bool) -> LimitLoss:
 
 
 @functools.partial(elementwise, static_argnums=(1,))
-def _place(problem: Problem, is_pascanu: bool) -> Array:
+def _place(problem: NeuronLoss, is_pascanu: bool) -> Array:
     """The bias that puts x_0 on an equilibrium."""
     logit = dd.pair(problem.origin) if is_pascanu else dd.logit(problem.start)
     return dd.subtract(logit, dd.two_prod(problem.w, problem.start)).hi
 
 
 @functools.partial(elementwise, static_argnums=(2,))
-def _wall(problem: Problem, ends: _Ends, is_pascanu: bool) -> Wall:
+def _wall(problem: NeuronLoss, ends: _Ends, is_pascanu: bool) -> Wall:
     w, start, epsilon = problem.w, problem.start, problem.epsilon
     slope = w * sigmoid_derivative(problem.origin) if is_pascanu else w * (start * (1 - start))
     exists = (slope > 1) | (epsilon * slope < -(2 - epsilon))
@@ -179,7 +179,7 @@ def _wall(problem: Problem, ends: _Ends, is_pascanu: bool) -> Wall:
     return Wall(w, jnp.where(exists, problem.b, hole), multiplier, exists, sides[0], sides[1])
 
 
-def _first_direction(problem: Problem, is_pascanu: bool) -> tuple[Array, Array]:
+def _first_direction(problem: NeuronLoss, is_pascanu: bool) -> tuple[Array, Array]:
     """The sign of σ(w y + b) − y at the start, as that of w y + b − logit y, and whether it is certain."""
     w, b, y = problem.w, problem.b, problem.start
     inside = (y > 0) & (y < 1)
@@ -195,7 +195,7 @@ def _first_direction(problem: Problem, is_pascanu: bool) -> tuple[Array, Array]:
     return side, ~inside | exact | (jnp.abs(excess) > doubt)
 
 
-def _attractors(problem: Problem, ends: _Ends, side: Array) -> tuple[Array, Array, Array]:
+def _attractors(problem: NeuronLoss, ends: _Ends, side: Array) -> tuple[Array, Array, Array]:
     """The states reached through even and odd T by an orbit whose first step has the sign ``side``."""
     w, start, epsilon = problem.w, problem.start, problem.epsilon
     rising = _next_equilibrium(w, start, ends.points, side)

@@ -25,13 +25,13 @@ from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, choice, fraction
 
-__all__ = ["MODELS", "Loss", "Problem", "loss", "make_problem"]
+__all__ = ["MODELS", "Loss", "NeuronLoss", "loss", "make_problem"]
 
 MODELS = ("geometric", "pascanu")
 _TARGETS = {"geometric": 0.855, "pascanu": 0.7}
 
 
-class Problem(NamedTuple):
+class NeuronLoss(NamedTuple):
     """A loss as the Doya neuron's: all arrays of one shape and dtype.
 
     ``start`` is the neuron's first state, x_0 or σ(x_0); ``origin`` is x_0 as given.
@@ -45,7 +45,7 @@ class Problem(NamedTuple):
     epsilon: Float[Array, "..."]
 
 
-def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any) -> Problem:
+def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any) -> NeuronLoss:
     """The checked arguments that every function of the cliff takes, broadcast to one shape.
 
     Raises:
@@ -59,7 +59,7 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
     x0 = 0.5 if x0 is None else x0
     target = _TARGETS[model] if target is None else target
     w, b, x0, target, epsilon = broadcast_arrays(w=w, b=b, x0=x0, target=target, epsilon=epsilon)
-    return Problem(w, b, sigmoid(x0) if model == "pascanu" else x0, x0, target, epsilon)
+    return NeuronLoss(w, b, sigmoid(x0) if model == "pascanu" else x0, x0, target, epsilon)
 
 
 @functools.partial(
@@ -170,7 +170,7 @@ def loss(
     return evaluate(make_problem(model, w, b, x0, target, epsilon), steps, model)
 
 
-def evaluate(problem: Problem, steps: Any, model: str) -> Loss:
+def evaluate(problem: NeuronLoss, steps: Any, model: str) -> Loss:
     """The loss of a checked problem."""
     epsilon = problem.epsilon
     if not isinstance(epsilon, Tracer) and epsilon.size:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Patch", "Path", "checked_path"]
+__all__ = ["ParameterPath", "Patch", "checked_path"]
 
 
 @functools.partial(
@@ -44,7 +44,7 @@ class Patch:
 
 
 @dataclasses.dataclass(frozen=True)
-class Path:
+class ParameterPath:
     """A line or a plane with the grid on it.
 
     A side along which a single parameter changes has that parameter as its coordinate; any other runs from 0 to 1.
@@ -99,7 +99,7 @@ def _sides(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[tuple[floa
     return origin, np.array(directions), ranges, names
 
 
-def checked_path(family: Any, path: Any, points: Any, dtype: Any = None) -> Path:
+def checked_path(family: Any, path: Any, points: Any, dtype: Any = None) -> ParameterPath:
     """The path through ``path`` = (start, end), or (corner, first, second), with so many points on each side.
 
     Raises:
@@ -130,4 +130,4 @@ def checked_path(family: Any, path: Any, points: Any, dtype: Any = None) -> Path
         np.linspace(*ends, number).astype(dtype) for ends, number in zip(ranges, numbers, strict=True)
     )
     patch = Patch(family, jnp.asarray(origin, dtype), jnp.asarray(sides, dtype))
-    return Path(patch, axes, tuple(names))
+    return ParameterPath(patch, axes, tuple(names))

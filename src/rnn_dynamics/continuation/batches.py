@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
 from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, Limits, Start
+from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.continuation.branches import Branch, assembled, checked_range, checked_step, started
 from rnn_dynamics.continuation.detect import Signs, measured, signs_along, signs_of
-from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turns, without_jumps
+from rnn_dynamics.continuation.paths import TracedBranch, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
 from rnn_dynamics.iterates import ReturnMap
@@ -55,7 +55,7 @@ class Branches(Result):
     closed: Bool[np.ndarray, " k"]
     period: int
     tracks: tuple[Track, ...] = dataclasses.field(repr=False)
-    paths: tuple[Path, ...] = dataclasses.field(repr=False)
+    paths: tuple[TracedBranch, ...] = dataclasses.field(repr=False)
     signs: tuple[Signs, ...] = dataclasses.field(repr=False)
 
     picture: ClassVar = "branches"
@@ -89,7 +89,7 @@ def _at(whole: ReturnMap, q: Array) -> ReturnMap:
 
 @functools.partial(jax.jit, static_argnums=6)
 def _traced(
-    whole: ReturnMap, q: Array, seeds: Any, limits: Limits, ways: Array, most: Array, room: int
+    whole: ReturnMap, q: Array, seeds: Any, limits: StepLimits, ways: Array, most: Array, room: int
 ) -> Curve:
     """One curve for each q, seed, scale and way."""
 
@@ -99,7 +99,7 @@ def _traced(
         return arclength.trace(
             system,
             lambda _, context: context,
-            Start(seed[0], seed[1], seed[2], way),
+            CurveStart(seed[0], seed[1], seed[2], way),
             (),
             bounds,
             room,
@@ -138,17 +138,19 @@ def _starts(
     return whole, np.repeat(np.asarray(state)[None], len(q), axis=0)
 
 
-def _without_lower_periods(tracks: list[Track], paths: list[Path], period: int) -> list[Path]:
+def _without_lower_periods(tracks: list[Track], paths: list[TracedBranch], period: int) -> list[TracedBranch]:
     """Branches of a lower period than asked for left empty."""
     kept = []
     for track, path in zip(tracks, paths, strict=True):
         lower = bool(len(path.points)) and minimal_period(track, path.points[path.start], period) != period
-        empty = Path(path.points[:0], path.tangents[:0], (Status.UNRESOLVED, Status.UNRESOLVED), False, 0)
+        empty = TracedBranch(
+            path.points[:0], path.tangents[:0], (Status.UNRESOLVED, Status.UNRESOLVED), False, 0
+        )
         kept.append(empty if lower else path)
     return kept
 
 
-def _signs(whole: ReturnMap, q: np.ndarray, paths: list[Path]) -> list[Signs]:
+def _signs(whole: ReturnMap, q: np.ndarray, paths: list[TracedBranch]) -> list[Signs]:
     length = 1 << max(7, (max(len(path.points) for path in paths) - 1).bit_length())
     points = _padded([path.points for path in paths], length)
     tangents = _padded([path.tangents for path in paths], length)
@@ -224,7 +226,9 @@ def continue_branches(
     return _collected(whole, values, tracks, paths, signs)
 
 
-def _mended(tracks: list[Track], paths: list[Path], signs: list[Signs]) -> tuple[list[Path], list[Signs]]:
+def _mended(
+    tracks: list[Track], paths: list[TracedBranch], signs: list[Signs]
+) -> tuple[list[TracedBranch], list[Signs]]:
     """The paths without jumps to other branches."""
     paths, signs = list(paths), list(signs)
     for i, (track, path) in enumerate(zip(tracks, paths, strict=True)):
@@ -236,7 +240,7 @@ def _mended(tracks: list[Track], paths: list[Path], signs: list[Signs]) -> tuple
 
 
 def _collected(
-    whole: ReturnMap, q: np.ndarray, tracks: list[Track], paths: list[Path], signs: list[Signs]
+    whole: ReturnMap, q: np.ndarray, tracks: list[Track], paths: list[TracedBranch], signs: list[Signs]
 ) -> Branches:
     number = np.array([len(path.points) for path in paths])
     length = int(number.max())

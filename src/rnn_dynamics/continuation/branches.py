@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation.detect import Signs, signs_along
-from rnn_dynamics.continuation.paths import Path, joined, jumps_among, with_turns, without_jumps
+from rnn_dynamics.continuation.paths import TracedBranch, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
@@ -224,7 +224,7 @@ def _at_flip(track: Track, flip: SpecialPoint, near: np.ndarray) -> tuple[np.nda
     return at, along * side / np.linalg.norm(along / track.scale)
 
 
-def assembled(track: Track, path: Path, signs: Signs, *, first: int = 0) -> Branch:
+def assembled(track: Track, path: TracedBranch, signs: Signs, *, first: int = 0) -> Branch:
     """The branch with its events, cut on both sides of its start where the cycle collapses to a lower period.
 
     There it ends at the very flip that it is born from.

@@ -17,7 +17,7 @@ from rnn_dynamics.continuation.search import Track, differ, events_along
 from rnn_dynamics.continuation.tracing import beside, limits_of, one_point, onwards
 from rnn_dynamics.status import Status
 
-__all__ = ["Path", "joined", "jumps_among", "with_turns", "without_jumps"]
+__all__ = ["TracedBranch", "joined", "jumps_among", "with_turns", "without_jumps"]
 
 _CROSSINGS = ("pitchfork", "transcritical", "flip")  # where a doubled cycle meets the one it doubles
 
@@ -28,7 +28,7 @@ _SLIGHT = 0.02  # of the lesser |dλ/ds| at the ends of a step: where it is less
 _MOST_TURNS = 50
 
 
-class Path(NamedTuple):
+class TracedBranch(NamedTuple):
     """A branch from one end to the other: its points, their tangents, and which of them is the start."""
 
     points: Float[np.ndarray, "m n+1"]
@@ -38,12 +38,12 @@ class Path(NamedTuple):
     start: int
 
 
-def joined(forward: Curve, backward: Curve) -> Path:
+def joined(forward: Curve, backward: Curve) -> TracedBranch:
     """The two curves from a start, which they share."""
     closed = bool(forward.closed)
     behind, ahead = 1 if closed else int(backward.number), int(forward.number)
     ends = (forward if closed else backward).status, forward.status
-    return Path(
+    return TracedBranch(
         np.concatenate([backward.points[1:behind][::-1], forward.points[:ahead]]),
         np.concatenate([-backward.tangents[1:behind][::-1], forward.tangents[:ahead]]),
         (Status(int(ends[0])), Status(int(ends[1]))),
@@ -166,20 +166,20 @@ def jumps_among(
     return changes
 
 
-def without_jumps(track: Track, path: Path, jumps: Bool[np.ndarray, " m-1"]) -> Path:
+def without_jumps(track: Track, path: TracedBranch, jumps: Bool[np.ndarray, " m-1"]) -> TracedBranch:
     """The path with the given steps, and all behind them as seen from the start, followed anew in shorter ones."""
     at, mending = path.start, _Mending(track)
     ahead = mending.mended(
         _Way(path.points[at:], path.tangents[at:], jumps[at:], path.status[1], path.closed)
     )
     if ahead.closed:
-        return Path(ahead.points, ahead.tangents, (ahead.status, ahead.status), True, 0)
+        return TracedBranch(ahead.points, ahead.tangents, (ahead.status, ahead.status), True, 0)
     status = Status.UNRESOLVED if path.closed else path.status[0]
     back = _Way(path.points[at::-1], -path.tangents[at::-1], jumps[:at][::-1], status)
     back = _Mending(track).mended(back)
     if back.closed:
-        return Path(back.points[::-1], -back.tangents[::-1], (back.status, back.status), True, 0)
-    return Path(
+        return TracedBranch(back.points[::-1], -back.tangents[::-1], (back.status, back.status), True, 0)
+    return TracedBranch(
         np.concatenate([back.points[:0:-1], ahead.points]),
         np.concatenate([-back.tangents[:0:-1], ahead.tangents]),
         (back.status, ahead.status),
@@ -207,7 +207,7 @@ def _slowest(track: Track, points: np.ndarray, tangents: np.ndarray) -> tuple[np
     return share, np.where(inner, least, 1)
 
 
-def with_turns(track: Track, path: Path) -> Path:
+def with_turns(track: Track, path: TracedBranch) -> TracedBranch:
     """The path with a point more on each step within which the parameter seems to turn back, and turn again.
 
     Two folds within one step change no sign over it.
@@ -230,7 +230,9 @@ def with_turns(track: Track, path: Path) -> Path:
     return path
 
 
-def _between(track: Track, path: Path, step: int, share: float) -> tuple[np.ndarray, np.ndarray, bool]:
+def _between(
+    track: Track, path: TracedBranch, step: int, share: float
+) -> tuple[np.ndarray, np.ndarray, bool]:
     """The point at a share of a step, its tangent, and whether it is one between the ends."""
     start, along = path.points[step], path.tangents[step] / track.scale
     gap = np.sum((path.points[step + 1] - start) / track.scale * along)

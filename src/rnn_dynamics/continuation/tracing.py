@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array
 
 from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, Limits, Start
+from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.iterates import ReturnMap
 
 __all__ = [
@@ -49,11 +49,11 @@ def beside(centre: np.ndarray, tangent: np.ndarray, length: Any, scale: np.ndarr
 
 def limits_of(
     scale: np.ndarray, p_range: tuple[float, float], longest: float, first: float = _FRACTION_FIRST
-) -> Limits:
+) -> StepLimits:
     low, high = np.full_like(scale, -np.inf), np.full_like(scale, np.inf)
     low[-1], high[-1] = p_range
     steps = (min(first, longest), _FRACTION_LEAST, longest)
-    return Limits(low, high, scale, *(np.asarray(v, scale.dtype) for v in steps))
+    return StepLimits(low, high, scale, *(np.asarray(v, scale.dtype) for v in steps))
 
 
 def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
@@ -61,10 +61,10 @@ def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=4)
-def _traced(whole: ReturnMap, seed: Any, limits: Limits, way: Any, room: int) -> Curve:
+def _traced(whole: ReturnMap, seed: Any, limits: StepLimits, way: Any, room: int) -> Curve:
     """The curve through the point near ``seed``, to the side of its row or to the other."""
     system = functools.partial(residual, whole)
-    start = Start(seed[0], seed[1], seed[2], way)
+    start = CurveStart(seed[0], seed[1], seed[2], way)
     lengths = None if whole.lengths is None else (*whole.lengths, None)
     return arclength.trace(system, lambda _, context: context, start, (), limits, room, lengths=lengths)
 
@@ -74,13 +74,13 @@ def room_for(most: int, least: int = 1024) -> int:
     return max(least, 1 << most.bit_length())
 
 
-def _one_way(whole: ReturnMap, seed: Seed, limits: Limits, most: int, way: int, room: int) -> Curve:
+def _one_way(whole: ReturnMap, seed: Seed, limits: StepLimits, most: int, way: int, room: int) -> Curve:
     bounds = limits._replace(points=np.int32(most))
     return jax.device_get(_traced(whole, seed, bounds, np.asarray(way, limits.scale.dtype), room))
 
 
 def both_ways(
-    whole: ReturnMap, seed: Seed, limits: Limits, most: int, *, backward: bool = True
+    whole: ReturnMap, seed: Seed, limits: StepLimits, most: int, *, backward: bool = True
 ) -> tuple[Curve, Curve]:
     """The curve to the side of the seed's row, and to the other, each from the first point on."""
     forward = _one_way(whole, seed, limits, most, 1, room_for(most))
@@ -89,7 +89,7 @@ def both_ways(
     return forward, _one_way(whole, seed, limits, most, -1, room_for(most))
 
 
-def onwards(whole: ReturnMap, seed: Seed, limits: Limits, points: int, most: int) -> Curve:
+def onwards(whole: ReturnMap, seed: Seed, limits: StepLimits, points: int, most: int) -> Curve:
     """So many points of the curve to the side of the seed's row, by the program that follows ``most`` of them."""
     return _one_way(whole, seed, limits, points, 1, room_for(most))
 

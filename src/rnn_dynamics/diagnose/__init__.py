@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run, side_by_side
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.overflow import Overflow
-from rnn_dynamics.diagnose.remedies import Remedy
+from rnn_dynamics.diagnose.remedies import SuggestedRemedy
 from rnn_dynamics.diagnose.tracking import Record, Tracker
 from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run, of_runs
 from rnn_dynamics.rollout import Trajectory
@@ -22,8 +22,8 @@ __all__ = [
     "Diagnosis",
     "Overflow",
     "Record",
-    "Remedy",
     "Rest",
+    "SuggestedRemedy",
     "Tracker",
     "Units",
     "diagnose",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics.diagnose.remedies import Remedy
+from rnn_dynamics.diagnose.remedies import SuggestedRemedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
 from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectories, Trajectory
@@ -79,16 +79,16 @@ class BatchDiagnosis(Result):
         return name if 2 * number > len(self.samples) else "mixed"
 
     @property
-    def remedies(self) -> tuple[Remedy, ...]:
+    def remedies(self) -> tuple[SuggestedRemedy, ...]:
         """Those that more than half of the runs select, with the measurement of the first of these.
 
         Of the runs that are long enough for a regime; remedies of one key are one.
         """
         return tuple(found[0] for found in self._selected().values())
 
-    def _selected(self) -> dict[str, list[Remedy]]:
+    def _selected(self) -> dict[str, list[SuggestedRemedy]]:
         """Those remedies by key, one for each run that selects it."""
-        chosen: dict[str, list[Remedy]] = {}
+        chosen: dict[str, list[SuggestedRemedy]] = {}
         for sample in self.samples:
             for remedy in sample.remedies:
                 chosen.setdefault(remedy.key, []).append(remedy)

@@ -15,7 +15,7 @@ from rnn_dynamics.results.powers import DECADE, power_of_ten
 if TYPE_CHECKING:
     from rnn_dynamics.diagnose.results import Diagnosis
 
-__all__ = ["KEYS", "Remedy", "remedies_of"]
+__all__ = ["KEYS", "SuggestedRemedy", "remedies_of"]
 
 _GATES_LOSE = (0.5, 1.5)  # of the exponent, where it is the gates that forget
 _CLIPPING = "gradient-norm clipping", "clipping"
@@ -43,7 +43,7 @@ KEYS = (
 )
 
 
-class Remedy(NamedTuple):
+class SuggestedRemedy(NamedTuple):
     """A remedy, and the measurement that selects it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Remedy(NamedTuple):
     key: str = ""
 
 
-def remedies_of(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
+def remedies_of(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, ...]:
     """Those that the measurements of a verdict select, of each key one."""
     if found.regime == "diverged":
         return _against_overflow(found, cell)
@@ -70,7 +70,7 @@ def remedies_of(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
     return tuple({remedy.key: remedy for remedy in reversed(chosen)}.values())[::-1]
 
 
-def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
+def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, ...]:
     """Of a state that grew out of the floats; what was NaN at once, no remedy of training mends."""
     if found.overflow is None or found.overflow.kind != "overflow":
         return ()
@@ -79,10 +79,10 @@ def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[Remedy, ...]:
     )
     size = power_of_ten(found.overflow.size * DECADE)
     before = f"the state grew to {size} and was not finite at step {found.overflow.step}"
-    return (Remedy(remedy[0], before, remedy[1]),)
+    return (SuggestedRemedy(remedy[0], before, remedy[1]),)
 
 
-def _against_growth(found: "Diagnosis") -> list[Remedy]:
+def _against_growth(found: "Diagnosis") -> list[SuggestedRemedy]:
     if not found.peak >= DECADE or found.reason == "loss apart":
         return []
     reaches = f"{power_of_ten(found.peak)} at lag {found.peak_lag}"
@@ -91,46 +91,46 @@ def _against_growth(found: "Diagnosis") -> list[Remedy]:
     else:
         has_fallen = found.log_norms[0] < found.peak - DECADE
         because = f"{'a transient takes the gradient to' if has_fallen else 'the gradient reaches'} {reaches}"
-    chosen = [Remedy(_CLIPPING[0], because, _CLIPPING[1])]
+    chosen = [SuggestedRemedy(_CLIPPING[0], because, _CLIPPING[1])]
     if found.plain_limit > 0:
         because = (
             f"from lag {found.plain_limit} on it is beyond the floats: `jax.grad` gives inf or NaN there"
         )
-        chosen.append(Remedy(_TRUNCATION[0], because, _TRUNCATION[1]))
+        chosen.append(SuggestedRemedy(_TRUNCATION[0], because, _TRUNCATION[1]))
     return chosen
 
 
-def _against_dead_units(found: "Diagnosis") -> list[Remedy]:
+def _against_dead_units(found: "Diagnosis") -> list[SuggestedRemedy]:
     if found.units is None or not found.units.dead:
         return []
     because = f"{found.units.dead} of {found.units.total} units are dead"
-    return [Remedy(_LEAKY_RELU[0], because, _LEAKY_RELU[1])]
+    return [SuggestedRemedy(_LEAKY_RELU[0], because, _LEAKY_RELU[1])]
 
 
-def _against_decay(found: "Diagnosis") -> list[Remedy]:
+def _against_decay(found: "Diagnosis") -> list[SuggestedRemedy]:
     """Where the decay was split: against the larger part of it."""
     if found.decay is None or not all(map(math.isfinite, found.decay)):
         return []
     weights, slopes = found.decay
     if slopes < min(weights, 0.0):
         because = f"φ′ changes the gradient by {slopes:+.3g} nats a step, the weights by {weights:+.3g}"
-        return [Remedy(_UNSATURATED[0], because, _UNSATURATED[1])]
+        return [SuggestedRemedy(_UNSATURATED[0], because, _UNSATURATED[1])]
     if weights < 0:
         because = f"the weights take {-weights:.3g} nats a step, φ′ {-slopes:.3g}"
-        return [Remedy(_ORTHOGONAL[0], because, _ORTHOGONAL[1])]
+        return [SuggestedRemedy(_ORTHOGONAL[0], because, _ORTHOGONAL[1])]
     return []
 
 
-def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[Remedy]:
+def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[SuggestedRemedy]:
     """Against what forgets: gates where there are none, open ones where they close, a way past any other cell."""
     percent = max(found.state_percent, found.horizon_percent)
     short = f"what lies more than {percent} of {found.steps} {{}} back gets less than 1 %"
     steps = short.format("steps")
     if isinstance(cell, ElmanRNN | PreActivationRNN):
         # An LSTM has activations of its own.
-        return [Remedy(_GATES, steps, "skip" if "leaky relu" in chosen else "lstm")]
+        return [SuggestedRemedy(_GATES, steps, "skip" if "leaky relu" in chosen else "lstm")]
     if isinstance(cell, FeedForward):
-        return [Remedy(_RESIDUAL[0], short.format("layers"), _RESIDUAL[1])]
+        return [SuggestedRemedy(_RESIDUAL[0], short.format("layers"), _RESIDUAL[1])]
     if isinstance(cell, ResidualRNN):
         return []  # has the way past the cell, and undoes it
     gate = found.slowest_gate
@@ -142,15 +142,15 @@ def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[Remedy]
             if rest > 0
             else f", of {-found.exponent:.3g} in all"
         )
-        return [Remedy(_memory(cell, gate), because, _key(cell, gate, chosen))]
+        return [SuggestedRemedy(_memory(cell, gate), because, _key(cell, gate, chosen))]
     if gate is not None:
         kept, lost = -found.carries[gate], -found.exponent
         which = (
             "it is kept by other ways than the gates" if kept > lost else "it is not the gates that lose it"
         )
         because = f"{steps}; {which}: {gate} alone takes {kept:.3g} nats a step, in all {lost:.3g} are lost"
-        return [Remedy(_PAST_THE_CELL[0], because, _PAST_THE_CELL[1])]
-    return [Remedy(_PAST_THE_CELL[0], steps, _PAST_THE_CELL[1])]
+        return [SuggestedRemedy(_PAST_THE_CELL[0], because, _PAST_THE_CELL[1])]
+    return [SuggestedRemedy(_PAST_THE_CELL[0], steps, _PAST_THE_CELL[1])]
 
 
 def gates_forget(kept: float, exponent: float) -> bool:

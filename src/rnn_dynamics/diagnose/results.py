@@ -12,7 +12,7 @@ from rnn_dynamics.bounds import Bounds
 from rnn_dynamics.credit import CreditByLag
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.overflow import Overflow
-from rnn_dynamics.diagnose.remedies import Remedy, gates_forget
+from rnn_dynamics.diagnose.remedies import SuggestedRemedy, gates_forget
 from rnn_dynamics.results import Result
 
 __all__ = ["Diagnosis"]
@@ -82,7 +82,7 @@ class Diagnosis(Result):
     carries: dict[str, float]
     rest: Rest | None
     credit: CreditByLag | None
-    remedies: tuple[Remedy, ...]
+    remedies: tuple[SuggestedRemedy, ...]
     reason: str = ""
     sentence: str = ""
     state_percent: int = -1

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rnn_dynamics.diagnose.growth import FACTOR
 from rnn_dynamics.results.powers import power_of_ten
 
-__all__ = ["REGIMES", "TABLE", "Facts", "Row", "is_short", "row_of"]
+__all__ = ["REGIMES", "TABLE", "Facts", "Rule", "is_short", "row_of"]
 
 REGIMES = ("vanishing", "neither", "exploding", "undecided", "diverged", "not finite")
 
@@ -44,7 +44,7 @@ class Facts(NamedTuple):
     finite: bool = True
 
 
-class Row(NamedTuple):
+class Rule(NamedTuple):
     """One row of the table.
 
     Attributes:
@@ -74,68 +74,68 @@ def _loss_fades(facts: Facts) -> bool:
     return facts.trend == "converges" or 0 <= facts.percent < facts.steps / 2
 
 
-TABLE: tuple[Row, ...] = (
-    Row("diverged", "state", lambda f: f.diverged, ""),
-    Row("not finite", "derivative", lambda f: not f.finite, ""),
-    Row(
+TABLE: tuple[Rule, ...] = (
+    Rule("diverged", "state", lambda f: f.diverged, ""),
+    Rule("not finite", "derivative", lambda f: not f.finite, ""),
+    Rule(
         "undecided",
         "short run",
         lambda f: f.sign is None,
         "a rate of growth takes at least 8 steps, these are {steps}",
     ),
-    Row(
+    Rule(
         "exploding",
         "grows",
         lambda f: f.sign == 1 and _is_large(f) and not _loss_fades(f),
         "the derivative of the last state grows with the lag, {factor} over the run",
     ),
-    Row(
+    Rule(
         "neither",
         "loss apart",
         lambda f: f.sign == 1 and _is_large(f),
         "∂x_T/∂x_k grows with the lag, {factor} over the run, but the loss's shares do not: they fall or add up",
     ),
-    Row(
+    Rule(
         "neither",
         "slow growth",
         lambda f: f.sign == 1 and f.whole < FACTOR and f.rate * f.steps < FACTOR,
         "the rate is above 0, but over these {steps} steps it makes less than a factor of 10",
     ),
-    Row(
+    Rule(
         "neither",
         "unsettled growth",
         lambda f: f.sign == 1,
         "the rate is above 0, but it and the norm over all steps do not both make a factor of 10",
     ),
-    Row(
+    Rule(
         "vanishing",
         "falls",
         lambda f: f.sign == -1 and is_short(f) and f.trend != "grows",
         "what lies more than {percent} steps back gets less than 1 % of the greatest",
     ),
-    Row(
+    Rule(
         "neither",
         "sum grows",
         lambda f: f.sign == -1 and f.trend == "grows",
         "the rate is below 0, but the loss's shares of long lags still add up",
     ),
-    Row(
+    Rule(
         "neither",
         "slow fall",
         lambda f: f.sign == -1,
         "the rate is below 0, but slowly: half a run back there is still 1 % of the greatest or more",
     ),
-    Row(
+    Rule(
         "neither",
         "level, short",
         lambda f: is_short(f),
         "0 is in the 95 % interval of the rate, yet what lies more than {percent} steps back gets less than 1 %",
     ),
-    Row("neither", "level", lambda f: True, "0 is in the 95 % interval of the rate"),
+    Rule("neither", "level", lambda f: True, "0 is in the 95 % interval of the rate"),
 )
 
 
-def row_of(facts: Facts) -> tuple[Row, str]:
+def row_of(facts: Facts) -> tuple[Rule, str]:
     """The first row that holds, and its sentence."""
     row = next(row for row in TABLE if row.holds(facts))
     back = max(facts.state_percent, facts.percent)

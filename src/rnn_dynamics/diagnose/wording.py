@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rnn_dynamics.diagnose.growth import FACTOR
-from rnn_dynamics.diagnose.remedies import Remedy
+from rnn_dynamics.diagnose.remedies import SuggestedRemedy
 from rnn_dynamics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _theorems(found: "Diagnosis") -> str:
     return f"a bound proves that the norm grows with the lag of this run{end}"
 
 
-def _remedy(remedy: Remedy) -> str:
+def _remedy(remedy: SuggestedRemedy) -> str:
     where = f' (training.REMEDIES["{remedy.key}"])' if remedy.key else ""
     return f"Remedy: {remedy.name}{where}\n  as {remedy.because}"
 

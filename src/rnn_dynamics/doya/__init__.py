@@ -3,7 +3,7 @@
 from rnn_dynamics.doya.basins import Basin, basin_label, undecided_share
 from rnn_dynamics.doya.curves import Flips, Folds, cusp, flips, fold_window, folds, multiplier, wall
 from rnn_dynamics.doya.cycles import TwoCycle, two_cycle
-from rnn_dynamics.doya.diagram import BifurcationDiagram, Branch, SpecialPoint, bifurcation_diagram
+from rnn_dynamics.doya.diagram import BifurcationDiagram, NeuronBranch, SpecialPoint, bifurcation_diagram
 from rnn_dynamics.doya.equilibria import Equilibria, equilibria
 from rnn_dynamics.doya.finite import FiniteRatios, finite_ratios
 from rnn_dynamics.doya.flow import Flow, flow
@@ -12,12 +12,12 @@ from rnn_dynamics.doya.orbits import sensitivities
 __all__ = [
     "Basin",
     "BifurcationDiagram",
-    "Branch",
     "Equilibria",
     "FiniteRatios",
     "Flips",
     "Flow",
     "Folds",
+    "NeuronBranch",
     "SpecialPoint",
     "TwoCycle",
     "basin_label",

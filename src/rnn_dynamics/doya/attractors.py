@@ -24,7 +24,7 @@ _CONFIDENCE = 8.0
 _FAR = 1e20
 
 
-class Orbit(NamedTuple):
+class BoundedOrbit(NamedTuple):
     """A state, the radius that holds the true one, and the running sum of ln|F′|."""
 
     x: Float[Array, "..."]
@@ -60,24 +60,24 @@ def _step(neuron: Neuron, x: Array, radius: Array) -> tuple[Array, Array, Array]
     return image, jnp.minimum(slope * radius * (1 + 4 * unit) + local, jnp.full_like(x, _FAR)), slope
 
 
-def _advance(neuron: Neuron, orbit: Orbit) -> Orbit:
+def _advance(neuron: Neuron, orbit: BoundedOrbit) -> BoundedOrbit:
     w, b, epsilon = neuron
     image, radius, _ = _step(neuron, orbit.x, orbit.radius)
     derivative = (1 - epsilon) + epsilon * w * sigmoid_derivative(w * orbit.x + b)
     tiny = float(jnp.finfo(image.dtype).tiny)
     logarithm = jnp.log(jnp.maximum(jnp.abs(derivative), tiny))
-    return Orbit(image, radius, orbit.log_slope + logarithm)
+    return BoundedOrbit(image, radius, orbit.log_slope + logarithm)
 
 
-def _run(neuron: Neuron, orbit: Orbit, steps: int) -> Orbit:
+def _run(neuron: Neuron, orbit: BoundedOrbit, steps: int) -> BoundedOrbit:
     return jax.lax.fori_loop(0, steps, lambda _, now: _advance(neuron, now), orbit)
 
 
-def _positive_exponent(neuron: Neuron, orbit: Orbit) -> tuple[Orbit, Bool[Array, "..."]]:
+def _positive_exponent(neuron: Neuron, orbit: BoundedOrbit) -> tuple[BoundedOrbit, Bool[Array, "..."]]:
     """The orbit after that run, and whether its exponent is positive by ``_CONFIDENCE`` standard errors."""
 
-    def block(now: Orbit, _: Any) -> tuple[Orbit, Array]:
-        after = _run(neuron, Orbit(now.x, now.radius, jnp.zeros_like(now.x)), _BLOCK)
+    def block(now: BoundedOrbit, _: Any) -> tuple[BoundedOrbit, Array]:
+        after = _run(neuron, BoundedOrbit(now.x, now.radius, jnp.zeros_like(now.x)), _BLOCK)
         return after, after.log_slope / _BLOCK
 
     orbit, means = jax.lax.scan(block, orbit, None, length=_BLOCKS)
@@ -98,7 +98,7 @@ def _returns(neuron: Neuron, x: Array) -> tuple[Array, Array]:
     return jax.lax.scan(one, (x, jnp.ones_like(x)), None, length=LONGEST_PERIOD)[1]
 
 
-def _trapped(neuron: Neuron, orbit: Orbit) -> tuple[Bool[Array, "..."], Bool[Array, "..."]]:
+def _trapped(neuron: Neuron, orbit: BoundedOrbit) -> tuple[Bool[Array, "..."], Bool[Array, "..."]]:
     """Whether a trapping interval around the state proves a fixed point, and whether one proves a cycle."""
     x = orbit.x
     unit = float(jnp.finfo(x.dtype).eps)
@@ -140,7 +140,7 @@ def attractor_kind(
     """
     neuron = Neuron(w, b, epsilon)
     zero = jnp.zeros_like(x0)
-    orbit = _run(neuron, Orbit(x0, zero, zero), _SETTLING)
+    orbit = _run(neuron, BoundedOrbit(x0, zero, zero), _SETTLING)
     orbit, positive = _positive_exponent(neuron, orbit)
     fixed, cycle = _trapped(neuron, orbit)
     # Floats may rest on a repeller, which has a positive exponent too.

@@ -15,13 +15,13 @@ from rnn_dynamics.results import Result
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import concrete_array, fraction, real_arrays
 
-__all__ = ["BifurcationDiagram", "Branch", "SpecialPoint", "bifurcation_diagram"]
+__all__ = ["BifurcationDiagram", "NeuronBranch", "SpecialPoint", "bifurcation_diagram"]
 
 _CURVE_POINTS = 801
 
 
 @dataclasses.dataclass(frozen=True)
-class Branch(Result):
+class NeuronBranch(Result):
     """A curve of equilibria, or of one state of a 2-cycle, of one stability.
 
     Attributes:
@@ -60,7 +60,7 @@ class BifurcationDiagram(Result):
     points: np.ndarray
     stable: np.ndarray
     multipliers: np.ndarray
-    branches: tuple[Branch, ...]
+    branches: tuple[NeuronBranch, ...]
     events: tuple[SpecialPoint, ...]
 
     picture: ClassVar = "bifurcation_diagram"
@@ -103,7 +103,7 @@ def _state_grid(events: tuple[SpecialPoint, ...], ends: np.ndarray) -> np.ndarra
 
 def _equilibrium_branches(
     w: np.ndarray, epsilon: np.ndarray, x: np.ndarray, events: tuple[SpecialPoint, ...]
-) -> list[Branch]:
+) -> list[NeuronBranch]:
     """b is explicit in x, so the curve is exact; it is cut where its stability changes."""
     x = x[(x > 0) & (x < 1)].astype(np.float64)
     b = np.log(x / (1 - x)) - float(w) * x
@@ -118,11 +118,11 @@ def _equilibrium_branches(
         part = slice(start, end + 1)
         middle = (start + end) // 2
         stable = bool(-1 < multipliers[middle] < 1)
-        branches.append(Branch("equilibrium", stable, b[part], x[part], multipliers[part]))
+        branches.append(NeuronBranch("equilibrium", stable, b[part], x[part], multipliers[part]))
     return branches
 
 
-def _cycle_branches(w: np.ndarray, b: np.ndarray, events: tuple[SpecialPoint, ...]) -> list[Branch]:
+def _cycle_branches(w: np.ndarray, b: np.ndarray, events: tuple[SpecialPoint, ...]) -> list[NeuronBranch]:
     """Both states of the 2-cycle between the flips (ε = 1), ends included."""
     ends = np.asarray(flips(w).b)
     if not np.isfinite(ends).all():
@@ -147,7 +147,7 @@ def _cycle_branches(w: np.ndarray, b: np.ndarray, events: tuple[SpecialPoint, ..
             multipliers.insert(at, 1.0)
         keep = np.isfinite(states)
         arrays = (np.asarray(a)[keep] for a in (parameters, states, multipliers))
-        branches.append(Branch("2-cycle", True, *arrays))
+        branches.append(NeuronBranch("2-cycle", True, *arrays))
     return branches
 
 
@@ -198,7 +198,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
     )
 
 
-def _trimmed(branch: Branch, low: float, high: float) -> Branch:
+def _trimmed(branch: NeuronBranch, low: float, high: float) -> NeuronBranch:
     keep = (branch.b >= low) & (branch.b <= high)
     return dataclasses.replace(
         branch, b=branch.b[keep], x=branch.x[keep], multipliers=branch.multipliers[keep]

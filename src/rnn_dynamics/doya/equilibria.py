@@ -24,7 +24,7 @@ from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
 from rnn_dynamics.validation import broadcast_arrays, fraction
 
-__all__ = ["Branches", "Equilibria", "branch_equilibria", "equilibria"]
+__all__ = ["Equilibria", "ThreeBranches", "branch_equilibria", "equilibria"]
 
 # Three corrections and the residual after them.
 _POLISHING_STEPS = 4
@@ -70,7 +70,7 @@ class Equilibria(Result):
         return f"Equilibria({'; '.join(rows)})"
 
 
-class Branches(NamedTuple):
+class ThreeBranches(NamedTuple):
     """Lower, middle and upper branch on the first axis; NaN where a branch has no equilibrium.
 
     Attributes:
@@ -210,7 +210,9 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
 
 
 @jax.custom_jvp
-def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."], turning: curves.Turning) -> Branches:
+def branch_equilibria(
+    w: Float[Array, "..."], b: Float[Array, "..."], turning: curves.Turning
+) -> ThreeBranches:
     """The equilibria by branch, with the derivatives of the implicit function; ``turning`` is that of w.
 
     With one equilibrium and w ≤ 4 it is "lower" where x ≤ ½ and "upper" elsewhere.
@@ -226,7 +228,7 @@ def branch_equilibria(w: Float[Array, "..."], b: Float[Array, "..."], turning: c
     z = jnp.where(slots.mirrored, -z, z)
     hole = jnp.full_like(x, jnp.nan)
     fields = (x, t * (1 - t), gap, z, rest / jnp.maximum(t, jnp.finfo(t.dtype).tiny))
-    return Branches(*(jnp.where(slots.exists, value, hole) for value in fields))
+    return ThreeBranches(*(jnp.where(slots.exists, value, hole) for value in fields))
 
 
 @branch_equilibria.defjvp
@@ -242,7 +244,7 @@ def _branch_equilibria_jvp(primals: tuple, tangents: tuple) -> tuple:
     dx = slope * dz
     dslope = (1 - 2 * x) * dx
     dgap = -slope * dw[None] - w[None] * dslope
-    return found, Branches(dx, dslope, dgap, dz, jnp.zeros_like(dx))
+    return found, ThreeBranches(dx, dslope, dgap, dz, jnp.zeros_like(dx))
 
 
 def _stability(w: Array, b: Array, turning: curves.Turning, three: Array) -> tuple[Array, Array]:

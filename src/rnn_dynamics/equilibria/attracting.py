@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from rnn_dynamics.equilibria.orbit_kernels import advanced
-from rnn_dynamics.equilibria.problem import Problem
+from rnn_dynamics.equilibria.problem import RootProblem
 from rnn_dynamics.phases import Lengths, wrapped
 
 __all__ = ["Attracting", "adapted_norms", "attracting"]
@@ -81,7 +81,7 @@ class Attracting:
             down = (along[:, 1:] < along[:, :-1]) | (along[:, 1:] <= self.least)
         return np.all(down, axis=1)
 
-    def draws_in(self, problem: Problem, states: np.ndarray) -> np.ndarray:
+    def draws_in(self, problem: RootProblem, states: np.ndarray) -> np.ndarray:
         """Whether states (count, n) come to the point and not beside it, though they are slow.
 
         Where many slow coordinates make up V, it falls whatever a fast one does. So the slow ones are drawn in to
@@ -113,7 +113,7 @@ class Attracting:
                 break
         return come
 
-    def looked_at(self, problem: Problem, states: np.ndarray) -> None:
+    def looked_at(self, problem: RootProblem, states: np.ndarray) -> None:
         """Set the radius: V must decrease along random directions and towards the nearest of ``states`` (m, n).
 
         Every radius from the rounding upwards must pass; the ball that is believed is half as wide.

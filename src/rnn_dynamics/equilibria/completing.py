@@ -11,11 +11,11 @@ from rnn_dynamics.equilibria.cycles import Roots, gathered, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.equilibria.indices import index_sum
 from rnn_dynamics.equilibria.orbits import Census, Known, along_the_flow, followed
-from rnn_dynamics.equilibria.problem import Problem
+from rnn_dynamics.equilibria.problem import RootProblem
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.status import Status
 
-__all__ = ["Started", "Task", "completed"]
+__all__ = ["FixedPointSearch", "Started", "completed"]
 
 _ROUNDS = 4
 _MOST_BETWEEN, _AT_RANDOM = 96, 64
@@ -34,7 +34,7 @@ class Started(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class FixedPointSearch:
     """The search as it was asked for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Task:
         newton: roots of x = F^p(x) from more states.
     """
 
-    problem: Problem
+    problem: RootProblem
     period: int
     tolerance: float
     bounded: bool
@@ -97,7 +97,9 @@ def _met(parts: ByPeriod, known: Known, period: int) -> tuple[ByPeriod, np.ndarr
     return _joined(parts, fresh), number
 
 
-def _ends(task: Task, census: Census, chosen: np.ndarray, points: np.ndarray, nudged: int) -> OrbitEnds:
+def _ends(
+    task: FixedPointSearch, census: Census, chosen: np.ndarray, points: np.ndarray, nudged: int
+) -> OrbitEnds:
     """The census in terms of the list."""
     kind = census.kind.copy()
     kind[(kind == OrbitEnd.POINT) & (points < 0)] = OrbitEnd.CYCLE
@@ -130,7 +132,7 @@ def _between(found: FixedPoints, draws: np.random.Generator) -> np.ndarray:
     return np.concatenate([middle, between, about, mixed])
 
 
-def completed(task: Task, started: Started, rows: np.ndarray, most: int) -> FixedPoints:
+def completed(task: FixedPointSearch, started: Started, rows: np.ndarray, most: int) -> FixedPoints:
     """The list of points and cycles with where orbits of up to ``most`` of the starts end."""
     parts = task.split(started.roots)
     if not most or not len(rows):

@@ -11,7 +11,7 @@ from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
-from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.equilibria.problem import RootProblem, norms
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.phases import order_key, seated
 from rnn_dynamics.status import Status
@@ -51,7 +51,7 @@ class Roots:
         names = [field.name for field in dataclasses.fields(self)]
         return Roots(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
-    def accepted(self, tolerance: float, problem: Problem | None = None) -> Bool[np.ndarray, " m"]:
+    def accepted(self, tolerance: float, problem: RootProblem | None = None) -> Bool[np.ndarray, " m"]:
         """Where the residual is within its tolerance."""
         size = np.sqrt(np.sum(np.square(self.jacobian), axis=(1, 2)))
         scale = norms(self.points) if problem is None else problem.norms(self.points)
@@ -62,7 +62,7 @@ class Roots:
         return np.lexsort((*self.points.T[::-1], self.residual, self.error, ~self.resolved))
 
 
-def no_roots(problem: Problem) -> Roots:
+def no_roots(problem: RootProblem) -> Roots:
     """None of them."""
     n, dtype = problem.size, problem.dtype
     nothing = np.zeros(0, dtype)
@@ -71,13 +71,13 @@ def no_roots(problem: Problem) -> Roots:
     )
 
 
-def no_slow_points(problem: Problem) -> SlowPoints:
+def no_slow_points(problem: RootProblem) -> SlowPoints:
     """None of them."""
     multipliers = np.zeros((0, problem.size), np.result_type(problem.dtype, np.complex64))
     return SlowPoints(np.zeros((0, *problem.shape), problem.dtype), np.zeros(0, problem.dtype), multipliers)
 
 
-def measured(problem: Problem, points: np.ndarray, period: int, *, polish: bool = True) -> Roots:
+def measured(problem: RootProblem, points: np.ndarray, period: int, *, polish: bool = True) -> Roots:
     """Points, polished if asked for, with their residuals, errors and Jacobians of F^p."""
     if not len(points):
         return no_roots(problem)
@@ -100,7 +100,7 @@ def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
 
 
 def split_by_period(
-    problem: Problem, roots: Roots, period: int, tolerance: float
+    problem: RootProblem, roots: Roots, period: int, tolerance: float
 ) -> dict[int, tuple[np.ndarray, Roots]]:
     """Minimal period d → which roots have it, and those roots as roots of F^d."""
     found: dict[int, tuple[np.ndarray, Roots]] = {}
@@ -121,7 +121,7 @@ def split_by_period(
     return found
 
 
-def _once(problem: Problem, roots: Roots, period: int) -> tuple[np.ndarray, Roots, np.ndarray]:
+def _once(problem: RootProblem, roots: Roots, period: int) -> tuple[np.ndarray, Roots, np.ndarray]:
     """Each cycle once: the number of each root's cycle, the phase-0 root of each cycle, and all its phases.
 
     Returns:
@@ -168,7 +168,7 @@ def _joined_by(leaders: Int[np.ndarray, "roots phases"]) -> Int[np.ndarray, " ro
 
 
 def gathered(
-    problem: Problem,
+    problem: RootProblem,
     by_period: dict[int, tuple[np.ndarray, Roots]],
     of_start: Int[np.ndarray, " starts"],
     start_status: Int[np.ndarray, " starts"],
@@ -211,7 +211,7 @@ def gathered(
     return _judged(problem, total.take(order), steps, padded, start_status, of_start, slow, complete)
 
 
-def _with_steps_between(problem: Problem, phases: Float[np.ndarray, "m period n"]) -> np.ndarray:
+def _with_steps_between(problem: RootProblem, phases: Float[np.ndarray, "m period n"]) -> np.ndarray:
     """The orbit step by step: the states between two repetitions of the input are iterated."""
     if problem.cycle == 1:
         return phases
@@ -221,7 +221,7 @@ def _with_steps_between(problem: Problem, phases: Float[np.ndarray, "m period n"
 
 
 def _judged(
-    problem: Problem,
+    problem: RootProblem,
     roots: Roots,
     steps: np.ndarray,
     orbits: np.ndarray,

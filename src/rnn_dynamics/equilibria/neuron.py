@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join, parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, split_by_period
-from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.roots import bracketed_root
 from rnn_dynamics.status import Status
@@ -39,7 +39,7 @@ def _solved(static: Any, arrays: Any, u: Any) -> tuple[Float[Array, " 3"], Array
     return root.value, root.status, turns, touching
 
 
-def bracketed(problem: Problem, cell: Any, u: Any, tolerance: float) -> tuple[Roots, bool]:
+def bracketed(problem: RootProblem, cell: Any, u: Any, tolerance: float) -> tuple[Roots, bool]:
     """The roots of all pieces, and whether every change of sign gave one.
 
     A turning point where x − F(x) is rounding is a double root as far as floats can tell; it is taken as one.

@@ -19,7 +19,7 @@ from rnn_dynamics.phases import largest_length, lengths_of, wrapped
 
 __all__ = [
     "Map",
-    "Measured",
+    "MeasuredRoots",
     "damped_round",
     "measure",
     "orbits_of",
@@ -245,7 +245,7 @@ def transient_round(
     return jax.vmap(one)(x)
 
 
-class Measured(NamedTuple):
+class MeasuredRoots(NamedTuple):
     """What is known of a root x of x = F^p(x).
 
     Attributes:
@@ -265,7 +265,7 @@ class Measured(NamedTuple):
     change: Float[Array, ""]
 
 
-def _measure(system: Map, x: Array) -> Measured:
+def _measure(system: Map, x: Array) -> MeasuredRoots:
     image, jacobian = system.with_jacobian(x)
     rest = system.rest(x, image)
     finite = jnp.isfinite(jacobian).all() & jnp.isfinite(image).all()
@@ -295,7 +295,7 @@ def _measure(system: Map, x: Array) -> Measured:
     change = jnp.sqrt(jnp.max(jnp.sum(jnp.square(near - jacobian[None]), axis=(1, 2))))
     # Within its error a simple root's Jacobian is all but constant; a multiple root's I − J is not.
     resolved = (weakest * error >= rounding) & (2 * change <= weakest)
-    return Measured(
+    return MeasuredRoots(
         jnp.where(finite, _norm(rest), infinite), error, resolved & jnp.isfinite(error), jacobian, change
     )
 
@@ -303,8 +303,8 @@ def _measure(system: Map, x: Array) -> Measured:
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def measure(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
-) -> Measured:
-    """``Measured`` of each state."""
+) -> MeasuredRoots:
+    """``MeasuredRoots`` of each state."""
     return jax.vmap(functools.partial(_measure, Map(join(static, arrays), inputs, steps, shape)))(x)
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.equilibria import newton
-from rnn_dynamics.equilibria.problem import Problem
+from rnn_dynamics.equilibria.problem import RootProblem
 
 __all__ = ["TAIL", "TAILS", "advanced", "tails", "windows"]
 
@@ -24,14 +24,14 @@ def _advance(
     return jax.vmap(newton.Map(join(static, arrays), inputs, steps, shape))(x)
 
 
-def advanced(problem: Problem, states: np.ndarray, length: int) -> np.ndarray:
+def advanced(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray:
     """The states ``length`` multiples of the input's period later, one program for all lengths."""
     if not len(states):
         return states
     return problem.batched(_advance, length, states)[0]
 
 
-def windows(problem: Problem, states: np.ndarray, length: int) -> np.ndarray:
+def windows(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray:
     """x, G(x), …, G^{length−1}(x) of each, G one period of the input; shape (count, length, n)."""
     (orbit,) = problem.batched(newton.orbits_of, length, states)
     return orbit[:, :: problem.cycle]
@@ -57,7 +57,7 @@ def _tail(
     return jax.vmap(one)(x)
 
 
-def tails(problem: Problem, states: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Every ``stride``-th of the next states of up to ``TAILS`` states, and the log of a tangent's growth to each.
 
     A tail has ``TAIL`` states; the stride is counted in periods of the input.

@@ -15,7 +15,7 @@ from rnn_dynamics.equilibria.cycles import Roots, measured, split_by_period
 from rnn_dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.equilibria.merging import clusters
 from rnn_dynamics.equilibria.orbit_kernels import advanced, windows
-from rnn_dynamics.equilibria.problem import Problem
+from rnn_dynamics.equilibria.problem import RootProblem
 from rnn_dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
 from rnn_dynamics.phases import embedded, seated
 
@@ -55,7 +55,7 @@ class Known:
         norms: how the stable ones attract, ``None`` where floats do not tell; made when first asked for.
     """
 
-    problem: Problem
+    problem: RootProblem
     tolerance: float
     longest: int
     roots: list[Roots] = dataclasses.field(default_factory=list)
@@ -168,7 +168,7 @@ class Census:
         return Census(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
 
-def _taken(problem: Problem, census: Census, known: Known, orbits: np.ndarray) -> None:
+def _taken(problem: RootProblem, census: Census, known: Known, orbits: np.ndarray) -> None:
     """Give open orbits, of which there are windows, to the stable roots that they are trapped at.
 
     Balls are sampled: that an orbit's own distance decreases along its window is asked besides, at every step, as a
@@ -221,7 +221,7 @@ def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) 
 
 
 def _seeds(
-    problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, returns: np.ndarray
+    problem: RootProblem, known: Known, states: np.ndarray, periods: np.ndarray, returns: np.ndarray
 ) -> np.ndarray:
     """A representative of each cluster of states that all but return, the largest clusters first.
 
@@ -239,7 +239,7 @@ def _seeds(
     return near[first[np.argsort(-sizes, kind="stable")][:_MOST_SEEDS]]
 
 
-def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndarray, along: bool) -> int:
+def _solved(problem: RootProblem, known: Known, states: np.ndarray, periods: np.ndarray, along: bool) -> int:
     """Newton's method from states that all but return after ``periods``; how many new roots it gave.
 
     Where the orbits are slow Newton's method first goes ``along`` the flow: no orbit need be iterated to its end.
@@ -270,7 +270,7 @@ def _solved(problem: Problem, known: Known, states: np.ndarray, periods: np.ndar
     return fresh
 
 
-def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: float) -> None:
+def _looked_at(problem: RootProblem, census: Census, known: Known, level: int, far: float) -> None:
     """Decide what can be decided of the open orbits after a level."""
     at = census.open()
     finite = np.isfinite(census.states[at]).all(1)
@@ -305,14 +305,14 @@ def _looked_at(problem: Problem, census: Census, known: Known, level: int, far: 
         census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
 
 
-def _affordable(problem: Problem, count: int, level: int) -> bool:
+def _affordable(problem: RootProblem, count: int, level: int) -> bool:
     """Whether so many orbits may run through a level: the first two always."""
     if level >= len(_LEVELS):
         return False
     return count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK[level]
 
 
-def _run(problem: Problem, census: Census, known: Known) -> None:
+def _run(problem: RootProblem, census: Census, known: Known) -> None:
     """Iterate until every orbit's end is known, or the steps are used up."""
     far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
     for level, steps in enumerate(_LEVELS):
@@ -343,7 +343,7 @@ def _nudged(known: Known, first: int) -> np.ndarray:
     return states.astype(known.problem.dtype)
 
 
-def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
+def along_the_flow(problem: RootProblem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
     """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are kept."""
     points = states
     for _ in range(2 * _TRANSIENTS):
@@ -363,7 +363,7 @@ def along_the_flow(problem: Problem, known: Known, states: np.ndarray, length: i
 
 
 def followed(
-    problem: Problem,
+    problem: RootProblem,
     states: np.ndarray,
     roots: dict[int, tuple[np.ndarray, Roots]],
     tolerance: float,

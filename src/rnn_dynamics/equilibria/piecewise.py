@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float
 from rnn_dynamics.cells.piecewise import PiecewiseLinearForm, piecewise_linear_form
 from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, no_roots, split_by_period
-from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.validation import count
 
@@ -109,7 +109,7 @@ def _hits(form: PiecewiseLinearForm, patterns: np.ndarray, rounds: int) -> Float
     return np.unique(np.concatenate(found), axis=0)
 
 
-def _roots(problem: Problem, states: np.ndarray, period: int, tolerance: float) -> Roots:
+def _roots(problem: RootProblem, states: np.ndarray, period: int, tolerance: float) -> Roots:
     """The roots of minimal period ``period`` among the states found."""
     if not len(states):
         return no_roots(problem)

@@ -18,7 +18,7 @@ from rnn_dynamics.phases import Lengths, apart, canonical, largest_length, lengt
 from rnn_dynamics.rollout import checked_start
 from rnn_dynamics.validation import count, real_array
 
-__all__ = ["Problem", "norms", "posed", "residual_tolerance"]
+__all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
 
 # Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.
 _ENTRIES = 2**20
@@ -29,7 +29,7 @@ _TOLERANCE = {4: 1e-5, 8: 1e-12}
 
 
 @dataclasses.dataclass(frozen=True)
-class Problem:
+class RootProblem:
     """x = F^p(x), p steps of a cell under inputs that repeat every ``cycle`` steps.
 
     Attributes:
@@ -96,7 +96,7 @@ class Problem:
                 parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
         return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
 
-    def lowered(self) -> "Problem":
+    def lowered(self) -> "RootProblem":
         """The same in float32 where the cell allows it, else this one."""
         if self.dtype != np.float64:
             return self
@@ -118,7 +118,7 @@ class Problem:
 
 def posed(
     cell: Any, starts: Any, u: Any, inputs: Any, period: Any, topology: Any = None
-) -> tuple[Problem, Float[np.ndarray, "starts n"], int]:
+) -> tuple[RootProblem, Float[np.ndarray, "starts n"], int]:
     """The problem, the starts as flat rows, and p, all checked against the cell.
 
     Raises:
@@ -154,7 +154,7 @@ def posed(
     cell = on_phases(cell, topology, rows, first, state.shape)
     static, arrays = split(cell)
     lengths = lengths_of(cell)
-    problem = Problem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype), lengths)
+    problem = RootProblem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype), lengths)
     return problem, problem.canonical(rows), period
 
 
@@ -173,7 +173,7 @@ def norms(rows: Array | np.ndarray) -> np.ndarray:
     return np.maximum(np.max(np.abs(rows), axis=1, initial=0.0), 1.0).astype(np.asarray(rows).dtype)
 
 
-def residual_tolerance(problem: Problem, tolerance: Any) -> float:
+def residual_tolerance(problem: RootProblem, tolerance: Any) -> float:
     """The relative residual that a root may have: the one given, or that of the dtype.
 
     Raises:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnn_dynamics.equilibria.orbit_kernels import TAIL, TAILS, tails
-from rnn_dynamics.equilibria.problem import Problem, norms
+from rnn_dynamics.equilibria.problem import RootProblem, norms
 from rnn_dynamics.phases import Lengths, apart, embedded
 
 __all__ = ["LONGEST", "drifts", "first_periods", "recurrent"]
@@ -127,7 +127,7 @@ class _Sets:
 
 
 def recurrent(
-    problem: Problem, states: np.ndarray, orbits: np.ndarray, last: bool
+    problem: RootProblem, states: np.ndarray, orbits: np.ndarray, last: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Which of the states run on sets that they come back to, and the period of those on long cycles.
 

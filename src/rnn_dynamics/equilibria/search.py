@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Int
 
 from rnn_dynamics.equilibria import newton
-from rnn_dynamics.equilibria.completing import Started, Task, completed
+from rnn_dynamics.equilibria.completing import FixedPointSearch, Started, completed
 from rnn_dynamics.equilibria.cycles import Roots, measured, sorted_multipliers
 from rnn_dynamics.equilibria.ends import MissingAttractorWarning
 from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.equilibria.neuron import bracketed, has_brackets
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
-from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.phases import warn_of_seams
@@ -41,7 +41,7 @@ def _loose(dtype: Any, power: float) -> float:
     return float(np.finfo(dtype).eps) ** power
 
 
-def _descend(problem: Problem, starts: np.ndarray, period: int, max_steps: int) -> _Ends:
+def _descend(problem: RootProblem, starts: np.ndarray, period: int, max_steps: int) -> _Ends:
     """Damped Newton from every start; whoever has converged, stalled or diverged leaves the batch."""
     states = starts.astype(problem.dtype)
     residual = np.full(len(states), np.inf, problem.dtype)
@@ -71,7 +71,12 @@ class _Candidates(NamedTuple):
 
 
 def _polished(
-    problem: Problem, states: np.ndarray, chosen: np.ndarray, period: int, tolerance: float, radius: float
+    problem: RootProblem,
+    states: np.ndarray,
+    chosen: np.ndarray,
+    period: int,
+    tolerance: float,
+    radius: float,
 ) -> _Candidates:
     """The roots that the chosen starts ran into, a few representatives of each cluster polished."""
     of_start = np.full(len(states), -1)
@@ -99,7 +104,7 @@ def _polished(
     return _Candidates(roots.take(good), of_start)
 
 
-def _creep(problem: Problem, ends: _Ends, period: int, max_steps: int) -> tuple[_Ends, np.ndarray]:
+def _creep(problem: RootProblem, ends: _Ends, period: int, max_steps: int) -> tuple[_Ends, np.ndarray]:
     """Regularised Newton on q for starts that Newton did not settle; also which of them stand at a minimum."""
     states, residual, status = (part.copy() for part in ends)
     damping = np.full(len(states), 1e-2, problem.dtype)
@@ -123,7 +128,7 @@ def _creep(problem: Problem, ends: _Ends, period: int, max_steps: int) -> tuple[
 
 
 def _slow_points(
-    problem: Problem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
+    problem: RootProblem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
 ) -> SlowPoints:
     """The minima of q, each once."""
     slow = residual > 100 * tolerance * problem.norms(states)
@@ -148,7 +153,7 @@ class _Sought(NamedTuple):
 
 
 def _sought(
-    problem: Problem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
+    problem: RootProblem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
 ) -> _Sought:
     """Newton's method from all starts, and on from those that it did not settle."""
     coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
@@ -172,7 +177,7 @@ def _sought(
 
 
 def _completed(
-    problem: Problem,
+    problem: RootProblem,
     cell: Any,
     u: Any,
     inputs: Any,
@@ -195,7 +200,7 @@ def _completed(
         roots = roots.joined(more)
     started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
     bounded = problem.lengths is None and maps_a_ball_into_itself(cell)
-    task = Task(problem, period, tolerance, bounded, complete, newton)
+    task = FixedPointSearch(problem, period, tolerance, bounded, complete, newton)
     return completed(task, started, rows, orbits)
 
 

@@ -5,6 +5,6 @@ The numbers are those of float64: switch it on before (``jax.config.update("jax_
 """
 
 from rnn_dynamics.figures.registry import FIGURES, Entry, Reproduction, select
-from rnn_dynamics.figures.report import Row
+from rnn_dynamics.figures.report import ReportRow
 
-__all__ = ["FIGURES", "Entry", "Reproduction", "Row", "select"]
+__all__ = ["FIGURES", "Entry", "ReportRow", "Reproduction", "select"]

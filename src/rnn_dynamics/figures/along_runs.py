@@ -36,7 +36,7 @@ __all__ = [
     "STARTS",
     "UNITS",
     "UPDATES",
-    "Stored",
+    "StoredRuns",
     "after_cue",
     "stored",
 ]
@@ -51,7 +51,7 @@ STARTS = np.random.default_rng(0).uniform(-1, 1, (64, UNITS))
 BLANK = np.zeros(2 * CUE + 1)  # the input without cue and noise
 
 
-class Stored(NamedTuple):
+class StoredRuns(NamedTuple):
     """What all runs met, and the parameters of one of them before each update.
 
     Attributes:
@@ -87,12 +87,12 @@ def _path(W: Any, b: Any, W_in: Any) -> ElmanRNN:
     return jax.vmap(lambda *parts: ElmanRNN(*parts, activation="tanh"))(*map(jnp.asarray, (W, b, W_in)))
 
 
-def stored() -> Stored:
+def stored() -> StoredRuns:
     """What ``main`` wrote."""
     with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
         arrays, about = load(path)
     doubles = {name: np.asarray(leaf, float) for name, leaf in arrays.items()}
-    return Stored(**doubles, unfinished=about["unfinished"])
+    return StoredRuns(**doubles, unfinished=about["unfinished"])
 
 
 def _cues(dtype: Any) -> Array:

@@ -25,12 +25,12 @@ from rnn_dynamics.figures.along_runs import (
     STARTS,
     UNITS,
     UPDATES,
-    Stored,
+    StoredRuns,
     after_cue,
     stored,
 )
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.along import AlongTraining, Coincidences, coincidences, events_along, loss_jumps
 
@@ -42,7 +42,7 @@ _WITHIN, _FIRST = 3.0, 20
 
 
 class _Results(NamedTuple):
-    found: Stored
+    found: StoredRuns
     jumps: list[np.ndarray]
     chance: Coincidences
     along: AlongTraining
@@ -84,7 +84,7 @@ def _orbits(path: ElmanRNN) -> tuple[Array, Array]:
     return jax.lax.map(of_cell, path)
 
 
-def _rows(results: _Results) -> tuple[Row, ...]:
+def _rows(results: _Results) -> tuple[ReportRow, ...]:
     found, chance = results.found, results.chance
     learned = found.losses[:, -1] < 0.05
     first = {run: np.flatnonzero(found.losses[run] < 0.1) for run in np.flatnonzero(learned)}

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import doya, jacobians, plots
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import Trajectory, rollout
 
@@ -65,7 +65,7 @@ def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
     ax.legend(loc="lower left")
 
 
-def _start_rows(derivative: np.ndarray) -> tuple[Row, ...]:
+def _start_rows(derivative: np.ndarray) -> tuple[ReportRow, ...]:
     where = "w = 5, b = −2.5, ε = 1"
     ten, hundred = (
         float(doya.sensitivities(5.0, -2.5, 0.4999, steps).initial.to_float()) for steps in (10, 100)
@@ -194,7 +194,7 @@ def _inputs(ax: Axes, inputs: np.ndarray, rest: np.ndarray) -> None:
     ax.legend(loc="upper left", bbox_to_anchor=(0.27, 1.1), ncols=2)
 
 
-def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[Row, ...]:
+def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[ReportRow, ...]:
     states = np.asarray(run.states)
     bit, read, said = -1.0, [], []
     for step, kick in _KICKS.items():

@@ -14,7 +14,7 @@ from rnn_dynamics.bifurcations import BifurcationCurve, bifurcation_curve
 from rnn_dynamics.cells import DoyaNeuron
 from rnn_dynamics.figures.events import flip_curve
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.lyapunov import FiniteTimeExponents, finite_time_exponents
 from rnn_dynamics.orbit_diagrams import OrbitDiagram, orbit_diagram
 from rnn_dynamics.plots import palette
@@ -179,7 +179,7 @@ def _plane(ax: Axes, chart: _Chart) -> None:
     ax.legend(loc="upper right", frameon=True, framealpha=0.9)
 
 
-def _sweep_rows(sweep: OrbitDiagram) -> list[Row]:
+def _sweep_rows(sweep: OrbitDiagram) -> list[ReportRow]:
     low, high = np.sort(np.asarray(doya.folds(_BISTABLE).b))
     b, step = sweep.parameters, sweep.parameters[1] - sweep.parameters[0]
     jump_up = b[np.argmax(sweep.up[:, -1] > 0.5)]
@@ -200,7 +200,7 @@ def _sweep_rows(sweep: OrbitDiagram) -> list[Row]:
     ]
 
 
-def _cascade_rows(cascade: _Cascade) -> list[Row]:
+def _cascade_rows(cascade: _Cascade) -> list[ReportRow]:
     b = cascade.orbits.parameters
     chaotic = float(cascade.exponents[np.argmin(np.abs(b - 90))])
     flip = float(np.min(np.asarray(doya.flips(_WILD, 0.5).b)))
@@ -231,7 +231,7 @@ def _cascade_rows(cascade: _Cascade) -> list[Row]:
     ]
 
 
-def _curve_rows(folds: BifurcationCurve, flips: dict[float, BifurcationCurve]) -> list[Row]:
+def _curve_rows(folds: BifurcationCurve, flips: dict[float, BifurcationCurve]) -> list[ReportRow]:
     exact = np.asarray(doya.folds(folds.parameters[:, 1]).b)
     gap = float(np.nanmax(np.abs(exact - folds.parameters[:, :1]).min(axis=1)))
     (cusp,) = folds.events

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import rollout
@@ -126,7 +126,7 @@ def _theory(factor: Any, rate: Any) -> Any:
     return np.log(factor) / -np.log(rate)
 
 
-def _rows(results: _Results) -> tuple[Row, ...]:
+def _rows(results: _Results) -> tuple[ReportRow, ...]:
     source = "popular: faster hardware; Schmidhuber 2015"
     at = int(np.argmin(np.abs(np.log(_FACTORS / _HARDWARE))))
     rows = [

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import BatchNormalized
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.plots import palette
@@ -184,7 +184,7 @@ def depth_norms(*, quick: bool = False) -> Reproduction:
     return Reproduction(functools.partial(_picture, found), _rows(found, growth))
 
 
-def _rows(found: dict[tuple[str, int], Found], growth: float) -> tuple[Row, ...]:
+def _rows(found: dict[tuple[str, int], Found], growth: float) -> tuple[ReportRow, ...]:
     said = [_said_row(found, *row) for row in _SAID]
     return (
         number(
@@ -206,7 +206,7 @@ def _growth(one: Found) -> float:
     return float(np.exp((one.before[:, 2] - one.before[:, 12]).mean() / 10))
 
 
-def _mean_field_rows(found: dict[tuple[str, int], Found]) -> list[Row]:
+def _mean_field_rows(found: dict[tuple[str, int], Found]) -> list[ReportRow]:
     """Growth a layer of the 15 logistic layers with independent weights of mean 0."""
     rows = []
     for name, gain in (("logistic", 1.0), ("logistic, Kumar", math.sqrt(64 / 5))):
@@ -234,7 +234,7 @@ def _said_row(
     counts: tuple[int, int],
     wrong: bool,
     note: str,
-) -> Row:
+) -> ReportRow:
     learned = [int((found[name, depth].updates >= 0).sum()) for depth in DEPTHS]
     parts = [
         f"{depth} layers 10^{before:.1f}, at the end 10^{after:.1f}, {count} of {SEEDS} learned"
@@ -252,7 +252,7 @@ def _said_row(
     )
 
 
-def _direction_row(found: dict[tuple[str, int], Found]) -> Row:
+def _direction_row(found: dict[tuple[str, int], Found]) -> ReportRow:
     """The two largest singular values of Yilmaz and Poli's layers, and the decay on the 2-cycle of equal units."""
     shallow, deep = (found["logistic, Yilmaz–Poli", depth].two * _DECADES for depth in DEPTHS)
     a_layer = _growth(found["logistic, Yilmaz–Poli", DEPTHS[-1]])

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, PreActivationRNN
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.lyapunov import LyapunovSpectrum, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.plots import palette
@@ -128,7 +128,7 @@ def _henon(x: jax.Array, _: None) -> jax.Array:
     return jnp.stack([1 - 1.4 * jnp.square(x[0]) + x[1], 0.3 * x[0]])
 
 
-def _map_rows() -> list[Row]:
+def _map_rows() -> list[ReportRow]:
     steps = 20_000
     logistic = lyapunov_spectrum(rollout(Partial(_logistic), 0.3, steps=steps))
     henon = lyapunov_spectrum(rollout(Partial(_henon), np.array([0.1, 0.1]), steps=steps), interval=4)
@@ -165,7 +165,9 @@ def _map_rows() -> list[Row]:
     ]
 
 
-def _network_rows(largest: _Swept, gains: np.ndarray, spectra: dict[float, LyapunovSpectrum]) -> list[Row]:
+def _network_rows(
+    largest: _Swept, gains: np.ndarray, spectra: dict[float, LyapunovSpectrum]
+) -> list[ReportRow]:
     low, high = gains < 0.95, gains > 1.5
     chaotic, orderly = largest.largest[high].mean(axis=1).min(), largest.largest[low].mean(axis=1).max()
     share = spectra[3.0].kaplan_yorke / largest.units

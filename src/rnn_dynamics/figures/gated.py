@@ -13,13 +13,13 @@ from rnn_dynamics import plots
 from rnn_dynamics.cells import LSTM, LSTM1997, irnn
 from rnn_dynamics.diagnose.verdict import reach
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.figures.temporal_order import (
     CELLS,
     SEEDS,
     STEPS,
     UNITS,
-    Network,
+    OrderNetwork,
     sequences,
     size,
     trained,
@@ -92,11 +92,11 @@ def gated_cells(*, quick: bool = False) -> Reproduction:
     return Reproduction(functools.partial(_picture, results), (*_exact_rows(), *_trained_rows(results)))
 
 
-def _run(network: Network, inputs: np.ndarray) -> Trajectory:
+def _run(network: OrderNetwork, inputs: np.ndarray) -> Trajectory:
     return rollout(network.cell, np.zeros(size(network.cell)), inputs)
 
 
-def _norms(networks: list[Network], inputs: np.ndarray) -> np.ndarray:
+def _norms(networks: list[OrderNetwork], inputs: np.ndarray) -> np.ndarray:
     found = []
     for network in networks:
         logs = [np.asarray(gradient_norms(_run(network, one), ord="fro"))[::-1] for one in inputs]
@@ -120,7 +120,7 @@ def horizons(logs: np.ndarray) -> np.ndarray:
     return np.asarray([reach(one[::-1], 0.01) for one in logs])
 
 
-def _exact_rows() -> tuple[Row, ...]:
+def _exact_rows() -> tuple[ReportRow, ...]:
     """Cells without recurrent weights, in closed form."""
     steps, nothing = STEPS, np.zeros
     forget = np.r_[nothing(UNITS), np.ones(UNITS), nothing(2 * UNITS)]
@@ -143,7 +143,7 @@ def _growth(run: Trajectory) -> float:
     return float(logs[0] - logs[-2]) / (run.steps - 1)
 
 
-def _trained_rows(results: _Results) -> tuple[Row, ...]:
+def _trained_rows(results: _Results) -> tuple[ReportRow, ...]:
     """What the networks learned, and how far their gradients reach."""
     reached = {
         name: (horizons(results.before[name]), horizons(results.after[name])) for name in results.before
@@ -165,7 +165,9 @@ def _trained_rows(results: _Results) -> tuple[Row, ...]:
     return (*rows, *_reach_rows(results, reached))
 
 
-def _reach_rows(results: _Results, reached: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[Row, ...]:
+def _reach_rows(
+    results: _Results, reached: dict[str, tuple[np.ndarray, np.ndarray]]
+) -> tuple[ReportRow, ...]:
     """How far gated cells reach before training, and whether what is learned is what is reached."""
     plain = {name: reached[name][0] for name in ("tanh", "GRU", "LSTM")}
     far, near = (

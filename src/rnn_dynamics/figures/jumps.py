@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import cliff, plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import rollout
 
@@ -101,7 +101,7 @@ def _at(share: Any) -> tuple[Any, Any]:
     return b1 + share * (c1 - b1), b2 + share * (c2 - b2)
 
 
-def _rows(results: _Results) -> tuple[Row, ...]:
+def _rows(results: _Results) -> tuple[ReportRow, ...]:
     """Closed forms where the neurons are apart, and the two laws of growth."""
     apart = cliff.along(
         UNCOUPLED,

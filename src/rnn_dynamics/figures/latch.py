@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 from rnn_dynamics.status import Status
 from rnn_dynamics.storage import load, save
@@ -25,7 +25,7 @@ from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latch_runs import latch_convergence
 from rnn_dynamics.training.latching import critical_input, latch_attractors, latch_log_gradients, latch_orbit
 
-__all__ = ["Stored", "latch", "stored"]
+__all__ = ["StoredLatch", "latch", "stored"]
 
 _FILE = "latch.npz"
 _COMMAND = "python -m rnn_dynamics.figures.latch"
@@ -39,7 +39,7 @@ _COLOURS = (palette.GREEN, palette.BLUE, palette.VERMILION)
 _STEPS = 120
 
 
-class Stored(NamedTuple):
+class StoredLatch(NamedTuple):
     """Counts of runs that learned, and what was measured along training.
 
     Attributes:
@@ -67,7 +67,7 @@ class Stored(NamedTuple):
 
 
 class _Results(NamedTuple):
-    found: Stored
+    found: StoredLatch
     orbits: np.ndarray
     logs: np.ndarray
 
@@ -84,11 +84,11 @@ def latch(*, quick: bool = False) -> Reproduction:
     return Reproduction(functools.partial(_picture, results), (*_exact_rows(), *_trained_rows(results)))
 
 
-def stored() -> Stored:
+def stored() -> StoredLatch:
     """What ``main`` wrote."""
     with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
         arrays, about = load(path)
-    return Stored(**arrays, runs=about["runs"], runs_by_length=about["runs_by_length"])
+    return StoredLatch(**arrays, runs=about["runs"], runs_by_length=about["runs_by_length"])
 
 
 def _bounded(share: float, weight: float = 2.0, steps: int = 2000) -> np.ndarray:
@@ -97,7 +97,7 @@ def _bounded(share: float, weight: float = 2.0, steps: int = 2000) -> np.ndarray
     return np.asarray(latch_orbit(weight, push, float(latch_attractors(weight)[1])))
 
 
-def _exact_rows() -> tuple[Row, ...]:
+def _exact_rows() -> tuple[ReportRow, ...]:
     kept, lost = _bounded(0.999), _bounded(1.001)
     rate = latch_log_gradients(2.0, kept)
     bound = float(np.max(np.log(2.0) - 2 * np.log(np.cosh(kept))))
@@ -127,7 +127,7 @@ def _percent(learned: Any, runs: int) -> str:
     return f"{100 * float(learned) / runs:.0f} %"
 
 
-def _trained_rows(results: _Results) -> tuple[Row, ...]:
+def _trained_rows(results: _Results) -> tuple[ReportRow, ...]:
     found = results.found
     curve = found.by_length[:, _NOISES.index(_NOISE)]
     low, high = (int(np.argmin(np.abs(found.noise - s))) for s in (0.1, 0.8))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from rnn_dynamics import cliff, doya
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.status import Status
 
 __all__ = ["profile_rows", "steepest_gradients", "surface_rows"]
@@ -24,7 +24,7 @@ def steepest_gradients(steps: tuple[int, ...]) -> dict[int, float]:
     return found
 
 
-def profile_rows(steepest: dict[int, float]) -> tuple[Row, ...]:
+def profile_rows(steepest: dict[int, float]) -> tuple[ReportRow, ...]:
     """The jump of the limit, the growth of the gradient, and where the target lies."""
     wall = cliff.wall(5.0)
     rate = (steepest[50] / steepest[40]) ** 0.1
@@ -40,7 +40,7 @@ def profile_rows(steepest: dict[int, float]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _target_rows() -> list[Row]:
+def _target_rows() -> list[ReportRow]:
     x = 0.855
     at = math.log(x / (1 - x)) - 5 * x
     behind = doya.Basin(int(doya.basin_label(5.0, at, 0.5))).name
@@ -76,7 +76,7 @@ def _target_rows() -> list[Row]:
     ]
 
 
-def _wall_rows() -> list[Row]:
+def _wall_rows() -> list[ReportRow]:
     threshold = 1 / 0.235003712201594
     either = np.array([threshold * 0.9999, threshold * 1.0001])
     found = cliff.wall(np.array([*either, 6.0]), model="pascanu")
@@ -125,7 +125,7 @@ def surface_rows(
     clipped: cliff.Descent,
     thrown: cliff.Descent,
     held: cliff.Descent,
-) -> tuple[Row, ...]:
+) -> tuple[ReportRow, ...]:
     """Where descent ends with and without clipping, and that the published start is itself chaotic."""
     ends = [
         (unclipped, "unclipped", ("9.248037", "5.635950"), "0.09", 5e-5),
@@ -165,7 +165,7 @@ def surface_rows(
     return tuple(rows)
 
 
-def _clipping_cannot_grow() -> Row:
+def _clipping_cannot_grow() -> ReportRow:
     flat = cliff.loss(9.248037, 5.635950, steps=50, model="pascanu")
     size = float(flat.log_gradient_norm) / math.log(10)
     return claim(
@@ -179,7 +179,7 @@ def _clipping_cannot_grow() -> Row:
     )
 
 
-def _published_start(thrown: cliff.Descent, held: cliff.Descent) -> list[Row]:
+def _published_start(thrown: cliff.Descent, held: cliff.Descent) -> list[ReportRow]:
     """From (6, −3), 500 updates: thrown far; clipped, it comes near 0; both hang on the last bit."""
     names = [Status(int(path.status)).name for path in (thrown, held)]
     far = float(np.hypot(np.diff(thrown.w), np.diff(thrown.b)).max())

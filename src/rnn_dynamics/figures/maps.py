@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import doya, plots
 from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.sensitivities import Sensitivities
 from rnn_dynamics.status import Status
@@ -127,7 +127,7 @@ def _draw_events(ax: Axes, events: _Events) -> None:
     ax.plot(*doya.cusp()[:2], label="cusp", **palette.CUSP)
 
 
-def _rows(unresolved: float) -> tuple[Row, ...]:
+def _rows(unresolved: float) -> tuple[ReportRow, ...]:
     source = "Wikipedia, Dynamical systems model"
     rows = []
     for size in _SIZES:

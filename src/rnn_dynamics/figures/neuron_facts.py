@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from rnn_dynamics import doya
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.status import Status
 
 __all__ = ["rows"]
@@ -14,12 +14,12 @@ _WIKIPEDIA = "Wikipedia, Dynamical systems model"
 _DOYA = "Doya 1992"
 
 
-def rows() -> tuple[Row, ...]:
+def rows() -> tuple[ReportRow, ...]:
     """Every row of the study of one neuron."""
     return (*_equilibria(), *_folds(), *_flips(), *_branch_slope(), *_limit())
 
 
-def _equilibria() -> list[Row]:
+def _equilibria() -> list[ReportRow]:
     points = np.asarray(doya.equilibria(5.0, -2.5).points)
     multipliers = np.asarray(doya.multiplier(5.0, points))
     where = "at w = 5, b = −2.5"
@@ -59,7 +59,7 @@ def _equilibria() -> list[Row]:
     return rows
 
 
-def _folds() -> list[Row]:
+def _folds() -> list[ReportRow]:
     fold = doya.folds(5.0)
     b = np.asarray(fold.b)
     rows = [
@@ -110,7 +110,7 @@ def _folds() -> list[Row]:
     return rows
 
 
-def _flips() -> list[Row]:
+def _flips() -> list[ReportRow]:
     rows = []
     for epsilon in (1.0, 0.5, 0.1):
         onset = -4 * (2 - epsilon) / epsilon
@@ -163,7 +163,7 @@ def _flips() -> list[Row]:
     return rows
 
 
-def _branch_slope() -> list[Row]:
+def _branch_slope() -> list[ReportRow]:
     step, fold = 1e-5, float(np.asarray(doya.folds(5.0).b)[0])
     b = np.array([-2.5 + step, -2.5 - step, -2.5, fold - 1e-6, fold - 1e-8, 30.0])
     found = np.asarray(doya.equilibria(5.0, b).points)
@@ -191,7 +191,7 @@ def _branch_slope() -> list[Row]:
     ]
 
 
-def _limit() -> list[Row]:
+def _limit() -> list[ReportRow]:
     """x_T and ∂x_T/∂x_0 at fixed ε T = 2: successive differences halve with ε."""
     ends = [doya.sensitivities(5.0, -2.4, 0.4, 2 * 2**m, epsilon=2.0**-m) for m in range(6, 10)]
     rows = []

@@ -15,7 +15,7 @@ from rnn_dynamics.cells.initializers import gaussian, orthogonal
 from rnn_dynamics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.figures.random_facts import random_rows
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.rollout import rollout
 
@@ -58,7 +58,7 @@ def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) ->
     return figure
 
 
-def _theorem_rows(found: list[Bounds]) -> list[Row]:
+def _theorem_rows(found: list[Bounds]) -> list[ReportRow]:
     """No theorem is violated at any lag; the claim with the radius is."""
     rows = []
     names = {
@@ -107,7 +107,7 @@ def _theorem_rows(found: list[Bounds]) -> list[Row]:
     return rows
 
 
-def _below_rows(bounds: Bounds) -> list[Row]:
+def _below_rows(bounds: Bounds) -> list[ReportRow]:
     """From below: Π s_min(J_i) and |det Π J_i|^(1/dim)."""
     rows = []
     for entry in (bounds["smallest"], bounds["volume"]):
@@ -124,7 +124,7 @@ def _below_rows(bounds: Bounds) -> list[Row]:
     return rows
 
 
-def _sufficient_rows() -> list[Row]:
+def _sufficient_rows() -> list[ReportRow]:
     """γ s₁ < 1 suffices to vanish; γ ρ(|W|) < 1 does so asymptotically; g·orthogonal: λ = ln g."""
     W = np.asarray(orthogonal(jax.random.key(1), _UNITS))
     linear = PreActivationRNN(0.9 * W, np.zeros(_UNITS), activation="linear")

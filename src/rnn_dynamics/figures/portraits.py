@@ -14,7 +14,7 @@ from rnn_dynamics.basins import AttractorKind, BasinLabels, basins, find_attract
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.equilibria import FixedPoints, fixed_points
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
 from rnn_dynamics.plots import palette
 
@@ -117,7 +117,7 @@ def _handles() -> list[Line2D]:
     ]
 
 
-def _rows(one: _Portrait, places: int) -> list[Row]:
+def _rows(one: _Portrait, places: int) -> list[ReportRow]:
     fixed = one.points.period == 1
     signs = np.sign(np.linalg.det(np.eye(2) - one.points.jacobians[fixed])).sum()
     away = max(_boundary_distance(one, side, places) for curve in one.stable[:2] for side in curve.sides)

@@ -11,7 +11,7 @@ from rnn_dynamics import plots, spectral
 from rnn_dynamics.bounds import Bounds
 from rnn_dynamics.eigen import spectral_norm
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import step_jacobian
 from rnn_dynamics.nonnormal import non_normality, power_norms
 from rnn_dynamics.plots import palette
@@ -51,7 +51,7 @@ def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
         ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=8, color=palette.VERMILION)
 
 
-def _shear_rows() -> list[Row]:
+def _shear_rows() -> list[ReportRow]:
     norms = np.exp(power_norms(_SHEAR, 60).log_norms[1:])
     ratios = np.geomspace(1, 1e6, 60)
     scaled = np.stack([[[0.9, 1 / s], [0.0, 0.9]] for s in ratios])
@@ -81,7 +81,7 @@ def _shear_rows() -> list[Row]:
     ]
 
 
-def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
+def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[ReportRow]:
     by_name = {case.name: case for case in cases}
     logs = {name: np.asarray(case.bounds.log_norms) for name, case in by_name.items()}
     fixed = by_name["fixed point"].trajectory
@@ -129,7 +129,7 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[Row]:
     ]
 
 
-def _transient_rows() -> list[Row]:
+def _transient_rows() -> list[ReportRow]:
     rows = []
     for r, c in ((0.9, 1.0), (0.5, 3.0), (0.9, 0.1)):
         closed = c / (4 * (1 - r)) + (1 - r) / c if c >= 2 * (1 - r) else 1.0

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells import PreActivationRNN
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import pushforward, step_jacobians
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.rollout import rollout
@@ -19,7 +19,7 @@ _SIZE, _FACTORS = 4, 3000
 _NETWORK, _TIME = 400, 400
 
 
-def random_rows() -> tuple[Row, ...]:
+def random_rows() -> tuple[ReportRow, ...]:
     """Newman's exponents of Gaussian products, and the mean-field exponent of a random tanh network."""
     return (*_newman_rows(), *_mean_field_rows())
 
@@ -36,7 +36,7 @@ def _times_input(x: jax.Array, A: jax.Array) -> jax.Array:
     return jnp.matmul(A, x, precision=jax.lax.Precision.HIGHEST)
 
 
-def _newman_rows() -> list[Row]:
+def _newman_rows() -> list[ReportRow]:
     """x ← A_t x with a fresh Gaussian A_t as the input of each step; exponents by QR of its Jacobians."""
     factors = np.random.default_rng(0).normal(size=(_FACTORS, _SIZE, _SIZE))
     run = rollout(jax.tree_util.Partial(_times_input), np.zeros(_SIZE), factors)
@@ -59,7 +59,7 @@ def _newman_rows() -> list[Row]:
     ]
 
 
-def _mean_field_rows() -> list[Row]:
+def _mean_field_rows() -> list[ReportRow]:
     rng = np.random.default_rng(2)
     J = rng.normal(size=(_NETWORK, _NETWORK)) / math.sqrt(_NETWORK)
     start, tangent = rng.normal(size=(2, _NETWORK))

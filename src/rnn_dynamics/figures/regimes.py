@@ -10,7 +10,7 @@ from rnn_dynamics import doya, plots
 from rnn_dynamics.cells import DoyaNeuron
 from rnn_dynamics.credit import PartialSums, partial_sums
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.rollout import rollout
 
 __all__ = ["three_regimes"]
@@ -43,7 +43,7 @@ def _picture(split: list[PartialSums]) -> Figure:
     return figure
 
 
-def _cusp_rows() -> list[Row]:
+def _cusp_rows() -> list[ReportRow]:
     rows = []
     where = "on the cusp (w 4, b −2, x_0 .3)"
     for steps, along_x0, along_b in (
@@ -59,7 +59,7 @@ def _cusp_rows() -> list[Row]:
     return rows
 
 
-def _sum_rows() -> list[Row]:
+def _sum_rows() -> list[ReportRow]:
     """Whether the whole sum ∂x_T/∂b settles as T grows from 100 to 1000."""
     w, b, x0 = np.array([parameters for _, parameters, _ in _CASES]).T
     short, long = (doya.sensitivities(w, b, x0, steps) for steps in (100, _STEPS))
@@ -85,7 +85,7 @@ def _sum_rows() -> list[Row]:
     ]
 
 
-def _memory_rows() -> list[Row]:
+def _memory_rows() -> list[ReportRow]:
     rows = []
     for rate in (0.9, 0.99):
         lags = 1 / math.log(1 / rate)

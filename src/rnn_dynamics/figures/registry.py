@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from rnn_dynamics.figures.report import Row
+from rnn_dynamics.figures.report import ReportRow
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +30,7 @@ class Reproduction:
     """
 
     draw: Callable[[], "Figure"]
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
 
 __all__ = ["LENGTH", "measured", "remedies", "stored"]
@@ -62,7 +62,7 @@ def _text(found: Comparison, name: str) -> str:
     )
 
 
-def _rows(found: Comparison) -> tuple[Row, ...]:
+def _rows(found: Comparison) -> tuple[ReportRow, ...]:
     plain, clipped, regularised = (found.row(name) for name in ("plain", "clipping", "clipping+omega"))
     kept = [row for row in found.rows if row.horizon_at("initial") >= 0.9 * row.steps_of_task]
     failed = [row.remedy for row in kept if row.successes < len(row.seeds)]

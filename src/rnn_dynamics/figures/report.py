@@ -7,7 +7,17 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["AGREES", "CORRECTED", "DIFFERS", "Row", "as_json", "as_markdown", "as_text", "claim", "number"]
+__all__ = [
+    "AGREES",
+    "CORRECTED",
+    "DIFFERS",
+    "ReportRow",
+    "as_json",
+    "as_markdown",
+    "as_text",
+    "claim",
+    "number",
+]
 
 AGREES = "agrees"
 CORRECTED = "source corrected"
@@ -15,7 +25,7 @@ DIFFERS = "DIFFERS"
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ReportRow:
     """One published number or statement beside what the library measures.
 
     Attributes:
@@ -54,7 +64,7 @@ def number(
     within: float | None = None,
     correct: float | None = None,
     note: str = "",
-) -> Row:
+) -> ReportRow:
     """A published decimal number beside the measured one.
 
     Args:
@@ -69,7 +79,7 @@ def number(
     else:
         close = abs(value - correct) <= (within if within is not None else 1e-3 * max(abs(correct), 1e-3))
         verdict = CORRECTED if close else DIFFERS
-    return Row(quantity, source, published, value, value - float(published), verdict, note)
+    return ReportRow(quantity, source, published, value, value - float(published), verdict, note)
 
 
 def claim(
@@ -81,7 +91,7 @@ def claim(
     found: Any,
     wrong: bool = False,
     note: str = "",
-) -> Row:
+) -> ReportRow:
     """A published statement beside what was found.
 
     Args:
@@ -90,7 +100,7 @@ def claim(
         wrong: whether the source is wrong.
     """
     verdict = DIFFERS if not bool(found) else CORRECTED if wrong else AGREES
-    return Row(quantity, source, published, measured, None, verdict, note)
+    return ReportRow(quantity, source, published, measured, None, verdict, note)
 
 
 def _number_text(value: float | str | None) -> str:
@@ -108,7 +118,7 @@ def _plain(value: Any) -> Any:
     return repr(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def as_json(sections: Sequence[tuple[str, Sequence[Row]]], about: dict[str, Any]) -> str:
+def as_json(sections: Sequence[tuple[str, Sequence[ReportRow]]], about: dict[str, Any]) -> str:
     """The report as JSON: ``about``, a count of verdicts, and one object a row with its figure's name."""
     rows = [
         {"figure": name, **{key: _plain(value) for key, value in dataclasses.asdict(row).items()}}
@@ -119,19 +129,19 @@ def as_json(sections: Sequence[tuple[str, Sequence[Row]]], about: dict[str, Any]
     return json.dumps(report, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
-def counts(rows: Iterable[Row]) -> dict[str, int]:
+def counts(rows: Iterable[ReportRow]) -> dict[str, int]:
     """How many rows have each verdict."""
     verdicts = [row.verdict for row in rows]
     return {verdict: verdicts.count(verdict) for verdict in (AGREES, CORRECTED, DIFFERS)}
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: ReportRow) -> list[str]:
     difference = _difference_text(row.difference)
     return [row.quantity, row.source, row.published, _number_text(row.measured), difference, row.verdict]
 
 
 def as_markdown(
-    sections: Sequence[tuple[str, Sequence[Row]]], titles: dict[str, str], files: dict[str, str]
+    sections: Sequence[tuple[str, Sequence[ReportRow]]], titles: dict[str, str], files: dict[str, str]
 ) -> str:
     """The report as Markdown: every picture with its table."""
     totals = counts(row for _, section in sections for row in section)
@@ -165,7 +175,7 @@ def _fitted(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def as_text(sections: Sequence[tuple[str, Sequence[Row]]], width: int = 120) -> str:
+def as_text(sections: Sequence[tuple[str, Sequence[ReportRow]]], width: int = 120) -> str:
     """The report as a table for a terminal ``width`` characters wide: quantity, source, numbers, verdict."""
     rows = [_cells(row) for _, section in sections for row in section]
     head = ["quantity", "source", "published", "measured", "difference", "verdict"]

@@ -14,13 +14,13 @@ from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN, FeedForward
 from rnn_dynamics.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms, pullback, pushforward
 from rnn_dynamics.mean_field import MeanField, mean_field
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import Trajectory, rollout
 
-__all__ = ["Measured", "exponents_by_width", "measured", "newman", "shared_weights"]
+__all__ = ["MeasuredDraws", "exponents_by_width", "measured", "newman", "shared_weights"]
 
 _DECADES = 1 / math.log(10)
 _STEPS, _FIRST, _LAST = 120, 20, 100
@@ -35,7 +35,7 @@ _COLOURS = (palette.VERMILION, palette.GREEN, palette.BLUE)
 _TIED, _UNTIED = ("shared, in time", "own, in depth")
 
 
-class Measured(NamedTuple):
+class MeasuredDraws(NamedTuple):
     """Networks of one gain and one spread of the biases, tied or not; natural logarithms, a draw a row.
 
     Attributes:
@@ -52,8 +52,8 @@ class Measured(NamedTuple):
 
 class _Results(NamedTuple):
     units: int
-    tied: list[Measured]
-    untied: list[Measured]
+    tied: list[MeasuredDraws]
+    untied: list[MeasuredDraws]
     theory: list[MeanField]
     widths: tuple[int, ...]
     by_width: dict[str, list[np.ndarray]]
@@ -90,7 +90,7 @@ def _run(units: int, seed: int, gain: float, spread: float, tied: bool) -> Traje
     return rollout(FeedForward("tanh"), start, layers_of(rng, _STEPS, units, gain, spread, tied=tied))
 
 
-def measured(units: int, draws: int, gain: float, spread: float, *, tied: bool) -> Measured:
+def measured(units: int, draws: int, gain: float, spread: float, *, tied: bool) -> MeasuredDraws:
     """x_{l+1} = tanh(W_l x_l + b_l), W_ij ~ N(0, g²/n), b ~ N(0, σ_b²): every layer its own, or all the first's."""
     found = []
     for seed in range(draws):
@@ -98,7 +98,7 @@ def measured(units: int, draws: int, gain: float, spread: float, *, tied: bool) 
         logs = np.asarray(gradient_norms(run, ord="fro"))[::-1] - math.log(units) / 2
         slope = (logs[_LAST] - logs[_FIRST]) / (_LAST - _FIRST)
         found.append((logs, slope, *_decay(run)))
-    return Measured(*map(np.asarray, zip(*found, strict=True)))
+    return MeasuredDraws(*map(np.asarray, zip(*found, strict=True)))
 
 
 def _decay(run: Trajectory) -> tuple[float, float]:
@@ -176,9 +176,9 @@ def _text(values: np.ndarray) -> str:
     return f"{values.mean():+.3f} ± {_error(values):.3f}"
 
 
-def _case_rows(results: _Results) -> list[Row]:
+def _case_rows(results: _Results) -> list[ReportRow]:
     """The exponent of each case, own and shared, beside ½ ln χ; and its parts."""
-    rows: list[Row] = []
+    rows: list[ReportRow] = []
     for (gain, spread, _), tied, untied, theory in zip(
         CASES, results.tied, results.untied, results.theory, strict=True
     ):
@@ -231,7 +231,7 @@ def _case_rows(results: _Results) -> list[Row]:
     return rows
 
 
-def _sharing_rows(results: _Results) -> list[Row]:
+def _sharing_rows(results: _Results) -> list[ReportRow]:
     """Where the two differ: the exponents of narrow networks, and the gradient of the parameters."""
     at = results.widths.index(16)
     untied, tied, radius = (results.by_width[name][at] for name in ("untied", "tied", "radius"))

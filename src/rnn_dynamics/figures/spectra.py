@@ -14,7 +14,7 @@ from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, PreActivationRNN, random_rnn
 from rnn_dynamics.cells.initializers import non_normal, orthogonal
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_radius
 from rnn_dynamics.mean_field import Edge, edge_of_chaos
 from rnn_dynamics.nonnormal import power_norms, pseudospectrum
@@ -56,7 +56,9 @@ def _bands(found: dict[str, SpectraByLag]) -> Figure:
     return figure
 
 
-def _spectrum_rows(found: dict[str, SpectraByLag], isometry: SpectraByLag, steps: int) -> tuple[Row, ...]:
+def _spectrum_rows(
+    found: dict[str, SpectraByLag], isometry: SpectraByLag, steps: int
+) -> tuple[ReportRow, ...]:
     spread = float(np.std(np.asarray(isometry.log)[-1]))
     first = next(iter(found.values()))
     decades = (np.asarray(first.log)[-1] / math.log(10))[[0, -1]]
@@ -112,7 +114,7 @@ def _maps(swept: RadiusSweep, edge: Edge, units: int) -> Figure:
     return figure
 
 
-def _atlas_rows(swept: RadiusSweep, edge: Edge) -> tuple[Row, ...]:
+def _atlas_rows(swept: RadiusSweep, edge: Edge) -> tuple[ReportRow, ...]:
     radius, bias = swept.along("radius"), swept.along("bias")
     below = np.broadcast_to(radius < 1, swept.violated.shape)
     rounding = 1e-9
@@ -222,7 +224,7 @@ def joint_radius(*, quick: bool = False) -> Reproduction:
     )
 
 
-def _interval_rows(W: np.ndarray, damped: list, found: list[JointRadius]) -> tuple[Row, ...]:
+def _interval_rows(W: np.ndarray, damped: list, found: list[JointRadius]) -> tuple[ReportRow, ...]:
     golden, turning = joint_spectral_radius(_GOLDEN), slope_radius(_TURNING)
     nilpotent, units, vanishing = found
     pair, phi = "{[[1, 1], [0, 1]], [[1, 0], [1, 1]]}", "1.6180339887"

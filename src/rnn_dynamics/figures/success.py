@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, storage
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
@@ -120,7 +120,7 @@ def _reach(series: Series) -> int:
     return int(series.lengths[learned].max()) if learned.any() else 0
 
 
-def _rows(series: _ALL_SERIES) -> tuple[Row, ...]:
+def _rows(series: _ALL_SERIES) -> tuple[ReportRow, ...]:
     rows = []
     for initializer in INITIALIZERS:
         reach = [_reach(series[initializer, method]) for method in METHODS]
@@ -140,7 +140,7 @@ def _learned(series: Series, length: int) -> int:
     return int(series.succeeded[at[0]].sum()) if at.size else 0
 
 
-def _at_one_length(series: _ALL_SERIES) -> Row:
+def _at_one_length(series: _ALL_SERIES) -> ReportRow:
     """Where plain descent has failed from the usual start, and clipping has not: the rates."""
     of = {method: series["basic tanh", method] for method in METHODS}
     seeds = of["MSGD"].succeeded.shape[1]

@@ -23,7 +23,7 @@ __all__ = [
     "SEEDS",
     "STEPS",
     "UNITS",
-    "Network",
+    "OrderNetwork",
     "accuracy",
     "initial",
     "sequences",
@@ -43,7 +43,7 @@ CELLS = ("tanh", "ReLU", "ReLU, identity (IRNN)", "GRU", "LSTM", "LSTM, forget b
 _GATES = {"LSTM": 4, "LSTM, forget bias 3": 4, "LSTM of 1997": 3, "GRU": 3}
 
 
-class Network(NamedTuple):
+class OrderNetwork(NamedTuple):
     """A cell, and the readout of its hidden state: the logits are readout h + offset."""
 
     cell: Any
@@ -77,11 +77,11 @@ def _cell(name: str, W: Any, b: Any, W_in: Any) -> Any:
     return ElmanRNN(W, b, W_in, activation="tanh" if name == "tanh" else "relu")
 
 
-def untrained(name: str, seed: int) -> Network:
+def untrained(name: str, seed: int) -> OrderNetwork:
     """The network of a seed as training finds it."""
     rng = np.random.default_rng(seed)
     cell, bound = initial(name, rng), UNITS**-0.5
-    return Network(cell, jnp.asarray(rng.uniform(-bound, bound, (_CLASSES, UNITS))), jnp.zeros(_CLASSES))
+    return OrderNetwork(cell, jnp.asarray(rng.uniform(-bound, bound, (_CLASSES, UNITS))), jnp.zeros(_CLASSES))
 
 
 def size(cell: Any) -> int:
@@ -102,7 +102,7 @@ def sequences(key: Any, batch: int) -> tuple[Float[Array, "batch 50 6"], Int[Arr
     return jax.nn.one_hot(symbols, _SYMBOLS), bits[:, 0] + 2 * bits[:, 1]
 
 
-def _logits(network: Network, inputs: Float[Array, "50 6"]) -> Float[Array, " 4"]:
+def _logits(network: OrderNetwork, inputs: Float[Array, "50 6"]) -> Float[Array, " 4"]:
     def step(x: Array, u: Array) -> tuple[Array, None]:
         return network.cell(x, u), None
 
@@ -111,14 +111,14 @@ def _logits(network: Network, inputs: Float[Array, "50 6"]) -> Float[Array, " 4"
     return read + network.offset
 
 
-def _loss(network: Network, key: Any) -> Array:
+def _loss(network: OrderNetwork, key: Any) -> Array:
     inputs, classes = sequences(key, _BATCH)
     logits = jax.vmap(functools.partial(_logits, network))(inputs.astype(network.readout.dtype))
     logs = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.take_along_axis(logs, classes[:, None], axis=1))
 
 
-def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[Network, np.ndarray]:
+def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[OrderNetwork, np.ndarray]:
     """Networks of all seeds after some updates of Adam with clipped gradients, fresh sequences each, in float32.
 
     Returns:
@@ -138,8 +138,8 @@ def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[Netwo
         return (optax.apply_updates(network, change), state), loss
 
     @jax.jit
-    def run(networks: Network, keys: Array) -> tuple[Network, Array]:
-        def of_one(network: Network, own: Array) -> tuple[Network, Array]:
+    def run(networks: OrderNetwork, keys: Array) -> tuple[OrderNetwork, Array]:
+        def of_one(network: OrderNetwork, own: Array) -> tuple[OrderNetwork, Array]:
             (network, _), losses = jax.lax.scan(update, (network, optimiser.init(network)), own)
             return network, losses
 
@@ -158,31 +158,31 @@ def _stored() -> dict[str, np.ndarray]:
         return dict(stored)
 
 
-def _networks(name: str, stored: dict[str, np.ndarray]) -> list[Network]:
+def _networks(name: str, stored: dict[str, np.ndarray]) -> list[OrderNetwork]:
     fields = ("W", "b", "W_in", "readout", "offset")
     W, b, W_in, readout, offset = (stored[f"{name}.{field}"].astype(float) for field in fields)
     return [
-        Network(_cell(name, W[i], b[i], W_in[i]), jnp.asarray(readout[i]), jnp.asarray(offset[i]))
+        OrderNetwork(_cell(name, W[i], b[i], W_in[i]), jnp.asarray(readout[i]), jnp.asarray(offset[i]))
         for i in range(len(W))
     ]
 
 
-def trained(name: str) -> tuple[list[Network], np.ndarray]:
+def trained(name: str) -> tuple[list[OrderNetwork], np.ndarray]:
     """The stored networks of a cell, one a seed, and the share of 10 000 fresh sequences each puts right."""
     stored = _stored()
     return _networks(name, stored), stored[f"{name}.accuracy"].astype(float)
 
 
 @jax.jit
-def _right(networks: Network, inputs: Array, classes: Array) -> Array:
-    def of_one(network: Network) -> Array:
+def _right(networks: OrderNetwork, inputs: Array, classes: Array) -> Array:
+    def of_one(network: OrderNetwork) -> Array:
         logits = jax.vmap(functools.partial(_logits, network))(inputs)
         return jnp.mean((jnp.argmax(logits, axis=1) == classes).astype(logits.dtype))
 
     return jax.vmap(of_one)(networks)
 
 
-def accuracy(networks: list[Network], key: Any, batch: int = 1000) -> np.ndarray:
+def accuracy(networks: list[OrderNetwork], key: Any, batch: int = 1000) -> np.ndarray:
     """The share of fresh sequences that each network puts in the right one of the four classes."""
     inputs, classes = sequences(key, batch)
     stacked = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *networks)

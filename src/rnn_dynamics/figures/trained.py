@@ -13,7 +13,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.figures.flip_flop import FlipFlop, Played, played, trained
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim, number
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.orbit_diagrams import OrbitDiagram, orbit_diagram
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import rollout
@@ -118,7 +118,7 @@ def _diagram(ax: Axes, branches: list[Branch], diagrams: list[OrbitDiagram], uni
 
 def _rows(
     network: FlipFlop, run: Played, stored: np.ndarray, branches: list[Branch], diagrams: list[OrbitDiagram]
-) -> tuple[Row, ...]:
+) -> tuple[ReportRow, ...]:
     gaps = np.abs(stored[:, None] - stored[None]).max(axis=-1) + 2 * np.eye(4)
     rows = [
         number("states stored by the trained network", "two bits", "4", np.sum(gaps.min(axis=1) > 0.1)),

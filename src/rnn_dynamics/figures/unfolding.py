@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import Row, claim
+from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.storage import load, save
 from rnn_dynamics.training import Plan, train, unfolding
@@ -192,7 +192,7 @@ def _way(ax: Axes, results: _Results) -> None:
     ax.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
-def _rows(results: _Results) -> tuple[Row, ...]:
+def _rows(results: _Results) -> tuple[ReportRow, ...]:
     """Who learned, and what the gradient was at the lag that had to be bridged."""
     methods = results.methods
     learned = methods["omega"].succeeded.astype(bool)

@@ -18,12 +18,12 @@ from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.lengths import scan
 from rnn_dynamics.scaled import exponent_of, power_of_two
 
-__all__ = ["Growth", "first_frame", "follow", "measure", "orthonormal", "push"]
+__all__ = ["FrameGrowth", "first_frame", "follow", "measure", "orthonormal", "push"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-class Growth(NamedTuple):
+class FrameGrowth(NamedTuple):
     """What one QR step measures.
 
     Attributes:
@@ -89,7 +89,7 @@ def orthonormal(columns: Float[Array, "n m"]) -> tuple[Float[Array, "n m"], Floa
     return jnp.linalg.qr(columns)
 
 
-def measure(triangle: Float[Array, "m m"], size: int) -> Growth:
+def measure(triangle: Float[Array, "m m"], size: int) -> FrameGrowth:
     """ln|R_ii| and how far each is above the rounding of its column."""
     diagonal = jnp.abs(jnp.diagonal(triangle))
     lengths = jax.lax.stop_gradient(jnp.sqrt(jnp.sum(jnp.square(triangle), axis=0)))
@@ -98,7 +98,7 @@ def measure(triangle: Float[Array, "m m"], size: int) -> Growth:
     )
     gone = diagonal <= floor
     kept = jnp.where(gone, 1, diagonal)
-    return Growth(
+    return FrameGrowth(
         jnp.where(gone, -jnp.inf, jnp.log(kept)),
         jax.lax.stop_gradient(jnp.where(gone, 1, lengths / kept)),
     )
@@ -108,7 +108,7 @@ def _push_step(cell: Any, frame: Array, step: tuple) -> tuple[Array, None]:
     return push(cell, step[0], step[1], frame), None
 
 
-def _group(cell: Any, frame: Array, steps: tuple) -> tuple[Array, Growth]:
+def _group(cell: Any, frame: Array, steps: tuple) -> tuple[Array, FrameGrowth]:
     """``interval`` steps, then one QR; the leading axis of ``steps`` tells the interval."""
     if steps[0].shape[0] == 1:
         x, u = jax.tree_util.tree_map(lambda leaf: leaf[0], steps)
@@ -126,7 +126,7 @@ def follow(
     inputs: Any,
     interval: int,
     inside: Array | None = None,
-) -> tuple[Float[Array, "n m"], Growth]:
+) -> tuple[Float[Array, "n m"], FrameGrowth]:
     """The frame after all steps, and the growth in each group of ``interval`` of them.
 
     Args:
@@ -138,7 +138,7 @@ def follow(
         inside: which groups of s steps count, shape (steps/s,); all by default. The frame passes over the others.
 
     Returns:
-        The frame, shape (n, m), and ``Growth`` with a leading axis of steps/s.
+        The frame, shape (n, m), and ``FrameGrowth`` with a leading axis of steps/s.
     """
 
     def grouped(leaf: Array) -> Array:

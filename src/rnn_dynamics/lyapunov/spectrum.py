@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics import double_double, lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.elementwise import is_plain
-from rnn_dynamics.lyapunov.frames import Growth, first_frame, follow
+from rnn_dynamics.lyapunov.frames import FrameGrowth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.lyapunov.typical import checked
 from rnn_dynamics.rollout import Trajectory
@@ -52,13 +52,13 @@ def _follow(
     frame: Array,
     interval: int,
     inside: Array | None = None,
-) -> tuple[Array, Growth]:
+) -> tuple[Array, FrameGrowth]:
     return follow(join(static, arrays), frame, states, inputs, interval, inside)
 
 
 def _grown(
     trajectory: Trajectory, frame: Array, first: int, last: int, interval: int
-) -> tuple[Array, Growth]:
+) -> tuple[Array, FrameGrowth]:
     """The frame after the steps first … last−1, a QR every ``interval`` of them, and the growth in each group.
 
     The groups are padded to a power of two, and those of the padding are passed over.

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from rnn_dynamics.manifolds.results import Side
 from rnn_dynamics.status import Status
 
-__all__ = ["Line", "Spline"]
+__all__ = ["Polyline", "Spline"]
 
 
-class Line:
+class Polyline:
     """A polygon that keeps points at least ``least`` apart, measured along all that were added."""
 
     def __init__(self, start: Float[np.ndarray, " n"], least: float) -> None:

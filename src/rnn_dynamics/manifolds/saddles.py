@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.equilibria.cycles import measured
-from rnn_dynamics.equilibria.problem import Problem, posed, residual_tolerance
+from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.iterates import iterate, iterate_with_jacobian, repeated
 from rnn_dynamics.phases import largest_length
 from rnn_dynamics.validation import count, real_array
@@ -46,7 +46,7 @@ class Saddle:
         reach: the σ up to which the curve of second order is the set to rounding.
     """
 
-    problem: Problem
+    problem: RootProblem
     point: Float[np.ndarray, " n"]
     period: int
     multiplier: float
@@ -154,7 +154,7 @@ def checked_extent(length: Any, spacing: Any, max_points: Any) -> Extent:
     return Extent(far, near, count("max_points", max_points, minimum=16))
 
 
-def fixed_point_near(problem: Problem, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray] | None:
+def fixed_point_near(problem: RootProblem, x: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray] | None:
     """The fixed point that Newton's method reaches from x, and the Jacobian of the return map; or ``None``."""
     roots = measured(problem, x[None].astype(problem.dtype), steps)
     if not roots.accepted(residual_tolerance(problem, None))[0]:
@@ -202,7 +202,7 @@ def saddle_of(
     return dataclasses.replace(saddle, reach=saddle.sound_reach(found[1]))
 
 
-def _minimal_period(problem: Problem, x: np.ndarray, period: int) -> int:
+def _minimal_period(problem: RootProblem, x: np.ndarray, period: int) -> int:
     """The least divisor d of the period with F^d(x) = x."""
     divisors = np.array([d for d in range(1, period) if period % d == 0], np.int32)
     if not len(divisors):

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics.manifolds.line import Line, Spline
+from rnn_dynamics.manifolds.line import Polyline, Spline
 from rnn_dynamics.manifolds.results import InvariantSet, Side
 from rnn_dynamics.manifolds.saddles import Extent, Saddle, checked_extent, fixed_point_near, image, saddle_of
 from rnn_dynamics.status import Status
@@ -167,7 +167,7 @@ class _Grower:
     def side(self, front: _Front) -> Side:
         assert front.status is not None
         points = np.stack(front.spline.points)
-        line = Line(points[0], self.extent.spacing / 64)
+        line = Polyline(points[0], self.extent.spacing / 64)
         line.add(points[1:])
         ended = front.limit if front.status == Status.CONVERGED else None
         return line.side(self.extent.length, front.status, self.saddle.problem.shape, ended)

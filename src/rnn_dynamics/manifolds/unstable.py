@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.manifolds.lifts import Lift, lifted
-from rnn_dynamics.manifolds.line import Line
+from rnn_dynamics.manifolds.line import Polyline
 from rnn_dynamics.manifolds.results import InvariantSet, Side
 from rnn_dynamics.manifolds.saddles import Extent, Saddle, checked_extent, fixed_point_near, images, saddle_of
 from rnn_dynamics.status import Status
@@ -162,7 +162,7 @@ class _Grower:
         """The side, stretch after stretch."""
         t = np.linspace(0, 1, _FIRST)
         stretch = _Stretch(t, self.from_segment(t, 0))  # no step: on the saddle's side of the seam
-        line = Line(self.saddle.point, _SHARPEST * self.extent.spacing)
+        line = Polyline(self.saddle.point, _SHARPEST * self.extent.spacing)
         line.add(stretch.states)
         limit, tried = None, self.extent.spacing / 5
         for times in range(self.returns, _MOST_IMAGES, self.returns):

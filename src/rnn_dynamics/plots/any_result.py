@@ -12,7 +12,7 @@ from rnn_dynamics.plots.canvas import axes_of
 from rnn_dynamics.plots.lines import bars, complex_plane, field, numbers, series
 from rnn_dynamics.plots.sets import attractors, edge_state, side
 from rnn_dynamics.results.datasets import shapes_of
-from rnn_dynamics.results.registry import fields_of, name_of
+from rnn_dynamics.results.registry import fields_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,8 @@ def result(found: Any, ax: Any = None, **options: Any) -> "Axes":
     Raises:
         ValueError: nothing in it is a number.
     """
-    draw = _DRAWN.get(name_of(type(found)) or "", _first_numbers)
+    is_ours = type(found).__module__.startswith("rnn_dynamics.")
+    draw = _DRAWN.get(type(found).__name__, _first_numbers) if is_ours else _first_numbers
     return draw(found, axes_of(ax), **options)
 
 
@@ -282,31 +283,31 @@ def _deep_runs(found: Any, ax: "Axes") -> "Axes":
 
 
 _DRAWN: dict[str, Callable[..., Any]] = growth.DRAWN | {
-    "basins.Attractors": attractors,
-    "basins.EdgeState": edge_state,
-    "basins.Fractions": _fractions,
-    "basins.UncertaintyExponent": _uncertainty,
-    "bifurcations.SpecialPoint": _special_point,
-    "cliff.Jump": _jump,
-    "cliff.LimitLoss": _over_points({"even": "even T", "odd": "odd T"}, "point", "loss for T → ∞"),
-    "cliff.Loss": _loss,
-    "cliff.Wall": _wall,
-    "doya.Branch": _doya_branch,
-    "doya.Equilibria": _equilibria,
-    "doya.FiniteRatios": _over_points({"initial": "Δx_T/Δx₀", "bias": "Δx_T/Δb"}, "point", "ratio"),
-    "doya.Flips": _two_places,
-    "doya.Folds": _two_places,
-    "doya.TwoCycle": _over_points({"x": "state"}, "point", "state x", linestyle="none", marker="s"),
-    "equilibria.Eigenvectors": _eigenvectors,
-    "equilibria.SlowPoints": _slow_points,
-    "manifolds.Side": side,
-    "mean_field.Edge": _over_points({"gain": "edge of chaos"}, "number of the bias", "gain g"),
-    "neighbours.StatesAlong": _states_along,
-    "nonnormal.NonNormality": _non_normality,
-    "spectra.Shares": _shares,
-    "sweep.Sweep": _sweep,
-    "training.AlongTraining": _along_training,
-    "training.DeepRuns": _deep_runs,
-    "training.LatchConvergence": _latch,
-    "training.Row": _row,
+    "Attractors": attractors,
+    "EdgeState": edge_state,
+    "Fractions": _fractions,
+    "UncertaintyExponent": _uncertainty,
+    "SpecialPoint": _special_point,
+    "Jump": _jump,
+    "LimitLoss": _over_points({"even": "even T", "odd": "odd T"}, "point", "loss for T → ∞"),
+    "Loss": _loss,
+    "Wall": _wall,
+    "NeuronBranch": _doya_branch,
+    "Equilibria": _equilibria,
+    "FiniteRatios": _over_points({"initial": "Δx_T/Δx₀", "bias": "Δx_T/Δb"}, "point", "ratio"),
+    "Flips": _two_places,
+    "Folds": _two_places,
+    "TwoCycle": _over_points({"x": "state"}, "point", "state x", linestyle="none", marker="s"),
+    "Eigenvectors": _eigenvectors,
+    "SlowPoints": _slow_points,
+    "Side": side,
+    "Edge": _over_points({"gain": "edge of chaos"}, "number of the bias", "gain g"),
+    "StatesAlong": _states_along,
+    "NonNormality": _non_normality,
+    "Shares": _shares,
+    "Sweep": _sweep,
+    "AlongTraining": _along_training,
+    "DeepRuns": _deep_runs,
+    "LatchConvergence": _latch,
+    "ComparisonRow": _row,
 }

@@ -11,7 +11,7 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.training.results import Comparison, Row
+    from rnn_dynamics.training.results import Comparison, ComparisonRow
 
 __all__ = ["comparison"]
 
@@ -58,7 +58,7 @@ def comparison(result: "Comparison", ax: Any = None) -> "Axes":
 _GAP = 1.5
 
 
-def _success(ax: Any, place: int, row: "Row") -> None:
+def _success(ax: Any, place: int, row: "ComparisonRow") -> None:
     low, high = row.interval
     rate = row.success_rate
     ax.barh(place, rate, height=0.55, color=palette.SKY, zorder=2)
@@ -73,7 +73,7 @@ def _short(value: float) -> str:
     return f"{value / 1000:.3g}k" if value >= 1000 else f"{value:.0f}"
 
 
-def _story(ax: Any, place: int, row: "Row") -> None:
+def _story(ax: Any, place: int, row: "ComparisonRow") -> None:
     shares = [row.horizon_at(moment) / row.steps_of_task for moment in _MOMENTS]
     known = [share for share in shares if not math.isnan(share)]
     if not known:

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics import activations
 from rnn_dynamics.results.missing import NotKept
 from rnn_dynamics.results.registry import class_of, fields_of, is_record
 from rnn_dynamics.results.writing import NARROW
@@ -114,6 +113,12 @@ def _dtype(_: Reader, node: dict[str, Any]) -> np.dtype:
     return dtype
 
 
+def _of_name(cls: Any, name: Any) -> Any:
+    if not hasattr(cls, "of_name"):
+        raise ValueError(f"{cls.__name__} has no members by name")
+    return cls.of_name(str(name))
+
+
 _READ: dict[str, Any] = {
     "array": Reader.array,
     "float": lambda _, node: _FLOATS[node["float"]],
@@ -123,7 +128,8 @@ _READ: dict[str, Any] = {
     "dict": lambda self, node: {self.value(key): self.value(part) for key, part in node["dict"]},
     "record": Reader.record,
     "enum": Reader.member,
-    "activation": lambda _, node: activations.of_name(node["activation"]),
+    "named": lambda _, node: _of_name(class_of(node["named"]), node["name"]),
+    "activation": lambda _, node: _of_name(class_of("activations.Activation"), node["activation"]),
     "key": Reader.key,
     "strings": Reader.strings,
     "dtype": _dtype,

@@ -18,6 +18,12 @@ from typing import Any
 __all__ = ["class_of", "fields_of", "is_record", "name_of"]
 
 _PACKAGE = "rnn_dynamics"
+# What files of earlier versions call classes that have other names since.
+_RENAMED = {
+    "diagnose.Remedy": "diagnose.SuggestedRemedy",
+    "doya.Branch": "doya.NeuronBranch",
+    "training.Row": "training.ComparisonRow",
+}
 _NO_RESULTS = frozenset({"plots", "figures", "explore", "cli", "interop"})
 
 
@@ -61,7 +67,7 @@ def class_of(name: str) -> type:
     Raises:
         ValueError: no class of results or their parts has this name.
     """
-    room, dot, own = name.partition(".")
+    room, dot, own = _RENAMED.get(name, name).partition(".")
     found = _find(room, own) if dot and room in _rooms() else None
     if found is None:
         raise ValueError(f"no class {name[:80]!a} among the results of this version of the library")

@@ -14,8 +14,6 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
 from rnn_dynamics.results.missing import NotKept
 from rnn_dynamics.results.registry import fields_of, is_record, name_of
 
@@ -59,11 +57,11 @@ class Writer:
             return self._array(value, where)
         if isinstance(value, enum.Enum):
             return {"enum": self._named(value, where), "name": value.name}
-        if isinstance(value, Activation):
-            name = activations.name_of(value)
+        if hasattr(type(value), "kept_name") and not isinstance(value, type):
+            name = value.kept_name()
             if name is None:
-                raise NoFormError(where, value, f"the activation {value.name!r} is not one of the library's")
-            return {"activation": name}
+                raise NoFormError(where, value, f"{value!r} is not one of the library's")
+            return {"named": self._named(value, where), "name": name}
         return self._gathered(value, where)
 
     def _gathered(self, value: Any, where: str) -> Any:

@@ -5,7 +5,7 @@ from rnn_dynamics.training.composition import recipe
 from rnn_dynamics.training.panels import Panel, train
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.results import Comparison, Row, load_comparison
+from rnn_dynamics.training.results import Comparison, ComparisonRow, load_comparison
 from rnn_dynamics.training.tasks import TASKS, Batch, Task, published_lengths, task
 from rnn_dynamics.training.terms import Term
 from rnn_dynamics.training.updates import Plan
@@ -16,11 +16,11 @@ __all__ = [
     "TASKS",
     "Batch",
     "Comparison",
+    "ComparisonRow",
     "Panel",
     "Plan",
     "Recipe",
     "Remedy",
-    "Row",
     "Task",
     "Term",
     "compare",

@@ -11,7 +11,7 @@ import numpy as np
 from rnn_dynamics.training.composition import find, recipe
 from rnn_dynamics.training.panels import Panel, train
 from rnn_dynamics.training.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.results import Comparison, Row, row_of
+from rnn_dynamics.training.results import Comparison, ComparisonRow, row_of
 from rnn_dynamics.training.tasks import Task, task
 from rnn_dynamics.training.updates import Plan
 from rnn_dynamics.validation import choice, count
@@ -90,7 +90,7 @@ def compare(
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
     progress: Callable[[str, Panel], object] | None = None,
-    done: Callable[[Row], object] | None = None,
+    done: Callable[[ComparisonRow], object] | None = None,
     heed: Callable[[], object] | None = None,
 ) -> Comparison:
     """Train every remedy on every task and length, and put beside its success what became of ∂x_T/∂x_k.

@@ -22,8 +22,8 @@ from rnn_dynamics.training.stories import measured
 from rnn_dynamics.training.updates import (
     CONFIRM,
     TEST,
-    Check,
     Plan,
+    ProgressCheck,
     Run,
     advance,
     first_state,
@@ -51,7 +51,8 @@ class Panel:
         runs: the state of every run, a leading axis of runs.
         status: ``CONVERGED`` where the task was learned, ``DIVERGED``, ``MAX_STEPS``; ``UNDECIDED`` while running.
         wrong: the share of 10 000 fresh sequences that a learned network puts wrong; else of the last check's.
-        history: by field of ``Check`` and of the gradient's story, shape (checks, runs), NaN after a run has ended.
+        history: by field of ``ProgressCheck`` and of the gradient's story, shape (checks, runs), NaN after a run
+            has ended.
         seconds: spent so far.
     """
 
@@ -107,7 +108,7 @@ def _first_panel(plan: Plan, seeds: np.ndarray, numbers: Mapping[str, np.ndarray
     runs: Any = (network, memory, dict(numbers), keys, zeros, ones)
     runs = Run(*runs)
     first = measured(plan.task, network)
-    history = {field: np.full((1, len(seeds)), np.nan) for field in Check._fields} | first
+    history = {field: np.full((1, len(seeds)), np.nan) for field in ProgressCheck._fields} | first
     undecided = np.full(len(seeds), int(Status.UNDECIDED))
     return Panel(plan, seeds, _host(runs), undecided, np.full(len(seeds), np.nan), history)
 
@@ -311,7 +312,7 @@ def _advance_tile(
     loss, norm = (np.concatenate(values, axis=1) for values in (losses, norms))
     wrong = share_wrong(plan.task, part.network, part.key, part.step, plan.test, TEST)
     with np.errstate(all="ignore"):  # of a run that diverges
-        check = Check(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
+        check = ProgressCheck(loss.mean(axis=1), norm.mean(axis=1), norm.max(axis=1), wrong)
     story = {name: values[0] for name, values in measured(plan.task, part.network).items()}
     return part, {**check._asdict(), **story}
 

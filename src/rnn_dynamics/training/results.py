@@ -17,7 +17,7 @@ from rnn_dynamics.training.panels import Panel
 from rnn_dynamics.training.remedies import Remedy
 from rnn_dynamics.training.stories import REGIMES
 
-__all__ = ["MOMENTS", "Comparison", "Row", "load_comparison", "row_of"]
+__all__ = ["MOMENTS", "Comparison", "ComparisonRow", "load_comparison", "row_of"]
 
 MOMENTS = ("initial", "middle", "final")
 _STORY = ("exponent", "horizon", "regime")
@@ -26,7 +26,7 @@ _ARRAYS = ("seeds", "status", "steps", "wrong", *_STORY)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Row(Result):
+class ComparisonRow(Result):
     """One remedy on one task of one length.
 
     Attributes:
@@ -109,8 +109,8 @@ class Row(Result):
 
     def __repr__(self) -> str:
         return (
-            f"Row({self.remedy}, {self.task} {self.length}: {self.successes} of {len(self.seeds)} learned, "
-            f"horizon {self.horizon_at('initial'):.0f} to {self.horizon_at('final'):.0f})"
+            f"ComparisonRow({self.remedy}, {self.task} {self.length}: {self.successes} of {len(self.seeds)} "
+            f"learned, horizon {self.horizon_at('initial'):.0f} to {self.horizon_at('final'):.0f})"
         )
 
 
@@ -119,7 +119,7 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(known)) if known.size else float("nan")
 
 
-def row_of(label: str, remedies: tuple[Remedy, ...], panel: Panel, rates: np.ndarray) -> Row:
+def row_of(label: str, remedies: tuple[Remedy, ...], panel: Panel, rates: np.ndarray) -> ComparisonRow:
     """The row of a trained panel at the rate with most successes, the faster one of equals."""
     tried = tuple(dict.fromkeys(rates.tolist()))
 
@@ -131,7 +131,7 @@ def row_of(label: str, remedies: tuple[Remedy, ...], panel: Panel, rates: np.nda
     at = np.flatnonzero(rates == best)
     story = {name: _moments(panel.history[name][:, at]) for name in _STORY}
     learned = panel.plan.task
-    return Row(
+    return ComparisonRow(
         remedy=label,
         kind=", ".join(dict.fromkeys(remedy.kind for remedy in remedies)) or "none",
         claim="; ".join(remedy.claim for remedy in remedies if remedy.claim),
@@ -165,12 +165,12 @@ class Comparison(Result):
         settings: seeds, updates, units, batch, and updates between checks.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[ComparisonRow, ...]
     settings: dict[str, int]
 
     picture: ClassVar = "comparison"
 
-    def row(self, remedy: str, task: str | None = None, length: int | None = None) -> Row:
+    def row(self, remedy: str, task: str | None = None, length: int | None = None) -> ComparisonRow:
         """The first row of a remedy, on a task and length where given.
 
         Raises:
@@ -229,7 +229,7 @@ class Comparison(Result):
         rows = []
         for i, plain in enumerate(described["rows"]):
             own: dict[str, Any] = {name: arrays[f"row{i}.{name}"] for name in _ARRAYS}
-            rows.append(Row(**{**plain, "rates": tuple(plain["rates"])}, **own))
+            rows.append(ComparisonRow(**{**plain, "rates": tuple(plain["rates"])}, **own))
         return cls(tuple(rows), described["settings"])
 
     def to_json(self) -> str:
@@ -249,7 +249,7 @@ class Comparison(Result):
         return "\n".join([head, *(_line(row, width) for row in self.rows)])
 
 
-def _line(row: Row, width: int) -> str:
+def _line(row: ComparisonRow, width: int) -> str:
     low, high = row.interval
     horizons = " ".join(f"{row.horizon_at(moment):.0f}" for moment in MOMENTS)
     took = "-" if np.isnan(row.steps_to_success) else f"{row.steps_to_success:.0f}"
@@ -267,7 +267,7 @@ def _line(row: Row, width: int) -> str:
     return _WIDE.format(*texts, width=width) + (f"; {row.diverged} diverged" if row.diverged else "")
 
 
-def _plain(row: Row) -> dict[str, Any]:
+def _plain(row: ComparisonRow) -> dict[str, Any]:
     low, high = row.interval
     found: dict[str, Any] = {
         field.name: getattr(row, field.name) for field in dataclasses.fields(row) if field.name not in _ARRAYS

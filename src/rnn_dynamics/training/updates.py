@@ -24,8 +24,8 @@ from rnn_dynamics.validation import count
 __all__ = [
     "CONFIRM",
     "TEST",
-    "Check",
     "Plan",
+    "ProgressCheck",
     "Run",
     "advance",
     "first_state",
@@ -90,7 +90,7 @@ class Run(NamedTuple):
     is_finite: Bool[Array, ""]
 
 
-class Check(NamedTuple):
+class ProgressCheck(NamedTuple):
     """What is seen of the runs after ``every`` updates.
 
     Attributes:
