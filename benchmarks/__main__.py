@@ -14,7 +14,7 @@ import jax
 
 import benchmarks
 from benchmarks import timing
-from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 RESULTS = pathlib.Path(__file__).parent / "results"
 

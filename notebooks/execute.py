@@ -10,7 +10,7 @@ import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 
-from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 HERE = Path(__file__).resolve().parent
 

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from rnn_dynamics.activations import Activation
-from rnn_dynamics.results import NotKept
-from rnn_dynamics.results.registry import fields_of, is_record
+from rnn_dynamics.numerics.results import NotKept
+from rnn_dynamics.numerics.results.registry import fields_of, is_record
 
 
 def assert_same(found: Any, expected: Any, where: str = "result") -> None:

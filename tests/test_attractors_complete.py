@@ -11,7 +11,7 @@ import pytest
 from rnn_dynamics.cells import GRU, LSTM, DoyaNeuron, ElmanRNN, LeakyRNN, PiecewiseLinearRNN, Stack
 from rnn_dynamics.equilibria import FixedPoints, MissingAttractorWarning, OrbitEnd, fixed_points
 from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.oracles import long_runs
 
 SLOW = Path(__file__).parent / "data" / "slow_gru.npz"

@@ -22,7 +22,7 @@ from rnn_dynamics.basins import (
 )
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.equilibria import fixed_points
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 
 FOUR = np.array([[2.0, 0.3], [-0.2, 1.8]]), np.array([0.05, -0.1])  # four stable fixed points

@@ -5,7 +5,7 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.bifurcations import bifurcation_curve
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.polynomial_maps import (
     DELAYED,
     DOUBLE_ONE,

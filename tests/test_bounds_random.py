@@ -5,8 +5,7 @@ import math
 import jax
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN, PreActivationRNN

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics import activations, given
+from rnn_dynamics import activations
 from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import (
     DoyaNeuron,
@@ -36,6 +36,7 @@ from rnn_dynamics.jacobians import (
     step_jacobian,
     step_jacobians,
 )
+from rnn_dynamics.numerics import given
 from rnn_dynamics.rollout import _run, rollout
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK

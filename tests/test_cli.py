@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from rnn_dynamics import __version__, cli
 from rnn_dynamics.cli import diagnosis
 from rnn_dynamics.figures import FIGURES, output, registry, self_check
-from rnn_dynamics.sweep import sweep
+from rnn_dynamics.numerics.sweep import sweep
 
 CHEAP = "input_over_boundary"
 

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from rnn_dynamics import cliff, doya, rollout
 from rnn_dynamics.cells import DoyaNeuron
 from rnn_dynamics.figures.jumps import COUPLED, UNCOUPLED, loss
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 
 TARGET = 0.855

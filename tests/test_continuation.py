@@ -10,7 +10,7 @@ import rnn_dynamics as rd
 from rnn_dynamics import bifurcations, continuation
 from rnn_dynamics.bifurcations import bifurcation_parameter, locate
 from rnn_dynamics.continuation import continue_branch, continue_branches
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.polynomial_maps import DELAYED, HENON, ONE, A, C, polynomial, rotation, rows, turned
 

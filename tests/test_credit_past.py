@@ -30,8 +30,8 @@ from rnn_dynamics.credit import (
     state_gradients,
 )
 from rnn_dynamics.jacobians import gradient_norms, pullback
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.status import Status
 
 RNG = np.random.default_rng(11)
 N, STEPS, SPAN = 3, 4, 6

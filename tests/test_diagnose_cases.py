@@ -12,7 +12,7 @@ from rnn_dynamics.credit import credit_by_lag
 from rnn_dynamics.credit.trend import trend_of
 from rnn_dynamics.diagnose import Tracker, diagnose
 from rnn_dynamics.diagnose.growth import mean_growth, regime_of
-from rnn_dynamics.results.powers import DECADE, power_of_ten
+from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 from rnn_dynamics.rollout import rollout
 
 N, STEPS = 2, 60

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics import double_double as dd
+from rnn_dynamics.numerics import double_double as dd
 
 # Last bits are what these tests are about.
 pytestmark = pytest.mark.shipped

@@ -6,11 +6,11 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics import double_double as dd
 from rnn_dynamics import doya
 from rnn_dynamics.doya import Basin
-from rnn_dynamics.roots import bracketed_root
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.roots import bracketed_root
+from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
 

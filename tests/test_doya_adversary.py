@@ -9,7 +9,7 @@ import pytest
 
 from rnn_dynamics import doya
 from rnn_dynamics.doya import Basin
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.oracles import neuron as oracle
 
 RUN, WINDOW = 20_000, 64

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.elementwise import LARGEST, TILE, elementwise
+from rnn_dynamics.numerics.batching import LARGEST, TILE, elementwise
 from tests.compilations import compilations
 
 

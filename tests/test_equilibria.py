@@ -18,8 +18,8 @@ from rnn_dynamics.equilibria import (
     starts_from,
 )
 from rnn_dynamics.equilibria.merging import same_points
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
 from tests.oracles.boxes import tanh_fixed_points

@@ -12,11 +12,12 @@ import time
 import numpy as np
 import pytest
 
-from rnn_dynamics import cli, heartbeat
+from rnn_dynamics import cli
 from rnn_dynamics.cli import comparison, diagnosis
 from rnn_dynamics.figures import registry
-from rnn_dynamics.heartbeat import Heartbeat
-from rnn_dynamics.sweep import sweep
+from rnn_dynamics.numerics import heartbeat
+from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.sweep import sweep
 
 CHEAP = "input_over_boundary"
 
@@ -210,7 +211,7 @@ def test_a_sweep_asked_for_progress_ends_with_a_line_where_no_terminal_is(capsys
 def test_lines_come_while_xla_compiles():
     program = """
         import jax, jax.numpy as jnp, time
-        from rnn_dynamics.heartbeat import Heartbeat
+        from rnn_dynamics.numerics.heartbeat import Heartbeat
 
         def deep(x):
             for i in range(10):

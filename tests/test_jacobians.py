@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from rnn_dynamics.cells import (
     DoyaNeuron,
@@ -27,8 +26,8 @@ from rnn_dynamics.jacobians import (
     pushforward,
     step_jacobians,
 )
+from rnn_dynamics.numerics.scaled import Scaled, from_float, matmul
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.scaled import Scaled, from_float, matmul
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products

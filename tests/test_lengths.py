@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics import credit, lengths, segments
+from rnn_dynamics import credit, segments
 from rnn_dynamics.cells import LSTM, DoyaNeuron, ElmanRNN
 from rnn_dynamics.diagnose import BatchDiagnosis, diagnose
 from rnn_dynamics.jacobians import parameter_gradient, step_jacobians

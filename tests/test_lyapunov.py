@@ -13,8 +13,8 @@ from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.mean_field import mean_field
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.status import Status
 from tests.compilations import compilations
 from tests.oracles import exponents as oracle
 

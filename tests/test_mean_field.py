@@ -8,7 +8,7 @@ import pytest
 
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.mean_field import edge_of_chaos, mean_field
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 
 def gaussian_mean(function):

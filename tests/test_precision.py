@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics import given
 from rnn_dynamics.cells import GRU, DoyaNeuron, ElmanRNN, MinimalRNN, PiecewiseLinearRNN
+from rnn_dynamics.numerics import given
 
 RNG = np.random.default_rng(2)
 SWITCH = 'jax.config.update("jax_enable_x64", True)'

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rnn_dynamics import packages
+from rnn_dynamics.numerics import packages
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src" / "rnn_dynamics"

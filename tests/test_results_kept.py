@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics import plots, storage
+from rnn_dynamics import plots
 from rnn_dynamics.activations import Activation, leaky_relu
-from rnn_dynamics.results import NotKeptError, Result
-from rnn_dynamics.results.registry import fields_of, is_record
+from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics.results import NotKeptError, Result
+from rnn_dynamics.numerics.results.registry import fields_of, is_record
 from tests import results_made
 from tests.results_made import six_units, two_units
 from tests.same_results import assert_same, not_kept

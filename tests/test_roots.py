@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.roots import bracketed_root
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.roots import bracketed_root
+from rnn_dynamics.numerics.status import Status
 
 
 def _cubic(x, p):

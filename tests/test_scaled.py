@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
-from rnn_dynamics import scaled
-from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.scaled import Scaled
 
 # Last bits are what these tests are about.
 pytestmark = pytest.mark.shipped

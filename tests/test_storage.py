@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_dynamics import storage
+from rnn_dynamics.numerics import storage
 
 SEAL_LENGTH = len("sha256:") + 64
 ARRAYS = {

@@ -11,8 +11,8 @@ import pytest
 
 from rnn_dynamics import cli, plots
 from rnn_dynamics.cli import comparison
-from rnn_dynamics.status import Status
-from rnn_dynamics.storage import StorageError, load
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.storage import StorageError, load
 from rnn_dynamics.training import REMEDIES, compare, load_comparison, recipe, results
 from rnn_dynamics.training.intervals import wilson
 

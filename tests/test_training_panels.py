@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from rnn_dynamics.status import Status
-from rnn_dynamics.storage import StorageError
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.training import Plan, Recipe, panels, recipe, task, train
 from rnn_dynamics.training.stories import measured
 from rnn_dynamics.training.updates import lengths_of_calls
@@ -200,7 +200,7 @@ def test_a_damaged_file_never_takes_the_place_of_the_good_one(whole, two_files, 
     def full(*_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("rnn_dynamics.storage.save", full)
+    monkeypatch.setattr("rnn_dynamics.numerics.storage.save", full)
     with pytest.warns(UserWarning, match="going on from"), pytest.raises(OSError, match="no space"):
         trained(checkpoint=path)
     monkeypatch.undo()
@@ -229,7 +229,7 @@ def test_a_file_of_something_else_is_an_error(tmp_path):
     np.savez(path, a=np.zeros(3))
     with pytest.raises(StorageError):
         trained(checkpoint=path)
-    from rnn_dynamics import storage
+    from rnn_dynamics.numerics import storage
 
     storage.save(path, {"a": np.zeros(3)}, {"kind": "other"})
     with pytest.raises(ValueError, match="kind other, not training panel"):

@@ -20,8 +20,8 @@ from rnn_dynamics.lyapunov import (
     orbit_check,
 )
 from rnn_dynamics.lyapunov.typical import input_period, repetition, tied
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.rollout import rollout
-from rnn_dynamics.status import Status
 
 LN2 = math.log(2)
 CAT = math.log((3 + math.sqrt(5)) / 2)

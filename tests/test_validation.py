@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import validation
+from rnn_dynamics.numerics import validation
 
 BAD_ARRAYS = [
     (None, TypeError, "None"),
@@ -117,7 +117,7 @@ def test_hazard_11_without_x64_the_dtype_of_the_result_is_stated() -> None:
     program = """
 import numpy as np
 from rnn_dynamics import validation
-from rnn_dynamics.scaled import from_float
+from rnn_dynamics.numerics.scaled import from_float
 a = validation.real_array("w", np.array([1.0, 2.0]))
 assert a.dtype == "float32" and "float32" in repr(from_float(a)), a.dtype
 assert validation.real_array("n", [1, 2]).dtype == "float32"

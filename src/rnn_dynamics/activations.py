@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.validation import choice
+from rnn_dynamics.numerics.validation import choice
 
 __all__ = [
     "Activation",

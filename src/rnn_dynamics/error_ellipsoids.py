@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.scaled import exponent_of, power_of_two
+from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 __all__ = ["Ellipsoid", "exact", "propagate", "row_bounds"]
 

@@ -21,9 +21,9 @@ import numpy as np
 from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.vanilla import PreActivationRNN
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import concrete_array
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import concrete_array
 
 __all__ = ["Edge", "MeanField", "edge_of_chaos", "mean_field"]
 

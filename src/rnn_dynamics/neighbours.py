@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import state_vector
-from rnn_dynamics.results import Result
-from rnn_dynamics.results.powers import power_of_ten
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.scaled import from_float
+from rnn_dynamics.numerics.validation import real_array
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import from_float
 from rnn_dynamics.segments import segment
-from rnn_dynamics.validation import real_array
 
 __all__ = ["StatesAlong", "states_along"]
 

@@ -17,9 +17,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.results import Result
-from rnn_dynamics.results.powers import power_of_ten
-from rnn_dynamics.validation import concrete_array, concrete_square, count
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.validation import concrete_array, concrete_square, count
 
 __all__ = [
     "NonNormality",

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.iterates import ReturnMap, return_map
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.phases import Lengths, canonical, warn_of_seams
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import count, real_array
 
 __all__ = ["OrbitDiagram", "orbit_diagram"]
 

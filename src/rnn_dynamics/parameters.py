@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, layer_name
-from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.numerics.scaled import Scaled
 
 __all__ = [
     "Group",

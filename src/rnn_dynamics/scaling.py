@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import concrete_array, concrete_square, fraction
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import concrete_array, concrete_square, fraction
 
 __all__ = ["LARGEST_WEIGHT", "ScaledBounds", "absolute_radius", "scaled_bounds"]
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import split
-from rnn_dynamics.elementwise import is_plain
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.validation import index
 from rnn_dynamics.rollout import Trajectories, Trajectory
-from rnn_dynamics.validation import index
 
 __all__ = ["along", "entries_of", "later_states", "on_host", "segment", "state_at", "step_range"]
 
@@ -78,20 +78,20 @@ def along(
     series = (trajectory.states, trajectory.inputs)
     plain = (arrays, series, arguments, options)
     at_a_step = size**2 if of_matrices else size
-    limit = _LARGEST_OF_MATRICES if of_matrices else lengths.LARGEST_PADDED
-    is_cheap = cut and lengths.may_pad(steps, at_a_step, limit, *plain)
+    limit = _LARGEST_OF_MATRICES if of_matrices else padding.LARGEST_PADDED
+    is_cheap = cut and padding.may_pad(steps, at_a_step, limit, *plain)
     held = size**2 if keeps_matrices else size + entries_of(trajectory)
-    most = _LARGEST_KEPT if keeps_matrices else lengths.LARGEST_SKIPPED
-    if not steps or not (is_cheap or lengths.may_pad(steps, held, most, *plain)):
+    most = _LARGEST_KEPT if keeps_matrices else padding.LARGEST_SKIPPED
+    if not steps or not (is_cheap or padding.may_pad(steps, held, most, *plain)):
         return program(*segment(trajectory, start, stop), *arguments, **options)
-    extra = lengths.longer(steps) - steps
+    extra = padding.longer(steps) - steps
     sides = {"before": extra} if backward else {"after": extra}
     if not is_cheap:
-        options["inside"] = lengths.inside(steps, **sides)
-    found = program(static, arrays, *lengths.padded(series, start, stop, **sides), *arguments, **options)
+        options["inside"] = padding.inside(steps, **sides)
+    found = program(static, arrays, *padding.padded(series, start, stop, **sides), *arguments, **options)
     if not cut:
         return found
-    return lengths.cut(found, extra, None) if backward else lengths.cut(found, 0, -extra or None)
+    return padding.cut(found, extra, None) if backward else padding.cut(found, 0, -extra or None)
 
 
 def entries_of(trajectory: Trajectory) -> int:

@@ -16,11 +16,11 @@ from rnn_dynamics import error_ellipsoids as ellipsoids
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.error_ellipsoids import Ellipsoid
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled, exponent_of
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import real_array
 from rnn_dynamics.rollout import checked_start
-from rnn_dynamics.scaled import Scaled, exponent_of
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import real_array
 
 __all__ = ["Sensitivities", "evaluate", "resolution_limit", "sensitivities"]
 

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics import packages
 from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.cells.structure import parameter_dtype
-from rnn_dynamics.given import on_host
-from rnn_dynamics.validation import integers
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.given import on_host
+from rnn_dynamics.numerics.validation import integers
 
 __all__ = ["dataset_of", "separate", "starts_of"]
 

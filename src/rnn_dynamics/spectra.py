@@ -11,16 +11,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import step_matrix
-from rnn_dynamics.product_svd import ProductSVD, product_svd
-from rnn_dynamics.results import Result
-from rnn_dynamics.results.powers import power_of_ten
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import integers, real_array
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import entries_of, segment, step_range
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import integers, real_array
 
 __all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "spectra_by_lag"]
 
@@ -149,9 +149,9 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
     static, arrays = split(trajectory.cell)
     series, size = (trajectory.states, trajectory.inputs), math.prod(trajectory.states.shape[1:])
     entries = size + entries_of(trajectory)
-    extra = lengths.surplus(stop - first, entries, lengths.LARGEST_SKIPPED, arrays, series)
+    extra = padding.surplus(stop - first, entries, padding.LARGEST_SKIPPED, arrays, series)
     if extra:
-        states, inputs = lengths.padded(series, first, stop, before=extra)
+        states, inputs = padding.padded(series, first, stop, before=extra)
     else:
         static, arrays, states, inputs = segment(trajectory, first, stop)
     found = _spectrum(static, arrays, states, inputs, np.int32(extra))
@@ -210,9 +210,9 @@ def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None
         (trajectory.states, trajectory.inputs),
         math.prod(trajectory.states.shape[1:]) + entries_of(trajectory),
     )
-    extra = lengths.surplus(last - first, entries, lengths.LARGEST_SKIPPED, arrays, series)
+    extra = padding.surplus(last - first, entries, padding.LARGEST_SKIPPED, arrays, series)
     if extra:
-        states, inputs = lengths.padded(series, first, last, before=extra)
+        states, inputs = padding.padded(series, first, last, before=extra)
     else:
         static, arrays, states, inputs = segment(trajectory, first, stop)
     firsts = jax.device_put(np.asarray(extra + asked.max() - asked, np.int32))

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.jacobians import gradient_norms, step_matrix
-from rnn_dynamics.leading_block import (
+from rnn_dynamics.numerics.block_eigen import (
     Block,
     Operator,
     crowded,
@@ -32,14 +32,14 @@ from rnn_dynamics.leading_block import (
     ritz_of_basis,
     roughly,
 )
-from rnn_dynamics.lengths import scan
-from rnn_dynamics.results import Result
-from rnn_dynamics.results.powers import power_of_ten
+from rnn_dynamics.numerics.padding import scan
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, flag, real_array
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.segments import along
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, flag, real_array
 
 __all__ = ["SpectralNorms", "spectral_norms"]
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics import lengths
-from rnn_dynamics.elementwise import elementwise, is_plain
-from rnn_dynamics.scaled import Scaled, from_float
-from rnn_dynamics.validation import broadcast_arrays
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.batching import elementwise, is_plain
+from rnn_dynamics.numerics.scaled import Scaled, from_float
+from rnn_dynamics.numerics.validation import broadcast_arrays
 
 __all__ = ["log_absolute_bound", "log_power"]
 
@@ -71,7 +71,7 @@ def log_absolute_bound(
     |Π J_i| ≤ Mⁿ entry by entry, ‖A‖₂² ≤ ‖A‖₁‖A‖_∞, and for M ≥ 0 these two are the largest row and column sum:
     O(n²) work a lag. In the end it goes like ((1−α) + α γ ρ(|W|))ⁿ.
     """
-    extra = lengths.surplus(steps, 2 * len(weights), lengths.LARGEST_PADDED, weights, leak)
+    extra = padding.surplus(steps, 2 * len(weights), padding.LARGEST_PADDED, weights, leak)
     logs = _log_absolute(weights, leak, slope_bound, steps=steps + extra)
     if not is_plain([logs]):
         return jnp.concatenate([logs[::-1], jnp.zeros((1,), logs.dtype)])

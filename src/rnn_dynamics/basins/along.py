@@ -11,9 +11,9 @@ from jaxtyping import Float
 
 from rnn_dynamics.basins.container import Attractors
 from rnn_dynamics.basins.labels import Fractions, basins
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import concrete_array, real_array
 from rnn_dynamics.phases import Lengths, checked_topology, wrapped
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import concrete_array, real_array
 
 if TYPE_CHECKING:
     pass

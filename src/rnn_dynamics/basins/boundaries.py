@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import count, integers
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import count, integers
 
 __all__ = ["UncertaintyExponent", "entropies", "uncertainty_exponent"]
 

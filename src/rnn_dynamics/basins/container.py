@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.basins.kinds import AttractorKind
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["Attractors", "Member", "members_of", "of_members"]
 

@@ -13,10 +13,10 @@ from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurr
 from rnn_dynamics.basins.problem import StartsOfMap, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.basins.search import find_attractors, runner_of
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.phases import apart, canonical, wrapped
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count
 
 __all__ = ["EdgeState", "edge_state"]
 

@@ -8,8 +8,8 @@ from rnn_dynamics.basins.container import Attractors, Member, members_of
 from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
 from rnn_dynamics.basins.problem import StartsOfMap
 from rnn_dynamics.basins.search import cycle_member
+from rnn_dynamics.numerics.validation import real_array
 from rnn_dynamics.phases import Lengths, apart, canonical
-from rnn_dynamics.validation import real_array
 
 __all__ = ["stable_members", "state_axes"]
 

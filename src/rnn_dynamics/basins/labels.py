@@ -27,9 +27,9 @@ from rnn_dynamics.basins.search import (
     searched,
 )
 from rnn_dynamics.equilibria.scale import warn_of_small_states
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.phases import warn_of_seams
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
     pass

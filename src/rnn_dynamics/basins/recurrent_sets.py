@@ -22,8 +22,8 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.equilibria.recurrence import drifts
 from rnn_dynamics.lyapunov.typical import examined
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
-from rnn_dynamics.status import Status
 
 __all__ = ["RecurrentSets", "recurrent_member", "same_set"]
 

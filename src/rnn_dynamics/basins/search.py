@@ -29,9 +29,9 @@ from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.structure import split
 from rnn_dynamics.equilibria.newton import transient_round
 from rnn_dynamics.equilibria.scale import warn_of_small_states
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.phases import Lengths, warn_of_seams
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count
 
 __all__ = [
     "SearchLimits",

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations import normal_forms
 from rnn_dynamics.bifurcations.normal_forms import Derivatives
 from rnn_dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.iterates import ReturnMap
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.arclength import Curve
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["TESTS", "TestedCurve", "events_along", "tested"]
 

@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.bifurcations import systems
 from rnn_dynamics.bifurcations.codimension_two import TESTS, TestedCurve, events_along, tested
 from rnn_dynamics.bifurcations.locate import jacobian_at, nearest_pair
 from rnn_dynamics.bifurcations.points import BifurcationCurve
 from rnn_dynamics.iterates import ReturnMap, return_map
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import choice, count, real_array
+from rnn_dynamics.numerics import arclength
+from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import choice, count, real_array
 
 __all__ = ["bifurcation_curve"]
 

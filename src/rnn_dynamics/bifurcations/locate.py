@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.arclength import inverse_row, solve_square
 from rnn_dynamics.bifurcations import normal_forms, systems
 from rnn_dynamics.bifurcations.normal_forms import Derivatives
 from rnn_dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.iterates import ReturnMap, return_map
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import choice, real_array
+from rnn_dynamics.numerics.newton import inverse_row, solve_square
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import choice, real_array
 
 __all__ = ["KINDS", "bifurcation_parameter", "locate", "located"]
 

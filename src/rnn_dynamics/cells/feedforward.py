@@ -19,7 +19,7 @@ from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot
-from rnn_dynamics.validation import choice, count, flag, fraction, positive, real_array
+from rnn_dynamics.numerics.validation import choice, count, flag, fraction, positive, real_array
 
 __all__ = [
     "INITIALIZERS",

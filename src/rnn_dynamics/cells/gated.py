@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.activations import sigmoid, tanh
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
-from rnn_dynamics.validation import choice, real_array, real_arrays
+from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
 
 __all__ = ["GRU", "LSTM", "LSTM1997", "MinimalGatedUnit", "MinimalRNN"]
 

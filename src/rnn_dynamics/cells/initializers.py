@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics import activations
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
-from rnn_dynamics.eigen import spectral_norm, spectral_radius
-from rnn_dynamics.validation import choice, count, real_array
+from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
+from rnn_dynamics.numerics.validation import choice, count, real_array
 
 __all__ = [
     "ENSEMBLES",

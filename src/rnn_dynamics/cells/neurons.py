@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.cells.structure import RecurrentStructure, cell_type, set_fields
-from rnn_dynamics.validation import fraction, real_arrays
+from rnn_dynamics.numerics.validation import fraction, real_arrays
 
 __all__ = ["DoyaNeuron", "PascanuNeuron"]
 

@@ -10,7 +10,7 @@ from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
-from rnn_dynamics.validation import positive, real_array
+from rnn_dynamics.numerics.validation import positive, real_array
 
 __all__ = ["BatchNormRNN", "LayerNormRNN", "PReLURNN"]
 

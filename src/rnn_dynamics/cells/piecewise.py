@@ -9,7 +9,7 @@ from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation, relu
 from rnn_dynamics.cells.structure import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN, dot, drive
-from rnn_dynamics.validation import real_array, real_arrays
+from rnn_dynamics.numerics.validation import real_array, real_arrays
 
 __all__ = ["PiecewiseLinearForm", "PiecewiseLinearRNN", "ShallowPiecewiseLinearRNN", "piecewise_linear_form"]
 

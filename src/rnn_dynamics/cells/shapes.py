@@ -10,8 +10,8 @@ from jax.core import Tracer
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.stack import Stack, state_size
 from rnn_dynamics.cells.structure import parameter_dtype
-from rnn_dynamics.given import on_host, warn_of_mixed
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.numerics.given import on_host, warn_of_mixed
+from rnn_dynamics.numerics.validation import real_array
 
 __all__ = ["Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.structure import cell_type, layer_name, set_fields
-from rnn_dynamics.validation import count
+from rnn_dynamics.numerics.validation import count
 
 __all__ = ["Stack"]
 

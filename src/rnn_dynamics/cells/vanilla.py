@@ -11,7 +11,7 @@ from rnn_dynamics import activations
 from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import RecurrentStructure, cell_type, set_fields
-from rnn_dynamics.validation import fraction, real_array, real_arrays
+from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 
 __all__ = ["ElmanRNN", "LeakyRNN", "PreActivationRNN"]
 

@@ -16,7 +16,7 @@ from rnn_dynamics.cli import comparison, diagnosis
 from rnn_dynamics.cli.arguments import Parser, Problems, did_you_mean, lenient, numbers, parsed
 from rnn_dynamics.cli.places import check_folder
 from rnn_dynamics.cli.program import FAILED, complain, held_signals, settings
-from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 __all__ = ["main"]
 

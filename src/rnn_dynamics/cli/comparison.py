@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics import packages
 from rnn_dynamics.cli import known
 from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, check_folder, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, held_signals, settings
-from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 __all__ = ["add_to"]
 

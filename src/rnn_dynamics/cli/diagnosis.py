@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics import packages
 from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, settings
-from rnn_dynamics.heartbeat import Heartbeat
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 __all__ = ["add_to", "verdict"]
 

@@ -8,7 +8,7 @@ from rnn_dynamics.cli.arguments import Problems
 from rnn_dynamics.cli.program import FAILED
 
 if TYPE_CHECKING:
-    from rnn_dynamics.results import Result
+    from rnn_dynamics.numerics.results import Result
 
 __all__ = ["PICTURES", "check_file", "check_folder", "save_picture"]
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics import scaled
 from rnn_dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart
@@ -19,11 +18,12 @@ from rnn_dynamics.cliff.jumps import Jump, jumps_of
 from rnn_dynamics.cliff.paths import ParameterPath, checked_path
 from rnn_dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.iterates import return_map
-from rnn_dynamics.results import Result
-from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, flag
 from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, flag
 
 __all__ = ["LossAlong", "along"]
 

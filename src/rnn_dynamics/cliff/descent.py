@@ -10,13 +10,13 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics import scaled
 from rnn_dynamics.cliff.losses import Loss, NeuronLoss, evaluate, make_problem
-from rnn_dynamics.results import Result
-from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import broadcast_arrays, count
 from rnn_dynamics.sensitivities import resolution_limit
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import broadcast_arrays, count
 
 __all__ = ["Descent", "clipped", "descend"]
 

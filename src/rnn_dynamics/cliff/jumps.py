@@ -15,8 +15,8 @@ from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart, joined
 from rnn_dynamics.cliff.paths import ParameterPath, Patch
 from rnn_dynamics.iterates import return_map
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["Jump", "jumps_of"]
 

@@ -15,13 +15,13 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid_derivative
 from rnn_dynamics.cliff.losses import NeuronLoss, make_problem
 from rnn_dynamics.doya import equilibria, two_cycle
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
 

@@ -16,14 +16,14 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics import scaled
 from rnn_dynamics.activations import sigmoid
 from rnn_dynamics.doya import orbits
-from rnn_dynamics.results import Result
-from rnn_dynamics.scaled import Scaled
+from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import broadcast_arrays, choice, fraction
 from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import broadcast_arrays, choice, fraction
 
 __all__ = ["MODELS", "Loss", "NeuronLoss", "loss", "make_problem"]
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.validation import count, real_array
+from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["ParameterPath", "Patch", "checked_path"]
 

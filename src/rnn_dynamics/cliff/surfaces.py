@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
 from rnn_dynamics.cliff.losses import Loss, loss
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import count, real_array, real_arrays
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import count, real_array, real_arrays
 
 __all__ = ["Profile", "Surface", "profile", "surface"]
 

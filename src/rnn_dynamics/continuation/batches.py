@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.continuation.branches import Branch, assembled, checked_range, checked_step, started
 from rnn_dynamics.continuation.detect import Signs, measured, signs_along, signs_of
 from rnn_dynamics.continuation.paths import TracedBranch, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
 from rnn_dynamics.iterates import ReturnMap
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, real_array
+from rnn_dynamics.numerics import arclength
+from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["Branches", "continue_branches"]
 

@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation.detect import Signs, signs_along
 from rnn_dynamics.continuation.paths import TracedBranch, joined, jumps_among, with_turns, without_jumps
 from rnn_dynamics.continuation.search import Track, events_along, lower_period, minimal_period
 from rnn_dynamics.continuation.tracing import at_parameter, both_ways, limits_of
 from rnn_dynamics.iterates import ReturnMap, return_map
-from rnn_dynamics.results import NotKept, Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import concrete_array, count, real_array
+from rnn_dynamics.numerics.arclength import Curve
+from rnn_dynamics.numerics.results import NotKept, Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import concrete_array, count, real_array
 
 __all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed", "started"]
 

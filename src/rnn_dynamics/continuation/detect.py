@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Complex, Float, Int
 
-from rnn_dynamics.arclength import value_and_jacobian
 from rnn_dynamics.bifurcations import systems
 from rnn_dynamics.bifurcations.points import multipliers_of
 from rnn_dynamics.iterates import ReturnMap
+from rnn_dynamics.numerics.newton import value_and_jacobian
 
 __all__ = ["Signs", "crossed", "measured", "signs_along", "signs_of"]
 

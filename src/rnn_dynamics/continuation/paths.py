@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from rnn_dynamics.arclength import Curve
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation.detect import Signs, signs_along
 from rnn_dynamics.continuation.search import Track, differ, events_along
 from rnn_dynamics.continuation.tracing import beside, limits_of, one_point, onwards
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.arclength import Curve
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["TracedBranch", "joined", "jumps_among", "with_turns", "without_jumps"]
 

@@ -13,7 +13,7 @@ from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation.detect import Signs, crossed, signs_along
 from rnn_dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.iterates import ReturnMap
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["Track", "differ", "events_along", "lower_period", "minimal_period"]
 

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics import arclength
-from rnn_dynamics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.iterates import ReturnMap
+from rnn_dynamics.numerics import arclength
+from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 
 __all__ = [
     "Seed",
@@ -29,7 +29,7 @@ __all__ = [
 
 _FRACTION_FIRST, _FRACTION_LEAST = 0.005, 1e-9
 
-# (guess, row, held) of ``arclength.Start``.
+# (guess, row, held) of ``arclength.CurveStart``.
 Seed = tuple[Any, Any, Any]
 
 

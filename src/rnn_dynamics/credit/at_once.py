@@ -9,8 +9,8 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
 from rnn_dynamics.rollout import Trajectory, checked_start
-from rnn_dynamics.scaled import Scaled, exponent_of, from_float, power_of_two
 
 __all__ = ["state_gradients"]
 

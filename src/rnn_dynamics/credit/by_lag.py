@@ -10,7 +10,6 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics import lengths
 from rnn_dynamics.cells.structure import split
 from rnn_dynamics.credit.kernels import (
     lags_of_ends,
@@ -21,7 +20,10 @@ from rnn_dynamics.credit.kernels import (
     whole_of,
 )
 from rnn_dynamics.credit.results import CreditByLag
-from rnn_dynamics.elementwise import is_plain
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.validation import count, flag
 from rnn_dynamics.parameters import (
     Group,
     is_parameter,
@@ -30,9 +32,7 @@ from rnn_dynamics.parameters import (
     unflatten_parameters,
 )
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import Scaled
 from rnn_dynamics.segments import along, later_states, segment, state_at, step_range
-from rnn_dynamics.validation import count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
 
@@ -113,14 +113,14 @@ def _owed(trajectory: Trajectory, direct: Array) -> tuple[Scaled, Scaled]:
     def program(static: Any, arrays: Any, states: Array, inputs: Any, inside: Any = None) -> Any:
         rows = direct
         if len(states) > steps:
-            rows = lengths.padded(direct, 0, steps + 1, before=len(states) - steps)
+            rows = padding.padded(direct, 0, steps + 1, before=len(states) - steps)
         return totals_of(static, arrays, states, inputs, rows, inside=inside)
 
     if not is_plain([direct]):
         return totals_of(*segment(trajectory, 0, None), direct)
     found = along(program, trajectory, 0, None, cut=False)
     extra = len(found[0]) - steps - 1
-    return lengths.cut(found, extra, None) if extra else found
+    return padding.cut(found, extra, None) if extra else found
 
 
 def _gradient(trajectory: Trajectory, totals: Scaled) -> Scaled:
@@ -146,7 +146,7 @@ def _measured_of_last(
     """``lags_of_last`` of the last steps of a run."""
     start = trajectory.steps - lags
     total, found = along(lags_of_last, trajectory, start, None, last, cut=False, groups=groups, **sums)
-    return total, lengths.cut(found, 0, lags) if len(found[0]) > lags else found
+    return total, padding.cut(found, 0, lags) if len(found[0]) > lags else found
 
 
 def _measured_of_ends(
@@ -162,15 +162,15 @@ def _measured_of_ends(
     is_on_host, wanted, length = is_plain([direct]), None, lags
     rows = (np.asarray(direct) if is_on_host else direct)[ends]
     if is_on_host:
-        if lengths.may_pad(len(ends), size * len(ends), lengths.LARGEST_PADDED, direct):
-            surplus = lengths.longer(len(ends)) - len(ends)  # ends at x_0, to which no step leads
+        if padding.may_pad(len(ends), size * len(ends), padding.LARGEST_PADDED, direct):
+            surplus = padding.longer(len(ends)) - len(ends)  # ends at x_0, to which no step leads
             rows = np.concatenate([rows, np.zeros((surplus, size), rows.dtype)])
             ends = np.concatenate([ends, np.zeros(surplus, ends.dtype)])
-        length = lengths.longer(lags)
-        wanted = lengths.inside(lags, after=length - lags)
+        length = padding.longer(lags)
+        wanted = padding.inside(lags, after=length - lags)
     given = {"ends": ends.astype(np.int32), "rows": rows, "wanted": wanted, **sums}
     total, found = along(lags_of_ends, trajectory, 0, None, cut=False, **given, lags=length, groups=groups)
-    return total, lengths.cut(found, 0, lags) if length > lags else found
+    return total, padding.cut(found, 0, lags) if length > lags else found
 
 
 def _last_of(direct: Array) -> Array:

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.lengths import scan
+from rnn_dynamics.numerics.padding import scan
+from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.parameters import Group, by_floating_inputs, immediate_gradient
-from rnn_dynamics.scaled import Scaled, add, from_float
 
 __all__ = [
     "lags_of_ends",

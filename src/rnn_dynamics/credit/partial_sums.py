@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from rnn_dynamics import lengths
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.jacobians import reverse_step, state_vector
-from rnn_dynamics.lengths import scan
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.padding import scan
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled, add
 from rnn_dynamics.parameters import immediate_gradient, is_parameter, parameter_count
-from rnn_dynamics.results import Result
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import Scaled, add
 from rnn_dynamics.segments import along, step_range
 
 __all__ = ["PartialSums", "partial_sums"]
@@ -104,5 +104,5 @@ def partial_sums(trajectory: Trajectory, cotangent: Any) -> PartialSums:
     parameter_count(split(trajectory.cell)[1])
     shares, sums = along(_partial_sums, trajectory, 0, None, last, cut=False)
     if len(shares) > steps:
-        shares, sums = lengths.cut((shares, sums), 0, steps)
+        shares, sums = padding.cut((shares, sums), 0, steps)
     return PartialSums(shares, sums, _names(trajectory.cell))

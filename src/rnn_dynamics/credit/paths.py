@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.credit.by_lag import direct_derivatives
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled, add, from_float
+from rnn_dynamics.numerics.validation import count, flag
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.scaled import Scaled, add, from_float
 from rnn_dynamics.segments import segment, step_range
-from rnn_dynamics.validation import count, flag
 
 __all__ = ["PathLengths", "path_lengths"]
 

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.results import Result
-from rnn_dynamics.scaled import Scaled, power_of_two
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.scaled import Scaled, power_of_two
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import real_array
 
 __all__ = ["ProbedCredit", "credit_by_probes"]
 

@@ -12,9 +12,9 @@ from rnn_dynamics.diagnose.overflow import Overflow
 from rnn_dynamics.diagnose.remedies import SuggestedRemedy
 from rnn_dynamics.diagnose.tracking import Record, Tracker
 from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run, of_runs
+from rnn_dynamics.numerics.sweep import reporter
+from rnn_dynamics.numerics.validation import flag
 from rnn_dynamics.rollout import Trajectory
-from rnn_dynamics.sweep import reporter
-from rnn_dynamics.validation import flag
 
 __all__ = [
     "BatchDiagnosis",

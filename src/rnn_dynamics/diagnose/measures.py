@@ -9,12 +9,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics import lengths
 from rnn_dynamics.cells import ElmanRNN, FeedForward, PreActivationRNN
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.eigen import eigenvalues
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import on_host, state_at
 
@@ -103,7 +103,7 @@ def units_of(trajectory: Trajectory, is_passed: np.ndarray | None) -> Units | No
         return None
     at = np.unique(np.linspace(0, trajectory.steps - 1, min(trajectory.steps, _MOST_STEPS)).astype(int))
     number = len(at)
-    at = np.concatenate([at, np.repeat(at[-1:], lengths.longer(number) - number)])
+    at = np.concatenate([at, np.repeat(at[-1:], padding.longer(number) - number)])
     chosen = jax.tree_util.tree_map(lambda leaf: on_host(leaf)[at], (trajectory.states, trajectory.inputs))
     slopes = np.abs(np.asarray(_slopes(*split(cell), *chosen), float))[:number]
     bound = cell.structure().slope_bound if hasattr(cell, "structure") else None

@@ -13,7 +13,7 @@ from rnn_dynamics.credit import CreditByLag
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.overflow import Overflow
 from rnn_dynamics.diagnose.remedies import SuggestedRemedy, gates_forget
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
 
 __all__ = ["Diagnosis"]
 

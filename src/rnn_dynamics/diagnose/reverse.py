@@ -14,7 +14,7 @@ from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.cells.structure import join
 from rnn_dynamics.diagnose.passes import Runs, at, stretch, stretches
 from rnn_dynamics.jacobians import step_matrix
-from rnn_dynamics.scaled import Scaled, from_float
+from rnn_dynamics.numerics.scaled import Scaled, from_float
 
 __all__ = ["backward"]
 

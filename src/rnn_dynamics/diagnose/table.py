@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rnn_dynamics.diagnose.growth import FACTOR
-from rnn_dynamics.results.powers import power_of_ten
+from rnn_dynamics.numerics.results.powers import power_of_ten
 
 __all__ = ["REGIMES", "TABLE", "Facts", "Rule", "is_short", "row_of"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_dynamics.diagnose.growth import FACTOR
 from rnn_dynamics.diagnose.remedies import SuggestedRemedy
-from rnn_dynamics.results.powers import DECADE, power_of_ten
+from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
     from rnn_dynamics.diagnose.results import Diagnosis

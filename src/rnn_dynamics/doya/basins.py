@@ -9,11 +9,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Int
 
-from rnn_dynamics import double_double as dd
 from rnn_dynamics.doya.attractors import CHAOTIC, CYCLIC, FIXED, attractor_kind
 from rnn_dynamics.doya.curves import Turning, centred, offset, residual, slope_gap, turning, turning_excess
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
 __all__ = ["Basin", "basin_label", "undecided_share"]
 

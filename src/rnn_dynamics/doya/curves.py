@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics import double_double as dd
-from rnn_dynamics.double_double import Pair
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.double_double import Pair
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
 

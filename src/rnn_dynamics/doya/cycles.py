@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.doya.curves import offset, one_pair, turning
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import broadcast_arrays
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import broadcast_arrays
 
 __all__ = ["TwoCycle", "two_cycle"]
 

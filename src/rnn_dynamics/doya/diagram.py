@@ -11,9 +11,9 @@ from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import concrete_array, fraction, real_arrays
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import concrete_array, fraction, real_arrays
 
 __all__ = ["BifurcationDiagram", "NeuronBranch", "SpecialPoint", "bifurcation_diagram"]
 

@@ -14,15 +14,15 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics import double_double as dd
 from rnn_dynamics.activations import sigmoid
-from rnn_dynamics.double_double import Pair
 from rnn_dynamics.doya import curves
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.results import Result
-from rnn_dynamics.roots import bracketed_root
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics import double_double as dd
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.double_double import Pair
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.roots import bracketed_root
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
 __all__ = ["Equilibria", "ThreeBranches", "branch_equilibria", "equilibria"]
 

@@ -10,8 +10,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import sigmoid
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import broadcast_arrays, count, fraction
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import broadcast_arrays, count, fraction
 
 __all__ = ["FiniteRatios", "finite_ratios"]
 

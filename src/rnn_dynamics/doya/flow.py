@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics import packages
 from rnn_dynamics.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import real_arrays
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import real_arrays
 
 __all__ = ["Flow", "flow"]
 

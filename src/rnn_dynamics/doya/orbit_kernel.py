@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
-from rnn_dynamics.scaled import exponent_of, power_of_two
+from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 __all__ = ["Orbit", "run"]
 

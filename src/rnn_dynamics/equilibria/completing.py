@@ -13,7 +13,7 @@ from rnn_dynamics.equilibria.indices import index_sum
 from rnn_dynamics.equilibria.orbits import Census, Known, along_the_flow, followed
 from rnn_dynamics.equilibria.problem import RootProblem
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["FixedPointSearch", "Started", "completed"]
 

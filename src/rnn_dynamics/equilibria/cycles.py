@@ -7,14 +7,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from rnn_dynamics.cells.structure import join
-from rnn_dynamics.eigen import eigenvalues
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import RootProblem, norms
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints, descending
+from rnn_dynamics.numerics.eigen import eigenvalues
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.phases import order_key, seated
-from rnn_dynamics.status import Status
 
 __all__ = [
     "Roots",

@@ -6,7 +6,7 @@ import enum
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
 
 __all__ = ["MissingAttractorWarning", "OrbitEnd", "OrbitEnds"]
 

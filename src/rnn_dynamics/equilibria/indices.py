@@ -23,7 +23,7 @@ from rnn_dynamics.cells import (
     Stack,
 )
 from rnn_dynamics.equilibria.results import FixedPoints
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["index_sum", "indices", "maps_a_ball_into_itself"]
 

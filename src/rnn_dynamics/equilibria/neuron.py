@@ -12,8 +12,8 @@ from rnn_dynamics.cells.structure import join, parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, split_by_period
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints
-from rnn_dynamics.roots import bracketed_root
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.roots import bracketed_root
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["all_fixed_points", "bracketed", "has_brackets"]
 

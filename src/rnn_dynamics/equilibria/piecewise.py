@@ -17,7 +17,7 @@ from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, no_roots, split_by_period
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints
-from rnn_dynamics.validation import count
+from rnn_dynamics.numerics.validation import count
 
 __all__ = ["piecewise_linear_cycles"]
 

@@ -14,9 +14,9 @@ from rnn_dynamics.cells.image import image
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
+from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.phases import Lengths, apart, canonical, largest_length, lengths_of, on_phases, wrapped
 from rnn_dynamics.rollout import checked_start
-from rnn_dynamics.validation import count, real_array
 
 __all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
 

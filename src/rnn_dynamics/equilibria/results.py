@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
 from rnn_dynamics.equilibria.ends import OrbitEnd, OrbitEnds
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.phases import Lengths, apart
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
 
 __all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
 

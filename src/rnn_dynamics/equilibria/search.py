@@ -18,9 +18,9 @@ from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.equilibria.scale import warn_of_small_states
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, flag
 from rnn_dynamics.phases import warn_of_seams
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, flag
 
 __all__ = ["fixed_points"]
 

@@ -23,10 +23,10 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.mean_field import mean_field
+from rnn_dynamics.numerics.storage import atomic_write
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
-from rnn_dynamics.storage import atomic_write
 from rnn_dynamics.training.deep import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
 
 __all__ = ["DEPTHS", "depth_norms", "norms_of", "stored"]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.storage import atomic_write
+from rnn_dynamics.numerics.storage import atomic_write
 
 __all__ = ["FlipFlop", "Played", "played", "sequences", "train", "trained"]
 

@@ -26,9 +26,9 @@ from rnn_dynamics.figures.temporal_order import (
     untrained,
 )
 from rnn_dynamics.jacobians import gradient_norms, pullback
+from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import Trajectory, rollout
-from rnn_dynamics.scaled import Scaled
 
 __all__ = ["gated_cells"]
 

@@ -18,9 +18,9 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
-from rnn_dynamics.status import Status
-from rnn_dynamics.storage import load, save
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latch_runs import latch_convergence
 from rnn_dynamics.training.latching import critical_input, latch_attractors, latch_log_gradients, latch_orbit

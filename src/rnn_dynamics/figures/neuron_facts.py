@@ -6,7 +6,7 @@ import numpy as np
 
 from rnn_dynamics import doya
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["rows"]
 

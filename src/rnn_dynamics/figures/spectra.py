@@ -18,11 +18,11 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_radius
 from rnn_dynamics.mean_field import Edge, edge_of_chaos
 from rnn_dynamics.nonnormal import power_norms, pseudospectrum
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import SpectraByLag, spectra_by_lag
 from rnn_dynamics.spectral import RadiusSweep
-from rnn_dynamics.status import Status
 
 __all__ = ["joint_radius", "non_normal_growth", "radius_atlas", "singular_values"]
 

@@ -16,11 +16,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnn_dynamics import plots, storage
+from rnn_dynamics import plots
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
-from rnn_dynamics.status import Status
 from rnn_dynamics.training.intervals import wilson
 
 __all__ = ["INITIALIZERS", "LENGTHS", "METHODS", "Series", "stored", "success_by_length"]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, ElmanRNN
-from rnn_dynamics.storage import atomic_write
+from rnn_dynamics.numerics.storage import atomic_write
 
 __all__ = [
     "CELLS",

@@ -20,8 +20,8 @@ from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
-from rnn_dynamics.storage import load, save
 from rnn_dynamics.training import Plan, train, unfolding
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.panels import Panel

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.cells.gated import GRU
-from rnn_dynamics.validation import choice
+from rnn_dynamics.numerics.validation import choice
 
 __all__ = [
     "agreed",

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics import packages
 from rnn_dynamics.interop.formats import format_of, headers, refusal
 from rnn_dynamics.interop.pytorch import from_torch
+from rnn_dynamics.numerics import packages
 
 __all__ = ["load", "read_npz", "read_safetensors"]
 

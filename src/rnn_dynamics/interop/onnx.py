@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics import packages
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import (
@@ -19,7 +18,8 @@ from rnn_dynamics.interop.arrays import (
     stretches,
 )
 from rnn_dynamics.interop.onnx_graph import arrays_of, nodes_of, settings
-from rnn_dynamics.validation import choice
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.validation import choice
 
 __all__ = ["from_onnx"]
 

@@ -17,11 +17,11 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.lyapunov.typical import checked
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, index
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, index
 
 __all__ = ["CovariantVectors", "covariant_vectors"]
 

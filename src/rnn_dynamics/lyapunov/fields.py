@@ -15,10 +15,10 @@ from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import far_directions, seems_affine
 from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
 from rnn_dynamics.lyapunov.typical import CLEAR, input_period
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import broadcast_arrays, count, index, real_array
 from rnn_dynamics.rollout import checked_start
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import broadcast_arrays, count, index, real_array
 
 __all__ = ["FiniteTimeExponents", "finite_time_exponents"]
 

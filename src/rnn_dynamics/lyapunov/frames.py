@@ -15,8 +15,8 @@ from jaxtyping import Array, Float, Key
 
 from rnn_dynamics.cells.slopes import exact_slopes
 from rnn_dynamics.jacobians import step_matrix
-from rnn_dynamics.lengths import scan
-from rnn_dynamics.scaled import exponent_of, power_of_two
+from rnn_dynamics.numerics.padding import scan
+from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 __all__ = ["FrameGrowth", "first_frame", "follow", "measure", "orthonormal", "push"]
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.results import Result
-from rnn_dynamics.results.powers import power_of_ten
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["OrbitCheck", "OrbitKind"]
 

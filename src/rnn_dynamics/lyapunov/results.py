@@ -12,8 +12,8 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.lyapunov.orbits import OrbitCheck
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["LyapunovSpectrum"]
 

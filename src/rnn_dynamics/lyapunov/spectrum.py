@@ -11,16 +11,16 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics import double_double, lengths
 from rnn_dynamics.cells.structure import join, split
-from rnn_dynamics.elementwise import is_plain
 from rnn_dynamics.lyapunov.frames import FrameGrowth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.lyapunov.typical import checked
+from rnn_dynamics.numerics import double_double, padding
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, index
 from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import entries_of, step_range
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, index
 
 __all__ = ["lyapunov_spectrum", "rounding_limit"]
 
@@ -66,14 +66,14 @@ def _grown(
     static, arrays = split(trajectory.cell)
     series, groups = (trajectory.states, trajectory.inputs), (last - first) // interval
     entries = interval * (math.prod(trajectory.states.shape[1:]) + entries_of(trajectory))
-    if not groups or not lengths.may_pad(groups, entries, lengths.LARGEST_SKIPPED, arrays, series, frame):
+    if not groups or not padding.may_pad(groups, entries, padding.LARGEST_SKIPPED, arrays, series, frame):
         parts = jax.tree_util.tree_map(lambda leaf: leaf[first:last], series)
         return _follow(static, arrays, *parts, frame, interval)
-    extra = lengths.longer(groups) - groups
-    padded = lengths.padded(series, first, last, after=extra * interval)
-    inside = lengths.inside(groups, after=extra)
+    extra = padding.longer(groups) - groups
+    padded = padding.padded(series, first, last, after=extra * interval)
+    inside = padding.inside(groups, after=extra)
     frame, growth = _follow(static, arrays, *padded, frame, interval, inside)
-    return frame, lengths.cut(growth, 0, groups)
+    return frame, padding.cut(growth, 0, groups)
 
 
 def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> tuple[LyapunovSpectrum, Any]:
@@ -84,7 +84,7 @@ def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> 
         alive = np.isfinite(np.asarray(part)[start : plan.last]).all()
         logs = np.asarray(growth.logs)[-plan.blocks * of_block :]
         logs = np.moveaxis(logs.reshape(plan.blocks, of_block, -1), 1, 0)
-        missing = lengths.longer(of_block) - of_block
+        missing = padding.longer(of_block) - of_block
         logs = np.pad(logs, ((0, missing), (0, 0), (0, 0)))  # zeros add nothing to a sum
         loss, leading = np.asarray(growth.loss).mean(axis=0), np.asarray(growth.logs)[:, 0]
     else:

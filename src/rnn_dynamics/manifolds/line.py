@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_dynamics.manifolds.results import Side
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["Polyline", "Spline"]
 

@@ -6,8 +6,8 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["InvariantSet", "Side"]
 

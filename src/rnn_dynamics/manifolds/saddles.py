@@ -13,8 +13,8 @@ from rnn_dynamics.cells.structure import join
 from rnn_dynamics.equilibria.cycles import measured
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.iterates import iterate, iterate_with_jacobian, repeated
+from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.phases import largest_length
-from rnn_dynamics.validation import count, real_array
 
 _HALVINGS = 40
 _ROUNDINGS = 8  # how many of them the image of a point beside the saddle may be off the curve

@@ -18,7 +18,7 @@ import numpy as np
 from rnn_dynamics.manifolds.line import Polyline, Spline
 from rnn_dynamics.manifolds.results import InvariantSet, Side
 from rnn_dynamics.manifolds.saddles import Extent, Saddle, checked_extent, fixed_point_near, image, saddle_of
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["stable_set"]
 

@@ -19,7 +19,7 @@ from rnn_dynamics.manifolds.lifts import Lift, lifted
 from rnn_dynamics.manifolds.line import Polyline
 from rnn_dynamics.manifolds.results import InvariantSet, Side
 from rnn_dynamics.manifolds.saddles import Extent, Saddle, checked_extent, fixed_point_near, images, saddle_of
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["unstable_set"]
 

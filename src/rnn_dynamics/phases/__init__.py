@@ -1,8 +1,6 @@
 """Coordinates that are phases: lengths, shortest differences, the map on them, and seams that nobody declared."""
 
-from rnn_dynamics.phases.coordinates import OnPhases, images, lengths_of, on_phases
-from rnn_dynamics.phases.seams import SeamWarning, seam_lengths, warn_of_seams
-from rnn_dynamics.phases.topology import (
+from rnn_dynamics.numerics.topology import (
     Lengths,
     apart,
     canonical,
@@ -15,6 +13,8 @@ from rnn_dynamics.phases.topology import (
     wrapped,
     wrapped_number,
 )
+from rnn_dynamics.phases.coordinates import OnPhases, images, lengths_of, on_phases
+from rnn_dynamics.phases.seams import SeamWarning, seam_lengths, warn_of_seams
 
 __all__ = [
     "Lengths",

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.numerics.topology import Lengths, wrapped
 from rnn_dynamics.phases.coordinates import images
-from rnn_dynamics.phases.topology import Lengths, wrapped
 
 __all__ = ["SeamWarning", "seam_lengths", "warn_of_seams"]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from rnn_dynamics.numerics.results.datasets import shapes_of
+from rnn_dynamics.numerics.results.registry import fields_of
 from rnn_dynamics.plots import growth, palette
 from rnn_dynamics.plots.canvas import axes_of
 from rnn_dynamics.plots.lines import bars, complex_plane, field, numbers, series
 from rnn_dynamics.plots.sets import attractors, edge_state, side
-from rnn_dynamics.results.datasets import shapes_of
-from rnn_dynamics.results.registry import fields_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

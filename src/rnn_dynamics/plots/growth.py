@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.exponents import exponent_field
 from rnn_dynamics.plots.gradients import partial_sums
 from rnn_dynamics.plots.lines import decades, series
-from rnn_dynamics.status import Status
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

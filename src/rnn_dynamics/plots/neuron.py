@@ -180,7 +180,7 @@ def sensitivity_map(
     Returns:
         The axes, with a colour bar.
     """
-    from rnn_dynamics.status import Status
+    from rnn_dynamics.numerics.status import Status
 
     value = sensitivities.initial if parameter is None else sensitivities.parameters[parameter]
     name = "x_0" if parameter is None else rf"\theta_{{{parameter}}}"

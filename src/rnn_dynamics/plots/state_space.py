@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rnn_dynamics import planes
+from rnn_dynamics.numerics.results import NotKept
 from rnn_dynamics.planes import Plane
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import MARKS, POINT
 from rnn_dynamics.plots.canvas import axes_of
-from rnn_dynamics.results import NotKept
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from rnn_dynamics import planes
+from rnn_dynamics.numerics.validation import choice
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of
 from rnn_dynamics.plots.state_space import RUN, cobweb, draw_flow, graph, is_known, label_plane, legend_of
-from rnn_dynamics.validation import choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

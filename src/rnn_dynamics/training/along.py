@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.continuation import Branches, continue_branches
 from rnn_dynamics.equilibria import FixedPoints, fixed_points
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
-from rnn_dynamics.validation import count, real_array
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = [
     "AlongTraining",

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import logit, sigmoid
 from rnn_dynamics.cells.vanilla import dot
-from rnn_dynamics.validation import count, real_array
+from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = [
     "BoltzmannMachine",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from rnn_dynamics import storage
-from rnn_dynamics.storage import StorageError
+from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics.storage import StorageError
 
 if TYPE_CHECKING:
     from rnn_dynamics.training.panels import Panel

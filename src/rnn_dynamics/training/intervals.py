@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.validation import concrete_array
+from rnn_dynamics.numerics.validation import concrete_array
 
 __all__ = ["wilson"]
 

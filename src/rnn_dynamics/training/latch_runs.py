@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.activations import tanh
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import concrete_array, count, integers, real_arrays
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latching import log_slopes
-from rnn_dynamics.validation import concrete_array, count, integers, real_arrays
 
 __all__ = ["ALLOWED", "TARGET", "WRITTEN", "LatchConvergence", "latch_convergence"]
 

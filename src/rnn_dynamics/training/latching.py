@@ -12,9 +12,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.activations import tanh
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.roots import bracketed_root
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.roots import bracketed_root
+from rnn_dynamics.numerics.validation import real_array
 
 __all__ = ["critical_input", "latch_attractors", "latch_log_gradients", "latch_orbit", "log_slopes"]
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.validation import count, integers, real_array
 from rnn_dynamics.training import checkpoints
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.recipes import initial_network
@@ -30,7 +31,6 @@ from rnn_dynamics.training.updates import (
     lengths_of_calls,
     share_wrong,
 )
-from rnn_dynamics.validation import count, integers, real_array
 
 __all__ = ["Panel", "first_panel", "train"]
 

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rnn_dynamics.numerics.validation import choice
 from rnn_dynamics.training import gradients, optimizers, structures
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.terms import Term, flossing
-from rnn_dynamics.validation import choice
 
 __all__ = ["Recipe", "initial_network"]
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics import packages
-from rnn_dynamics.results import Result
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.panels import Panel
 from rnn_dynamics.training.remedies import Remedy

@@ -12,6 +12,7 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.training import dropout
 from rnn_dynamics.training.gradients import global_norm, loss_and_gradient
 from rnn_dynamics.training.networks import Network, outputs, states
@@ -19,7 +20,6 @@ from rnn_dynamics.training.pseudo_newton import DIRECTIONS
 from rnn_dynamics.training.recipes import Recipe
 from rnn_dynamics.training.search import SEARCHES, Setting
 from rnn_dynamics.training.tasks import Batch, Task
-from rnn_dynamics.validation import count
 
 __all__ = [
     "CONFIRM",

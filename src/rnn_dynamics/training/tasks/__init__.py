@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.numerics.validation import choice, count
 from rnn_dynamics.training.tasks import classified, marked, recalled
 from rnn_dynamics.training.tasks.draws import Definition
-from rnn_dynamics.validation import choice, count
 
 __all__ = ["TASKS", "Batch", "Task", "published_lengths", "task"]
 

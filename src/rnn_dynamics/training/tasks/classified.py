@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rnn_dynamics.numerics.validation import concrete_array, count
 from rnn_dynamics.training.tasks.draws import (
     Definition,
     Sequence,
@@ -15,7 +16,6 @@ from rnn_dynamics.training.tasks.draws import (
     whole,
     words,
 )
-from rnn_dynamics.validation import concrete_array, count
 
 __all__ = ["DEFINITIONS"]
 

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from rnn_dynamics.numerics.validation import choice, flag
 from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, below, unpacked, whole, words
-from rnn_dynamics.validation import choice, flag
 
 __all__ = ["DEFINITIONS"]
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics.results.missing import NotKept
-from rnn_dynamics.results.registry import class_of, fields_of, is_record
-from rnn_dynamics.results.writing import NARROW
+from rnn_dynamics.numerics.results.missing import NotKept
+from rnn_dynamics.numerics.results.registry import class_of, fields_of, is_record
+from rnn_dynamics.numerics.results.writing import NARROW
 
 __all__ = ["Reader"]
 

@@ -4,7 +4,7 @@ A result is a dataclass (or NamedTuple) with ``Result`` among its bases. Its fie
 that a new field is kept, tabulated and exported without another line.
 """
 
-from rnn_dynamics.results.base import Result, load
-from rnn_dynamics.results.missing import NotKept, NotKeptError
+from rnn_dynamics.numerics.results.base import Result, load
+from rnn_dynamics.numerics.results.missing import NotKept, NotKeptError
 
 __all__ = ["NotKept", "NotKeptError", "Result", "load"]

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.scaled import exponent_of, power_of_two
+from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 __all__ = [
     "GradedRows",

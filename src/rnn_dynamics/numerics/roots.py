@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["Root", "bracketed_root"]
 

@@ -21,11 +21,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
-from rnn_dynamics import chunks, packages, storage, validation
 from rnn_dynamics._version import __version__
-from rnn_dynamics.chunks import Grid, point_key
-from rnn_dynamics.heartbeat import Heartbeat
-from rnn_dynamics.results import Result
+from rnn_dynamics.numerics import packages, storage, validation
+from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan, point_key
+from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.results import Result
 
 __all__ = ["Sweep", "point_key", "reporter", "sweep"]
 
@@ -217,11 +217,11 @@ def sweep(
     size = None if chunk is None else validation.count("chunk", chunk, minimum=1)
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
-    kernel = chunks.kernel_of(function)
-    size = chunks.plan(kernel, grid, size, memory_limit)
-    structure, names, flat = chunks.allocate(kernel, grid, size)
+    kernel = kernel_of(function)
+    size = plan(kernel, grid, size, memory_limit)
+    structure, names, flat = allocate(kernel, grid, size)
     with reporter(progress, grid.size) as report:
-        size = chunks.fill(kernel, grid, size, flat, report)
+        size = fill(kernel, grid, size, flat, report)
     values = {
         name: array.reshape(*grid.shape, *array.shape[1:]) for name, array in zip(names, flat, strict=True)
     }

@@ -17,9 +17,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.elementwise import elementwise
-from rnn_dynamics.results import Result
-from rnn_dynamics.validation import choice
+from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import choice
 
 __all__ = ["Scaled", "add", "exponent_of", "from_float", "matmul", "multiply", "power_of_two"]
 

@@ -15,6 +15,8 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from rnn_dynamics._moved import new_path
+
 __all__ = ["class_of", "fields_of", "is_record", "name_of"]
 
 _PACKAGE = "rnn_dynamics"
@@ -67,7 +69,8 @@ def class_of(name: str) -> type:
     Raises:
         ValueError: no class of results or their parts has this name.
     """
-    room, dot, own = _RENAMED.get(name, name).partition(".")
+    earlier, dot, own = _RENAMED.get(name, name).partition(".")
+    room = (new_path(earlier) or earlier).partition(".")[0]
     found = _find(room, own) if dot and room in _rooms() else None
     if found is None:
         raise ValueError(f"no class {name[:80]!a} among the results of this version of the library")

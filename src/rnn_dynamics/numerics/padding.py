@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics.elementwise import is_plain
+from rnn_dynamics.numerics.batching import is_plain
 
 __all__ = [
     "LARGEST_PADDED",

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics.results.datasets import descriptions_of
-from rnn_dynamics.results.missing import NotKept
-from rnn_dynamics.results.registry import fields_of, is_record
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.results.datasets import descriptions_of
+from rnn_dynamics.numerics.results.missing import NotKept
+from rnn_dynamics.numerics.results.registry import fields_of, is_record
+from rnn_dynamics.numerics.status import Status
 
 __all__ = ["table_of"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_dynamics import packages
-from rnn_dynamics.results.registry import fields_of, is_record
+from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.results.registry import fields_of, is_record
 
 __all__ = ["dataset_of", "descriptions_of", "shapes_of"]
 

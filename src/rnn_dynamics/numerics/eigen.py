@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
-from rnn_dynamics.validation import real_array
+from rnn_dynamics.numerics.validation import real_array
 
 __all__ = ["eigenvalues", "spectral_norm", "spectral_radius"]
 

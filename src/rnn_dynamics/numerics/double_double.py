@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.scaled import exponent_of, power_of_two
+from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 __all__ = [
     "Pair",

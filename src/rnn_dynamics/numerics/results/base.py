@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from rnn_dynamics import storage
 from rnn_dynamics._version import __version__
-from rnn_dynamics.results import datasets, page
-from rnn_dynamics.results.reading import Reader
-from rnn_dynamics.results.registry import class_of
-from rnn_dynamics.results.writing import Writer
-from rnn_dynamics.storage import StorageError
+from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics.results import datasets, page
+from rnn_dynamics.numerics.results.reading import Reader
+from rnn_dynamics.numerics.results.registry import class_of
+from rnn_dynamics.numerics.results.writing import Writer
+from rnn_dynamics.numerics.storage import StorageError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

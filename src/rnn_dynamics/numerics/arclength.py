@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.arclength.newton import Correction, correct, relative_tolerance
-from rnn_dynamics.phases import Lengths, wrapped
-from rnn_dynamics.status import Status
+from rnn_dynamics.numerics.newton import Correction, correct, relative_tolerance
+from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.topology import Lengths, wrapped
 
 __all__ = ["Curve", "CurveStart", "StepLimits", "trace"]
 

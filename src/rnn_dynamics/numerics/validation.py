@@ -17,8 +17,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.errors import TracerArrayConversionError
 
-from rnn_dynamics.elementwise import is_plain
-from rnn_dynamics.given import is_wide, on_host, warn_without_x64
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.given import is_wide, on_host, warn_without_x64
 
 __all__ = [
     "broadcast_arrays",

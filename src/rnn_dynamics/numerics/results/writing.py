@@ -14,8 +14,8 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics.results.missing import NotKept
-from rnn_dynamics.results.registry import fields_of, is_record, name_of
+from rnn_dynamics.numerics.results.missing import NotKept
+from rnn_dynamics.numerics.results.registry import fields_of, is_record, name_of
 
 __all__ = ["NARROW", "NoFormError", "Writer"]
 

@@ -1,0 +1,67 @@
+"""The names at the top, each with the room that has it; `__init__.py` loads them from here."""
+
+from . import (
+    cells as cells,
+    cliff as cliff,
+    doya as doya,
+    figures as figures,
+    interop as interop,
+    plots as plots,
+    spectral as spectral,
+    training as training,
+)
+from .activations import Activation as Activation
+from .basins import basins as basins, find_attractors as find_attractors
+from .bifurcations import bifurcation_curve as bifurcation_curve
+from .bounds import product_bounds as product_bounds
+from .cells import (
+    GRU as GRU,
+    LSTM as LSTM,
+    DoyaNeuron as DoyaNeuron,
+    ElmanRNN as ElmanRNN,
+    LeakyRNN as LeakyRNN,
+    PascanuNeuron as PascanuNeuron,
+    PiecewiseLinearRNN as PiecewiseLinearRNN,
+    PreActivationRNN as PreActivationRNN,
+    random_rnn as random_rnn,
+)
+from .continuation import continue_branch as continue_branch
+from .credit import credit_by_lag as credit_by_lag, partial_sums as partial_sums
+from .diagnose import Tracker as Tracker, diagnose as diagnose
+from .equilibria import FixedPoints as FixedPoints, fixed_points as fixed_points
+from .jacobians import (
+    gradient_norms as gradient_norms,
+    jacobian_product as jacobian_product,
+    jacobian_products as jacobian_products,
+    pullback as pullback,
+    pushforward as pushforward,
+    step_jacobians as step_jacobians,
+)
+from .joint_radius import joint_spectral_radius as joint_spectral_radius, slope_radius as slope_radius
+from .lyapunov import (
+    covariant_vectors as covariant_vectors,
+    finite_time_exponents as finite_time_exponents,
+    lyapunov_spectrum as lyapunov_spectrum,
+)
+from .manifolds import stable_set as stable_set, unstable_set as unstable_set
+from .mean_field import edge_of_chaos as edge_of_chaos, mean_field as mean_field
+from .neighbours import states_along as states_along
+from .nonnormal import (
+    non_normality as non_normality,
+    power_norms as power_norms,
+    pseudospectrum as pseudospectrum,
+)
+from .numerics.given import PrecisionWarning as PrecisionWarning
+from .numerics.results import load as load
+from .numerics.scaled import Scaled as Scaled
+from .numerics.status import Status as Status
+from .numerics.sweep import sweep as sweep
+from .orbit_diagrams import orbit_diagram as orbit_diagram
+from .phases import SeamWarning as SeamWarning
+from .rollout import Trajectory as Trajectory, rollout as rollout
+from .sensitivities import sensitivities as sensitivities
+from .spectra import singular_spectrum as singular_spectrum, spectra_by_lag as spectra_by_lag
+from .spectral_norms import spectral_norms as spectral_norms
+from .step_bounds import step_bounds as step_bounds
+
+__version__: str

@@ -1,0 +1,137 @@
+"""Paths and names of version 0.1 that have other homes since: they work for one release, with a warning.
+
+Nothing here is needed by the library itself; the file goes with the release after.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import types
+import warnings
+from typing import Any
+
+__all__ = ["MODULES", "NAMES", "attribute", "install", "new_path"]
+
+_PACKAGE = "rnn_dynamics"
+
+# Old module → new one; what lay below it lies below the new one.
+MODULES = {
+    "chunks": "numerics.grid",
+    "double_double": "numerics.double_double",
+    "eigen": "numerics.eigen",
+    "elementwise": "numerics.batching",
+    "given": "numerics.given",
+    "heartbeat": "numerics.heartbeat",
+    "leading_block": "numerics.block_eigen",
+    "lengths": "numerics.padding",
+    "packages": "numerics.packages",
+    "phases.topology": "numerics.topology",
+    "product_svd": "numerics.product_svd",
+    "results": "numerics.results",
+    "roots": "numerics.roots",
+    "scaled": "numerics.scaled",
+    "status": "numerics.status",
+    "storage": "numerics.storage",
+    "sweep": "numerics.sweep",
+    "validation": "numerics.validation",
+}
+
+# Names that stood at the top, with the room that has them.
+NAMES = {
+    "BasinLabels": "basins",
+    "CreditByLag": "credit",
+    "Diagnosis": "diagnose",
+    "LyapunovSpectrum": "lyapunov",
+    "SingularSpectrum": "spectra",
+    "SpectralNorms": "spectral_norms",
+    "Trajectories": "rollout",
+    "absolute_radius": "scaling",
+    "continue_branches": "continuation",
+    "credit_by_probes": "credit",
+    "credit_of_samples": "credit",
+    "input_norms": "credit",
+    "part_norms": "credit",
+    "path_lengths": "credit",
+    "scaled_bounds": "scaling",
+}
+
+
+def new_path(path: str) -> str | None:
+    """The path, below the package, of a module that was moved; ``None`` for any other."""
+    parts = path.split(".")
+    for count in range(len(parts), 0, -1):
+        home = MODULES.get(".".join(parts[:count]))
+        if home is not None:
+            return ".".join([home, *parts[count:]])
+    return None
+
+
+def _warn(old: str, new: str, level: int) -> None:
+    warnings.warn(
+        f"{_PACKAGE}.{old} is {_PACKAGE}.{new} now; the old path goes with the next release",
+        DeprecationWarning,
+        stacklevel=level,
+    )
+
+
+def attribute(name: str) -> Any:
+    """What ``rnn_dynamics.name`` meant in version 0.1, with a warning.
+
+    Raises:
+        AttributeError: it never was there.
+    """
+    if name in NAMES:
+        _warn(name, f"{NAMES[name]}.{name}", 4)
+        return getattr(importlib.import_module(f"{_PACKAGE}.{NAMES[name]}"), name)
+    if name in MODULES and "." not in name:
+        _warn(name, MODULES[name], 4)
+        return importlib.import_module(f"{_PACKAGE}.{MODULES[name]}")
+    raise AttributeError(f"module {_PACKAGE!r} has no attribute {name!r}")
+
+
+class _Alias(importlib.abc.Loader):
+    """Loads the module of the new path under the old one too."""
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = importlib.import_module(self._home)
+        self._spec = module.__spec__
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        module.__spec__ = self._spec  # The import system has put the old path's in its place.
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Asked last, and answers for the old paths alone."""
+
+    def find_spec(
+        self, fullname: str, path: Any, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        package, _, below = fullname.partition(".")
+        home = new_path(below) if package == _PACKAGE else None
+        if home is None:
+            return None
+        _warn(below, home, 3)
+        return importlib.machinery.ModuleSpec(fullname, _Alias(f"{_PACKAGE}.{home}"))
+
+
+class _Package(types.ModuleType):
+    """The package's own type: importing an old path such as ``rnn_dynamics.rollout`` leaves the function there.
+
+    The import system sets each module it loads as an attribute of its package.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, types.ModuleType) and value.__name__ != f"{_PACKAGE}.{name}":
+            return
+        super().__setattr__(name, value)
+
+
+def install() -> None:
+    """Let the import system find the old paths."""
+    sys.meta_path.append(_Finder())
+    sys.modules[_PACKAGE].__class__ = _Package
