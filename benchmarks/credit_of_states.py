@@ -16,9 +16,9 @@ import numpy as np
 
 from benchmarks import timing
 from rnn_dynamics.cells import LSTM
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.credit import state_gradients
 from rnn_dynamics.jacobians import pullback
-from rnn_dynamics.rollout import rollout
 
 _FEW = (1, 50, 100)
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks import timing
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.lyapunov import lyapunov_spectrum
-from rnn_dynamics.rollout import rollout
 
 
 def network(n: int, dtype: str) -> ElmanRNN:

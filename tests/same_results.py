@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.numerics.results import NotKept
 from rnn_dynamics.numerics.results.registry import fields_of, is_record
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rnn_dynamics import activations
+from rnn_dynamics.cells import activations
 
 # Last bits are what these tests are about.
 pytestmark = pytest.mark.shipped

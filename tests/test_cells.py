@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics import activations
 from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import (
     DoyaNeuron,
@@ -22,10 +21,12 @@ from rnn_dynamics.cells import (
     LeakyRNN,
     PascanuNeuron,
     PreActivationRNN,
+    activations,
     initializers,
     random_rnn,
 )
-from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.rollout import _run, rollout
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.jacobians import (
     gradient_norms,
     jacobian_product,
@@ -37,7 +38,6 @@ from rnn_dynamics.jacobians import (
     step_jacobians,
 )
 from rnn_dynamics.numerics import given
-from rnn_dynamics.rollout import _run, rollout
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics import cliff, doya, rollout
-from rnn_dynamics.cells import DoyaNeuron
+from rnn_dynamics import cliff, doya
+from rnn_dynamics.cells import DoyaNeuron, rollout
 from rnn_dynamics.figures.jumps import COUPLED, UNCOUPLED, loss
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations

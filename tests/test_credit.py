@@ -9,9 +9,9 @@ import pytest
 from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.credit import partial_sums
 from rnn_dynamics.jacobians import jacobian_product, parameter_gradient
-from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
 from tests.oracles import neuron
 

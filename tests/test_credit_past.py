@@ -18,6 +18,7 @@ from rnn_dynamics.cells import (
     SkipRNN,
     Stack,
 )
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.credit import (
     credit_by_lag,
     credit_by_probes,
@@ -31,7 +32,6 @@ from rnn_dynamics.credit import (
 )
 from rnn_dynamics.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 
 RNG = np.random.default_rng(11)
 N, STEPS, SPAN = 3, 4, 6

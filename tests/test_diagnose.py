@@ -13,8 +13,8 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, irnn
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose import BatchDiagnosis, Tracker, diagnose
-from rnn_dynamics.rollout import rollout
 
 RNG = np.random.default_rng(5)
 N, STEPS = 8, 400

@@ -10,6 +10,7 @@ import pytest
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.equilibria import (
     FixedPoints,
     MissingAttractorWarning,
@@ -19,7 +20,6 @@ from rnn_dynamics.equilibria import (
 )
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
 from tests.oracles import neuron
 from tests.oracles.boxes import tanh_fixed_points

@@ -17,6 +17,7 @@ from rnn_dynamics.cells import (
     deep_parameters,
     initializers,
 )
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.credit import credit_by_lag
 from rnn_dynamics.diagnose import diagnose
 from rnn_dynamics.jacobians import (
@@ -25,7 +26,6 @@ from rnn_dynamics.jacobians import (
     step_jacobians,
 )
 from rnn_dynamics.lyapunov import lyapunov_spectrum
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
 from tests.compilations import compilations
 

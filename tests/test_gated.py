@@ -19,9 +19,9 @@ from rnn_dynamics.cells import (
     Stack,
     irnn,
 )
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.credit import credit_by_lag
 from rnn_dynamics.jacobians import gradient_norms, jacobian_product, step_jacobians
-from rnn_dynamics.rollout import rollout
 
 N, M, STEPS = 3, 2, 12
 RNG = np.random.default_rng(11)

@@ -17,6 +17,7 @@ from rnn_dynamics.cells import (
     PreActivationRNN,
     random_rnn,
 )
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.jacobians import (
     gradient_norms,
     jacobian_product,
@@ -27,7 +28,6 @@ from rnn_dynamics.jacobians import (
     step_jacobians,
 )
 from rnn_dynamics.numerics.scaled import Scaled, from_float, matmul
-from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products

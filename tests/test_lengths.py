@@ -10,9 +10,9 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics import credit, segments
 from rnn_dynamics.cells import LSTM, DoyaNeuron, ElmanRNN
+from rnn_dynamics.cells.rollout import Trajectories
 from rnn_dynamics.diagnose import BatchDiagnosis, diagnose
 from rnn_dynamics.jacobians import parameter_gradient, step_jacobians
-from rnn_dynamics.rollout import Trajectories
 from tests.compilations import compilations
 
 RNG = np.random.default_rng(3)

@@ -10,11 +10,11 @@ import pytest
 from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 from tests.compilations import compilations
 from tests.oracles import exponents as oracle
 

@@ -6,7 +6,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.mean_field import edge_of_chaos, mean_field
 from rnn_dynamics.numerics.status import Status
 

@@ -7,7 +7,7 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, LeakyRNN, Stack
-from rnn_dynamics.cells.structure import cell_type, layer_name, set_fields
+from rnn_dynamics.cells.pytree import cell_type, layer_name, set_fields
 from rnn_dynamics.diagnose import diagnose
 from rnn_dynamics.diagnose.remedies import _memory
 

@@ -16,7 +16,7 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics import plots
-from rnn_dynamics.activations import Activation, leaky_relu
+from rnn_dynamics.cells.activations import Activation, leaky_relu
 from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.results import NotKeptError, Result
 from rnn_dynamics.numerics.results.registry import fields_of, is_record

@@ -7,10 +7,10 @@ import pytest
 from scipy.special import digamma
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, random_rnn
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.jacobians import gradient_norms, jacobian_product, pushforward, step_jacobians
 from rnn_dynamics.numerics.product_svd import product_svd, seats_after
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum, spectra_by_lag
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import products

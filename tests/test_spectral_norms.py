@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectral_norms import spectral_norms
 from tests.compilations import compilations
 from tests.oracles import products

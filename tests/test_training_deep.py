@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import activations
-from rnn_dynamics.cells import FeedForward, initializers
+from rnn_dynamics.cells import FeedForward, activations, initializers
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures import depth
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.training import boltzmann, deep
 from rnn_dynamics.training.boltzmann import boltzmann_machine, contrastive_divergence, log_likelihood
 from tests.compilations import compilations

@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 
 from rnn_dynamics.basins import find_attractors
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose import diagnose
 from rnn_dynamics.lyapunov import (
     OrbitKind,
@@ -21,7 +22,6 @@ from rnn_dynamics.lyapunov import (
 )
 from rnn_dynamics.lyapunov.typical import input_period, repetition, tied
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.rollout import rollout
 
 LN2 = math.log(2)
 CAT = math.log((3 + math.sqrt(5)) / 2)

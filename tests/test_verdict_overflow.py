@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.diagnose import diagnose
-from rnn_dynamics.rollout import Trajectory, rollout
 from rnn_dynamics.training import REMEDIES
 
 

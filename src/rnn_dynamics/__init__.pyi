@@ -10,20 +10,22 @@ from . import (
     spectral as spectral,
     training as training,
 )
-from .activations import Activation as Activation
 from .basins import basins as basins, find_attractors as find_attractors
 from .bifurcations import bifurcation_curve as bifurcation_curve
 from .bounds import product_bounds as product_bounds
 from .cells import (
     GRU as GRU,
     LSTM as LSTM,
+    Activation as Activation,
     DoyaNeuron as DoyaNeuron,
     ElmanRNN as ElmanRNN,
     LeakyRNN as LeakyRNN,
     PascanuNeuron as PascanuNeuron,
     PiecewiseLinearRNN as PiecewiseLinearRNN,
     PreActivationRNN as PreActivationRNN,
+    Trajectory as Trajectory,
     random_rnn as random_rnn,
+    rollout as rollout,
 )
 from .continuation import continue_branch as continue_branch
 from .credit import credit_by_lag as credit_by_lag, partial_sums as partial_sums
@@ -58,7 +60,6 @@ from .numerics.status import Status as Status
 from .numerics.sweep import sweep as sweep
 from .orbit_diagrams import orbit_diagram as orbit_diagram
 from .phases import SeamWarning as SeamWarning
-from .rollout import Trajectory as Trajectory, rollout as rollout
 from .sensitivities import sensitivities as sensitivities
 from .spectra import singular_spectrum as singular_spectrum, spectra_by_lag as spectra_by_lag
 from .spectral_norms import spectral_norms as spectral_norms

@@ -17,6 +17,11 @@ _PACKAGE = "rnn_dynamics"
 
 # Old module → new one; what lay below it lies below the new one.
 MODULES = {
+    "activations": "cells.activations",
+    "cells.image": "cells.signature",
+    "cells.past": "cells.delayed",
+    "cells.slopes": "cells.saturation",
+    "cells.structure": "cells.pytree",
     "chunks": "numerics.grid",
     "double_double": "numerics.double_double",
     "eigen": "numerics.eigen",
@@ -29,8 +34,10 @@ MODULES = {
     "phases.topology": "numerics.topology",
     "product_svd": "numerics.product_svd",
     "results": "numerics.results",
+    "rollout": "cells.rollout",
     "roots": "numerics.roots",
     "scaled": "numerics.scaled",
+    "sequences": "cells.sequences",
     "status": "numerics.status",
     "storage": "numerics.storage",
     "sweep": "numerics.sweep",
@@ -45,7 +52,7 @@ NAMES = {
     "LyapunovSpectrum": "lyapunov",
     "SingularSpectrum": "spectra",
     "SpectralNorms": "spectral_norms",
-    "Trajectories": "rollout",
+    "Trajectories": "cells",
     "absolute_radius": "scaling",
     "continue_branches": "continuation",
     "credit_by_probes": "credit",

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, parameter_dtype, split
+from rnn_dynamics.cells.pytree import join, parameter_dtype, split
+from rnn_dynamics.cells.rollout import checked_start
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.phases import Lengths, OnPhases, canonical, lengths_of, on_phases, wrapped
-from rnn_dynamics.rollout import checked_start
 
 __all__ = ["ReturnMap", "iterate", "iterate_with_jacobian", "repeated", "return_map"]
 

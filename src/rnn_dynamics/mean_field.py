@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.vanilla import PreActivationRNN
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, layer_name
+from rnn_dynamics.cells.pytree import join, layer_name
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.scaled import Scaled
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
 
 __all__ = ["Plane", "flow", "of_units", "principal_plane"]
 

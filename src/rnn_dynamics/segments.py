@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics.cells.structure import split
+from rnn_dynamics.cells.pytree import split
+from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.validation import index
-from rnn_dynamics.rollout import Trajectories, Trajectory
 
 __all__ = ["along", "entries_of", "later_states", "on_host", "segment", "state_at", "step_range"]
 

@@ -13,14 +13,14 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics import error_ellipsoids as ellipsoids
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import checked_start
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.error_ellipsoids import Ellipsoid
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import real_array
-from rnn_dynamics.rollout import checked_start
 
 __all__ = ["Sensitivities", "evaluate", "resolution_limit", "sensitivities"]
 

@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd
@@ -19,7 +20,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import integers, real_array
-from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import entries_of, segment, step_range
 
 __all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "spectra_by_lag"]

@@ -15,7 +15,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 
 from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED
 from rnn_dynamics.basins.polish import Cycle
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
 
 __all__ = ["Affine", "affine_map"]
 

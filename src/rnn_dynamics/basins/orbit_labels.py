@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.basins.trapping import Ball
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
 
 __all__ = ["DIVERGED", "UNDECIDED", "Balls", "default_chunk", "packed", "run_to_labels", "schedule"]

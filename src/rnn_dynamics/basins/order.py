@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics import activations
 from rnn_dynamics.basins.slope_ranges import is_known
 from rnn_dynamics.basins.trapping import Ball
-from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN, PreActivationRNN
+from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN, PreActivationRNN, activations
 
 __all__ = ["box_map", "given_by_boxes", "given_by_order"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from jax.core import Tracer
 
 from rnn_dynamics.basins.orbit_labels import default_chunk
-from rnn_dynamics.cells.image import checked_image, image
 from rnn_dynamics.cells.shapes import state_of
+from rnn_dynamics.cells.signature import checked_image, image
 from rnn_dynamics.numerics.validation import count, index, real_array
 from rnn_dynamics.phases import Lengths, lengths_of, on_phases
 

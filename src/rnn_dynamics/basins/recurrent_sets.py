@@ -18,8 +18,8 @@ from rnn_dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.basins.orbit_labels import UNDECIDED
 from rnn_dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.basins.problem import StartsOfMap
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.equilibria.recurrence import drifts
 from rnn_dynamics.lyapunov.typical import examined
 from rnn_dynamics.numerics.status import Status

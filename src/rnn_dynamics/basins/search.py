@@ -26,7 +26,7 @@ from rnn_dynamics.basins.problem import StartsOfMap, checked_problem
 from rnn_dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
 from rnn_dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
-from rnn_dynamics.cells.structure import split
+from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.equilibria.newton import transient_round
 from rnn_dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.numerics.status import Status

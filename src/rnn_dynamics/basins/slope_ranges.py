@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics import activations
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, activations
 
 __all__ = ["SlopeForm", "is_known", "slope_form", "slope_range"]
 

@@ -1,6 +1,8 @@
-"""Recurrent maps ``cell(x, u) -> x_next`` as callable pytrees, and the weights they start from."""
+"""Recurrent maps ``cell(x, u) -> x_next`` as callable pytrees, the weights they start from, and their orbits."""
 
-from rnn_dynamics.cells import initializers
+from rnn_dynamics.cells import activations, initializers
+from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.delayed import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.feedforward import (
     BatchNormalized,
     FeedForward,
@@ -12,17 +14,18 @@ from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, Mini
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
-from rnn_dynamics.cells.past import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
+from rnn_dynamics.cells.pytree import RecurrentStructure
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
+from rnn_dynamics.cells.rollout import Trajectories, Trajectory, rollout
 from rnn_dynamics.cells.stack import Stack
-from rnn_dynamics.cells.structure import RecurrentStructure
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 
 __all__ = [
     "GRU",
     "LSTM",
     "LSTM1997",
+    "Activation",
     "AntisymmetricRNN",
     "AttentionRNN",
     "BatchNormRNN",
@@ -45,8 +48,12 @@ __all__ = [
     "ShallowPiecewiseLinearRNN",
     "SkipRNN",
     "Stack",
+    "Trajectories",
+    "Trajectory",
+    "activations",
     "deep_parameters",
     "initializers",
     "irnn",
     "random_rnn",
+    "rollout",
 ]

@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, yilmaz_poli
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells.pytree import cell_type, set_fields
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.validation import choice, count, flag, fraction, positive, real_array
 

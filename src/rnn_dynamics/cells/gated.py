@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import sigmoid, tanh
-from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells.activations import sigmoid, tanh
+from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics import activations
+from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.validation import choice, count, real_array

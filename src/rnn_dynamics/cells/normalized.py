@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
-from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import positive, real_array
 

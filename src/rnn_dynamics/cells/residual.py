@@ -5,9 +5,9 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
-from rnn_dynamics.cells.structure import cell_type, set_fields
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, dot, drive, weights
 from rnn_dynamics.numerics.validation import fraction, real_array
 

@@ -8,8 +8,8 @@ import numpy as np
 from jax.core import Tracer
 
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.stack import Stack, state_size
-from rnn_dynamics.cells.structure import parameter_dtype
 from rnn_dynamics.numerics.given import on_host, warn_of_mixed
 from rnn_dynamics.numerics.validation import real_array
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import cell_type, layer_name, set_fields
+from rnn_dynamics.cells.pytree import cell_type, layer_name, set_fields
 from rnn_dynamics.numerics.validation import count
 
 __all__ = ["Stack"]

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics import activations
-from rnn_dynamics.activations import Activation
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import RecurrentStructure, cell_type, set_fields
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.pytree import RecurrentStructure, cell_type, set_fields
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 
 __all__ = ["ElmanRNN", "LeakyRNN", "PreActivationRNN"]

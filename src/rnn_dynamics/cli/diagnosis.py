@@ -178,10 +178,10 @@ def verdict(options: argparse.Namespace) -> str:
     import jax
     import numpy as np
 
+    from rnn_dynamics.cells.rollout import rollout
     from rnn_dynamics.cells.stack import state_size
     from rnn_dynamics.diagnose import diagnose
     from rnn_dynamics.interop import load
-    from rnn_dynamics.rollout import rollout
 
     cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)

@@ -16,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.activations import sigmoid
+from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya import orbits
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result

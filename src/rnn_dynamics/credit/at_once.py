@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import Trajectory, checked_start
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
-from rnn_dynamics.rollout import Trajectory, checked_start
 
 __all__ = ["state_gradients"]
 

@@ -10,7 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import split
+from rnn_dynamics.cells.pytree import split
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.credit.kernels import (
     lags_of_ends,
     lags_of_last,
@@ -31,7 +32,6 @@ from rnn_dynamics.parameters import (
     parameter_groups,
     unflatten_parameters,
 )
-from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import along, later_states, segment, state_at, step_range
 
 __all__ = ["CreditByLag", "credit_by_lag"]

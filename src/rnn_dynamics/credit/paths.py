@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
+from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.credit.by_lag import direct_derivatives
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import count, flag
-from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import segment, step_range
 
 __all__ = ["PathLengths", "path_lengths"]

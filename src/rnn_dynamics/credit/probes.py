@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cells.slopes import exact_slopes
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, power_of_two
 from rnn_dynamics.numerics.status import Status

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.credit.by_lag import credit_by_lag
 from rnn_dynamics.credit.results import CreditByLag
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.rollout import Trajectory
 
 __all__ = ["CreditOfSamples", "credit_of_samples"]
 

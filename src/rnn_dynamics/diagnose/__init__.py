@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run, side_by_side
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.overflow import Overflow
@@ -14,7 +15,6 @@ from rnn_dynamics.diagnose.tracking import Record, Tracker
 from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run, of_runs
 from rnn_dynamics.numerics.sweep import reporter
 from rnn_dynamics.numerics.validation import flag
-from rnn_dynamics.rollout import Trajectory
 
 __all__ = [
     "BatchDiagnosis",

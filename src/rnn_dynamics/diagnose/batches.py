@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.diagnose.remedies import SuggestedRemedy
 from rnn_dynamics.diagnose.verdict import Diagnosis
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.rollout import Trajectories, Trajectory
 
 __all__ = ["BatchDiagnosis", "Spread", "each_run", "side_by_side"]
 

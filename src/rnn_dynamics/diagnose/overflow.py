@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics.rollout import Trajectory
+from rnn_dynamics.cells.rollout import Trajectory
 
 __all__ = ["Overflow", "before", "of_derivative", "of_state", "plain_limit"]
 

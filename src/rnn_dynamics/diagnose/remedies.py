@@ -8,8 +8,8 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, ResidualRNN
+from rnn_dynamics.cells.pytree import layer_name
 from rnn_dynamics.cells.stack import layer_of
-from rnn_dynamics.cells.structure import layer_name
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.diagnose.passes import Runs, at, stretch, stretches
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.numerics.scaled import Scaled, from_float

@@ -7,11 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import numpy as np
 
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import pullback
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
-from rnn_dynamics.rollout import rollout
 
 __all__ = ["Record", "Tracker"]
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.bounds import Bounds, bounds_of
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnose import overflow
 from rnn_dynamics.diagnose.growth import FEWEST, Growth, reach, sign_of
 from rnn_dynamics.diagnose.measures import decay_of, rest_of, units_of
@@ -18,7 +19,6 @@ from rnn_dynamics.diagnose.results import Diagnosis
 from rnn_dynamics.diagnose.table import Facts, row_of
 from rnn_dynamics.lyapunov.typical import examined
 from rnn_dynamics.numerics.validation import positive
-from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import step_range
 
 __all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]

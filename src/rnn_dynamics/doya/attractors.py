@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
 
 __all__ = ["CHAOTIC", "CYCLIC", "FIXED", "LONGEST_PERIOD", "UNKNOWN", "attractor_kind"]
 

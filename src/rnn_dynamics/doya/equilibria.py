@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.activations import sigmoid
+from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya import curves
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import sigmoid
+from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, fraction
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import sigmoid, sigmoid_derivative
+from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import real_arrays

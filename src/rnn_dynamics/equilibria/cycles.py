@@ -6,7 +6,7 @@ import functools
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.merging import same_points
 from rnn_dynamics.equilibria.one_thread import one_blas_thread

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics import activations
 from rnn_dynamics.cells import (
     GRU,
     LSTM,
@@ -21,6 +20,7 @@ from rnn_dynamics.cells import (
     PascanuNeuron,
     PreActivationRNN,
     Stack,
+    activations,
 )
 from rnn_dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.status import Status

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import join, parameter_dtype
+from rnn_dynamics.cells.pytree import join, parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, split_by_period
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints

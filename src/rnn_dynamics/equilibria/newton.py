@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.iterates import iterate, repeated
 from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.phases import largest_length, lengths_of, wrapped

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.equilibria import newton
 from rnn_dynamics.equilibria.problem import RootProblem
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.cells.piecewise import PiecewiseLinearForm, piecewise_linear_form
-from rnn_dynamics.cells.structure import parameter_dtype
+from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.equilibria.cycles import Roots, gathered, measured, no_roots, split_by_period
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.equilibria.results import FixedPoints

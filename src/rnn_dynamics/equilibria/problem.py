@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.image import image
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.shapes import shapes_of
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.signature import image
 from rnn_dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.phases import Lengths, apart, canonical, largest_length, lengths_of, on_phases, wrapped
-from rnn_dynamics.rollout import checked_start
 
 __all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
 

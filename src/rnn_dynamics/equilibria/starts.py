@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.numerics.validation import count, index, real_array
-from rnn_dynamics.rollout import Trajectory
 
 __all__ = ["starts_from"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array
 
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.numerics.storage import load, save
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.training import Plan, recipe, task
 from rnn_dynamics.training.along import events_along
 from rnn_dynamics.training.networks import Network, outputs, states

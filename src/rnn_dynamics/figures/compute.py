@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import rollout
 
 __all__ = ["compute_and_lags", "detectable", "lags_bought"]
 

@@ -19,13 +19,13 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import BatchNormalized
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.numerics.storage import atomic_write
 from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.spectra import singular_spectrum
 from rnn_dynamics.training.deep import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import LSTM, LSTM1997, irnn
+from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.diagnose.verdict import reach
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
@@ -28,7 +29,6 @@ from rnn_dynamics.figures.temporal_order import (
 from rnn_dynamics.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import Trajectory, rollout
 
 __all__ = ["gated_cells"]
 

@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import cliff, plots
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
-from rnn_dynamics.rollout import rollout
 
 __all__ = ["two_neuron_cliff"]
 

@@ -14,8 +14,8 @@ from rnn_dynamics import cliff, doya
 from rnn_dynamics._version import __version__
 from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.jacobians import gradient_norms
-from rnn_dynamics.rollout import rollout
 
 __all__ = ["Check", "checks", "environment"]
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.jacobians import step_matrix
 
 __all__ = ["cycle_multiplier", "far_directions", "is_affine", "seems_affine", "transverse_growth"]

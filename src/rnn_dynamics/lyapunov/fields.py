@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import checked_start
+from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.shapes import is_ours, shapes_of
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
 from rnn_dynamics.lyapunov.crossing import far_directions, seems_affine
 from rnn_dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
 from rnn_dynamics.lyapunov.typical import CLEAR, input_period
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, index, real_array
-from rnn_dynamics.rollout import checked_start
 
 __all__ = ["FiniteTimeExponents", "finite_time_exponents"]
 

@@ -11,7 +11,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.lyapunov.frames import FrameGrowth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.lyapunov.typical import checked
@@ -19,7 +20,6 @@ from rnn_dynamics.numerics import double_double, padding
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
-from rnn_dynamics.rollout import Trajectory
 from rnn_dynamics.segments import entries_of, step_range
 
 __all__ = ["lyapunov_spectrum", "rounding_limit"]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.structure import join
+from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.equilibria.cycles import measured
 from rnn_dynamics.equilibria.problem import RootProblem, posed, residual_tolerance
 from rnn_dynamics.iterates import iterate, iterate_with_jacobian, repeated

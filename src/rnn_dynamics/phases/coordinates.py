@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics.cells.structure import cell_type, join, split
+from rnn_dynamics.cells.pytree import cell_type, join, split
 from rnn_dynamics.numerics.topology import Lengths, canonical, checked_topology, wrapped
 
 __all__ = ["OnPhases", "images", "lengths_of", "on_phases"]

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.numerics.topology import Lengths, wrapped
 from rnn_dynamics.phases.coordinates import images
 

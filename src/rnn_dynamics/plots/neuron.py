@@ -10,8 +10,8 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from rnn_dynamics.cells.rollout import Trajectory
     from rnn_dynamics.doya import BifurcationDiagram
-    from rnn_dynamics.rollout import Trajectory
     from rnn_dynamics.sensitivities import Sensitivities
 
 __all__ = ["basin_map", "bifurcation_diagram", "log_map", "orbit", "sensitivity_map"]

@@ -14,7 +14,7 @@ from rnn_dynamics.plots.state_space import RUN, cobweb, draw_flow, graph, is_kno
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.rollout import Trajectories, Trajectory
+    from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 
 __all__ = ["trajectory"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import logit, sigmoid
+from rnn_dynamics.cells.activations import logit, sigmoid
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.validation import count, real_array
 

@@ -16,7 +16,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells import BatchNormalized, FeedForward, LayerNormalized, ResidualBlock, deep_parameters
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice, count, fraction, real_array

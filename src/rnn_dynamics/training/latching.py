@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import tanh
+from rnn_dynamics.cells.activations import tanh
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.validation import real_array

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.activations import Activation
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.stack import state_size
 
 __all__ = ["Network", "is_fast", "masked", "outputs", "slope_of_output", "states", "step_of_batch"]

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import pullback
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.training.networks import Network, cell_dtype
 from rnn_dynamics.training.tasks import Task
 

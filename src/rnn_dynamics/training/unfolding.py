@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose.growth import of_logs, reach
 from rnn_dynamics.jacobians import gradient_norms
 from rnn_dynamics.numerics.validation import count
-from rnn_dynamics.rollout import rollout
 from rnn_dynamics.training.composition import recipe
 from rnn_dynamics.training.networks import Network
 from rnn_dynamics.training.tasks import Task, task

@@ -11,15 +11,15 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.cells.image import checked_image
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.cells.shapes import state_of
-from rnn_dynamics.cells.slopes import exact_slopes
-from rnn_dynamics.cells.structure import join, split
+from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics import padding as time_axes
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
-from rnn_dynamics.sequences import dataset_of, separate, starts_of
 
 __all__ = ["Trajectories", "Trajectory", "rollout"]
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from rnn_dynamics.cells.image import image
+from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.shapes import is_ours, shapes_of
-from rnn_dynamics.cells.structure import parameter_dtype
+from rnn_dynamics.cells.signature import image
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.validation import integers

@@ -12,7 +12,7 @@ import jax
 from jax.extend.core import ClosedJaxpr, Literal
 from jaxtyping import Array, Float
 
-from rnn_dynamics.activations import sigmoid_derivative, tanh
+from rnn_dynamics.cells.activations import sigmoid_derivative, tanh
 
 __all__ = ["exact_slopes"]
 

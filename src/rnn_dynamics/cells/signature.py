@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 
+from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.shapes import check_shapes, explained
-from rnn_dynamics.cells.structure import join, split
 
 __all__ = ["checked_image", "image"]
 
