@@ -17,8 +17,8 @@ import numpy as np
 from benchmarks import timing
 from rnn_dynamics.cells import LSTM
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import state_gradients
-from rnn_dynamics.jacobians import pullback
+from rnn_dynamics.gradients.credit import state_gradients
+from rnn_dynamics.gradients.jacobians import pullback
 
 _FEW = (1, 50, 100)
 

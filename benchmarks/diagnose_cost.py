@@ -17,7 +17,7 @@ from benchmarks import timing
 from rnn_dynamics.cells import LSTM, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose import diagnose
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 
 
 def _in_turn(candidates: dict[str, Callable[[], Any]], repetitions: int) -> dict[str, float]:

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from benchmarks import timing
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import gradient_norms, jacobian_products, step_jacobians
-from rnn_dynamics.spectra import singular_spectrum
+from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_products, step_jacobians
+from rnn_dynamics.gradients.singular_values import singular_spectrum
 
 
 def _multiply(product: jax.Array, factor: jax.Array) -> tuple[jax.Array, jax.Array]:

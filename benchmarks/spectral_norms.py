@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks import timing
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.rollout import Trajectory, rollout
-from rnn_dynamics.jacobians import gradient_norms
-from rnn_dynamics.spectral_norms import spectral_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.gradients.spectral_norms import spectral_norms
 
 
 @jax.tree_util.register_dataclass

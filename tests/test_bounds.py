@@ -12,7 +12,7 @@ from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import jacobian_products, step_jacobians
+from rnn_dynamics.gradients.jacobians import jacobian_products, step_jacobians
 from rnn_dynamics.numerics import eigen
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations

@@ -27,7 +27,7 @@ from rnn_dynamics.cells import (
 )
 from rnn_dynamics.cells.rollout import _run, rollout
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.jacobians import (
+from rnn_dynamics.gradients.jacobians import (
     gradient_norms,
     jacobian_product,
     jacobian_products,

@@ -12,9 +12,9 @@ import pytest
 
 from rnn_dynamics import cliff
 from rnn_dynamics.cliff import descent
+from rnn_dynamics.gradients.sensitivities import resolution_limit
 from rnn_dynamics.numerics.scaled import from_float
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.sensitivities import resolution_limit
 from tests.compilations import compilations
 from tests.oracles import cliff as oracle
 

@@ -10,8 +10,8 @@ from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import partial_sums
-from rnn_dynamics.jacobians import jacobian_product, parameter_gradient
+from rnn_dynamics.gradients.credit import partial_sums
+from rnn_dynamics.gradients.jacobians import jacobian_product, parameter_gradient
 from tests.compilations import compilations
 from tests.oracles import neuron
 

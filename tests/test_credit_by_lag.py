@@ -9,7 +9,7 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN, FeedForward
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import credit_by_lag, input_norms, partial_sums
+from rnn_dynamics.gradients.credit import credit_by_lag, input_norms, partial_sums
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 

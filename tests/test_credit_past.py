@@ -19,7 +19,7 @@ from rnn_dynamics.cells import (
     Stack,
 )
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import (
+from rnn_dynamics.gradients.credit import (
     credit_by_lag,
     credit_by_probes,
     credit_of_samples,
@@ -30,7 +30,7 @@ from rnn_dynamics.credit import (
     readout_norms,
     state_gradients,
 )
-from rnn_dynamics.jacobians import gradient_norms, pullback
+from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.status import Status
 
 RNG = np.random.default_rng(11)

@@ -14,9 +14,9 @@ import pytest
 from rnn_dynamics import doya
 from rnn_dynamics.doya import orbits
 from rnn_dynamics.doya.orbits import sensitivities
+from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron as oracle
 

@@ -20,8 +20,8 @@ from rnn_dynamics.cells import (
     irnn,
 )
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import credit_by_lag
-from rnn_dynamics.jacobians import gradient_norms, jacobian_product, step_jacobians
+from rnn_dynamics.gradients.credit import credit_by_lag
+from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_product, step_jacobians
 
 N, M, STEPS = 3, 2, 12
 RNG = np.random.default_rng(11)

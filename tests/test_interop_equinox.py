@@ -7,8 +7,8 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_equinox
-from rnn_dynamics.jacobians import jacobian_product
 
 eqx = pytest.importorskip("equinox", reason="Equinox is not installed")
 INPUTS, UNITS, STEPS = 2, 3, 100

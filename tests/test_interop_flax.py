@@ -9,8 +9,8 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_flax
-from rnn_dynamics.jacobians import jacobian_product
 
 DATA = np.load(Path(__file__).parent / "data" / "flax.npz")
 INPUTS = DATA["inputs"]

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_torch, load, read_safetensors
-from rnn_dynamics.jacobians import jacobian_product
 
 DATA = np.load(Path(__file__).parent / "data" / "pytorch.npz")
 INPUTS = DATA["inputs"]

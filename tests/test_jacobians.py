@@ -18,7 +18,7 @@ from rnn_dynamics.cells import (
     random_rnn,
 )
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import (
+from rnn_dynamics.gradients.jacobians import (
     gradient_norms,
     jacobian_product,
     jacobian_products,

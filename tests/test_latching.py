@@ -11,7 +11,7 @@ import pytest
 from rnn_dynamics.cells import PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.latch import stored
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.intervals import wilson
 from rnn_dynamics.training.latch_runs import ALLOWED, TARGET, latch_convergence

@@ -257,7 +257,7 @@ def test_importing_every_module_changes_no_setting_and_touches_no_device() -> No
 def test_names_of_the_package_are_there_whatever_was_imported_first() -> None:
     _run("""
         import types
-        import rnn_dynamics.cells.rollout, rnn_dynamics.numerics.sweep, rnn_dynamics.sensitivities
+        import rnn_dynamics.cells.rollout, rnn_dynamics.numerics.sweep, rnn_dynamics.gradients.sensitivities
         from rnn_dynamics.cells.rollout import Trajectory
         import rnn_dynamics as rd
         for name in rd.__all__:

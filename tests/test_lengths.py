@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics import credit, segments
 from rnn_dynamics.cells import LSTM, DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import Trajectories
 from rnn_dynamics.diagnose import BatchDiagnosis, diagnose
-from rnn_dynamics.jacobians import parameter_gradient, step_jacobians
+from rnn_dynamics.gradients import credit, steps as gradient_steps
+from rnn_dynamics.gradients.jacobians import parameter_gradient, step_jacobians
 from tests.compilations import compilations
 
 RNG = np.random.default_rng(3)
@@ -91,7 +91,7 @@ def test_padding_leaves_no_trace(name, masked, monkeypatch):
             found = measure(run)
     if masked:
         monkeypatch.setattr(lengths, "LARGEST_PADDED", 0)
-        monkeypatch.setattr(segments, "_LARGEST_OF_MATRICES", 0)
+        monkeypatch.setattr(gradient_steps, "_LARGEST_OF_MATRICES", 0)
     for got, expected in zip(numbers(measure(run)), numbers(found), strict=True):
         assert got.shape == expected.shape
         np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-12)

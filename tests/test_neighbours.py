@@ -8,8 +8,8 @@ import pytest
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, random_rnn
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.neighbours import states_along
-from rnn_dynamics.spectra import singular_spectrum
+from rnn_dynamics.gradients.perturbations import states_along
+from rnn_dynamics.gradients.singular_values import singular_spectrum
 from tests.marks import FLOAT32_IN_SOAK
 
 

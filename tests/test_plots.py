@@ -12,7 +12,8 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 import rnn_dynamics as rd
-from rnn_dynamics import cliff, credit, doya, plots, spectral
+from rnn_dynamics import cliff, doya, plots, spectral
+from rnn_dynamics.gradients import credit
 
 
 def _network() -> Any:

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import error_ellipsoids
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.gradients import error_ellipsoids
+from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit, sensitivities
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit, sensitivities
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import neuron, products
 

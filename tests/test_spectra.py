@@ -8,10 +8,10 @@ from scipy.special import digamma
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, random_rnn
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import gradient_norms, jacobian_product, pushforward, step_jacobians
+from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_product, pushforward, step_jacobians
+from rnn_dynamics.gradients.singular_values import singular_spectrum, spectra_by_lag
 from rnn_dynamics.numerics.product_svd import product_svd, seats_after
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.spectra import singular_spectrum, spectra_by_lag
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import products
 from tests.oracles.products import Network

@@ -10,9 +10,9 @@ from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.initializers import ensemble_weights
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import jacobian_product, jacobian_products, step_jacobians
+from rnn_dynamics.gradients.jacobians import jacobian_product, jacobian_products, step_jacobians
+from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.spectra import singular_spectrum
 from rnn_dynamics.spectral import counterexamples, held, radius_sweep
 from tests.compilations import compilations
 from tests.oracles import products

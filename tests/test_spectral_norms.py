@@ -9,9 +9,9 @@ import pytest
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.gradients.spectral_norms import spectral_norms
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.spectral_norms import spectral_norms
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.test_jacobians import NETWORKS, cell_of

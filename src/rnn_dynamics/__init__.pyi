@@ -5,6 +5,7 @@ from . import (
     cliff as cliff,
     doya as doya,
     figures as figures,
+    gradients as gradients,
     interop as interop,
     plots as plots,
     spectral as spectral,
@@ -28,15 +29,21 @@ from .cells import (
     rollout as rollout,
 )
 from .continuation import continue_branch as continue_branch
-from .credit import credit_by_lag as credit_by_lag, partial_sums as partial_sums
 from .diagnose import Tracker as Tracker, diagnose as diagnose
 from .equilibria import FixedPoints as FixedPoints, fixed_points as fixed_points
-from .jacobians import (
+from .gradients import (
+    credit_by_lag as credit_by_lag,
     gradient_norms as gradient_norms,
     jacobian_product as jacobian_product,
     jacobian_products as jacobian_products,
+    partial_sums as partial_sums,
     pullback as pullback,
     pushforward as pushforward,
+    sensitivities as sensitivities,
+    singular_spectrum as singular_spectrum,
+    spectra_by_lag as spectra_by_lag,
+    spectral_norms as spectral_norms,
+    states_along as states_along,
     step_jacobians as step_jacobians,
 )
 from .joint_radius import joint_spectral_radius as joint_spectral_radius, slope_radius as slope_radius
@@ -47,7 +54,6 @@ from .lyapunov import (
 )
 from .manifolds import stable_set as stable_set, unstable_set as unstable_set
 from .mean_field import edge_of_chaos as edge_of_chaos, mean_field as mean_field
-from .neighbours import states_along as states_along
 from .nonnormal import (
     non_normality as non_normality,
     power_norms as power_norms,
@@ -60,9 +66,6 @@ from .numerics.status import Status as Status
 from .numerics.sweep import sweep as sweep
 from .orbit_diagrams import orbit_diagram as orbit_diagram
 from .phases import SeamWarning as SeamWarning
-from .sensitivities import sensitivities as sensitivities
-from .spectra import singular_spectrum as singular_spectrum, spectra_by_lag as spectra_by_lag
-from .spectral_norms import spectral_norms as spectral_norms
 from .step_bounds import step_bounds as step_bounds
 
 __version__: str

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import RecurrentStructure
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.nonnormal import eigenvalue_conditions
 from rnn_dynamics.numerics.eigen import eigenvalues, spectral_norm, spectral_radius

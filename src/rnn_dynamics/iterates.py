@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, parameter_dtype, split
 from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
 from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.phases import Lengths, OnPhases, canonical, lengths_of, on_phases, wrapped
 

@@ -15,11 +15,11 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.steps import along
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, from_float, multiply
-from rnn_dynamics.segments import along
 
 __all__ = ["StepBounds", "step_bounds"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.basins.trapping import step_matrices
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
 from rnn_dynamics.phases import Lengths, apart, largest_length, lengths_of, order_key, seated, wrapped
 
 __all__ = [

@@ -19,7 +19,7 @@ from rnn_dynamics.basins.kinds import Trapping
 from rnn_dynamics.basins.slope_ranges import SlopeForm, slope_form, slope_range
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.equilibria.attracting import adapted_norms
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
 from rnn_dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 
 __all__ = ["Ball", "step_matrices", "trapping_balls"]

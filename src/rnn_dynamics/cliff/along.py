@@ -17,13 +17,13 @@ from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.jumps import Jump, jumps_of
 from rnn_dynamics.cliff.paths import ParameterPath, checked_path
 from rnn_dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit
 from rnn_dynamics.iterates import return_map
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag
-from rnn_dynamics.sensitivities import Sensitivities, evaluate, resolution_limit
 
 __all__ = ["LossAlong", "along"]
 

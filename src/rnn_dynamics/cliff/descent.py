@@ -11,12 +11,12 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cliff.losses import Loss, NeuronLoss, evaluate, make_problem
+from rnn_dynamics.gradients.sensitivities import resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, count
-from rnn_dynamics.sensitivities import resolution_limit
 
 __all__ = ["Descent", "clipped", "descend"]
 

@@ -18,12 +18,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya import orbits
+from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, choice, fraction
-from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 
 __all__ = ["MODELS", "Loss", "NeuronLoss", "loss", "make_problem"]
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.credit import CreditByLag, credit_by_lag
-from rnn_dynamics.credit.by_lag import direct_derivatives
 from rnn_dynamics.diagnose.growth import Growth, of_step_logs
 from rnn_dynamics.diagnose.passes import Along, Runs, forward, runs_of
 from rnn_dynamics.diagnose.reverse import backward
-from rnn_dynamics.jacobians import gradient_norms
-from rnn_dynamics.parameters import is_parameter
+from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
+from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
+from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.gradients.parameters import is_parameter
 from rnn_dynamics.step_bounds import StepBounds, step_bounds
 
 __all__ = ["ENDS", "Measured", "measured"]

@@ -13,10 +13,10 @@ from jax.core import Tracer
 from jaxtyping import Array, Complex, Float, Int
 
 from rnn_dynamics.doya import orbit_kernel
+from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.sensitivities import Sensitivities, resolution_limit
 
 __all__ = ["sensitivities"]
 

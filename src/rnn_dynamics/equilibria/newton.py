@@ -13,8 +13,8 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.gradients.jacobians import step_matrix
 from rnn_dynamics.iterates import iterate, repeated
-from rnn_dynamics.jacobians import step_matrix
 from rnn_dynamics.phases import largest_length, lengths_of, wrapped
 
 __all__ = [

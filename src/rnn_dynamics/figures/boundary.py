@@ -7,11 +7,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rnn_dynamics import doya, jacobians, plots
+from rnn_dynamics import doya, plots
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.gradients import jacobians
 from rnn_dynamics.plots import palette
 
 __all__ = ["input_over_boundary", "nearby_starts"]

@@ -13,7 +13,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.plots import palette
 
 __all__ = ["compute_and_lags", "detectable", "lags_bought"]

@@ -26,7 +26,7 @@ from rnn_dynamics.figures.temporal_order import (
     trained,
     untrained,
 )
-from rnn_dynamics.jacobians import gradient_norms, pullback
+from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette
 

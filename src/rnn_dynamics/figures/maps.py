@@ -11,9 +11,9 @@ from rnn_dynamics import doya, plots
 from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.gradients.sensitivities import Sensitivities
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
-from rnn_dynamics.sensitivities import Sensitivities
 
 __all__ = ["sensitivity_maps"]
 

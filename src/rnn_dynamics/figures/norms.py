@@ -16,7 +16,7 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.random_facts import random_rows
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 
 __all__ = ["norms_against_lag"]

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from rnn_dynamics import doya, plots
 from rnn_dynamics.cells import DoyaNeuron
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.credit import PartialSums, partial_sums
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.gradients.credit import PartialSums, partial_sums
 
 __all__ = ["three_regimes"]
 

@@ -15,7 +15,7 @@ from rnn_dynamics._version import __version__
 from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 
 __all__ = ["Check", "checks", "environment"]
 

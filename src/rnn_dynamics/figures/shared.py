@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN, FeedForward
 from rnn_dynamics.cells.rollout import Trajectory, rollout
-from rnn_dynamics.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.jacobians import gradient_norms, pullback, pushforward
+from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
+from rnn_dynamics.gradients.jacobians import gradient_norms, pullback, pushforward
 from rnn_dynamics.mean_field import MeanField, mean_field
 from rnn_dynamics.plots import palette
 

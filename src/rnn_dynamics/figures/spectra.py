@@ -16,12 +16,12 @@ from rnn_dynamics.cells.initializers import non_normal, orthogonal
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.gradients.singular_values import SpectraByLag, spectra_by_lag
 from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_radius
 from rnn_dynamics.mean_field import Edge, edge_of_chaos
 from rnn_dynamics.nonnormal import power_norms, pseudospectrum
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
-from rnn_dynamics.spectra import SpectraByLag, spectra_by_lag
 from rnn_dynamics.spectral import RadiusSweep
 
 __all__ = ["joint_radius", "non_normal_growth", "radius_atlas", "singular_values"]

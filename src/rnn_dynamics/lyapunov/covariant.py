@@ -15,13 +15,13 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.gradients.steps import segment, step_range
 from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.lyapunov.typical import checked
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
-from rnn_dynamics.segments import segment, step_range
 
 __all__ = ["CovariantVectors", "covariant_vectors"]
 

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.gradients.steps import entries_of, step_range
 from rnn_dynamics.lyapunov.frames import FrameGrowth, first_frame, follow
 from rnn_dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.lyapunov.typical import checked
@@ -20,7 +21,6 @@ from rnn_dynamics.numerics import double_double, padding
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
-from rnn_dynamics.segments import entries_of, step_range
 
 __all__ = ["lyapunov_spectrum", "rounding_limit"]
 

@@ -16,10 +16,10 @@ from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.gradients.steps import on_host, segment
 from rnn_dynamics.lyapunov.crossing import cycle_multiplier, is_affine, transverse_growth
 from rnn_dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
-from rnn_dynamics.segments import on_host, segment
 
 __all__ = [
     "CLEAR",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rnn_dynamics.bounds import Bounds
-    from rnn_dynamics.credit import PartialSums
+    from rnn_dynamics.gradients.credit import PartialSums
     from rnn_dynamics.spectral import Counterexample, RadiusSweep
 
 __all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"]

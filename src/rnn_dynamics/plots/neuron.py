@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.cells.rollout import Trajectory
     from rnn_dynamics.doya import BifurcationDiagram
-    from rnn_dynamics.sensitivities import Sensitivities
+    from rnn_dynamics.gradients.sensitivities import Sensitivities
 
 __all__ = ["basin_map", "bifurcation_diagram", "log_map", "orbit", "sensitivity_map"]
 

@@ -10,10 +10,10 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from rnn_dynamics.gradients.singular_values import SpectraByLag
     from rnn_dynamics.joint_radius import JointRadius
     from rnn_dynamics.mean_field import Edge
     from rnn_dynamics.nonnormal import PowerNorms, Pseudospectrum
-    from rnn_dynamics.spectra import SpectraByLag
     from rnn_dynamics.spectral import RadiusSweep
 
 __all__ = ["joint_radius", "power_norms", "pseudospectrum", "radius_atlas", "singular_bands"]

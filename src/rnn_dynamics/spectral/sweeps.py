@@ -21,12 +21,12 @@ from rnn_dynamics.cells.initializers import (
     with_spectral_radius,
 )
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.eigen import spectral_norm
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.sweep import Sweep, sweep
 from rnn_dynamics.numerics.validation import choice, count, flag, integers, real_array, real_arrays
-from rnn_dynamics.spectra import singular_spectrum
 from rnn_dynamics.step_bounds import step_bounds
 from rnn_dynamics.weight_bounds import log_absolute_bound
 

@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose.growth import of_logs, reach
-from rnn_dynamics.jacobians import gradient_norms
+from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.training.composition import recipe
 from rnn_dynamics.training.networks import Network

@@ -16,12 +16,12 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.gradients.parameters import immediate_gradient, parameter_count, unflatten_parameters
+from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import choice, integers, real_array
-from rnn_dynamics.parameters import immediate_gradient, parameter_count, unflatten_parameters
-from rnn_dynamics.segments import along, step_range
 
 __all__ = [
     "gradient_norms",

@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.jacobians import gradient_norms, step_matrix
+from rnn_dynamics.gradients.jacobians import gradient_norms, step_matrix
+from rnn_dynamics.gradients.steps import along
 from rnn_dynamics.numerics.block_eigen import (
     Block,
     Operator,
@@ -39,7 +40,6 @@ from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag, real_array
-from rnn_dynamics.segments import along
 
 __all__ = ["SpectralNorms", "spectral_norms"]
 

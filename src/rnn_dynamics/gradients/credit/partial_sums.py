@@ -11,13 +11,13 @@ from jaxtyping import Array
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.jacobians import reverse_step, state_vector
+from rnn_dynamics.gradients.jacobians import reverse_step, state_vector
+from rnn_dynamics.gradients.parameters import immediate_gradient, is_parameter, parameter_count
+from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add
-from rnn_dynamics.parameters import immediate_gradient, is_parameter, parameter_count
-from rnn_dynamics.segments import along, step_range
 
 __all__ = ["PartialSums", "partial_sums"]
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.credit.kernels import (
+from rnn_dynamics.gradients.credit.kernels import (
     lags_of_ends,
     lags_of_last,
     measures_of,
@@ -20,19 +20,19 @@ from rnn_dynamics.credit.kernels import (
     totals_of,
     whole_of,
 )
-from rnn_dynamics.credit.results import CreditByLag
-from rnn_dynamics.numerics import padding
-from rnn_dynamics.numerics.batching import is_plain
-from rnn_dynamics.numerics.scaled import Scaled
-from rnn_dynamics.numerics.validation import count, flag
-from rnn_dynamics.parameters import (
+from rnn_dynamics.gradients.credit.results import CreditByLag
+from rnn_dynamics.gradients.parameters import (
     Group,
     is_parameter,
     parameter_count,
     parameter_groups,
     unflatten_parameters,
 )
-from rnn_dynamics.segments import along, later_states, segment, state_at, step_range
+from rnn_dynamics.gradients.steps import along, later_states, segment, state_at, step_range
+from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.validation import count, flag
 
 __all__ = ["CreditByLag", "credit_by_lag"]
 

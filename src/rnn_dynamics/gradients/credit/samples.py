@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.credit.by_lag import credit_by_lag
-from rnn_dynamics.credit.results import CreditByLag
+from rnn_dynamics.gradients.credit.by_lag import credit_by_lag
+from rnn_dynamics.gradients.credit.results import CreditByLag
 from rnn_dynamics.numerics.results import Result
 
 __all__ = ["CreditOfSamples", "credit_of_samples"]

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from rnn_dynamics.cells.pytree import join
+from rnn_dynamics.gradients.parameters import Group, by_floating_inputs, immediate_gradient
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
-from rnn_dynamics.parameters import Group, by_floating_inputs, immediate_gradient
 
 __all__ = [
     "lags_of_ends",

@@ -11,11 +11,11 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.credit.trend import trend_of
+from rnn_dynamics.gradients.credit.trend import trend_of
+from rnn_dynamics.gradients.parameters import Group
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import choice, real_array
-from rnn_dynamics.parameters import Group
 
 __all__ = ["CreditByLag"]
 

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.credit.by_lag import direct_derivatives
+from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
+from rnn_dynamics.gradients.steps import segment, step_range
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import count, flag
-from rnn_dynamics.segments import segment, step_range
 
 __all__ = ["PathLengths", "path_lengths"]
 

@@ -12,12 +12,12 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.jacobians import state_vector
+from rnn_dynamics.gradients.jacobians import state_vector
+from rnn_dynamics.gradients.steps import segment
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import from_float
 from rnn_dynamics.numerics.validation import real_array
-from rnn_dynamics.segments import segment
 
 __all__ = ["StatesAlong", "states_along"]
 

@@ -11,12 +11,12 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.parameters import by_floating_inputs, is_parameter
+from rnn_dynamics.gradients.steps import along, state_at, step_range
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import choice
-from rnn_dynamics.parameters import by_floating_inputs, is_parameter
-from rnn_dynamics.segments import along, state_at, step_range
 
 __all__ = ["input_norms", "readout_norms"]
 

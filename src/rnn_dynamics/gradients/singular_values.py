@@ -13,14 +13,14 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.jacobians import step_matrix
+from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.steps import entries_of, segment, step_range
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import integers, real_array
-from rnn_dynamics.segments import entries_of, segment, step_range
 
 __all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "spectra_by_lag"]
 
