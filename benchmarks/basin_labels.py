@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
-from rnn_dynamics.basins import BasinLabels, basins
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.dynamics.basins import BasinLabels, basins
 
 _FIXED = np.array([[2.0, 0.3], [-0.2, 1.8]]), np.array([0.05, -0.1])
 _CYCLES = np.array([[-1.8, 0.2], [-0.1, 1.7]]), np.array([0.05, -0.1])

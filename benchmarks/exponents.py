@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import timing
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.lyapunov import lyapunov_spectrum
+from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 
 
 def network(n: int, dtype: str) -> ElmanRNN:

@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks import timing
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
 
 
 def network(gain: float, n: int, starts: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

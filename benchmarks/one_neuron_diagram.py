@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmarks import timing
 from rnn_dynamics.cells import DoyaNeuron
-from rnn_dynamics.continuation import continue_branch
+from rnn_dynamics.dynamics.continuation import continue_branch
 
 WEIGHT, RANGE = 5.0, (-3.0, -2.0)
 

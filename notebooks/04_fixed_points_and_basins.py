@@ -34,8 +34,8 @@ from jax.tree_util import Partial
 
 import rnn_dynamics as rd
 from rnn_dynamics import plots
-from rnn_dynamics.basins import edge_state
-from rnn_dynamics.equilibria import piecewise_linear_cycles
+from rnn_dynamics.dynamics.basins import edge_state
+from rnn_dynamics.dynamics.equilibria import piecewise_linear_cycles
 
 plt.rcParams["figure.dpi"] = 72
 palette = plots.palette

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnn_dynamics as rd
-from rnn_dynamics.basins import edge_state, fractions_along
-from rnn_dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.cells import ResidualRNN, SkipRNN
-from rnn_dynamics.equilibria import fixed_points
+from rnn_dynamics.dynamics.basins import edge_state, fractions_along
+from rnn_dynamics.dynamics.bifurcations import bifurcation_curve
+from rnn_dynamics.dynamics.equilibria import fixed_points
 from rnn_dynamics.training.along import AlongTraining, Coincidences, PathEvent
 from rnn_dynamics.training.deep import DeepNetwork, DeepRuns
 from rnn_dynamics.training.latch_runs import LatchConvergence

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, DoyaNeuron, ElmanRNN, LeakyRNN, PiecewiseLinearRNN, Stack
-from rnn_dynamics.equilibria import FixedPoints, MissingAttractorWarning, OrbitEnd, fixed_points
-from rnn_dynamics.equilibria.indices import maps_a_ball_into_itself
+from rnn_dynamics.dynamics.equilibria import FixedPoints, MissingAttractorWarning, OrbitEnd, fixed_points
+from rnn_dynamics.dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.numerics.status import Status
 from tests.oracles import long_runs
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.basins import (
+from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
+from rnn_dynamics.dynamics.basins import (
     DIVERGED,
     UNDECIDED,
     AttractorKind,
@@ -20,8 +21,7 @@ from rnn_dynamics.basins import (
     fractions_along,
     uncertainty_exponent,
 )
-from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
-from rnn_dynamics.equilibria import fixed_points
+from rnn_dynamics.dynamics.equilibria import fixed_points
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 
@@ -142,8 +142,8 @@ def test_never_a_wrong_label_over_random_networks() -> None:
 
 
 def test_trapping_balls_hold_what_they_take() -> None:
-    from rnn_dynamics.basins.problem import checked_problem
-    from rnn_dynamics.basins.search import balls_of, checked_limits, searched
+    from rnn_dynamics.dynamics.basins.search import balls_of, checked_limits, searched
+    from rnn_dynamics.dynamics.basins.starts import checked_problem
 
     rng = np.random.default_rng(2)
     for cell in (

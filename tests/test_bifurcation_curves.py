@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics.bifurcations import bifurcation_curve
+from rnn_dynamics.dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.numerics.status import Status
 from tests.polynomial_maps import (
     DELAYED,

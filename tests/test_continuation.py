@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import brentq
 
 import rnn_dynamics as rd
-from rnn_dynamics import bifurcations, continuation
-from rnn_dynamics.bifurcations import bifurcation_parameter, locate
-from rnn_dynamics.continuation import continue_branch, continue_branches
+from rnn_dynamics.dynamics import bifurcations, continuation
+from rnn_dynamics.dynamics.bifurcations import bifurcation_parameter, locate
+from rnn_dynamics.dynamics.continuation import continue_branch, continue_branches
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.polynomial_maps import DELAYED, HENON, ONE, A, C, polynomial, rotation, rows, turned

@@ -11,14 +11,14 @@ import pytest
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.equilibria import (
+from rnn_dynamics.dynamics.equilibria import (
     FixedPoints,
     MissingAttractorWarning,
     all_fixed_points,
     fixed_points,
     starts_from,
 )
-from rnn_dynamics.equilibria.merging import same_points
+from rnn_dynamics.dynamics.equilibria.merging import same_points
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
@@ -47,7 +47,9 @@ def _none_twice(found: FixedPoints) -> None:
     assert (gaps > found.error[:, None] + found.error[None]).all()
 
 
-@pytest.mark.filterwarnings("ignore::rnn_dynamics.equilibria.MissingAttractorWarning")  # some have 2-cycles
+@pytest.mark.filterwarnings(
+    "ignore::rnn_dynamics.dynamics.equilibria.MissingAttractorWarning"
+)  # some have 2-cycles
 def test_two_units_against_proved_boxes() -> None:
     rng = np.random.default_rng(1)
     for scale in (0.5, 2.0, 3.0, 4.0):
@@ -242,7 +244,9 @@ def test_both_dtypes_closures_and_cells_with_a_jacobian_of_their_own(dtype: str)
     assert (found.residual <= 4 * unit).all()
 
 
-@pytest.mark.filterwarnings("ignore::rnn_dynamics.equilibria.MissingAttractorWarning")  # a long cycle
+@pytest.mark.filterwarnings(
+    "ignore::rnn_dynamics.dynamics.equilibria.MissingAttractorWarning"
+)  # a long cycle
 def test_a_large_network_goes_through_float32_and_ends_in_float64() -> None:
     rng = np.random.default_rng(5)
     n = 16

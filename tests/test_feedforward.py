@@ -19,10 +19,10 @@ from rnn_dynamics.cells import (
 )
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.gradients.credit import credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_product, step_jacobians
 from rnn_dynamics.gradients.singular_values import singular_spectrum
-from rnn_dynamics.lyapunov import lyapunov_spectrum
 from tests.compilations import compilations
 
 N, DEPTH, SAMPLES = 4, 8, 3

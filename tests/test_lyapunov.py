@@ -11,8 +11,8 @@ from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
-from rnn_dynamics.lyapunov.frames import first_frame
+from rnn_dynamics.dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+from rnn_dynamics.dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations

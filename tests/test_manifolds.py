@@ -9,11 +9,11 @@ import pytest
 from jax.tree_util import Partial
 
 from rnn_dynamics import plots
-from rnn_dynamics.basins import basins
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.equilibria import fixed_points
-from rnn_dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
+from rnn_dynamics.dynamics.basins import basins
+from rnn_dynamics.dynamics.equilibria import fixed_points
+from rnn_dynamics.dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 

@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import GRU, ElmanRNN, basins, find_attractors, fixed_points
-from rnn_dynamics.basins.kinds import AttractorKind
-from rnn_dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
-from rnn_dynamics.equilibria.results import FixedPoints
-from rnn_dynamics.equilibria.scale import SmallStateWarning
+from rnn_dynamics import GRU, ElmanRNN, find_attractors, fixed_points
+from rnn_dynamics.dynamics import basins
+from rnn_dynamics.dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
+from rnn_dynamics.dynamics.equilibria.results import FixedPoints
+from rnn_dynamics.dynamics.equilibria.scale import SmallStateWarning
 
 
 def _told(*arguments: Any, **options: Any) -> FixedPoints:

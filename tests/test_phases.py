@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import rnn_dynamics as rd
-from rnn_dynamics.basins import edge_state
+from rnn_dynamics.dynamics.basins import edge_state
+from rnn_dynamics.dynamics.phases import canonical, extents, seam_lengths, seated, wrapped
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.phases import canonical, extents, seam_lengths, seated, wrapped
 from tests.oracles import torus
 from tests.test_gated import CELLS, IN
 

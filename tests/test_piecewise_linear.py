@@ -15,7 +15,7 @@ from rnn_dynamics.cells import (
     ShallowPiecewiseLinearRNN,
 )
 from rnn_dynamics.cells.piecewise import piecewise_linear_form
-from rnn_dynamics.equilibria import fixed_points, piecewise, piecewise_linear_cycles
+from rnn_dynamics.dynamics.equilibria import fixed_points, piecewise, piecewise_linear_cycles
 
 TENT = PiecewiseLinearRNN([2.0], [[-4.0]], [1.0])  # z⁺ = 1 − 2|z|, conjugate to the full shift on two symbols
 SHEAR = np.array([[1.0, 0.5], [-0.25, 1.0]])

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.basins import DIVERGED, UNDECIDED, AttractorKind, Trapping, basins, find_attractors
-from rnn_dynamics.basins.affine import affine_map
-from rnn_dynamics.basins.order import box_map
 from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN
+from rnn_dynamics.dynamics.basins import DIVERGED, UNDECIDED, AttractorKind, Trapping, basins, find_attractors
+from rnn_dynamics.dynamics.basins.affine import affine_map
+from rnn_dynamics.dynamics.basins.order import box_map
 from tests.oracles import long_runs
 
 LINE = np.array([-1.0, 0.3, 2.0])

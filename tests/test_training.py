@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN
-from rnn_dynamics.lyapunov.frames import first_frame
+from rnn_dynamics.dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.training import Plan, Recipe, Term, recipe, task
 from rnn_dynamics.training.gradients import clip_by_norm, clip_by_value, global_norm, loss_and_gradient
 from rnn_dynamics.training.networks import Network, states

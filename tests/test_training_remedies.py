@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from rnn_dynamics.cells import BatchNormRNN, ElmanRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.lyapunov import lyapunov_spectrum
+from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.training import REMEDIES, Plan, Recipe, dropout, recipe, task, train, updates
 from rnn_dynamics.training.compressor import HistoryCompressor
 from rnn_dynamics.training.gradients import loss_and_gradient

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics.basins import find_attractors
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnose import diagnose
-from rnn_dynamics.lyapunov import (
+from rnn_dynamics.dynamics.basins import find_attractors
+from rnn_dynamics.dynamics.lyapunov import (
     OrbitKind,
     covariant_vectors,
     finite_time_exponents,
     lyapunov_spectrum,
     orbit_check,
 )
-from rnn_dynamics.lyapunov.typical import input_period, repetition, tied
+from rnn_dynamics.dynamics.lyapunov.typical import input_period, repetition, tied
 from rnn_dynamics.numerics.status import Status
 
 LN2 = math.log(2)

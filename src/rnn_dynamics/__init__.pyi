@@ -4,6 +4,7 @@ from . import (
     cells as cells,
     cliff as cliff,
     doya as doya,
+    dynamics as dynamics,
     figures as figures,
     gradients as gradients,
     interop as interop,
@@ -11,8 +12,6 @@ from . import (
     spectral as spectral,
     training as training,
 )
-from .basins import basins as basins, find_attractors as find_attractors
-from .bifurcations import bifurcation_curve as bifurcation_curve
 from .bounds import product_bounds as product_bounds
 from .cells import (
     GRU as GRU,
@@ -28,9 +27,21 @@ from .cells import (
     random_rnn as random_rnn,
     rollout as rollout,
 )
-from .continuation import continue_branch as continue_branch
 from .diagnose import Tracker as Tracker, diagnose as diagnose
-from .equilibria import FixedPoints as FixedPoints, fixed_points as fixed_points
+from .dynamics import (
+    FixedPoints as FixedPoints,
+    SeamWarning as SeamWarning,
+    bifurcation_curve as bifurcation_curve,
+    continue_branch as continue_branch,
+    covariant_vectors as covariant_vectors,
+    finite_time_exponents as finite_time_exponents,
+    fixed_points as fixed_points,
+    lyapunov_spectrum as lyapunov_spectrum,
+    orbit_diagram as orbit_diagram,
+    stable_set as stable_set,
+    unstable_set as unstable_set,
+)
+from .dynamics.basins import basins as basins, find_attractors as find_attractors
 from .gradients import (
     credit_by_lag as credit_by_lag,
     gradient_norms as gradient_norms,
@@ -47,12 +58,6 @@ from .gradients import (
     step_jacobians as step_jacobians,
 )
 from .joint_radius import joint_spectral_radius as joint_spectral_radius, slope_radius as slope_radius
-from .lyapunov import (
-    covariant_vectors as covariant_vectors,
-    finite_time_exponents as finite_time_exponents,
-    lyapunov_spectrum as lyapunov_spectrum,
-)
-from .manifolds import stable_set as stable_set, unstable_set as unstable_set
 from .mean_field import edge_of_chaos as edge_of_chaos, mean_field as mean_field
 from .nonnormal import (
     non_normality as non_normality,
@@ -64,8 +69,6 @@ from .numerics.results import load as load
 from .numerics.scaled import Scaled as Scaled
 from .numerics.status import Status as Status
 from .numerics.sweep import sweep as sweep
-from .orbit_diagrams import orbit_diagram as orbit_diagram
-from .phases import SeamWarning as SeamWarning
 from .step_bounds import step_bounds as step_bounds
 
 __version__: str

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.jumps import Jump, jumps_of
 from rnn_dynamics.cliff.paths import ParameterPath, checked_path
-from rnn_dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
+from rnn_dynamics.dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.dynamics.return_map import return_map
 from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit
-from rnn_dynamics.iterates import return_map
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled

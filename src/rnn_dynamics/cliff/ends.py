@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.basins.orbit_labels import DIVERGED, UNDECIDED
-from rnn_dynamics.equilibria.newton import Map
-from rnn_dynamics.iterates import ReturnMap
+from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
+from rnn_dynamics.dynamics.equilibria.newton import Map
+from rnn_dynamics.dynamics.return_map import ReturnMap
 
 __all__ = ["CYCLE", "Ends", "FollowedStart", "joined"]
 

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnn_dynamics.basins.orbit_labels import DIVERGED
-from rnn_dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
-from rnn_dynamics.bifurcations.locate import located
-from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart, joined
 from rnn_dynamics.cliff.paths import ParameterPath, Patch
-from rnn_dynamics.iterates import return_map
+from rnn_dynamics.dynamics.basins.labelling import DIVERGED
+from rnn_dynamics.dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
+from rnn_dynamics.dynamics.bifurcations.locate import located
+from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
+from rnn_dynamics.dynamics.return_map import return_map
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 

@@ -17,8 +17,8 @@ from jaxtyping import Array
 from rnn_dynamics.cells import ElmanRNN, FeedForward, PreActivationRNN
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.gradients.steps import on_host
-from rnn_dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.numerics.scaled import from_float
 
 __all__ = ["Along", "Runs", "at", "forward", "runs_of", "stretch", "stretches"]

@@ -17,8 +17,8 @@ from rnn_dynamics.diagnose.measuring import Measured, measured
 from rnn_dynamics.diagnose.remedies import remedies_of
 from rnn_dynamics.diagnose.results import Diagnosis
 from rnn_dynamics.diagnose.table import Facts, row_of
+from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.gradients.steps import step_range
-from rnn_dynamics.lyapunov.typical import examined
 from rnn_dynamics.numerics.validation import positive
 
 __all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]

@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnn_dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
+from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, fraction, real_arrays

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.lyapunov import lyapunov_spectrum
+from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.training import Plan, recipe, task
 from rnn_dynamics.training.along import events_along

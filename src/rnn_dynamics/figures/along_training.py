@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
 from rnn_dynamics.figures.along_runs import (
     BLANK,
     CUE,

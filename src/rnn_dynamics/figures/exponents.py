@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import DoyaNeuron, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.dynamics.lyapunov import LyapunovSpectrum, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.lyapunov import LyapunovSpectrum, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.plots import palette
 

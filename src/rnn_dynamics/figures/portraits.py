@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rnn_dynamics import plots
-from rnn_dynamics.basins import AttractorKind, BasinLabels, basins, find_attractors
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.dynamics.basins import AttractorKind, BasinLabels, basins, find_attractors
+from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.manifolds import InvariantSet, Side, stable_set, unstable_set
 from rnn_dynamics.plots import palette
 
 __all__ = ["two_neuron_portrait"]

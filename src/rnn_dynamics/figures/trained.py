@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.dynamics.continuation import Branch, continue_branch
+from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram, orbit_diagram
 from rnn_dynamics.figures.flip_flop import FlipFlop, Played, played, trained
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.orbit_diagrams import OrbitDiagram, orbit_diagram
 from rnn_dynamics.plots import palette
 
 __all__ = ["trained_unit"]

@@ -10,8 +10,8 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.equilibria import FixedPoints
-    from rnn_dynamics.manifolds import InvariantSet
+    from rnn_dynamics.dynamics.equilibria import FixedPoints
+    from rnn_dynamics.dynamics.manifolds import InvariantSet
 
 __all__ = ["MARKS", "POINT", "invariant_set", "multipliers"]
 

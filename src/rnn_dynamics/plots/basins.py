@@ -10,7 +10,7 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.basins import BasinLabels, FractionsAlong
+    from rnn_dynamics.dynamics.basins import BasinLabels, FractionsAlong
 
 __all__ = ["basin_fractions", "basins", "is_grid"]
 

@@ -10,9 +10,9 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.bifurcations import BifurcationCurve
-    from rnn_dynamics.continuation import Branch, Branches
-    from rnn_dynamics.orbit_diagrams import OrbitDiagram
+    from rnn_dynamics.dynamics.bifurcations import BifurcationCurve
+    from rnn_dynamics.dynamics.continuation import Branch, Branches
+    from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram
 
 __all__ = ["bifurcation_curve", "branch", "branches", "orbit_diagram"]
 

@@ -10,7 +10,7 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.lyapunov import FiniteTimeExponents, LyapunovSpectrum
+    from rnn_dynamics.dynamics.lyapunov import FiniteTimeExponents, LyapunovSpectrum
 
 __all__ = ["exponent_convergence", "exponent_field", "lyapunov_spectrum"]
 

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics import planes
-from rnn_dynamics.planes import Plane
+from rnn_dynamics.dynamics import planes
+from rnn_dynamics.dynamics.planes import Plane
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import MARKS, POINT
 from rnn_dynamics.plots.basins import basins, is_grid
@@ -15,8 +15,8 @@ from rnn_dynamics.plots.state_space import label_plane
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.basins import Attractors, BasinLabels, EdgeState
-    from rnn_dynamics.manifolds import Side
+    from rnn_dynamics.dynamics.basins import Attractors, BasinLabels, EdgeState
+    from rnn_dynamics.dynamics.manifolds import Side
 
 __all__ = ["attractors", "basin_labels", "basin_starts", "edge_state", "side"]
 

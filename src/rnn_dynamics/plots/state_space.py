@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics import planes
+from rnn_dynamics.dynamics import planes
+from rnn_dynamics.dynamics.planes import Plane
 from rnn_dynamics.numerics.results import NotKept
-from rnn_dynamics.planes import Plane
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.attractors import MARKS, POINT
 from rnn_dynamics.plots.canvas import axes_of
@@ -18,7 +18,7 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.equilibria import FixedPoints
+    from rnn_dynamics.dynamics.equilibria import FixedPoints
 
 __all__ = [
     "RUN",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from rnn_dynamics import planes
+from rnn_dynamics.dynamics import planes
 from rnn_dynamics.numerics.validation import choice
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of

@@ -11,9 +11,9 @@ import numpy as np
 from jax.tree_util import Partial
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.bifurcations.points import SpecialPoint
-from rnn_dynamics.continuation import Branches, continue_branches
-from rnn_dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
+from rnn_dynamics.dynamics.continuation import Branches, continue_branches
+from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array

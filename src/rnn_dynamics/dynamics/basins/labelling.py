@@ -1,0 +1,225 @@
+"""Orbits of many starts run until each is decided: tiles that fit the cache, the decided ones taken out.
+
+A tile of starts runs for a few steps; what is still open waits until a full tile of open ones has come together
+and runs four times as far as before. So the lanes stay full, and memory holds a tile for each level.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.dynamics.basins.trapping import Ball
+from rnn_dynamics.dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
+
+__all__ = ["DIVERGED", "UNDECIDED", "Balls", "default_chunk", "packed", "run_to_labels", "schedule"]
+
+UNDECIDED, DIVERGED = -1, -2
+_PADDING = -3
+_SMALL = 256
+_STRIDE = 4  # steps between two looks at the balls; an orbit in a trapping ball is not lost by waiting
+_UNROLLED = 64  # multiply-adds of one look up to which the balls are unrolled
+_FIRST, _GROWTH = 32, 4
+
+Finish = Callable[[np.ndarray, int], np.ndarray]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["centres", "scales", "squares", "owners"], meta_fields=[]
+)
+@dataclasses.dataclass(frozen=True)
+class Balls:
+    """Trapping balls of all attractors: ‖scale_k (x − centre_k)‖² ≤ square_k gives x to owner_k."""
+
+    centres: Float[Any, "k n"]
+    scales: Float[Any, "k n n"]
+    squares: Float[Any, " k"]
+    owners: Int[Any, " k"]
+
+
+def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
+    """The balls of each attractor in arrays, padded by balls that hold nothing to a multiple of a power of two."""
+    flat = [(ball, owner) for owner, group in enumerate(balls) for ball in group]
+    size = max(4, 1 << (len(flat) - 1).bit_length()) if flat else 4
+    centres, scales = np.zeros((size, n), dtype), np.zeros((size, n, n), dtype)
+    squares, owners = np.full(size, -1.0, dtype), np.zeros(size, np.int32)
+    for k, (ball, owner) in enumerate(flat):
+        # Inside by more than the rounding of the test itself.
+        inner = ball.radius**2 * (1 - 64 * len(ball.centre) * float(np.finfo(dtype).eps))
+        centres[k], scales[k], squares[k], owners[k] = ball.centre, ball.scale, inner, owner
+    return Balls(centres, scales, squares, owners)
+
+
+def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) -> Array:
+    """Labels with the open states of shape (n, batch) that lie in a ball decided, and those not finite."""
+    finite = jnp.isfinite(states).all(0)
+    found = jnp.where(finite, UNDECIDED, DIVERGED).astype(labels.dtype)
+    count, n = balls.centres.shape
+    if count * n * n <= _UNROLLED:
+        for k in range(count):
+            apart = [
+                wrapped_number(states[j] - balls.centres[k, j], lengths[j] if lengths else None)
+                for j in range(n)
+            ]
+            rows = [sum(balls.scales[k, i, j] * apart[j] for j in range(n)) for i in range(n)]
+            inside = sum(row * row for row in rows) <= balls.squares[k]
+            found = jnp.where(inside, balls.owners[k], found)
+    else:
+        found = jax.lax.scan(functools.partial(_look_into, states, lengths), found, balls)[0]
+    return jnp.where(labels == UNDECIDED, found, labels)
+
+
+def _look_into(states: Array, lengths: Lengths | None, found: Array, ball: Any) -> tuple[Array, None]:
+    apart = wrapped(states - ball.centres[:, None], lengths, axis=0)
+    rows = jnp.matmul(ball.scales, apart, precision=jax.lax.Precision.HIGHEST)
+    return jnp.where((rows * rows).sum(0) <= ball.squares, ball.owners, found), None
+
+
+@functools.partial(jax.jit, static_argnums=(0, 7))
+def _advance(
+    static: Any,
+    arrays: Any,
+    u: Any,
+    balls: Balls,
+    states: Float[Array, "n batch"],
+    labels: Int[Array, " batch"],
+    steps: Int[Array, ""],
+    shape: tuple[int, ...],
+) -> tuple[Array, Array, Array]:
+    """Labels, steps taken until they were known, and the states after at most ``steps`` steps."""
+    cell = join(static, arrays)
+    lengths = lengths_of(cell)
+    step = jax.vmap(lambda x: cell(x.reshape(shape), u).reshape(-1), in_axes=-1, out_axes=-1)
+
+    def goes_on(carry: tuple) -> Array:
+        return (carry[0] < steps) & (carry[3] == UNDECIDED).any()
+
+    def run(carry: tuple) -> tuple:
+        time, taken, states, labels = carry
+        ahead = jnp.minimum(_STRIDE, steps - time)
+        later = jax.lax.fori_loop(0, ahead, lambda _, x: step(x), states)
+        time = time + ahead
+        fresh = _given(later, labels, balls, lengths)
+        taken = jnp.where((labels == UNDECIDED) & (fresh != UNDECIDED), time, taken)
+        return time, taken, later, fresh
+
+    labels = _given(states, labels, balls, lengths)
+    start = (jnp.zeros_like(steps), jnp.zeros_like(labels), states, labels)
+    _, taken, states, labels = jax.lax.while_loop(goes_on, run, start)
+    return labels, taken, states
+
+
+def default_chunk(n: int) -> int:
+    """Starts of one tile: about 2¹⁶ numbers, at least 256 starts."""
+    return max(_SMALL, 1 << int(np.log2(max(1, 65536 // n))))
+
+
+def schedule(max_steps: int) -> list[int]:
+    """Steps of each level: 32, then four times as many as before, to ``max_steps`` in all."""
+    levels, done, following = [], 0, _FIRST
+    while done < max_steps:
+        levels.append(min(following, max_steps - done))
+        done += levels[-1]
+        following *= _GROWTH
+    return levels or [0]
+
+
+class _Level:
+    """Open starts that wait for their next run."""
+
+    def __init__(self) -> None:
+        self.states: list[np.ndarray] = []
+        self.places: list[np.ndarray] = []
+        self.count = 0
+
+    def add(self, states: np.ndarray, places: np.ndarray) -> None:
+        if len(places):
+            self.states.append(states)
+            self.places.append(places)
+            self.count += len(places)
+
+    def take(self, most: int) -> tuple[np.ndarray, np.ndarray]:
+        states, places = np.concatenate(self.states), np.concatenate(self.places)
+        self.states, self.places = [states[most:]], [places[most:]]
+        self.count = len(places) - len(places[:most])
+        return states[:most], places[:most]
+
+
+@dataclasses.dataclass(frozen=True)
+class Runner:
+    """A cell with its input and the balls of its attractors, ready to run tiles of starts."""
+
+    cell: Any
+    u: Any
+    balls: Balls
+    shape: tuple[int, ...]
+    chunk: int
+    groups: list[list[Ball]] = dataclasses.field(default_factory=list)
+
+    def tile(self, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths."""
+        count = len(states)
+        size = min(_SMALL, self.chunk) if count <= _SMALL else self.chunk
+        padded = np.zeros((states.shape[1], size), states.dtype)
+        padded[:, :count] = states.T
+        labels = np.full(size, UNDECIDED, np.int32)
+        labels[count:] = _PADDING
+        static, arrays = split(self.cell)
+        done = _advance(
+            static, arrays, self.u, self.balls, padded, labels, np.asarray(steps, np.int32), self.shape
+        )
+        found, taken, ends = (np.asarray(leaf) for leaf in done)
+        return found[:count], taken[:count], ends[:, :count].T
+
+
+def run_to_labels(
+    runner: Runner, starts: np.ndarray, max_steps: int, finish: Finish | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Labels of all starts, the steps that each took, and the end states of those still open with their places.
+
+    Args:
+        runner: the cell and its balls.
+        starts: shape (count, n).
+        max_steps: the step limit.
+        finish: called with the states still open at the end of a level, and that level; its labels stand.
+
+    Returns:
+        labels (count,), steps (count,), end states (open, n), places (open,).
+    """
+    labels = np.full(len(starts), UNDECIDED, np.int32)
+    steps = np.zeros(len(starts), np.int32)
+    levels = schedule(max_steps)
+    waiting = [_Level() for _ in range(len(levels) + 1)]
+
+    def run(level: int, states: np.ndarray, places: np.ndarray) -> None:
+        found, taken, ends = runner.tile(states, levels[level])
+        before = sum(levels[:level])
+        is_open = found == UNDECIDED
+        taken = np.where(is_open, levels[level], taken)
+        if finish is not None and is_open.any():
+            found = found.copy()
+            found[is_open] = finish(ends[is_open], level)
+            is_open = found == UNDECIDED
+        labels[places], steps[places] = found, before + taken
+        waiting[level + 1].add(ends[is_open], places[is_open])
+
+    def drain(least: int) -> None:
+        for level in range(1, len(levels)):
+            while waiting[level].count >= least:
+                run(level, *waiting[level].take(runner.chunk))
+
+    for first in range(0, len(starts), runner.chunk):
+        part = starts[first : first + runner.chunk]
+        run(0, part, np.arange(first, first + len(part)))
+        drain(runner.chunk)
+    drain(1)
+    last = waiting[-1]
+    if not last.count:
+        return labels, steps, starts[:0], np.zeros(0, int)
+    return labels, steps, *last.take(last.count)

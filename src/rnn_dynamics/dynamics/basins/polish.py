@@ -1,0 +1,220 @@
+"""Stable cycles from states near them: Newton's method on F^p(x) = x, the minimal period, the multipliers."""
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.dynamics.basins.trapping import step_matrices
+from rnn_dynamics.dynamics.phases import (
+    Lengths,
+    apart,
+    largest_length,
+    lengths_of,
+    order_key,
+    seated,
+    wrapped,
+)
+from rnn_dynamics.gradients.jacobians import step_matrix
+
+__all__ = [
+    "MOST_SEEDS",
+    "Cycle",
+    "orbits_of",
+    "polished_cycles",
+    "recurrence_distances",
+    "rounded",
+    "same_cycle",
+]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+_ITERATIONS = 16
+_LARGEST_ERROR = 0.25
+_MOST_ORBITS = 128
+MOST_SEEDS = 32  # starts of one call of Newton's method, a fixed number so that one program serves
+
+
+@dataclasses.dataclass(frozen=True)
+class Cycle:
+    """One cycle: its states in order from the lexicographically smallest, and the multipliers of F^p.
+
+    ``error``: how far rounding may have left the states from the true ones, ‖(I − ∂F^p/∂x)⁻¹‖ roundings.
+    """
+
+    orbit: np.ndarray
+    multipliers: np.ndarray
+    residual: float
+    error: float = 0.0
+
+    @property
+    def period(self) -> int:
+        return len(self.orbit)
+
+    @property
+    def stable(self) -> bool:
+        """Every |multiplier| below 1 by more than rounding, at states that floats can place."""
+        if not self.error <= _LARGEST_ERROR * (1 + float(np.abs(self.orbit).max())):
+            return False
+        doubt = 2 * self.orbit.shape[-1] * self.period * float(np.finfo(self.orbit.dtype).eps)
+        return bool(np.abs(self.multipliers).max() < 1 - doubt)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _orbits(static: Any, arrays: Any, states: Array, u: Any, shape: tuple[int, ...], steps: int) -> Array:
+    cell = join(static, arrays)
+
+    def advance(x: Array, _: None) -> tuple[Array, Array]:
+        return cell(x.reshape(shape), u).reshape(-1), x
+
+    def orbit(x: Array) -> Array:
+        return jax.lax.scan(advance, x, None, length=steps)[1]
+
+    return jax.vmap(orbit)(states)
+
+
+def _padded(states: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([states, np.repeat(states[:1], size - len(states), 0)])
+
+
+def orbits_of(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...], steps: int) -> np.ndarray:
+    """x, F(x), …, F^{steps−1}(x) of each state, shape (count, steps, n); padded so that one program serves."""
+    size = max(_MOST_ORBITS, 1 << (len(states) - 1).bit_length())
+    return np.asarray(_orbits(*split(cell), _padded(states, size), u, shape, steps))[: len(states)]
+
+
+def recurrence_distances(orbits: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
+    """max_i |x_p − x_0|_i / (1 + max_i |x_0|_i) for p = 1 … P, shape (count, P), of orbits of P + 1 states."""
+    with np.errstate(all="ignore"):  # of an orbit that diverges
+        return apart(orbits[:, 1:], orbits[:, :1], lengths) / (1 + np.abs(orbits[:, :1]).max(-1))
+
+
+def _image_and_product(
+    cell: Any, x: Array, u: Any, shape: tuple[int, ...], period: Array, longest: int
+) -> tuple[Array, Array]:
+    """F^p(x) and its Jacobian for a traced p ≤ ``longest``."""
+
+    def advance(carry: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
+        state, product = carry
+        later = cell(state.reshape(shape), u).reshape(-1)
+        grown = jnp.matmul(step_matrix(cell, state.reshape(shape), u), product, precision=_HIGHEST)
+        runs = step < period
+        return (jnp.where(runs, later, state), jnp.where(runs, grown, product)), None
+
+    start = (x, jnp.eye(x.size, dtype=x.dtype))
+    return jax.lax.scan(advance, start, jnp.arange(longest, dtype=jnp.int32))[0]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def _newton(
+    static: Any, arrays: Any, states: Array, periods: Array, u: Any, shape: tuple[int, ...], longest: int
+) -> tuple[Float[Array, "count n"], Float[Array, " count"]]:
+    """The iterate of the least residual max|F^p(x) − x|, and that residual."""
+    cell = join(static, arrays)
+    evaluate = jax.vmap(lambda x, p: _image_and_product(cell, x, u, shape, p, longest))
+
+    def improve(_: int, carry: tuple) -> tuple:
+        x, best, least = carry
+        image, product = evaluate(x, periods)
+        miss = wrapped(image - x, lengths_of(cell))
+        residual = jnp.abs(miss).max(-1)
+        better = residual < least  # a NaN is not
+        best, least = jnp.where(better[:, None], x, best), jnp.where(better, residual, least)
+        system = product - jnp.eye(x.shape[-1], dtype=x.dtype)[None]
+        solvable = jnp.isfinite(system).all((-2, -1), keepdims=True)
+        system = jnp.where(solvable, system, -jnp.eye(x.shape[-1], dtype=x.dtype)[None])
+        move = jnp.linalg.solve(system, miss[..., None])[..., 0]
+        return x - move, best, least
+
+    start = (states, states, jnp.full(states.shape[:1], jnp.inf, states.dtype))
+    _, best, least = jax.lax.fori_loop(0, _ITERATIONS, improve, start)
+    return best, least
+
+
+def same_cycle(
+    first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None, error: float = 0.0
+) -> bool:
+    """Whether two orbits of cycles are one up to 10⁴ roundings, or to the error of each."""
+    if len(first) != len(second):
+        return False
+    scale = 1 + np.abs(first).max() + largest_length(lengths)
+    nearest = apart(first, second[:1], lengths).min()
+    return bool(nearest <= max(1e4 * float(np.finfo(first.dtype).eps) * scale, 2 * error))
+
+
+def rounded(states: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
+    """States without their last digits, for an order that rounding does not change."""
+    if lengths is not None:
+        return order_key(states, lengths)
+    digits = -0.6 * np.log10(np.finfo(states.dtype).eps) - np.floor(np.log10(1 + np.abs(states).max()))
+    return np.round(states, int(digits))
+
+
+def _minimal(orbit: np.ndarray, lengths: Lengths | None) -> np.ndarray:
+    """The orbit up to its minimal period, from its lexicographically smallest state."""
+    scale = 1 + np.abs(orbit).max() + largest_length(lengths)
+    period, close = len(orbit), 1e4 * np.finfo(orbit.dtype).eps * scale
+    for divisor in range(1, period):
+        if period % divisor == 0 and apart(orbit, np.roll(orbit, divisor, 0), lengths).max() <= close:
+            orbit = orbit[:divisor]
+            break
+    return np.roll(orbit, -int(np.lexsort(rounded(orbit, lengths).T[::-1])[0]), axis=0)
+
+
+def _cycle(
+    cell: Any, state: np.ndarray, period: int, u: Any, shape: tuple[int, ...], longest: int
+) -> Cycle | None:
+    lengths = lengths_of(cell)
+    longer = orbits_of(cell, state[None], u, shape, longest + 1)[0, : period + 1]
+    if not np.isfinite(longer).all():
+        return None
+    residual = float(apart(longer[-1], longer[0], lengths))
+    orbit = _minimal(seated(longer[:-1], lengths), lengths)
+    jacobians = step_matrices(cell, orbit, u, shape)
+    product = functools.reduce(lambda done, matrix: np.matmul(matrix, done), jacobians)
+    if not np.isfinite(product).all():
+        return None
+    rounding = residual + float(np.finfo(orbit.dtype).eps) * float(np.abs(orbit).max())
+    least = float(np.linalg.svd(np.eye(len(product)) - product, compute_uv=False)[-1])
+    error = rounding / least if least > 0 else np.inf if rounding > 0 else 0.0
+    return Cycle(orbit, np.linalg.eigvals(product), residual, error)
+
+
+def polished_cycles(
+    cell: Any, states: np.ndarray, periods: np.ndarray, u: Any, shape: tuple[int, ...], longest: int
+) -> list[Cycle]:
+    """The cycles that Newton's method reaches from states near them, each once, stable or not.
+
+    Args:
+        cell: the map.
+        states: shape (count, n).
+        periods: p of each, from 1 to ``longest``; a divisor is recognised.
+        u: the input of every step, or ``None``.
+        shape: the shape of one state.
+        longest: the longest period, which sets the compiled program.
+
+    Returns:
+        Those with residual ≤ 10³ roundings of their size, in the order in which they were found.
+    """
+    size = max(MOST_SEEDS, 1 << (len(states) - 1).bit_length())
+    padded = np.concatenate([periods, np.ones(size - len(states), periods.dtype)]).astype(np.int32)
+    points, residuals = _newton(*split(cell), _padded(states, size), padded, u, shape, longest)
+    found: list[Cycle] = []
+    lengths = lengths_of(cell)
+    points = seated(np.asarray(points)[: len(states)], lengths)
+    triples = zip(points, np.asarray(residuals), periods, strict=False)
+    for point, residual, period in triples:
+        limit = 1e3 * np.finfo(point.dtype).eps * (1 + np.abs(point).max() + largest_length(lengths))
+        known = any(apart(c.orbit, point, lengths).min() <= 10 * limit for c in found)
+        if not residual <= limit or known:
+            continue
+        cycle = _cycle(cell, point, int(period), u, shape, longest)
+        if cycle is not None and not any(
+            same_cycle(cycle.orbit, other.orbit, lengths, cycle.error + other.error) for other in found
+        ):
+            found.append(cycle)
+    return found

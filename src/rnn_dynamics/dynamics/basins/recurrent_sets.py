@@ -1,0 +1,231 @@
+"""Invariant circles and chaotic sets: told by exponent and recurrence along one orbit, kept as a sample of it.
+
+There is no exact rule for them. A set's samples cover it to within its reach, twice the largest distance of
+the other half of the orbit from them; a start belongs to the set whose reach holds its orbit for 16 steps.
+After G. Datseris and A. Wagemakers, Chaos 32, 023104 (2022), with samples in place of their grid of cells.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.dynamics.basins.attractors import Member
+from rnn_dynamics.dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.dynamics.basins.labelling import UNDECIDED
+from rnn_dynamics.dynamics.basins.polish import recurrence_distances
+from rnn_dynamics.dynamics.basins.starts import StartsOfMap
+from rnn_dynamics.dynamics.equilibria.recurrence import drifts
+from rnn_dynamics.dynamics.lyapunov.typical import examined
+from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
+from rnn_dynamics.numerics.status import Status
+
+__all__ = ["RecurrentSets", "recurrent_member", "same_set"]
+
+_COVER = 1024
+_BLOCKS = 16
+_STAY = 16
+_BATCH = 256
+_ERRORS = 4.0
+_TURNS = 8.0  # log of how much a tangent vector may vary along a circle, so that N steps resolve 8/N
+_NEARLY_PERIODIC = 1e-3
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _tail(
+    static: Any, arrays: Any, x: Array, u: Any, shape: tuple[int, ...], steps: int
+) -> tuple[Float[Array, "steps n"], Float[Array, " steps"]]:
+    """States after each step, and log‖J v‖ of the tangent vector, rescaled to length 1 each time."""
+    step = exact_slopes(join(static, arrays))
+
+    def one(state: Array) -> Array:
+        return step(state.reshape(shape), u).reshape(-1)
+
+    def advance(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        state, tangent = carry
+        state, tangent = jax.jvp(one, (state,), (tangent,))
+        length = jnp.linalg.norm(tangent)
+        kept = jnp.where(length > 0, tangent / length, jnp.zeros_like(tangent))
+        return (state, kept), (state, jnp.log(length))
+
+    first = jnp.ones_like(x) / jnp.sqrt(jnp.asarray(x.size, x.dtype))
+    return jax.lax.scan(advance, (x, first), None, length=steps)[1]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _after(static: Any, arrays: Any, x: Array, u: Any, steps: Array, shape: tuple[int, ...]) -> Array:
+    cell = join(static, arrays)
+    return jax.lax.fori_loop(0, steps, lambda _, s: cell(s.reshape(shape), u).reshape(-1), x)
+
+
+def _closer(
+    states: Float[Array, "n b"], lengths: Lengths | None, least: Array, sample: Float[Array, " n"]
+) -> tuple[Array, None]:
+    apart = wrapped(states - sample[:, None], lengths, axis=0)
+    return jnp.minimum(least, (apart**2).sum(0)), None
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _nearest(
+    samples: Float[Array, "s n"], states: Float[Array, "b n"], lengths: Lengths | None = None
+) -> Float[Array, " b"]:
+    """The distance of each state from the nearest sample; one sample after the other, states as lanes."""
+    start = jnp.full(len(states), jnp.inf, states.dtype)
+    least = jax.lax.scan(functools.partial(_closer, states.T, lengths), start, samples, unroll=16)[0]
+    return jnp.sqrt(least)
+
+
+def _cover(orbit: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, float]:
+    """Every other state as the samples, and their reach."""
+    samples = orbit[::2]
+    return samples, 2 * float(np.asarray(_nearest(samples, orbit[1::2], lengths)).max())
+
+
+def _sampled(states: np.ndarray) -> np.ndarray:
+    """At most 2 · 1024 states of a tail, drawn at random: equal distances in time would meet a resonance."""
+    if len(states) <= 2 * _COVER:
+        return states
+    return states[np.random.default_rng(0).permutation(len(states))[: 2 * _COVER]]
+
+
+def same_set(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> bool:
+    """Whether all but 1 % of each sample of a tail lies within the reach of the other."""
+    for one, other in ((first, second), (second, first)):
+        samples, reach = _cover(one, lengths)
+        if np.mean(np.asarray(_nearest(samples, other, lengths)) > reach) > 0.01:
+            return False
+    return True
+
+
+def _exponent(logs: np.ndarray) -> tuple[float, float]:
+    """The mean of the logs and its standard error by blocks, the first eighth left out."""
+    used = logs[len(logs) // 8 :].astype(np.float64)
+    blocks = used[: len(used) // _BLOCKS * _BLOCKS].reshape(_BLOCKS, -1).mean(1)
+    return float(blocks.mean()), float(blocks.std(ddof=1) / np.sqrt(_BLOCKS))
+
+
+def recurrent_member(
+    problem: StartsOfMap, state: np.ndarray, extra: int, samples: int, longest: int
+) -> Member | None:
+    """The circle or chaotic set that an orbit runs on, ``None`` where neither is shown.
+
+    Two tails of ``samples`` steps, ``extra`` steps apart, must cover the same set: a transient, a slow spiral
+    and the ghost of a fold do not come back. An orbit that keeps to the last bit what its neighbours leave, a
+    repelling cycle or a subspace of equal coordinates, runs on no attractor. A set whose exponent is above 0 by 4
+    standard errors and by the resolution 8/samples is chaotic; one with an exponent of 0 within the resolution
+    that comes nowhere near a period up to ``longest`` is a circle.
+
+    Args:
+        problem: the map.
+        state: where the orbit is, shape (n,).
+        extra: steps between the two tails.
+        samples: steps of a tail.
+        longest: the longest period that was looked for.
+    """
+    static, arrays = split(problem.cell)
+    rest = problem.u, problem.shape
+    states, logs = (np.asarray(a) for a in _tail(static, arrays, state, *rest, samples))
+    if not (np.isfinite(states).all() and np.isfinite(logs).all()):
+        return None
+    later = _after(static, arrays, states[-1], problem.u, np.asarray(extra, np.int32), problem.shape)
+    again = np.asarray(_tail(static, arrays, np.asarray(later), *rest, samples)[0])
+    lengths = problem.lengths
+    extent = float(extents(states, lengths).max())
+    scale = 1 + float(np.abs(states).max()) + largest_length(lengths)
+    if not np.isfinite(again).all() or extent < 1e4 * float(np.finfo(states.dtype).eps) * scale:
+        return None
+    first, second = _sampled(states), _sampled(again)
+    if not same_set(first, second, lengths):
+        return None
+    if drifts(embedded(np.concatenate([states, again]), lengths)):
+        return None
+    if not _is_typical(problem, states, logs):
+        return None
+    exponent, error = _exponent(logs)
+    resolution = _TURNS / samples
+    if exponent > max(_ERRORS * error, resolution):
+        kind = AttractorKind.CHAOTIC
+    elif abs(exponent) <= resolution and not _is_nearly_periodic(again, longest, extent, lengths):
+        kind = AttractorKind.INVARIANT_CIRCLE
+    else:
+        return None
+    return Member(kind, second, exponent, error, Status.RESOLVED)
+
+
+def _is_typical(problem: StartsOfMap, states: np.ndarray, logs: np.ndarray) -> bool:
+    """Whether a tail is no cycle or subspace that only rounding keeps it on, as neighbouring orbits leave it."""
+    shaped = states.reshape(len(states), *problem.shape)
+    steps = len(states) - 1
+    inputs = jax.tree_util.tree_map(lambda leaf: np.broadcast_to(leaf, (steps, *np.shape(leaf))), problem.u)
+    return bool(examined(problem.cell, shaped, inputs, logs[1:]).is_typical)
+
+
+def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, lengths: Lengths | None) -> bool:
+    """Whether some F^p, p ≤ ``longest``, moves the set by less than a thousandth of its extent."""
+    starts = states[: -longest - 1 : max(1, len(states) // 64)]
+    windows = np.stack(
+        [states[p : p + len(states) - longest - 1][:: max(1, len(states) // 64)] for p in range(longest + 1)],
+        1,
+    )
+    scale = 1 + float(np.abs(states).max())
+    distances = recurrence_distances(windows[: len(starts)], lengths)
+    return bool(distances.max(0).min() * scale < _NEARLY_PERIODIC * extent)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 6))
+def _held(
+    static: Any, arrays: Any, u: Any, samples: Array, reaches: Array, states: Array, shape: tuple[int, ...]
+) -> Array:
+    """Whether each set's reach holds the orbit of each state for 16 steps, shape (sets, batch)."""
+    cell = join(static, arrays)
+    step = jax.vmap(lambda x: cell(x.reshape(shape), u).reshape(-1))
+
+    def advance(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, held = carry
+        distances = jax.lax.map(lambda set_: _nearest(set_, x, lengths_of(cell)), samples)
+        return step(x), held & (distances <= reaches[:, None])
+
+    held = jnp.ones((len(samples), len(states)), bool)
+    return jax.lax.fori_loop(0, _STAY, advance, (states, held))[1]
+
+
+class RecurrentSets:
+    """The circles and chaotic sets among the attractors, ready to say which of them holds a state.
+
+    Args:
+        problem: the map.
+        members: all attractors; cycles are passed over.
+    """
+
+    def __init__(self, problem: StartsOfMap, members: list[Member]) -> None:
+        self.problem = problem
+        self.owners = np.array([i for i, m in enumerate(members) if not m.is_cycle], np.int32)
+        if not len(self.owners):
+            return
+        covers = [_cover(members[i].orbit, problem.lengths) for i in self.owners]
+        size = 1 << (len(covers) - 1).bit_length()
+        self.samples = np.zeros((size, _COVER, problem.n), problem.dtype)
+        self.reaches = np.full(size, -1.0, problem.dtype)
+        for k, (samples, reach) in enumerate(covers):
+            self.samples[k] = np.resize(samples, (_COVER, problem.n))
+            self.reaches[k] = reach
+
+    def labels(self, states: np.ndarray) -> np.ndarray:
+        """The one attractor whose reach holds each state's orbit, else UNDECIDED."""
+        found = np.full(len(states), UNDECIDED, np.int32)
+        if not len(self.owners):
+            return found
+        static, arrays = split(self.problem.cell)
+        for first in range(0, len(states), _BATCH):
+            part = states[first : first + _BATCH]
+            padded = np.concatenate([part, np.repeat(part[:1], _BATCH - len(part), 0)])
+            rest = self.samples, self.reaches, padded, self.problem.shape
+            held = np.asarray(_held(static, arrays, self.problem.u, *rest))[: len(self.owners), : len(part)]
+            one = held.sum(0) == 1
+            found[first : first + len(part)][one] = self.owners[held.argmax(0)][one]
+        return found

@@ -1,0 +1,8 @@
+"""Continuation of fixed points and cycles of maps, with the bifurcations on the way and the branches born there."""
+
+from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
+from rnn_dynamics.dynamics.continuation.batches import Branches, continue_branches
+from rnn_dynamics.dynamics.continuation.branches import Branch, continue_branch
+from rnn_dynamics.dynamics.continuation.switching import switch_branch
+
+__all__ = ["Branch", "Branches", "SpecialPoint", "continue_branch", "continue_branches", "switch_branch"]

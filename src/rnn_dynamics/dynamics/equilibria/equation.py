@@ -1,0 +1,195 @@
+"""The equation x = F^p(x) as its kernels take it, checked, and cut into batches of a fixed shape."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.rollout import checked_start
+from rnn_dynamics.cells.shapes import shapes_of
+from rnn_dynamics.cells.signature import image
+from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
+from rnn_dynamics.dynamics.phases import (
+    Lengths,
+    apart,
+    canonical,
+    largest_length,
+    lengths_of,
+    on_phases,
+    wrapped,
+)
+from rnn_dynamics.numerics.validation import count, real_array
+
+__all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
+
+# Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.
+_ENTRIES = 2**20
+_BATCHES = (64, 512, 4096)
+# Up to here a row costs so little that the smallest batch is not worth its program.
+_UNITS = 8
+_TOLERANCE = {4: 1e-5, 8: 1e-12}
+
+
+@dataclasses.dataclass(frozen=True)
+class RootProblem:
+    """x = F^p(x), p steps of a cell under inputs that repeat every ``cycle`` steps.
+
+    Attributes:
+        static, arrays: the cell, split.
+        inputs: leading axis ``cycle``, or ``None``.
+        cycle: steps after which the input repeats; 1 where it is held or absent.
+        shape: of a state.
+        dtype: of the states.
+        lengths: of the coordinates that are phases; ``None`` where none is.
+    """
+
+    static: Any
+    arrays: Any
+    inputs: Any
+    cycle: int
+    shape: tuple[int, ...]
+    dtype: Any
+    lengths: Lengths | None = None
+
+    @property
+    def size(self) -> int:
+        """n, the number of units."""
+        return math.prod(self.shape)
+
+    def canonical(self, rows: np.ndarray) -> np.ndarray:
+        """States with their phases in [0, L)."""
+        return canonical(rows, self.lengths)
+
+    def apart(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The largest difference of a coordinate, round the seam where that is shorter."""
+        return apart(first, second, self.lengths)
+
+    def difference(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """first − second, of phases the shortest one."""
+        return wrapped(first - second, self.lengths)
+
+    def norms(self, rows: np.ndarray) -> np.ndarray:
+        """The scale that tolerances refer to: max(1, largest entry, longest phase) of each row."""
+        return np.maximum(norms(rows), np.asarray(largest_length(self.lengths), rows.dtype))
+
+    def batched(self, kernel: Callable[..., Any], period: int, *columns: np.ndarray) -> list[np.ndarray]:
+        """``kernel`` on rows of ``columns``, in batches of few shapes, the last one padded.
+
+        Args:
+            kernel: takes static, arrays, a batch of each column, inputs, steps and the shape of a state.
+            period: in multiples of ``cycle``.
+            columns: arrays of one leading axis; the first is the states.
+        """
+        total, steps = len(columns[0]), period * self.cycle
+        largest = min(_BATCHES[-1], max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
+        sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
+        size = min(largest, next((size for size in sizes if total <= size), largest))
+        parts = []
+        for start in range(0, max(total, 1), size):
+            chosen = np.minimum(np.arange(start, start + size), max(total - 1, 0))
+            batch = [
+                column[chosen] if total else np.zeros((size, *column.shape[1:]), column.dtype)
+                for column in columns
+            ]
+            with one_blas_thread(self.size):
+                result = kernel(
+                    self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
+                )
+                parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
+        return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
+
+    def lowered(self) -> "RootProblem":
+        """The same in float32 where the cell allows it, else this one."""
+        if self.dtype != np.float64:
+            return self
+
+        def lower(leaf: Any) -> Any:
+            floating = hasattr(leaf, "dtype") and leaf.dtype == np.float64
+            return leaf.astype(np.float32) if floating else leaf
+
+        arrays, inputs = (jax.tree_util.tree_map(lower, part) for part in (self.arrays, self.inputs))
+        lowered = dataclasses.replace(self, arrays=arrays, inputs=inputs, dtype=np.dtype(np.float32))
+        state = jax.ShapeDtypeStruct(self.shape, np.float32)
+        first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
+        try:
+            out = image(join(self.static, arrays), state, first)
+        except (TypeError, ValueError):
+            return self
+        return lowered if out.dtype == np.float32 else self
+
+
+def posed(
+    cell: Any, starts: Any, u: Any, inputs: Any, period: Any, topology: Any = None
+) -> tuple[RootProblem, Float[np.ndarray, "starts n"], int]:
+    """The problem, the starts as flat rows, and p, all checked against the cell.
+
+    Raises:
+        TypeError, ValueError: as ``fixed_points``.
+    """
+    period = count("period", period, minimum=1, maximum=10_000)
+    if u is not None and inputs is not None:
+        raise ValueError("u, inputs: expected at most one of them, got both")
+    given = real_array("starts", starts)
+    if not given.ndim:
+        raise ValueError("starts: expected a leading axis of starts, got a single number")
+    if not all(given.shape[1:]):
+        raise ValueError(f"starts: expected states of at least one unit, got shape {given.shape}")
+    _refuse_one_start(cell, given)
+    weak = not hasattr(starts, "dtype")
+    first: Any = given[0] if len(given) else jnp.zeros(given.shape[1:], given.dtype)
+    held = None if u is None else jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
+    sequence = inputs if u is None else held
+    try:
+        state, sequence, cycle = checked_start(
+            cell, np.asarray(first).tolist() if weak else first, sequence, 1 if sequence is None else None
+        )
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        hint = "; one start is starts[None]" if given.ndim == 1 else ""
+        message = str(error).replace("x0", "starts") + hint
+        message = f"starts, {message}" if message.startswith("inputs: expected starts") else message
+        raise kind(message) from error
+    if not cycle:
+        raise ValueError("inputs: expected at least one step of input, got 0")
+    rows = np.asarray(given).astype(state.dtype).reshape(len(given), state.size)
+    first = jax.tree_util.tree_map(lambda leaf: leaf[0], sequence)
+    cell = on_phases(cell, topology, rows, first, state.shape)
+    static, arrays = split(cell)
+    lengths = lengths_of(cell)
+    problem = RootProblem(static, arrays, sequence, cycle, state.shape, np.dtype(state.dtype), lengths)
+    return problem, problem.canonical(rows), period
+
+
+def _refuse_one_start(cell: Any, given: Any) -> None:
+    """Starts without the axis of starts: as many numbers as the cell's state has, where a number is no state."""
+    shape = shapes_of(cell).state
+    if shape is not None and given.ndim == 1 and shape == given.shape:
+        raise ValueError(
+            f"starts: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
+            "give starts[None]"
+        )
+
+
+def norms(rows: Array | np.ndarray) -> np.ndarray:
+    """max(1, largest entry) of each row: the scale that tolerances refer to."""
+    return np.maximum(np.max(np.abs(rows), axis=1, initial=0.0), 1.0).astype(np.asarray(rows).dtype)
+
+
+def residual_tolerance(problem: RootProblem, tolerance: Any) -> float:
+    """The relative residual that a root may have: the one given, or that of the dtype.
+
+    Raises:
+        TypeError, ValueError: no finite number > 0.
+    """
+    if tolerance is None:
+        return _TOLERANCE[problem.dtype.itemsize]
+    value = float(real_array("tolerance", tolerance, ndim=0))
+    if not value > 0:
+        raise ValueError(f"tolerance: expected a number > 0, got {value}")
+    return value

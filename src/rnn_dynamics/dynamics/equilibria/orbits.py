@@ -1,0 +1,397 @@
+"""The starts' own orbits, iterated until it is known where each ends; what they end at and was not known is kept.
+
+An orbit ends at a stable point where a norm that the point's multipliers give decreases from its state on; never
+because it stopped moving. Orbits that rest on an unstable point, as those of symmetric starts do in floats, are set
+apart, and orbits started beside every unstable point show where it lets go to.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from rnn_dynamics.dynamics.equilibria import newton
+from rnn_dynamics.dynamics.equilibria.attracting import Attracting, attracting
+from rnn_dynamics.dynamics.equilibria.cycles import Roots, measured, split_by_period
+from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd
+from rnn_dynamics.dynamics.equilibria.equation import RootProblem
+from rnn_dynamics.dynamics.equilibria.merging import clusters
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced, windows
+from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
+from rnn_dynamics.dynamics.phases import embedded, seated
+
+__all__ = ["Census", "Known", "along_the_flow", "followed"]
+
+_LEVELS = (64, 256, 1024, 4096, 16384)
+_RECURRENT_FROM = 2  # levels that all orbits may run through before circles and chaos are looked for
+_WORK = (np.inf, np.inf, 4e9, 5e8, 3e8)  # multiply-adds of a level at most
+_ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
+_TRANSIENTS = 2
+_NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
+_MANY = 16
+_ONE_ROOT = (
+    1e-3  # relative distance beyond which two states are no one root, whatever the error of a multiple one
+)
+_MOST_SEEDS = 48
+_MOST_NUDGED, _NUDGE = 64, 1e-3
+_AWAY = 1e3
+_FARTHER = 10.0
+_LONG = 256  # an asked period up to which windows hold it
+_OPEN = -1
+
+
+@dataclasses.dataclass
+class Known:
+    """Roots met so far, each once, of any minimal period.
+
+    Attributes:
+        problem: the map.
+        tolerance: of a root.
+        longest: the longest period looked for in windows of the orbits.
+        roots: one each, as a batch of one.
+        length: minimal period of each in multiples of the input's.
+        phases: the states of each cycle, (length, n).
+        kinds: "stable", "marginal" or "unstable".
+        number: the caller's number of each, −1 for what the orbits led to.
+        norms: how the stable ones attract, ``None`` where floats do not tell; made when first asked for.
+    """
+
+    problem: RootProblem
+    tolerance: float
+    longest: int
+    roots: list[Roots] = dataclasses.field(default_factory=list)
+    length: list[int] = dataclasses.field(default_factory=list)
+    phases: list[np.ndarray] = dataclasses.field(default_factory=list)
+    kinds: list[str] = dataclasses.field(default_factory=list)
+    number: list[int] = dataclasses.field(default_factory=list)
+    norms: dict[int, Attracting | None] = dataclasses.field(default_factory=dict)
+
+    def error(self, place: int) -> float:
+        """How far a root may be from the true one; a line of roots has none."""
+        return float(self.roots[place].error[0])
+
+    def holds(self, points: np.ndarray, length: int) -> np.ndarray:
+        """Which points are phases of a known root whose period divides ``length``."""
+        found = np.zeros(len(points), bool)
+        rounding = 64 * np.finfo(points.dtype).eps * self.problem.norms(points)
+        for place, (own, phases) in enumerate(zip(self.length, self.phases, strict=True)):
+            if length % own == 0:
+                error, scale = self.error(place), float(self.problem.norms(phases).max())
+                near = min(4 * error, _ONE_ROOT * scale) if np.isfinite(error) else 1e-7 * scale
+                apart = self.problem.apart(points[:, None], phases[None]).min(1)
+                found |= apart <= near + rounding
+        return found
+
+    def add(self, roots: Roots, length: int, numbers: np.ndarray | None = None) -> int:
+        """Take the roots of minimal period ``length`` that are not known; how many there were."""
+        fresh = 0
+        for i in roots.best_first():
+            if self.holds(roots.points[i : i + 1], length)[0]:
+                continue
+            phases = roots.points[i : i + 1]
+            if length > 1:
+                steps = max(length, self.longest + 1)  # of one program for all cycles that windows hold
+                phases = windows(self.problem, phases, steps)[0, :length]
+            self.roots.append(roots.take(np.array([i])))
+            self.length.append(length)
+            self.phases.append(phases)
+            self.kinds.append(_kind(roots, i))
+            self.number.append(-1 if numbers is None else int(numbers[i]))
+            fresh += 1
+        return fresh
+
+    def met_unstable(self) -> int:
+        """How many of the roots that orbits led to are not stable."""
+        return sum(
+            number < 0 and kind != "stable" for number, kind in zip(self.number, self.kinds, strict=True)
+        )
+
+    def norm(self, place: int) -> Attracting | None:
+        """How a stable root attracts."""
+        if place not in self.norms:
+            root = self.roots[place]
+            self.norms[place] = attracting(
+                root.points[0], root.jacobian[0], self.length[place], place, self.problem.lengths
+            )
+        return self.norms[place]
+
+    def nearest_stable(self, states: np.ndarray) -> np.ndarray:
+        """The stable root nearest to each state, −1 where there is none."""
+        best, least = np.full(len(states), -1), np.full(len(states), np.inf)
+        for place, phases in enumerate(self.phases):
+            if self.kinds[place] != "stable":
+                continue
+            apart = np.min([self.problem.apart(states, phase) for phase in phases], axis=0)
+            best, least = np.where(apart < least, place, best), np.minimum(apart, least)
+        return best
+
+
+def _kind(roots: Roots, i: int) -> str:
+    """ "stable", "marginal" or "unstable", by the same doubt as in the list."""
+    matrix = roots.jacobian[i].astype(np.float64)
+    sizes = np.abs(np.linalg.eigvals(matrix))
+    doubt = float(roots.change[i]) + 32 * len(matrix) * float(np.finfo(roots.points.dtype).eps) * max(
+        float(np.sqrt((matrix**2).sum())), 1.0
+    )
+    if not np.isfinite(doubt) or not roots.resolved[i]:
+        return "marginal"
+    largest = sizes.max()
+    return "unstable" if largest > 1 + doubt else "stable" if largest < 1 - doubt else "marginal"
+
+
+@dataclasses.dataclass
+class Census:
+    """Where orbits end: an ``OrbitEnd`` each (−1 while open), the known root, and the period of an end."""
+
+    states: np.ndarray
+    kind: np.ndarray
+    root: np.ndarray
+    period: np.ndarray
+    steps: np.ndarray
+
+    @staticmethod
+    def of(states: np.ndarray) -> "Census":
+        count = len(states)
+        return Census(
+            states.copy(),
+            np.full(count, _OPEN),
+            np.full(count, -1),
+            np.zeros(count, int),
+            np.zeros(count, int),
+        )
+
+    def open(self) -> np.ndarray:
+        return np.flatnonzero(self.kind == _OPEN)
+
+    def joined(self, other: "Census") -> "Census":
+        """These orbits, then those."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Census(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
+
+
+def _taken(problem: RootProblem, census: Census, known: Known, orbits: np.ndarray) -> None:
+    """Give open orbits, of which there are windows, to the stable roots that they are trapped at.
+
+    Balls are sampled: that an orbit's own distance decreases along its window is asked besides, at every step, as a
+    ball may hold an island that no sample met; and that all its coordinates come in.
+    """
+    at = census.open()
+    nearest = known.nearest_stable(census.states[at])
+    for place in np.unique(nearest[nearest >= 0]):
+        norm = known.norm(int(place))
+        left = np.flatnonzero(nearest == place)
+        if norm is None:
+            continue
+        along, rows = norm.distances(orbits[left]), np.arange(len(left))
+        best = along[:, : norm.length].argmin(1)
+        states, distances = orbits[left, best], along[rows, best]
+        if not (distances <= norm.radius).all():
+            norm.looked_at(problem, states)
+        turns = (along.shape[1] - 1 - best) // norm.length
+        falls = along[rows, best + turns * norm.length] <= norm.expected(distances, turns)
+        inside = np.flatnonzero((distances <= norm.radius) & falls & _falls(norm, along, best))
+        inside = inside[norm.draws_in(problem, states[inside])]
+        inside = at[left[inside]]
+        census.kind[inside], census.root[inside] = OrbitEnd.POINT, place
+        census.period[inside] = norm.length
+
+
+def _falls(norm: Attracting, along: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Whether the distances (count, window) decrease from one turn to the next, from the places ``best`` on."""
+    found = np.ones(len(along), bool)
+    for phase in range(norm.length):
+        of_phase = best == phase
+        found[of_phase] = norm.falls(along[of_phase, phase :: norm.length])
+    return found
+
+
+def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:
+    """Orbits that stand on an unstable or marginal root in floats."""
+    unit, problem = np.finfo(census.states.dtype).eps, known.problem
+    still = at[(returns <= 64 * unit) & (census.kind[at] == _OPEN)]
+    for place, phases in enumerate(known.phases):
+        error, kind = known.error(place), known.kinds[place]
+        if kind == "stable" or not np.isfinite(error) or not still.size:
+            continue
+        apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
+        scale = problem.norms(census.states[still])
+        there = still[apart <= np.minimum(4 * error, _ONE_ROOT * scale) + 256 * unit * scale]
+        census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
+        census.root[there], census.period[there] = place, known.length[place]
+        still = still[census.kind[still] == _OPEN]
+
+
+def _seeds(
+    problem: RootProblem, known: Known, states: np.ndarray, periods: np.ndarray, returns: np.ndarray
+) -> np.ndarray:
+    """A representative of each cluster of states that all but return, the largest clusters first.
+
+    Chaotic orbits come near unstable cycles without end: where many were met, only what all but rests is looked at.
+    """
+    near = np.flatnonzero(returns < (_NEAR if known.met_unstable() < _MANY else _AT_REST))
+    if not near.size:
+        return near
+    scale = float(np.median(problem.norms(states[near])))
+    rows = embedded(states[near], problem.lengths)
+    label = clusters(np.column_stack([rows, periods[near] * 10.0 * scale]), 0.02 * scale)
+    best = np.lexsort((returns[near], label))
+    first = best[np.unique(label[best], return_index=True)[1]]
+    sizes = np.bincount(label)[label[first]]
+    return near[first[np.argsort(-sizes, kind="stable")][:_MOST_SEEDS]]
+
+
+def _solved(problem: RootProblem, known: Known, states: np.ndarray, periods: np.ndarray, along: bool) -> int:
+    """Newton's method from states that all but return after ``periods``; how many new roots it gave.
+
+    Where the orbits are slow Newton's method first goes ``along`` the flow: no orbit need be iterated to its end.
+    """
+    fresh = 0
+    for length in np.unique(periods):
+        if known.met_unstable() >= _MANY and fresh:
+            break
+        points = states[periods == length]
+        if along:
+            for _ in range(_TRANSIENTS):
+                (points,) = problem.batched(newton.transient_round, int(length), points)
+        (points,) = problem.batched(newton.polish, int(length), points)
+        # Far out a drift looks small beside x itself: no root is taken from where no orbit has been.
+        points = points[np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()]
+        points = seated(points, problem.lengths)
+        points = points[~known.holds(points, int(length))]
+        if not len(points):
+            continue
+        # Many seeds of one point need measuring once.
+        _, first = np.unique(
+            np.round(points / (1e-6 * problem.norms(points).max())), axis=0, return_index=True
+        )
+        roots = measured(problem, points[np.sort(first)], int(length), polish=False)
+        roots = roots.take(roots.accepted(known.tolerance, problem))
+        for own, (_, part) in split_by_period(problem, roots, int(length), known.tolerance).items():
+            fresh += known.add(part, own)
+    return fresh
+
+
+def _looked_at(problem: RootProblem, census: Census, known: Known, level: int, far: float) -> None:
+    """Decide what can be decided of the open orbits after a level."""
+    at = census.open()
+    finite = np.isfinite(census.states[at]).all(1)
+    census.kind[at[~finite]] = OrbitEnd.DIVERGED
+    at = census.open()
+    if not at.size:
+        return
+    orbits = windows(problem, census.states[at], known.longest + 1)
+    periods, returns = first_periods(orbits, problem.lengths)
+    _taken(problem, census, known, orbits)
+    _resting(census, known, at, returns)
+    rest = np.flatnonzero(census.kind[at] == _OPEN)
+    seeds = rest[_seeds(problem, known, census.states[at[rest]], periods[rest], returns[rest])]
+    slow = level >= _ALONG_FROM
+    if len(seeds) and _solved(problem, known, census.states[at[seeds]], periods[seeds], slow):
+        rest = np.flatnonzero(census.kind[at] == _OPEN)
+        at, orbits, returns = at[rest], orbits[rest], returns[rest]
+        _taken(problem, census, known, orbits)
+        _resting(census, known, at, returns)
+    at, orbits = at[census.kind[at] == _OPEN], orbits[census.kind[at] == _OPEN]
+    if level + 1 < _RECURRENT_FROM or not at.size:
+        return
+    sizes = np.abs(orbits).max(-1)
+    away = (sizes[:, -1] > far) & (sizes[:, 1:] >= sizes[:, :-1]).all(1)
+    census.kind[at[away]] = OrbitEnd.AWAY
+    at, orbits = at[~away], orbits[~away]
+    if at.size:
+        last = not _affordable(problem, len(at), level + 1)
+        runs, lengths = recurrent(problem, census.states[at], orbits, last)
+        census.kind[at[runs]] = OrbitEnd.RECURRENT
+        long = lengths > 0
+        census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
+
+
+def _affordable(problem: RootProblem, count: int, level: int) -> bool:
+    """Whether so many orbits may run through a level: the first two always."""
+    if level >= len(_LEVELS):
+        return False
+    return count * _LEVELS[level] * problem.cycle * problem.size**2 <= _WORK[level]
+
+
+def _run(problem: RootProblem, census: Census, known: Known) -> None:
+    """Iterate until every orbit's end is known, or the steps are used up."""
+    far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
+    for level, steps in enumerate(_LEVELS):
+        at = census.open()
+        if not at.size or not _affordable(problem, len(at), level):
+            break
+        census.states[at] = advanced(problem, census.states[at], steps)
+        census.steps[at] += steps * problem.cycle
+        _looked_at(problem, census, known, level, far)
+    census.kind[census.open()] = OrbitEnd.UNDECIDED
+
+
+def _nudged(known: Known, first: int) -> np.ndarray:
+    """States beside unstable roots from number ``first`` on, on both sides along what grows fastest."""
+    rows: list[np.ndarray] = []
+    for place in range(first, len(known.length)):
+        if known.kinds[place] != "unstable" or len(rows) >= _MOST_NUDGED:
+            continue
+        values, vectors = map(np.asarray, np.linalg.eig(known.roots[place].jacobian[0].astype(np.float64)))
+        order = np.argsort(-np.abs(values))[:2]
+        point = known.roots[place].points[0]
+        size = _NUDGE * float(known.problem.norms(point[None])[0])
+        for j in order[np.abs(values[order]) > 1]:
+            vector = np.imag(vectors[:, j]) if np.imag(values[j]) < 0 else np.real(vectors[:, j])
+            vector = vector / max(np.abs(vector).max(), np.finfo(float).tiny)
+            rows += [point + size * vector, point - size * vector]
+    states = np.array(rows[:_MOST_NUDGED]).reshape(-1, known.problem.size)
+    return states.astype(known.problem.dtype)
+
+
+def along_the_flow(problem: RootProblem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
+    """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are kept."""
+    points = states
+    for _ in range(2 * _TRANSIENTS):
+        (points,) = problem.batched(newton.transient_round, length, points)
+    at = np.full(len(states), -1)
+    near = np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()
+    points = np.where(near[:, None], points, states)
+    _solved(problem, known, points, np.full(len(points), length), False)
+    points = seated(problem.batched(newton.polish, length, points)[0], problem.lengths)
+    for place in range(len(known.length)):
+        if length % known.length[place] == 0:
+            apart = problem.apart(points[:, None], known.phases[place][None]).min(1)
+            error = known.error(place)
+            near = 4 * error if np.isfinite(error) else 0.0
+            at[(at < 0) & (apart <= near + 256 * np.finfo(points.dtype).eps * problem.norms(points))] = place
+    return at
+
+
+def followed(
+    problem: RootProblem,
+    states: np.ndarray,
+    roots: dict[int, tuple[np.ndarray, Roots]],
+    tolerance: float,
+    period: int,
+) -> tuple[Census, Known, int]:
+    """Where the orbits of ``states`` end, and all roots met, those given first.
+
+    Args:
+        problem: the map; orbits run through whole periods of its input.
+        states: shape (count, n).
+        roots: minimal period → numbers of roots that are known, and those roots.
+        tolerance: of a root.
+        period: the one asked for, looked for in the orbits too.
+
+    Returns:
+        The census of the states' orbits; the known roots; how many orbits were started beside unstable ones.
+    """
+    known = Known(problem, tolerance, max(LONGEST, period if period <= _LONG else 1))
+    for length, (numbers, some) in roots.items():
+        known.add(some, length, numbers)
+    beside = _nudged(known, 0)
+    census = Census.of(np.concatenate([states, beside]))
+    met = len(known.length)
+    _run(problem, census, known)
+    # Unstable points that the orbits themselves led to let go once more.
+    late = _nudged(known, met)
+    if len(late):
+        _run(problem, Census.of(late), known)
+    first = np.arange(len(census.kind)) < len(states)
+    own = Census(*(getattr(census, field.name)[first] for field in dataclasses.fields(Census)))
+    return own, known, len(beside) + len(late)

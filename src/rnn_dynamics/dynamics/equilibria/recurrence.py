@@ -1,0 +1,162 @@
+"""Orbits that neither rest nor repeat: long cycles, invariant circles, tori, chaos, told from slow drifts."""
+
+import numpy as np
+
+from rnn_dynamics.dynamics.equilibria.equation import RootProblem, norms
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, tails
+from rnn_dynamics.dynamics.phases import Lengths, apart, embedded
+
+__all__ = ["LONGEST", "drifts", "first_periods", "recurrent"]
+
+LONGEST = 32
+_SAMPLES = 512
+_BLOCKS = 16
+_ERRORS = 4.0
+_TURNS = 8.0
+_OUTSIDE = 0.01
+_DRIFT = 1e-4
+_STAY = 16
+_STRIDE = 37
+_ROUNDS = 6
+
+
+def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The period after which each window of an orbit (count, W, n) all but returns, and how near it comes.
+
+    The first period as good as the best one: a multiple of it returns no better, but for rounding.
+    """
+    with np.errstate(all="ignore"):
+        gaps = apart(orbits[:, 1:], orbits[:, :1], lengths) / norms(orbits[:, 0])[:, None]
+    gaps = np.nan_to_num(gaps, nan=np.inf, posinf=np.inf)
+    close = gaps <= 2 * gaps.min(1, keepdims=True) + 16 * np.finfo(orbits.dtype).eps
+    return close.argmax(1) + 1, gaps.min(1)
+
+
+def _nearest(samples: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """The distance of each state from the nearest sample."""
+    squares = (states**2).sum(-1)[..., None] + (samples**2).sum(-1) - 2 * np.dot(states, samples.T)
+    return np.sqrt(np.maximum(squares.min(-1), 0.0))
+
+
+def _returning(path: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Samples of the first half of a tail and their reach, if the second half stays within it."""
+    half = len(path) // 2
+    order = np.random.default_rng(0).permutation(half)
+    middle = path[:half].mean(0)
+    samples, others = path[order[:_SAMPLES]] - middle, path[order[_SAMPLES : _SAMPLES + 256]] - middle
+    reach = 2 * float(_nearest(samples, others).max())
+    later = path[half::4] - middle
+    if np.mean(_nearest(samples, later) > reach) > _OUTSIDE:
+        return None
+    return samples + middle, reach
+
+
+def _long_period(path: np.ndarray) -> int:
+    """The least p > 0 with |x_{t+p} − x_t| all but rounding over the last states of a tail; 0 where none."""
+    last = path[-64:]
+    limit = 1e4 * np.finfo(path.dtype).eps * (1 + np.abs(path).max())
+    for period in range(1, len(path) - 64):
+        if np.abs(last - path[-64 - period : len(path) - period]).max() <= limit:
+            return period
+    return 0
+
+
+def _settles(path: np.ndarray) -> bool:
+    """Whether the second half of a tail nears a cycle: what it misses of its best period falls to a quarter."""
+    half = len(path) // 2
+    longest = half - 64
+
+    def missed(end: int, period: int) -> float:
+        return float(np.abs(path[end - 64 : end] - path[end - 64 - period : end - period]).max())
+
+    gaps = [missed(len(path), period) for period in range(1, longest)]
+    best = int(np.argmin(gaps)) + 1
+    return gaps[best - 1] < 0.25 * missed(half, best)
+
+
+def drifts(path: np.ndarray) -> bool:
+    """Whether a tail shrinks or grows from each of its eighths to the next, as a slow spiral does."""
+    eighths = path[: len(path) // 8 * 8].reshape(8, -1, path.shape[1]).astype(np.float64)
+    sizes = np.sqrt(((eighths - eighths.mean(1, keepdims=True)) ** 2).sum(-1).mean(-1))
+    steps = np.diff(sizes)
+    changed = abs(sizes[-1] - sizes[0]) > _DRIFT * sizes.max()
+    return bool(changed and ((steps < 0).all() or (steps > 0).all()))
+
+
+class _Sets:
+    """What a few of the states were seen to run on, and which of the others run on the same."""
+
+    def __init__(self, states: np.ndarray, orbits: np.ndarray) -> None:
+        self.orbits = orbits[:, :_STAY]
+        self.found, self.periods = np.zeros(len(states), bool), np.zeros(len(states), int)
+
+    def open(self) -> np.ndarray:
+        return np.flatnonzero(~self.found & (self.periods == 0))
+
+    def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
+        """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
+        return (_nearest(samples, self.orbits) > reach).sum(1) <= 1
+
+    def look(self, row: int, path: np.ndarray, logs: np.ndarray) -> None:
+        """Take in the tail of one of the states."""
+        half = len(path) // 2
+        if self.found[row] or not (np.isfinite(path).all() and np.isfinite(logs[half:]).all()):
+            return
+        scale, unit = float(1 + np.abs(path).max()), float(np.finfo(path.dtype).eps)
+        if float(np.ptp(path[half:], axis=0).max()) < 1e4 * unit * scale:
+            return
+        period = _long_period(path)
+        if 0 < period <= LONGEST:  # it has come to rest, or to a cycle that is solved for after more steps
+            return
+        if period:
+            own = self._within(path[-period:], np.sqrt(unit) * scale)
+            own[row] = True
+            self.periods[own & ~self.found] = period
+            return
+        if drifts(path):
+            return
+        returning = _returning(path)
+        used = logs[TAIL // 8 :].astype(np.float64).reshape(_BLOCKS, -1).mean(1)
+        error = _ERRORS * float(used.std(ddof=1) / np.sqrt(_BLOCKS))
+        if used.mean() <= error and _settles(path):
+            return
+        if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
+            own = self._within(*returning)
+            own[row] = True
+            self.found |= own & (self.periods == 0)
+
+
+def recurrent(
+    problem: RootProblem, states: np.ndarray, orbits: np.ndarray, last: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the states run on sets that they come back to, and the period of those on long cycles.
+
+    A tail must cover in its second half what it covered in its first, which a slow drift does not, and must not
+    shrink tangent vectors by more than its length resolves. A few states are looked at; the others belong where
+    their windows stay within the reach of what these covered. A circle near a resonance is covered slowly: where
+    nothing was shown at the ``last`` look, longer tails are taken of which every 37th state is kept.
+
+    Args:
+        problem: the map.
+        states: shape (count, n).
+        orbits: a window of each, shape (count, W, n).
+        last: whether these orbits are not iterated further.
+
+    Returns:
+        Shapes (count,), (count,): recurrent, and a period or 0.
+    """
+    sets = _Sets(states, embedded(orbits, problem.lengths))
+    before = len(states) + 1
+    for stride in (*[1] * _ROUNDS, _STRIDE):
+        left = sets.open()
+        if not left.size or (stride > 1 and (len(left) < len(states) or not last)):
+            break
+        if stride == 1 and len(left) == before:
+            continue
+        before = len(left)
+        rows = left[np.unique(np.linspace(0, len(left) - 1, min(TAILS, len(left))).astype(int))]
+        paths, logs = tails(problem, states[rows], stride)
+        for row, path, log in zip(rows, paths, logs, strict=True):
+            if stride == 1 or not _long_period(embedded(path, problem.lengths)):
+                sets.look(int(row), embedded(path, problem.lengths), log)
+    return sets.found, sets.periods

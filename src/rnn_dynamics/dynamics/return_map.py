@@ -1,0 +1,177 @@
+"""The map that fixed points, cycles and their continuation are about: p steps of a cell under a repeated input.
+
+F^p is the cell p times over, with one input held, with none, or with a periodic sequence u_0 … u_{q−1} repeated.
+Its derivative is the product of the step Jacobians, formed inside one scan; states are vectors here, a single
+neuron's of length 1.
+"""
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.pytree import join, parameter_dtype, split
+from rnn_dynamics.cells.rollout import checked_start
+from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.dynamics.phases import Lengths, OnPhases, canonical, lengths_of, on_phases, wrapped
+from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.numerics.validation import count
+
+__all__ = ["ReturnMap", "iterate", "iterate_with_jacobian", "repeated", "return_map"]
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+def repeated(inputs: Any, steps: int) -> Any:
+    """A sequence of inputs, leading axis q, repeated to ``steps`` of them; q divides ``steps``."""
+    return jax.tree_util.tree_map(
+        lambda leaf: jnp.tile(leaf, (steps // leaf.shape[0],) + (1,) * (leaf.ndim - 1)), inputs
+    )
+
+
+def iterate(
+    cell: Any, x: Float[Array, "..."], inputs: Any, steps: int
+) -> tuple[Float[Array, "..."], Float[Array, "steps ..."]]:
+    """F^p(x) and the orbit x, F(x), …, F^{p−1}(x).
+
+    Args:
+        cell: the map.
+        x: a state in the cell's own shape.
+        inputs: leading axis ``steps``, or ``None``.
+        steps: p ≥ 1.
+    """
+    step = exact_slopes(cell)
+    if steps == 1:  # no loop: half the program
+        held = jax.tree_util.tree_map(lambda leaf: leaf[0], inputs)
+        return step(x, held), x[None]
+    return jax.lax.scan(lambda state, u: (step(state, u), state), x, inputs, length=steps)
+
+
+def iterate_with_jacobian(
+    cell: Any, x: Float[Array, "..."], inputs: Any, steps: int
+) -> tuple[Float[Array, "..."], Float[Array, "n n"]]:
+    """F^p(x) and ∂F^p/∂x = J_p ⋯ J_1 there, n × n (1 × 1 for a single neuron).
+
+    Arguments as for ``iterate``.
+    """
+    step = exact_slopes(cell)
+
+    def advance(carry: tuple[Array, Array], u: Any) -> tuple[tuple[Array, Array], None]:
+        state, product = carry
+        product = jnp.matmul(step_matrix(cell, state, u), product, precision=_HIGHEST)
+        return (step(state, u), product), None
+
+    start = (x, jnp.eye(x.size, dtype=x.dtype))
+    return jax.lax.scan(advance, start, inputs, length=steps)[0]
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["arrays", "others", "inputs"],
+    meta_fields=["static", "steps", "shape", "cycle", "lengths"],
+)
+@dataclasses.dataclass(frozen=True)
+class ReturnMap:
+    """x ↦ F^p(x; λ) of a family of cells, on vectors.
+
+    Attributes:
+        arrays: the arrays that the family holds.
+        others: its last parameters, which stay what they are.
+        inputs: leading axis ``steps``, or ``None``.
+        static: the rest of the family.
+        steps: p times the length of a periodic input.
+        shape: of a state.
+        cycle: the length of a periodic input, else 1.
+        lengths: of the coordinates that are phases; ``None`` where none is.
+    """
+
+    arrays: Any
+    others: tuple
+    inputs: Any
+    static: Any
+    steps: int
+    shape: tuple[int, ...]
+    cycle: int = 1
+    lengths: Lengths | None = None
+
+    @property
+    def period(self) -> int:
+        """p."""
+        return self.steps // self.cycle
+
+    @property
+    def size(self) -> int:
+        """n, the length of a state as a vector."""
+        return math.prod(self.shape)
+
+    def cell(self, *parameters: Array) -> Any:
+        """The cell at λ."""
+        cell = join(self.static, self.arrays)(*parameters, *self.others)
+        return cell if self.lengths is None else OnPhases(cell, self.lengths)
+
+    def excess(self, x: Any, image: Any) -> Any:
+        """F^p(x) − x for the image F^p(x), of phases the shortest difference."""
+        return wrapped(image - x, self.lengths)
+
+    def __call__(self, x: Float[Array, " n"], *parameters: Array) -> Float[Array, " n"]:
+        """F^p(x; λ)."""
+        return self.orbit(x, *parameters)[0]
+
+    def orbit(self, x: Float[Array, " n"], *parameters: Array) -> tuple[Array, Float[Array, "steps n"]]:
+        """F^p(x; λ), and x, F(x), …, F^{p−1}(x)."""
+        last, states = iterate(self.cell(*parameters), x.reshape(self.shape), self.inputs, self.steps)
+        return last.reshape(-1), states.reshape(self.steps, -1)
+
+    def twice(self) -> "ReturnMap":
+        """The map of the doubled period."""
+        inputs = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf, leaf]), self.inputs)
+        return dataclasses.replace(self, steps=2 * self.steps, inputs=inputs)
+
+
+def return_map(
+    family: Any,
+    parameters: tuple,
+    x: Any,
+    *,
+    period: Any,
+    u: Any,
+    others: tuple,
+    inputs: Any = None,
+    topology: Any = None,
+) -> tuple[ReturnMap, Float[Array, " n"]]:
+    """The return map of a family, and x as a vector, checked against the cell at the given parameters.
+
+    Under periodic inputs of length q it is F^{pq}. Phases of x are brought into [0, L).
+
+    Raises:
+        TypeError: the family is not callable, or its value is not.
+        ValueError: period < 1; a state that the cell does not map to its own shape; both u and inputs; no input.
+    """
+    if u is not None and inputs is not None:
+        raise ValueError("u, inputs: expected at most one of them, got both")
+    if not callable(family):
+        raise TypeError(
+            f"family: expected a callable family(*parameters) -> cell, got {type(family).__name__}"
+        )
+    period = count("period", period, minimum=1)
+    cell = family(*parameters, *others)
+    if not callable(cell):
+        raise TypeError(f"family: expected a cell from family(*parameters), got {type(cell).__name__}")
+    if u is not None:
+        inputs = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
+    state, inputs, cycle = checked_start(cell, x, inputs, 1 if inputs is None else None)
+    if cycle < 1:
+        raise ValueError("inputs: expected at least one step of input, got 0")
+    steps = period * cycle
+    static, arrays = split(family)
+    dtype = parameter_dtype(cell)
+    others = tuple(jnp.asarray(value, dtype) if isinstance(value, int | float) else value for value in others)
+    sequence = None if inputs is None else repeated(inputs, steps)
+    first = jax.tree_util.tree_map(lambda leaf: leaf[0], inputs)
+    lengths = lengths_of(on_phases(cell, topology, state.reshape(1, -1), first, state.shape))
+    whole = ReturnMap(arrays, others, sequence, static, steps, state.shape, cycle, lengths)
+    return whole, canonical(state.reshape(-1), lengths)
