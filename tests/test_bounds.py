@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import bounds
-from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_products, step_jacobians
 from rnn_dynamics.numerics import eigen
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.spectral import bounds
+from rnn_dynamics.spectral.bounds import product_bounds
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.oracles.products import Network

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.spectral.bounds import product_bounds
 
 STEPS, BATCH = 12, 500
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from jax.tree_util import Partial
 
-from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import (
     DoyaNeuron,
     ElmanRNN,
@@ -38,6 +37,7 @@ from rnn_dynamics.gradients.jacobians import (
     step_jacobians,
 )
 from rnn_dynamics.numerics import given
+from rnn_dynamics.spectral.bounds import product_bounds
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 

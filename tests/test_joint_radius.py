@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
-from rnn_dynamics.joint_radius.certificates import power_bounds, radius_below
-from rnn_dynamics.joint_radius.polytopes import polytope_bound
-from rnn_dynamics.joint_radius.slopes import upper_of_hull, worst_slopes
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
+from rnn_dynamics.spectral.joint_radius.certificates import power_bounds, radius_below
+from rnn_dynamics.spectral.joint_radius.polytopes import polytope_bound
+from rnn_dynamics.spectral.joint_radius.slopes import upper_of_hull, worst_slopes
 
 GOLDEN = (1 + math.sqrt(5)) / 2
 SHEARS = np.array([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]])

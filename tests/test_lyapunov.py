@@ -13,8 +13,8 @@ from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame
-from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.spectral.mean_field import mean_field
 from tests.compilations import compilations
 from tests.oracles import exponents as oracle
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells.activations import Activation
-from rnn_dynamics.mean_field import edge_of_chaos, mean_field
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.spectral.mean_field import edge_of_chaos, mean_field
 
 
 def gaussian_mean(function):

@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from rnn_dynamics.nonnormal import non_normality, power_norms, pseudospectrum
+from rnn_dynamics.spectral.nonnormal import non_normality, power_norms, pseudospectrum
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms
-from rnn_dynamics.scaling import absolute_radius, scaled_bounds
+from rnn_dynamics.spectral.diagonal_scaling import absolute_radius, scaled_bounds
 
 SHEAR = np.array([[0.9, 1.0], [0.0, 0.9]])
 

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.initializers import ensemble_weights
 from rnn_dynamics.cells.rollout import rollout
@@ -14,6 +13,7 @@ from rnn_dynamics.gradients.jacobians import jacobian_product, jacobian_products
 from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral import counterexamples, held, radius_sweep
+from rnn_dynamics.spectral.bounds import product_bounds
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.oracles.products import Network

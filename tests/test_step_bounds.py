@@ -8,7 +8,7 @@ from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms, step_jacobians
 from rnn_dynamics.gradients.singular_values import singular_spectrum
-from rnn_dynamics.step_bounds import step_bounds
+from rnn_dynamics.spectral.step_bounds import step_bounds
 
 
 def holds(path, dtype: str = "float64") -> bool:

@@ -12,7 +12,6 @@ from . import (
     spectral as spectral,
     training as training,
 )
-from .bounds import product_bounds as product_bounds
 from .cells import (
     GRU as GRU,
     LSTM as LSTM,
@@ -57,18 +56,21 @@ from .gradients import (
     states_along as states_along,
     step_jacobians as step_jacobians,
 )
-from .joint_radius import joint_spectral_radius as joint_spectral_radius, slope_radius as slope_radius
-from .mean_field import edge_of_chaos as edge_of_chaos, mean_field as mean_field
-from .nonnormal import (
-    non_normality as non_normality,
-    power_norms as power_norms,
-    pseudospectrum as pseudospectrum,
-)
 from .numerics.given import PrecisionWarning as PrecisionWarning
 from .numerics.results import load as load
 from .numerics.scaled import Scaled as Scaled
 from .numerics.status import Status as Status
 from .numerics.sweep import sweep as sweep
-from .step_bounds import step_bounds as step_bounds
+from .spectral import (
+    edge_of_chaos as edge_of_chaos,
+    joint_spectral_radius as joint_spectral_radius,
+    mean_field as mean_field,
+    non_normality as non_normality,
+    power_norms as power_norms,
+    product_bounds as product_bounds,
+    pseudospectrum as pseudospectrum,
+    slope_radius as slope_radius,
+    step_bounds as step_bounds,
+)
 
 __version__: str

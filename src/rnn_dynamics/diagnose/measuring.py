@@ -17,7 +17,7 @@ from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.gradients.parameters import is_parameter
-from rnn_dynamics.step_bounds import StepBounds, step_bounds
+from rnn_dynamics.spectral.step_bounds import StepBounds, step_bounds
 
 __all__ = ["ENDS", "Measured", "measured"]
 

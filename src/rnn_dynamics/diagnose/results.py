@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.bounds import Bounds
 from rnn_dynamics.diagnose.measures import Decay, Rest, Units
 from rnn_dynamics.diagnose.overflow import Overflow
 from rnn_dynamics.diagnose.remedies import SuggestedRemedy, gates_forget
 from rnn_dynamics.gradients.credit import CreditByLag
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.spectral.bounds import Bounds
 
 __all__ = ["Diagnosis"]
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics.bounds import Bounds, bounds_of
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnose import overflow
 from rnn_dynamics.diagnose.growth import FEWEST, Growth, reach, sign_of
@@ -20,6 +19,7 @@ from rnn_dynamics.diagnose.table import Facts, row_of
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.gradients.steps import step_range
 from rnn_dynamics.numerics.validation import positive
+from rnn_dynamics.spectral.bounds import Bounds, bounds_of
 
 __all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]
 

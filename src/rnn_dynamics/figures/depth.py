@@ -24,9 +24,9 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.gradients.singular_values import singular_spectrum
-from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.numerics.storage import atomic_write
 from rnn_dynamics.plots import palette
+from rnn_dynamics.spectral.mean_field import mean_field
 from rnn_dynamics.training.deep import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
 
 __all__ = ["DEPTHS", "depth_norms", "norms_of", "stored"]

@@ -17,8 +17,8 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import LyapunovSpectrum, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.mean_field import mean_field
 from rnn_dynamics.plots import palette
+from rnn_dynamics.spectral.mean_field import mean_field
 
 __all__ = ["random_tanh_exponents"]
 

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
-from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.cells.initializers import gaussian, orthogonal
 from rnn_dynamics.cells.rollout import rollout
@@ -18,6 +17,7 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
+from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
 __all__ = ["norms_against_lag"]
 

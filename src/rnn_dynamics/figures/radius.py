@@ -8,13 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
-from rnn_dynamics.bounds import Bounds
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import step_jacobian
-from rnn_dynamics.nonnormal import non_normality, power_norms
 from rnn_dynamics.numerics.eigen import spectral_norm
 from rnn_dynamics.plots import palette
+from rnn_dynamics.spectral.bounds import Bounds
+from rnn_dynamics.spectral.nonnormal import non_normality, power_norms
 
 __all__ = ["counterexamples"]
 

@@ -10,7 +10,7 @@ from rnn_dynamics.cells import PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import pushforward, step_jacobians
-from rnn_dynamics.mean_field import mean_field
+from rnn_dynamics.spectral.mean_field import mean_field
 
 __all__ = ["random_rows"]
 

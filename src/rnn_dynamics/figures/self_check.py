@@ -12,10 +12,10 @@ import numpy as np
 
 from rnn_dynamics import cliff, doya
 from rnn_dynamics._version import __version__
-from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
 __all__ = ["Check", "checks", "environment"]
 

@@ -17,8 +17,8 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback, pushforward
-from rnn_dynamics.mean_field import MeanField, mean_field
 from rnn_dynamics.plots import palette
+from rnn_dynamics.spectral.mean_field import MeanField, mean_field
 
 __all__ = ["MeasuredDraws", "exponents_by_width", "measured", "newman", "shared_weights"]
 

@@ -10,19 +10,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots, spectral
-from rnn_dynamics.bounds import product_bounds
 from rnn_dynamics.cells import ElmanRNN, PreActivationRNN, random_rnn
 from rnn_dynamics.cells.initializers import non_normal, orthogonal
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.singular_values import SpectraByLag, spectra_by_lag
-from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_radius
-from rnn_dynamics.mean_field import Edge, edge_of_chaos
-from rnn_dynamics.nonnormal import power_norms, pseudospectrum
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral import RadiusSweep
+from rnn_dynamics.spectral.bounds import product_bounds
+from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_radius
+from rnn_dynamics.spectral.mean_field import Edge, edge_of_chaos
+from rnn_dynamics.spectral.nonnormal import power_norms, pseudospectrum
 
 __all__ = ["joint_radius", "non_normal_growth", "radius_atlas", "singular_values"]
 

@@ -10,9 +10,9 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.bounds import Bounds
     from rnn_dynamics.gradients.credit import PartialSums
     from rnn_dynamics.spectral import Counterexample, RadiusSweep
+    from rnn_dynamics.spectral.bounds import Bounds
 
 __all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"]
 

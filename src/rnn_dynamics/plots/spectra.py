@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from rnn_dynamics.gradients.singular_values import SpectraByLag
-    from rnn_dynamics.joint_radius import JointRadius
-    from rnn_dynamics.mean_field import Edge
-    from rnn_dynamics.nonnormal import PowerNorms, Pseudospectrum
     from rnn_dynamics.spectral import RadiusSweep
+    from rnn_dynamics.spectral.joint_radius import JointRadius
+    from rnn_dynamics.spectral.mean_field import Edge
+    from rnn_dynamics.spectral.nonnormal import PowerNorms, Pseudospectrum
 
 __all__ = ["joint_radius", "power_norms", "pseudospectrum", "radius_atlas", "singular_bands"]
 

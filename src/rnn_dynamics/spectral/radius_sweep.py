@@ -27,8 +27,8 @@ from rnn_dynamics.numerics.eigen import spectral_norm
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.sweep import Sweep, sweep
 from rnn_dynamics.numerics.validation import choice, count, flag, integers, real_array, real_arrays
-from rnn_dynamics.step_bounds import step_bounds
-from rnn_dynamics.weight_bounds import log_absolute_bound
+from rnn_dynamics.spectral.step_bounds import step_bounds
+from rnn_dynamics.spectral.weight_bounds import log_absolute_bound
 
 __all__ = ["RadiusSweep", "radius_sweep"]
 

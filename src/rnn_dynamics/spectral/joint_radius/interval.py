@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnn_dynamics.joint_radius.search import Interval, balanced, irreducible_interval
-from rnn_dynamics.joint_radius.slopes import upper_of_hull, worst_slopes
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, concrete_square, count
+from rnn_dynamics.spectral.joint_radius.search import Interval, balanced, irreducible_interval
+from rnn_dynamics.spectral.joint_radius.slopes import upper_of_hull, worst_slopes
 
 __all__ = ["JointRadius", "joint_spectral_radius", "slope_corners", "slope_radius"]
 

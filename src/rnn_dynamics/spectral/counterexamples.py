@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.bounds import Bounds, product_bounds
 from rnn_dynamics.cells import PreActivationRNN
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
+from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
 __all__ = ["Counterexample", "counterexamples", "held"]
 

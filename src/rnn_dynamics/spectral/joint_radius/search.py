@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.joint_radius.certificates import (
+from rnn_dynamics.spectral.joint_radius.certificates import (
     multiplied,
     normalised,
     power_bounds,
     radius_below,
     similar,
 )
-from rnn_dynamics.joint_radius.polytopes import polytope_bound
+from rnn_dynamics.spectral.joint_radius.polytopes import polytope_bound
 
 __all__ = ["Interval", "balanced", "irreducible_interval"]
 

@@ -13,14 +13,14 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import RecurrentStructure
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.jacobians import gradient_norms
-from rnn_dynamics.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
-from rnn_dynamics.nonnormal import eigenvalue_conditions
 from rnn_dynamics.numerics.eigen import eigenvalues, spectral_norm, spectral_radius
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
-from rnn_dynamics.step_bounds import StepBounds, step_bounds
-from rnn_dynamics.weight_bounds import log_absolute_bound, log_power
+from rnn_dynamics.spectral.diagonal_scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
+from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
+from rnn_dynamics.spectral.nonnormal import eigenvalue_conditions
+from rnn_dynamics.spectral.step_bounds import StepBounds, step_bounds
+from rnn_dynamics.spectral.weight_bounds import log_absolute_bound, log_power
 
 __all__ = [
     "Bound",

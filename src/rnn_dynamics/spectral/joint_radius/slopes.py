@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.joint_radius.certificates import radius_below
-from rnn_dynamics.scaling import scaled_bounds
+from rnn_dynamics.spectral.diagonal_scaling import scaled_bounds
+from rnn_dynamics.spectral.joint_radius.certificates import radius_below
 
 __all__ = ["upper_of_hull", "worst_slopes"]
 

@@ -4,7 +4,7 @@
 is the worst, ``slopes`` bounds networks of many units, ``certificates`` bounds spectral radii with their rounding.
 """
 
-from rnn_dynamics.joint_radius.interval import (
+from rnn_dynamics.spectral.joint_radius.interval import (
     JointRadius,
     joint_spectral_radius,
     slope_corners,
