@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from benchmarks import timing
-from rnn_dynamics.doya.orbits import sensitivities
+from rnn_dynamics.doya.sensitivities import sensitivities
 
 START, EPSILON = 0.3, 1.0
 COMPILER = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]

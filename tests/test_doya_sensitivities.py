@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.doya import orbits
-from rnn_dynamics.doya.orbits import sensitivities
+from rnn_dynamics.doya import sensitivities as orbits
+from rnn_dynamics.doya.sensitivities import sensitivities
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status

@@ -10,7 +10,15 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Int
 
 from rnn_dynamics.doya.attractors import CHAOTIC, CYCLIC, FIXED, attractor_kind
-from rnn_dynamics.doya.curves import Turning, centred, offset, residual, slope_gap, turning, turning_excess
+from rnn_dynamics.doya.bifurcations import (
+    Turning,
+    centred,
+    offset,
+    residual,
+    slope_gap,
+    turning,
+    turning_excess,
+)
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.validation import broadcast_arrays, fraction

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.doya.curves import offset, one_pair, turning
+from rnn_dynamics.doya.bifurcations import offset, one_pair, turning
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result

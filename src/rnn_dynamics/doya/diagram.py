@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from rnn_dynamics.cells.activations import sigmoid
-from rnn_dynamics.doya.curves import cusp, flips, folds, multiplier
+from rnn_dynamics.doya.bifurcations import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint

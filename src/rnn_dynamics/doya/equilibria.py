@@ -15,7 +15,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid
-from rnn_dynamics.doya import curves
+from rnn_dynamics.doya import bifurcations
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.double_double import Pair
@@ -159,11 +159,11 @@ def _fold_guess(w: Array, s: Array, turn: Array, distance: Array, side: Array) -
     return guess, (distance > 0) & (error < jnp.maximum(jnp.minimum(rounding, jnp.full_like(s, 0.05)), 1e-4))
 
 
-def _slots(w: Array, b: Array, turning: curves.Turning) -> _Slots:
+def _slots(w: Array, b: Array, turning: bifurcations.Turning) -> _Slots:
     """The bracketed problem of each branch."""
     folded = w > 4
     safe = jnp.where(folded, w, jnp.full_like(w, 8))
-    c = curves.offset(w, b)
+    c = bifurcations.offset(w, b)
     biases, mirrored = _biases(c, folded)
     half_width = Pair(*(_thrice(part) for part in turning.half_width))
     s = jnp.where(folded, turning.s.hi, jnp.full_like(w, 0.5**0.5))
@@ -192,8 +192,8 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
     side = jnp.where(slots.rising, 1, -1).astype(t.dtype)
 
     def correction(t: Array) -> Array:
-        gap = curves.slope_gap(slots.w, curves.centred(t)).hi / 4
-        value = curves.residual(slots.w, slots.c, t).hi
+        gap = bifurcations.slope_gap(slots.w, bifurcations.centred(t)).hi / 4
+        value = bifurcations.residual(slots.w, slots.c, t).hi
         usable = (gap * side > 0) & jnp.isfinite(value)
         step = -value * (t * (1 - t)) / jnp.where(usable, gap, jnp.ones_like(gap))
         return jnp.where(usable, step, jnp.zeros_like(t))
@@ -211,7 +211,7 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
 
 @jax.custom_jvp
 def branch_equilibria(
-    w: Float[Array, "..."], b: Float[Array, "..."], turning: curves.Turning
+    w: Float[Array, "..."], b: Float[Array, "..."], turning: bifurcations.Turning
 ) -> ThreeBranches:
     """The equilibria by branch, with the derivatives of the implicit function; ``turning`` is that of w.
 
@@ -222,8 +222,8 @@ def branch_equilibria(
     z = jnp.where(slots.near_fold, slots.guess, z)
     z = jnp.where(slots.centred, jnp.zeros_like(z), z)
     t, rest = _polish(slots, sigmoid(z))
-    y = dd.add(curves.centred(t), dd.pair(2 * rest))
-    gap = curves.slope_gap(slots.w, y).hi / 4
+    y = dd.add(bifurcations.centred(t), dd.pair(2 * rest))
+    gap = bifurcations.slope_gap(slots.w, y).hi / 4
     x = jnp.where(slots.mirrored, (1 - t) - rest, t + rest)
     z = jnp.where(slots.mirrored, -z, z)
     hole = jnp.full_like(x, jnp.nan)
@@ -247,9 +247,9 @@ def _branch_equilibria_jvp(primals: tuple, tangents: tuple) -> tuple:
     return found, ThreeBranches(dx, dslope, dgap, dz, jnp.zeros_like(dx))
 
 
-def _stability(w: Array, b: Array, turning: curves.Turning, three: Array) -> tuple[Array, Array]:
+def _stability(w: Array, b: Array, turning: bifurcations.Turning, three: Array) -> tuple[Array, Array]:
     """Stable and marginal, shape (3, …), by the closed forms."""
-    c = dd.absolute(curves.offset(w, b))
+    c = dd.absolute(bifurcations.offset(w, b))
     has_flip = (w < 0) & turning.exists
     past_flip = dd.subtract(c, turning.half_width).hi
     meeting = (turning.excess == 0) & (c.hi == 0)  # at the cusp, or where two flips meet
@@ -261,7 +261,7 @@ def _stability(w: Array, b: Array, turning: curves.Turning, three: Array) -> tup
 
 @elementwise
 def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
-    turning = jax.lax.stop_gradient(curves.turning(w, epsilon))
+    turning = jax.lax.stop_gradient(bifurcations.turning(w, epsilon))
     found = branch_equilibria(w, b, turning)
     exists = ~jnp.isnan(found.x)
     three = exists[1]

@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Complex, Float, Int
 
-from rnn_dynamics.doya import orbit_kernel
+from rnn_dynamics.doya import kernel
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.scaled import Scaled
@@ -81,7 +81,7 @@ def _log_error(pair: Complex[Array, " n"], exponent: Int[Array, " n"]) -> Float[
     """Bound on the error of ln|value|, the rounding of the logarithm itself included; NaN counts as inf."""
     value, error = jnp.abs(jnp.real(pair)), jnp.imag(pair)
     ratio = error / jnp.where(value == 0, jnp.ones_like(value), value)
-    known = (ratio < 0.5) & (value > 0) & (jnp.abs(exponent) < orbit_kernel.EXPONENT_LIMIT)
+    known = (ratio < 0.5) & (value > 0) & (jnp.abs(exponent) < kernel.EXPONENT_LIMIT)
     roundoff = float(jnp.finfo(value.dtype).eps) / 2
     logarithm = roundoff * (2 * jnp.abs(exponent).astype(value.dtype) + 4)
     bound = jnp.where(known, ratio * (1 + 2 * ratio) + logarithm, jnp.inf)
@@ -100,7 +100,7 @@ def _evaluate(
     epsilon: Float[Array, "..."],
     steps: Int[Array, ""],
 ) -> Sensitivities:
-    orbit = orbit_kernel.run(w, b, x0, epsilon, steps)
+    orbit = kernel.run(w, b, x0, epsilon, steps)
     pairs = (orbit.initial, orbit.by_w, orbit.by_b)
     values = tuple(
         Scaled(jnp.real(pair), exponent).normalize()
