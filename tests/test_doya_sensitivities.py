@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.doya import sensitivities as orbits
-from rnn_dynamics.doya.sensitivities import sensitivities
+from rnn_dynamics.doya.sensitivities import _tile_program, sensitivities
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
@@ -191,7 +190,7 @@ def test_hazard_21_same_bits_whatever_the_chunking(dtype: str) -> None:
 def test_hazard_26_no_value_of_steps_compiles_anything(dtype: str) -> None:
     w = np.linspace(-5, 5, 30).astype(dtype)
     number = np.dtype(dtype).type
-    program = orbits._tile_program()
+    program = _tile_program()
     sensitivities(w, number(0.1), number(0.2), 3)
     before = program._cache_size()
     for steps in range(20):

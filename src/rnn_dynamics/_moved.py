@@ -30,6 +30,8 @@ MODULES = {
     "cells.slopes": "cells.saturation",
     "cells.structure": "cells.pytree",
     "chunks": "numerics.grid",
+    "cliff.ends": "cliff.limit_sets",
+    "cliff.losses": "cliff.loss",
     "continuation": "dynamics.continuation",
     "credit": "gradients.credit",
     "double_double": "numerics.double_double",

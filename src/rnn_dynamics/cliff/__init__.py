@@ -4,7 +4,7 @@ from rnn_dynamics.cliff.along import LossAlong, along
 from rnn_dynamics.cliff.descent import Descent, descend
 from rnn_dynamics.cliff.jumps import Jump
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
-from rnn_dynamics.cliff.losses import Loss, loss
+from rnn_dynamics.cliff.loss import Loss, loss
 from rnn_dynamics.cliff.surfaces import Profile, Surface, profile, surface
 
 __all__ = [

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.jumps import Jump, jumps_of
+from rnn_dynamics.cliff.limit_sets import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.paths import ParameterPath, checked_path
 from rnn_dynamics.dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
 from rnn_dynamics.dynamics.continuation import Branch, continue_branch

@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.cliff.losses import Loss, NeuronLoss, evaluate, make_problem
+from rnn_dynamics.cliff.loss import Loss, NeuronLoss, evaluate, make_problem
 from rnn_dynamics.gradients.sensitivities import resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result

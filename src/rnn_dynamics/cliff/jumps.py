@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from rnn_dynamics.cliff.ends import CYCLE, Ends, FollowedStart, joined
+from rnn_dynamics.cliff.limit_sets import CYCLE, Ends, FollowedStart, joined
 from rnn_dynamics.cliff.paths import ParameterPath, Patch
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED
 from rnn_dynamics.dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances

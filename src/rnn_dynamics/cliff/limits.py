@@ -16,7 +16,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid_derivative
-from rnn_dynamics.cliff.losses import NeuronLoss, make_problem
+from rnn_dynamics.cliff.loss import NeuronLoss, make_problem
 from rnn_dynamics.doya import equilibria, two_cycle
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise

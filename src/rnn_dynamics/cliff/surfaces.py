@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
-from rnn_dynamics.cliff.losses import Loss, loss
+from rnn_dynamics.cliff.loss import Loss, loss
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array, real_arrays
 

@@ -1,4 +1,4 @@
-"""Is a spectral radius below one enough? Every bound on the gradient, what it proves, and the cases that answer no."""
+"""Is a spectral radius below one enough? Every bound on the gradient, and the cases that answer no."""
 
 from rnn_dynamics.spectral.bounds import Bound, Bounds, product_bounds
 from rnn_dynamics.spectral.counterexamples import Counterexample, counterexamples, held
