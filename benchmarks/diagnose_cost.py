@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks import timing
 from rnn_dynamics.cells import LSTM, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.diagnosis import diagnose
 from rnn_dynamics.gradients.jacobians import gradient_norms
 
 

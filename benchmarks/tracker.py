@@ -18,7 +18,7 @@ import optax
 from benchmarks import timing
 from rnn_dynamics.cells import LSTM
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import Tracker
+from rnn_dynamics.diagnosis import Tracker
 
 
 def _update(units: int) -> tuple[Any, Callable[..., tuple]]:

@@ -14,7 +14,7 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, irnn
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import BatchDiagnosis, Tracker, diagnose
+from rnn_dynamics.diagnosis import BatchDiagnosis, Tracker, diagnose
 
 RNG = np.random.default_rng(5)
 N, STEPS = 8, 400
@@ -148,7 +148,7 @@ def test_a_tracker_in_a_training_loop():
 
 def test_a_tracker_keeps_to_its_share_and_its_steps(monkeypatch):
     clock = [0.0]
-    module = sys.modules["rnn_dynamics.diagnose.tracking"]
+    module = sys.modules["rnn_dynamics.diagnosis.tracking"]
     monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
     def costs_one_second(*_):

@@ -9,8 +9,8 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, LeakyRNN, MinimalGatedUnit, ResidualRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import Tracker, diagnose
-from rnn_dynamics.diagnose.growth import mean_growth, regime_of
+from rnn_dynamics.diagnosis import Tracker, diagnose
+from rnn_dynamics.diagnosis.growth import mean_growth, regime_of
 from rnn_dynamics.gradients.credit import credit_by_lag
 from rnn_dynamics.gradients.credit.trend import trend_of
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten

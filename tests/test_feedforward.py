@@ -18,7 +18,7 @@ from rnn_dynamics.cells import (
     initializers,
 )
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.diagnosis import diagnose
 from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.gradients.credit import credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_product, step_jacobians

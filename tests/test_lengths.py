@@ -10,7 +10,7 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics.cells import LSTM, DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import Trajectories
-from rnn_dynamics.diagnose import BatchDiagnosis, diagnose
+from rnn_dynamics.diagnosis import BatchDiagnosis, diagnose
 from rnn_dynamics.gradients import credit, steps as gradient_steps
 from rnn_dynamics.gradients.jacobians import parameter_gradient, step_jacobians
 from tests.compilations import compilations

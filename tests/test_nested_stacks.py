@@ -8,8 +8,8 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, LeakyRNN, Stack
 from rnn_dynamics.cells.pytree import cell_type, layer_name, set_fields
-from rnn_dynamics.diagnose import diagnose
-from rnn_dynamics.diagnose.remedies import _memory
+from rnn_dynamics.diagnosis import diagnose
+from rnn_dynamics.diagnosis.remedies import _memory
 
 RNG = np.random.default_rng(11)
 N, STEPS = 3, 12

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics import GRU, ElmanRNN, find_attractors, fixed_points
-from rnn_dynamics.dynamics import basins
+from rnn_dynamics import GRU, ElmanRNN, basins, find_attractors, fixed_points
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.diagnosis import diagnose
 from rnn_dynamics.dynamics.basins import find_attractors
 from rnn_dynamics.dynamics.lyapunov import (
     OrbitKind,

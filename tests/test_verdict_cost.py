@@ -10,7 +10,7 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, FeedForward, PascanuNeuron, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import diagnose, measuring, passes, reverse
+from rnn_dynamics.diagnosis import diagnose, measuring, passes, reverse
 from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.gradients.credit import credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms

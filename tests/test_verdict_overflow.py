@@ -10,7 +10,7 @@ import pytest
 
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import Trajectory, rollout
-from rnn_dynamics.diagnose import diagnose
+from rnn_dynamics.diagnosis import diagnose
 from rnn_dynamics.training import REMEDIES
 
 

@@ -12,11 +12,11 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, FeedForward, LeakyRNN, ResidualRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose import Decay, Diagnosis, Units, diagnose
-from rnn_dynamics.diagnose.growth import of_logs
-from rnn_dynamics.diagnose.remedies import KEYS
-from rnn_dynamics.diagnose.table import REGIMES, TABLE
-from rnn_dynamics.diagnose.verdict import judged
+from rnn_dynamics.diagnosis import Decay, Diagnosis, Units, diagnose
+from rnn_dynamics.diagnosis.growth import of_logs
+from rnn_dynamics.diagnosis.remedies import KEYS
+from rnn_dynamics.diagnosis.table import REGIMES, TABLE
+from rnn_dynamics.diagnosis.verdict import judged
 from rnn_dynamics.training import REMEDIES, recipe
 
 STEPS = 300

@@ -26,7 +26,7 @@ from .cells import (
     random_rnn as random_rnn,
     rollout as rollout,
 )
-from .diagnose import Tracker as Tracker, diagnose as diagnose
+from .diagnosis import Tracker as Tracker, diagnose as diagnose
 from .dynamics import (
     FixedPoints as FixedPoints,
     SeamWarning as SeamWarning,

@@ -34,6 +34,7 @@ MODULES = {
     "cliff.losses": "cliff.loss",
     "continuation": "dynamics.continuation",
     "credit": "gradients.credit",
+    "diagnose": "diagnosis",
     "double_double": "numerics.double_double",
     "doya.curves": "doya.bifurcations",
     "doya.orbit_kernel": "doya.kernel",
@@ -86,7 +87,7 @@ MODULES = {
 NAMES = {
     "BasinLabels": "dynamics.basins",
     "CreditByLag": "gradients",
-    "Diagnosis": "diagnose",
+    "Diagnosis": "diagnosis",
     "LyapunovSpectrum": "dynamics",
     "SingularSpectrum": "gradients",
     "SpectralNorms": "gradients",

@@ -180,7 +180,7 @@ def verdict(options: argparse.Namespace) -> str:
 
     from rnn_dynamics.cells.rollout import rollout
     from rnn_dynamics.cells.stack import state_size
-    from rnn_dynamics.diagnose import diagnose
+    from rnn_dynamics.diagnosis import diagnose
     from rnn_dynamics.interop import load
 
     cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)

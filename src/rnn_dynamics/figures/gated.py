@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import LSTM, LSTM1997, irnn
 from rnn_dynamics.cells.rollout import Trajectory, rollout
-from rnn_dynamics.diagnose.verdict import reach
+from rnn_dynamics.diagnosis.verdict import reach
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.figures.temporal_order import (

@@ -11,7 +11,7 @@ from rnn_dynamics.plots.canvas import axes_of, panel_label, panel_labels, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.diagnose import BatchDiagnosis, Diagnosis, Tracker
+    from rnn_dynamics.diagnosis import BatchDiagnosis, Diagnosis, Tracker
 
 __all__ = ["diagnoses", "diagnosis", "tracked"]
 

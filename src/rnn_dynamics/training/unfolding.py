@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose.growth import of_logs, reach
+from rnn_dynamics.diagnosis.growth import of_logs, reach
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.training.composition import recipe

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rnn_dynamics.diagnose.growth import FACTOR
-from rnn_dynamics.diagnose.remedies import SuggestedRemedy
+from rnn_dynamics.diagnosis.growth import FACTOR
+from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
-    from rnn_dynamics.diagnose.results import Diagnosis
+    from rnn_dynamics.diagnosis.results import Diagnosis
 
 __all__ = ["lines"]
 

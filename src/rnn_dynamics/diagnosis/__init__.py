@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.diagnose.batches import BatchDiagnosis, each_run, side_by_side
-from rnn_dynamics.diagnose.measures import Decay, Rest, Units
-from rnn_dynamics.diagnose.overflow import Overflow
-from rnn_dynamics.diagnose.remedies import SuggestedRemedy
-from rnn_dynamics.diagnose.tracking import Record, Tracker
-from rnn_dynamics.diagnose.verdict import Diagnosis, of_one_run, of_runs
+from rnn_dynamics.diagnosis.batches import BatchDiagnosis, each_run, side_by_side
+from rnn_dynamics.diagnosis.measures import Decay, Rest, Units
+from rnn_dynamics.diagnosis.overflow import Overflow
+from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
+from rnn_dynamics.diagnosis.tracking import Record, Tracker
+from rnn_dynamics.diagnosis.verdict import Diagnosis, of_one_run, of_runs
 from rnn_dynamics.numerics.sweep import reporter
 from rnn_dynamics.numerics.validation import flag
 

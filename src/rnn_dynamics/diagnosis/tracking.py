@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnose.growth import of_logs, reach
+from rnn_dynamics.diagnosis.growth import of_logs, reach
 from rnn_dynamics.gradients.jacobians import pullback
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.diagnose import overflow
-from rnn_dynamics.diagnose.growth import FEWEST, Growth, reach, sign_of
-from rnn_dynamics.diagnose.measures import decay_of, rest_of, units_of
-from rnn_dynamics.diagnose.measuring import Measured, measured
-from rnn_dynamics.diagnose.remedies import remedies_of
-from rnn_dynamics.diagnose.results import Diagnosis
-from rnn_dynamics.diagnose.table import Facts, row_of
+from rnn_dynamics.diagnosis import overflow
+from rnn_dynamics.diagnosis.growth import FEWEST, Growth, reach, sign_of
+from rnn_dynamics.diagnosis.measures import decay_of, rest_of, units_of
+from rnn_dynamics.diagnosis.measuring import Measured, measured
+from rnn_dynamics.diagnosis.remedies import remedies_of
+from rnn_dynamics.diagnosis.results import Diagnosis
+from rnn_dynamics.diagnosis.table import Facts, row_of
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.gradients.steps import step_range
 from rnn_dynamics.numerics.validation import positive

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
-from rnn_dynamics.diagnose.remedies import SuggestedRemedy
-from rnn_dynamics.diagnose.verdict import Diagnosis
+from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
+from rnn_dynamics.diagnosis.verdict import Diagnosis
 from rnn_dynamics.numerics.results import Result
 
 __all__ = ["BatchDiagnosis", "Spread", "each_run", "side_by_side"]

@@ -13,7 +13,7 @@ from rnn_dynamics.cells.stack import layer_of
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
 if TYPE_CHECKING:
-    from rnn_dynamics.diagnose.results import Diagnosis
+    from rnn_dynamics.diagnosis.results import Diagnosis
 
 __all__ = ["KEYS", "SuggestedRemedy", "remedies_of"]
 

@@ -9,7 +9,7 @@ Regimes: "diverged", "not finite", "undecided", "exploding", "vanishing", "neith
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rnn_dynamics.diagnose.growth import FACTOR
+from rnn_dynamics.diagnosis.growth import FACTOR
 from rnn_dynamics.numerics.results.powers import power_of_ten
 
 __all__ = ["REGIMES", "TABLE", "Facts", "Rule", "is_short", "row_of"]

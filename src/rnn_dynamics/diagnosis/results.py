@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from rnn_dynamics.diagnose.measures import Decay, Rest, Units
-from rnn_dynamics.diagnose.overflow import Overflow
-from rnn_dynamics.diagnose.remedies import SuggestedRemedy, gates_forget
+from rnn_dynamics.diagnosis.measures import Decay, Rest, Units
+from rnn_dynamics.diagnosis.overflow import Overflow
+from rnn_dynamics.diagnosis.remedies import SuggestedRemedy, gates_forget
 from rnn_dynamics.gradients.credit import CreditByLag
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.spectral.bounds import Bounds
@@ -183,7 +183,7 @@ class Diagnosis(Result):
         return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, {reach})"
 
     def __str__(self) -> str:
-        from rnn_dynamics.diagnose.wording import lines
+        from rnn_dynamics.diagnosis.wording import lines
 
         return "\n".join(lines(self))
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.diagnose.growth import Growth, of_step_logs
-from rnn_dynamics.diagnose.passes import Along, Runs, forward, runs_of
-from rnn_dynamics.diagnose.reverse import backward
+from rnn_dynamics.diagnosis.growth import Growth, of_step_logs
+from rnn_dynamics.diagnosis.passes import Along, Runs, forward, runs_of
+from rnn_dynamics.diagnosis.reverse import backward
 from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
 from rnn_dynamics.gradients.jacobians import gradient_norms
