@@ -34,9 +34,9 @@ from rnn_dynamics import cliff, plots
 from rnn_dynamics.figures.success import INITIALIZERS, METHODS, stored, success_by_length
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, recipe, task, train
-from rnn_dynamics.training.gradients import loss_and_gradient
-from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training.terms import norm_ratios
+from rnn_dynamics.training.recipes.clipping import loss_and_gradient
+from rnn_dynamics.training.recipes.recipe import initial_network
+from rnn_dynamics.training.recipes.terms import norm_ratios
 
 plt.rcParams["figure.dpi"] = 72
 

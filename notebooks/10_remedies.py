@@ -34,8 +34,8 @@ import rnn_dynamics.training as training
 from rnn_dynamics import plots
 from rnn_dynamics.cells.initializers import orthogonal
 from rnn_dynamics.figures import depth, latch, remedies
-from rnn_dynamics.training import terms
-from rnn_dynamics.training.networks import Network, states
+from rnn_dynamics.training.recipes import terms
+from rnn_dynamics.training.recipes.networks import Network, states
 
 plt.rcParams["figure.dpi"] = 72
 kinds = {}

@@ -13,9 +13,9 @@ from rnn_dynamics.cells import ResidualRNN, SkipRNN
 from rnn_dynamics.dynamics.basins import edge_state, fractions_along
 from rnn_dynamics.dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.dynamics.equilibria import fixed_points
-from rnn_dynamics.training.along import AlongTraining, Coincidences, PathEvent
-from rnn_dynamics.training.deep import DeepNetwork, DeepRuns
-from rnn_dynamics.training.latch_runs import LatchConvergence
+from rnn_dynamics.training.studies.depth import DeepNetwork, DeepRuns
+from rnn_dynamics.training.studies.events_along_training import AlongTraining, Coincidences, PathEvent
+from rnn_dynamics.training.studies.latch_runs import LatchConvergence
 
 
 def two_units() -> rd.ElmanRNN:

@@ -242,7 +242,7 @@ def test_an_unknown_options_value_is_not_taken_for_the_model(capsys, tmp_path, m
 
 def test_tasks_and_remedies_of_the_command_line_are_the_librarys():
     from rnn_dynamics.training import REMEDIES, TASKS, recipe, task
-    from rnn_dynamics.training.comparison import PRESETS
+    from rnn_dynamics.training.runs.comparison import PRESETS
 
     assert tuple(known.TASKS) == TASKS
     assert tuple(known.REMEDIES) == tuple(REMEDIES)

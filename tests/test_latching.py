@@ -13,14 +13,14 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.latch import stored
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.training.intervals import wilson
-from rnn_dynamics.training.latch_runs import ALLOWED, TARGET, latch_convergence
-from rnn_dynamics.training.latching import (
+from rnn_dynamics.training.runs.intervals import wilson
+from rnn_dynamics.training.studies.latch import (
     critical_input,
     latch_attractors,
     latch_log_gradients,
     latch_orbit,
 )
+from rnn_dynamics.training.studies.latch_runs import ALLOWED, TARGET, latch_convergence
 from tests.compilations import compilations
 
 # As close to 1 as the dtype has it, and up to 10³.

@@ -26,7 +26,12 @@ from tests.same_results import assert_same, not_kept
 
 matplotlib.use("Agg")
 
-ROOMS = ("training.along", "training.deep", "training.latch_runs", "training")
+ROOMS = (
+    "training.studies.events_along_training",
+    "training.studies.depth",
+    "training.studies.latch_runs",
+    "training",
+)
 # What public functions return that is no result: what is computed with, or what is trained.
 NO_RESULTS = {
     "Activation": "a function",

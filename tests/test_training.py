@@ -12,12 +12,12 @@ import pytest
 from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.training import Plan, Recipe, Term, recipe, task
-from rnn_dynamics.training.gradients import clip_by_norm, clip_by_value, global_norm, loss_and_gradient
-from rnn_dynamics.training.networks import Network, states
-from rnn_dynamics.training.optimizers import OPTIMIZERS
+from rnn_dynamics.training.recipes.clipping import clip_by_norm, clip_by_value, global_norm, loss_and_gradient
+from rnn_dynamics.training.recipes.networks import Network, states
+from rnn_dynamics.training.recipes.optimizers import OPTIMIZERS
+from rnn_dynamics.training.recipes.terms import Pass, activity, flossing, norm_ratios, omega, omega_squared
+from rnn_dynamics.training.runs.updates import Run, _update, first_state
 from rnn_dynamics.training.tasks import Batch
-from rnn_dynamics.training.terms import Pass, activity, flossing, norm_ratios, omega, omega_squared
-from rnn_dynamics.training.updates import Run, _update, first_state
 from tests.compilations import compilations
 from tests.oracles import training as oracle
 

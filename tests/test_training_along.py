@@ -10,9 +10,14 @@ import pytest
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import along_runs, unfolding
 from rnn_dynamics.training import recipe
-from rnn_dynamics.training.along import coincidences, events_along, loss_jumps, stacked
-from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training.unfolding import carried, long_unfolding
+from rnn_dynamics.training.recipes.recipe import initial_network
+from rnn_dynamics.training.studies.events_along_training import (
+    coincidences,
+    events_along,
+    loss_jumps,
+    stacked,
+)
+from rnn_dynamics.training.studies.unfolding import carried, long_unfolding
 
 STARTS = np.linspace(-1.5, 1.5, 8)[:, None]
 WEIGHTS = np.linspace(0.5, 2, 11)

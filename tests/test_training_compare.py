@@ -13,8 +13,9 @@ from rnn_dynamics import cli, plots
 from rnn_dynamics.cli import comparison
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.storage import StorageError, load
-from rnn_dynamics.training import REMEDIES, compare, load_comparison, recipe, results
-from rnn_dynamics.training.intervals import wilson
+from rnn_dynamics.training import REMEDIES, compare, load_comparison, recipe
+from rnn_dynamics.training.runs import results
+from rnn_dynamics.training.runs.intervals import wilson
 
 SMALL = {"seeds": 2, "updates": 20, "units": 6, "batch": 4, "every": 10}
 ROWS = ("plain", "clipping")

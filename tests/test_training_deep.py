@@ -11,8 +11,9 @@ import pytest
 from rnn_dynamics.cells import FeedForward, activations, initializers
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures import depth
-from rnn_dynamics.training import boltzmann, deep
-from rnn_dynamics.training.boltzmann import boltzmann_machine, contrastive_divergence, log_likelihood
+from rnn_dynamics.training.recipes import boltzmann
+from rnn_dynamics.training.recipes.boltzmann import boltzmann_machine, contrastive_divergence, log_likelihood
+from rnn_dynamics.training.studies import depth as deep
 from tests.compilations import compilations
 
 HIDDEN, VISIBLE = 4, 4

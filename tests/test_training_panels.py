@@ -12,9 +12,10 @@ import pytest
 
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.storage import StorageError
-from rnn_dynamics.training import Plan, Recipe, panels, recipe, task, train
-from rnn_dynamics.training.stories import measured
-from rnn_dynamics.training.updates import lengths_of_calls
+from rnn_dynamics.training import Plan, Recipe, recipe, task, train
+from rnn_dynamics.training.runs import panels
+from rnn_dynamics.training.runs.gradient_history import measured
+from rnn_dynamics.training.runs.updates import lengths_of_calls
 from tests.compilations import compilations
 
 # A network that knows nothing is wrong three times in four: here some runs have learned enough after a few checks.

@@ -13,14 +13,16 @@ from jax.flatten_util import ravel_pytree
 from rnn_dynamics.cells import BatchNormRNN, ElmanRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
-from rnn_dynamics.training import REMEDIES, Plan, Recipe, dropout, recipe, task, train, updates
-from rnn_dynamics.training.compressor import HistoryCompressor
-from rnn_dynamics.training.gradients import loss_and_gradient
-from rnn_dynamics.training.networks import Network, masked, outputs, states
-from rnn_dynamics.training.pseudo_newton import curvatures_of_outputs, time_weighted
-from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training.search import SEARCHES, Setting
-from rnn_dynamics.training.structures import INITIALIZERS
+from rnn_dynamics.training import REMEDIES, Plan, Recipe, recipe, task, train
+from rnn_dynamics.training.recipes import dropout
+from rnn_dynamics.training.recipes.clipping import loss_and_gradient
+from rnn_dynamics.training.recipes.compressor import HistoryCompressor
+from rnn_dynamics.training.recipes.networks import Network, masked, outputs, states
+from rnn_dynamics.training.recipes.pseudo_newton import curvatures_of_outputs, time_weighted
+from rnn_dynamics.training.recipes.recipe import initial_network
+from rnn_dynamics.training.recipes.search import SEARCHES, Setting
+from rnn_dynamics.training.recipes.structures import INITIALIZERS
+from rnn_dynamics.training.runs import updates
 from rnn_dynamics.training.tasks import Batch
 
 TASK = task("temporal-order", 10)

@@ -19,10 +19,10 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
 from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.training import Plan, recipe, task
-from rnn_dynamics.training.along import events_along
-from rnn_dynamics.training.networks import Network, outputs, states
-from rnn_dynamics.training.panels import first_panel
-from rnn_dynamics.training.updates import recorded
+from rnn_dynamics.training.recipes.networks import Network, outputs, states
+from rnn_dynamics.training.runs.panels import first_panel
+from rnn_dynamics.training.runs.updates import recorded
+from rnn_dynamics.training.studies.events_along_training import events_along
 
 __all__ = [
     "BLANK",

@@ -32,7 +32,13 @@ from rnn_dynamics.figures.along_runs import (
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
-from rnn_dynamics.training.along import AlongTraining, Coincidences, coincidences, events_along, loss_jumps
+from rnn_dynamics.training.studies.events_along_training import (
+    AlongTraining,
+    Coincidences,
+    coincidences,
+    events_along,
+    loss_jumps,
+)
 
 __all__ = ["training_bifurcations"]
 

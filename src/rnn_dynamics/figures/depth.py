@@ -27,7 +27,7 @@ from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.storage import atomic_write
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import mean_field
-from rnn_dynamics.training.deep import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
+from rnn_dynamics.training.studies.depth import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
 
 __all__ = ["DEPTHS", "depth_norms", "norms_of", "stored"]
 

@@ -21,9 +21,14 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
-from rnn_dynamics.training.intervals import wilson
-from rnn_dynamics.training.latch_runs import latch_convergence
-from rnn_dynamics.training.latching import critical_input, latch_attractors, latch_log_gradients, latch_orbit
+from rnn_dynamics.training.runs.intervals import wilson
+from rnn_dynamics.training.studies.latch import (
+    critical_input,
+    latch_attractors,
+    latch_log_gradients,
+    latch_orbit,
+)
+from rnn_dynamics.training.studies.latch_runs import latch_convergence
 
 __all__ = ["StoredLatch", "latch", "stored"]
 

@@ -22,7 +22,7 @@ from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
-from rnn_dynamics.training.intervals import wilson
+from rnn_dynamics.training.runs.intervals import wilson
 
 __all__ = ["INITIALIZERS", "LENGTHS", "METHODS", "Series", "stored", "success_by_length"]
 

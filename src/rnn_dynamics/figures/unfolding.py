@@ -22,12 +22,13 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
-from rnn_dynamics.training import Plan, train, unfolding
-from rnn_dynamics.training.networks import Network
-from rnn_dynamics.training.panels import Panel
-from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training.unfolding import Carried, carried
-from rnn_dynamics.training.updates import CONFIRM, share_wrong
+from rnn_dynamics.training import Plan, train
+from rnn_dynamics.training.recipes.networks import Network
+from rnn_dynamics.training.recipes.recipe import initial_network
+from rnn_dynamics.training.runs.panels import Panel
+from rnn_dynamics.training.runs.updates import CONFIRM, share_wrong
+from rnn_dynamics.training.studies import unfolding
+from rnn_dynamics.training.studies.unfolding import Carried, carried
 
 __all__ = ["METHODS", "long_unfolding", "plans", "stored"]
 

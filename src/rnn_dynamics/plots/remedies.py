@@ -11,7 +11,7 @@ from rnn_dynamics.plots.canvas import axes_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.training.results import Comparison, ComparisonRow
+    from rnn_dynamics.training.runs.results import Comparison, ComparisonRow
 
 __all__ = ["comparison"]
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import optax
 
 from rnn_dynamics.numerics.validation import choice
-from rnn_dynamics.training import gradients, optimizers, structures
-from rnn_dynamics.training.networks import Network
-from rnn_dynamics.training.terms import Term, flossing
+from rnn_dynamics.training.recipes import clipping, optimizers, structures
+from rnn_dynamics.training.recipes.networks import Network
+from rnn_dynamics.training.recipes.terms import Term, flossing
 
 __all__ = ["Recipe", "initial_network"]
 
@@ -56,7 +56,7 @@ class Recipe:
         choice("cell", self.cell, tuple(structures.CELLS))
         choice("initializer", self.initializer, tuple(structures.INITIALIZERS))
         choice("optimizer", self.optimizer, tuple(optimizers.OPTIMIZERS))
-        choice("clip", self.clip, (None, *gradients.CLIPS))
+        choice("clip", self.clip, (None, *clipping.CLIPS))
 
     @property
     def uses_lapack(self) -> bool:
@@ -72,7 +72,7 @@ class Recipe:
         rule = optimizers.OPTIMIZERS[self.optimizer](numbers)
         if self.clip is None:
             return rule
-        return optax.chain(gradients.CLIPS[self.clip](numbers["threshold"]), rule)
+        return optax.chain(clipping.CLIPS[self.clip](numbers["threshold"]), rule)
 
 
 def initial_network(recipe: Recipe, key: Any, width: int, outputs: int, units: int) -> Network:

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_dynamics.numerics.validation import choice, count
-from rnn_dynamics.training.composition import find, recipe
-from rnn_dynamics.training.panels import Panel, train
-from rnn_dynamics.training.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.results import Comparison, ComparisonRow, row_of
+from rnn_dynamics.training.recipes.composition import find, recipe
+from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
+from rnn_dynamics.training.runs.panels import Panel, train
+from rnn_dynamics.training.runs.results import Comparison, ComparisonRow, row_of
+from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import Task, task
-from rnn_dynamics.training.updates import Plan
 
 __all__ = ["PLAIN", "PRESETS", "Preset", "compare"]
 

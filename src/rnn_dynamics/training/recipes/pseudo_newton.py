@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.training.networks import Network, outputs, states
+from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.tasks import Batch, Task
 
 __all__ = ["DIRECTIONS", "curvatures_of_outputs", "time_weighted"]

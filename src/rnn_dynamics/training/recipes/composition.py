@@ -3,10 +3,10 @@
 import dataclasses
 from typing import Any
 
-from rnn_dynamics.training.compatibility import refuse
-from rnn_dynamics.training.recipes import Recipe
-from rnn_dynamics.training.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.terms import Term
+from rnn_dynamics.training.recipes.compatibility import refuse
+from rnn_dynamics.training.recipes.recipe import Recipe
+from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
+from rnn_dynamics.training.recipes.terms import Term
 
 __all__ = ["find", "recipe"]
 

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float, Int
 
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, integers, real_array
-from rnn_dynamics.training import checkpoints
-from rnn_dynamics.training.networks import Network
-from rnn_dynamics.training.recipes import initial_network
-from rnn_dynamics.training.stories import measured
-from rnn_dynamics.training.updates import (
+from rnn_dynamics.training.recipes.networks import Network
+from rnn_dynamics.training.recipes.recipe import initial_network
+from rnn_dynamics.training.runs import checkpoints
+from rnn_dynamics.training.runs.gradient_history import measured
+from rnn_dynamics.training.runs.updates import (
     CONFIRM,
     TEST,
     Plan,

@@ -13,12 +13,12 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.numerics.validation import count
-from rnn_dynamics.training import dropout
-from rnn_dynamics.training.gradients import global_norm, loss_and_gradient
-from rnn_dynamics.training.networks import Network, outputs, states
-from rnn_dynamics.training.pseudo_newton import DIRECTIONS
-from rnn_dynamics.training.recipes import Recipe
-from rnn_dynamics.training.search import SEARCHES, Setting
+from rnn_dynamics.training.recipes import dropout
+from rnn_dynamics.training.recipes.clipping import global_norm, loss_and_gradient
+from rnn_dynamics.training.recipes.networks import Network, outputs, states
+from rnn_dynamics.training.recipes.pseudo_newton import DIRECTIONS
+from rnn_dynamics.training.recipes.recipe import Recipe
+from rnn_dynamics.training.recipes.search import SEARCHES, Setting
 from rnn_dynamics.training.tasks import Batch, Task
 
 __all__ = [

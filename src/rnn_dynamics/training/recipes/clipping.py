@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from rnn_dynamics.training.networks import Network, outputs, states
+from rnn_dynamics.training.recipes.networks import Network, outputs, states
+from rnn_dynamics.training.recipes.terms import Pass, Term
 from rnn_dynamics.training.tasks import Batch, Task
-from rnn_dynamics.training.terms import Pass, Term
 
 __all__ = ["CLIPS", "clip_by_norm", "clip_by_value", "global_norm", "loss_and_gradient"]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal
-from rnn_dynamics.training.networks import Network, is_fast, masked, slope_of_output, step_of_batch
+from rnn_dynamics.training.recipes.networks import Network, is_fast, masked, slope_of_output, step_of_batch
 
 __all__ = ["Pass", "Term", "activity", "flossing", "norm_ratios", "omega", "omega_squared", "prediction"]
 

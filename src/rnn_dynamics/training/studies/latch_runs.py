@@ -13,8 +13,8 @@ from rnn_dynamics.cells.activations import tanh
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, count, integers, real_arrays
-from rnn_dynamics.training.intervals import wilson
-from rnn_dynamics.training.latching import log_slopes
+from rnn_dynamics.training.runs.intervals import wilson
+from rnn_dynamics.training.studies.latch import log_slopes
 
 __all__ = ["ALLOWED", "TARGET", "WRITTEN", "LatchConvergence", "latch_convergence"]
 

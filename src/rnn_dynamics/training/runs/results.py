@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.training.intervals import wilson
-from rnn_dynamics.training.panels import Panel
-from rnn_dynamics.training.remedies import Remedy
-from rnn_dynamics.training.stories import REGIMES
+from rnn_dynamics.training.recipes.remedies import Remedy
+from rnn_dynamics.training.runs.gradient_history import REGIMES
+from rnn_dynamics.training.runs.intervals import wilson
+from rnn_dynamics.training.runs.panels import Panel
 
 __all__ = ["MOMENTS", "Comparison", "ComparisonRow", "load_comparison", "row_of"]
 

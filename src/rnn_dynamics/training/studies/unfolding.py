@@ -15,10 +15,10 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnosis.growth import of_logs, reach
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.validation import count
-from rnn_dynamics.training.composition import recipe
-from rnn_dynamics.training.networks import Network
+from rnn_dynamics.training.recipes.composition import recipe
+from rnn_dynamics.training.recipes.networks import Network
+from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import Task, task
-from rnn_dynamics.training.updates import Plan
 
 __all__ = ["Carried", "carried", "long_unfolding"]
 

@@ -12,7 +12,7 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.diagnosis.growth import of_logs, reach
 from rnn_dynamics.gradients.jacobians import pullback
-from rnn_dynamics.training.networks import Network, cell_dtype
+from rnn_dynamics.training.recipes.networks import Network, cell_dtype
 from rnn_dynamics.training.tasks import Task
 
 __all__ = ["REGIMES", "log_norms", "measured"]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from rnn_dynamics.training.search import SEARCHES
+from rnn_dynamics.training.recipes.search import SEARCHES
 
 __all__ = ["refuse"]
 

@@ -15,7 +15,7 @@ from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.storage import StorageError
 
 if TYPE_CHECKING:
-    from rnn_dynamics.training.panels import Panel
+    from rnn_dynamics.training.runs.panels import Panel
 
 __all__ = ["resumed", "save"]
 

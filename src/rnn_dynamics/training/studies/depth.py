@@ -20,7 +20,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice, count, fraction, real_array
-from rnn_dynamics.training.boltzmann import pretrain
+from rnn_dynamics.training.recipes.boltzmann import pretrain
 
 __all__ = [
     "NETWORKS",

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from rnn_dynamics.training.terms import Term, activity, flossing, omega, omega_squared, prediction
+from rnn_dynamics.training.recipes.terms import Term, activity, flossing, omega, omega_squared, prediction
 
 __all__ = ["REMEDIES", "Remedy"]
 

@@ -28,10 +28,10 @@ from rnn_dynamics.cells.initializers import (
     with_spectral_radius,
     yilmaz_poli,
 )
-from rnn_dynamics.training.compressor import HistoryCompressor
+from rnn_dynamics.training.recipes.compressor import HistoryCompressor
 
 if TYPE_CHECKING:
-    from rnn_dynamics.training.recipes import Recipe
+    from rnn_dynamics.training.recipes.recipe import Recipe
 
 __all__ = ["CELLS", "INITIALIZERS", "Initializer", "cell"]
 

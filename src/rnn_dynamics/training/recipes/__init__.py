@@ -1,0 +1,1 @@
+"""What a network is trained with: initial weights, cells, optimizers, penalties and other remedies, composed."""

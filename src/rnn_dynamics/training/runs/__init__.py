@@ -1,0 +1,1 @@
+"""Training itself: many runs at once, stopped and resumed, counted and compared."""

@@ -1,0 +1,1 @@
+"""Single questions about training: latching, depth, longer and longer unfolding, events on the way."""
