@@ -21,7 +21,7 @@
 # The task is temporal order. Fifty symbols, two of them marked: one 41 to 45 steps before the end, one 21 to 25. Each
 # mark is one of two, so there are four classes, and a guess is right in 25 %. Seven cells of 32 units were trained on it,
 # four seeds each, all with the same 4000 updates of Adam at the same rate and with clipping
-# (`python -m rnn_dynamics.figures.temporal_order`). No cell's rate was tuned. The weights lie in the package.
+# (`python -m rnn_dynamics.figures.gradients.temporal_order`). No cell's rate was tuned. The weights lie in the package.
 
 # %%
 import jax
@@ -34,7 +34,7 @@ import numpy as np
 import rnn_dynamics as rd
 from rnn_dynamics import plots
 from rnn_dynamics.cells import LSTM, LSTM1997, irnn
-from rnn_dynamics.figures import temporal_order
+from rnn_dynamics.figures.gradients import temporal_order
 from rnn_dynamics.figures.registry import FIGURES
 
 plt.rcParams["figure.dpi"] = 72

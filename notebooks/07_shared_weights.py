@@ -33,7 +33,7 @@ import numpy as np
 import rnn_dynamics as rd
 from rnn_dynamics import doya, plots
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, FeedForward, deep_parameters
-from rnn_dynamics.figures import temporal_order
+from rnn_dynamics.figures.gradients import temporal_order
 from rnn_dynamics.figures.registry import FIGURES
 
 plt.rcParams["figure.dpi"] = 72
@@ -195,7 +195,7 @@ figure
 # ## 6. And yet lags are learned
 #
 # A small gradient is not an impossible task. Seven cells were trained on temporal order, where the marks lie 20 to 45
-# steps back (`python -m rnn_dynamics.figures.temporal_order`). The plain tanh network has shared weights, no gates, and a
+# steps back (`python -m rnn_dynamics.figures.gradients.temporal_order`). The plain tanh network has shared weights, no gates, and a
 # gradient that vanishes as it is initialised:
 
 # %%

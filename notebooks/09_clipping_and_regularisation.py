@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from rnn_dynamics import cliff, plots
-from rnn_dynamics.figures.success import INITIALIZERS, METHODS, stored, success_by_length
+from rnn_dynamics.figures.training.success import INITIALIZERS, METHODS, stored, success_by_length
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, recipe, task, train
 from rnn_dynamics.training.recipes.clipping import loss_and_gradient
@@ -214,7 +214,7 @@ assert 0.1 < over_all["clipping and Ω"] < 10
 # ## 4. Against the length: figure 7
 #
 # The experiment of the paper with fewer updates, from runs that are stored in the package
-# (`python -m rnn_dynamics.figures.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω. Fifty
+# (`python -m rnn_dynamics.figures.training.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω. Fifty
 # units, rate 0.01, three ways to draw the first weights.
 
 # %%

@@ -33,7 +33,7 @@ import rnn_dynamics as rd
 import rnn_dynamics.training as training
 from rnn_dynamics import plots
 from rnn_dynamics.cells.initializers import orthogonal
-from rnn_dynamics.figures import depth, latch, remedies
+from rnn_dynamics.figures.training import depth, latch, remedies
 from rnn_dynamics.training.recipes import terms
 from rnn_dynamics.training.recipes.networks import Network, states
 
@@ -123,7 +123,7 @@ assert clipped.successes == 0 < kept.successes
 # ## 3. All of them
 #
 # Every remedy on temporal order of length 30, from runs that are stored in the package
-# (`python -m rnn_dynamics.figures.remedies`): fifty units, five seeds, 5000 updates at most.
+# (`python -m rnn_dynamics.figures.training.remedies`): fifty units, five seeds, 5000 updates at most.
 
 # %%
 stored = remedies.stored()

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 from rnn_dynamics import cliff, doya
 from rnn_dynamics.cells import DoyaNeuron, rollout
-from rnn_dynamics.figures.jumps import COUPLED, UNCOUPLED, loss
+from rnn_dynamics.figures.cliff.jumps import COUPLED, UNCOUPLED, loss
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 

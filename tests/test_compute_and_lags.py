@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rnn_dynamics.figures.compute import detectable, lags_bought
+from rnn_dynamics.figures.gradients.compute import detectable, lags_bought
 
 
 @pytest.mark.parametrize("rate", [0.5, 0.9, 0.99])

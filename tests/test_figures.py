@@ -12,7 +12,8 @@ from matplotlib import pyplot
 
 from rnn_dynamics import cli
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.figures import FIGURES, flip_flop, report, select
+from rnn_dynamics.figures import FIGURES, report, select
+from rnn_dynamics.figures.dynamics import flip_flop
 from rnn_dynamics.figures.output import publish, rendered, staging
 
 # The first test draws every figure, on a machine that may be busy with other tests.

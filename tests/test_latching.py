@@ -10,7 +10,7 @@ import pytest
 
 from rnn_dynamics.cells import PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.figures.latch import stored
+from rnn_dynamics.figures.training.latch import stored
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.runs.intervals import wilson

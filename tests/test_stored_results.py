@@ -1,54 +1,70 @@
-"""The commands that make the stored results of figures, run small: each ends, and writes what is stored."""
+"""The stored results of figures, made anew and small: each has the stored form, and goes where it is told."""
 
-from pathlib import Path
+import importlib
 
+import jax
 import numpy as np
 import pytest
 
-from rnn_dynamics.figures import along_runs, depth, latch, remedies, success, unfolding
+from rnn_dynamics import cli
+from rnn_dynamics.figures import stored
+from rnn_dynamics.figures.stored import STORED
+from rnn_dynamics.figures.training import along_runs, depth, success
 from rnn_dynamics.training import load_comparison
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
-
 SMALL = {
-    along_runs: {"RUNS": along_runs.DRAWN + 1, "UPDATES": 3},
-    depth: {"DEPTHS": (4,), "NETWORKS": depth.NETWORKS[:2], "SEEDS": 2, "_UPDATES": 2},
-    latch: {"RUNS": 2, "RUNS_BY_LENGTH": 8},
-    remedies: {"SEEDS": 2, "UPDATES": 2, "measured": lambda: ("plain", "clipping", "clipping+lstm")},
-    success: {"LENGTHS": (10, 11), "SEEDS": 2, "UPDATES": 2, "METHODS": success.METHODS[1:]},
-    unfolding: {"SEEDS": 2, "UPDATES": 2},
+    "along_training": {"RUNS": along_runs.DRAWN + 1, "UPDATES": 3},
+    "depth": {"DEPTHS": (4,), "NETWORKS": depth.NETWORKS[:2], "SEEDS": 2, "_UPDATES": 2},
+    "flip_flop": {"_UPDATES": 2},
+    "latch": {"RUNS": 2, "RUNS_BY_LENGTH": 8},
+    "remedies": {"SEEDS": 2, "UPDATES": 2, "measured": lambda: ("plain", "clipping", "clipping+lstm")},
+    "success": {"LENGTHS": (10, 11), "SEEDS": 2, "UPDATES": 2, "METHODS": success.METHODS[1:]},
+    "temporal_order": {"CELLS": ("tanh", "LSTM of 1997"), "_UPDATES": 2, "SEEDS": 2},
+    "unfolding": {"SEEDS": 2, "UPDATES": 2},
 }
 
 
 def fields(path):
     """What each array is of, behind the name of its network, and the kind of its numbers."""
-    with np.load(path) as stored:
-        return {name.split(".")[-1]: np.asarray(stored[name]).dtype.kind for name in stored.files}
+    with np.load(path) as found:
+        return {name.split(".")[-1]: np.asarray(found[name]).dtype.kind for name in found.files}
 
 
-@pytest.fixture
-def small(request, monkeypatch):
-    """A module whose command trains little."""
-    for name, value in SMALL[request.param].items():
-        monkeypatch.setattr(request.param, name, value)
-    return request.param
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", SMALL)
+def test_a_result_made_anew_has_the_form_of_the_stored_one(name, tmp_path, monkeypatch):
+    module = importlib.import_module(f"rnn_dynamics.figures.{STORED[name].module}")
+    for constant, value in SMALL[name].items():
+        monkeypatch.setattr(module, constant, value)
+    out = tmp_path / "made.npz"
+    with jax.enable_x64(STORED[name].x64):
+        STORED[name].retrain(out, tmp_path / "kept")
+    if name == "remedies":
+        assert [row.remedy for row in load_comparison(out).rows] == list(module.measured())
+    else:
+        with stored.path(name) as kept:
+            assert fields(out) == fields(kept)
+    assert sorted(tmp_path.iterdir()) in ([tmp_path / "kept", out], [out])
 
 
-@pytest.mark.parametrize("small", [along_runs, depth, latch, unfolding], indirect=True, ids=lambda m: m._FILE)
-def test_a_command_writes_beside_its_module_what_is_stored(small, tmp_path, monkeypatch):
-    kept = Path(small.__file__).with_name(small._FILE)
-    monkeypatch.setattr(small, "__file__", str(tmp_path / "module.py"))
-    small.main()
-    assert fields(tmp_path / small._FILE) == fields(kept)
+def test_every_stored_result_is_made_small_here_and_can_be_read():
+    assert set(SMALL) == set(STORED)
+    for name in STORED:
+        with stored.path(name) as path:
+            assert path.stat().st_size < 400_000
+        arrays, _ = stored.read(name)
+        assert arrays
 
 
-@pytest.mark.parametrize("small", [success], indirect=True)
-def test_the_command_of_figure_7(small, tmp_path):
-    small.main(["--folder", str(tmp_path / "kept"), "--out", str(tmp_path / "made.npz")])
-    assert fields(tmp_path / "made.npz") == fields(Path(small.__file__).with_name(small._FILE))
-
-
-@pytest.mark.parametrize("small", [remedies], indirect=True)
-def test_the_command_of_the_table_of_remedies(small, tmp_path):
-    small.main(["--folder", str(tmp_path / "kept"), "--out", str(tmp_path / "made.npz")])
-    assert [row.remedy for row in load_comparison(tmp_path / "made.npz").rows] == list(small.measured())
+def test_the_command_names_what_can_be_made_and_what_is_wrong(capsys, tmp_path):
+    assert cli.main(["retrain", "--list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in STORED)
+    assert cli.main(["retrain", "latsch", "--out", str(tmp_path / "a.txt")]) == 2
+    told = capsys.readouterr().err
+    assert "did you mean latch" in told
+    assert "--out: expected a name ending in .npz" in told
+    assert cli.main(["retrain", "latch", "--full", "--out", str(tmp_path / "latch.npz")]) == 2
+    assert "--full: latch has no longer form" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from rnn_dynamics.figures import shared, temporal_order
+from rnn_dynamics.figures.gradients import shared, temporal_order
 
 
 def test_the_class_is_that_of_the_two_marks():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.figures import along_runs, unfolding
+from rnn_dynamics.figures.training import along_runs, unfolding
 from rnn_dynamics.training import recipe
 from rnn_dynamics.training.recipes.recipe import initial_network
 from rnn_dynamics.training.studies.events_along_training import (

@@ -10,7 +10,7 @@ import pytest
 
 from rnn_dynamics.cells import FeedForward, activations, initializers
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.figures import depth
+from rnn_dynamics.figures.training import depth
 from rnn_dynamics.training.recipes import boltzmann
 from rnn_dynamics.training.recipes.boltzmann import boltzmann_machine, contrastive_divergence, log_likelihood
 from rnn_dynamics.training.studies import depth as deep

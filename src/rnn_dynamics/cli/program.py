@@ -43,8 +43,8 @@ def complain(message: str, code: int) -> int:
 
 
 @contextlib.contextmanager
-def settings(*, quick: bool = False) -> Iterator[None]:
-    """Float64 and no window; quick: programs that run once are compiled without most optimisations.
+def settings(*, quick: bool = False, x64: bool = True) -> Iterator[None]:
+    """Float64, unless ``x64`` is false, and no window; quick: programs are compiled without most optimisations.
 
     These are settings of a program, which the library itself never touches.
     """
@@ -52,7 +52,8 @@ def settings(*, quick: bool = False) -> Iterator[None]:
     import matplotlib
 
     before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_enable_x64", True)
+    if x64:
+        jax.config.update("jax_enable_x64", True)
     jax.config.update("jax_disable_most_optimizations", quick or before)
     matplotlib.use("Agg")
     try:

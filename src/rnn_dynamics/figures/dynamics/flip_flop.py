@@ -1,10 +1,10 @@
 """A network of 16 tanh units trained to hold two bits, each set by the sign of the last pulse on its input.
 
-The parameters lie beside this file; ``python -m rnn_dynamics.figures.flip_flop`` trains them anew and writes them.
+The parameters lie beside this file; ``rnn-dynamics retrain flip_flop`` trains them anew and writes them.
 """
 
 import functools
-import importlib.resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -13,13 +13,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import ElmanRNN
-from rnn_dynamics.numerics.storage import atomic_write
+from rnn_dynamics.figures import stored
 
 __all__ = ["FlipFlop", "Played", "played", "sequences", "train", "trained"]
 
 _UNITS, _BITS, _STEPS, _BATCH = 16, 2, 40, 64
 _UPDATES, _RATE, _NOISE = 1500, 1e-2, 0.25
-_FILE = "flip_flop.npz"
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
@@ -97,11 +96,8 @@ def train(seed: int = 0) -> dict[str, np.ndarray]:
 
 def trained() -> FlipFlop:
     """The network whose parameters are stored."""
-    with (
-        importlib.resources.files("rnn_dynamics.figures").joinpath(_FILE).open("rb") as file,
-        np.load(file) as stored,
-    ):
-        values = {name: stored[name].astype(np.float64) for name in stored.files}
+    arrays, _ = stored.read("flip_flop")
+    values = {name: value.astype(np.float64) for name, value in arrays.items()}
     return FlipFlop(ElmanRNN(values["W"], values["b"], values["W_in"]), jnp.asarray(values["readout"]))
 
 
@@ -131,17 +127,6 @@ def played(network: FlipFlop, key: Any, *, batch: int = 200, steps: int = 100) -
     return Played(*map(np.asarray, _play(parameters, key, batch, steps)))
 
 
-def main() -> None:
-    """Train, and write the parameters beside this file in float32."""
-    import io
-    from pathlib import Path
-
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = {name: value.astype(np.float32) for name, value in train().items()}
-    np.savez_compressed(buffer, **arrays)
-    atomic_write(Path(__file__).with_name(_FILE), buffer.getvalue())
-
-
-if __name__ == "__main__":
-    jax.config.update("jax_enable_x64", True)
-    main()
+def retrain(out: Path) -> None:
+    """Train in float64, and write the parameters in float32."""
+    stored.write(out, "flip_flop", {name: value.astype(np.float32) for name, value in train().items()})

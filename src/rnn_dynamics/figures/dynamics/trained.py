@@ -13,7 +13,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram, orbit_diagram
-from rnn_dynamics.figures.flip_flop import FlipFlop, Played, played, trained
+from rnn_dynamics.figures.dynamics.flip_flop import FlipFlop, Played, played, trained
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette

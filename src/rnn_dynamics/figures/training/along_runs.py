@@ -1,11 +1,10 @@
 """Small networks trained on the latch, and what is met along their training: what the figure is drawn from.
 
-``python -m rnn_dynamics.figures.along_runs`` trains them anew and writes what they met beside this file, in some
+``rnn-dynamics retrain along_training`` trains them anew and writes what they met beside this file, in some
 minutes on one core.
 """
 
 import functools
-import importlib.resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from jaxtyping import Array
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import lyapunov_spectrum
-from rnn_dynamics.numerics.storage import load, save
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.training import Plan, recipe, task
 from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.runs.panels import first_panel
@@ -41,8 +40,6 @@ __all__ = [
     "stored",
 ]
 
-_FILE = "along_training.npz"
-_COMMAND = "python -m rnn_dynamics.figures.along_runs"
 LENGTH, UNITS, RATE, RUNS, UPDATES = 10, 2, 1.0, 8, 600
 CUE, SETTLED, _SEQUENCES = 3, 400, 200
 DRAWN = 3  # the run that is drawn
@@ -88,9 +85,8 @@ def _path(W: Any, b: Any, W_in: Any) -> ElmanRNN:
 
 
 def stored() -> StoredRuns:
-    """What ``main`` wrote."""
-    with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
-        arrays, about = load(path)
+    """What ``retrain`` wrote."""
+    arrays, about = kept.read("along_training")
     doubles = {name: np.asarray(leaf, float) for name, leaf in arrays.items()}
     return StoredRuns(**doubles, unfinished=about["unfinished"])
 
@@ -132,9 +128,8 @@ def _losses(plan: Plan, networks: Network) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(functools.partial(jax.lax.map, of_one)))(networks))
 
 
-def main() -> None:
-    """Train the runs, find what they met, and write it beside this file; in float64."""
-    jax.config.update("jax_enable_x64", True)
+def retrain(out: Path) -> None:
+    """Train the runs, find what they met, and write it; in float64."""
     plan = _plan()
     _, networks, _, norms = recorded(plan, first_panel(plan, range(RUNS)).runs, UPDATES)
     leaves = [np.asarray(leaf) for leaf in (networks.cell.W, networks.cell.b, networks.cell.W_in)]
@@ -158,8 +153,4 @@ def main() -> None:
         "events": np.array(events),
         **{name: leaf[DRAWN] for name, leaf in zip(("W", "b", "W_in"), leaves, strict=True)},
     }
-    save(Path(__file__).with_name(_FILE), arrays, {"command": _COMMAND, "unfinished": unfinished})
-
-
-if __name__ == "__main__":
-    main()
+    kept.write(out, "along_training", arrays, unfinished=unfinished)

@@ -1,11 +1,10 @@
 """Long unfolding with shared weights: a plain tanh network trained to a lag of 100, its gradient before and after.
 
-The networks lie beside this file in float16. ``python -m rnn_dynamics.figures.unfolding`` trains them anew and
+The networks lie beside this file in float16. ``rnn-dynamics retrain unfolding`` trains them anew and
 writes them, in some minutes on one core.
 """
 
 import functools
-import importlib.resources
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,9 +17,9 @@ from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
-from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, train
 from rnn_dynamics.training.recipes.networks import Network
@@ -32,8 +31,6 @@ from rnn_dynamics.training.studies.unfolding import Carried, carried
 
 __all__ = ["METHODS", "long_unfolding", "plans", "stored"]
 
-_FILE = "unfolding.npz"
-_COMMAND = "python -m rnn_dynamics.figures.unfolding"
 _SOURCE = "Schaefer et al. 2008"
 _DECADES = 1 / math.log(10)
 LAG, SEEDS, UPDATES = 100, 6, 8000
@@ -86,9 +83,8 @@ def _before(plan: Plan, seed: int) -> Network:
 
 
 def stored() -> dict[str, Method]:
-    """What ``main`` wrote, by method."""
-    with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
-        arrays, _ = load(path)
+    """What ``retrain`` wrote, by method."""
+    arrays, _ = kept.read("unfolding")
     return {name: _method(name, arrays) for name in METHODS}
 
 
@@ -266,15 +262,10 @@ def _arrays(panel: Panel) -> dict[str, np.ndarray]:
     }
 
 
-def main() -> None:
-    """Train every network and write it beside this file."""
+def retrain(out: Path) -> None:
+    """Train every network and write it."""
     arrays: dict[str, np.ndarray] = {}
     for name, plan in plans().items():
         panel = train(plan, range(SEEDS), updates=UPDATES)
         arrays |= {f"{name}.{field}": value for field, value in _arrays(panel).items()}
-    about = {"command": _COMMAND, "lag": LAG, "seeds": SEEDS, "updates": UPDATES}
-    save(Path(__file__).with_name(_FILE), arrays, about)
-
-
-if __name__ == "__main__":
-    main()
+    kept.write(out, "unfolding", arrays, lag=LAG, seeds=SEEDS, updates=UPDATES)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
-from rnn_dynamics.figures import neuron_facts
-from rnn_dynamics.figures.events import flip_curve, fold_curve
+from rnn_dynamics.figures.doya import neuron_facts
+from rnn_dynamics.figures.doya.events import flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 

@@ -2,12 +2,12 @@
 
 A sequence of 50 symbols has two marked ones among four kinds that distract, at steps 5 … 9 and 25 … 29. Each
 mark is one of two, v₀ and v₁; the class v₀ + 2 v₁ is read out of the last hidden state, 21 to 45 steps later.
-The parameters lie beside this file in float16. ``python -m rnn_dynamics.figures.temporal_order`` trains them anew
+The parameters lie beside this file in float16. ``rnn-dynamics retrain temporal_order`` trains them anew
 and writes them, in some minutes.
 """
 
 import functools
-import importlib.resources
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, ElmanRNN
-from rnn_dynamics.numerics.storage import atomic_write
+from rnn_dynamics.figures import stored as kept
 
 __all__ = [
     "CELLS",
@@ -36,7 +36,6 @@ UNITS, STEPS, SEEDS = 32, 50, 4
 _SYMBOLS, _CLASSES, _BATCH = 6, 4, 64
 _UPDATES, _RATE = 4000, 3e-3
 _FIRST, _SECOND = (5, 10), (25, 30)
-_FILE = "temporal_order.npz"
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 CELLS = ("tanh", "ReLU", "ReLU, identity (IRNN)", "GRU", "LSTM", "LSTM, forget bias 3", "LSTM of 1997")
@@ -151,16 +150,12 @@ def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[Order
 
 
 def _stored() -> dict[str, np.ndarray]:
-    with (
-        importlib.resources.files("rnn_dynamics.figures").joinpath(_FILE).open("rb") as file,
-        np.load(file) as stored,
-    ):
-        return dict(stored)
+    return kept.read("temporal_order")[0]
 
 
 def _networks(name: str, stored: dict[str, np.ndarray]) -> list[OrderNetwork]:
     fields = ("W", "b", "W_in", "readout", "offset")
-    W, b, W_in, readout, offset = (stored[f"{name}.{field}"].astype(float) for field in fields)
+    W, b, W_in, readout, offset = (stored[_array(name, field)].astype(float) for field in fields)
     return [
         OrderNetwork(_cell(name, W[i], b[i], W_in[i]), jnp.asarray(readout[i]), jnp.asarray(offset[i]))
         for i in range(len(W))
@@ -170,7 +165,7 @@ def _networks(name: str, stored: dict[str, np.ndarray]) -> list[OrderNetwork]:
 def trained(name: str) -> tuple[list[OrderNetwork], np.ndarray]:
     """The stored networks of a cell, one a seed, and the share of 10 000 fresh sequences each puts right."""
     stored = _stored()
-    return _networks(name, stored), stored[f"{name}.accuracy"].astype(float)
+    return _networks(name, stored), stored[_array(name, "accuracy")].astype(float)
 
 
 @jax.jit
@@ -189,21 +184,16 @@ def accuracy(networks: list[OrderNetwork], key: Any, batch: int = 1000) -> np.nd
     return np.asarray(_right(stacked, inputs.astype(stacked.readout.dtype), classes))
 
 
-def main() -> None:
-    """Train every cell and write the parameters, and what they reach when rounded to float16, beside this file."""
-    import io
-    from pathlib import Path
-
+def retrain(out: Path) -> None:
+    """Train every cell and write the parameters, and what they reach when rounded to float16."""
     arrays: dict[str, Any] = {}
     for name in CELLS:
         (cell, readout, offset), _ = train(name)
         own = {"W": cell.W, "b": cell.b, "W_in": cell.W_in, "readout": readout, "offset": offset}
-        arrays |= {f"{name}.{field}": np.asarray(value, np.float16) for field, value in own.items()}
-        arrays[f"{name}.accuracy"] = accuracy(_networks(name, arrays), jax.random.key(1), 10_000)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    atomic_write(Path(__file__).with_name(_FILE), buffer.getvalue())
+        arrays |= {_array(name, field): np.asarray(value, np.float16) for field, value in own.items()}
+        arrays[_array(name, "accuracy")] = accuracy(_networks(name, arrays), jax.random.key(1), 10_000)
+    kept.write(out, "temporal_order", arrays)
 
 
-if __name__ == "__main__":
-    main()
+def _array(name: str, field: str) -> str:
+    return kept.array_name(f"{name}.{field}")

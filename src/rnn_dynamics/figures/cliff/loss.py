@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import cliff, plots
-from rnn_dynamics.figures import loss_facts
+from rnn_dynamics.figures.cliff import loss_facts
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 

@@ -1,12 +1,10 @@
 """Gradient norms through depth, 10 and 15 hidden layers, and which networks learn to tell bars from stripes.
 
-What training found lies beside this file. ``python -m rnn_dynamics.figures.depth`` trains anew and writes it, in
+What training found lies beside this file. ``rnn-dynamics retrain depth`` trains anew and writes it, in
 some minutes.
 """
 
 import functools
-import importlib.resources
-import io
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +18,11 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import BatchNormalized
 from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.gradients.singular_values import singular_spectrum
-from rnn_dynamics.numerics.storage import atomic_write
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import mean_field
 from rnn_dynamics.training.studies.depth import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
@@ -34,7 +32,6 @@ __all__ = ["DEPTHS", "depth_norms", "norms_of", "stored"]
 DEPTHS, SEEDS = (10, 15), 5
 _SIDE, _SAMPLES, _UPDATES = 6, 32, 20_000
 _FEW = 8
-_FILE = "depth.npz"
 _DECADES = 1 / math.log(10)
 _LINES: dict[str, dict[str, Any]] = {
     "logistic": {"color": palette.BLACK},
@@ -167,14 +164,17 @@ def _normalised(cell: BatchNormalized, W: Any, ones: Any, zeros: Any, x: Any) ->
 @functools.cache
 def stored() -> tuple[dict[tuple[str, int], Found], float]:
     """What is stored of every network and depth, and the growth of ``batch_norm_growth``."""
-    file = importlib.resources.files("rnn_dynamics.figures").joinpath(_FILE)
-    with file.open("rb") as opened, np.load(opened) as arrays:
-        found = {
-            (name, depth): Found(*(arrays[f"{name}.{depth}.{field}"] for field in Found._fields))
-            for name in NETWORKS
-            for depth in DEPTHS
-        }
-        return found, float(arrays["growth"])
+    arrays, _ = kept.read("depth")
+    found = {
+        (name, depth): Found(*(arrays[_array(name, depth, field)] for field in Found._fields))
+        for name in NETWORKS
+        for depth in DEPTHS
+    }
+    return found, float(arrays["growth"])
+
+
+def _array(name: str, depth: int, field: str) -> str:
+    return kept.array_name(f"{name}.{depth}.{field}")
 
 
 def depth_norms(*, quick: bool = False) -> Reproduction:
@@ -318,9 +318,8 @@ def _learned(ax: Axes, found: dict[tuple[str, int], Found], depth: int) -> None:
     ax.set_title(f"{depth} hidden layers: learned")
 
 
-def main() -> None:
-    """Train every network at both depths and write what is drawn beside this file."""
-    jax.config.update("jax_enable_x64", True)
+def retrain(out: Path) -> None:
+    """Train every network at both depths and write what is drawn; in float64."""
     inputs = np.asarray(images(jax.random.key(2), _SAMPLES, _SIDE)[0], float)
     arrays: dict[str, Any] = {"growth": batch_norm_growth()}
     for depth in DEPTHS:
@@ -330,16 +329,10 @@ def main() -> None:
             )
             fields = measured(runs, inputs)._asdict()
             arrays |= {
-                f"{name}.{depth}.{field}": value.astype(_DTYPES.get(field, np.float32))
+                _array(name, depth, field): value.astype(_DTYPES.get(field, np.float32))
                 for field, value in fields.items()
             }
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    atomic_write(Path(__file__).with_name(_FILE), buffer.getvalue())
+    kept.write(out, "depth", arrays)
 
 
 _DTYPES = {"updates": np.int32}
-
-
-if __name__ == "__main__":
-    main()

@@ -13,9 +13,7 @@ from rnn_dynamics import plots
 from rnn_dynamics.cells import LSTM, LSTM1997, irnn
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.diagnosis.verdict import reach
-from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.figures.temporal_order import (
+from rnn_dynamics.figures.gradients.temporal_order import (
     CELLS,
     SEEDS,
     STEPS,
@@ -26,6 +24,8 @@ from rnn_dynamics.figures.temporal_order import (
     trained,
     untrained,
 )
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette

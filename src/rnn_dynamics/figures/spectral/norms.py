@@ -12,9 +12,9 @@ from rnn_dynamics import plots, spectral
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.cells.initializers import gaussian, orthogonal
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.figures.random_facts import random_rows
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.figures.spectral.random_facts import random_rows
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
-from rnn_dynamics.figures.along_runs import (
+from rnn_dynamics.figures.registry import Reproduction
+from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.figures.training.along_runs import (
     BLANK,
     CUE,
     DRAWN,
@@ -29,8 +31,6 @@ from rnn_dynamics.figures.along_runs import (
     after_cue,
     stored,
 )
-from rnn_dynamics.figures.registry import Reproduction
-from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.studies.events_along_training import (
     AlongTraining,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import doya, plots
-from rnn_dynamics.figures.events import CURVE_POINTS, flip_curve, fold_curve
+from rnn_dynamics.figures.doya.events import CURVE_POINTS, flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.gradients.sensitivities import Sensitivities

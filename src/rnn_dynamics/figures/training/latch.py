@@ -1,11 +1,10 @@
 """The one-neuron latch: how often training converges over weight, noise and length, and what its gradient does.
 
-The shares are drawn from counts that lie beside this file. ``python -m rnn_dynamics.figures.latch`` trains the
+The shares are drawn from counts that lie beside this file. ``rnn-dynamics retrain latch`` trains the
 27 000 runs anew and writes them, in some minutes on one core.
 """
 
 import functools
-import importlib.resources
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.storage import load, save
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.runs.intervals import wilson
 from rnn_dynamics.training.studies.latch import (
@@ -32,8 +31,6 @@ from rnn_dynamics.training.studies.latch_runs import latch_convergence
 
 __all__ = ["StoredLatch", "latch", "stored"]
 
-_FILE = "latch.npz"
-_COMMAND = "python -m rnn_dynamics.figures.latch"
 _SOURCE = "Bengio et al. 1994"
 _DECADES = 1 / math.log(10)
 # Weight and noise of the published curve against T; noise beside it.
@@ -90,9 +87,8 @@ def latch(*, quick: bool = False) -> Reproduction:
 
 
 def stored() -> StoredLatch:
-    """What ``main`` wrote."""
-    with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
-        arrays, about = load(path)
+    """What ``retrain`` wrote."""
+    arrays, about = kept.read("latch")
     return StoredLatch(**arrays, runs=about["runs"], runs_by_length=about["runs_by_length"])
 
 
@@ -272,8 +268,8 @@ def _along_training(ax: Axes, results: _Results) -> None:
     ax.legend(fontsize=8)
 
 
-def main() -> None:
-    """Train all runs and write their counts beside this file."""
+def retrain(out: Path) -> None:
+    """Train all runs and write their counts."""
     weights, noise = np.linspace(0.5, 3, 21, dtype=np.float32), np.linspace(0.05, 1, 20, dtype=np.float32)
     lengths = (5, 10, 15, 20, 25, 30, 40, 50, 60, 80, 100)
     grid = latch_convergence(jax.random.key(0), weights, noise, runs=RUNS)
@@ -294,9 +290,4 @@ def main() -> None:
         "final_weights": np.median(curves.trained[:, 0, at], axis=1).astype(np.float32),
         "latches": np.concatenate([trained[:, None], written], axis=1)[:40].astype(np.float32),
     }
-    about = {"command": _COMMAND, "runs": RUNS, "runs_by_length": RUNS_BY_LENGTH}
-    save(Path(__file__).with_name(_FILE), arrays, about)
-
-
-if __name__ == "__main__":
-    main()
+    kept.write(out, "latch", arrays, runs=RUNS, runs_by_length=RUNS_BY_LENGTH)

@@ -1,13 +1,11 @@
 """Success against length for MSGD, MSGD-C and MSGD-CR: figure 7 of Pascanu, Mikolov and Bengio, at reduced cost.
 
-``python -m rnn_dynamics.figures.success`` trains the networks, in about an hour on two cores, and writes what
+``rnn-dynamics retrain success`` trains the networks, in about an hour on two cores, and writes what
 became of them beside this file; ``--full`` takes the paper's 5 million updates. Either can be interrupted: it goes
 on from the folder ``--folder``.
 """
 
-import argparse
 import functools
-import importlib.resources
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
-from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.runs.intervals import wilson
@@ -31,7 +29,6 @@ METHODS = ("MSGD", "MSGD-C", "MSGD-CR")
 LENGTHS = (10, 20, 30, 50, 75, 100)
 SEEDS, UPDATES = 10, 20_000
 _FULL_SEEDS, _FULL_UPDATES, _FULL_LENGTHS = 5, 5_000_000, tuple(range(50, 251, 25))
-_FILE = "success.npz"
 
 
 _SOURCE = "Pascanu et al. 2013, figure 7"
@@ -57,11 +54,6 @@ class Series(NamedTuple):
     succeeded: np.ndarray
     diverged: np.ndarray
     steps: np.ndarray
-
-
-def _plain(initializer: str, method: str) -> str:
-    """The name of a series in the file."""
-    return f"{initializer}.{method}".replace(" ", "_").replace("-", "_")
 
 
 def _recipe(initializer: str, method: str) -> Any:
@@ -94,17 +86,17 @@ def all_series(folder: Path, lengths: Any, seeds: int, updates: int) -> Iterator
     """Every series, trained or read from the folder."""
     for initializer in INITIALIZERS:
         for method in METHODS:
-            yield _plain(initializer, method), _series(initializer, method, folder, lengths, seeds, updates)
+            name = kept.array_name(f"{initializer}.{method}")
+            yield name, _series(initializer, method, folder, lengths, seeds, updates)
 
 
 def stored() -> tuple[dict[tuple[str, str], Series], dict[str, Any]]:
     """The stored series by initialisation and method, and how they were made."""
-    place = importlib.resources.files("rnn_dynamics.figures").joinpath(_FILE)
-    with importlib.resources.as_file(place) as path:
-        arrays, made = storage.load(path)
+    arrays, made = kept.read("success")
     pairs = [(initializer, method) for initializer in INITIALIZERS for method in METHODS]
+    names = {pair: kept.array_name(".".join(pair)) for pair in pairs}
     series = {
-        pair: Series(*(arrays[f"{_plain(*pair)}.{field}"] for field in Series._fields)) for pair in pairs
+        pair: Series(*(arrays[f"{name}.{field}"] for field in Series._fields)) for pair, name in names.items()
     }
     return series, made
 
@@ -212,23 +204,13 @@ def _reduction(made: dict[str, Any]) -> str:
     )
 
 
-def main(arguments: Any = None) -> None:
-    """Train every network and write what became of them."""
-    parser = argparse.ArgumentParser(prog="python -m rnn_dynamics.figures.success", description=main.__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("success"), help="for the checkpoints [success]")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name(_FILE), help="the file to write")
-    parser.add_argument("--full", action="store_true", help="the paper's lengths, seeds and updates")
-    options = parser.parse_args(arguments)
+def retrain(out: Path, folder: Path, *, full: bool = False) -> None:
+    """Train every network, with ``full`` over the paper's lengths, seeds and updates, and write the result."""
     lengths, seeds, updates = (
-        (_FULL_LENGTHS, _FULL_SEEDS, _FULL_UPDATES) if options.full else (LENGTHS, SEEDS, UPDATES)
+        (_FULL_LENGTHS, _FULL_SEEDS, _FULL_UPDATES) if full else (LENGTHS, SEEDS, UPDATES)
     )
-    options.folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     arrays = {}
-    for name, series in all_series(options.folder, lengths, seeds, updates):
+    for name, series in all_series(folder, lengths, seeds, updates):
         arrays |= {f"{name}.{field}": value for field, value in series._asdict().items()}
-    made = {"command": "python -m rnn_dynamics.figures.success", "seeds": seeds, "updates": updates}
-    storage.save(options.out, arrays, made)
-
-
-if __name__ == "__main__":
-    main()
+    kept.write(out, "success", arrays, seeds=seeds, updates=updates)

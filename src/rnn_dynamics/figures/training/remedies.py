@@ -1,18 +1,16 @@
 """Every remedy on the same patient: temporal order of length 30, 50 tanh units unless the remedy is a cell.
 
-``python -m rnn_dynamics.figures.remedies`` trains them, in some twenty minutes on two cores, and writes the result
+``rnn-dynamics retrain remedies`` trains them, in some twenty minutes on two cores, and writes the result
 beside this file; it goes on from the folder ``--folder`` if it is interrupted.
 """
 
-import argparse
 import functools
-import importlib.resources
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
+from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
@@ -20,7 +18,6 @@ from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
 __all__ = ["LENGTH", "measured", "remedies", "stored"]
 
 LENGTH, SEEDS, UPDATES = 30, 5, 5000
-_FILE = "remedies.npz"
 _ALONE = ("clipping", "value clipping", "omega", "omega, norms", "flossing", "basic tanh", "sigmoid network")
 _WITH_CLIPPING = ("omega", "omega, norms", "flossing")
 
@@ -43,8 +40,8 @@ def measured() -> tuple[str, ...]:
 
 
 def stored() -> Comparison:
-    """What ``main`` wrote."""
-    with importlib.resources.as_file(importlib.resources.files("rnn_dynamics.figures") / _FILE) as path:
+    """What ``retrain`` wrote."""
+    with kept.path("remedies") as path:
         return load_comparison(path)
 
 
@@ -104,19 +101,7 @@ def _picture(found: Comparison) -> Figure:
     return figure
 
 
-def main(arguments: Any = None) -> None:
+def retrain(out: Path, folder: Path) -> None:
     """Train every remedy and write what became of it."""
-    parser = argparse.ArgumentParser(prog="python -m rnn_dynamics.figures.remedies", description=main.__doc__)
-    parser.add_argument(
-        "--folder", type=Path, default=Path("remedies"), help="for the checkpoints [remedies]"
-    )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name(_FILE), help="the file to write")
-    options = parser.parse_args(arguments)
-    found = compare(
-        measured(), ["temporal-order"], [LENGTH], seeds=SEEDS, updates=UPDATES, store=options.folder
-    )
-    found.save(options.out)
-
-
-if __name__ == "__main__":
-    main()
+    found = compare(measured(), ["temporal-order"], [LENGTH], seeds=SEEDS, updates=UPDATES, store=folder)
+    found.save(out)

@@ -14,7 +14,7 @@ from rnn_dynamics.cells import DoyaNeuron
 from rnn_dynamics.dynamics.bifurcations import BifurcationCurve, bifurcation_curve
 from rnn_dynamics.dynamics.lyapunov import FiniteTimeExponents, finite_time_exponents
 from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram, orbit_diagram
-from rnn_dynamics.figures.events import flip_curve
+from rnn_dynamics.figures.doya.events import flip_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette

@@ -1,0 +1,1 @@
+"""Figures of networks as dynamical systems: exponents, portraits, a trained unit."""

@@ -1,0 +1,1 @@
+"""Figures of how far gradients reach: regimes, gated cells, shared weights, compute."""

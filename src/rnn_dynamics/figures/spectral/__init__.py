@@ -1,0 +1,1 @@
+"""Figures of the spectral-radius study."""
