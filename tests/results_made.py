@@ -79,7 +79,9 @@ def _leaky(g: Any) -> Any:
 
 def _branches() -> dict[str, Any]:
     branch = rd.continue_branch(_doya, 0.1, -2.4, p_range=(-3.0, -2.0))
-    several = rd.continue_branches(_plane, 0.1, -2.4, np.array([4.5, 5.0]), p_range=(-3.0, -2.0), longest=0.1)
+    several = rd.dynamics.continue_branches(
+        _plane, 0.1, -2.4, np.array([4.5, 5.0]), p_range=(-3.0, -2.0), longest=0.1
+    )
     fold = bifurcation_curve(_plane, "fold", 0.3, (-2.35, 5.0), ranges=((-3.5, -1.5), (4.2, 6.0)))
     diagram = rd.doya.bifurcation_diagram(5.0, np.linspace(-3, -2, 21))
     orbits = rd.orbit_diagram(_doya, np.linspace(-3, -2, 5), 0.3, transient=20, kept=4)
@@ -104,7 +106,7 @@ def _doya_numbers() -> dict[str, Any]:
 def _spectra() -> dict[str, Any]:
     two, six = runs()["two"], runs()["six"]
     bounds = rd.product_bounds(two)
-    made = {"Bounds": bounds, "Bound": bounds.entries()[0], "StepBounds": rd.step_bounds(two)}
+    made = {"Bounds": bounds, "Bound": bounds.entries()[0], "StepBounds": rd.spectral.step_bounds(two)}
     made |= {"Scaled": rd.jacobian_products(two), "SingularSpectrum": rd.singular_spectrum(six)}
     made["Shares"] = made["SingularSpectrum"].shares()
     made |= {"SpectraByLag": rd.spectra_by_lag(six, [0, 3, 12]), "SpectralNorms": rd.spectral_norms(six)}
@@ -113,12 +115,12 @@ def _spectra() -> dict[str, Any]:
         "CovariantVectors": rd.covariant_vectors(six),
     }
     grid = np.random.default_rng(0).normal(size=(3, 4, 2))
-    made["OrbitCheck"] = rd.lyapunov.orbit_check(six)
+    made["OrbitCheck"] = rd.dynamics.lyapunov.orbit_check(six)
     made["FiniteTimeExponents"] = rd.finite_time_exponents(two_units(), grid, steps=5)
     made["JointRadius"] = rd.joint_spectral_radius(
         [np.array([[1.0, 1], [0, 1]]), np.array([[1.0, 0], [1, 1]])]
     )
-    made["ScaledBounds"] = rd.scaled_bounds(np.array([[0.5, 2.0], [0.0, 0.4]]), [0, 1, 5])
+    made["ScaledBounds"] = rd.spectral.scaled_bounds(np.array([[0.5, 2.0], [0.0, 0.4]]), [0, 1, 5])
     matrix = np.array([[0.9, 3.0], [0.0, 0.8]])
     made |= {"NonNormality": rd.non_normality(matrix), "PowerNorms": rd.power_norms(matrix, 10)}
     made["Pseudospectrum"] = rd.pseudospectrum(matrix, np.linspace(-1, 2, 7), np.linspace(-1, 1, 5))
@@ -136,12 +138,14 @@ def _credit() -> dict[str, Any]:
     two, six = runs()["two"], runs()["six"]
     made = {"CreditByLag": rd.credit_by_lag(six, _square), "PartialSums": rd.partial_sums(two, np.ones(2))}
     residual = ResidualRNN(0.3 * np.eye(2), np.zeros(2))
-    made["PathLengths"] = rd.path_lengths(rd.rollout(residual, np.array([0.2, 0.5]), steps=5), _square)
+    made["PathLengths"] = rd.gradients.path_lengths(
+        rd.rollout(residual, np.array([0.2, 0.5]), steps=5), _square
+    )
     skip = SkipRNN(0.5 * np.eye(2), 0.2 * np.eye(2), np.zeros(2), skip=3)
-    made["PastNorms"] = rd.credit.past_norms(rd.rollout(skip, np.full(6, 0.1), steps=6))
-    made["ProbedCredit"] = rd.credit_by_probes(_probed, np.zeros((5, 2)))
+    made["PastNorms"] = rd.gradients.past_norms(rd.rollout(skip, np.full(6, 0.1), steps=6))
+    made["ProbedCredit"] = rd.gradients.credit_by_probes(_probed, np.zeros((5, 2)))
     several = jax.vmap(lambda x: rd.rollout(six_units(), x, steps=6))(0.1 * jnp.arange(18.0).reshape(3, 6))
-    return made | {"CreditOfSamples": rd.credit_of_samples(several, _square)}
+    return made | {"CreditOfSamples": rd.gradients.credit_of_samples(several, _square)}
 
 
 def _probed(probes: Any) -> Any:

@@ -41,15 +41,15 @@ MEASURES = {
     "pullback": lambda run: rd.pullback(run, np.ones(2 * N)),
     "pushforward": lambda run: rd.pushforward(run, np.ones(2 * N)),
     "parameters": lambda run: parameter_gradient(run, np.ones(2 * N)),
-    "bounds by steps": rd.step_bounds,
+    "bounds by steps": rd.spectral.step_bounds,
     "singular values": lambda run: rd.singular_spectrum(run).log,
     "singular values by lag": lambda run: rd.spectra_by_lag(run, [1, 5, 20]).log,
     "leading values": lambda run: rd.spectral_norms(run).log,
     "largest exponent": lambda run: rd.lyapunov_spectrum(run, exponents=1).standard_errors,
     "exponents": lambda run: rd.lyapunov_spectrum(run, interval=2, blocks=10).block_means,
-    "inputs": rd.input_norms,
+    "inputs": rd.gradients.input_norms,
     "readout": lambda run: credit.readout_norms(run, lambda x: x[:2]),
-    "parts": lambda run: rd.part_norms(run, "cell", "hidden"),
+    "parts": lambda run: rd.gradients.part_norms(run, "cell", "hidden"),
     "partial sums": lambda run: rd.partial_sums(run, np.ones(2 * N)).sums,
     "credit": lambda run: dataclass_leaves(rd.credit_by_lag(run, energy)),
     "credit of few lags": lambda run: dataclass_leaves(rd.credit_by_lag(run, energy, max_lag=9)),
@@ -290,7 +290,7 @@ def test_a_batch_by_vmap_tells_its_own_steps():
     assert "3 runs, 4 steps of 1" in repr(neurons)
     grown = jax.vmap(lambda x: rd.rollout(ElmanRNN([[2.0]], [0.0], activation="linear"), x, steps=1030))
     assert "1 of them not finite from step 1024" in repr(grown(jnp.array([[0.0], [1.0]])))
-    drawn = rd.equilibria.starts_from(nested, 7, key=jax.random.key(0), skip=5)
+    drawn = rd.dynamics.equilibria.starts_from(nested, 7, key=jax.random.key(0), skip=5)
     assert all(
         (np.asarray(nested.final).reshape(-1, 2) == row).all(axis=1).any() for row in np.asarray(drawn)
     )

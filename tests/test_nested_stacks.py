@@ -96,9 +96,9 @@ def test_credit_and_parts_by_the_same_names():
         size = sum(group.stop - group.start for group in groups[f"layer {i}"])
         assert size == sum(leaf.size for leaf in jax.tree_util.tree_leaves(cell))
     np.testing.assert_array_equal(found.part("layer 2").unit.shape[-1], N)
-    assert rd.part_norms(run, "layer 0 cell", "layer 0 hidden").shape == (STEPS + 1,)
+    assert rd.gradients.part_norms(run, "layer 0 cell", "layer 0 hidden").shape == (STEPS + 1,)
     with pytest.raises(ValueError, match="layer 0 hidden"):
-        rd.part_norms(run, "layer 0")
+        rd.gradients.part_norms(run, "layer 0")
 
 
 def test_the_verdict_names_the_layer_that_forgets():

@@ -258,7 +258,7 @@ def test_a_branch_and_a_curve_of_cycles_that_wind() -> None:
     def family(drive: Any, kick: Any) -> Callable:
         return circle_map(drive, kick)
 
-    branches = rd.continue_branches(
+    branches = rd.dynamics.continue_branches(
         family, 0.3, 0.5, jnp.array([0.5, 0.9]), p_range=(0.4, 0.6), period=2, topology=1.0
     )
     assert branches.closed.all()

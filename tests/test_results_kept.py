@@ -330,7 +330,7 @@ class TestFiles:
 
     def test_the_wrong_class_is_named(self, path: Any) -> None:
         with pytest.raises(ValueError, match=r"run\.npz: expected a FixedPoints, got a Trajectory"):
-            rd.FixedPoints.load(path)
+            rd.dynamics.FixedPoints.load(path)
 
     def test_cut_short_or_damaged_anywhere(self, path: Any) -> None:
         whole = path.read_bytes()

@@ -116,7 +116,7 @@ def test_hazard_24_shapes_that_jax_would_broadcast_in_silence() -> None:
 def test_hazard_11_without_x64_the_dtype_of_the_result_is_stated() -> None:
     program = """
 import numpy as np
-from rnn_dynamics import validation
+from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.scaled import from_float
 a = validation.real_array("w", np.array([1.0, 2.0]))
 assert a.dtype == "float32" and "float32" in repr(from_float(a)), a.dtype

@@ -3,11 +3,13 @@
 from . import (
     cells as cells,
     cliff as cliff,
+    diagnosis as diagnosis,
     doya as doya,
     dynamics as dynamics,
     figures as figures,
     gradients as gradients,
     interop as interop,
+    numerics as numerics,
     plots as plots,
     spectral as spectral,
     training as training,
@@ -28,7 +30,6 @@ from .cells import (
 )
 from .diagnosis import Tracker as Tracker, diagnose as diagnose
 from .dynamics import (
-    FixedPoints as FixedPoints,
     SeamWarning as SeamWarning,
     bifurcation_curve as bifurcation_curve,
     continue_branch as continue_branch,
@@ -70,7 +71,6 @@ from .spectral import (
     product_bounds as product_bounds,
     pseudospectrum as pseudospectrum,
     slope_radius as slope_radius,
-    step_bounds as step_bounds,
 )
 
 __version__: str

@@ -143,6 +143,7 @@ NAMES = {
     "BasinLabels": "dynamics.basins",
     "CreditByLag": "gradients",
     "Diagnosis": "diagnosis",
+    "FixedPoints": "dynamics",
     "LyapunovSpectrum": "dynamics",
     "SingularSpectrum": "gradients",
     "SpectralNorms": "gradients",
@@ -155,6 +156,7 @@ NAMES = {
     "part_norms": "gradients",
     "path_lengths": "gradients",
     "scaled_bounds": "spectral",
+    "step_bounds": "spectral",
 }
 
 

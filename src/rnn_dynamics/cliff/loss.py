@@ -17,7 +17,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid
-from rnn_dynamics.doya import sensitivities
+from rnn_dynamics.doya.sensitivities import sensitivities
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
@@ -176,5 +176,5 @@ def evaluate(problem: NeuronLoss, steps: Any, model: str) -> Loss:
     if not isinstance(epsilon, Tracer) and epsilon.size:
         each = np.asarray(epsilon).reshape(-1)
         epsilon = each[0] if (each == each[0]).all() else epsilon
-    orbit = sensitivities.sensitivities(problem.w, problem.b, problem.start, steps, epsilon=epsilon)
+    orbit = sensitivities(problem.w, problem.b, problem.start, steps, epsilon=epsilon)
     return _assemble(orbit, problem.target, model == "pascanu")

@@ -9,6 +9,7 @@ __all__ = [
     "FACTOR",
     "FEWEST",
     "Growth",
+    "at_rest",
     "mean_growth",
     "of_logs",
     "of_step_logs",
@@ -98,6 +99,19 @@ def sign_of(growth: Growth, dtype: Any) -> int | None:
     if abs(growth.rate) <= max(float(stdtrit(growth.blocks - 1, 0.975)) * growth.error, rounding):
         return 0
     return 1 if growth.rate > 0 else -1
+
+
+def at_rest(growth: Growth, radius: float, dtype: Any) -> tuple[Growth, int | None]:
+    """The growth of a run that ends at rest, its error no less than what it misses of ln ρ there, and its sign.
+
+    A pair of complex multipliers turns a tangent round so slowly that blocks of a run do not tell how far the mean
+    is from settled; in the end it is ln ρ, whose sign stands.
+    """
+    if not math.isfinite(growth.rate) or not radius > 0:
+        return growth, sign_of(growth, dtype)
+    truth = math.log(radius)
+    error = max(growth.error, abs(growth.rate - truth))
+    return growth._replace(error=error), sign_of(Growth(truth, 0.0, growth.blocks), dtype)
 
 
 def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> str:

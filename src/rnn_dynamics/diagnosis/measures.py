@@ -62,12 +62,14 @@ class Rest(NamedTuple):
         kind: what happens as it comes to the circle: "fold or pitchfork" at 1, "flip" at −1, "Neimark-Sacker" else.
         distance: |1 − |multiplier||.
         time_constant: −1/ln|multiplier|, in steps: how slowly the run settles.
+        radius: ρ of the Jacobian there: the run's exponent in the end is its logarithm.
     """
 
     multiplier: complex
     kind: str
     distance: float
     time_constant: float
+    radius: float = math.nan
 
 
 def decay_of(cell: Any, logs: np.ndarray, first_logs: np.ndarray) -> Decay | None:
@@ -140,7 +142,7 @@ def rest_of(trajectory: Trajectory) -> Rest | None:
     if nearest.imag == 0:
         kind = "flip" if angle else "fold or pitchfork"
     constant = 0.0 if not size else math.inf if size == 1 else -1 / math.log(size)
-    return Rest(nearest, kind, abs(1 - size), constant)
+    return Rest(nearest, kind, abs(1 - size), constant, float(np.abs(values).max()))
 
 
 def _is_held(inputs: Any) -> bool:

@@ -131,6 +131,13 @@ TABLE: tuple[Rule, ...] = (
         lambda f: is_short(f),
         "0 is in the 95 % interval of the rate, yet what lies more than {percent} steps back gets less than 1 %",
     ),
+    Rule(
+        "neither",
+        "level, grown",
+        lambda f: f.whole >= FACTOR,
+        "0 is in the 95 % interval of the rate, so it is open whether the growth, {factor} in these {steps} steps, "
+        "goes on",
+    ),
     Rule("neither", "level", lambda f: True, "0 is in the 95 % interval of the rate"),
 )
 

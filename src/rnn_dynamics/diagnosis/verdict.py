@@ -10,7 +10,7 @@ import numpy as np
 
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnosis import overflow
-from rnn_dynamics.diagnosis.growth import FEWEST, Growth, reach, sign_of
+from rnn_dynamics.diagnosis.growth import FEWEST, Growth, at_rest, reach
 from rnn_dynamics.diagnosis.measures import decay_of, rest_of, units_of
 from rnn_dynamics.diagnosis.measuring import Measured, measured
 from rnn_dynamics.diagnosis.remedies import remedies_of
@@ -115,6 +115,8 @@ def _verdict(
     elif left is None and not found.is_loss_finite:
         left = overflow.Overflow("loss", "NaN", steps, math.nan, math.nan)
     growth = found.growth if is_finite else Growth(math.nan, math.nan, 0)
+    rest = rest_of(trajectory) if may_rest and (left is None or left.what == "loss") else None
+    growth, sign = at_rest(growth, math.nan if rest is None else rest.radius, dtype)
     shares = (1 / math.e, _PERCENT)
     state_horizons = [reach(logs, share) for share in shares]
     horizons = state_horizons
@@ -141,7 +143,7 @@ def _verdict(
         units=units_of(trajectory, found.along.is_passed),
         gates={name: float(value) for name, value in found.along.gates.items()},
         carries={name: float(np.max(value)) for name, value in found.along.carries.items()},
-        rest=rest_of(trajectory) if may_rest and (left is None or left.what == "loss") else None,
+        rest=rest,
         credit=credit,
         remedies=(),
         state_percent=state_horizons[1],
@@ -153,7 +155,7 @@ def _verdict(
         left_out=found.left_out,
         orbit=_orbit(trajectory, found),
     )
-    return judged(made, cell, sign_of(growth, dtype))
+    return judged(made, cell, sign)
 
 
 def judged(found: Diagnosis, cell: Any, sign: int | None) -> Diagnosis:

@@ -1,7 +1,8 @@
 """Invariant circles and chaotic sets: told by exponent and recurrence along one orbit, kept as a sample of it.
 
 There is no exact rule for them. A set's samples cover it to within its reach, twice the largest distance of
-the other half of the orbit from them; a start belongs to the set whose reach holds its orbit for 16 steps.
+the other half of the orbit from them; a start belongs to the set whose reach holds its orbit for 16 steps, and
+whose time means its orbit shares (``window_means``): in many dimensions the reach alone holds other sets too.
 After G. Datseris and A. Wagemakers, Chaos 32, 023104 (2022), with samples in place of their grid of cells.
 """
 
@@ -20,16 +21,18 @@ from rnn_dynamics.dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.dynamics.basins.labelling import UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
+from rnn_dynamics.dynamics.basins.window_means import Bands
 from rnn_dynamics.dynamics.equilibria.recurrence import drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["RecurrentSets", "recurrent_member", "same_set"]
+__all__ = ["RecurrentSets", "recurrent_member"]
 
 _COVER = 1024
 _BLOCKS = 16
 _STAY = 16
+_COMPARED, _FEW, _MOST = 64, 0.1, 0.5
 _BATCH = 256
 _ERRORS = 4.0
 _TURNS = 8.0  # log of how much a tangent vector may vary along a circle, so that N steps resolve 8/N
@@ -93,7 +96,7 @@ def _sampled(states: np.ndarray) -> np.ndarray:
     return states[np.random.default_rng(0).permutation(len(states))[: 2 * _COVER]]
 
 
-def same_set(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> bool:
+def _covers_alike(first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None) -> bool:
     """Whether all but 1 % of each sample of a tail lies within the reach of the other."""
     for one, other in ((first, second), (second, first)):
         samples, reach = _cover(one, lengths)
@@ -140,7 +143,7 @@ def recurrent_member(
     if not np.isfinite(again).all() or extent < 1e4 * float(np.finfo(states.dtype).eps) * scale:
         return None
     first, second = _sampled(states), _sampled(again)
-    if not same_set(first, second, lengths):
+    if not _covers_alike(first, second, lengths):
         return None
     if drifts(embedded(np.concatenate([states, again]), lengths)):
         return None
@@ -194,6 +197,10 @@ def _held(
     return jax.lax.fori_loop(0, _STAY, advance, (states, held))[1]
 
 
+def _spread(orbit: np.ndarray) -> np.ndarray:
+    return orbit[np.linspace(0, len(orbit) - 1, _COMPARED).astype(int)]
+
+
 class RecurrentSets:
     """The circles and chaotic sets among the attractors, ready to say which of them holds a state.
 
@@ -214,9 +221,11 @@ class RecurrentSets:
         for k, (samples, reach) in enumerate(covers):
             self.samples[k] = np.resize(samples, (_COVER, problem.n))
             self.reaches[k] = reach
+        self.bands = [Bands(problem, members[i].orbit) for i in self.owners]
+        self.orbits = [member.orbit for member in members]
 
     def labels(self, states: np.ndarray) -> np.ndarray:
-        """The one attractor whose reach holds each state's orbit, else UNDECIDED."""
+        """The one attractor whose reach holds each state's orbit and whose time means it shares, else UNDECIDED."""
         found = np.full(len(states), UNDECIDED, np.int32)
         if not len(self.owners):
             return found
@@ -225,7 +234,22 @@ class RecurrentSets:
             part = states[first : first + _BATCH]
             padded = np.concatenate([part, np.repeat(part[:1], _BATCH - len(part), 0)])
             rest = self.samples, self.reaches, padded, self.problem.shape
-            held = np.asarray(_held(static, arrays, self.problem.u, *rest))[: len(self.owners), : len(part)]
+            held = np.array(_held(static, arrays, self.problem.u, *rest))[: len(self.owners), : len(part)]
+            for bands, within in zip(self.bands, held, strict=True):
+                within[within] = bands.hold(part[within])
             one = held.sum(0) == 1
             found[first : first + len(part)][one] = self.owners[held.argmax(0)][one]
         return found
+
+    def same(self, member: Member) -> int | None:
+        """The set that a member is, UNDECIDED where it is none of them; ``None`` where that is not told."""
+        if not len(self.owners):
+            return UNDECIDED
+        labels = self.labels(_spread(member.orbit))
+        known, counts = np.unique(labels[labels >= 0], return_counts=True)
+        if not counts.sum() > _FEW * len(labels):
+            return UNDECIDED
+        place = int(known[counts.argmax()])
+        # A set within the bands of a larger one that is not within its own is another.
+        back = Bands(self.problem, member.orbit).hold(_spread(self.orbits[place]))
+        return place if counts.max() >= _MOST * len(labels) and back.mean() >= _MOST else None

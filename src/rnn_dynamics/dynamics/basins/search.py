@@ -24,7 +24,7 @@ from rnn_dynamics.dynamics.basins.polish import (
     rounded,
     same_cycle,
 )
-from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member, same_set
+from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.dynamics.equilibria.newton import transient_round
@@ -288,11 +288,11 @@ def _set_at(
             break
     else:
         return None
-    for i, other in enumerate(members):
-        if not other.is_cycle and same_set(other.orbit, member.orbit, problem.lengths):
-            return i
-    members.append(member)
-    return len(members) - 1
+    place = RecurrentSets(problem, members).same(member)
+    if place == UNDECIDED:
+        members.append(member)
+        return len(members) - 1
+    return place
 
 
 def in_order(

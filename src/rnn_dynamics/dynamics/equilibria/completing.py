@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -116,7 +117,7 @@ def _ends(
 
 def _between(found: FixedPoints, draws: np.random.Generator) -> np.ndarray:
     """States between attractors, halfway and at random, and about all points: where other points lie."""
-    points = found.points.reshape(len(found), -1)
+    points = found.points.reshape(len(found), math.prod(found.points.shape[1:]))
     stable = points[found.stable]
     pairs = np.array(list(itertools.combinations(range(len(stable)), 2)), int).reshape(-1, 2)
     if len(pairs) > _MOST_BETWEEN:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.dynamics.equilibria import newton
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
+from rnn_dynamics.dynamics.phases import lengths_of, wrapped
 
-__all__ = ["TAIL", "TAILS", "advanced", "tails", "windows"]
+__all__ = ["TAIL", "TAILS", "advanced", "returns", "tails", "windows"]
 
 TAIL, TAILS = 2048, 4
 
@@ -66,3 +67,34 @@ def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np
     arrays = problem.static, problem.arrays, jnp.asarray(states[rows]), problem.inputs
     path, logs = _tail(*arrays, stride * problem.cycle, problem.shape)
     return np.asarray(path)[: len(states)], np.asarray(logs)[: len(states)]
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _returns(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> tuple[Array, Array, Array]:
+    once = newton.Map(join(static, arrays), inputs, steps, shape)
+    lengths = lengths_of(join(static, arrays))
+
+    def one(start: Array) -> tuple[Array, Array, Array]:
+        def advance(i: Array, carry: tuple) -> tuple:
+            state, tangent, least, period, growth = carry
+            state, tangent = jax.jvp(once, (state,), (tangent,))
+            size = jnp.sqrt(jnp.sum(jnp.square(tangent)))
+            tangent = jnp.where(size > 0, tangent / size, tangent)
+            gap = jnp.max(jnp.abs(wrapped(state - start, lengths)))
+            growth = growth + jnp.where(i < TAIL // 2, 0, jnp.log(size))
+            return state, tangent, jnp.minimum(gap, least), jnp.where(gap < least, i + 1, period), growth
+
+        first = jnp.ones_like(start) / jnp.sqrt(jnp.asarray(start.size, start.dtype))
+        none = jnp.asarray(jnp.inf, start.dtype), jnp.zeros((), jnp.int32), jnp.zeros((), start.dtype)
+        _, _, least, period, growth = jax.lax.fori_loop(0, TAIL, advance, (start, first, *none))
+        return least, period, growth / (TAIL - TAIL // 2)
+
+    return jax.vmap(one)(x)
+
+
+def returns(problem: RootProblem, states: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How near each orbit comes back to its state within ``TAIL`` periods of the input, when, and its exponent."""
+    least, period, growth = problem.batched(_returns, 1, states)
+    return least, period, growth

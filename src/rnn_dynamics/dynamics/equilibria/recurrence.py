@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, norms
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, tails
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, advanced, returns, tails
 from rnn_dynamics.dynamics.phases import Lengths, apart, embedded
 
 __all__ = ["LONGEST", "drifts", "first_periods", "recurrent"]
@@ -51,12 +51,29 @@ def _returning(path: np.ndarray) -> tuple[np.ndarray, float] | None:
     return samples + middle, reach
 
 
+def _is_rounding(once: float, twice: float, unit: float) -> bool:
+    """Whether what a period misses is rounding: a turn along a circle misses twice as much after two periods.
+
+    Args:
+        once: what is missed after p steps, relative to the states.
+        twice: after 2p steps.
+        unit: of rounding.
+    """
+    return once <= 1e4 * unit and twice <= 1.5 * once + 64 * unit
+
+
 def _long_period(path: np.ndarray) -> int:
     """The least p > 0 with |x_{t+p} − x_t| all but rounding over the last states of a tail; 0 where none."""
-    last = path[-64:]
-    limit = 1e4 * np.finfo(path.dtype).eps * (1 + np.abs(path).max())
+    last, unit, scale = path[-64:], float(np.finfo(path.dtype).eps), float(1 + np.abs(path).max())
+
+    def missed(steps: int) -> float:
+        if 64 + steps > len(path):
+            return np.inf
+        return float(np.abs(last - path[-64 - steps : len(path) - steps]).max()) / scale
+
     for period in range(1, len(path) - 64):
-        if np.abs(last - path[-64 - period : len(path) - period]).max() <= limit:
+        once = missed(period)
+        if once <= 64 * unit or (once <= 1e4 * unit and _is_rounding(once, missed(2 * period), unit)):
             return period
     return 0
 
@@ -84,14 +101,45 @@ def drifts(path: np.ndarray) -> bool:
 
 
 class _Sets:
-    """What a few of the states were seen to run on, and which of the others run on the same."""
+    """What a few of the states were seen to run on, and which of the others run on the same.
 
-    def __init__(self, states: np.ndarray, orbits: np.ndarray) -> None:
-        self.orbits = orbits[:, :_STAY]
+    In many dimensions the reach of a set holds more than the set: none of the others is taken by it whose own orbit
+    comes back to its state, or shrinks a tangent vector.
+    """
+
+    def __init__(self, problem: RootProblem, states: np.ndarray, orbits: np.ndarray) -> None:
+        self.problem, self.states, self.orbits = problem, states, orbits[:, :_STAY]
         self.found, self.periods = np.zeros(len(states), bool), np.zeros(len(states), int)
+        self._looked, self._own = np.zeros(len(states), bool), np.zeros(len(states), int)
+
+    def _own_periods(self, rows: np.ndarray) -> np.ndarray:
+        """Of each row the period that its orbit has, 0 where it runs on and on, −1 where it contracts."""
+        fresh = rows[~self._looked[rows]]
+        if fresh.size:
+            self._looked[fresh] = True
+            states, unit = self.states[fresh], float(np.finfo(self.states.dtype).eps)
+            least, period, growth = returns(self.problem, states)
+            self._own[fresh] = np.where(growth < -2 * _TURNS / TAIL, -1, 0)
+            near = least <= 1e4 * unit * (1 + self.problem.norms(states))
+            for length in np.unique(period[near]):
+                at = np.flatnonzero(near & (period == length))
+                for divisor in np.flatnonzero(length % np.arange(1, length + 1) == 0) + 1:
+                    closed = at[self._closes(states[at], int(divisor), unit)]
+                    self._own[fresh[closed]] = divisor
+                    at = np.setdiff1d(at, closed)
+                    if not at.size:
+                        break
+        return self._own[rows]
 
     def open(self) -> np.ndarray:
         return np.flatnonzero(~self.found & (self.periods == 0))
+
+    def _closes(self, states: np.ndarray, period: int, unit: float) -> np.ndarray:
+        """Whether each state comes back after ``period`` but for rounding."""
+        scale = 1 + self.problem.norms(states)
+        once = self.problem.apart(advanced(self.problem, states, period), states) / scale
+        twice = self.problem.apart(advanced(self.problem, states, 2 * period), states) / scale
+        return np.array([_is_rounding(*pair, unit) for pair in zip(once, twice, strict=True)], bool)
 
     def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
         """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
@@ -121,9 +169,11 @@ class _Sets:
         if used.mean() <= error and _settles(path):
             return
         if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
-            own = self._within(*returning)
-            own[row] = True
-            self.found |= own & (self.periods == 0)
+            own = np.flatnonzero(self._within(*returning) & ~self.found & (self.periods == 0))
+            periods = self._own_periods(own)
+            self.periods[own[periods > LONGEST]] = periods[periods > LONGEST]
+            self.found[own[periods == 0]] = True
+            self.found[row], self.periods[row] = True, 0
 
 
 def recurrent(
@@ -145,7 +195,7 @@ def recurrent(
     Returns:
         Shapes (count,), (count,): recurrent, and a period or 0.
     """
-    sets = _Sets(states, embedded(orbits, problem.lengths))
+    sets = _Sets(problem, states, embedded(orbits, problem.lengths))
     before = len(states) + 1
     for stride in (*[1] * _ROUNDS, _STRIDE):
         left = sets.open()
