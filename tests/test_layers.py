@@ -1,213 +1,90 @@
-"""What the code may import: downward only, no drawing below the plots, and nothing that changes settings."""
+"""What the code may import: from rooms below alone, in no circle, and without changing a setting."""
 
 import ast
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
+import types
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = ROOT / "src" / "rnn_dynamics"
+from tests import house
 
-# A module imports only from the rows above its own, and within a row from those to its left.
-LAYERS = (
-    (
-        "status",
-        "packages",
-        "heartbeat",
-        "elementwise",
-        "lengths",
-        "given",
-        "validation",
-        "activations",
-        "storage",
-        "results",
-        "scaled",
-        "error_ellipsoids",
-        "double_double",
-        "roots",
-        "eigen",
-        "nonnormal",
-    ),
-    ("cells", "sequences", "phases", "rollout", "chunks", "sweep"),
-    (
-        "segments",
-        "parameters",
-        "jacobians",
-        "iterates",
-        "planes",
-        "orbit_diagrams",
-        "product_svd",
-        "spectra",
-        "leading_block",
-        "spectral_norms",
-        "neighbours",
-        "sensitivities",
-        "lyapunov",
-        "scaling",
-        "joint_radius",
-        "step_bounds",
-        "weight_bounds",
-        "bounds",
-        "mean_field",
-        "credit",
-    ),
-    ("equilibria", "manifolds", "arclength", "bifurcations", "continuation", "basins"),
-    ("doya", "cliff", "spectral", "diagnose", "training"),
-    ("interop", "plots"),
-    ("figures", "explore", "cli"),
-)
-ORDER = {name: (row, column) for row, names in enumerate(LAYERS) for column, name in enumerate(names)}
-FIRST_ROW_THAT_DRAWS = 5
-AT_IMPORT_BELOW_PLOTS = {"jax", "jaxlib", "jaxtyping", "numpy"}
-ALSO_AT_IMPORT = {"training": {"optax"}}
-DRAWS = {"plots", "figures", "explore", "cli"}
-NAMED_AS_THEIR_FUNCTION = {
-    "basins",
-    "diagnose",
-    "mean_field",
-    "rollout",
-    "sensitivities",
-    "spectral_norms",
-    "step_bounds",
-    "sweep",
-}
 PRODUCTS = {"einsum", "matmul", "dot", "vdot", "inner", "tensordot", "dot_general", "convolve"}
 
-FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+def test_every_file_lies_in_a_room() -> None:
+    tops = {path.name for path in house.SOURCE.iterdir() if not path.name.startswith("__pycache__")}
+    beside = {
+        "__init__.py",
+        "__init__.pyi",
+        "__main__.py",
+        "py.typed",
+        *(f"{leaf}.py" for leaf in house.LEAVES),
+    }
+    assert tops == set(house.ROOMS) | beside
+    assert len([name for name in tops if name.endswith(".py") or "." not in name]) <= 17
 
 
-def _module(path: Path) -> str:
-    """The top-level module of the library that a file belongs to."""
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
-
-
-def _dotted(path: Path) -> str:
-    parts = ("rnn_dynamics", *path.relative_to(SOURCE).with_suffix("").parts)
-    return ".".join(part for part in parts if part != "__init__")
-
-
-def _is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-
-
-def _walk(node: ast.AST, function: str = "", typing: bool = False) -> list[tuple[ast.AST, str, bool]]:
-    """Every node below, with the innermost function around it and whether only type checkers see it."""
-    found = []
-    for child in ast.iter_child_nodes(node):
-        inside = function
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            inside = getattr(child, "name", "lambda")
-        found.append((child, inside, typing))
-        found += _walk(child, inside, typing or _is_type_checking(child))
-    return found
-
-
-def _imports(path: Path) -> list[tuple[str, str, bool]]:
-    """(imported module, function around the import or '', seen by type checkers only) of one file."""
-    found = []
-    for node, function, typing in _walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found += [(alias.name, function, typing) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} line {node.lineno}: write absolute imports"
-            base = node.module or ""
-            if base in ("rnn_dynamics", "rnn_dynamics.plots", "rnn_dynamics.cells", "rnn_dynamics.doya"):
-                names = [alias.name for alias in node.names]
-                found += [(f"{base}.{name}", function, typing) for name in names]
-            else:
-                found.append((base, function, typing))
-    return found
-
-
-def test_every_module_has_its_place_in_the_table() -> None:
-    known = set(ORDER) | {"_version", "__main__"}
-    assert {_module(path) for path in FILES} <= known
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_run_downward(path: Path) -> None:
-    own = _module(path)
-    for name, function, typing in _imports(path):
-        parts = name.split(".")
-        if parts[0] != "rnn_dynamics" or len(parts) == 1 or own == "__main__":
+def test_rooms_import_from_rooms_below_alone() -> None:
+    order = list(house.ROOMS)
+    for module, targets in house.arrows().items():
+        own = house.room_of(module)
+        if own not in order:
             continue
-        target = parts[1]
-        if target == "_version" or target.startswith("__") or target == own:
-            continue
-        assert target in ORDER, f"{own} imports {name}, which has no place in the table"
-        door = target == "plots" and ("plot" in function or typing)
-        assert door or ORDER[target] < ORDER[own], (
-            f"{own} imports {target}, which is not above it in the table"
-        )
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_third_party_imports(path: Path) -> None:
-    own = _module(path)
-    for name, function, typing in _imports(path):
-        top = name.split(".")[0]
-        if typing or top == "rnn_dynamics" or top in sys.stdlib_module_names:
-            continue
-        if top in ("matplotlib", "mpl_toolkits"):
-            assert own in DRAWS, f"{own} imports {name}: only {', '.join(sorted(DRAWS))} may"
-        if own in ORDER and ORDER[own][0] < FIRST_ROW_THAT_DRAWS and not function:
-            allowed = AT_IMPORT_BELOW_PLOTS | ALSO_AT_IMPORT.get(own, set())
-            assert top in allowed, f"{own} imports {name} at import time"
-
-
-def test_no_cycles_between_files() -> None:
-    known = {_dotted(path) for path in FILES}
-    edges: dict[str, set[str]] = {}
-    for path in FILES:
-        targets = set()
-        for name, function, typing in _imports(path):
-            if not function and not typing:
-                targets.add(name if name in known else name.rpartition(".")[0])
-        edges[_dotted(path)] = (targets & known) - {_dotted(path)}
-    package_files = {_dotted(path) for path in FILES if path.name == "__init__.py"}
-    while edges:
-        # A package's __init__ gathers its own files, which name their siblings through it: no real cycle.
-        free = [name for name, targets in edges.items() if not (targets & edges.keys()) - package_files]
-        assert free, f"import cycle among {sorted(edges)}"
-        for name in free:
-            del edges[name]
-
-
-def test_nothing_imports_a_function_named_as_its_module_from_the_package() -> None:
-    for path in FILES:
-        for name, _, _ in _imports(path):
-            function = name.removeprefix("rnn_dynamics.")
-            is_plain = f"import {name}" not in path.read_text(encoding="utf-8")
-            if function in NAMED_AS_THEIR_FUNCTION:
-                assert f"from {name} import" in path.read_text(encoding="utf-8"), (
-                    f"{path.name}: ambiguous {name}"
+        for target in targets:
+            other = house.room_of(target)
+            if other not in (own, *house.LEAVES, ""):
+                assert order.index(other) < order.index(own), (
+                    f"{module} imports {target}, which is not below it"
                 )
-                assert is_plain, f"{path.name}: ambiguous import of {name}"
+    assert max(house.floors().values()) <= 11
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_size_and_silence(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert text.count("\n") <= 400
-    if _module(path) != "cli":
-        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
-        assert not any(ast.unparse(call.func) == "print" for call in calls)
+def test_no_files_import_one_another_in_a_circle() -> None:
+    assert house.circles() == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_hazard_10_every_product_in_the_source_asks_for_precision(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
-            pytest.fail(
-                f"line {node.lineno}: `@` asks for the default precision; use jnp.matmul(precision=…)"
-            )
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in PRODUCTS:
-            on_host = ast.unparse(node.func.value).split(".")[0] in ("np", "numpy", "scaled")
-            asks = any(keyword.arg == "precision" for keyword in node.keywords)
-            assert on_host or asks, f"line {node.lineno}: {ast.unparse(node.func)} without precision"
+def test_third_party_packages_are_imported_where_they_belong() -> None:
+    for module in house.FILES:
+        own = house.room_of(module)
+        for one in house.imports(module):
+            top = one.module.split(".")[0]
+            if one.where == "type" or top == house.PACKAGE or top in sys.stdlib_module_names:
+                continue
+            if top in ("matplotlib", "mpl_toolkits"):
+                assert own in house.DRAWS, f"{module} imports {one.module}: only {', '.join(house.DRAWS)} may"
+            if own in house.ROOMS and own not in house.DRAWS and own != "interop" and one.where == "top":
+                allowed = house.AT_IMPORT | house.ALSO_AT_IMPORT.get(own, set())
+                assert top in allowed, f"{module} imports {one.module} at import time"
+
+
+def test_files_are_short_and_silent() -> None:
+    for module, path in house.FILES.items():
+        assert path.read_text(encoding="utf-8").count("\n") <= 400, module
+        if house.room_of(module) != "cli":
+            calls = [node for node in ast.walk(house.tree(module)) if isinstance(node, ast.Call)]
+            assert not any(ast.unparse(call.func) == "print" for call in calls), module
+
+
+def test_hazard_10_every_product_in_the_source_asks_for_precision() -> None:
+    for module in house.FILES:
+        for node in ast.walk(house.tree(module)):
+            if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult):
+                pytest.fail(
+                    f"{module} line {node.lineno}: `@` has the default precision: jnp.matmul(precision=…)"
+                )
+            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+            if is_call and node.func.attr in PRODUCTS:
+                on_host = ast.unparse(node.func.value).split(".")[0] in ("np", "numpy", "scaled")
+                asks = any(keyword.arg == "precision" for keyword in node.keywords)
+                assert on_host or asks, (
+                    f"{module} line {node.lineno}: {ast.unparse(node.func)} without precision"
+                )
+
+
+def test_contributing_shows_the_rooms() -> None:
+    assert house.table() in (house.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def _run(program: str) -> str:
@@ -223,18 +100,29 @@ def _run(program: str) -> str:
 
 
 def test_importing_loads_no_heavy_package() -> None:
-    heavy = ("matplotlib", "optax", "tqdm", "xarray", "diffrax", "optimistix", "equinox", "scipy.stats")
+    heavy = (
+        "jax",
+        "numpy",
+        "matplotlib",
+        "optax",
+        "tqdm",
+        "xarray",
+        "diffrax",
+        "optimistix",
+        "equinox",
+        "scipy.stats",
+    )
     assert _run(f"import sys, rnn_dynamics; print([m for m in {heavy} if m in sys.modules])") == "[]"
 
 
 def test_importing_every_module_changes_no_setting_and_touches_no_device() -> None:
-    names = sorted({_dotted(path) for path in FILES if "__main__" not in path.name})
-    third = {name for path in FILES for name, _, _ in _imports(path) if not name.startswith("rnn_dynamics")}
+    names = sorted(name for name in house.FILES if "__main__" not in name)
+    third = sorted({one.module for name in house.FILES for one in house.imports(name)} - set(house.FILES))
     _run(f"""
         import importlib, warnings, os
         os.environ["MPLBACKEND"] = "Agg"
         import jax, matplotlib
-        for name in {sorted(third)}:
+        for name in {third}:
             try:
                 importlib.import_module(name)
             except ImportError:
@@ -254,38 +142,51 @@ def test_importing_every_module_changes_no_setting_and_touches_no_device() -> No
     """)
 
 
-def test_names_of_the_package_are_there_whatever_was_imported_first() -> None:
+def test_the_shop_window_is_small_and_complete() -> None:
+    import rnn_dynamics as rd
+
+    assert dir(rd) == sorted(rd.__all__)
+    assert len(rd.__all__) <= 66
+    for name in rd.__all__:
+        assert getattr(rd, name) is not None
+    assert {name for name in rd.__all__ if isinstance(getattr(rd, name), types.ModuleType)} == set(
+        house.ROOMS
+    ) - {"cli"}
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = rd.no_such_name
+
+
+def test_old_paths_and_names_work_with_a_warning() -> None:
     _run("""
-        import types
-        import rnn_dynamics.cells.rollout, rnn_dynamics.numerics.sweep, rnn_dynamics.gradients.sensitivities
-        from rnn_dynamics.cells.rollout import Trajectory
+        import warnings
+        warnings.simplefilter("error", DeprecationWarning)
         import rnn_dynamics as rd
-        for name in rd.__all__:
-            getattr(rd, name)
-        for name in ("rollout", "sweep", "sensitivities"):
-            assert isinstance(getattr(rd, name), types.FunctionType) or callable(getattr(rd, name)), name
-            assert not isinstance(getattr(rd, name), types.ModuleType), name
-        assert rd.Trajectory is Trajectory
-        assert set(rd._MODULE_OF_NAME) <= set(rd.__all__) and set(dir(rd)) == set(rd.__all__)
-        try:
-            rd.no_such_name
-        except AttributeError as error:
-            assert "no_such_name" in str(error)
-        else:
-            raise AssertionError
+        from rnn_dynamics import _moved
+
+        def warned(call):
+            try:
+                call()
+            except DeprecationWarning as told:
+                assert "goes with the next release" in str(told), told
+            else:
+                raise AssertionError(call)
+
+        import importlib
+        for old in _moved.MODULES:
+            warned(lambda: importlib.import_module(f"rnn_dynamics.{old}"))
+        for old in _moved.NAMES:
+            warned(lambda: getattr(rd, old))
+        warned(lambda: rd.equilibria)
+
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from rnn_dynamics.rollout import Trajectory, rollout
+        from rnn_dynamics.equilibria.search import fixed_points
+        import rnn_dynamics.basins, rnn_dynamics.scaled as scaled
+        assert rd.rollout is rollout and rd.Trajectory is Trajectory and rd.fixed_points is fixed_points
+        assert callable(rd.basins) and scaled is importlib.import_module("rnn_dynamics.numerics.scaled")
+        assert scaled.__spec__.name == "rnn_dynamics.numerics.scaled"
+        for old, new in _moved.MODULES.items():
+            assert importlib.import_module(f"rnn_dynamics.{old}") is importlib.import_module(f"rnn_dynamics.{new}")
+        for old, home in _moved.NAMES.items():
+            assert getattr(rd, old) is getattr(importlib.import_module(f"rnn_dynamics.{home}"), old)
     """)
-
-
-def test_type_checkers_see_the_names_that_are_loaded_lazily() -> None:
-    import rnn_dynamics
-
-    seen = set()
-    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
-    for node, _, typing in _walk(tree):
-        if typing and isinstance(node, ast.ImportFrom):
-            seen |= {alias.name for alias in node.names}
-            if node.module != "rnn_dynamics":
-                module = (node.module or "").removeprefix("rnn_dynamics.")
-                expected = {alias.name for alias in node.names}
-                assert expected == set(rnn_dynamics._NAMES_OF_MODULE[module])
-    assert seen | {"__version__"} == set(rnn_dynamics.__all__)

@@ -125,7 +125,6 @@ MODULES = {
     "training.optimizers": "training.recipes.optimizers",
     "training.panels": "training.runs.panels",
     "training.pseudo_newton": "training.recipes.pseudo_newton",
-    "training.recipes": "training.recipes.recipe",
     "training.remedies": "training.recipes.remedies",
     "training.results": "training.runs.results",
     "training.search": "training.recipes.search",
@@ -209,7 +208,7 @@ class _Alias(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Asked last, and answers for the old paths alone."""
+    """Answers for the old paths alone."""
 
     def find_spec(
         self, fullname: str, path: Any, target: Any = None
@@ -236,5 +235,6 @@ class _Package(types.ModuleType):
 
 def install() -> None:
     """Let the import system find the old paths."""
-    sys.meta_path.append(_Finder())
+    # First: a moved package would find its own files under the old path, and load them a second time.
+    sys.meta_path.insert(0, _Finder())
     sys.modules[_PACKAGE].__class__ = _Package

@@ -8,9 +8,9 @@ import numpy as np
 
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnosis.batches import BatchDiagnosis, each_run, side_by_side
+from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.measures import Decay, Rest, Units
 from rnn_dynamics.diagnosis.overflow import Overflow
-from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
 from rnn_dynamics.diagnosis.tracking import Record, Tracker
 from rnn_dynamics.diagnosis.verdict import Diagnosis, of_one_run, of_runs
 from rnn_dynamics.numerics.sweep import reporter

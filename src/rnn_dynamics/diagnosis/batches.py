@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
-from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
+from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.verdict import Diagnosis
 from rnn_dynamics.numerics.results import Result
 

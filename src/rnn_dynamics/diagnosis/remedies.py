@@ -5,19 +5,16 @@ Every remedy has the key of an entry of ``training.REMEDIES``; those that one ve
 """
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from rnn_dynamics.cells import ElmanRNN, FeedForward, LeakyRNN, PreActivationRNN, ResidualRNN
 from rnn_dynamics.cells.pytree import layer_name
 from rnn_dynamics.cells.stack import layer_of
+from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
-if TYPE_CHECKING:
-    from rnn_dynamics.diagnosis.results import Diagnosis
+__all__ = ["KEYS", "remedies_of"]
 
-__all__ = ["KEYS", "SuggestedRemedy", "remedies_of"]
-
-_GATES_LOSE = (0.5, 1.5)  # of the exponent, where it is the gates that forget
 _CLIPPING = "gradient-norm clipping", "clipping"
 _TRUNCATION = "a gradient cut after fewer steps", "truncated unfolding"
 _LEAKY_RELU = "leaky ReLU", "leaky relu"
@@ -43,21 +40,7 @@ KEYS = (
 )
 
 
-class SuggestedRemedy(NamedTuple):
-    """A remedy, and the measurement that selects it.
-
-    Attributes:
-        name: what to do.
-        because: what was measured.
-        key: of the entry of ``training.REMEDIES`` that does it.
-    """
-
-    name: str
-    because: str
-    key: str = ""
-
-
-def remedies_of(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, ...]:
+def remedies_of(found: Measurements, cell: Any) -> tuple[SuggestedRemedy, ...]:
     """Those that the measurements of a verdict select, of each key one."""
     if found.regime == "diverged":
         return _against_overflow(found, cell)
@@ -70,7 +53,7 @@ def remedies_of(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, ...]:
     return tuple({remedy.key: remedy for remedy in reversed(chosen)}.values())[::-1]
 
 
-def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, ...]:
+def _against_overflow(found: Measurements, cell: Any) -> tuple[SuggestedRemedy, ...]:
     """Of a state that grew out of the floats; what was NaN at once, no remedy of training mends."""
     if found.overflow is None or found.overflow.kind != "overflow":
         return ()
@@ -82,7 +65,7 @@ def _against_overflow(found: "Diagnosis", cell: Any) -> tuple[SuggestedRemedy, .
     return (SuggestedRemedy(remedy[0], before, remedy[1]),)
 
 
-def _against_growth(found: "Diagnosis") -> list[SuggestedRemedy]:
+def _against_growth(found: Measurements) -> list[SuggestedRemedy]:
     if not found.peak >= DECADE or found.reason == "loss apart":
         return []
     reaches = f"{power_of_ten(found.peak)} at lag {found.peak_lag}"
@@ -100,14 +83,14 @@ def _against_growth(found: "Diagnosis") -> list[SuggestedRemedy]:
     return chosen
 
 
-def _against_dead_units(found: "Diagnosis") -> list[SuggestedRemedy]:
+def _against_dead_units(found: Measurements) -> list[SuggestedRemedy]:
     if found.units is None or not found.units.dead:
         return []
     because = f"{found.units.dead} of {found.units.total} units are dead"
     return [SuggestedRemedy(_LEAKY_RELU[0], because, _LEAKY_RELU[1])]
 
 
-def _against_decay(found: "Diagnosis") -> list[SuggestedRemedy]:
+def _against_decay(found: Measurements) -> list[SuggestedRemedy]:
     """Where the decay was split: against the larger part of it."""
     if found.decay is None or not all(map(math.isfinite, found.decay)):
         return []
@@ -121,7 +104,7 @@ def _against_decay(found: "Diagnosis") -> list[SuggestedRemedy]:
     return []
 
 
-def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[SuggestedRemedy]:
+def _for_memory(found: Measurements, cell: Any, chosen: set[str]) -> list[SuggestedRemedy]:
     """Against what forgets: gates where there are none, open ones where they close, a way past any other cell."""
     percent = max(found.state_percent, found.horizon_percent)
     short = f"what lies more than {percent} of {found.steps} {{}} back gets less than 1 %"
@@ -151,14 +134,6 @@ def _for_memory(found: "Diagnosis", cell: Any, chosen: set[str]) -> list[Suggest
         because = f"{steps}; {which}: {gate} alone takes {kept:.3g} nats a step, in all {lost:.3g} are lost"
         return [SuggestedRemedy(_PAST_THE_CELL[0], because, _PAST_THE_CELL[1])]
     return [SuggestedRemedy(_PAST_THE_CELL[0], steps, _PAST_THE_CELL[1])]
-
-
-def gates_forget(kept: float, exponent: float) -> bool:
-    """Whether what the gate takes is about what is lost in all, so that opening it would be felt."""
-    if not math.isfinite(exponent) or not math.isfinite(kept):
-        return False
-    low, high = _GATES_LOSE
-    return low * -exponent <= -kept <= high * -exponent
 
 
 def _memory(cell: Any, name: str) -> str:

@@ -1,16 +1,12 @@
 """The text of a verdict: a line for each measurement, each term explained in one clause."""
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rnn_dynamics.diagnosis.growth import FACTOR
-from rnn_dynamics.diagnosis.remedies import SuggestedRemedy
+from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
-
-if TYPE_CHECKING:
-    from rnn_dynamics.diagnosis.results import Diagnosis
 
 __all__ = ["lines"]
 
@@ -27,7 +23,7 @@ _NORMS = {
 }
 
 
-def lines(found: "Diagnosis") -> list[str]:
+def lines(found: Measurements) -> list[str]:
     """Of one run: the regime and why, what was measured, and the remedies."""
     said = [f"Gradients: {_headline(found)}"]
     if found.overflow is not None:
@@ -43,7 +39,7 @@ def lines(found: "Diagnosis") -> list[str]:
     return said
 
 
-def _headline(found: "Diagnosis") -> str:
+def _headline(found: Measurements) -> str:
     if found.overflow is None or found.overflow.what == "loss":
         sentence = found.sentence or "the derivative of the loss is not"
         return f"{found.regime}: {sentence}"
@@ -53,7 +49,7 @@ def _headline(found: "Diagnosis") -> str:
     return f"{found.regime}: the derivative of the step from x_{step} is not, though the states are"
 
 
-def _of_overflow(found: "Diagnosis") -> list[str]:
+def _of_overflow(found: Measurements) -> list[str]:
     overflow = found.overflow
     assert overflow is not None
     if overflow.what == "loss":
@@ -78,7 +74,7 @@ def _of_overflow(found: "Diagnosis") -> list[str]:
     return [f"  {title:<27}{text}" for title, text in rows]
 
 
-def _exponent(found: "Diagnosis") -> str:
+def _exponent(found: Measurements) -> str:
     if found.exponent == -math.inf:
         return "-inf: a step takes all of a small change away"
     known = math.isfinite(found.standard_error)
@@ -89,7 +85,7 @@ def _exponent(found: "Diagnosis") -> str:
     return f"{text}: how fast a small change grows; a nat is a factor e"
 
 
-def _reach(found: "Diagnosis") -> list[str]:
+def _reach(found: Measurements) -> list[str]:
     """The horizons and the norm over all steps."""
     whose = "of the loss's gradient" if found.has_loss else "of ‖∂x_T/∂x_k‖"
     steps = found.measured_steps
@@ -117,7 +113,7 @@ def _reach(found: "Diagnosis") -> list[str]:
     return said
 
 
-def _measured(found: "Diagnosis") -> list[tuple[str, str]]:
+def _measured(found: Measurements) -> list[tuple[str, str]]:
     """A title and what was found, of what this cell lets be measured."""
     rows = [("orbit", found.orbit)] if found.orbit else []
     if found.has_loss:
@@ -149,7 +145,7 @@ def _title(title: str, i: int) -> str:
     return title if not i else ""
 
 
-def _carried(found: "Diagnosis") -> list[str]:
+def _carried(found: Measurements) -> list[str]:
     """What each gate does to the unit that keeps most, and beside it what all ways together do."""
     said = [
         f"{name} {kept:+.3g} nats a step of the unit that keeps most, along its carousel x⁺ = gate · x + …"
@@ -163,7 +159,7 @@ def _carried(found: "Diagnosis") -> list[str]:
     return said
 
 
-def _theorems(found: "Diagnosis") -> str:
+def _theorems(found: Measurements) -> str:
     """What the bounds prove, in words that agree with what this run was too short for."""
     assert found.bounds is not None
     conclusion = found.bounds.conclusion
@@ -181,7 +177,7 @@ def _remedy(remedy: SuggestedRemedy) -> str:
     return f"Remedy: {remedy.name}{where}\n  as {remedy.because}"
 
 
-def _none(found: "Diagnosis") -> str:
+def _none(found: Measurements) -> str:
     if found.regime == "diverged":
         return (
             "none of training's: mend the operation or the input that gives NaN (JAX_DEBUG_NANS=1 finds it)"

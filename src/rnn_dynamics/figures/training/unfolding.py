@@ -24,7 +24,7 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, train
 from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.recipes.recipe import initial_network
-from rnn_dynamics.training.runs.panels import Panel
+from rnn_dynamics.training.runs.panel import Panel
 from rnn_dynamics.training.runs.updates import CONFIRM, share_wrong
 from rnn_dynamics.training.studies import unfolding
 from rnn_dynamics.training.studies.unfolding import Carried, carried

@@ -78,8 +78,9 @@ class Recipe:
 def initial_network(recipe: Recipe, key: Any, width: int, outputs: int, units: int) -> Network:
     """The network of a recipe as training finds it, in float32: b = 0, readout from the initialiser too."""
     cell_key, readout_key = jax.random.split(key)
-    scale = structures.INITIALIZERS[recipe.initializer]
-    cell = structures.cell(recipe, cell_key, width, units)
-    readout = scale.readout(readout_key, outputs, units)
+    initializer = structures.INITIALIZERS[recipe.initializer]
+    beginning = structures.Beginning(initializer, recipe.activation)
+    cell = structures.CELLS[recipe.cell](beginning, cell_key, width, units)
+    readout = initializer.readout(readout_key, outputs, units)
     network = Network(cell, readout, jnp.zeros(outputs))
     return jax.tree_util.tree_map(functools.partial(jnp.asarray, dtype=jnp.float32), network)

@@ -1,7 +1,7 @@
 """Cells and the weights they start from, by name."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,10 +30,7 @@ from rnn_dynamics.cells.initializers import (
 )
 from rnn_dynamics.training.recipes.compressor import HistoryCompressor
 
-if TYPE_CHECKING:
-    from rnn_dynamics.training.recipes.recipe import Recipe
-
-__all__ = ["CELLS", "INITIALIZERS", "Initializer", "cell"]
+__all__ = ["CELLS", "INITIALIZERS", "Beginning", "Initializer"]
 
 
 class Initializer(NamedTuple):
@@ -94,33 +91,40 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def _elman(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+class Beginning(NamedTuple):
+    """What a recipe says of a cell before training: where weights start, and φ (``None``: the cell's own)."""
+
+    initializer: Initializer
+    activation: str | None
+
+
+def _elman(of: Beginning, key: Any, width: int, units: int) -> Any:
     drawn, driven = jax.random.split(key)
-    start = INITIALIZERS[recipe.initializer]
+    start = of.initializer
     W, W_in = start.recurrent(drawn, units), start.inputs(driven, units, width)
-    return ElmanRNN(W, jnp.zeros(units, jnp.float32), W_in, activation=recipe.activation or "tanh")
+    return ElmanRNN(W, jnp.zeros(units, jnp.float32), W_in, activation=of.activation or "tanh")
 
 
-def _leaky(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    plain = _elman(recipe, key, width, units)
+def _leaky(of: Beginning, key: Any, width: int, units: int) -> Any:
+    plain = _elman(of, key, width, units)
     return LeakyRNN(plain.W, plain.b, plain.W_in, leak=0.1, activation=plain.activation)
 
 
-def _residual(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    plain = _elman(recipe, key, width, units)
+def _residual(of: Beginning, key: Any, width: int, units: int) -> Any:
+    plain = _elman(of, key, width, units)
     return ResidualRNN(plain.W, plain.b, plain.W_in, scale=0.1, activation=plain.activation)
 
 
-def _skip(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+def _skip(of: Beginning, key: Any, width: int, units: int) -> Any:
     kept, crossed = jax.random.split(key)
-    plain = _elman(recipe, kept, width, units)
-    V = INITIALIZERS[recipe.initializer].recurrent(crossed, units)
+    plain = _elman(of, kept, width, units)
+    V = of.initializer.recurrent(crossed, units)
     return SkipRNN(plain.W, V, plain.b, plain.W_in, skip=10, activation=plain.activation)
 
 
-def _attention(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+def _attention(of: Beginning, key: Any, width: int, units: int) -> Any:
     kept, *keys = jax.random.split(key, 5)
-    plain, start, size = _elman(recipe, kept, width, units), INITIALIZERS[recipe.initializer], units // 2
+    plain, start, size = _elman(of, kept, width, units), of.initializer, units // 2
     V = start.recurrent(keys[0], units)
     query, lock = (_glorot_rectangle(k, size, units) for k in keys[1:3])
     score = _glorot_rectangle(keys[3], 1, size)[0]
@@ -137,24 +141,24 @@ def _attention(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
     )
 
 
-def _layer_normalized(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    plain = _elman(recipe, key, width, units)
+def _layer_normalized(of: Beginning, key: Any, width: int, units: int) -> Any:
+    plain = _elman(of, key, width, units)
     return LayerNormRNN(plain.W, plain.b, plain.W_in, activation=plain.activation)
 
 
-def _batch_normalized(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    plain = _elman(recipe, key, width, units)
+def _batch_normalized(of: Beginning, key: Any, width: int, units: int) -> Any:
+    plain = _elman(of, key, width, units)
     return BatchNormRNN(plain.W, plain.b, plain.W_in, activation=plain.activation)
 
 
-def _prelu(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    plain = _elman(recipe, key, width, units)
+def _prelu(of: Beginning, key: Any, width: int, units: int) -> Any:
+    plain = _elman(of, key, width, units)
     return PReLURNN(plain.W, plain.b, plain.W_in)
 
 
-def _compressor(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+def _compressor(of: Beginning, key: Any, width: int, units: int) -> Any:
     above, below, predicting = jax.random.split(key, 3)
-    upper, lower = _elman(recipe, above, width, units), _elman(recipe, below, width, units)
+    upper, lower = _elman(of, above, width, units), _elman(of, below, width, units)
     return HistoryCompressor(
         upper.W,
         upper.b,
@@ -162,16 +166,16 @@ def _compressor(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
         below=lower.W,
         below_bias=lower.b,
         below_in=lower.W_in,
-        predictor=INITIALIZERS[recipe.initializer].readout(predicting, width, units),
+        predictor=of.initializer.readout(predicting, width, units),
         mean=jnp.zeros(width, jnp.float32),
         activation=upper.activation,
     )
 
 
 def _gated(build: Callable[..., Any], gates: int) -> Callable[..., Any]:
-    def make(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
+    def make(of: Beginning, key: Any, width: int, units: int) -> Any:
         keys = jax.random.split(key, 2 * gates)
-        start = INITIALIZERS[recipe.initializer]
+        start = of.initializer
         W = jnp.concatenate([start.recurrent(k, units) for k in keys[:gates]])
         W_in = jnp.concatenate([start.inputs(k, units, width) for k in keys[gates:]])
         b = jnp.zeros(gates * units, jnp.float32)
@@ -182,8 +186,8 @@ def _gated(build: Callable[..., Any], gates: int) -> Callable[..., Any]:
     return make
 
 
-#: Each makes a cell of a recipe, a key, the inputs' width and the number of units.
-CELLS: dict[str, Callable[["Recipe", Any, int, int], Any]] = {
+#: Each makes a cell of what a recipe says of its beginning, a key, the inputs' width and the number of units.
+CELLS: dict[str, Callable[[Beginning, Any, int, int], Any]] = {
     "tanh": _elman,
     "leaky": _leaky,
     "residual": _residual,
@@ -196,8 +200,3 @@ CELLS: dict[str, Callable[["Recipe", Any, int, int], Any]] = {
     "lstm": _gated(LSTM, 4),
     "gru": _gated(GRU, 3),
 }
-
-
-def cell(recipe: "Recipe", key: Any, width: int, units: int) -> Any:
-    """The cell of a recipe at its start."""
-    return CELLS[recipe.cell](recipe, key, width, units)

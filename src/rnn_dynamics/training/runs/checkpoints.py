@@ -6,16 +6,14 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.storage import StorageError
-
-if TYPE_CHECKING:
-    from rnn_dynamics.training.runs.panels import Panel
+from rnn_dynamics.training.runs.panel import Panel
 
 __all__ = ["resumed", "save"]
 
@@ -26,7 +24,7 @@ def _beside(path: Path, what: str) -> Path:
     return path.with_name(f"{path.stem}.{what}.npz")
 
 
-def _print_of(panel: "Panel") -> dict[str, Any]:
+def _print_of(panel: Panel) -> dict[str, Any]:
     """What has to be the same for a panel to go on, by name."""
     plan, recipe = panel.plan, panel.plan.recipe
     found: dict[str, Any] = {"kind": _KIND, "seeds": panel.seeds.tolist()}
@@ -40,13 +38,13 @@ def _print_of(panel: "Panel") -> dict[str, Any]:
     return found
 
 
-def _arrays(panel: "Panel") -> dict[str, np.ndarray]:
+def _arrays(panel: Panel) -> dict[str, np.ndarray]:
     runs = {f"run.{i}": leaf for i, leaf in enumerate(jax.tree_util.tree_leaves(panel.runs))}
     history = {f"history.{name}": values for name, values in panel.history.items()}
     return {**runs, **history, "status": panel.status, "wrong": panel.wrong}
 
 
-def save(path: str | os.PathLike[str], panel: "Panel") -> None:
+def save(path: str | os.PathLike[str], panel: Panel) -> None:
     """Write the panel; the file that was there becomes ``….before.npz``."""
     path = Path(path)
     with contextlib.suppress(FileNotFoundError):  # none yet, or another process has just moved it
@@ -54,7 +52,7 @@ def save(path: str | os.PathLike[str], panel: "Panel") -> None:
     storage.save(path, _arrays(panel), {**_print_of(panel), "seconds": panel.seconds})
 
 
-def resumed(path: str | os.PathLike[str] | None, begin: Callable[[], "Panel"]) -> "Panel":
+def resumed(path: str | os.PathLike[str] | None, begin: Callable[[], Panel]) -> Panel:
     """The panel of a file, or a new one where there is none; a damaged file is set aside as ``….damaged.npz``.
 
     Raises:
@@ -93,7 +91,7 @@ def _writable(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _restored(path: Path, panel: "Panel", arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> "Panel":
+def _restored(path: Path, panel: Panel, arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> Panel:
     wanted = _print_of(panel)
     others = [name for name, value in wanted.items() if metadata.get(name) != value]
     if metadata.get("kind") != _KIND or set(_arrays(panel)) != set(arrays):

@@ -11,7 +11,8 @@ import numpy as np
 from rnn_dynamics.numerics.validation import choice, count
 from rnn_dynamics.training.recipes.composition import find, recipe
 from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
-from rnn_dynamics.training.runs.panels import Panel, train
+from rnn_dynamics.training.runs.panel import Panel
+from rnn_dynamics.training.runs.panels import train
 from rnn_dynamics.training.runs.results import Comparison, ComparisonRow, row_of
 from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import Task, task

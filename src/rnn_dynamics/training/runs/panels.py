@@ -12,14 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, integers, real_array
-from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.recipes.recipe import initial_network
 from rnn_dynamics.training.runs import checkpoints
 from rnn_dynamics.training.runs.gradient_history import measured
+from rnn_dynamics.training.runs.panel import Panel
 from rnn_dynamics.training.runs.updates import (
     CONFIRM,
     TEST,
@@ -32,61 +31,13 @@ from rnn_dynamics.training.runs.updates import (
     share_wrong,
 )
 
-__all__ = ["Panel", "first_panel", "train"]
+__all__ = ["first_panel", "train"]
 
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
 _SAVED = 10.0  # seconds between two checkpoints
 _NEVER_NEGATIVE = ("learning_rate", "threshold", "momentum", "largest_step")
 _PATIENCE = 0.2  # seconds between two calls of ``heed``
-
-
-@dataclasses.dataclass(repr=False)
-class Panel:
-    """Runs of one plan and what was seen of them; between calls of ``train`` all of it is on the host.
-
-    Attributes:
-        plan: what the runs have in common.
-        seeds: of each run.
-        runs: the state of every run, a leading axis of runs.
-        status: ``CONVERGED`` where the task was learned, ``DIVERGED``, ``MAX_STEPS``; ``UNDECIDED`` while running.
-        wrong: the share of 10 000 fresh sequences that a learned network puts wrong; else of the last check's.
-        history: by field of ``ProgressCheck`` and of the gradient's story, shape (checks, runs), NaN after a run
-            has ended.
-        seconds: spent so far.
-    """
-
-    plan: Plan
-    seeds: Int[np.ndarray, " runs"]
-    runs: Run
-    status: Int[np.ndarray, " runs"]
-    wrong: Float[np.ndarray, " runs"]
-    history: dict[str, np.ndarray]
-    seconds: float = 0.0
-
-    @property
-    def succeeded(self) -> Bool[np.ndarray, " runs"]:
-        """Which runs learned the task."""
-        return self.status == Status.CONVERGED
-
-    @property
-    def steps(self) -> Int[np.ndarray, " runs"]:
-        """Updates of each run: those to success, where it has learned the task."""
-        return np.asarray(self.runs.step)
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a run is still undecided."""
-        return bool((self.status == Status.UNDECIDED).any())
-
-    @property
-    def networks(self) -> Network:
-        """The networks as they are now, a leading axis of runs."""
-        return self.runs.network
-
-    def __repr__(self) -> str:
-        counts = {s.name.lower(): int((self.status == s).sum()) for s in Status if (self.status == s).any()}
-        return f"Panel({self.plan.task.name}, length {self.plan.task.length}: {counts})"
 
 
 def _host(tree: Any) -> Any:

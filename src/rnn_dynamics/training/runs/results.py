@@ -15,7 +15,7 @@ from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.recipes.remedies import Remedy
 from rnn_dynamics.training.runs.gradient_history import REGIMES
 from rnn_dynamics.training.runs.intervals import wilson
-from rnn_dynamics.training.runs.panels import Panel
+from rnn_dynamics.training.runs.panel import Panel
 
 __all__ = ["MOMENTS", "Comparison", "ComparisonRow", "load_comparison", "row_of"]
 
