@@ -31,8 +31,8 @@ class Attractors(Result):
         undecided: starts that ended at none of them within the steps.
         diverged: starts whose states left the finite numbers.
         steps: the step limit of the search; 0 where the attractors were given.
-        marginal: whether the map is affine with a largest multiplier of size 1: orbits rest, turn or drift
-            wherever they begin, and nothing attracts.
+        marginal: whether nothing attracts: the map is affine with a largest multiplier of size 1, so that orbits
+            rest, turn or drift wherever they begin, or keeps volume, |det DF| = 1.
     """
 
     kinds: Int[np.ndarray, " m"]
@@ -75,7 +75,7 @@ class Attractors(Result):
     def __repr__(self) -> str:
         names = ", ".join(self.describe(i) for i in range(len(self))) or "none"
         open_ones = f"; {self.undecided} starts undecided, {self.diverged} diverged" if self.steps else ""
-        marginal = "; marginal: a multiplier of size 1, nothing attracts" * self.marginal
+        marginal = "; marginal: a multiplier of size 1 or |det DF| = 1, nothing attracts" * self.marginal
         return f"Attractors({len(self)}: {names}{open_ones}{marginal})"
 
 

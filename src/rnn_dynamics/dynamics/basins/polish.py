@@ -135,15 +135,20 @@ def _newton(
     return best, least
 
 
+def _told_apart(dtype: np.dtype) -> float:
+    """The relative distance below which polished states are one: 64 roundings, 2e-12 at least."""
+    return max(64 * float(np.finfo(dtype).eps), 1e4 * float(np.finfo(np.float64).eps))
+
+
 def same_cycle(
     first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None, error: float = 0.0
 ) -> bool:
-    """Whether two orbits of cycles are one up to 10⁴ roundings, or to the error of each."""
+    """Whether two orbits of cycles are one up to what floats tell apart, or to the error of each."""
     if len(first) != len(second):
         return False
     scale = 1 + np.abs(first).max() + largest_length(lengths)
     nearest = apart(first, second[:1], lengths).min()
-    return bool(nearest <= max(1e4 * float(np.finfo(first.dtype).eps) * scale, 2 * error))
+    return bool(nearest <= max(_told_apart(first.dtype) * scale, 2 * error))
 
 
 def rounded(states: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
@@ -154,10 +159,10 @@ def rounded(states: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
     return np.round(states, int(digits))
 
 
-def _minimal(orbit: np.ndarray, lengths: Lengths | None) -> np.ndarray:
-    """The orbit up to its minimal period, from its lexicographically smallest state."""
+def _minimal(orbit: np.ndarray, lengths: Lengths | None, error: float) -> np.ndarray:
+    """The orbit up to its minimal period, from its lexicographically smallest state; ``error`` is of its states."""
     scale = 1 + np.abs(orbit).max() + largest_length(lengths)
-    period, close = len(orbit), 1e4 * np.finfo(orbit.dtype).eps * scale
+    period, close = len(orbit), max(_told_apart(orbit.dtype) * scale, 2 * error)
     for divisor in range(1, period):
         if period % divisor == 0 and apart(orbit, np.roll(orbit, divisor, 0), lengths).max() <= close:
             orbit = orbit[:divisor]
@@ -173,15 +178,27 @@ def _cycle(
     if not np.isfinite(longer).all():
         return None
     residual = float(apart(longer[-1], longer[0], lengths))
-    orbit = _minimal(seated(longer[:-1], lengths), lengths)
+    orbit = seated(longer[:-1], lengths)
+    rounding = residual + float(np.finfo(orbit.dtype).eps) * float(np.abs(orbit).max())
+    product, error = _product_and_error(cell, orbit, u, shape, rounding)
+    if len(orbit) > 1:
+        orbit = _minimal(orbit, lengths, error if np.isfinite(error) else 0.0)
+        product, error = _product_and_error(cell, orbit, u, shape, rounding)
+    if not np.isfinite(product).all():
+        return None
+    return Cycle(orbit, np.linalg.eigvals(product), residual, error)
+
+
+def _product_and_error(
+    cell: Any, orbit: np.ndarray, u: Any, shape: tuple[int, ...], rounding: float
+) -> tuple[np.ndarray, float]:
+    """DF^p at the first state of a cycle, and the error of that state, what F^p misses over σ_min(1 − DF^p)."""
     jacobians = step_matrices(cell, orbit, u, shape)
     product = functools.reduce(lambda done, matrix: np.matmul(matrix, done), jacobians)
     if not np.isfinite(product).all():
-        return None
-    rounding = residual + float(np.finfo(orbit.dtype).eps) * float(np.abs(orbit).max())
+        return product, np.inf
     least = float(np.linalg.svd(np.eye(len(product)) - product, compute_uv=False)[-1])
-    error = rounding / least if least > 0 else np.inf if rounding > 0 else 0.0
-    return Cycle(orbit, np.linalg.eigvals(product), residual, error)
+    return product, rounding / least if least > 0 else np.inf if rounding > 0 else 0.0
 
 
 def polished_cycles(
@@ -208,8 +225,9 @@ def polished_cycles(
     points = seated(np.asarray(points)[: len(states)], lengths)
     triples = zip(points, np.asarray(residuals), periods, strict=False)
     for point, residual, period in triples:
-        limit = 1e3 * np.finfo(point.dtype).eps * (1 + np.abs(point).max() + largest_length(lengths))
-        known = any(apart(c.orbit, point, lengths).min() <= 10 * limit for c in found)
+        scale = 1 + np.abs(point).max() + largest_length(lengths)
+        limit = 1e3 * np.finfo(point.dtype).eps * scale
+        known = any(apart(c.orbit, point, lengths).min() <= _told_apart(point.dtype) * scale for c in found)
         if not residual <= limit or known:
             continue
         cycle = _cycle(cell, point, int(period), u, shape, longest)

@@ -27,6 +27,7 @@ from rnn_dynamics.dynamics.basins.polish import (
 from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
+from rnn_dynamics.dynamics.basins.volume import keeps_volume
 from rnn_dynamics.dynamics.equilibria.newton import transient_round
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
@@ -126,9 +127,9 @@ def runner_of(problem: StartsOfMap, members: list[Member]) -> Runner:
 
 
 def is_marginal(problem: StartsOfMap) -> bool:
-    """Whether the map is affine with a largest multiplier of size 1."""
+    """Whether the map is affine with a largest multiplier of size 1, or keeps volume: nothing attracts then."""
     affine = affine_map(problem.cell, problem.u, problem.shape, problem.dtype)
-    return affine is not None and affine.marginal
+    return keeps_volume(problem) if affine is None else affine.marginal
 
 
 def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states: np.ndarray) -> np.ndarray:
@@ -254,7 +255,7 @@ def _with_sets(
 ) -> tuple[list[Member], np.ndarray]:
     """Circles and chaotic sets from the starts that are left, at most 32 trials."""
     places, states = left
-    if not len(places):
+    if not len(places) or keeps_volume(problem):
         return members, labels
     labels[places] = RecurrentSets(problem, members).labels(states)
     failures, order = 0, np.random.default_rng(0).permutation(len(places))
