@@ -1,4 +1,4 @@
-"""The command line: reproduce the published figures, list them, and check the library on this device."""
+"""The command line: the three studies, the published figures, a verdict on a network, remedies compared."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.cli import comparison, diagnosis, retraining
+from rnn_dynamics.cli import comparison, diagnosis, retraining, studies
 from rnn_dynamics.cli.arguments import Parser, Problems, did_you_mean, lenient, numbers, parsed
 from rnn_dynamics.cli.places import check_folder
 from rnn_dynamics.cli.program import FAILED, complain, held_signals, settings
@@ -50,6 +50,7 @@ def _parsers() -> tuple[Parser, Any]:
         "info", help="device, versions, and a self-check of the numbers on this device"
     )
     info.set_defaults(run=_info, check=None)
+    studies.add_to(commands)
     diagnosis.add_to(commands)
     comparison.add_to(commands)
     retraining.add_to(commands)

@@ -57,4 +57,4 @@ def save_picture(found: "Result", path: str | None) -> None:
     """
     if path is not None:
         figure: Any = found.plot().figure
-        figure.savefig(path)
+        figure.savefig(path, bbox_inches="tight", dpi=150)
