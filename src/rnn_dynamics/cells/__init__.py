@@ -2,6 +2,7 @@
 
 from rnn_dynamics.cells import activations, initializers
 from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.declared import Cell, Declaring, RecurrentStructure
 from rnn_dynamics.cells.delayed import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.feedforward import (
     BatchNormalized,
@@ -15,7 +16,6 @@ from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
-from rnn_dynamics.cells.pytree import RecurrentStructure
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory, rollout
 from rnn_dynamics.cells.stack import Stack
@@ -30,6 +30,8 @@ __all__ = [
     "AttentionRNN",
     "BatchNormRNN",
     "BatchNormalized",
+    "Cell",
+    "Declaring",
     "DoyaNeuron",
     "ElmanRNN",
     "FeedForward",

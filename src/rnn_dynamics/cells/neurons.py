@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
-from rnn_dynamics.cells.pytree import RecurrentStructure, cell_type, set_fields
+from rnn_dynamics.cells.declared import RecurrentStructure
+from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.numerics.validation import fraction, real_arrays
 
 __all__ = ["DoyaNeuron", "PascanuNeuron"]

@@ -94,6 +94,11 @@ class ShallowPiecewiseLinearRNN:
     def __init__(self, A: Any, W1: Any, W2: Any, h1: Any, h2: Any, W_in: Any = None) -> None:
         set_fields(self, **_fields("W2", A=A, W1=W1, W2=W2, h1=h1, h2=h2, W_in=W_in))
 
+    @property
+    def units(self) -> int:
+        """n."""
+        return self.A.shape[0]
+
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         hidden = relu(dot(self.W2, x) + self.h2)
         return self.A * x + dot(self.W1, hidden) + drive(self.h1, self.W_in, u)

@@ -1,4 +1,4 @@
-"""What a recurrent map may declare about itself, and how any callable pytree is taken apart for ``jit``."""
+"""Cells as pytrees: made of a class, and taken apart for ``jit``."""
 
 import dataclasses
 from collections.abc import Callable, Hashable, Iterable
@@ -8,26 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import Array, Float
 
-__all__ = ["RecurrentStructure", "cell_type", "join", "layer_name", "parameter_dtype", "set_fields", "split"]
+__all__ = ["cell_type", "join", "layer_name", "parameter_dtype", "set_fields", "split"]
 
 _Class = TypeVar("_Class", bound=type)
-
-
-@dataclasses.dataclass(frozen=True)
-class RecurrentStructure:
-    """What a theorem about ‖∂x_T/∂x_k‖ needs to know: every step Jacobian is (1−α) I + α D₁ W D₂.
-
-    Attributes:
-        weights: W, shape (n, n).
-        slope_bound: γ with ‖D₁‖‖D₂‖ ≤ γ at every state; ``None`` where nobody declared one.
-        leak: α in (0, 1]; 1 for a cell without leak.
-    """
-
-    weights: Float[Array, "n n"]
-    slope_bound: float | None
-    leak: Float[Array, ""] | float = 1.0
 
 
 def cell_type(*, static: tuple[str, ...] = ()) -> Callable[[_Class], _Class]:

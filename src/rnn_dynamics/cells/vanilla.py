@@ -9,7 +9,8 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
-from rnn_dynamics.cells.pytree import RecurrentStructure, cell_type, set_fields
+from rnn_dynamics.cells.declared import RecurrentStructure
+from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 

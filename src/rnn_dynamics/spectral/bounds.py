@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.pytree import RecurrentStructure
+from rnn_dynamics.cells.declared import RecurrentStructure
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import eigenvalues, spectral_norm, spectral_radius
