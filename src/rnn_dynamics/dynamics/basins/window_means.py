@@ -20,9 +20,9 @@ from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
 __all__ = ["Bands"]
 
 _STEPS = 512
-_WINDOWS = 64
+_WINDOWS = 128
 _BATCH = 256
-_WIDER = 0.5
+_WIDER = 1.0
 _FLOOR, _LEAST = 1e-3, 0.1
 
 
