@@ -339,7 +339,7 @@ def main(arguments: list[str] | None = None) -> None:
     memory = remembered(found, heard)
     print(report(heard, memory))
     options.out.mkdir(parents=True, exist_ok=True)
-    for name, figure in (("verdict", verdict.plot()), ("memory", picture(heard, memory))):
+    for name, figure in (("verdict", verdict.plot().figure), ("memory", picture(heard, memory))):
         path = options.out / f"silero_vad_{name}.png"
         figure.savefig(path, dpi=120)
         print(f"wrote {path}")

@@ -145,7 +145,7 @@ def test_importing_every_module_changes_no_setting_and_touches_no_device() -> No
 def test_the_shop_window_is_small_and_complete() -> None:
     import rnn_dynamics as rd
 
-    assert dir(rd) == sorted(rd.__all__)
+    assert dir(rd) == sorted([*rd.__all__, "__version__"])
     assert len(rd.__all__) <= 66
     for name in rd.__all__:
         assert getattr(rd, name) is not None

@@ -11,8 +11,7 @@ import lazy_loader
 from rnn_dynamics import _moved
 from rnn_dynamics._version import __version__ as __version__
 
-_lazy, _, _names = lazy_loader.attach_stub(__name__, __file__)
-__all__ = sorted([*_names, "__version__"])
+_lazy, _, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 _moved.install()
 
@@ -22,4 +21,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return list(__all__)
+    return sorted([*__all__, "__version__"])

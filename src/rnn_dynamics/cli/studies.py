@@ -204,7 +204,8 @@ def _csv(columns: Mapping[str, Any]) -> str:
 def _grid(options: argparse.Namespace) -> Any:
     import numpy as np
 
-    return np.linspace(*options.b, options.points)
+    low, high = options.b
+    return np.linspace(low, high, options.points)
 
 
 def _doya(options: argparse.Namespace) -> tuple[Any, str, Mapping[str, Any]]:

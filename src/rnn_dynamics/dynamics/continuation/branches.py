@@ -20,7 +20,7 @@ from rnn_dynamics.dynamics.continuation.paths import (
     without_jumps,
 )
 from rnn_dynamics.dynamics.continuation.search import Track, events_along, lower_period, minimal_period
-from rnn_dynamics.dynamics.continuation.tracing import at_parameter, both_ways, limits_of
+from rnn_dynamics.dynamics.continuation.tracing import at_parameter, beside, both_ways, limits_of
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics.arclength import Curve
 from rnn_dynamics.numerics.results import NotKept, Result
