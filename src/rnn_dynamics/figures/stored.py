@@ -63,7 +63,11 @@ _RESULTS = (
     StoredResult("latch", "runs that learn to latch one bit", "training.latch"),
     StoredResult("remedies", "every remedy on temporal order", "training.remedies", resumes=True),
     StoredResult(
-        "success", "temporal order by length, with clipping and Ω", "training.success", has_full=True
+        "success",
+        "temporal order by length, with clipping and Ω",
+        "training.success",
+        resumes=True,
+        has_full=True,
     ),
     StoredResult(
         "temporal_order", "gated and plain cells trained on temporal order", "gradients.temporal_order"

@@ -69,6 +69,7 @@ def initial(name: str, rng: np.random.Generator, units: int = UNITS, width: int 
 
 
 def _cell(name: str, W: Any, b: Any, W_in: Any) -> Any:
+    W, b, W_in = (np.asarray(part, jax.dtypes.canonicalize_dtype(float)) for part in (W, b, W_in))
     if name.startswith("LSTM"):
         return (LSTM1997 if "1997" in name else LSTM)(W, b, W_in)
     if name == "GRU":
