@@ -599,7 +599,7 @@ def test_hazard_20_not_a_number_never_passes_for_a_state_that_settled():
     assert np.isnan(np.asarray(gradient_norms(path))[:-1]).all()
 
 
-# Conjugacies (science.md, section 1)
+# Conjugacies (docs/science.md, section 1)
 
 
 @pytest.mark.parametrize(("w", "b"), [(5.0, -2.5), (-9.0, 4.0), (4.0, -2.0), (50.0, -20.0)])

@@ -28,7 +28,7 @@ SOURCE_WRONG = {
     "clipping cures vanishing gradients",
     "unclipped descent from (6, −3), rate .1, 500 updates",
 }
-# Numbers that science.md prints, each to be found among the published ones.
+# Numbers of the sources (docs/science.md names them), each to be found among the published ones.
 PRINTED = (
     *("2.5e-2", "8.8e-4", "2.8e-5", "10.8", "101", "1001", "3.91", ".387", ".54", ".42", "9.3", "2.5e-10"),
     *(".145", ".855", ".5", ".144794", ".855206", "-2.655610", "-2.344390"),
