@@ -68,7 +68,7 @@ REMEDIES: dict[str, tuple[tuple[str, str], ...]] = {
     "evolution strategy": (("search", "evolution strategy"),),
 }
 
-# Slots, or pieces of them, that exclude each other; after ``training.compatibility``.
+# Slots, or pieces of them, that exclude each other; after ``training.recipes.compatibility``.
 _BLIND = ("random guessing", "multigrid random search", "simulated annealing")
 _RULES: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...]], ...] = (
     *(("search", (), slot, ()) for slot in ("terms", "truncation", "direction", "dropout")),

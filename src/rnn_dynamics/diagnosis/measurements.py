@@ -50,7 +50,7 @@ class Measurements(Result):
             lags does not grow; "exploding" where it is above 0 by more than that interval, rate and norm both make
             a factor of 10 over the run, and the loss's shares, where there is one, do not fade; "undecided" where
             the run is too short for a rate, "diverged" where a state is not finite, "not finite" where only a
-            derivative is not; else "neither". ``reason`` says which row of ``diagnose.table`` it was.
+            derivative is not; else "neither". ``reason`` says which row of ``diagnosis.table`` it was.
         exponent, standard_error: of the largest exponent, nats a step, the first quarter of the run left out; the
             error is that of the block means, or what the halves differ by where the rate has not settled. Of a run
             that diverged, of its finite part.

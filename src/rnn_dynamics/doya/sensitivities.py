@@ -31,7 +31,7 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
 
     x_{t+1} = (1 − ε) x_t + ε σ(w x_t + b). The derivatives are carried with powers of two beside them, so
     that they neither overflow nor underflow; the bounds follow the rounding of every step along the orbit
-    (``doya.orbit_kernel``), and the status says where floats cannot carry the answer: a chaotic neuron after
+    (``doya.kernel``), and the status says where floats cannot carry the answer: a chaotic neuron after
     some hundred steps, an orbit that starts one float off the separatrix.
 
     Args:

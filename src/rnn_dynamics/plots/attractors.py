@@ -82,7 +82,7 @@ def multipliers(result: "FixedPoints", ax: Any = None, *, legend: bool = True) -
     """Multipliers of every fixed point and cycle in the complex plane, with the unit circle.
 
     Args:
-        result: from ``equilibria.fixed_points``.
+        result: from ``dynamics.fixed_points``.
         ax: axes to draw on; new ones by default.
         legend: whether to draw the legend.
 

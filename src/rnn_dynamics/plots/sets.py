@@ -128,7 +128,7 @@ def edge_state(found: "EdgeState", ax: Any = None, *, axes: tuple[int, int] | No
     """The set on a boundary between two basins, beside the attractors of both.
 
     Args:
-        found: from ``basins.edge_state``.
+        found: from ``dynamics.edge_state``.
         ax: axes to draw on; new ones by default.
         axes: two units to show; by default both of two, or two principal components.
 

@@ -50,7 +50,7 @@ def fixed_points(
     """Fixed points and cycles in state space, the unstable directions as lines; slow points as grey crosses.
 
     Args:
-        result: from ``equilibria.fixed_points``.
+        result: from ``dynamics.fixed_points``.
         ax: axes to draw on; new ones by default.
         axes: two units to show. By default both of two; of more the two principal components of ``runs``, or of the
             points with their leading eigenvectors.

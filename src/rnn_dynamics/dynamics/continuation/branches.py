@@ -89,7 +89,7 @@ class Branch(Result):
         return tuple(event for event in self.events if event.kind == kind)
 
     def switch(self, event: SpecialPoint, *, distance: float = 1e-2) -> "Branch":
-        """The branch that is born at an event; see ``continuation.switch_branch``."""
+        """The branch that is born at an event; see ``dynamics.switch_branch``."""
         return switch_branch(self, event, distance=distance)
 
     def __repr__(self) -> str:

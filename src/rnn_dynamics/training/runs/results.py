@@ -45,7 +45,7 @@ class ComparisonRow(Result):
         wrong: share of fresh sequences that are wrong at the end.
         exponent: growth of the gradient in nats a step at the start, halfway and at the end, shape (3, s).
         horizon: lags over which the gradient lasts at these moments, shape (3, s).
-        regime: its index in ``stories.REGIMES``, shape (3, s).
+        regime: its index in ``gradient_history.REGIMES``, shape (3, s).
     """
 
     remedy: str
