@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rnn_dynamics.numerics import batching
 from rnn_dynamics.numerics.batching import LARGEST, TILE, elementwise
 from tests.compilations import compilations
 
@@ -55,3 +56,22 @@ def test_traced_and_placed_arrays_go_whole():
     found = call(placed)[0]
     assert found.committed
     np.testing.assert_array_equal(found, x * x)
+
+
+def test_batches_are_filled_up_and_cut_again():
+    seen = []
+
+    def kernel(x, y):
+        seen.append((x.shape, y.shape))
+        return {"sum": x.sum(1) + y, "twice": 2 * x}
+
+    x, y = np.arange(14.0).reshape(7, 2), np.arange(7)
+    found = batching.mapped(kernel, [x, y], 3)
+    assert seen == [((3, 2), (3,))] * 3
+    assert found["sum"].tolist() == (x.sum(1) + y).tolist()
+    assert found["twice"].tolist() == (2 * x).tolist()
+    nothing = batching.mapped(kernel, [x[:0], y[:0]], 3)
+    assert (nothing["sum"].shape, nothing["twice"].shape) == ((0,), (0, 2))
+    assert batching.filled(y[:2], 4).tolist() == [0, 1, 1, 1]
+    assert [batching.power_of_two_above(n) for n in (0, 1, 2, 3, 5, 64, 65)] == [1, 1, 2, 4, 8, 64, 128]
+    assert batching.power_of_two_above(3, 128) == 128

@@ -13,6 +13,7 @@ from rnn_dynamics.cells.rollout import Trajectories
 from rnn_dynamics.diagnosis import BatchDiagnosis, diagnose
 from rnn_dynamics.gradients import credit, steps as gradient_steps
 from rnn_dynamics.gradients.jacobians import parameter_gradient, step_jacobians
+from rnn_dynamics.numerics import padding
 from tests.compilations import compilations
 
 RNG = np.random.default_rng(3)
@@ -87,10 +88,10 @@ def test_padding_leaves_no_trace(name, masked, monkeypatch):
         if "exponent" not in name and "values by" not in name and name != "singular values":
             found = jax.jit(measure)(run)
         else:  # their status is looked at on the host
-            patch.setattr(lengths, "may_pad", lambda *_: False)
+            patch.setattr(padding, "may_pad", lambda *_: False)
             found = measure(run)
     if masked:
-        monkeypatch.setattr(lengths, "LARGEST_PADDED", 0)
+        monkeypatch.setattr(padding, "LARGEST_PADDED", 0)
         monkeypatch.setattr(gradient_steps, "_LARGEST_OF_MATRICES", 0)
     for got, expected in zip(numbers(measure(run)), numbers(found), strict=True):
         assert got.shape == expected.shape

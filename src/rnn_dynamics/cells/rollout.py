@@ -17,6 +17,7 @@ from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics import padding as time_axes
+from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
@@ -373,7 +374,7 @@ def _side_by_side(cell: Any, given: list[tuple[Array, Any, int]], length: int) -
     if not length:
         return [Trajectory(cell, u, *_run(static, arrays, x, u, steps)) for x, u, steps in given]
     rows = [(np.asarray(x), time_axes.padded(u, 0, steps, after=length - steps)) for x, u, steps in given]
-    rows += rows[:1] * ((1 << (len(rows) - 1).bit_length()) - len(rows))
+    rows += rows[:1] * (power_of_two_above(len(rows)) - len(rows))
     starts, inputs = jax.tree_util.tree_map(lambda *leaves: np.stack(leaves), *rows)
     states, firsts = map(np.asarray, _run_side_by_side(static, arrays, starts, inputs, length))
     return [

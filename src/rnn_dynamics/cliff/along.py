@@ -20,6 +20,7 @@ from rnn_dynamics.dynamics.continuation import Branch, continue_branch
 from rnn_dynamics.dynamics.return_map import return_map
 from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit
 from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
@@ -185,19 +186,13 @@ def _losses(family: Any, loss: Any, path: ParameterPath, given: tuple, steps: in
     """The loss with its derivatives on the path's grid, in chunks of one size."""
     parameters = path.parameters(path.positions()).astype(path.axes[0].dtype)
     static, arrays = split(family)
-    parts = []
-    for first in range(0, len(parameters), _CHUNK):
-        rows = parameters[first : first + _CHUNK]
-        padded = np.concatenate([rows, np.repeat(rows[:1], _CHUNK - len(rows), axis=0)])
-        orbits = _orbits(static, arrays, padded, given, np.int32(steps))
-        part = _with_loss(*split(loss), orbits, path.patch.sides)
-        parts.append(jax.tree_util.tree_map(np.asarray, part))
 
-    def whole(*leaves: np.ndarray) -> np.ndarray:
-        joined = np.concatenate(leaves)[: len(parameters)]
-        return joined.reshape(*path.shape, *joined.shape[1:])
+    def at(rows: np.ndarray) -> _Evaluated:
+        orbits = _orbits(static, arrays, rows, given, np.int32(steps))
+        return _with_loss(*split(loss), orbits, path.patch.sides)
 
-    return jax.tree_util.tree_map(whole, *parts)
+    found = mapped(at, [parameters], _CHUNK)
+    return jax.tree_util.tree_map(lambda leaf: leaf.reshape(*path.shape, *leaf.shape[1:]), found)
 
 
 def along(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Int
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
 from rnn_dynamics.dynamics.equilibria.newton import Map
 from rnn_dynamics.dynamics.return_map import ReturnMap
+from rnn_dynamics.numerics.batching import mapped
 
 __all__ = ["CYCLE", "Ends", "FollowedStart", "joined"]
 
@@ -293,11 +294,4 @@ class FollowedStart:
             return np.abs(first - second).max(axis=-1) <= close * (1 + np.abs(second).max(axis=-1))
 
     def _batched(self, function: Any, *rows: np.ndarray) -> list[np.ndarray]:
-        count, parts = len(rows[0]), []
-        for first in range(0, max(count, 1), _BATCH):
-            batch = [row[first : first + _BATCH] for row in rows]
-            if not len(batch[0]):
-                batch = [np.zeros((1, *row.shape[1:]), row.dtype) for row in rows]
-            padded = [np.concatenate([b, np.repeat(b[:1], _BATCH - len(b), axis=0)]) for b in batch]
-            parts.append([np.asarray(part)[: min(_BATCH, count - first)] for part in function(*padded)])
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return mapped(lambda *batch: list(function(*batch)), rows, _BATCH)

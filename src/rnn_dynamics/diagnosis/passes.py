@@ -19,6 +19,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.gradients.steps import on_host
+from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.scaled import from_float
 
 __all__ = ["Along", "Runs", "at", "forward", "runs_of", "stretch", "stretches"]
@@ -89,7 +90,7 @@ def runs_of(trajectory: Trajectory) -> Runs:
 def stretches(steps: int) -> tuple[int, list[tuple[int, int]]]:
     """The length of a stretch, a power of two of at least √T, and where each of them begins and ends."""
     length = max(_SHORTEST, 1 << (math.isqrt(max(steps - 1, 0))).bit_length(), min(_STRETCH, steps))
-    length = 1 << (length - 1).bit_length()
+    length = power_of_two_above(length)
     return length, [(first, min(first + length, steps)) for first in range(0, steps, length)]
 
 

@@ -1,8 +1,12 @@
-"""Elementwise kernels that compile once for all small inputs, whatever their shapes."""
+"""Many points through one compiled kernel: batches of few sizes, filled up, and cut again on the host.
+
+The size of a batch is part of a program. Batches are therefore of one size, or of a power of two, the last one
+filled up with copies of its last row; under ``vmap`` no row's numbers depend on the others'.
+"""
 
 import functools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -11,12 +15,42 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = ["LARGEST", "TILE", "elementwise", "is_plain"]
+__all__ = ["LARGEST", "TILE", "elementwise", "filled", "is_plain", "mapped", "power_of_two_above"]
 
 #: Entries of one call of the kernel.
 TILE = 64
 #: Inputs of at most so many entries go in tiles.
 LARGEST = 1024
+
+
+def power_of_two_above(count: int, least: int = 1) -> int:
+    """The least power of two that is ``count`` or more; ``least`` where that is more."""
+    return max(least, 1 << max(count - 1, 0).bit_length())
+
+
+def filled(rows: np.ndarray, size: int) -> np.ndarray:
+    """The rows with copies of the last one behind them, ``size`` in all; zeros where there are none."""
+    if not len(rows):
+        return np.zeros((size, *rows.shape[1:]), rows.dtype)
+    return rows[np.minimum(np.arange(size), len(rows) - 1)]
+
+
+def mapped(kernel: Callable[..., Any], columns: Sequence[np.ndarray], size: int) -> Any:
+    """``kernel`` of all rows, in batches of ``size``.
+
+    Args:
+        kernel: takes a batch of each column, to a pytree of arrays with the same leading axis.
+        columns: arrays of one leading axis; none of them is empty, or all are.
+        size: rows of a batch.
+
+    Returns:
+        What the kernel gives for all rows, on the host.
+    """
+    count, parts = len(columns[0]), []
+    for first in range(0, max(count, 1), size):
+        batch = (filled(column[first : first + size], size) for column in columns)
+        parts.append(jax.tree.map(np.asarray, kernel(*batch)))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
 def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
@@ -43,7 +77,7 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
         size = math.prod(shape)
         if not 0 < size <= LARGEST or not is_plain(arrays):
             return compiled(*arguments)
-        flat = [_filled(np.asarray(a), len(shape)) for a in arrays]
+        flat = [_flat(np.asarray(a), len(shape)) for a in arrays]
         tiles = []
         for start in range(0, size, TILE):
             tile = iter(structure.unflatten([a[start : start + TILE] for a in flat]))
@@ -63,10 +97,10 @@ def is_plain(arrays: Iterable[Any]) -> bool:
     )
 
 
-def _filled(array: np.ndarray, batch_ndim: int) -> np.ndarray:
+def _flat(array: np.ndarray, batch_ndim: int) -> np.ndarray:
     """The array with one batch axis, filled up to whole tiles."""
     flat = array.reshape(-1, *array.shape[batch_ndim:])
-    return np.concatenate([flat, np.repeat(flat[-1:], -len(flat) % TILE, axis=0)])
+    return filled(flat, -(-len(flat) // TILE) * TILE)
 
 
 def _joined(parts: tuple[Array, ...], shape: tuple[int, ...], size: int) -> Array:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.batching import is_plain, power_of_two_above
 
 __all__ = [
     "LARGEST_PADDED",
@@ -38,7 +38,7 @@ _SHORTEST = 64
 
 def longer(steps: int) -> int:
     """The length that so many steps are padded to."""
-    return max(_SHORTEST, 1 << (steps - 1).bit_length()) if steps else 0
+    return power_of_two_above(steps, _SHORTEST) if steps else 0
 
 
 def surplus(steps: int, size: int, limit: int, *trees: Any) -> int:

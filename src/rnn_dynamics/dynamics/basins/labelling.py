@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.dynamics.basins.trapping import Ball
 from rnn_dynamics.dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
+from rnn_dynamics.numerics.batching import power_of_two_above
 
 __all__ = ["DIVERGED", "UNDECIDED", "Balls", "default_chunk", "packed", "run_to_labels", "schedule"]
 
@@ -46,7 +47,7 @@ class Balls:
 def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
     """The balls of each attractor in arrays, padded by balls that hold nothing to a multiple of a power of two."""
     flat = [(ball, owner) for owner, group in enumerate(balls) for ball in group]
-    size = max(4, 1 << (len(flat) - 1).bit_length()) if flat else 4
+    size = power_of_two_above(len(flat), 4)
     centres, scales = np.zeros((size, n), dtype), np.zeros((size, n, n), dtype)
     squares, owners = np.full(size, -1.0, dtype), np.zeros(size, np.int32)
     for k, (ball, owner) in enumerate(flat):

@@ -21,6 +21,7 @@ from rnn_dynamics.dynamics.phases import (
     wrapped,
 )
 from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
 __all__ = [
     "MOST_SEEDS",
@@ -77,14 +78,10 @@ def _orbits(static: Any, arrays: Any, states: Array, u: Any, shape: tuple[int, .
     return jax.vmap(orbit)(states)
 
 
-def _padded(states: np.ndarray, size: int) -> np.ndarray:
-    return np.concatenate([states, np.repeat(states[:1], size - len(states), 0)])
-
-
 def orbits_of(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...], steps: int) -> np.ndarray:
     """x, F(x), …, F^{steps−1}(x) of each state, shape (count, steps, n); padded so that one program serves."""
-    size = max(_MOST_ORBITS, 1 << (len(states) - 1).bit_length())
-    return np.asarray(_orbits(*split(cell), _padded(states, size), u, shape, steps))[: len(states)]
+    rows = filled(states, power_of_two_above(len(states), _MOST_ORBITS))
+    return np.asarray(_orbits(*split(cell), rows, u, shape, steps))[: len(states)]
 
 
 def recurrence_distances(orbits: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
@@ -217,9 +214,9 @@ def polished_cycles(
     Returns:
         Those with residual ≤ 10³ roundings of their size, in the order in which they were found.
     """
-    size = max(MOST_SEEDS, 1 << (len(states) - 1).bit_length())
-    padded = np.concatenate([periods, np.ones(size - len(states), periods.dtype)]).astype(np.int32)
-    points, residuals = _newton(*split(cell), _padded(states, size), padded, u, shape, longest)
+    size = power_of_two_above(len(states), MOST_SEEDS)
+    padded = filled(periods, size).astype(np.int32)
+    points, residuals = _newton(*split(cell), filled(states, size), padded, u, shape, longest)
     found: list[Cycle] = []
     lengths = lengths_of(cell)
     points = seated(np.asarray(points)[: len(states)], lengths)

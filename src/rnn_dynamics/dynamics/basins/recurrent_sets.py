@@ -25,6 +25,7 @@ from rnn_dynamics.dynamics.basins.window_means import Bands
 from rnn_dynamics.dynamics.equilibria.recurrence import drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
+from rnn_dynamics.numerics.batching import mapped, power_of_two_above
 from rnn_dynamics.numerics.status import Status
 
 __all__ = ["RecurrentSets", "recurrent_member"]
@@ -215,7 +216,7 @@ class RecurrentSets:
         if not len(self.owners):
             return
         covers = [_cover(members[i].orbit, problem.lengths) for i in self.owners]
-        size = 1 << (len(covers) - 1).bit_length()
+        size = power_of_two_above(len(covers))
         self.samples = np.zeros((size, _COVER, problem.n), problem.dtype)
         self.reaches = np.full(size, -1.0, problem.dtype)
         for k, (samples, reach) in enumerate(covers):
@@ -230,15 +231,13 @@ class RecurrentSets:
         if not len(self.owners):
             return found
         static, arrays = split(self.problem.cell)
-        for first in range(0, len(states), _BATCH):
-            part = states[first : first + _BATCH]
-            padded = np.concatenate([part, np.repeat(part[:1], _BATCH - len(part), 0)])
-            rest = self.samples, self.reaches, padded, self.problem.shape
-            held = np.array(_held(static, arrays, self.problem.u, *rest))[: len(self.owners), : len(part)]
-            for bands, within in zip(self.bands, held, strict=True):
-                within[within] = bands.hold(part[within])
-            one = held.sum(0) == 1
-            found[first : first + len(part)][one] = self.owners[held.argmax(0)][one]
+        sets = self.problem.u, self.samples, self.reaches
+        held = mapped(lambda part: _held(static, arrays, *sets, part, self.problem.shape).T, [states], _BATCH)
+        held = np.array(held[:, : len(self.owners)].T)
+        for bands, within in zip(self.bands, held, strict=True):
+            within[within] = bands.hold(states[within])
+        one = held.sum(0) == 1
+        found[one] = self.owners[held.argmax(0)][one]
         return found
 
     def same(self, member: Member) -> int | None:

@@ -31,6 +31,7 @@ from rnn_dynamics.dynamics.basins.volume import keeps_volume
 from rnn_dynamics.dynamics.equilibria.newton import transient_round
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
+from rnn_dynamics.numerics.batching import filled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count
 
@@ -153,7 +154,7 @@ def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states:
 
 def _along_the_flow(problem: StartsOfMap, states: np.ndarray) -> np.ndarray:
     """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
-    padded = np.concatenate([states, np.repeat(states[:1], MOST_SEEDS - len(states), 0)])
+    padded = filled(states, MOST_SEEDS)
     held = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], problem.u)
     static, arrays = split(problem.cell)
     for _ in range(_TRANSIENTS):

@@ -21,6 +21,7 @@ from rnn_dynamics.dynamics.basins.slope_ranges import SlopeForm, slope_form, slo
 from rnn_dynamics.dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
 __all__ = ["Ball", "step_matrices", "trapping_balls"]
 
@@ -50,10 +51,8 @@ def _matrices(static: Any, arrays: Any, states: Any, u: Any, shape: tuple[int, .
 
 def step_matrices(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...]) -> np.ndarray:
     """∂F/∂x at each of the states (count, n), float64 on the host; padded so that few programs compile."""
-    count = len(states)
-    size = max(64, 1 << (count - 1).bit_length())
-    padded = np.concatenate([states, np.repeat(states[:1], size - count, 0)])
-    return np.asarray(_matrices(*split(cell), padded, u, shape), np.float64)[:count]
+    rows = filled(states, power_of_two_above(len(states), 64))
+    return np.asarray(_matrices(*split(cell), rows, u, shape), np.float64)[: len(states)]
 
 
 def _between(after: np.ndarray, matrices: np.ndarray, inverse: np.ndarray) -> np.ndarray:

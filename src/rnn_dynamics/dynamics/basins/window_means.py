@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
+from rnn_dynamics.numerics.batching import mapped
 
 __all__ = ["Bands"]
 
@@ -79,12 +80,8 @@ class Bands:
         static, arrays = split(self.problem.cell)
         dtype = self.problem.dtype
         given = self.scale.astype(dtype), self.mixing.astype(dtype), self.problem.shape
-        parts = []
-        for first in range(0, len(states), _BATCH):
-            part = states[first : first + _BATCH]
-            padded = np.concatenate([part, np.repeat(part[:1], _BATCH - len(part), 0)]).astype(dtype)
-            parts.append(np.asarray(_means(static, arrays, self.problem.u, padded, *given))[: len(part)])
-        return np.concatenate([*parts, np.zeros((0, len(parts[0][0]) if parts else 1))]).astype(float)
+        u, rows = self.problem.u, states.astype(dtype)
+        return mapped(lambda part: _means(static, arrays, u, part, *given), [rows], _BATCH).astype(float)
 
     def hold(self, states: np.ndarray) -> np.ndarray:
         """Whether the means along the next steps of each state lie within the bands."""

@@ -12,6 +12,7 @@ from rnn_dynamics.dynamics.bifurcations.normal_forms import Derivatives
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.arclength import Curve
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.status import Status
 
 __all__ = ["TESTS", "TestedCurve", "events_along", "tested"]
@@ -77,8 +78,8 @@ def _derivatives(whole: ReturnMap, points: Array, pairs: Array) -> Derivatives:
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:
-    length = 1 << max(7, (len(rows) - 1).bit_length())
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
+    """Rows filled up to a power of two, so that branches of all lengths share a few programs."""
+    return filled(rows, power_of_two_above(len(rows), 128))
 
 
 def _vectors(line: TestedCurve, y: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

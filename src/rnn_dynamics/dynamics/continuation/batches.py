@@ -30,6 +30,7 @@ from rnn_dynamics.dynamics.continuation.tracing import at_parameter, limits_of, 
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
+from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
@@ -163,7 +164,7 @@ def _without_lower_periods(tracks: list[Track], paths: list[TracedBranch], perio
 
 
 def _signs(whole: ReturnMap, q: np.ndarray, paths: list[TracedBranch]) -> list[Signs]:
-    length = 1 << max(7, (max(len(path.points) for path in paths) - 1).bit_length())
+    length = power_of_two_above(max(len(path.points) for path in paths), 128)
     points = _padded([path.points for path in paths], length)
     tangents = _padded([path.tangents for path in paths], length)
     found = jax.device_get(_measured(whole, q, points, tangents))

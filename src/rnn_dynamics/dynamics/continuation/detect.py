@@ -10,6 +10,7 @@ from jaxtyping import Array, Bool, Complex, Float, Int
 from rnn_dynamics.dynamics.bifurcations import systems
 from rnn_dynamics.dynamics.bifurcations.points import multipliers_of
 from rnn_dynamics.dynamics.return_map import ReturnMap
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.newton import value_and_jacobian
 
 __all__ = ["Signs", "crossed", "measured", "signs_along", "signs_of"]
@@ -58,9 +59,8 @@ _measured = jax.jit(measured)
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:
-    """Rows repeated to a power of two, so that branches of all lengths share a few programs."""
-    length = 1 << max(7, (len(rows) - 1).bit_length())
-    return np.concatenate([rows, np.repeat(rows[-1:], length - len(rows), axis=0)])
+    """Rows filled up to a power of two, so that branches of all lengths share a few programs."""
+    return filled(rows, power_of_two_above(len(rows), 128))
 
 
 def _pair_sign(multipliers: np.ndarray) -> np.ndarray:

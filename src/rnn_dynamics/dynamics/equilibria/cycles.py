@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.equilibria.merging import same_points
 from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.dynamics.phases import order_key, seated
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.eigen import eigenvalues
 from rnn_dynamics.numerics.status import Status
 
@@ -92,10 +93,9 @@ def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
     if not len(jacobians):
         return np.zeros(jacobians.shape[:2], np.result_type(jacobians.dtype, np.complex64))
     # Padded to a power of two: results of many lengths share few programs.
-    padded = max(8, 1 << (len(jacobians) - 1).bit_length())
-    rows = np.minimum(np.arange(padded), len(jacobians) - 1)
+    rows = filled(jacobians, power_of_two_above(len(jacobians), 8))
     with one_blas_thread(jacobians.shape[-1]):
-        values = np.asarray(eigenvalues(jacobians[rows]))[: len(jacobians)]
+        values = np.asarray(eigenvalues(rows))[: len(jacobians)]
     return np.take_along_axis(values, descending(values), axis=1)
 
 

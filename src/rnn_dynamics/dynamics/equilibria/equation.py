@@ -24,6 +24,7 @@ from rnn_dynamics.dynamics.phases import (
     on_phases,
     wrapped,
 )
+from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
@@ -90,19 +91,13 @@ class RootProblem:
         largest = min(_BATCHES[-1], max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
         sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
         size = min(largest, next((size for size in sizes if total <= size), largest))
-        parts = []
-        for start in range(0, max(total, 1), size):
-            chosen = np.minimum(np.arange(start, start + size), max(total - 1, 0))
-            batch = [
-                column[chosen] if total else np.zeros((size, *column.shape[1:]), column.dtype)
-                for column in columns
-            ]
-            with one_blas_thread(self.size):
-                result = kernel(
-                    self.static, self.arrays, *map(jnp.asarray, batch), self.inputs, steps, self.shape
-                )
-                parts.append([np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(result)])
-        return [np.concatenate(leaves)[:total] for leaves in zip(*parts, strict=True)]
+
+        def at(*batch: np.ndarray) -> list[Array]:
+            given = self.static, self.arrays, *map(jnp.asarray, batch)
+            return jax.tree_util.tree_leaves(kernel(*given, self.inputs, steps, self.shape))
+
+        with one_blas_thread(self.size):
+            return mapped(at, columns, size)
 
     def lowered(self) -> "RootProblem":
         """The same in float32 where the cell allows it, else this one."""

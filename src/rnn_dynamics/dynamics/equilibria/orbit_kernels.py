@@ -12,6 +12,7 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.dynamics.equilibria import newton
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.phases import lengths_of, wrapped
+from rnn_dynamics.numerics.batching import filled
 
 __all__ = ["TAIL", "TAILS", "advanced", "returns", "tails", "windows"]
 
@@ -63,8 +64,7 @@ def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np
 
     A tail has ``TAIL`` states; the stride is counted in periods of the input.
     """
-    rows = np.minimum(np.arange(TAILS), len(states) - 1)
-    arrays = problem.static, problem.arrays, jnp.asarray(states[rows]), problem.inputs
+    arrays = problem.static, problem.arrays, jnp.asarray(filled(states, TAILS)), problem.inputs
     path, logs = _tail(*arrays, stride * problem.cycle, problem.shape)
     return np.asarray(path)[: len(states)], np.asarray(logs)[: len(states)]
 

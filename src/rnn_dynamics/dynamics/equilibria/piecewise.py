@@ -17,6 +17,7 @@ from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.dynamics.equilibria.cycles import Roots, gathered, measured, no_roots, split_by_period
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residual_tolerance
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints
+from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.validation import count
 
 __all__ = ["piecewise_linear_cycles"]
@@ -101,12 +102,8 @@ def _all_patterns(period: int, hidden: int) -> np.ndarray:
 
 def _hits(form: PiecewiseLinearForm, patterns: np.ndarray, rounds: int) -> Float[np.ndarray, "hits n"]:
     """States of the cycles found, in batches of one shape."""
-    found = []
-    for start in range(0, len(patterns), _BATCH):
-        chosen = np.minimum(np.arange(start, start + _BATCH), len(patterns) - 1)
-        z, hit = (np.asarray(part) for part in _attempts(form, jnp.asarray(patterns[chosen]), rounds))
-        found.append(z[hit])
-    return np.unique(np.concatenate(found), axis=0)
+    z, hit = mapped(lambda some: _attempts(form, jnp.asarray(some), rounds), [patterns], _BATCH)
+    return np.unique(z[hit], axis=0)
 
 
 def _roots(problem: RootProblem, states: np.ndarray, period: int, tolerance: float) -> Roots:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.numerics.batching import power_of_two_above
 
 __all__ = ["cycle_multiplier", "far_directions", "is_affine", "seems_affine", "transverse_growth"]
 
@@ -32,7 +33,7 @@ def cycle_multiplier(cell: Any, states: np.ndarray, inputs: Any) -> tuple[float,
     eigenvalue's condition.
     """
     period = len(states)
-    extra = (1 << (period - 1).bit_length()) - period
+    extra = power_of_two_above(period) - period
     padded = jax.tree_util.tree_map(
         lambda leaf: np.concatenate([np.asarray(leaf), np.repeat(np.asarray(leaf)[-1:], extra, axis=0)]),
         (states, inputs),

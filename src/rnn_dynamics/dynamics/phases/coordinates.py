@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 
 from rnn_dynamics.cells.pytree import cell_type, join, split
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.topology import Lengths, canonical, checked_topology, wrapped
 
 __all__ = ["OnPhases", "images", "lengths_of", "on_phases"]
@@ -55,9 +56,8 @@ def _images(static: Any, arrays: Any, states: Any, u: Any, shape: tuple[int, ...
 
 def images(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...]) -> np.ndarray:
     """F of each of the states (count, n), on the host; padded so that few programs compile."""
-    size = max(_LEAST_ROWS, 1 << (len(states) - 1).bit_length())
-    rows = np.minimum(np.arange(size), len(states) - 1)
-    return np.asarray(_images(*split(cell), states[rows], u, shape))[: len(states)]
+    rows = filled(states, power_of_two_above(len(states), _LEAST_ROWS))
+    return np.asarray(_images(*split(cell), rows, u, shape))[: len(states)]
 
 
 def _is_traced(*trees: Any) -> bool:

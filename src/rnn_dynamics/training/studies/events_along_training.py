@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.dynamics.continuation import Branches, continue_branches
 from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
+from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
@@ -213,9 +214,8 @@ def _traced(path: Any, period: int, u: Any, longest: float, ends: _Ends, share: 
     if not number:
         return None
     dtype = ends.states.dtype
-    rounded = -(-number // _LANES) * _LANES if number > _LANES else 1 << (number - 1).bit_length()
-    rows = np.minimum(np.arange(rounded), number - 1)
-    ends = _Ends(ends.states[rows], ends.segments[rows])
+    rounded = -(-number // _LANES) * _LANES if number > _LANES else power_of_two_above(number)
+    ends = _Ends(filled(ends.states, rounded), filled(ends.segments, rounded))
     return continue_branches(
         Partial(_on_segment, path),
         ends.states,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.activations import tanh
+from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, count, integers, real_arrays
@@ -242,7 +243,7 @@ def latch_convergence(
 
 def _padded(length: int) -> int:
     """Steps of the program for T: powers of two, so that few lengths are compiled."""
-    return max(_SHORTEST, 1 << (length - 1).bit_length())
+    return power_of_two_above(length, _SHORTEST)
 
 
 def _of_one_length(
