@@ -28,11 +28,7 @@ __all__ = ["Trajectories", "Trajectory", "rollout"]
 _LARGEST_AT_ONCE = 2**24
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["cell", "inputs", "states", "first_nonfinite"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Trajectory(Result):
     """The states that a cell ran through.
@@ -91,7 +87,7 @@ class Trajectory(Result):
         return text + ")"
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["runs"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Trajectories(Sequence, Result):
     """Runs of one cell, of any lengths: a sequence of ``Trajectory``.

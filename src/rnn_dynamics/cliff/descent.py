@@ -21,11 +21,7 @@ from rnn_dynamics.numerics.validation import broadcast_arrays, count
 __all__ = ["Descent", "clipped", "descend"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["w", "b", "loss", "path_error", "first_diverged", "status"],
-    meta_fields=["steps", "model"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Descent(Result):
     """Paths of gradient descent; the leading axis is the update, from 0 (the start) to ``updates``.
@@ -50,8 +46,8 @@ class Descent(Result):
     path_error: Float[Array, "updates+1 ..."]
     first_diverged: Int[Array, "..."]
     status: Int[Array, "..."]
-    steps: int
-    model: str
+    steps: int = dataclasses.field(metadata={"static": True})
+    model: str = dataclasses.field(metadata={"static": True})
 
     picture: ClassVar = "descent"
     _axes: ClassVar = {"...": "path"}

@@ -26,11 +26,7 @@ from rnn_dynamics.numerics.status import Status
 __all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["even", "odd", "even_state", "odd_state", "status"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LimitLoss(Result):
     """The limit of the loss through even and through odd T; they differ on a 2-cycle only.
@@ -56,11 +52,7 @@ class LimitLoss(Result):
         return f"LimitLoss(shape={self.even.shape}, dtype={self.even.dtype})"
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["w", "b", "multiplier", "exists", "below", "above"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Wall(Result):
     """Where the limit of the loss jumps: x_0 on a repelling equilibrium.

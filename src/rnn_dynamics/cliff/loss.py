@@ -62,11 +62,7 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
     return NeuronLoss(w, b, sigmoid(x0) if model == "pascanu" else x0, x0, target, epsilon)
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["value", "dw", "db", "value_error", "status"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Loss(Result):
     """A loss with its gradient, elementwise.

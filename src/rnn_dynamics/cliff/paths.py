@@ -1,7 +1,6 @@
 """Lines and planes through the parameters of a family, as families of one or two coordinates."""
 
 import dataclasses
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,9 +14,7 @@ from rnn_dynamics.numerics.validation import count, real_array
 __all__ = ["ParameterPath", "Patch", "checked_path"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["family", "origin", "sides"], meta_fields=[]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Patch:
     """A family of one or two coordinates λ: its cell is family(θ_1, …, θ_d) at θ = origin + Σ λ_j side_j.

@@ -1,7 +1,6 @@
 """The loss over a grid of (w, b), and along b for several numbers of steps beside its limit."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -18,11 +17,7 @@ from rnn_dynamics.numerics.validation import count, real_array, real_arrays
 __all__ = ["Profile", "Surface", "profile", "surface"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["w", "b", "loss", "wall"],
-    meta_fields=["steps", "model"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Surface(Result):
     """A loss over a grid.
@@ -40,8 +35,8 @@ class Surface(Result):
     b: Float[Array, " B"]
     loss: Loss
     wall: Wall
-    steps: int
-    model: str
+    steps: int = dataclasses.field(metadata={"static": True})
+    model: str = dataclasses.field(metadata={"static": True})
 
     picture: ClassVar = "loss_surface"
     _axes: ClassVar = {"W": "w", "B": "b"}
@@ -67,11 +62,7 @@ class Surface(Result):
         return f"Surface({self.model}, {self.w.size} w × {self.b.size} b, T={self.steps}, {self.w.dtype})"
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["w", "b", "loss", "limit", "wall"],
-    meta_fields=["steps", "model"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Profile(Result):
     """A loss along b at one w, for several numbers of steps.
@@ -91,8 +82,8 @@ class Profile(Result):
     loss: Loss
     limit: LimitLoss
     wall: Wall
-    steps: tuple[int, ...]
-    model: str
+    steps: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    model: str = dataclasses.field(metadata={"static": True})
 
     picture: ClassVar = "loss_profile"
     _axes: ClassVar = {"B": "b"}

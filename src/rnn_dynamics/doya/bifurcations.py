@@ -7,7 +7,6 @@ References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, f
 """
 
 import dataclasses
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -23,7 +22,7 @@ from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Folds(Result):
     """Where two equilibria meet, multiplier 1.
@@ -39,7 +38,7 @@ class Folds(Result):
     _axes: ClassVar = {"...": "grid"}
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["b", "x"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Flips(Result):
     """Where the equilibrium doubles its period, multiplier −1.

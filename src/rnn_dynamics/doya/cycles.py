@@ -1,7 +1,6 @@
 """The attracting 2-cycle of the neuron at ε = 1, w < −4, between its flips."""
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import jax
@@ -18,7 +17,7 @@ from rnn_dynamics.numerics.validation import broadcast_arrays
 __all__ = ["TwoCycle", "two_cycle"]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["x", "multiplier"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TwoCycle(Result):
     """The attracting 2-cycle of each neuron with ε = 1.

@@ -6,7 +6,6 @@ started from the parabola of the fold where that is near, and polished with the 
 """
 
 import dataclasses
-import functools
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -30,11 +29,7 @@ __all__ = ["Equilibria", "ThreeBranches", "branch_equilibria", "equilibria"]
 _POLISHING_STEPS = 4
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["points", "multipliers", "stable", "marginal", "count", "status"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Equilibria(Result):
     """Equilibria of each neuron, padded to three.

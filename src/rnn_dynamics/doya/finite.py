@@ -16,7 +16,7 @@ from rnn_dynamics.numerics.validation import broadcast_arrays, count, fraction
 __all__ = ["FiniteRatios", "finite_ratios"]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["initial", "bias"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class FiniteRatios(Result):
     """Ratios of differences after T steps.

@@ -1,7 +1,6 @@
 """The ε → 0 limit of the neuron, dx/dt = −x + σ(w x + b) + w′ u, with its sensitivity, through Diffrax."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from rnn_dynamics.numerics.validation import real_arrays
 __all__ = ["Flow", "flow"]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["state", "initial"], meta_fields=[])
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Flow(Result):
     """The flow at time t.

@@ -6,7 +6,6 @@ neuron's of length 1.
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any
 
@@ -69,11 +68,7 @@ def iterate_with_jacobian(
     return jax.lax.scan(advance, start, inputs, length=steps)[0]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["arrays", "others", "inputs"],
-    meta_fields=["static", "steps", "shape", "cycle", "lengths"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class ReturnMap:
     """x ↦ F^p(x; λ) of a family of cells, on vectors.
@@ -92,11 +87,11 @@ class ReturnMap:
     arrays: Any
     others: tuple
     inputs: Any
-    static: Any
-    steps: int
-    shape: tuple[int, ...]
-    cycle: int = 1
-    lengths: Lengths | None = None
+    static: Any = dataclasses.field(metadata={"static": True})
+    steps: int = dataclasses.field(metadata={"static": True})
+    shape: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    cycle: int = dataclasses.field(default=1, metadata={"static": True})
+    lengths: Lengths | None = dataclasses.field(default=None, metadata={"static": True})
 
     @property
     def period(self) -> int:

@@ -44,19 +44,7 @@ def resolution_limit(dtype: Any) -> float:
     return 9.5 * math.sqrt(float(jnp.finfo(dtype).eps) / 2)
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "state",
-        "initial",
-        "parameters",
-        "state_error",
-        "log_error",
-        "parameter_log_errors",
-        "status",
-    ],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Sensitivities(Result):
     """x_T with its derivatives by x_0 and by the parameters, and what rounding may have done to them.

@@ -40,11 +40,7 @@ class Shares(Result, _Shares):
     __slots__ = ()
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["log", "log_errors", "left", "right", "status"],
-    meta_fields=["steps"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SingularSpectrum(Result):
     """The singular values of ∂x_stop/∂x_start = Σ_i σ_i left_i right_iᵀ.
@@ -64,7 +60,7 @@ class SingularSpectrum(Result):
     left: Float[Array, "n n"]
     right: Float[Array, "n n"]
     status: Int[Array, " n"]
-    steps: int
+    steps: int = dataclasses.field(metadata={"static": True})
 
     _axes: ClassVar = {"n": "direction"}
     _units: ClassVar = {"log": "nats", "log_errors": "nats"}

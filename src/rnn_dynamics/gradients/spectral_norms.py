@@ -50,11 +50,7 @@ _LARGEST_EXACT = 2048
 _ROUNDING = 64.0
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["log", "log_errors", "right", "left", "iterations", "status"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class SpectralNorms(Result):
     """The largest singular value of P_k = ∂x_stop/∂x_k for every k = 0 … stop, with its directions.

@@ -81,9 +81,7 @@ def _batch_index(item: Any, batch: tuple[int, ...]) -> tuple[Any, ...]:
     return index
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["unit", "exponent"], meta_fields=["event_ndim"]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Scaled(Result):
     """An array of scalars, vectors or matrices, each ``unit * 2**exponent``.
@@ -98,7 +96,7 @@ class Scaled(Result):
 
     unit: Float[Array, "..."]
     exponent: Int[Array, "..."]
-    event_ndim: int = 0
+    event_ndim: int = dataclasses.field(default=0, metadata={"static": True})
 
     _axes: ClassVar = {"...": "axis"}
     __array_ufunc__ = None  # so that ``numpy_array * scaled`` comes to __rmul__

@@ -59,22 +59,7 @@ class Bound(Result):
     conclusive: str
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "log_norms",
-        "log_steps",
-        "log_smallest",
-        "log_volume",
-        "log_norm_bound",
-        "log_absolute",
-        "log_radius_claim",
-        "radius",
-        "norm",
-        "structure",
-    ],
-    meta_fields=["slope_bound", "leaky"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Bounds(Result):
     """ln‖∂x_T/∂x_k‖₂ for every k = 0 … T beside what bounds it and what is said to bound it.
@@ -102,8 +87,8 @@ class Bounds(Result):
     radius: Float[Array, ""] | None
     norm: Float[Array, ""] | None
     structure: tuple[Float[Array, "n n"], Any] | None
-    slope_bound: float | None
-    leaky: bool
+    slope_bound: float | None = dataclasses.field(metadata={"static": True})
+    leaky: bool = dataclasses.field(metadata={"static": True})
 
     picture: ClassVar = "norms_against_lag"
     _axes: ClassVar = {"n": "unit"}

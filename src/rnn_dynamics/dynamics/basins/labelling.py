@@ -31,9 +31,7 @@ _FIRST, _GROWTH = 32, 4
 Finish = Callable[[np.ndarray, int], np.ndarray]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["centres", "scales", "squares", "owners"], meta_fields=[]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Balls:
     """Trapping balls of all attractors: ‖scale_k (x − centre_k)‖² ≤ square_k gives x to owner_k."""

@@ -28,11 +28,7 @@ __all__ = ["CovariantVectors", "covariant_vectors"]
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["vectors", "log_growth", "status", "orbit"],
-    meta_fields=["start", "stop"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class CovariantVectors(Result):
     """Unit vectors v_i(t) with J_{t+1} v_i(t) = ± e^{growth} v_i(t+1).
@@ -49,8 +45,8 @@ class CovariantVectors(Result):
     vectors: Float[Array, "steps+1 n m"]
     log_growth: Float[Array, "steps m"]
     status: Int[Array, " m"]
-    start: int
-    stop: int
+    start: int = dataclasses.field(metadata={"static": True})
+    stop: int = dataclasses.field(metadata={"static": True})
     orbit: OrbitCheck | None = None
 
     @property

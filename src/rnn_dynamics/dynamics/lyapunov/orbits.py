@@ -2,7 +2,6 @@
 
 import dataclasses
 import enum
-import functools
 import math
 
 import jax
@@ -38,11 +37,7 @@ class OrbitKind(enum.IntEnum):
     REPELLING_SUBSPACE = 3
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["kind", "period", "begins", "log_multiplier", "affine", "resolved_steps", "steps"],
-    meta_fields=[],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class OrbitCheck(Result):
     """Whether what is measured along a float orbit is that of typical orbits, and of x_0's own orbit.

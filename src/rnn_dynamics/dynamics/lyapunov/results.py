@@ -18,11 +18,7 @@ from rnn_dynamics.numerics.status import Status
 __all__ = ["LyapunovSpectrum"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["exponents", "standard_errors", "block_means", "rounding", "frame", "status", "orbit"],
-    meta_fields=["interval", "block_length", "discarded", "units"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LyapunovSpectrum(Result):
     """The Lyapunov exponents λ_1 ≥ … ≥ λ_m of a trajectory, in nats a step.
@@ -60,10 +56,10 @@ class LyapunovSpectrum(Result):
     rounding: Float[Array, " m"]
     frame: Float[Array, "n m"]
     status: Int[Array, " m"]
-    interval: int
-    block_length: int
-    discarded: int
-    units: int
+    interval: int = dataclasses.field(metadata={"static": True})
+    block_length: int = dataclasses.field(metadata={"static": True})
+    discarded: int = dataclasses.field(metadata={"static": True})
+    units: int = dataclasses.field(metadata={"static": True})
     orbit: OrbitCheck | None = None
 
     picture: ClassVar = "lyapunov_spectrum"

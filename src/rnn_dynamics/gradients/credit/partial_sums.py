@@ -22,9 +22,7 @@ from rnn_dynamics.numerics.scaled import Scaled, add
 __all__ = ["PartialSums", "partial_sums"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["contributions", "sums"], meta_fields=["parameters"]
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class PartialSums(Result):
     """∂E_T/∂θ = Σ_k (∂⁺x_k/∂θ)ᵀ (∂x_T/∂x_k)ᵀ ∂E/∂x_T, split by lag m = T − k + 1 = 1 … T.
@@ -38,7 +36,7 @@ class PartialSums(Result):
 
     contributions: Scaled
     sums: Scaled
-    parameters: tuple[str, ...]
+    parameters: tuple[str, ...] = dataclasses.field(metadata={"static": True})
 
     @property
     def lags(self) -> Array:

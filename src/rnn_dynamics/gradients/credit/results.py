@@ -1,7 +1,6 @@
 """What is known of the lags of one loss's gradient."""
 
 import dataclasses
-import functools
 import math
 from typing import Any, ClassVar
 
@@ -20,20 +19,7 @@ from rnn_dynamics.numerics.validation import choice, real_array
 __all__ = ["CreditByLag"]
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=[
-        "states",
-        "direct",
-        "inputs",
-        "log_shares",
-        "log_sums",
-        "alignment",
-        "log_group_shares",
-        "gradient",
-    ],
-    meta_fields=["parts", "groups"],
-)
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)
 class CreditByLag(Result):
     """What a loss owes to every earlier step; lag m = 1 … M: the parameters as they acted m − 1 steps before it.
@@ -64,8 +50,8 @@ class CreditByLag(Result):
     alignment: Float[Array, " lags"]
     log_group_shares: Float[Array, "lags groups"]
     gradient: Any
-    parts: tuple[tuple[str, int, int], ...]
-    groups: tuple[Group, ...]
+    parts: tuple[tuple[str, int, int], ...] = dataclasses.field(metadata={"static": True})
+    groups: tuple[Group, ...] = dataclasses.field(metadata={"static": True})
 
     _may_lack: ClassVar = ("gradient",)
     _axes: ClassVar = {"n": "unit"}
