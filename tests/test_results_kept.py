@@ -19,7 +19,7 @@ from rnn_dynamics import plots
 from rnn_dynamics.cells.activations import Activation, leaky_relu
 from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.results import NotKeptError, Result
-from rnn_dynamics.numerics.results.registry import fields_of, is_record
+from rnn_dynamics.numerics.results.registry import class_of, fields_of, is_record
 from tests import results_made
 from tests.results_made import six_units, two_units
 from tests.same_results import assert_same, not_kept
@@ -100,7 +100,7 @@ def _public_results() -> set[type]:
     modules += [importlib.import_module(f"rnn_dynamics.{room}") for room in ROOMS]
     waiting = [getattr(rd, name) for name in rd.__all__ if inspect.isfunction(getattr(rd, name))]
     for module in modules:
-        if module.__name__.split(".")[-1] not in ("plots", "figures", "interop", "cells"):
+        if module.__name__.split(".")[-1] not in ("plots", "figures", "interop", "cells", "numerics"):
             waiting += [value for name in module.__all__ if callable(value := getattr(module, name))]
     found: set[type] = set()
     while waiting:
@@ -126,6 +126,24 @@ def test_no_result_is_left_out() -> None:
     assert len(public) > 55
     without = sorted(cls.__name__ for cls in public if not issubclass(cls, Result))
     assert not without, f"give these Result as a base: {without}"
+
+
+def test_files_of_the_first_release_are_read_under_the_names_of_today() -> None:
+    names = {
+        "rollout.Trajectory": rd.Trajectory,
+        "equilibria.FixedPoints": rd.dynamics.FixedPoints,
+        "spectra.SingularSpectrum": rd.gradients.SingularSpectrum,
+        "bounds.Bounds": rd.spectral.Bounds,
+        "diagnose.Diagnosis": rd.diagnosis.Diagnosis,
+        "diagnose.Remedy": rd.diagnosis.SuggestedRemedy,
+        "doya.Branch": rd.doya.NeuronBranch,
+        "training.Row": rd.training.ComparisonRow,
+        "activations.Activation": Activation,
+    }
+    for name, cls in names.items():
+        assert class_of(name) is cls
+    with pytest.raises(ValueError, match="no class"):
+        class_of("equilibria.NoSuchPoints")
 
 
 def test_round_trips_are_equal_to_the_bit(several: dict[str, Any], tmp_path: Any) -> None:
