@@ -1,7 +1,6 @@
 """One small result of every kind, made by the public functions; names are the classes'."""
 
 import functools
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from rnn_dynamics.cells import ResidualRNN, SkipRNN
 from rnn_dynamics.dynamics.basins import edge_state, fractions_along
 from rnn_dynamics.dynamics.bifurcations import bifurcation_curve
 from rnn_dynamics.dynamics.equilibria import fixed_points
+from rnn_dynamics.figures import stored
 from rnn_dynamics.training.studies.depth import DeepNetwork, DeepRuns
 from rnn_dynamics.training.studies.events_along_training import AlongTraining, Coincidences, PathEvent
 from rnn_dynamics.training.studies.latch_runs import LatchConvergence
@@ -170,7 +170,8 @@ def _verdicts() -> dict[str, Any]:
 
 def _training() -> dict[str, Any]:
     """What training returns takes minutes; the comparison comes with the library, the others are filled in."""
-    comparison = rd.load(Path(rd.figures.__file__).parent / "remedies.npz")
+    with stored.path("remedies") as path:
+        comparison = rd.load(path)
     made = {"Comparison": comparison, "ComparisonRow": comparison.rows[0]}
     points = fixed_points(two_units(), np.array([[0.5, 0.2], [-0.5, 0.1], [0.01, 0.0]]))
     event = rd.continue_branch(_doya, 0.1, -2.4, p_range=(-3.0, -2.0)).events[0]
