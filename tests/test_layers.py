@@ -1,6 +1,7 @@
 """What the code may import: from rooms below alone, in no circle, and without changing a setting."""
 
 import ast
+import re
 import subprocess
 import sys
 import textwrap
@@ -189,4 +190,29 @@ def test_old_paths_and_names_work_with_a_warning() -> None:
             assert importlib.import_module(f"rnn_dynamics.{old}") is importlib.import_module(f"rnn_dynamics.{new}")
         for old, home in _moved.NAMES.items():
             assert getattr(rd, old) is getattr(importlib.import_module(f"rnn_dynamics.{home}"), old)
+    """)
+
+
+def test_every_name_that_readme_notebooks_and_examples_use_is_reached_from_a_fresh_import() -> None:
+    pages = [
+        house.ROOT / "README.md",
+        *(house.ROOT / "notebooks").glob("*.py"),
+        *(house.ROOT / "examples").glob("*.py"),
+    ]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    chains = sorted({chain for text in texts for chain in re.findall(r"\brd((?:\.[A-Za-z]\w*)+)", text)})
+    lines = {
+        line.strip()
+        for text in texts
+        for line in re.findall(r"^\s*from rnn_dynamics\S* import [^(\n]+$", text, re.M)
+    }
+    assert len(chains) > 40
+    _run(f"""
+        import functools, warnings
+        warnings.simplefilter("error", DeprecationWarning)
+        import rnn_dynamics as rd
+        for chain in {chains}:
+            functools.reduce(getattr, chain.strip(".").split("."), rd)
+        for line in {sorted(lines)}:
+            exec(line)
     """)
