@@ -1,5 +1,7 @@
 """Branches and bifurcations of maps against closed forms and maps built to have known normal forms."""
 
+import dataclasses
+
 import jax
 import mpmath
 import numpy as np
@@ -415,6 +417,14 @@ def test_bad_input(changes, error, words):
     family, x, p = (arguments.pop(name) for name in ("family", "x", "p"))
     with pytest.raises(error, match=words):
         continue_branch(family, x, p, **arguments)
+
+
+def test_switching_needs_a_located_event():
+    branch = continue_branch(neuron, 0.1, -3.0, p_range=(-3.0, 8.0), others=(-6.0, 1.0))
+    lost = dataclasses.replace(branch.events[0], direction=None, status=Status.MAX_STEPS)
+    branch = dataclasses.replace(branch, events=(lost,))
+    with pytest.raises(ValueError, match="event: expected a located flip, got one that is MAX_STEPS"):
+        branch.switch(lost)
 
 
 def test_switching_needs_an_event_of_the_branch():

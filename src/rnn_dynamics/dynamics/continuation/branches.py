@@ -221,14 +221,15 @@ def followed(track: Track, forward: Curve, backward: Curve, *, birth: SpecialPoi
     path = path._replace(points=points, tangents=tangents, status=(Status.CONVERGED, path.status[1]))
     branch = assembled(track, path, signs_along(track.whole, points, tangents), first=1)
     # The event that a branch begins at is one of its own.
-    begun = dataclasses.replace(birth, index=0, multipliers=np.square(birth.multipliers))  # type: ignore[arg-type]
+    squares = None if birth.multipliers is None else np.square(birth.multipliers)
+    begun = dataclasses.replace(birth, index=0, multipliers=squares)
     return dataclasses.replace(branch, events=(begun, *branch.events))
 
 
 def _at_flip(track: Track, flip: SpecialPoint, near: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The point where a doubled cycle begins or ends, and its tangent there on the side of a neighbour's."""
     at = np.append(np.ravel(flip.state), flip.parameter).astype(track.dtype)
-    along = np.append(flip.direction, 0).astype(track.dtype)  # type: ignore[arg-type]
+    along = np.append(_critical_direction(flip), 0).astype(track.dtype)
     side = 1 if np.sum(along / track.scale * (near / track.scale)) >= 0 else -1
     return at, along * side / np.linalg.norm(along / track.scale)
 
@@ -296,6 +297,13 @@ def _collapses(
     return first, last, cuts
 
 
+def _critical_direction(event: SpecialPoint) -> np.ndarray:
+    """The critical right vector of a located event."""
+    if event.direction is None:
+        raise ValueError(f"event: expected a located {event.kind}, got one that is {event.status.name}")
+    return event.direction
+
+
 def _other_tangent(event: SpecialPoint, branch: Branch) -> np.ndarray:
     """The tangent of the branch that crosses, the one farther from the branch followed."""
     if event.crossing is None:
@@ -328,7 +336,7 @@ def switch_branch(branch: Branch, event: SpecialPoint, *, distance: float = 1e-2
     x = np.ravel(event.state).astype(track.dtype)
     if event.kind == "flip":
         track = dataclasses.replace(track, whole=track.whole.twice())
-        tangent = np.append(event.direction, 0)  # type: ignore[arg-type]
+        tangent = np.append(_critical_direction(event), 0)
     else:
         tangent = _other_tangent(event, branch)
     tangent = (tangent / np.linalg.norm(tangent / track.scale)).astype(track.dtype)
