@@ -44,7 +44,7 @@ inputs, label = np.asarray(sequence[0], float), int(label[0])
 
 
 def run_of(cell, inputs=inputs):
-    return rd.rollout(cell, np.zeros(temporal_order.size(cell)), inputs)
+    return rd.rollout(cell, None, inputs)
 
 
 with plots.style():

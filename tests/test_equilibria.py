@@ -305,7 +305,7 @@ def test_points_merge_within_their_errors_only() -> None:
         ({"period": 0}, "period: expected an integer of at least 1"),
         ({"max_steps": 0}, "max_steps"),
         ({"tolerance": 0.0}, "tolerance: expected a number > 0"),
-        ({"u": np.zeros(3)}, "starts, inputs"),
+        ({"u": np.zeros(3)}, r"^u: expected states of 2; u \(2,\); got shape \(3,\)"),
         ({"u": np.zeros(2), "inputs": np.zeros((2, 2))}, "at most one"),
     ],
 )

@@ -127,7 +127,7 @@ ERRORS = {
         "states of 2",
     ),
     "starts of others": (lambda: rd.basins(PLAIN, zeros(5, 3)), "starts", "states of 2"),
-    "points of others": (lambda: rd.fixed_points(PLAIN, zeros(5, 3)), "starts", "starts of 2"),
+    "points of others": (lambda: rd.fixed_points(PLAIN, zeros(5, 3)), "starts", "states of 2"),
     "attractors of others": (lambda: rd.find_attractors(PLAIN, zeros(5, 3)), "starts", "states of 2"),
     "held input": (lambda: rd.basins(TWO, zeros(5, 128), u=zeros(7)), "u", "u (8,)"),
     "bias": (lambda: ElmanRNN(zeros(3, 3), zeros(3, 1)), "b", "b.ravel()"),

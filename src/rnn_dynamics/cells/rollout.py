@@ -11,16 +11,13 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.cells.arguments import checked_start
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
-from rnn_dynamics.cells.shapes import state_of
-from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics import padding as time_axes
 from rnn_dynamics.numerics.batching import power_of_two_above
-from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["Trajectories", "Trajectory", "rollout"]
 
@@ -165,72 +162,6 @@ class Trajectories(Sequence, Result):
         return f"Trajectories({self.cell!r}, {what})"
 
 
-def _input_length(inputs: Any) -> int | None:
-    lengths: set[int] = set()
-    for leaf in jax.tree_util.tree_leaves(inputs):
-        if not jnp.ndim(leaf):
-            raise ValueError("inputs: expected a leading time axis on every leaf, got a scalar")
-        lengths.add(jnp.shape(leaf)[0])
-    if len(lengths) > 1:
-        raise ValueError(f"inputs: expected one length of time, got {sorted(lengths)}")
-    return lengths.pop() if lengths else None
-
-
-def _checked_inputs(inputs: Any, dtype: Any) -> Any:
-    """Inputs as arrays, lists and numbers too; floating leaves are finite and of the state's dtype.
-
-    Arrays of integers, bools and keys stay what they are: a cell may use them as symbols.
-    """
-
-    def convert(leaf: Any) -> Any:
-        leaf = on_host("inputs", leaf)
-        if hasattr(leaf, "dtype") and (
-            leaf.dtype == bool
-            or jnp.issubdtype(leaf.dtype, jnp.integer)
-            or jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
-        ):
-            return jnp.asarray(leaf)
-        if isinstance(leaf, np.ndarray) and jnp.issubdtype(leaf.dtype, jnp.floating):
-            with np.errstate(over="ignore"):  # what does not fit is said to be infinite
-                leaf = leaf.astype(dtype)
-        return real_array("inputs", leaf).astype(dtype)
-
-    is_list = isinstance(inputs, list | tuple) and not any(hasattr(i, "dtype") for i in inputs)
-    if is_list and inputs and all(isinstance(i, int | float | list | tuple) for i in inputs):
-        return convert(inputs)
-    return jax.tree_util.tree_map(convert, inputs)
-
-
-def _step_count(inputs: Any, steps: Any) -> int:
-    length = _input_length(inputs)
-    if steps is None:
-        if length is None:
-            raise ValueError("steps: expected a number of steps where there are no inputs, got None")
-        return length
-    steps = count("steps", steps)
-    if length is not None and length != steps:
-        raise ValueError(f"steps: expected the length of the inputs, {length}, or None, got {steps}")
-    return steps
-
-
-def checked_start(cell: Any, x0: Any, inputs: Any, steps: Any) -> tuple[jax.Array, Any, int]:
-    """x_0, the inputs and T as ``rollout`` takes them, all checked against the cell.
-
-    Raises:
-        TypeError, ValueError: as ``rollout``.
-    """
-    if not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
-    state = state_of(cell, "x0", x0)
-    if not state.size:
-        raise ValueError(f"x0: expected at least one unit, got shape {state.shape}")
-    inputs = _checked_inputs(inputs, state.dtype)
-    steps = _step_count(inputs, steps)
-    first = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), inputs)
-    checked_image(cell, state, first, ("x0", "inputs"), leading=(steps,))
-    return state, inputs, steps
-
-
 def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:
     following = cell(x, u)
     return following, following
@@ -335,15 +266,11 @@ def _may_pad(steps: int, state: Array, arrays: Any, inputs: Any) -> bool:
 
 def _checked_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> list[tuple[Array, Any, int]]:
     """``checked_start`` of every sequence, whose number its errors have."""
-    found = []
     starts = starts_of(cell, x0, [sequence for sequence, _ in several])
-    for i, (start, (sequence, length)) in enumerate(zip(starts, several, strict=True)):
-        try:
-            found.append(checked_start(cell, start, sequence, length))
-        except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else ValueError
-            raise kind(str(error).replace("inputs:", f"inputs[{i}]:", 1)) from error
-    return found
+    return [
+        checked_start(cell, start, sequence, length, ("x0", f"inputs[{i}]"))
+        for i, (start, (sequence, length)) in enumerate(zip(starts, several, strict=True))
+    ]
 
 
 def _rollout_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> Trajectories:

@@ -124,10 +124,11 @@ def check_shapes(
 
 def _in_terms_of(wanted: Shapes, names: tuple[str, str]) -> str:
     """What is expected where the arguments have other names than ``rollout``'s."""
-    if names == ("x0", "inputs"):
+    are_sequences = names[1].startswith("inputs")
+    if names[0] == "x0" and are_sequences:
         return str(wanted)
     size, given = str(wanted).split("; ")[:2]
-    if names[1] != "inputs":
+    if not are_sequences:
         given = f"{names[1]} {_shown(wanted.inputs)}" if wanted.inputs else f"no {names[1]}"
     return f"{size.replace('x0 of', 'states of')}; {given}"
 

@@ -17,7 +17,7 @@ from rnn_dynamics.cliff.limit_sets import CYCLE, Ends, FollowedStart
 from rnn_dynamics.cliff.paths import ParameterPath, checked_path
 from rnn_dynamics.dynamics.bifurcations import BifurcationCurve, SpecialPoint, bifurcation_curve
 from rnn_dynamics.dynamics.continuation import Branch, continue_branch
-from rnn_dynamics.dynamics.return_map import return_map
+from rnn_dynamics.dynamics.return_map import repeated, return_map
 from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.batching import mapped
@@ -256,7 +256,7 @@ def along(
     _check_loss(loss, state.reshape(whole.shape))
     whole, _ = return_map(grid.patch, first, x0, period=1, u=u, others=())
     start = FollowedStart(whole, np.asarray(state), loss, steps, longest, limit)
-    inputs = None if u is None else _repeated(whole.inputs, steps)
+    inputs = None if u is None else repeated(whole.inputs, steps)
     computed = _losses(family, loss, grid, (state.reshape(whole.shape), inputs), steps)
     ends = start.ends(grid.positions())
     rounds = _LINE_ROUNDS if len(grid.axes) == 1 else _PLANE_ROUNDS
@@ -273,10 +273,6 @@ def _check_loss(loss: Any, state: Array) -> None:
     value = jax.eval_shape(loss, state)
     if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(f"loss: expected a number loss(x) for a state x, got {value}")
-
-
-def _repeated(inputs: Any, steps: int) -> Any:
-    return jax.tree_util.tree_map(lambda leaf: jnp.broadcast_to(leaf[:1], (steps, *leaf.shape[1:])), inputs)
 
 
 def _result(

@@ -8,7 +8,6 @@ a check that nothing lies in between, F^p(x) − c is J (x − c) to the same sh
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
-from rnn_dynamics.dynamics.equilibria.newton import Map
+from rnn_dynamics.dynamics.equilibria.newton import Polished, polished
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import mapped
 
@@ -62,72 +61,25 @@ def joined(*parts: Ends) -> Ends:
     return Ends(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
-class _Polished(NamedTuple):
-    """Newton's iterate of the least residual max|F^p(x) − x|, the Jacobian of F^p there; both at the start.
-
-    Attributes:
-        x, residual, jacobian: of the best iterate.
-        image: F^p of the start.
-        at_start: the Jacobian of F^p at the start.
-    """
-
-    x: Array
-    residual: Array
-    jacobian: Array
-    image: Array
-    at_start: Array
-
-    def change(self, start: Array) -> Array:
-        """By how much F^p between the start and x departs from its linear part at x, as a norm of a Jacobian."""
-        unit = float(jnp.finfo(start.dtype).eps)
-        of_jacobian = jnp.max(jnp.sum(jnp.abs(self.at_start - self.jacobian), axis=1))
-        away = start - self.x
-        distance = jnp.max(jnp.abs(away))
-        linear = jnp.matmul(self.jacobian, away, precision=jax.lax.Precision.HIGHEST)
-        size = 1 + jnp.max(jnp.abs(self.x))
-        bent = jnp.max(jnp.abs(self.image - self.x - linear)) - self.residual - 64 * unit * size
-        of_map = jnp.where(bent > 0, bent / jnp.maximum(distance, unit * size), 0)
-        is_next = distance <= _NEXT_TO * size
-        return jnp.where(is_next, jnp.maximum(of_jacobian, of_map), jnp.inf)
-
-
-def _polished(system: Map, x: Array, steps: int) -> _Polished:
-    one = jnp.eye(x.size, dtype=x.dtype)
-
-    def improve(i: Array, carry: tuple[Array, _Polished]) -> tuple[Array, _Polished]:
-        x, found = carry
-        image, jacobian = system.with_jacobian(x)
-        residual = jnp.max(jnp.abs(image - x))
-        better = residual < found.residual  # a NaN is not
-        best = _Polished(
-            jnp.where(better, x, found.x),
-            jnp.where(better, residual, found.residual),
-            jnp.where(better, jacobian, found.jacobian),
-            jnp.where(i == 0, image, found.image),
-            jnp.where(i == 0, jacobian, found.at_start),
-        )
-        return x - jnp.linalg.solve(jacobian - one, (image - x)[:, None])[:, 0], best
-
-    start = _Polished(x, jnp.full((), jnp.inf, x.dtype), one, x, one)
-    return jax.lax.fori_loop(0, steps + 1, improve, (x, start))[1]
-
-
-def _map_at(whole: ReturnMap, position: Array, period: Array) -> Map:
-    return Map(whole.cell(*position), whole.inputs, period, whole.shape)
-
-
-def _step_at(whole: ReturnMap, position: Array) -> Callable[[Array], Array]:
-    """The map at a position, one step on vectors."""
-    cell, held = whole.cell(*position), jax.tree_util.tree_map(lambda leaf: leaf[0], whole.inputs)
-    return lambda x: cell(x.reshape(whole.shape), held).reshape(-1)
+def _change(found: Polished, start: Array) -> Array:
+    """By how much F^p between the start and the polished x departs from its linear part at x, as a norm of J."""
+    unit = float(jnp.finfo(start.dtype).eps)
+    of_jacobian = jnp.max(jnp.sum(jnp.abs(found.at_start - found.jacobian), axis=1))
+    away = start - found.x
+    distance = jnp.max(jnp.abs(away))
+    linear = jnp.matmul(found.jacobian, away, precision=jax.lax.Precision.HIGHEST)
+    size = 1 + jnp.max(jnp.abs(found.x))
+    bent = jnp.max(jnp.abs(found.image - found.x - linear)) - found.residual - 64 * unit * size
+    of_map = jnp.where(bent > 0, bent / jnp.maximum(distance, unit * size), 0)
+    is_next = distance <= _NEXT_TO * size
+    return jnp.where(is_next, jnp.maximum(of_jacobian, of_map), jnp.inf)
 
 
 def _run(whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int, blocks: Array) -> Array:
     """The last states after ``steps`` and at most so many blocks; no more are run once all of them return."""
 
     def ahead(x: Array, position: Array, count: Any) -> Array:
-        step = _step_at(whole, position)
-        return jax.lax.fori_loop(0, count, lambda _, state: step(state), x)
+        return whole.iterated(count, *position)(x)
 
     def goes_on(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[0] < blocks) & carry[2]
@@ -149,7 +101,7 @@ def _ends(
     """c, p, the Jacobian of F^p there, its residual and how far F^p at the last state is from that linear map."""
 
     def at(position: Array, last: Array) -> tuple[Array, Array, Array, Array, Array]:
-        step = _step_at(whole, position)
+        step = whole.iterated(1, *position)
 
         def returns(x: Array) -> Array:
             """max|F^p(x) − x| relative to 1 + max|x|, p = 1 … longest."""
@@ -165,7 +117,7 @@ def _ends(
         # The first period as good as the best one: its multiples return no better, but for rounding.
         floor = 16 * float(jnp.finfo(x0.dtype).eps)
         period = jnp.argmax(apart <= 2 * jnp.min(apart) + floor).astype(jnp.int32) + 1
-        found = _polished(_map_at(whole, position, period), last, _POLISHING)
+        found = polished(whole.iterated(period, *position), last, _POLISHING)
         # An orbit that nears a state in turns, as before a flip, seems to have twice its period.
         every = jnp.arange(1, longest + 1, dtype=jnp.int32)
         reach = jnp.maximum(jnp.max(jnp.abs(last - found.x)) / 2, math.sqrt(floor))
@@ -174,7 +126,7 @@ def _ends(
         # Of an orbit that diverged the residual is not finite either.
         hole = jnp.full_like(found.residual, jnp.nan)
         residual = jnp.where(jnp.isfinite(last).all(), found.residual, hole)
-        return found.x, period, found.jacobian, residual, found.change(last)
+        return found.x, period, found.jacobian, residual, _change(found, last)
 
     return jax.vmap(at)(positions, _run(whole, x0, positions, steps, block, blocks))
 
@@ -189,8 +141,7 @@ def _followed(
         def piece(j: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             x, _, worst = carry
             share = (jnp.asarray(j, x.dtype) + 1) / _PIECES
-            system = _map_at(whole, begin + share * (finish - begin), period)
-            found = _polished(system, x, _FOLLOWING)
+            found = polished(whole.iterated(period, *(begin + share * (finish - begin))), x, _FOLLOWING)
             size = found.residual / (1 + jnp.max(jnp.abs(found.x)))
             return found.x, found.jacobian, jnp.maximum(worst, size)
 

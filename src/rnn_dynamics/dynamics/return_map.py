@@ -6,21 +6,30 @@ neuron's of length 1.
 """
 
 import dataclasses
+import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.arguments import checked_step
 from rnn_dynamics.cells.pytree import join, parameter_dtype, split
-from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.dynamics.phases import Lengths, OnPhases, canonical, lengths_of, on_phases, wrapped
+from rnn_dynamics.dynamics.phases import (
+    Lengths,
+    OnPhases,
+    canonical,
+    largest_length,
+    lengths_of,
+    on_phases,
+    wrapped,
+)
 from rnn_dynamics.gradients.jacobians import step_matrix
 from rnn_dynamics.numerics.validation import count
 
-__all__ = ["ReturnMap", "iterate", "iterate_with_jacobian", "repeated", "return_map"]
+__all__ = ["IteratedMap", "ReturnMap", "images", "iterate", "orbits", "repeated", "return_map"]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -50,22 +59,84 @@ def iterate(
     return jax.lax.scan(lambda state, u: (step(state, u), state), x, inputs, length=steps)
 
 
-def iterate_with_jacobian(
-    cell: Any, x: Float[Array, "..."], inputs: Any, steps: int
-) -> tuple[Float[Array, "..."], Float[Array, "n n"]]:
-    """F^p(x) and ∂F^p/∂x = J_p ⋯ J_1 there, n × n (1 × 1 for a single neuron).
+class IteratedMap(NamedTuple):
+    """x ↦ F^p(x) on flat states, under inputs that repeat; p is traced, so that all periods are one program.
 
-    Arguments as for ``iterate``.
+    Attributes:
+        cell: the map.
+        inputs: leading axis the length of a period of the input, or ``None``.
+        steps: p, or as many as there are rows under ``vmap``.
+        shape: of a state in the cell's own shape.
     """
-    step = exact_slopes(cell)
 
-    def advance(carry: tuple[Array, Array], u: Any) -> tuple[tuple[Array, Array], None]:
-        state, product = carry
-        product = jnp.matmul(step_matrix(cell, state, u), product, precision=_HIGHEST)
-        return (step(state, u), product), None
+    cell: Any
+    inputs: Any
+    steps: Any
+    shape: tuple[int, ...]
 
-    start = (x, jnp.eye(x.size, dtype=x.dtype))
-    return jax.lax.scan(advance, start, inputs, length=steps)[0]
+    def _input(self, step: Any) -> Any:
+        def at(leaf: Array) -> Array:
+            return jax.lax.dynamic_index_in_dim(leaf, step % leaf.shape[0], keepdims=False)
+
+        return jax.tree_util.tree_map(at, self.inputs)
+
+    def __call__(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
+        step = exact_slopes(self.cell)
+
+        def advance(t: Any, state: Array) -> Array:
+            return step(state, self._input(t))
+
+        return jax.lax.fori_loop(0, self.steps, advance, x.reshape(self.shape)).reshape(-1)
+
+    def with_jacobian(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+        step = exact_slopes(self.cell)
+
+        def once(t: Any, state: Array) -> tuple[Array, Array]:
+            u = self._input(t)
+            return step(state, u), step_matrix(self.cell, state, u)
+
+        def advance(t: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+            state, jacobian = once(t, carry[0])
+            return state, jnp.matmul(jacobian, carry[1], precision=_HIGHEST)
+
+        # The first step outside the loop: a fixed point's Jacobian is no product.
+        state, jacobian = jax.lax.fori_loop(1, self.steps, advance, once(0, x.reshape(self.shape)))
+        return state.reshape(-1), jacobian
+
+    def rest(self, x: Array, image: Array) -> Array:
+        """x − F^p(x); of phases the shortest difference."""
+        return wrapped(x - image, lengths_of(self.cell))
+
+    def scale(self, x: Array) -> Array:
+        """max(1, largest entry, longest phase): what rounding is relative to."""
+        least = max(1.0, largest_length(lengths_of(self.cell)))
+        return jnp.maximum(jnp.max(jnp.abs(x)), jnp.full((), least, x.dtype))
+
+    def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
+        """‖x − F^p(x)‖, infinite where that is no number."""
+        size = jnp.linalg.norm(self.rest(x, self(x)))
+        return jnp.where(jnp.isfinite(size), size, jnp.full_like(size, jnp.inf))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def images(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> Float[Array, "batch n"]:
+    """F^p(x) of each state, one program for all p."""
+    return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape))(x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def orbits(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+) -> Float[Array, "batch steps n"]:
+    """x, F(x), …, F^{p−1}(x) of each state."""
+    cell = join(static, arrays)
+
+    def one(start: Array) -> Array:
+        return iterate(cell, start.reshape(shape), repeated(inputs, steps), steps)[1].reshape(steps, -1)
+
+    return jax.vmap(one)(x)
 
 
 @jax.tree_util.register_dataclass
@@ -121,6 +192,10 @@ class ReturnMap:
         last, states = iterate(self.cell(*parameters), x.reshape(self.shape), self.inputs, self.steps)
         return last.reshape(-1), states.reshape(self.steps, -1)
 
+    def iterated(self, steps: Any, *parameters: Array) -> IteratedMap:
+        """F^steps at λ, a traced number of steps."""
+        return IteratedMap(self.cell(*parameters), self.inputs, steps, self.shape)
+
     def twice(self) -> "ReturnMap":
         """The map of the doubled period."""
         inputs = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf, leaf]), self.inputs)
@@ -137,17 +212,17 @@ def return_map(
     others: tuple,
     inputs: Any = None,
     topology: Any = None,
+    name: str = "x",
 ) -> tuple[ReturnMap, Float[Array, " n"]]:
     """The return map of a family, and x as a vector, checked against the cell at the given parameters.
 
-    Under periodic inputs of length q it is F^{pq}. Phases of x are brought into [0, L).
+    Under periodic inputs of length q it is F^{pq}. Phases of x are brought into [0, L). ``name`` is the caller's
+    argument of x, for messages.
 
     Raises:
         TypeError: the family is not callable, or its value is not.
         ValueError: period < 1; a state that the cell does not map to its own shape; both u and inputs; no input.
     """
-    if u is not None and inputs is not None:
-        raise ValueError("u, inputs: expected at most one of them, got both")
     if not callable(family):
         raise TypeError(
             f"family: expected a callable family(*parameters) -> cell, got {type(family).__name__}"
@@ -156,11 +231,7 @@ def return_map(
     cell = family(*parameters, *others)
     if not callable(cell):
         raise TypeError(f"family: expected a cell from family(*parameters), got {type(cell).__name__}")
-    if u is not None:
-        inputs = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
-    state, inputs, cycle = checked_start(cell, x, inputs, 1 if inputs is None else None)
-    if cycle < 1:
-        raise ValueError("inputs: expected at least one step of input, got 0")
+    state, inputs, cycle = checked_step(cell, x, u, inputs, name)
     steps = period * cycle
     static, arrays = split(family)
     dtype = parameter_dtype(cell)

@@ -12,8 +12,8 @@ from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.cells.arguments import checked_start
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients import error_ellipsoids as ellipsoids
 from rnn_dynamics.gradients.error_ellipsoids import Ellipsoid

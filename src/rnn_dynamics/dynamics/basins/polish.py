@@ -4,13 +4,12 @@ import dataclasses
 import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.cells.arguments import held
+from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.dynamics.basins.trapping import step_matrices
+from rnn_dynamics.dynamics.equilibria.newton import polish_each
 from rnn_dynamics.dynamics.phases import (
     Lengths,
     apart,
@@ -18,9 +17,8 @@ from rnn_dynamics.dynamics.phases import (
     lengths_of,
     order_key,
     seated,
-    wrapped,
 )
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.dynamics.return_map import orbits
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
 __all__ = [
@@ -33,7 +31,6 @@ __all__ = [
     "same_cycle",
 ]
 
-_HIGHEST = jax.lax.Precision.HIGHEST
 _ITERATIONS = 16
 _LARGEST_ERROR = 0.25
 _MOST_ORBITS = 128
@@ -65,71 +62,16 @@ class Cycle:
         return bool(np.abs(self.multipliers).max() < 1 - doubt)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def _orbits(static: Any, arrays: Any, states: Array, u: Any, shape: tuple[int, ...], steps: int) -> Array:
-    cell = join(static, arrays)
-
-    def advance(x: Array, _: None) -> tuple[Array, Array]:
-        return cell(x.reshape(shape), u).reshape(-1), x
-
-    def orbit(x: Array) -> Array:
-        return jax.lax.scan(advance, x, None, length=steps)[1]
-
-    return jax.vmap(orbit)(states)
-
-
 def orbits_of(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...], steps: int) -> np.ndarray:
     """x, F(x), …, F^{steps−1}(x) of each state, shape (count, steps, n); padded so that one program serves."""
     rows = filled(states, power_of_two_above(len(states), _MOST_ORBITS))
-    return np.asarray(_orbits(*split(cell), rows, u, shape, steps))[: len(states)]
+    return np.asarray(orbits(*split(cell), rows, held(u), steps, shape))[: len(states)]
 
 
 def recurrence_distances(orbits: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:
     """max_i |x_p − x_0|_i / (1 + max_i |x_0|_i) for p = 1 … P, shape (count, P), of orbits of P + 1 states."""
     with np.errstate(all="ignore"):  # of an orbit that diverges
         return apart(orbits[:, 1:], orbits[:, :1], lengths) / (1 + np.abs(orbits[:, :1]).max(-1))
-
-
-def _image_and_product(
-    cell: Any, x: Array, u: Any, shape: tuple[int, ...], period: Array, longest: int
-) -> tuple[Array, Array]:
-    """F^p(x) and its Jacobian for a traced p ≤ ``longest``."""
-
-    def advance(carry: tuple[Array, Array], step: Array) -> tuple[tuple[Array, Array], None]:
-        state, product = carry
-        later = cell(state.reshape(shape), u).reshape(-1)
-        grown = jnp.matmul(step_matrix(cell, state.reshape(shape), u), product, precision=_HIGHEST)
-        runs = step < period
-        return (jnp.where(runs, later, state), jnp.where(runs, grown, product)), None
-
-    start = (x, jnp.eye(x.size, dtype=x.dtype))
-    return jax.lax.scan(advance, start, jnp.arange(longest, dtype=jnp.int32))[0]
-
-
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
-def _newton(
-    static: Any, arrays: Any, states: Array, periods: Array, u: Any, shape: tuple[int, ...], longest: int
-) -> tuple[Float[Array, "count n"], Float[Array, " count"]]:
-    """The iterate of the least residual max|F^p(x) − x|, and that residual."""
-    cell = join(static, arrays)
-    evaluate = jax.vmap(lambda x, p: _image_and_product(cell, x, u, shape, p, longest))
-
-    def improve(_: int, carry: tuple) -> tuple:
-        x, best, least = carry
-        image, product = evaluate(x, periods)
-        miss = wrapped(image - x, lengths_of(cell))
-        residual = jnp.abs(miss).max(-1)
-        better = residual < least  # a NaN is not
-        best, least = jnp.where(better[:, None], x, best), jnp.where(better, residual, least)
-        system = product - jnp.eye(x.shape[-1], dtype=x.dtype)[None]
-        solvable = jnp.isfinite(system).all((-2, -1), keepdims=True)
-        system = jnp.where(solvable, system, -jnp.eye(x.shape[-1], dtype=x.dtype)[None])
-        move = jnp.linalg.solve(system, miss[..., None])[..., 0]
-        return x - move, best, least
-
-    start = (states, states, jnp.full(states.shape[:1], jnp.inf, states.dtype))
-    _, best, least = jax.lax.fori_loop(0, _ITERATIONS, improve, start)
-    return best, least
 
 
 def _told_apart(dtype: np.dtype) -> float:
@@ -216,7 +158,7 @@ def polished_cycles(
     """
     size = power_of_two_above(len(states), MOST_SEEDS)
     padded = filled(periods, size).astype(np.int32)
-    points, residuals = _newton(*split(cell), filled(states, size), padded, u, shape, longest)
+    points, residuals = polish_each(*split(cell), filled(states, size), padded, held(u), shape, _ITERATIONS)
     found: list[Cycle] = []
     lengths = lengths_of(cell)
     points = seated(np.asarray(points)[: len(states)], lengths)

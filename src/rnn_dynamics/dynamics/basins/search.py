@@ -4,11 +4,10 @@ import dataclasses
 import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
+from rnn_dynamics.cells.arguments import held
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.dynamics.basins.affine import affine_map
 from rnn_dynamics.dynamics.basins.attractors import Attractors, Member, of_members
@@ -155,10 +154,9 @@ def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states:
 def _along_the_flow(problem: StartsOfMap, states: np.ndarray) -> np.ndarray:
     """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
     padded = filled(states, MOST_SEEDS)
-    held = jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], problem.u)
     static, arrays = split(problem.cell)
     for _ in range(_TRANSIENTS):
-        padded = transient_round(static, arrays, padded, held, 1, problem.shape)
+        padded = transient_round(static, arrays, padded, held(problem.u), 1, problem.shape)
     ends = np.asarray(padded)[: len(states)]
     near = np.abs(ends).max(1) <= _FARTHER * (1 + np.abs(states).max())
     return np.where(near[:, None], ends, states)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from rnn_dynamics.cells.arguments import checked_cell, checked_inputs
 from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.signature import checked_image, image
 from rnn_dynamics.dynamics.basins.labelling import default_chunk
@@ -66,15 +67,6 @@ def _is_single_neuron(cell: Any) -> bool:
     return hasattr(cell, "structure") and all(jnp.ndim(leaf) == 0 for leaf in leaves)
 
 
-def _input(u: Any, dtype: Any) -> Any:
-    def convert(leaf: Any) -> Any:
-        if hasattr(leaf, "dtype") and not jnp.issubdtype(leaf.dtype, jnp.floating):
-            return jnp.asarray(leaf)
-        return real_array("u", leaf).astype(dtype)
-
-    return jax.tree_util.tree_map(convert, u)
-
-
 def checked_problem(
     cell: Any,
     starts: Any,
@@ -101,12 +93,11 @@ def checked_problem(
         TypeError, ValueError: a cell that is not callable or does not map such states to their like, starts
             that are traced, not finite real numbers, or of too few axes.
     """
-    if not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    checked_cell(cell)
     array = state_of(cell, name, starts) if starts is not None else real_array(name, starts)
     if isinstance(array, Tracer):
         raise TypeError(f"{name}: expected concrete numbers; this runs on the host, not under jit")
-    u = _input(u, array.dtype)
+    u = checked_inputs("u", u, array.dtype)
     if state_ndim is None:
         scalar = array.ndim <= 1 and _maps_scalars(cell, array.dtype, u)
         state_ndim = 0 if scalar or _is_single_neuron(cell) else 1

@@ -15,7 +15,6 @@ from rnn_dynamics.dynamics.continuation.branches import (
     assembled,
     checked_range,
     checked_step,
-    started,
 )
 from rnn_dynamics.dynamics.continuation.detect import Signs, measured, signs_along, signs_of
 from rnn_dynamics.dynamics.continuation.paths import (
@@ -27,7 +26,7 @@ from rnn_dynamics.dynamics.continuation.paths import (
 )
 from rnn_dynamics.dynamics.continuation.search import Track, minimal_period
 from rnn_dynamics.dynamics.continuation.tracing import at_parameter, limits_of, residual, room_for
-from rnn_dynamics.dynamics.return_map import ReturnMap
+from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.batching import power_of_two_above
@@ -142,12 +141,12 @@ def _starts(
     rest["others"] = (jnp.asarray(q[0]), *others)
     if shape and shape[0] == len(q):
         try:
-            whole, _ = started(family, p, x[0], **rest)
-            states = [started(family, p, row, **rest)[1] for row in x]
+            whole, _ = return_map(family, (p,), x[0], **rest)
+            states = [return_map(family, (p,), row, **rest)[1] for row in x]
             return whole, np.stack(states)
         except (TypeError, ValueError, IndexError):
             pass  # one state of as many units as there are values of q
-    whole, state = started(family, p, x, **rest)
+    whole, state = return_map(family, (p,), x, **rest)
     return whole, np.repeat(np.asarray(state)[None], len(q), axis=0)
 
 

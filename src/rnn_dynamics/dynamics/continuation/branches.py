@@ -27,7 +27,7 @@ from rnn_dynamics.numerics.results import NotKept, Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, count, real_array
 
-__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed", "started"]
+__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed"]
 
 
 # Of the sum of the multipliers, between an event and the first point of the branch born there.
@@ -166,7 +166,7 @@ def continue_branch(
         "others": others,
         "topology": topology,
     }
-    whole, state = started(family, parameter, x, **rest)
+    whole, state = return_map(family, (parameter,), x, **rest)
     parameter = parameter.astype(state.dtype)
     size = np.maximum(np.max(np.abs(np.asarray(state)), initial=0), 1) * math.sqrt(whole.size)
     scale = np.append(np.full(whole.size, size), high - low).astype(state.dtype)
@@ -182,14 +182,6 @@ def continue_branch(
             f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
         )
     return followed(track, *curves)
-
-
-def started(family: Any, parameter: Any, x: Any, **rest: Any) -> tuple[ReturnMap, Array]:
-    """The return map and x as a vector, errors in the name of the argument x."""
-    try:
-        return return_map(family, (parameter,), x, **rest)
-    except ValueError as error:
-        raise ValueError(str(error).replace("x0:", "x:", 1)) from error
 
 
 def checked_step(longest: Any) -> float:

@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.equilibria.merging import same_points
 from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.dynamics.phases import order_key, seated
+from rnn_dynamics.dynamics.return_map import orbits
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.eigen import eigenvalues
 from rnn_dynamics.numerics.status import Status
@@ -136,7 +137,7 @@ def _once(problem: RootProblem, roots: Roots, period: int) -> tuple[np.ndarray, 
     chosen, n = roots.take(kept), problem.size
     if period == 1:
         return place, chosen, chosen.points[:, None]
-    (orbit,) = problem.batched(newton.orbits_of, period, chosen.points)
+    (orbit,) = problem.batched(orbits, period, chosen.points)
     phases = measured(problem, orbit[:, :: problem.cycle].reshape(-1, n), period)
     best = phases.best_first()
     same = same_points(phases.points, 2 * phases.error, best, problem.lengths).reshape(-1, period)
@@ -216,7 +217,7 @@ def _with_steps_between(problem: RootProblem, phases: Float[np.ndarray, "m perio
     if problem.cycle == 1:
         return phases
     m, period, n = phases.shape
-    (between,) = problem.batched(newton.orbits_of, 1, phases.reshape(-1, n))
+    (between,) = problem.batched(orbits, 1, phases.reshape(-1, n))
     return between.reshape(m, period * problem.cycle, n)
 
 

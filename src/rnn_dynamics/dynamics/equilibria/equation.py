@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.arguments import checked_step
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.signature import image
 from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
@@ -120,7 +120,7 @@ class RootProblem:
 
 
 def posed(
-    cell: Any, starts: Any, u: Any, inputs: Any, period: Any, topology: Any = None
+    cell: Any, starts: Any, u: Any, inputs: Any, period: Any, topology: Any = None, name: str = "starts"
 ) -> tuple[RootProblem, Float[np.ndarray, "starts n"], int]:
     """The problem, the starts as flat rows, and p, all checked against the cell.
 
@@ -128,30 +128,20 @@ def posed(
         TypeError, ValueError: as ``fixed_points``.
     """
     period = count("period", period, minimum=1, maximum=10_000)
-    if u is not None and inputs is not None:
-        raise ValueError("u, inputs: expected at most one of them, got both")
-    given = real_array("starts", starts)
+    given = real_array(name, starts)
     if not given.ndim:
-        raise ValueError("starts: expected a leading axis of starts, got a single number")
+        raise ValueError(f"{name}: expected a leading axis of starts, got a single number")
     if not all(given.shape[1:]):
-        raise ValueError(f"starts: expected states of at least one unit, got shape {given.shape}")
-    _refuse_one_start(cell, given)
-    weak = not hasattr(starts, "dtype")
+        raise ValueError(f"{name}: expected states of at least one unit, got shape {given.shape}")
+    _refuse_one_start(cell, given, name)
     first: Any = given[0] if len(given) else jnp.zeros(given.shape[1:], given.dtype)
-    held = None if u is None else jax.tree_util.tree_map(lambda leaf: jnp.asarray(leaf)[None], u)
-    sequence = inputs if u is None else held
+    first = first if hasattr(starts, "dtype") else np.asarray(first).tolist()  # a list takes the cell's dtype
     try:
-        state, sequence, cycle = checked_start(
-            cell, np.asarray(first).tolist() if weak else first, sequence, 1 if sequence is None else None
-        )
+        state, sequence, cycle = checked_step(cell, first, u, inputs, name)
     except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        hint = "; one start is starts[None]" if given.ndim == 1 else ""
-        message = str(error).replace("x0", "starts") + hint
-        message = f"starts, {message}" if message.startswith("inputs: expected starts") else message
-        raise kind(message) from error
-    if not cycle:
-        raise ValueError("inputs: expected at least one step of input, got 0")
+        if given.ndim != 1:
+            raise
+        raise type(error)(f"{error}; one start is {name}[None]") from error
     rows = np.asarray(given).astype(state.dtype).reshape(len(given), state.size)
     first = jax.tree_util.tree_map(lambda leaf: leaf[0], sequence)
     cell = on_phases(cell, topology, rows, first, state.shape)
@@ -161,13 +151,13 @@ def posed(
     return problem, problem.canonical(rows), period
 
 
-def _refuse_one_start(cell: Any, given: Any) -> None:
+def _refuse_one_start(cell: Any, given: Any, name: str) -> None:
     """Starts without the axis of starts: as many numbers as the cell's state has, where a number is no state."""
     shape = shapes_of(cell).state
     if shape is not None and given.ndim == 1 and shape == given.shape:
         raise ValueError(
-            f"starts: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
-            "give starts[None]"
+            f"{name}: expected a leading axis of starts, (starts, {shape[0]}), got one start of shape {shape}: "
+            f"give {name}[None]"
         )
 
 

@@ -12,18 +12,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
-from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.dynamics.phases import largest_length, lengths_of, wrapped
-from rnn_dynamics.dynamics.return_map import iterate, repeated
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.dynamics.return_map import IteratedMap, iterate, repeated
 
 __all__ = [
-    "Map",
     "MeasuredRoots",
+    "Polished",
     "damped_round",
     "measure",
-    "orbits_of",
     "polish",
+    "polish_each",
+    "polished",
     "quadratic_round",
     "transient_round",
 ]
@@ -33,58 +31,6 @@ _STEPS_OF_A_ROUND = 2
 _HALVINGS = 10
 _POLISHING_STEPS = 6
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -4, 6
-
-
-class Map(NamedTuple):
-    """x ↦ F^p(x) on flat states, under inputs that repeat; p is traced, so that all periods are one program."""
-
-    cell: Any
-    inputs: Any
-    steps: Any
-    shape: tuple[int, ...]
-
-    def _input(self, step: Any) -> Any:
-        def at(leaf: Array) -> Array:
-            return jax.lax.dynamic_index_in_dim(leaf, step % leaf.shape[0], keepdims=False)
-
-        return jax.tree_util.tree_map(at, self.inputs)
-
-    def __call__(self, x: Float[Array, " n"]) -> Float[Array, " n"]:
-        step = exact_slopes(self.cell)
-
-        def advance(t: Any, state: Array) -> Array:
-            return step(state, self._input(t))
-
-        return jax.lax.fori_loop(0, self.steps, advance, x.reshape(self.shape)).reshape(-1)
-
-    def with_jacobian(self, x: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-        step = exact_slopes(self.cell)
-
-        def once(t: Any, state: Array) -> tuple[Array, Array]:
-            u = self._input(t)
-            return step(state, u), step_matrix(self.cell, state, u)
-
-        def advance(t: Any, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-            state, jacobian = once(t, carry[0])
-            return state, jnp.matmul(jacobian, carry[1], precision=_HIGHEST)
-
-        # The first step outside the loop: a fixed point's Jacobian is no product.
-        state, jacobian = jax.lax.fori_loop(1, self.steps, advance, once(0, x.reshape(self.shape)))
-        return state.reshape(-1), jacobian
-
-    def rest(self, x: Array, image: Array) -> Array:
-        """x − F^p(x); of phases the shortest difference."""
-        return wrapped(x - image, lengths_of(self.cell))
-
-    def scale(self, x: Array) -> Array:
-        """max(1, largest entry, longest phase): what rounding is relative to."""
-        least = max(1.0, largest_length(lengths_of(self.cell)))
-        return jnp.maximum(jnp.max(jnp.abs(x)), jnp.full((), least, x.dtype))
-
-    def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
-        """‖x − F^p(x)‖, infinite where that is no number."""
-        size = _norm(self.rest(x, self(x)))
-        return jnp.where(jnp.isfinite(size), size, jnp.full_like(size, jnp.inf))
 
 
 def _norm(vector: Array) -> Array:
@@ -101,7 +47,7 @@ def _solve(matrix: Float[Array, "n n"], vector: Float[Array, " n"]) -> Float[Arr
     return jnp.linalg.solve(matrix, vector[:, None])[:, 0]
 
 
-def _damped_step(system: Map, x: Array) -> tuple[Array, Array, Array]:
+def _damped_step(system: IteratedMap, x: Array) -> tuple[Array, Array, Array]:
     """The best of the full Newton step and its halves; the residual there, and whether nothing was gained."""
     image, jacobian = system.with_jacobian(x)
     rest = system.rest(x, image)
@@ -120,7 +66,7 @@ def damped_round(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, " batch"], Array]:
     """A few damped Newton steps: states, ‖x − F^p(x)‖ there, and where the last step gained nothing."""
-    system = Map(join(static, arrays), inputs, steps, shape)
+    system = IteratedMap(join(static, arrays), inputs, steps, shape)
 
     def one(start: Array) -> tuple[Array, Array, Array]:
         carry = _damped_step(system, start)
@@ -129,7 +75,7 @@ def damped_round(
     return jax.vmap(one)(x)
 
 
-def _quadratic_step(system: Map, image_of: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+def _quadratic_step(system: IteratedMap, image_of: Any, carry: tuple[Array, ...]) -> tuple[Array, ...]:
     """One step of a regularised Newton method on q = ½‖x − F^p(x)‖² with its full Hessian."""
     x, damping, *_ = carry
     image, jacobian = system.with_jacobian(x)
@@ -164,7 +110,7 @@ def quadratic_round(
         was convex there, by more than the damping.
     """
     cell = join(static, arrays)
-    system, sequence = Map(cell, inputs, steps, shape), repeated(inputs, steps)
+    system, sequence = IteratedMap(cell, inputs, steps, shape), repeated(inputs, steps)
 
     def image_of(state: Array) -> Array:
         """F^p by a scan of known length, which reverse mode can go through."""
@@ -179,35 +125,72 @@ def quadratic_round(
     return jax.vmap(one)(x, damping)
 
 
+class Polished(NamedTuple):
+    """Newton's iterate of the least residual max|F^p(x) − x|, and what was seen at the start.
+
+    Attributes:
+        x, residual, jacobian: of that iterate; the Jacobian is that of F^p.
+        image, at_start: F^p of the start and its Jacobian there.
+    """
+
+    x: Float[Array, " n"]
+    residual: Float[Array, ""]
+    jacobian: Float[Array, "n n"]
+    image: Float[Array, " n"]
+    at_start: Float[Array, "n n"]
+
+
+def polished(system: IteratedMap, x: Float[Array, " n"], steps: int) -> Polished:
+    """Plain Newton steps on F^p(x) = x, of which the state of the smallest residual is kept; no NaN is."""
+    one = _identity(x)
+
+    def improve(i: Array, carry: tuple[Array, Polished]) -> tuple[Array, Polished]:
+        x, found = carry
+        image, jacobian = system.with_jacobian(x)
+        rest = system.rest(x, image)
+        residual = jnp.max(jnp.abs(rest))
+        better = residual < found.residual  # a NaN is not
+        best = Polished(
+            jnp.where(better, x, found.x),
+            jnp.where(better, residual, found.residual),
+            jnp.where(better, jacobian, found.jacobian),
+            jnp.where(i == 0, image, found.image),
+            jnp.where(i == 0, jacobian, found.at_start),
+        )
+        moved = x + _solve(one - jacobian, -rest)
+        return jnp.where(jnp.isfinite(moved).all(), moved, x), best
+
+    start = Polished(x, jnp.full((), jnp.inf, x.dtype), one, x, one)
+    return jax.lax.fori_loop(0, steps + 1, improve, (x, start))[1]
+
+
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def polish(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
-    """Plain Newton steps, of which the state of the smallest residual is kept."""
-    system = Map(join(static, arrays), inputs, steps, shape)
+    """``polished`` states."""
+    system = IteratedMap(join(static, arrays), inputs, steps, shape)
+    return jax.vmap(lambda start: polished(system, start, _POLISHING_STEPS).x)(x)
 
-    def advance(_: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, best, least = carry
-        image, jacobian = system.with_jacobian(x)
-        rest = system.rest(x, image)
-        size = _norm(rest)
-        better = size < least
-        best, least = jnp.where(better, x, best), jnp.where(better, size, least)
-        moved = x + _solve(_identity(x) - jacobian, -rest)
-        return jnp.where(jnp.isfinite(moved).all(), moved, x), best, least
 
-    def one(start: Array) -> Array:
-        infinite = jnp.full((), jnp.inf, start.dtype)
-        last, best, least = jax.lax.fori_loop(0, _POLISHING_STEPS, advance, (start, start, infinite))
-        return jnp.where(system.residual_size(last) < least, last, best)
+@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+def polish_each(
+    static: Any, arrays: Any, x: Array, periods: Array, inputs: Any, shape: tuple[int, ...], steps: int
+) -> tuple[Float[Array, "batch n"], Float[Array, " batch"]]:
+    """``polished`` states with their residuals after so many steps, each of a period of its own."""
+    cell = join(static, arrays)
 
-    return jax.vmap(one)(x)
+    def one(start: Array, period: Array) -> tuple[Array, Array]:
+        found = polished(IteratedMap(cell, inputs, period, shape), start, steps)
+        return found.x, found.residual
+
+    return jax.vmap(one)(x, periods)
 
 
 _TRANSIENT_STEPS = 25
 
 
-def _transient_step(system: Map, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+def _transient_step(system: IteratedMap, carry: tuple[Array, Array]) -> tuple[Array, Array]:
     """One step of pseudo-transient continuation, x + (I/τ + I − J)⁻¹ (F^p(x) − x), and the next τ.
 
     τ grows while the linear model held over the step, so that x follows the flow of x′ = F^p(x) − x in ever longer
@@ -236,7 +219,7 @@ def transient_round(
     Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM Journal on
     Numerical Analysis 35, 1998.
     """
-    system = Map(join(static, arrays), inputs, steps, shape)
+    system = IteratedMap(join(static, arrays), inputs, steps, shape)
 
     def one(start: Array) -> Array:
         carry = start, jnp.full((), 10.0, start.dtype)
@@ -265,7 +248,7 @@ class MeasuredRoots(NamedTuple):
     change: Float[Array, ""]
 
 
-def _measure(system: Map, x: Array) -> MeasuredRoots:
+def _measure(system: IteratedMap, x: Array) -> MeasuredRoots:
     image, jacobian = system.with_jacobian(x)
     rest = system.rest(x, image)
     finite = jnp.isfinite(jacobian).all() & jnp.isfinite(image).all()
@@ -305,17 +288,4 @@ def measure(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> MeasuredRoots:
     """``MeasuredRoots`` of each state."""
-    return jax.vmap(functools.partial(_measure, Map(join(static, arrays), inputs, steps, shape)))(x)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def orbits_of(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
-) -> Float[Array, "batch steps n"]:
-    """x, F(x), …, F^{p−1}(x) of each state."""
-    cell = join(static, arrays)
-
-    def one(start: Array) -> Array:
-        return iterate(cell, start.reshape(shape), repeated(inputs, steps), steps)[1].reshape(steps, -1)
-
-    return jax.vmap(one)(x)
+    return jax.vmap(functools.partial(_measure, IteratedMap(join(static, arrays), inputs, steps, shape)))(x)

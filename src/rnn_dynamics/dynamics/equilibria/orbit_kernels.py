@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
-from rnn_dynamics.dynamics.equilibria import newton
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.phases import lengths_of, wrapped
+from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
 
 __all__ = ["TAIL", "TAILS", "advanced", "returns", "tails", "windows"]
@@ -19,23 +19,16 @@ __all__ = ["TAIL", "TAILS", "advanced", "returns", "tails", "windows"]
 TAIL, TAILS = 2048, 4
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
-def _advance(
-    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
-) -> Float[Array, "batch n"]:
-    return jax.vmap(newton.Map(join(static, arrays), inputs, steps, shape))(x)
-
-
 def advanced(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray:
     """The states ``length`` multiples of the input's period later, one program for all lengths."""
     if not len(states):
         return states
-    return problem.batched(_advance, length, states)[0]
+    return problem.batched(images, length, states)[0]
 
 
 def windows(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray:
     """x, G(x), …, G^{length−1}(x) of each, G one period of the input; shape (count, length, n)."""
-    (orbit,) = problem.batched(newton.orbits_of, length, states)
+    (orbit,) = problem.batched(orbits, length, states)
     return orbit[:, :: problem.cycle]
 
 
@@ -43,7 +36,7 @@ def windows(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray
 def _tail(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch tail n"], Float[Array, "batch tail"]]:
-    once = newton.Map(join(static, arrays), inputs, steps, shape)
+    once = IteratedMap(join(static, arrays), inputs, steps, shape)
 
     def advance(carry: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         state, tangent = carry
@@ -73,7 +66,7 @@ def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np
 def _returns(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:
-    once = newton.Map(join(static, arrays), inputs, steps, shape)
+    once = IteratedMap(join(static, arrays), inputs, steps, shape)
     lengths = lengths_of(join(static, arrays))
 
     def one(start: Array) -> tuple[Array, Array, Array]:

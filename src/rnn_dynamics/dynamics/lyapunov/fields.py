@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from rnn_dynamics.cells.arguments import checked_start
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.cells.rollout import checked_start
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.dynamics.lyapunov.crossing import far_directions, seems_affine

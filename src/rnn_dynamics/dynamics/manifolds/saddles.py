@@ -13,13 +13,13 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.dynamics.equilibria.cycles import measured
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residual_tolerance
 from rnn_dynamics.dynamics.phases import largest_length
-from rnn_dynamics.dynamics.return_map import iterate, iterate_with_jacobian, repeated
+from rnn_dynamics.dynamics.return_map import IteratedMap, iterate, repeated
 from rnn_dynamics.numerics.validation import count, real_array
 
 _HALVINGS = 40
 _ROUNDINGS = 8  # how many of them the image of a point beside the saddle may be off the curve
 
-__all__ = ["Extent", "Saddle", "checked_extent", "fixed_point_near", "image", "images", "saddle_of"]
+__all__ = ["Extent", "Saddle", "checked_extent", "fixed_point_near", "image", "repeated_images", "saddle_of"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Saddle:
         begun, ended = (self.beside((sides * part).ravel()) for part in (start, end))
         states = np.concatenate([begun, self.point[None]])
         times = np.full(len(states), self.returns, np.int32)
-        (found,) = self.problem.batched(images, self.period, states, times)
+        (found,) = self.problem.batched(repeated_images, self.period, states, times)
         off = self.problem.apart(found, np.concatenate([ended, self.point[None]]))
         rounding = (
             _ROUNDINGS * eps * scale * max(1.0, float(np.abs(jacobian).max())) ** self.returns + 2 * off[-1]
@@ -98,17 +98,13 @@ class Saddle:
         return self.point + column * self.direction + column**2 * self.bend
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
-def images(
-    static: Any, arrays: Any, states: Array, times: Array, inputs: Any, steps: int, shape: tuple[int, ...]
+@functools.partial(jax.jit, static_argnums=(0, 6))
+def repeated_images(
+    static: Any, arrays: Any, states: Array, times: Array, inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "m n"]:
     """The return map of ``steps`` steps, applied to each state as often as ``times`` says."""
-    sequence = repeated(inputs, steps)
-
-    def once(_: Any, state: Array) -> Array:
-        return iterate(join(static, arrays), state.reshape(shape), sequence, steps)[0].reshape(-1)
-
-    return jax.vmap(lambda state, number: jax.lax.fori_loop(0, number, once, state))(states, times)
+    cell = join(static, arrays)
+    return jax.vmap(lambda x, number: IteratedMap(cell, inputs, number * steps, shape)(x))(states, times)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
@@ -116,9 +112,7 @@ def image(
     static: Any, arrays: Any, x: Array, inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
     """The return map at x, and its Jacobian."""
-    cell = join(static, arrays)
-    last, jacobian = iterate_with_jacobian(cell, x.reshape(shape), repeated(inputs, steps), steps)
-    return last.reshape(-1), jacobian
+    return IteratedMap(join(static, arrays), inputs, steps, shape).with_jacobian(x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5, 6))
@@ -174,11 +168,8 @@ def saddle_of(
     given = real_array("point", point)
     weak = not hasattr(point, "dtype")
     start = np.asarray(given).tolist() if weak else np.asarray(given)
-    try:
-        problem, rows, period = posed(cell, [start] if weak else start[None], u, inputs, period, topology)
-    except (TypeError, ValueError) as error:
-        kind_of = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind_of(str(error).replace("starts", "point")) from error
+    alone = [start] if weak else start[None]
+    problem, rows, period = posed(cell, alone, u, inputs, period, topology, "point")
     found = fixed_point_near(problem, rows[0], period)
     near = 0.1 * (1 + float(np.max(np.abs(rows[0]))))
     if found is None or problem.apart(found[0], rows[0]) > near:
@@ -207,7 +198,7 @@ def _minimal_period(problem: RootProblem, x: np.ndarray, period: int) -> int:
     divisors = np.array([d for d in range(1, period) if period % d == 0], np.int32)
     if not len(divisors):
         return period
-    (states,) = problem.batched(images, 1, np.repeat(x[None], len(divisors), axis=0), divisors)
+    (states,) = problem.batched(repeated_images, 1, np.repeat(x[None], len(divisors), axis=0), divisors)
     near = float(np.finfo(problem.dtype).eps) ** 0.5 * (1 + np.abs(x).max())
     lower = divisors[problem.apart(states, x) <= near]
     return int(lower[0]) if len(lower) else period

@@ -23,7 +23,7 @@ from rnn_dynamics.dynamics.manifolds.saddles import (
     Saddle,
     checked_extent,
     fixed_point_near,
-    images,
+    repeated_images,
     saddle_of,
 )
 from rnn_dynamics.numerics.status import Status
@@ -87,7 +87,7 @@ class _Grower:
 
     def mapped(self, states: np.ndarray, times: int) -> np.ndarray:
         number = np.full(len(states), times, np.int32)
-        return self.saddle.problem.batched(images, self.saddle.steps, states, number)[0]
+        return self.saddle.problem.batched(repeated_images, self.saddle.steps, states, number)[0]
 
     def from_segment(self, t: np.ndarray, times: int) -> np.ndarray:
         sigma = self.sign * self.saddle.reach * self.saddle.rate ** (self.returns * (t - 1))

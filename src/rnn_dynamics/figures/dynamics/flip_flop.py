@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import stored
+from rnn_dynamics.training.runs.descent import descend
 
 __all__ = ["FlipFlop", "Played", "played", "sequences", "train", "trained"]
 
@@ -68,8 +70,6 @@ def _loss(parameters: dict[str, Array], key: Any) -> Array:
 
 def train(seed: int = 0) -> dict[str, np.ndarray]:
     """The parameters after 1500 updates of Adam with clipped gradients, fresh sequences and noisy inputs each."""
-    import optax
-
     first, second, third, rest = jax.random.split(jax.random.key(seed), 4)
     parameters = {
         "W": jax.random.normal(first, (_UNITS, _UNITS)) / np.sqrt(_UNITS),
@@ -77,20 +77,11 @@ def train(seed: int = 0) -> dict[str, np.ndarray]:
         "b": jnp.zeros(_UNITS),
         "readout": jax.random.normal(third, (_BITS, _UNITS)) / _UNITS,
     }
-    optimiser = optax.chain(
+    rule = optax.chain(
         optax.clip_by_global_norm(1.0), optax.adam(optax.cosine_decay_schedule(_RATE, _UPDATES))
     )
-
-    def update(carry: tuple, key: Any) -> tuple[tuple, Array]:
-        parameters, state = carry
-        loss, gradient = jax.value_and_grad(_loss)(parameters, key)
-        change, state = optimiser.update(gradient, state, parameters)
-        return (optax.apply_updates(parameters, change), state), loss
-
-    start = parameters, optimiser.init(parameters)
-    (parameters, _), _ = jax.jit(lambda carry, keys: jax.lax.scan(update, carry, keys))(
-        start, jax.random.split(rest, _UPDATES)
-    )
+    run = jax.jit(functools.partial(descend, rule, _loss))
+    (parameters, _), _ = run(parameters, rule.init(parameters), jax.random.split(rest, _UPDATES))
     return {name: np.asarray(value) for name, value in parameters.items()}
 
 

@@ -18,9 +18,7 @@ from rnn_dynamics.figures.gradients.temporal_order import (
     SEEDS,
     STEPS,
     UNITS,
-    OrderNetwork,
     sequences,
-    size,
     trained,
     untrained,
 )
@@ -29,6 +27,7 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette
+from rnn_dynamics.training.recipes.networks import Network
 
 __all__ = ["gated_cells"]
 
@@ -92,11 +91,11 @@ def gated_cells(*, quick: bool = False) -> Reproduction:
     return Reproduction(functools.partial(_picture, results), (*_exact_rows(), *_trained_rows(results)))
 
 
-def _run(network: OrderNetwork, inputs: np.ndarray) -> Trajectory:
-    return rollout(network.cell, np.zeros(size(network.cell)), inputs)
+def _run(network: Network, inputs: np.ndarray) -> Trajectory:
+    return rollout(network.cell, None, inputs)
 
 
-def _norms(networks: list[OrderNetwork], inputs: np.ndarray) -> np.ndarray:
+def _norms(networks: list[Network], inputs: np.ndarray) -> np.ndarray:
     found = []
     for network in networks:
         logs = [np.asarray(gradient_norms(_run(network, one), ord="fro"))[::-1] for one in inputs]

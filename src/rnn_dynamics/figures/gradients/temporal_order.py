@@ -8,22 +8,26 @@ and writes them, in some minutes.
 
 import functools
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, ElmanRNN
+from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.figures import stored as kept
+from rnn_dynamics.training.recipes.networks import Network
+from rnn_dynamics.training.runs.descent import descend
+from rnn_dynamics.training.tasks.marked import SYMBOLS, TWO_MARKS, windows_of_marks, with_marks
 
 __all__ = [
     "CELLS",
     "SEEDS",
     "STEPS",
     "UNITS",
-    "OrderNetwork",
     "accuracy",
     "initial",
     "sequences",
@@ -33,29 +37,15 @@ __all__ = [
 ]
 
 UNITS, STEPS, SEEDS = 32, 50, 4
-_SYMBOLS, _CLASSES, _BATCH = 6, 4, 64
+_CLASSES, _BATCH = 4, 64
 _UPDATES, _RATE = 4000, 3e-3
-_FIRST, _SECOND = (5, 10), (25, 30)
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 CELLS = ("tanh", "ReLU", "ReLU, identity (IRNN)", "GRU", "LSTM", "LSTM, forget bias 3", "LSTM of 1997")
 _GATES = {"LSTM": 4, "LSTM, forget bias 3": 4, "LSTM of 1997": 3, "GRU": 3}
 
 
-class OrderNetwork(NamedTuple):
-    """A cell, and the readout of its hidden state: the logits are readout h + offset."""
-
-    cell: Any
-    readout: Float[Array, "4 n"]
-    offset: Float[Array, " 4"]
-
-    @property
-    def hidden(self) -> int:
-        """How many entries of the state are read out: the first n."""
-        return self.readout.shape[-1]
-
-
-def initial(name: str, rng: np.random.Generator, units: int = UNITS, width: int = _SYMBOLS) -> Any:
+def initial(name: str, rng: np.random.Generator, units: int = UNITS, width: int = SYMBOLS) -> Any:
     """A cell with PyTorch's initial weights, uniform in ±n^−½; IRNN and the forget bias of 3 as published."""
     bound = units**-0.5
     rows = _GATES.get(name, 1) * units
@@ -77,70 +67,58 @@ def _cell(name: str, W: Any, b: Any, W_in: Any) -> Any:
     return ElmanRNN(W, b, W_in, activation="tanh" if name == "tanh" else "relu")
 
 
-def untrained(name: str, seed: int) -> OrderNetwork:
+def untrained(name: str, seed: int) -> Network:
     """The network of a seed as training finds it."""
     rng = np.random.default_rng(seed)
     cell, bound = initial(name, rng), UNITS**-0.5
-    return OrderNetwork(cell, jnp.asarray(rng.uniform(-bound, bound, (_CLASSES, UNITS))), jnp.zeros(_CLASSES))
-
-
-def size(cell: Any) -> int:
-    """Entries of the state: [h, c] of an LSTM, else n."""
-    return 2 * cell.units if isinstance(cell, LSTM | LSTM1997) else cell.W.shape[-1]
+    return Network(cell, jnp.asarray(rng.uniform(-bound, bound, (_CLASSES, UNITS))), jnp.zeros(_CLASSES))
 
 
 def sequences(key: Any, batch: int) -> tuple[Float[Array, "batch 50 6"], Int[Array, " batch"]]:
     """Fresh sequences of one-hot symbols, and their classes."""
-    where, marks, rest = jax.random.split(key, 3)
-    first = jax.random.randint(where, (batch,), *_FIRST)
-    second = jax.random.randint(jax.random.fold_in(where, 1), (batch,), *_SECOND)
-    bits = jax.random.randint(marks, (batch, 2), 0, 2)
-    symbols = jax.random.randint(rest, (batch, STEPS), 2, _SYMBOLS)
-    steps = jnp.arange(STEPS)[None]
-    symbols = jnp.where(steps == first[:, None], bits[:, :1], symbols)
-    symbols = jnp.where(steps == second[:, None], bits[:, 1:], symbols)
-    return jax.nn.one_hot(symbols, _SYMBOLS), bits[:, 0] + 2 * bits[:, 1]
+    where, what, rest = jax.random.split(key, 3)
+    places = where, jax.random.fold_in(where, 1)
+    positions = [
+        jax.random.randint(one, (batch,), *window)
+        for one, window in zip(places, windows_of_marks(STEPS, TWO_MARKS), strict=True)
+    ]
+    marks = jax.random.randint(what, (batch, 2), 0, 2)
+    others = jax.random.randint(rest, (batch, STEPS), 2, SYMBOLS)
+    inputs, classes = jax.vmap(with_marks)(others, jnp.stack(positions, axis=1), marks)
+    return jax.nn.one_hot(inputs, SYMBOLS), classes
 
 
-def _logits(network: OrderNetwork, inputs: Float[Array, "50 6"]) -> Float[Array, " 4"]:
+def _logits(network: Network, inputs: Float[Array, "50 6"]) -> Float[Array, " 4"]:
     def step(x: Array, u: Array) -> tuple[Array, None]:
         return network.cell(x, u), None
 
-    x, _ = jax.lax.scan(step, jnp.zeros(size(network.cell), inputs.dtype), inputs)
-    read = jnp.matmul(network.readout, x[: network.hidden], precision=_HIGHEST)
+    x, _ = jax.lax.scan(step, jnp.zeros(state_size(network.cell), inputs.dtype), inputs)
+    read = jnp.matmul(network.readout, x[: network.readout.shape[-1]], precision=_HIGHEST)
     return read + network.offset
 
 
-def _loss(network: OrderNetwork, key: Any) -> Array:
+def _loss(network: Network, key: Any) -> Array:
     inputs, classes = sequences(key, _BATCH)
     logits = jax.vmap(functools.partial(_logits, network))(inputs.astype(network.readout.dtype))
     logs = jax.nn.log_softmax(logits)
     return -jnp.mean(jnp.take_along_axis(logs, classes[:, None], axis=1))
 
 
-def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[OrderNetwork, np.ndarray]:
+def train(name: str, seeds: int = SEEDS, updates: int = _UPDATES) -> tuple[Network, np.ndarray]:
     """Networks of all seeds after some updates of Adam with clipped gradients, fresh sequences each, in float32.
 
     Returns:
         The networks, every leaf with a leading axis of seeds, and the losses, shape (updates, seeds).
     """
-    import optax
-
     rate = optax.cosine_decay_schedule(_RATE, updates)
-    optimiser = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+    rule = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
     found = [untrained(name, seed) for seed in range(seeds)]
     networks = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves).astype(jnp.float32), *found)
 
-    def update(carry: tuple, key: Any) -> tuple[tuple, Array]:
-        network, state = carry
-        loss, gradient = jax.value_and_grad(_loss)(network, key)
-        change, state = optimiser.update(gradient, state, network)
-        return (optax.apply_updates(network, change), state), loss
-
     @jax.jit
-    def run(networks: OrderNetwork, keys: Array) -> tuple[OrderNetwork, Array]:
-        def of_one(network: OrderNetwork, own: Array) -> tuple[OrderNetwork, Array]:
-            (network, _), losses = jax.lax.scan(update, (network, optimiser.init(network)), own)
+    def run(networks: Network, keys: Array) -> tuple[Network, Array]:
+        def of_one(network: Network, own: Array) -> tuple[Network, Array]:
+            (network, _), losses = descend(rule, _loss, network, rule.init(network), own)
             return network, losses
 
         return jax.vmap(of_one)(networks, keys)
@@ -154,31 +132,31 @@ def _stored() -> dict[str, np.ndarray]:
     return kept.read("temporal_order")[0]
 
 
-def _networks(name: str, stored: dict[str, np.ndarray]) -> list[OrderNetwork]:
+def _networks(name: str, stored: dict[str, np.ndarray]) -> list[Network]:
     fields = ("W", "b", "W_in", "readout", "offset")
     W, b, W_in, readout, offset = (stored[_array(name, field)].astype(float) for field in fields)
     return [
-        OrderNetwork(_cell(name, W[i], b[i], W_in[i]), jnp.asarray(readout[i]), jnp.asarray(offset[i]))
+        Network(_cell(name, W[i], b[i], W_in[i]), jnp.asarray(readout[i]), jnp.asarray(offset[i]))
         for i in range(len(W))
     ]
 
 
-def trained(name: str) -> tuple[list[OrderNetwork], np.ndarray]:
+def trained(name: str) -> tuple[list[Network], np.ndarray]:
     """The stored networks of a cell, one a seed, and the share of 10 000 fresh sequences each puts right."""
     stored = _stored()
     return _networks(name, stored), stored[_array(name, "accuracy")].astype(float)
 
 
 @jax.jit
-def _right(networks: OrderNetwork, inputs: Array, classes: Array) -> Array:
-    def of_one(network: OrderNetwork) -> Array:
+def _right(networks: Network, inputs: Array, classes: Array) -> Array:
+    def of_one(network: Network) -> Array:
         logits = jax.vmap(functools.partial(_logits, network))(inputs)
         return jnp.mean((jnp.argmax(logits, axis=1) == classes).astype(logits.dtype))
 
     return jax.vmap(of_one)(networks)
 
 
-def accuracy(networks: list[OrderNetwork], key: Any, batch: int = 1000) -> np.ndarray:
+def accuracy(networks: list[Network], key: Any, batch: int = 1000) -> np.ndarray:
     """The share of fresh sequences that each network puts in the right one of the four classes."""
     inputs, classes = sequences(key, batch)
     stacked = jax.tree_util.tree_map(lambda *leaves: jnp.stack(leaves), *networks)

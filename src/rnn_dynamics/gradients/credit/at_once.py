@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from rnn_dynamics.cells.arguments import checked_start
 from rnn_dynamics.cells.pytree import join, split
-from rnn_dynamics.cells.rollout import Trajectory, checked_start
+from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Bool, Float, Int
 
@@ -19,6 +18,7 @@ from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.recipes.pseudo_newton import DIRECTIONS
 from rnn_dynamics.training.recipes.recipe import Recipe
 from rnn_dynamics.training.recipes.search import SEARCHES, Setting
+from rnn_dynamics.training.runs.descent import moved
 from rnn_dynamics.training.tasks import Batch, Task
 
 __all__ = [
@@ -148,8 +148,7 @@ def _learned(plan: Plan, run: Run, batch: Batch, key: Any) -> tuple[Network, Any
             truncation=recipe.truncation,
         )
     gradient = _held(gradient)
-    change, memory = recipe.transformation(numbers).update(gradient, run.memory, run.network)
-    network: Any = optax.apply_updates(run.network, change)
+    network, memory = moved(recipe.transformation(numbers), run.network, run.memory, gradient)
     return network, memory, loss, global_norm(gradient)
 
 

@@ -21,6 +21,7 @@ from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice, count, fraction, real_array
 from rnn_dynamics.training.recipes.boltzmann import pretrain
+from rnn_dynamics.training.runs.descent import descend
 
 __all__ = [
     "NETWORKS",
@@ -36,7 +37,7 @@ __all__ = [
 
 FLIPS = 0.02
 _CLASSES = 2
-_MOMENTUM = optax.trace(0.9)
+_MOMENTUM = 0.9
 _PRETRAINING = 2000
 
 
@@ -212,12 +213,8 @@ class _Run(NamedTuple):
     state: Any
 
 
-def _update(cell: Any, setting: _Setting, rate: Array, run: _Run, key: Any) -> tuple[_Run, None]:
-    inputs, classes = images(key, setting.batch, setting.side, dtype=run.network.readout.dtype)
-    gradient = jax.grad(_loss)(run.network, cell, inputs, classes)
-    change, state = _MOMENTUM.update(gradient, run.state)
-    network = jax.tree_util.tree_map(lambda leaf, step: leaf - rate * step, run.network, change)
-    return _Run(network, state), None
+def _momentum(rate: Any) -> optax.GradientTransformation:
+    return optax.chain(optax.trace(_MOMENTUM), optax.scale(-rate))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -227,12 +224,14 @@ def _chunk(
     """Some updates of every active run, and the share of fresh images each then puts wrong."""
     cell = join(static, arrays)
 
+    def loss(network: DeepNetwork, key: Any) -> Array:
+        return _loss(network, cell, *images(key, setting.batch, setting.side, dtype=network.readout.dtype))
+
     def of_one(run: _Run, rate: Array, key: Any, going: Array) -> tuple[_Run, Array]:
         steps, check = jax.random.split(key)
-        moved, _ = jax.lax.scan(
-            functools.partial(_update, cell, setting, rate), run, jax.random.split(steps, setting.chunk)
-        )
-        run = jax.tree_util.tree_map(lambda new, old: jnp.where(going, new, old), moved, run)
+        own = jax.random.split(steps, setting.chunk)
+        moved, _ = descend(_momentum(rate), loss, run.network, run.state, own)
+        run = jax.tree_util.tree_map(lambda new, old: jnp.where(going, new, old), _Run(*moved), run)
         share = wrong_share(
             check, cell, run.network, setting.side, batches=setting.checks, batch=setting.batch
         )
@@ -360,7 +359,7 @@ def _trained(
 ) -> tuple[DeepNetwork, np.ndarray, np.ndarray]:
     """The networks at the end, the update each succeeded at or −1, and what each then puts wrong."""
     static, arrays = split(cell)
-    runs = _Run(network, _MOMENTUM.init(network))
+    runs = _Run(network, _momentum(0.0).init(network))
     active, first = np.ones(len(rates), bool), np.full(len(rates), -1)
     now = np.ones(len(rates))
     for done in range(setting.chunk, updates + setting.chunk, setting.chunk):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.activations import tanh
@@ -14,6 +15,7 @@ from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, count, integers, real_arrays
+from rnn_dynamics.training.runs.descent import descend
 from rnn_dynamics.training.runs.intervals import wilson
 from rnn_dynamics.training.studies.latch import log_slopes
 
@@ -131,11 +133,16 @@ def _noise(run: _Run, purpose: int, index: Array, shape: tuple[int, ...]) -> Arr
     return run.noise * jax.random.normal(key, shape, run.noise.dtype)
 
 
-def _update(shape: _Shape, length: Array, rate: Array, run: _Run, _: None) -> tuple[_Run, None]:
-    noise = _noise(run, 1, run.updates, (shape.batch, 2, shape.steps))
-    gradient = jax.grad(_loss)(run.latch, noise, length)
-    latch = jax.tree.map(lambda p, g: p - rate * g, run.latch, gradient)
-    return run._replace(latch=latch, updates=run.updates + 1), None
+def _after_leg(shape: _Shape, length: Array, rate: Array, run: _Run) -> _Run:
+    """The run after ``shape.leg`` updates, each with fresh noise."""
+
+    def loss(latch: _Latch, update: Array) -> Array:
+        return _loss(latch, _noise(run, 1, update, (shape.batch, 2, shape.steps)), length)
+
+    updates = run.updates + jnp.arange(shape.leg, dtype=run.updates.dtype)
+    rule = optax.scale(-rate)
+    (latch, _), _ = descend(rule, loss, run.latch, rule.init(run.latch), updates)
+    return run._replace(latch=latch, updates=run.updates + shape.leg)
 
 
 def _tested(shape: _Shape, length: Array, run: _Run) -> _Run:
@@ -165,8 +172,7 @@ def _leg(shape: _Shape, length: Array, rate: Array, runs: _Run) -> _Run:
     """Some updates and a test of every run that has not ended; the others as they are."""
 
     def one(run: _Run) -> _Run:
-        step = functools.partial(_update, shape, length, rate)
-        further = _tested(shape, length, jax.lax.scan(step, run, None, length=shape.leg)[0])
+        further = _tested(shape, length, _after_leg(shape, length, rate, run))
         goes_on = run.status == int(Status.MAX_STEPS)
         return jax.tree.map(
             lambda new, old: jnp.where(goes_on, new, old), further._replace(key=0), run._replace(key=0)

@@ -19,11 +19,26 @@ from rnn_dynamics.training.tasks.draws import (
     words,
 )
 
-__all__ = ["DEFINITIONS"]
+__all__ = ["DEFINITIONS", "SYMBOLS", "THREE_MARKS", "TWO_MARKS", "windows_of_marks", "with_marks"]
 
-_SYMBOLS = 6
+SYMBOLS = 6
 # Where the windows of the marks begin, in tenths of the length.
-_TWO, _THREE = (1, 5), (1, 3, 6)
+TWO_MARKS, THREE_MARKS = (1, 5), (1, 3, 6)
+
+
+def windows_of_marks(length: int, tenths: tuple[int, ...]) -> list[tuple[int, int]]:
+    """(first step, step behind the last one) of each mark's window in a sequence of temporal order."""
+    return [(length * tenth // 10, length * tenth // 10 + length // 10) for tenth in tenths]
+
+
+def with_marks(
+    symbols: Int[Array, " steps"], positions: Int[Array, " marks"], marks: Int[Array, " marks"]
+) -> tuple[Int[Array, " steps"], Int[Array, ""]]:
+    """The symbols of a sequence of temporal order with its marks in their places, and its class Σ 2^i v_i."""
+    hit = jnp.arange(len(symbols), dtype=positions.dtype)[:, None] == positions[None]
+    marked = jnp.sum(jnp.where(hit, marks[None], 0), axis=1, dtype=marks.dtype)
+    label = jnp.sum(marks << jnp.arange(len(marks), dtype=marks.dtype), dtype=marks.dtype)
+    return jnp.where(hit.any(axis=1), marked, symbols), label
 
 
 def _temporal_order(key: Any, length: int, dtype: Any, *, tenths: tuple[int, ...]) -> Sequence:
@@ -36,14 +51,10 @@ def _temporal_order(key: Any, length: int, dtype: Any, *, tenths: tuple[int, ...
     Hochreiter & Schmidhuber 1997, experiment 6, with other windows and lengths 100 to 110.
     """
     where, what, rest = words(key, len(tenths), 1, packed(length, 2))
-    starts = whole([length * tenth // 10 for tenth in tenths])
+    starts = whole([start for start, _ in windows_of_marks(length, tenths)])
     positions = starts + below(where, length // 10)
-    marks = unpacked(what, len(tenths), 1)
-    hit = jnp.arange(length, dtype=jnp.int32)[:, None] == positions[None]
-    marked = jnp.sum(jnp.where(hit, marks[None], 0), axis=1, dtype=jnp.int32)
-    symbols = jnp.where(hit.any(axis=1), marked, 2 + unpacked(rest, length, 2))
-    label = jnp.sum(marks << jnp.arange(len(tenths), dtype=jnp.int32), dtype=jnp.int32)
-    return Sequence(jax.nn.one_hot(symbols, _SYMBOLS, dtype=dtype), whole([length - 1]), label[None])
+    symbols, label = with_marks(2 + unpacked(rest, length, 2), positions, unpacked(what, len(tenths), 1))
+    return Sequence(jax.nn.one_hot(symbols, SYMBOLS, dtype=dtype), whole([length - 1]), label[None])
 
 
 def _longest(length: int) -> int:
@@ -125,15 +136,15 @@ def _varied(draw: Any, published: tuple[int, ...]) -> Definition:
 def _ordered(tenths: tuple[int, ...], published: tuple[int, ...]) -> Definition:
     return Definition(
         functools.partial(_temporal_order, tenths=tenths),
-        sizes=lambda length: Sizes(length, _SYMBOLS, 2 ** len(tenths)),
+        sizes=lambda length: Sizes(length, SYMBOLS, 2 ** len(tenths)),
         shortest=lambda: 10,
         published=published,
     )
 
 
 DEFINITIONS = {
-    "temporal-order": _ordered(_TWO, (50, 100, 150, 200, 250)),
-    "temporal-order-3": _ordered(_THREE, (50, 100, 150, 200)),
+    "temporal-order": _ordered(TWO_MARKS, (50, 100, 150, 200, 250)),
+    "temporal-order-3": _ordered(THREE_MARKS, (50, 100, 150, 200)),
     "addition": _varied(_addition, (50, 100, 150, 200, 500, 1000)),
     "multiplication": _varied(_multiplication, (50, 100, 150, 200)),
     "adding": Definition(
