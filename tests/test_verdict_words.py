@@ -13,9 +13,9 @@ import pytest
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, FeedForward, LeakyRNN, ResidualRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnosis import Decay, Diagnosis, Units, diagnose
-from rnn_dynamics.diagnosis.growth import of_logs
+from rnn_dynamics.diagnosis.growth import REGIMES, summary_of
 from rnn_dynamics.diagnosis.remedies import KEYS
-from rnn_dynamics.diagnosis.table import REGIMES, TABLE
+from rnn_dynamics.diagnosis.table import TABLE
 from rnn_dynamics.diagnosis.verdict import judged
 from rnn_dynamics.training import REMEDIES, recipe
 
@@ -186,8 +186,13 @@ def test_a_small_positive_exponent_is_no_explosion_and_asks_for_no_clipping():
     found = diagnose(rollout(cell, np.ones(4), steps=100))
     assert (found.regime, found.reason, found.remedies) == ("neither", "slow growth", ())
     assert diagnose(rollout(cell, np.ones(4), steps=1000)).regime == "exploding"
-    assert of_logs(np.linspace(1.0, 0.0, 101), diverged=False, dtype=np.float64)[0] == "neither"
-    assert of_logs(np.linspace(10.0, 0.0, 101), diverged=False, dtype=np.float64)[0] == "exploding"
+    logs = np.array([np.linspace(top, 0.0, 101) for top in (1.0, 10.0, 10.0, 1.0, -3.0)])
+    carried = summary_of(logs, dtype=np.float64)
+    assert carried.regimes == ("neither", "exploding", "exploding", "neither", "vanishing")
+    assert carried.regime == "neither"  # of two that are equally frequent the first of REGIMES
+    assert summary_of(logs[1:], dtype=np.float64).regime == "exploding"
+    np.testing.assert_allclose(carried.rates, [0.01, 0.1, 0.1, 0.01, -0.03], rtol=1e-12)
+    assert carried.horizons == (100, 100, 100, 100, 33)
 
 
 def test_a_cell_of_ones_own_with_a_short_horizon_gets_a_remedy_for_any_cell():

@@ -4,20 +4,24 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 __all__ = [
     "FACTOR",
     "FEWEST",
+    "REGIMES",
+    "GradientSummary",
     "Growth",
     "at_rest",
     "mean_growth",
-    "of_logs",
     "of_step_logs",
     "reach",
     "regime_of",
     "sign_of",
+    "summary_of",
 ]
 
+REGIMES = ("vanishing", "neither", "exploding", "undecided", "diverged", "not finite")
 FACTOR = math.log(10)  # by which a gradient grows over a run, at least, where that is called exploding
 FEWEST = 8  # steps that a growth rate is estimated from, at least
 _FEWEST_OF_A_VECTOR = 16
@@ -123,7 +127,7 @@ def regime_of(growth: Growth, *, diverged: bool, finite: bool, dtype: Any) -> st
     return {None: "undecided", -1: "vanishing", 0: "neither", 1: "exploding"}[sign_of(growth, dtype)]
 
 
-def of_logs(logs: np.ndarray, *, diverged: bool, dtype: Any) -> tuple[str, Growth]:
+def _of_logs(logs: np.ndarray, *, diverged: bool, dtype: Any) -> tuple[str, Growth]:
     """Regime and growth of one vector carried back; ``logs`` by step, the last at lag 0.
 
     What grows less than tenfold over the run is not called exploding, however sure its rate is.
@@ -147,3 +151,36 @@ def reach(logs: np.ndarray, share: float) -> int:
     if not (by_lag > -np.inf).any():
         return 0
     return int(np.flatnonzero(by_lag >= by_lag.max() + math.log(share))[-1])
+
+
+class GradientSummary(NamedTuple):
+    """What vectors carried back along some sequences amount to.
+
+    Attributes:
+        regimes: of each sequence, one of ``REGIMES``.
+        growths: the mean growth by lag of each, in nats a step.
+        horizons: of each the largest lag at which the norm is at least 1/e of its greatest.
+    """
+
+    regimes: tuple[str, ...]
+    growths: tuple[Growth, ...]
+    horizons: tuple[int, ...]
+
+    @property
+    def regime(self) -> str:
+        """That of most sequences; of equally frequent ones the first in ``REGIMES``."""
+        return max(REGIMES, key=self.regimes.count)
+
+    @property
+    def rates(self) -> np.ndarray:
+        """The mean growths, shape (sequences,)."""
+        return np.array([growth.rate for growth in self.growths])
+
+
+def summary_of(
+    logs: Float[np.ndarray, "sequences steps+1"], *, diverged: bool = False, dtype: Any
+) -> GradientSummary:
+    """Regime, growth and horizon of ln‖(∂x_T/∂x_k)ᵀ v‖ or ln‖∂x_T/∂x_k‖ for k = 0 … T, of every sequence."""
+    found = [_of_logs(of_one, diverged=diverged, dtype=dtype) for of_one in logs]
+    regimes, growths = zip(*found, strict=True)
+    return GradientSummary(regimes, growths, tuple(reach(of_one, 1 / math.e) for of_one in logs))

@@ -12,9 +12,7 @@ from typing import NamedTuple
 from rnn_dynamics.diagnosis.growth import FACTOR
 from rnn_dynamics.numerics.results.powers import power_of_ten
 
-__all__ = ["REGIMES", "TABLE", "Facts", "Rule", "is_short", "row_of"]
-
-REGIMES = ("vanishing", "neither", "exploding", "undecided", "diverged", "not finite")
+__all__ = ["TABLE", "Facts", "Rule", "is_short", "row_of"]
 
 
 class Facts(NamedTuple):
@@ -48,7 +46,7 @@ class Rule(NamedTuple):
     """One row of the table.
 
     Attributes:
-        regime: one of ``REGIMES``.
+        regime: one of ``growth.REGIMES``.
         reason: a name for the row.
         holds: the condition.
         sentence: what is said, filled in with the facts and "share" and "factor".

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnosis.growth import of_logs, reach
+from rnn_dynamics.diagnosis.growth import summary_of
 from rnn_dynamics.gradients.jacobians import pullback
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
@@ -122,5 +122,6 @@ def _measured(cell: Any, x0: Any, inputs: Any, steps: int | None) -> tuple[str, 
     back = pullback(run, vector)
     logs = np.asarray((back.norm() if shape else back).log(), float)
     diverged = int(jax.device_get(run.first_nonfinite)) >= 0
-    regime, growth = of_logs(logs, diverged=diverged, dtype=dtype)
-    return regime, growth.rate, growth.error, reach(logs, 1 / math.e), run.steps
+    found = summary_of(logs[None], diverged=diverged, dtype=dtype)
+    growth = found.growths[0]
+    return found.regime, growth.rate, growth.error, found.horizons[0], run.steps

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from rnn_dynamics.diagnosis.growth import REGIMES
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.recipes.remedies import Remedy
-from rnn_dynamics.training.runs.gradient_history import REGIMES
 from rnn_dynamics.training.runs.intervals import wilson
 from rnn_dynamics.training.runs.panel import Panel
 
@@ -45,7 +45,7 @@ class ComparisonRow(Result):
         wrong: share of fresh sequences that are wrong at the end.
         exponent: growth of the gradient in nats a step at the start, halfway and at the end, shape (3, s).
         horizon: lags over which the gradient lasts at these moments, shape (3, s).
-        regime: its index in ``gradient_history.REGIMES``, shape (3, s).
+        regime: its index in ``diagnosis.growth.REGIMES``, shape (3, s).
     """
 
     remedy: str

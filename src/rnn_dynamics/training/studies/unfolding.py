@@ -3,7 +3,6 @@
 s′ = tanh(A s + B x + θ), y = C s + c is unfolded over as many steps as the lag is long, all with the same weights.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.diagnosis.growth import of_logs, reach
+from rnn_dynamics.diagnosis.growth import summary_of
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.validation import count
 from rnn_dynamics.training.recipes.composition import recipe
@@ -80,11 +79,5 @@ def carried(network: Network, of_task: Task, key: Any, *, sequences: int = 2) ->
     inputs = of_task.batch(key, count("sequences", sequences, minimum=1), dtype).inputs
     start = jnp.zeros(network.readout.shape[-1], dtype)
     logs = np.array([gradient_norms(rollout(cell, start, u)) for u in inputs], float)
-    found = [of_logs(of_one, diverged=False, dtype=dtype) for of_one in logs]
-    names = [regime for regime, _ in found]
-    return Carried(
-        logs,
-        np.array([growth.rate for _, growth in found]),
-        np.array([reach(of_one, 1 / math.e) for of_one in logs]),
-        max(sorted(set(names)), key=names.count),
-    )
+    found = summary_of(logs, dtype=dtype)
+    return Carried(logs, found.rates, np.array(found.horizons), found.regime)
