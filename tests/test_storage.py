@@ -18,9 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics import files, storage
 
-SEAL_LENGTH = len("sha256:") + 64
 ARRAYS = {
     "axes.b": np.linspace(-3.0, -2.0, 7),
     "values.x": np.arange(12, dtype=np.float32).reshape(3, 4),
@@ -34,38 +33,29 @@ ARRAYS = {
 }
 METADATA = {"steps": 200, "name": "<b>ε</b>", "nested": {"list": [1, 2.5, None, True]}}
 
-# The module is loaded by its path, so that a child process starts without JAX in a tenth of a second.
 CHILD = """
-    import importlib.util, itertools, os, resource, signal, sys
+    import itertools, os, resource, signal, sys
     import numpy as np
-    specification = importlib.util.spec_from_file_location("storage", sys.argv[1])
-    storage = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(storage)
-    path = sys.argv[2]
+    from rnn_dynamics.numerics import files, storage
+    assert "jax" not in sys.modules  # a child process starts in a tenth of a second
+    path = sys.argv[1]
 """
 
 
 def child(body: str, *arguments: object, **options: object) -> subprocess.Popen:
-    """Start Python on ``body`` after the preamble that loads the module."""
+    """Start Python on ``body`` after the preamble that imports the modules."""
     program = textwrap.dedent(CHILD) + textwrap.dedent(body)
-    command = [sys.executable, "-c", program, storage.__file__, *map(str, arguments)]
+    command = [sys.executable, "-c", program, *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
-def reseal(content: bytes) -> bytes:
-    """Give altered bytes a checksum that holds, as a hostile author would."""
-    body = content[:-SEAL_LENGTH]
-    return body + b"sha256:" + hashlib.sha256(body).hexdigest().encode()
-
-
 def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A sealed archive of any members."""
+    """An archive of any members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", compression) as file:
         for name, content in members.items():
             file.writestr(name, content)
-        file.comment = b"sha256:" + b"0" * 64
-    return reseal(buffer.getvalue())
+    return buffer.getvalue()
 
 
 def manifest(arrays: dict | None = None, **changes: object) -> bytes:
@@ -81,6 +71,12 @@ def npy(array: np.ndarray, allow_pickle: bool = False) -> bytes:
 
 def entry(content: bytes, dtype: str, shape: list) -> dict:
     return {"x": {"dtype": dtype, "shape": shape, "sha256": hashlib.sha256(content).hexdigest()}}
+
+
+def read(path: Path) -> tuple:
+    """What a file holds, in a form that can be compared."""
+    arrays, metadata = storage.load(path)
+    return [(name, a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()], metadata
 
 
 @pytest.fixture
@@ -121,7 +117,7 @@ class TestRoundTrip:
     def test_permissions_follow_the_umask(self, tmp_path):
         old = os.umask(0o027)
         try:
-            path = storage.atomic_write(tmp_path / "a.txt", "text")
+            path = files.atomic_write(tmp_path / "a.txt", "text")
         finally:
             os.umask(old)
         assert path.stat().st_mode & 0o777 == 0o640
@@ -162,16 +158,16 @@ class TestArguments:
         with pytest.raises(FileNotFoundError):
             storage.load(tmp_path / "none.npz")
         with pytest.raises(TypeError, match="content"):
-            storage.atomic_write(tmp_path / "a.txt", 3)
+            files.atomic_write(tmp_path / "a.txt", 3)
         with pytest.raises(ValueError, match="path"):
-            storage.atomic_write("/dev/null", b"")
+            files.atomic_write("/dev/null", b"")
 
 
 class TestHazard29Kill:
     """A killed process leaves the old file or the new one, never a part."""
 
     BODY = """
-        point = sys.argv[3]
+        point = sys.argv[2]
         def die(*_, **__):
             os.kill(os.getpid(), signal.SIGKILL)
         def content(file):
@@ -181,7 +177,7 @@ class TestHazard29Kill:
                 die()
         if point in ("fsync", "replace"):
             setattr(os, point, die)
-        storage.atomic_write(path, content)
+        files.atomic_write(path, content)
     """
 
     @pytest.mark.parametrize("point", ["writing", "fsync", "replace"])
@@ -213,7 +209,8 @@ class TestHazard29Kill:
 
 
 class TestHazard30Flips:
-    def test_hazard_30_every_sampled_bit_flip_is_noticed(self, saved):
+    def test_hazard_30_no_sampled_bit_flip_changes_what_is_read(self, saved):
+        whole = read(saved)
         content = saved.read_bytes()
         random = np.random.default_rng(30)
         positions = random.choice(8 * len(content), size=600, replace=False)
@@ -221,8 +218,8 @@ class TestHazard30Flips:
             flipped = bytearray(content)
             flipped[position // 8] ^= 1 << (position % 8)
             saved.write_bytes(flipped)
-            with pytest.raises(storage.StorageError):
-                storage.load(saved)
+            with contextlib.suppress(storage.StorageError):
+                assert read(saved) == whole
 
     def test_hazard_30_every_array_has_its_own_checksum(self, tmp_path):
         path = tmp_path / "a.npz"
@@ -247,7 +244,7 @@ class TestHazard30Flips:
             b"",
             b"PK\x05\x06" + bytes(18),
             b"hello " * 100,
-            reseal(b"x" * 500),
+            b"x" * 500,
         ):
             path.write_bytes(content)
             with pytest.raises(storage.StorageError, match=r"foreign\.npz"):
@@ -268,7 +265,7 @@ class TestHazard31Full:
                     raise OSError(errno.ENOSPC, "No space left on device")
                 return super().write(block)
 
-        monkeypatch.setattr(storage, "_open_new", lambda path: io.BufferedRandom(FullDisk(path, "x+"), 512))
+        monkeypatch.setattr(files, "_open_new", lambda path: io.BufferedRandom(FullDisk(path, "x+"), 512))
         with pytest.raises(OSError, match="No space left"):
             storage.save(saved, {"x": np.zeros(10**4)}, {})
         assert saved.read_bytes() == before
@@ -277,9 +274,9 @@ class TestHazard31Full:
     @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
     def test_hazard_31_dev_full(self, saved, monkeypatch):
         before = saved.read_bytes()
-        monkeypatch.setattr(storage, "_open_new", lambda path: io.FileIO("/dev/full", "r+"))
+        monkeypatch.setattr(files, "_open_new", lambda path: io.FileIO("/dev/full", "r+"))
         with pytest.raises(OSError, match="No space left"):
-            storage.atomic_write(saved, b"new")
+            files.atomic_write(saved, b"new")
         assert saved.read_bytes() == before
 
     def test_hazard_31_file_size_limit(self, saved):
@@ -303,10 +300,10 @@ class TestHazard31Full:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            storage.atomic_write(saved, interrupted)
+            files.atomic_write(saved, interrupted)
         monkeypatch.setattr(os, "replace", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            storage.atomic_write(saved, b"new")
+            files.atomic_write(saved, b"new")
         assert saved.read_bytes() == before
         assert list(saved.parent.iterdir()) == [saved]
 
@@ -378,8 +375,8 @@ class TestHazard33Claims:
         ("content", "message"),
         [
             (manifest(schema="other"), "schema"),
-            (manifest(version=2), "version 1"),
-            (manifest(version=None), "version 1"),
+            (manifest(version=3), r"version \(1, 2\)"),
+            (manifest(version=None), r"version \(1, 2\)"),
             (manifest(metadata=[]), "metadata"),
             (manifest({"x": {}}), "members"),
             (manifest()[:-1], "readable"),
@@ -399,9 +396,9 @@ class TestHazard33Claims:
         random = np.random.default_rng(33)
         for _ in range(400):
             altered = bytearray(content)
-            for place in random.integers(0, len(content) - SEAL_LENGTH, size=random.integers(1, 6)):
+            for place in random.integers(0, len(content), size=random.integers(1, 6)):
                 altered[place] = random.integers(0, 256)
-            saved.write_bytes(reseal(bytes(altered)))
+            saved.write_bytes(altered)
             with contextlib.suppress(storage.StorageError):
                 storage.load(saved)
 
@@ -438,17 +435,17 @@ class TestHazard35Names:
     @pytest.mark.parametrize("name", WRONG)
     def test_hazard_35_wrong_names(self, tmp_path, name):
         with pytest.raises(ValueError, match="name: expected") as raised:
-            storage.safe_name(name)
+            files.safe_name(name)
         assert str(raised.value).isprintable()
         with pytest.raises(ValueError, match="name: expected"):
-            storage.safe_path(tmp_path, name)
+            files.safe_path(tmp_path, name)
 
     @pytest.mark.parametrize(
         "name", ["pascanu_3.png", "a", "report.json", "CONE", "x-1.0_b", "x" * 100, "_x"]
     )
     def test_hazard_35_right_names(self, tmp_path, name):
-        assert storage.safe_name(name) == name
-        assert storage.safe_path(tmp_path, name) == tmp_path.resolve() / name
+        assert files.safe_name(name) == name
+        assert files.safe_path(tmp_path, name) == tmp_path.resolve() / name
 
     def test_hazard_35_links_out_of_the_folder(self, tmp_path):
         outside, folder = tmp_path / "outside", tmp_path / "folder"
@@ -456,12 +453,12 @@ class TestHazard35Names:
         folder.mkdir()
         (folder / "link").symlink_to(outside / "x")
         with pytest.raises(ValueError, match="link"):
-            storage.safe_path(folder, "link")
-        storage.atomic_write(folder / "link", b"new")
+            files.safe_path(folder, "link")
+        files.atomic_write(folder / "link", b"new")
         assert not (outside / "x").exists()
         assert (folder / "link").read_bytes() == b"new"
 
     def test_hazard_35_other_types(self):
         for name in (None, 3, b"a", Path("a")):
             with pytest.raises(TypeError, match="name"):
-                storage.safe_name(name)
+                files.safe_name(name)

@@ -175,7 +175,7 @@ def _written(
     run: Callable[[argparse.Namespace], tuple[Any, str, Mapping[str, Any]]],
 ) -> int:
     """Run a study; its text is printed, its picture and its table are written."""
-    from rnn_dynamics.numerics.storage import atomic_write
+    from rnn_dynamics.numerics.files import atomic_write
 
     try:
         with Heartbeat(f"computing {name}"), settings():

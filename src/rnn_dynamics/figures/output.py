@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rnn_dynamics.numerics.storage import atomic_write, safe_path
+from rnn_dynamics.numerics.files import atomic_write, safe_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,42 +1,34 @@
 """Results on disk: arrays as .npy members of one .npz file, the rest as JSON, written whole or not at all.
 
 A file is an uncompressed zip archive that ``numpy.load`` opens as well. Its members are one ``NAME.npy`` for
-each array and ``manifest.json`` (schema, version, metadata, and for each array dtype, shape and SHA-256); its
-archive comment is the SHA-256 of all bytes before it, so that a flipped bit is noticed wherever it falls.
-Nothing is pickled, and nothing in a file is believed before it has been checked against the bytes there.
+each array and ``manifest.json`` (schema, version, metadata, and for each array dtype, shape and SHA-256). Files of
+version 1 have a checksum of the whole beside, which is not looked at any more.
 """
 
-import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
 import re
-import secrets
 import struct
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-__all__ = ["StorageError", "atomic_write", "load", "safe_name", "safe_path", "save"]
+from rnn_dynamics.numerics.files import atomic_write
+
+__all__ = ["StorageError", "load", "save"]
 
 _SCHEMA = "rnn_dynamics.arrays"
-_VERSION = 1
+_VERSIONS = (1, 2)
 _MANIFEST = "manifest.json"
-_MANIFEST_LIMIT = 64 * 2**20
-_SEAL = b"sha256:"
-_SEAL_LENGTH = len(_SEAL) + 64
 _KINDS = "biufc"
-_BLOCK = 2**20
 _ARRAY_NAME = re.compile(r"\w+(\.\w+)*")
-_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_RESERVED = frozenset(
-    ["CON", "PRN", "AUX", "NUL", *(f"{port}{digit}" for port in ("COM", "LPT") for digit in range(10))]
-)
 # What hostile bytes raise: RuntimeError takes in RecursionError (nested JSON), OSError a wild seek.
 _FOREIGN = (
     *(zipfile.BadZipFile, struct.error, EOFError, RuntimeError),
@@ -46,104 +38,6 @@ _FOREIGN = (
 
 class StorageError(ValueError):
     """A file is not what this library wrote: foreign, cut short, damaged, or of another version."""
-
-
-def safe_name(name: str) -> str:
-    """Return ``name`` if it can serve as a file name on every system, and raise otherwise.
-
-    Allowed are 1 to 100 ASCII letters, digits, ``.``, ``_`` and ``-``; the first no ``.`` or ``-``, the last
-    no ``.``, and the part before the first dot no device name of Windows (``CON``, ``NUL``).
-
-    Args:
-        name: the name of a file, without a folder.
-
-    Returns:
-        The same name.
-
-    Raises:
-        TypeError: ``name`` is not a string.
-        ValueError: ``name`` is outside the allow-list.
-    """
-    if not isinstance(name, str):
-        raise TypeError(f"name: expected a string, got {type(name).__name__}")
-    allowed = len(name) <= 100 and _FILE_NAME.fullmatch(name) is not None and not name.endswith(".")
-    if not allowed or name.split(".")[0].upper() in _RESERVED:
-        raise ValueError(
-            "name: expected at most 100 letters, digits, '.', '_' or '-', starting with a letter, digit or "
-            f"underscore and no reserved device name, got {name[:120]!a}"
-        )
-    return name
-
-
-def safe_path(folder: str | os.PathLike[str], name: str) -> Path:
-    """Return the path of ``name`` inside ``folder``, and raise where it would lead anywhere else.
-
-    Args:
-        folder: the folder; it need not exist yet.
-        name: the name of a file, see :func:`safe_name`.
-
-    Returns:
-        The resolved path.
-
-    Raises:
-        TypeError: ``name`` is not a string.
-        ValueError: ``name`` is outside the allow-list, or is a symbolic link.
-    """
-    expected = Path(folder).resolve() / safe_name(name)
-    if expected.resolve() != expected:
-        raise ValueError(f"name: expected a file inside {expected.parent}, got the link {name!r}")
-    return expected
-
-
-def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[BinaryIO], object]) -> Path:
-    """Write a file so that its path holds the old content or the new at every moment, come what may.
-
-    The content goes to a temporary file in the same folder, is flushed and synced to the disk, and is renamed
-    over ``path``; the folder is synced last. A failure removes the temporary file and leaves the old one as
-    it was; a process that is killed can leave a hidden ``.*.tmp`` file behind, which may be deleted.
-
-    Args:
-        path: the file to write; its folder exists. A symbolic link is replaced, not followed.
-        content: bytes, text (written as UTF-8), or a function that writes to the binary file it is given.
-
-    Returns:
-        The path.
-
-    Raises:
-        TypeError: ``content`` is none of these.
-        ValueError: ``path`` exists and is no regular file.
-        OSError: the folder is missing or not writable, or the disk is full.
-    """
-    path = Path(path)
-    if path.exists() and not path.is_file():
-        raise ValueError(f"path: expected a regular file or a new name, got {str(path)!r}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
-    if isinstance(content, str):
-        content = content.encode()
-    if not callable(content) and not isinstance(content, bytes):
-        raise TypeError(f"content: expected bytes, str or a function, got {type(content).__name__}")
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
-    with _open_new(temporary) as file:
-        try:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            with contextlib.suppress(OSError):
-                file.close()  # flushes, and may fail for the same reason
-            temporary.unlink(missing_ok=True)
-            raise
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-    return path
 
 
 def save(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapping[str, Any]) -> Path:
@@ -167,15 +61,12 @@ def save(path: str | os.PathLike[str], arrays: Mapping[str, Any], metadata: Mapp
     if path.suffix != ".npz":
         raise ValueError(f"path: expected a name ending in .npz, got {path.name!r}")
     host = {name: _host_array(name, value) for name, value in arrays.items()}
-    text = _metadata_text(metadata)
-    return atomic_write(path, lambda file: _write_archive(file, host, text))
+    about = json.loads(_metadata_text(metadata))
+    return atomic_write(path, lambda file: _write(file, host, about))
 
 
 def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read a file of :func:`save`, and believe nothing in it unchecked.
-
-    The file's checksum is verified first, then schema and version, then each array's declared size against
-    the size that is there (before any memory is asked for), and its own checksum.
+    """Read a file of :func:`save`; nothing in it is unpickled.
 
     Args:
         path: the file.
@@ -189,171 +80,67 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
     """
     with open(path, "rb") as file:
         try:
-            _check_seal(file)
-            return _read_archive(file)
+            with zipfile.ZipFile(file) as archive:
+                return _read(archive)
         except StorageError as error:
             raise StorageError(f"{os.fspath(path)}: {error}") from None
         except _FOREIGN as error:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
-            raise StorageError(f"{os.fspath(path)}: not a readable {_SCHEMA} file ({error})") from error
+            raise StorageError(
+                f"{os.fspath(path)}: not a readable {_SCHEMA} file, or cut short ({error})"
+            ) from error
 
 
-def _open_new(path: Path) -> BinaryIO:
-    """Open a new file for reading and writing, with the permissions that the user's umask gives."""
-    return open(path, "x+b")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename inside the folder durable, where the system can sync a folder."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-class _HashingWriter:
-    """A writer that hashes what passes through it, so that an array is traversed once."""
-
-    def __init__(self, stream: Any):
-        self.stream = stream
-        self.digest = hashlib.sha256()
-
-    def write(self, block: Any) -> int:
-        self.digest.update(block)
-        return self.stream.write(block)
-
-
-def _write_archive(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata_text: str) -> None:
-    """Write arrays, manifest and seal; zip dates are fixed, so that the same content gives the same bytes."""
-    entries = {}
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                writer = _HashingWriter(member)
-                np.lib.format.write_array(writer, array, allow_pickle=False)
-            digest = writer.digest.hexdigest()
-            entries[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}
-        metadata = json.loads(metadata_text)
-        manifest = {"schema": _SCHEMA, "version": _VERSION, "arrays": entries, "metadata": metadata}
-        archive.writestr(zipfile.ZipInfo(_MANIFEST), json.dumps(manifest, indent=1))
-        archive.comment = _SEAL + b"0" * 64
-    end = file.seek(0, os.SEEK_END) - _SEAL_LENGTH
-    seal = _file_digest(file, end)
-    file.seek(end)
-    file.write(_SEAL + seal.encode())
-
-
-def _file_digest(file: BinaryIO, length: int) -> str:
-    """SHA-256 of the first ``length`` bytes, in blocks of constant memory."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(min(_BLOCK, length)):
-        digest.update(block)
-        length -= len(block)
-    return digest.hexdigest()
-
-
-def _check_seal(file: BinaryIO) -> None:
-    """Refuse a file whose last bytes are not the checksum of all others."""
-    end = file.seek(0, os.SEEK_END) - _SEAL_LENGTH
-    file.seek(max(end, 0))
-    seal = file.read()
-    if end < 0 or not seal.startswith(_SEAL):
-        raise StorageError(f"not a {_SCHEMA} file, or cut short")
-    if seal != _SEAL + _file_digest(file, end).encode():
-        raise StorageError("damaged: the SHA-256 of the file is not the one it was written with")
-
-
-def _read_archive(file: BinaryIO) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read manifest and arrays of a file whose seal holds, but whose author may still be a stranger."""
-    size = file.seek(0, os.SEEK_END)
-    with zipfile.ZipFile(file) as archive:
-        members = {member.filename: member for member in archive.infolist()}
-        _check_members(archive.infolist(), size)
-        if _MANIFEST not in members or members[_MANIFEST].file_size > _MANIFEST_LIMIT:
-            raise StorageError(f"no {_MANIFEST} of at most {_MANIFEST_LIMIT} bytes in it")
-        manifest = json.loads(archive.read(_MANIFEST))
-        entries, metadata = _check_manifest(manifest)
-        if members.keys() != {f"{name}.npy" for name in entries} | {_MANIFEST}:
-            raise StorageError("the members are not those that the manifest lists")
-        arrays = {
-            name: _read_array(archive, members[f"{name}.npy"], name, entry) for name, entry in entries.items()
-        }
-    return arrays, metadata
-
-
-def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
-    """Refuse compressed members (they can claim any size), doubles, and more bytes than there are."""
-    plain = [m for m in members if m.compress_type == zipfile.ZIP_STORED and m.compress_size == m.file_size]
-    if len({member.filename for member in plain}) != len(members):
-        raise StorageError("a member is compressed or named twice")
-    claimed = sum(member.file_size for member in members)
-    if claimed > size:
-        raise StorageError(f"its members claim {claimed} bytes, but the file has {size}")
-
-
-def _check_manifest(manifest: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arrays' entries and the metadata of a manifest of this schema and version."""
+def _read(archive: zipfile.ZipFile) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays and the metadata, checked against schema, version and the SHA-256 of each array."""
+    if any(
+        m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size for m in archive.infolist()
+    ):
+        raise StorageError("a member is compressed, and may unpack to any size")
+    manifest = json.loads(archive.read(_MANIFEST))
     if not isinstance(manifest, dict) or manifest.get("schema") != _SCHEMA:
         raise StorageError(f"expected schema {_SCHEMA!r}, got another")
-    if manifest.get("version") != _VERSION:
-        raise StorageError(f"expected version {_VERSION} of {_SCHEMA}, got {manifest.get('version')!r}")
+    if manifest.get("version") not in _VERSIONS:
+        raise StorageError(f"expected version {_VERSIONS} of {_SCHEMA}, got {manifest.get('version')!r}")
     entries, metadata = manifest.get("arrays"), manifest.get("metadata")
     if not isinstance(entries, dict) or not isinstance(metadata, dict):
         raise StorageError("the manifest lacks its arrays or its metadata")
-    return entries, metadata
+    if sorted(archive.namelist()) != sorted([_MANIFEST, *(f"{name}.npy" for name in entries)]):
+        raise StorageError("the members are not those that the manifest lists")
+    return {name: _array(archive, name, entry["sha256"]) for name, entry in entries.items()}, metadata
 
 
-def _read_array(
-    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, entry: dict[str, Any]
-) -> np.ndarray:
-    """Read one .npy member, its declared size checked against the member's before memory is asked for."""
-    with archive.open(member) as stream:
-        shape, fortran, dtype = _npy_header(stream, name)
-        start = stream.tell()
-    if dtype.hasobject or dtype.kind not in _KINDS:
-        raise StorageError(f"array {name!r} has dtype {dtype}, which may run code or has no number in it")
-    if entry["dtype"] != dtype.str or entry["shape"] != list(shape):
-        raise StorageError(f"array {name!r} is {dtype}{list(shape)}, the manifest says otherwise")
-    claimed = math.prod(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or claimed != member.file_size - start:
-        raise StorageError(f"array {name!r} claims {claimed} bytes, but {member.file_size - start} are there")
-    content = bytearray(member.file_size)
-    with archive.open(member) as stream:
-        digest = _fill(content, stream)
-    if digest != entry["sha256"]:
+def _array(archive: zipfile.ZipFile, name: str, digest: str) -> np.ndarray:
+    """One .npy member; its header's claims are held against the bytes before any memory is asked for."""
+    content = bytearray(archive.read(f"{name}.npy"))
+    if hashlib.sha256(content).hexdigest() != digest:
         raise StorageError(f"array {name!r} is damaged: its SHA-256 is not the one it was written with")
-    flat = np.frombuffer(content, dtype=dtype, offset=start)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    stream = io.BytesIO(content)
+    is_first = np.lib.format.read_magic(stream) == (1, 0)
+    header = np.lib.format.read_array_header_1_0 if is_first else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = header(stream)
+    if dtype.kind not in _KINDS:
+        raise StorageError(f"array {name!r} has dtype {dtype}, which may run code or has no number in it")
+    claimed, there = math.prod(shape) * dtype.itemsize, len(content) - stream.tell()
+    if min(shape, default=0) < 0 or claimed != there:
+        raise StorageError(f"array {name!r} claims {claimed} bytes, but {there} are there")
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape, order="F" if fortran else "C")
 
 
-def _fill(content: bytearray, stream: Any) -> str:
-    """Read a member into memory that is already there, in blocks, and return its SHA-256."""
-    digest = hashlib.sha256()
-    view = memoryview(content)
-    for start in range(0, len(content), _BLOCK):
-        part = view[start : start + _BLOCK]
-        if stream.readinto(part) != len(part):
-            raise StorageError("cut short inside a member")
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _npy_header(stream: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, order and dtype that a .npy header declares; at most 10 000 characters of it are parsed."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(stream)
-    raise StorageError(f"array {name!r} has .npy version {version}, expected (1, 0) or (2, 0)")
+def _write(file: BinaryIO, arrays: Mapping[str, np.ndarray], metadata: dict[str, Any]) -> None:
+    """Arrays and manifest; the dates in the archive are fixed, so that the same content gives the same bytes."""
+    entries = {}
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            content = buffer.getbuffer()
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content)
+            digest = hashlib.sha256(content).hexdigest()
+            entries[name] = {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}
+        manifest = {"schema": _SCHEMA, "version": _VERSIONS[-1], "arrays": entries, "metadata": metadata}
+        archive.writestr(zipfile.ZipInfo(_MANIFEST), json.dumps(manifest, indent=1))
 
 
 def _host_array(name: str, value: Any) -> np.ndarray:
