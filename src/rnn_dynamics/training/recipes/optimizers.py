@@ -1,6 +1,5 @@
 """Update rules by name, each an Optax transformation of numbers that may differ from run to run."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,41 +34,21 @@ def _rmsprop(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     return optax.rmsprop(numbers["learning_rate"], decay=0.9, eps=1e-8, eps_in_sqrt=False)
 
 
-class _Adam(NamedTuple):
-    """Updates made, ⟨g⟩ and ⟨g²⟩."""
-
-    updates: Array
-    first: Any
-    second: Any
-
-
-_B1, _B2, _EPSILON = 0.9, 0.999, 1e-8
-
-
 def _adam(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     """θ ← θ − η m̂/(√v̂ + 10⁻⁸), m̂ = ⟨g⟩/(1 − .9ᵗ), v̂ = ⟨g²⟩/(1 − .999ᵗ) (Kingma and Ba, ICLR 2015).
 
-    Optax forms 1 − .999ᵗ in the widest float there is, so that a run would depend on whether JAX has 64-bit ones.
+    From Python's numbers Optax forms 1 − .999ᵗ in the widest float there is, and a run would depend on whether JAX
+    has 64-bit ones; so its decays are of the learning rate's dtype, and may meet the count of updates.
     """
-    rate, each = numbers["learning_rate"], jax.tree_util.tree_map
+    rate = numbers["learning_rate"]
+    means, squares = (jnp.asarray(decay, getattr(rate, "dtype", jnp.float32)) for decay in (0.9, 0.999))
+    rule = optax.adam(rate, means, squares, 1e-8)
 
-    def init(params: Any) -> _Adam:
-        nothing = each(jnp.zeros_like, params)
-        return _Adam(jnp.zeros((), jnp.int32), nothing, nothing)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        with jax.numpy_dtype_promotion("standard"):
+            return rule.update(updates, state, params)
 
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, _Adam]:
-        count = state.updates + 1
-        first = each(lambda m, g: _B1 * m + (1 - _B1) * g, state.first, updates)
-        second = each(lambda v, g: _B2 * v + (1 - _B2) * jnp.square(g), state.second, updates)
-
-        def step(m: Array, v: Array) -> Array:
-            t = count.astype(m.dtype)
-            unbiased, squares = m / -jnp.expm1(t * math.log(_B1)), v / -jnp.expm1(t * math.log(_B2))
-            return -rate * unbiased / (jnp.sqrt(squares) + _EPSILON)
-
-        return each(step, first, second), _Adam(count, first, second)
-
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformation(rule.init, update)
 
 
 class _Rprop(NamedTuple):
