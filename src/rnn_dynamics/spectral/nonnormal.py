@@ -11,7 +11,6 @@ References: L. N. Trefethen, M. Embree, Spectra and Pseudospectra, 2005; P. Henr
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -33,7 +32,7 @@ __all__ = [
 
 _ANGLES = 48
 _RADII = 32
-_REFINEMENTS = 60
+_CLOSE = 1e-9  # of an angle, and of ln(|z| − 1), at which a maximum is found: its value is right to rounding
 _BATCH = 2**21
 # Entries whose squares floats still hold.
 _LARGEST = 1e100
@@ -161,7 +160,8 @@ def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Pseudospectrum:
 
 
 def _numerical_radius(matrix: np.ndarray) -> float:
-    """max over θ in [0, π] (real matrices are symmetric about it) of λ_max, by golden sections about each peak."""
+    """max over θ in [0, π] (real matrices are symmetric about it) of λ_max, refined about each peak."""
+    from scipy import optimize
 
     def support(angles: np.ndarray) -> np.ndarray:
         turned = np.exp(1j * angles)[:, None, None] * matrix
@@ -172,30 +172,22 @@ def _numerical_radius(matrix: np.ndarray) -> float:
     # w ≤ largest support/cos(half a cell), so that only peaks this near the largest can hold it.
     step = grid[1]
     peaks = grid[values >= values.max() * math.cos(step / 2) - 1e-300]
-    low, high = peaks - step, peaks + step
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(_REFINEMENTS):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        rising = support(left) < support(right)
-        low, high = np.where(rising, left, low), np.where(rising, high, right)
-    return float(max(values.max(), support((low + high) / 2).max()))
-
-
-def _climb(function: Callable[[np.ndarray], np.ndarray], start: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """A local maximum by pattern search: eight neighbours, the step halved where none is higher."""
-    moves = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], float)
-    point = start
-    for _ in range(2 * _REFINEMENTS):
-        around = point + moves * step
-        best = around[np.argmax(function(around))]
-        if (best == point).all():
-            step = step / 2
-        point = best
-    return point
+    found = [
+        optimize.minimize_scalar(
+            lambda angle: -float(support(np.array([angle]))[0]),
+            bounds=(peak - step, peak + step),
+            method="bounded",
+            options={"xatol": _CLOSE},
+        )
+        for peak in peaks
+    ]
+    return float(max(values.max(), *(-one.fun for one in found)))
 
 
 def _kreiss(matrix: np.ndarray, radius: float) -> tuple[float, complex]:
     """The largest (|z| − 1)/σ_min(z − A) over ln(|z| − 1) and arg z; it is 1 as |z| → ∞."""
+    from scipy import optimize
+
     if radius > 1 + 64 * len(matrix) * np.finfo(float).eps:
         return math.inf, complex(math.nan, math.nan)
 
@@ -211,10 +203,16 @@ def _kreiss(matrix: np.ndarray, radius: float) -> tuple[float, complex]:
     step = np.array([outward[1] - outward[0], around[1]])
     best, place = 1.0, complex(math.nan, math.nan)
     for index in np.argsort(-values, axis=None)[:3]:
-        point = _climb(quotient, grid.reshape(-1, 2)[index], step)
-        value = float(quotient(point))
-        if value > best:
-            best, place = value, complex((1 + math.exp(point[0])) * np.exp(1j * point[1]))
+        start = grid.reshape(-1, 2)[index]
+        simplex = start + np.stack([np.zeros(2), *np.diag(step)])
+        climbed = optimize.minimize(
+            lambda point: -float(quotient(point)),
+            start,
+            method="Nelder-Mead",
+            options={"initial_simplex": simplex, "xatol": _CLOSE, "fatol": np.inf},
+        )
+        if -climbed.fun > best:
+            best, place = -climbed.fun, complex((1 + math.exp(climbed.x[0])) * np.exp(1j * climbed.x[1]))
     return best, place
 
 
