@@ -185,12 +185,12 @@ def test_json_on_standard_output_is_json_alone(often, capsys, tmp_path, monkeypa
 def test_compare_says_how_far_a_row_is(often, capsys, monkeypatch, tmp_path):
     from types import SimpleNamespace as Some
 
-    def slow(options, store, heed, beat):
+    def slow(options, store, heed, beat, line):
         task = Some(name="temporal-order", length=10)
         panel = Some(
             plan=Some(task=task), succeeded=np.ones(2, bool), seeds=[0, 1], steps=np.array([500, 300])
         )
-        comparison._tell("plain", panel, beat)
+        comparison._tell("plain", panel, beat, line)
         time.sleep(0.5)
         return "table"
 

@@ -129,8 +129,8 @@ def _compare(options: argparse.Namespace) -> int:
         return 0
     with _Store(options.store) as store:
         try:
-            with Heartbeat("comparing remedies") as beat, held_signals() as heed, settings():
-                found = _found(options, store.folder, heed, beat)
+            with Heartbeat("comparing remedies") as beat, held_signals() as heed, settings(), _line() as line:
+                found = _found(options, store.folder, heed, beat, line)
                 print(found)
                 if options.out is not None:
                     _write(found, Path(options.out))
@@ -141,7 +141,6 @@ def _compare(options: argparse.Namespace) -> int:
             if not (kept := store.keep()):
                 raise
             number = signalled.args[0] if signalled.args else signal.SIGINT
-            _clear()
             return complain(f"interrupted{kept}", 128 + number)
     return 0
 
@@ -186,10 +185,20 @@ def _known() -> str:
     return "\n".join(lines)
 
 
-def _found(options: argparse.Namespace, store: str, heed: Callable[[], None], beat: Heartbeat) -> Any:
+def _line() -> Any:
+    """The line of a terminal that says how far a row is; nothing where standard error is none."""
+    from tqdm import tqdm
+
+    return tqdm(bar_format="{desc}", leave=False, disable=None)
+
+
+def _found(
+    options: argparse.Namespace, store: str, heed: Callable[[], None], beat: Heartbeat, line: Any
+) -> Any:
     from rnn_dynamics.training import compare
 
     def done(row: Any) -> None:
+        line.set_description_str("")
         _tell_done(row)
         beat.at("comparing remedies")
         beat.heard()
@@ -204,34 +213,27 @@ def _found(options: argparse.Namespace, store: str, heed: Callable[[], None], be
         rates=options.rates,
         units=options.units,
         store=store,
-        progress=lambda label, panel: _tell(label, panel, beat),
+        progress=lambda label, panel: _tell(label, panel, beat, line),
         done=done,
         heed=heed,
     )
 
 
-def _clear() -> None:
-    """Take back the line of a terminal that says how far a row is."""
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _tell(label: str, panel: Any, beat: Heartbeat) -> None:
+def _tell(label: str, panel: Any, beat: Heartbeat, line: Any) -> None:
     """How far a row is: on one line of a terminal, or in the lines that come every half minute."""
     row = f"{label}, {panel.plan.task.name} {panel.plan.task.length}"
     learned = f"{int(panel.succeeded.sum())} of {len(panel.seeds)} learned"
     text = f"{int(panel.steps.max())} updates, {learned}"
     beat.at(f"training {row}", text)
-    if sys.stderr.isatty():
-        _clear()
-        print(f"{row}: {text}", end="", file=sys.stderr, flush=True)
+    line.set_description_str(f"{row}: {text}")
 
 
 def _tell_done(row: Any) -> None:
     """A line for a row that is trained."""
+    from tqdm import tqdm
+
     text = f"{row.remedy}, {row.task} {row.length}: {row.successes} of {len(row.seeds)} learned"
-    _clear()
-    print(f"{text}, {row.seconds:.0f} s", file=sys.stderr, flush=True)
+    tqdm.write(f"{text}, {row.seconds:.0f} s", file=sys.stderr)
 
 
 def _write(found: Any, path: Path) -> None:
