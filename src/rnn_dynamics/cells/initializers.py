@@ -320,8 +320,15 @@ def random_rnn(
         activation: as for the cells.
         dtype: floating dtype; ``float`` is JAX's default.
 
+    Returns:
+        The network, of float parameters of ``dtype``: ``ElmanRNN``, ``PreActivationRNN`` or
+        ``LeakyRNN``.
+
     Raises:
         TypeError, ValueError: an argument out of range, or both radius and norm given.
+
+    References: for the Gaussian ensemble H. Sompolinsky, A. Crisanti, H.-J. Sommers, Phys. Rev. Lett. 61, 259
+    (1988); for the others those of ``cells.initializers``.
     """
     n = count("n", n, minimum=1)
     if spectral_radius is not None and spectral_norm is not None:

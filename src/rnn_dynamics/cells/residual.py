@@ -103,6 +103,9 @@ def irnn(b: Any, W_in: Any = None) -> ElmanRNN:
         b: bias, shape (n,).
         W_in: input weights, shape (n, inputs), or ``None``.
 
+    Returns:
+        An ``ElmanRNN``.
+
     Raises:
         TypeError, ValueError: as ``ElmanRNN``.
 

@@ -250,11 +250,11 @@ def along(
     points = (401 if corners == 2 else 65) if points is None else points
     grid = checked_path(family, path, points)
     first = tuple(jnp.asarray(axis[0]) for axis in grid.axes)
-    whole, state = return_map(grid.patch, first, x0, period=1, u=u, others=())
+    whole, state = return_map(grid.patch, first, x0, period=1, u=u, others=(), name="x0")
     if state.dtype != grid.axes[0].dtype:
         grid = checked_path(family, path, points, state.dtype)
     _check_loss(loss, state.reshape(whole.shape))
-    whole, _ = return_map(grid.patch, first, x0, period=1, u=u, others=())
+    whole, _ = return_map(grid.patch, first, x0, period=1, u=u, others=(), name="x0")
     start = FollowedStart(whole, np.asarray(state), loss, steps, longest, limit)
     inputs = None if u is None else repeated(whole.inputs, steps)
     computed = _losses(family, loss, grid, (state.reshape(whole.shape), inputs), steps)

@@ -113,6 +113,10 @@ def descend(
         steps: T.
         model, x0, target, epsilon: as ``loss``.
 
+    Returns:
+        ``Descent``: w, b and the loss before every update and after the last, a leading axis of updates
+        + 1.
+
     Raises:
         TypeError, ValueError: as ``loss``; both or neither of ``rate`` and ``optimizer``, a rate or threshold
             that is not positive, updates < 0.

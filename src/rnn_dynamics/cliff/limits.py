@@ -98,8 +98,13 @@ def limit_loss(
     Args:
         w, b, model, x0, target, epsilon: as ``loss``.
 
+    Returns:
+        ``LimitLoss`` of the broadcast shape.
+
     Raises:
         TypeError, ValueError: as ``loss``.
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     problem = make_problem(model, w, b, x0, target, epsilon)
     return _limit(problem, _ends(problem.w, problem.b), model == "pascanu")
@@ -114,8 +119,13 @@ def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None
     Args:
         w, model, x0, target, epsilon: as ``loss``.
 
+    Returns:
+        ``Wall`` of the broadcast shape, NaN where there is none.
+
     Raises:
         TypeError, ValueError: as ``loss``; x_0 outside (0, 1) in the geometric model.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3 and figure 6.
     """
     problem = make_problem(model, w, 0.0, x0, target, epsilon)
     if model == "geometric" and not isinstance(problem.start, Tracer):

@@ -160,7 +160,7 @@ def loss(
         TypeError, ValueError: arguments that are not real and finite, shapes that do not broadcast, an
             unknown model, ε outside (0, 1], a negative or fractional ``steps``.
 
-    Source: Wikipedia, "Vanishing gradient problem" (geometric model); Pascanu, Mikolov, Bengio, ICML 2013,
+    References: Wikipedia, "Vanishing gradient problem" (geometric model); Pascanu, Mikolov, Bengio, ICML 2013,
     figure 6.
     """
     return evaluate(make_problem(model, w, b, x0, target, epsilon), steps, model)

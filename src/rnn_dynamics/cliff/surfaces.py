@@ -115,6 +115,9 @@ def surface(
         b: biases, shape (B,).
         steps, model, x0, target, epsilon: as ``loss``, the last three single numbers.
 
+    Returns:
+        ``Surface``: loss and gradient of shape (W, B).
+
     Raises:
         TypeError, ValueError: an axis that is empty or not of rank 1; else as ``loss``.
 
@@ -146,8 +149,13 @@ def profile(
         w: one weight.
         model, x0, target, epsilon: as ``loss``, the last three single numbers.
 
+    Returns:
+        ``Profile``: of every T the loss and its gradient, shape (T's, B), and their limit, shape (B,).
+
     Raises:
         TypeError, ValueError: an axis that is empty or not of rank 1, no T at all; else as ``loss``.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3 and figure 6.
     """
     if isinstance(steps, str | bytes) or not hasattr(steps, "__iter__"):
         raise TypeError(f"steps: expected a sequence of integers, got {steps!r}")

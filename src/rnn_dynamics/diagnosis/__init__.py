@@ -69,6 +69,11 @@ def diagnose(
     up to 2e5 and B T p up to 5e7, the parameters' shares: some dozens of T p operations. ``Diagnosis.left_out``
     tells what is left out. Memory beyond the runs is that of a stretch of max(256, √T) steps and a few numbers a
     step; with a loss, that of ∂E/∂x_k.
+
+    The rule by which a growth counts as vanishing or exploding, with 95 % confidence, stands at ``Diagnosis``.
+
+    References: Y. Bengio, P. Simard, P. Frasconi, IEEE Trans. Neural Networks 5, 157 (1994); R. Pascanu,
+    T. Mikolov, Y. Bengio, ICML 2013.
     """
     every_step = flag("every_step", every_step)
     exact = None if exact is None else flag("exact", exact)

@@ -159,6 +159,13 @@ def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."
 
 
 def undecided_share(labels: Any) -> float:
-    """The share of labels that are UNDECIDED; NaN of none."""
+    """The share of labels that are UNDECIDED; NaN of none.
+
+    Args:
+        labels: of ``basin_label``, any shape.
+
+    Returns:
+        A number in [0, 1], NaN where there are no labels.
+    """
     labels = np.asarray(labels)
     return float(np.mean(labels == Basin.UNDECIDED)) if labels.size else float("nan")

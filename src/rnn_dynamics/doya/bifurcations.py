@@ -236,21 +236,37 @@ def flips(w: Any, epsilon: Any = 1.0) -> Flips:
 
     Raises:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     fraction("epsilon", epsilon)
     return _located(*broadcast_arrays(w=w, epsilon=epsilon))[1]
 
 
 def cusp() -> tuple[float, float, float]:
-    """(w, b, x) = (4, −2, ½): where the two folds meet."""
+    """(w, b, x) = (4, −2, ½): where the two folds meet.
+
+    Returns:
+        Three numbers.
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
+    """
     return 4.0, -2.0, 0.5
 
 
 def fold_window(w: Any) -> Float[Array, "..."]:
     """Width of the bistable interval of b: w s − 4 artanh s with s = √(1 − 4/w); NaN for w < 4.
 
+    Args:
+        w: weight, any shape.
+
+    Returns:
+        The width in units of the bias, of the shape of w.
+
     Raises:
         TypeError, ValueError: ``w`` is no array of finite real numbers.
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     return _located(*broadcast_arrays(w=w, epsilon=1.0))[2]
 
@@ -294,6 +310,8 @@ def wall(w: Any, x0: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
 
     Raises:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
+
+    References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3.
     """
     fraction("epsilon", epsilon)
     return _wall_compiled(*broadcast_arrays(w=w, x0=x0, epsilon=epsilon))
@@ -302,8 +320,18 @@ def wall(w: Any, x0: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
 def multiplier(w: Any, x: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
     """The derivative of the step at an equilibrium x: 1 − ε + ε w x(1 − x).
 
+    Args:
+        w: weight.
+        x: the equilibrium; shapes broadcast.
+        epsilon: Euler step in (0, 1].
+
+    Returns:
+        The multiplier of the broadcast shape.
+
     Raises:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     fraction("epsilon", epsilon)
     return _multiplier(*broadcast_arrays(finite=False, w=w, x=x, epsilon=epsilon))

@@ -110,8 +110,17 @@ def _two_cycle(w: Array, b: Array) -> TwoCycle:
 def two_cycle(w: Any, b: Any) -> TwoCycle:
     """The 2-cycle x₂ = σ(w x₁ + b), x₁ = σ(w x₂ + b) between the flips (ε = 1), where it attracts every orbit.
 
+    Args:
+        w: weight.
+        b: bias; shapes broadcast.
+
+    Returns:
+        ``TwoCycle`` of the broadcast shape, NaN where there is no 2-cycle.
+
     Raises:
         TypeError, ValueError: not finite real numbers, shapes that do not broadcast.
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     w, b = broadcast_arrays(w=w, b=b)
     widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them

@@ -64,8 +64,13 @@ def finite_ratios(
         dx0, db: half differences Δ > 0.
         epsilon: Euler step in (0, 1].
 
+    Returns:
+        ``FiniteRatios`` of the broadcast shape.
+
     Raises:
         TypeError, ValueError: not finite real numbers, Δ ≤ 0, steps < 0 or not an integer, ε outside (0, 1].
+
+    Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     fraction("epsilon", epsilon)
     steps = count("steps", steps)

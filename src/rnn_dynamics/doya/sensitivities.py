@@ -51,7 +51,8 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
     On CPU, concrete arrays go in tiles of fixed shape over all cores. Each point's result is the same bit for
     bit whatever else is in the arrays. Inside ``jit`` and ``vmap`` the arrays are taken whole.
 
-    Source: Doya 1992; running error analysis as in Higham, Accuracy and Stability, section 3.3.
+    References: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992; for the bounds
+    N. J. Higham, "Accuracy and Stability of Numerical Algorithms", SIAM 2002, section 3.3.
     """
     epsilon = validation.fraction("epsilon", epsilon)
     if epsilon.ndim:

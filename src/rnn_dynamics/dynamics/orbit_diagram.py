@@ -128,15 +128,21 @@ def orbit_diagram(
         topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
             (2π, 1, 360), ``None`` for one on the line.
 
+    Returns:
+        ``OrbitDiagram``: the kept states of every parameter, upwards and downwards, shape (m, kept,
+        *state) each.
+
     Raises:
         TypeError, ValueError: arguments that do not fit, no parameter, kept < 1.
+
+    Reference: R. M. May, Nature 261, 459 (1976).
     """
     values = np.asarray(real_array("parameters", parameters, ndim=1))
     if not values.size:
         raise ValueError("parameters: expected at least one value")
     transient, kept = count("transient", transient), count("kept", kept, minimum=1)
     first = (jnp.asarray(values[0]),)
-    whole, state = return_map(family, first, x0, period=1, u=u, others=others, topology=topology)
+    whole, state = return_map(family, first, x0, period=1, u=u, others=others, topology=topology, name="x0")
     values = values.astype(state.dtype)
     if topology is None:
         held = jax.tree_util.tree_map(lambda leaf: leaf[0], whole.inputs)

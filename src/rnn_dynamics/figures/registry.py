@@ -241,6 +241,12 @@ FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 def select(names: Sequence[str] | None) -> tuple[Entry, ...]:
     """The entries of the names given, each once and in the registry's order; all of them by default.
 
+    Args:
+        names: of figures, or ``None``.
+
+    Returns:
+        The entries.
+
     Raises:
         ValueError: an unknown name; the message has the close ones, or all.
     """

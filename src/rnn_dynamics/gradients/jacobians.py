@@ -42,8 +42,18 @@ def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Arr
 
     Forward mode goes through the cell with the derivatives of ``tanh`` and ``logistic`` right in saturation.
 
+    Args:
+        cell: the map, ``cell(x, u) -> x_next``.
+        x: a state, shape (n,), or () for a single neuron.
+        u: the input of the step, or ``None``.
+
     Returns:
         Shape (n, n), entry (i, j) = ∂x⁺_i/∂x_j; a scalar for a single neuron.
+
+    Raises:
+        TypeError, ValueError: whatever the cell raises at such a state or input.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5.
     """
     if hasattr(cell, "jacobian"):
         return cell.jacobian(x, u)
@@ -86,11 +96,17 @@ def _step_matrices(
 def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Float[Array, "..."]:
     """∂x_{t+1}/∂x_t for every step t = start … stop−1.
 
+    Args:
+        trajectory: one trajectory from ``rollout``.
+        start, stop: the steps; 0 and T by default.
+
     Returns:
         Shape (stop−start, n, n), or (stop−start,) for a single neuron: memory O(T n²).
 
     Raises:
         TypeError, ValueError: not a trajectory; start or stop outside 0 ≤ start ≤ stop ≤ T.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5.
     """
     return along(
         _step_matrices, trajectory, start, stop, of_matrices=True, keeps_matrices=True, backward=False
@@ -140,6 +156,8 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
 
     Rounding is that of the plain product in the trajectory's dtype, relative to Π‖J_i‖; the *small* singular
     values of a long product are lost in it, as in any explicit product.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5.
     """
     return along(_product, trajectory, start, stop, of_matrices=True, backward=False, cut=False)
 
@@ -163,12 +181,18 @@ def _products(static: Any, arrays: Any, states: Array, inputs: Any, inside: Arra
 def jacobian_products(trajectory: Trajectory, *, stop: int | None = None) -> Scaled:
     """∂x_stop/∂x_k for every k = 0 … stop, in one reverse pass.
 
+    Args:
+        trajectory: one trajectory from ``rollout``.
+        stop: the step that is differentiated; T by default.
+
     Returns:
         Scaled matrices, shape (stop+1, n, n), index k; scaled scalars (stop+1,) for a single neuron. Memory
         O(T n²): where only sizes are wanted, ``gradient_norms`` needs O(T n + n²).
 
     Raises:
         TypeError, ValueError: not a trajectory; stop outside 0 … T.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5.
     """
     return along(_products, trajectory, 0, stop, of_matrices=True, keeps_matrices=True)
 
@@ -222,6 +246,9 @@ def gradient_norms(trajectory: Any, *, ord: int | str = 2, stop: int | None = No
 
     Rounding is relative to the largest singular value of the product so far; where earlier steps remove
     exactly the directions that dominated it, what is left is lost in that rounding, or 0.
+
+    References: Y. Bengio, P. Simard, P. Frasconi, IEEE Trans. Neural Networks 5, 157 (1994); R. Pascanu,
+    T. Mikolov, Y. Bengio, ICML 2013, equation 5.
     """
     ord = choice("ord", ord, [2, "fro"])
     if isinstance(trajectory, Trajectories):
@@ -294,6 +321,8 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
 
     Raises:
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T.
+
+    Reference: A. Griewank, A. Walther, "Evaluating Derivatives", SIAM 2008, chapter 3.
     """
     step_range(trajectory, 0, stop)
     return along(_pullback, trajectory, 0, stop, state_vector("cotangent", cotangent, trajectory))
@@ -322,6 +351,8 @@ def pushforward(trajectory: Trajectory, tangent: Any, *, start: int = 0) -> Scal
 
     Raises:
         TypeError, ValueError: not a trajectory; a tangent of another shape; start outside 0 … T.
+
+    Reference: A. Griewank, A. Walther, "Evaluating Derivatives", SIAM 2008, chapter 3.
     """
     step_range(trajectory, start, None)
     tangent = state_vector("tangent", tangent, trajectory)
@@ -364,6 +395,8 @@ def parameter_gradient(trajectory: Trajectory, cotangent: Any, *, stop: int | No
     Raises:
         TypeError, ValueError: not a trajectory; a cotangent of another shape; stop outside 0 … T; a cell
             without parameters.
+
+    Reference: P. Werbos, "Backpropagation through time", Proceedings of the IEEE 78, 1550 (1990).
     """
     step_range(trajectory, 0, stop)
     last = state_vector("cotangent", cotangent, trajectory)

@@ -80,8 +80,15 @@ def states_along(
         amplitudes: a, shape (m,).
         start, stop: the steps between; 0 and T by default.
 
+    Returns:
+        ``StatesAlong``: the states at start and at stop, shape (m, *state), and the logarithm of what
+        the differences grew by, in nats.
+
     Raises:
         TypeError, ValueError: not a trajectory; steps out of range or none; a direction of another shape, or zero.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3, for how far a gradient speaks for
+    states beside it.
     """
     static, arrays, states, inputs = segment(trajectory, start, stop)
     if not states.shape[0] or states.ndim != 2:

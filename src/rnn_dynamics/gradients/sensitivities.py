@@ -118,6 +118,8 @@ def sensitivities(
     Memory and work for p parameters in all: n(n + p) numbers and n + p + n² step evaluations with their
     tangents at every step, so this is for small networks; ``jacobian_products`` has no such limit. A product
     that is exactly zero is UNRESOLVED where the cell has exponentials, as it may have underflowed.
+
+    Reference: R. J. Williams, D. Zipser, Neural Computation 1, 270 (1989), for derivatives carried forward.
     """
     if not callable(family):
         raise TypeError(f"family: expected a callable family(*parameters), got {type(family).__name__}")

@@ -140,6 +140,9 @@ def singular_spectrum(trajectory: Trajectory, *, start: int = 0, stop: int | Non
 
     A value is lost, and flagged, where one step alone hides it: singular values of a step's Jacobian more than
     1/eps apart. Works under ``jit`` and ``vmap``, not under reverse mode.
+
+    References: G. W. Stewart, SIAM J. Sci. Comput. 16, 214 (1995); J. Demmel, K. Veselić, SIAM J. Matrix Anal.
+    Appl. 13, 1204 (1992).
     """
     first, stop = step_range(trajectory, start, stop)
     static, arrays = split(trajectory.cell)
@@ -193,8 +196,13 @@ def spectra_by_lag(trajectory: Trajectory, lags: Any, *, stop: int | None = None
         lags: integers from 0 to stop, shape (m,).
         stop: T by default.
 
+    Returns:
+        ``SpectraByLag``: natural logarithms of the singular values, falling, shape (m, n), with their status.
+
     Raises:
         TypeError, ValueError: not a trajectory; a lag or stop out of range; no lags.
+
+    Reference: as ``singular_spectrum``.
     """
     last = step_range(trajectory, 0, stop)[1]
     asked = integers("lags", lags, maximum=last)

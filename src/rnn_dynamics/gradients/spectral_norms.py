@@ -271,6 +271,8 @@ def spectral_norms(
     successive k and amplified by 20 √n in the filter, makes that improbable, not impossible: ``gradient_norms``
     decomposes every product. Works under ``jit`` and ``vmap``; under ``vmap`` both branches run, so that every k
     takes the full decomposition too. Not under reverse mode.
+
+    Reference: Y. Saad, "Numerical Methods for Large Eigenvalue Problems", SIAM 2011, chapters 3 and 5.
     """
     dtype = trajectory.states.dtype if isinstance(trajectory, Trajectory) else jnp.result_type(float)
     chosen = _TOLERANCE[jnp.dtype(dtype).itemsize] if tolerance is None else tolerance

@@ -33,6 +33,12 @@ def _path(path: Any) -> Path:
 def read_safetensors(path: Any) -> dict[str, np.ndarray]:
     """The arrays of a safetensors file by name.
 
+    Args:
+        path: of the file.
+
+    Returns:
+        The arrays by name.
+
     Raises:
         FileNotFoundError: no such file.
         ImportError: the package safetensors is not installed.
@@ -59,6 +65,12 @@ def read_safetensors(path: Any) -> dict[str, np.ndarray]:
 
 def read_npz(path: Any) -> dict[str, np.ndarray]:
     """The arrays of a NumPy archive by name; what is no array in it is left out.
+
+    Args:
+        path: of the archive.
+
+    Returns:
+        The arrays by name.
 
     Raises:
         FileNotFoundError: no such file.
@@ -89,6 +101,13 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
 
 def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None) -> Any:
     """The network in a safetensors or .npz file with PyTorch's names, as a cell; arguments as ``from_torch``.
+
+    Args:
+        path: of the file.
+        kind, prefix, direction: as ``from_torch``.
+
+    Returns:
+        The cell.
 
     Raises:
         FileNotFoundError, ImportError, TypeError, ValueError: as ``read_safetensors``, ``read_npz`` and

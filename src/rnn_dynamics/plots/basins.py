@@ -52,7 +52,14 @@ def _planes(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int, bool]
 
 
 def is_grid(labels: "BasinLabels") -> bool:
-    """Whether the starts are a rectangular grid in two of the state's coordinates, as ``basins`` draws them."""
+    """Whether the starts are a rectangular grid in two of the state's coordinates, as ``basins`` draws them.
+
+    Args:
+        labels: from ``basins``.
+
+    Returns:
+        True where they are.
+    """
     starts = np.asarray(labels.starts)
     if starts.ndim != 3 or min(starts.shape) < 2:
         return False

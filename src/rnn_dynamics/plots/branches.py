@@ -46,6 +46,16 @@ def branch(
     """One coordinate of a branch against its parameter; stable solid, unstable dashed, events marked.
 
     Every state of a cycle is drawn.
+
+    Args:
+        result: from ``continue_branch``.
+        ax: axes to draw on; new ones by default.
+        component: which coordinate of the state is drawn.
+        legend: whether a legend is added.
+        color: of the lines; matplotlib's next one by default.
+
+    Returns:
+        The axes.
     """
     ax = axes_of(ax)
     orbits = result.orbits()
@@ -72,6 +82,14 @@ def branches(result: "Branches", ax: "Axes | None" = None, *, component: int = 0
     """One coordinate of every branch against the parameter, dark to light with q; stable solid, unstable dashed.
 
     The first, the middle and the last branch stand in the legend. Of a cycle one state is drawn.
+
+    Args:
+        result: from ``continue_branches``.
+        ax: axes to draw on; new ones by default.
+        component: which coordinate of the state is drawn.
+
+    Returns:
+        The axes.
     """
     ax = axes_of(ax)
     named = {0, len(result) // 2, len(result) - 1}
@@ -93,7 +111,16 @@ def branches(result: "Branches", ax: "Axes | None" = None, *, component: int = 0
 def bifurcation_curve(
     result: "BifurcationCurve", ax: "Axes | None" = None, *, label: str | None = None
 ) -> "Axes":
-    """A bifurcation curve in the plane of its two parameters, points of codimension two marked and named."""
+    """A bifurcation curve in the plane of its two parameters, points of codimension two marked and named.
+
+    Args:
+        result: from ``bifurcation_curve``.
+        ax: axes to draw on; new ones by default.
+        label: for the legend; the kind of bifurcation by default.
+
+    Returns:
+        The axes.
+    """
     ax = axes_of(ax)
     style = (0, (5, 1.5)) if result.kind == "flip" else "-"
     colour = _CURVES[result.kind]
@@ -107,7 +134,16 @@ def bifurcation_curve(
 
 
 def orbit_diagram(result: "OrbitDiagram", ax: "Axes | None" = None, *, component: int = 0) -> "Axes":
-    """The kept states as points; where the two directions differ the downward one is drawn in another colour."""
+    """The kept states as points; where the two directions differ the downward one is drawn in another colour.
+
+    Args:
+        result: from ``orbit_diagram``.
+        ax: axes to draw on; new ones by default.
+        component: which coordinate of the state is drawn.
+
+    Returns:
+        The axes.
+    """
     ax = axes_of(ax)
     for states, colour, name in ((result.down, palette.VERMILION, "down"), (result.up, palette.BLACK, "up")):
         values = states if states.ndim == 2 else states[..., component]

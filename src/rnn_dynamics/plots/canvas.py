@@ -37,6 +37,9 @@ def style() -> Iterator[None]:
 
     Only these settings are put back: ``rc_context`` would put back all of them, and with them the notebook's
     interactive mode, which the first figure switches on.
+
+    Returns:
+        A context manager.
     """
     from matplotlib import rcParams
 
@@ -50,6 +53,12 @@ def style() -> Iterator[None]:
 
 def axes_of(ax: Any) -> "Axes":
     """``ax``, or the axes of a new figure where it is ``None``.
+
+    Args:
+        ax: axes, or ``None``.
+
+    Returns:
+        The axes.
 
     Raises:
         TypeError: ``ax`` is neither.
@@ -66,19 +75,38 @@ def axes_of(ax: Any) -> "Axes":
 
 
 def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None) -> Any:
-    """A colour bar beside ``ax``; its label carries the unit."""
+    """A colour bar beside ``ax``; its label carries the unit.
+
+    Args:
+        ax: the axes that the colours are in.
+        artist: what has the colours, as ``imshow`` returns it.
+        label: of the bar.
+        extend: which ends are open: "min", "max", "both" or ``None``.
+
+    Returns:
+        The bar.
+    """
     assert ax.figure is not None
     options: dict[str, Any] = {} if extend is None else {"extend": extend}
     return ax.figure.colorbar(artist, ax=ax, label=label, fraction=0.06, pad=0.02, **options)
 
 
 def panel_label(ax: "Axes", text: str) -> None:
-    """A letter before the title, as papers have it."""
+    """A letter before the title, as papers have it.
+
+    Args:
+        ax: the panel.
+        text: the letter.
+    """
     ax.set_title(f"{text}   {ax.get_title(loc='left')}", loc="left")
 
 
 def panel_labels(panels: Iterable["Axes"]) -> None:
-    """The letters a, b, c … before the titles of panels, in their order."""
+    """The letters a, b, c … before the titles of panels, in their order.
+
+    Args:
+        panels: axes, in the order of the letters.
+    """
     for ax, letter in zip(panels, string.ascii_lowercase, strict=False):
         panel_label(ax, letter)
 
@@ -87,6 +115,10 @@ def shared_legend(axes: Sequence["Axes"], *, columns: int = 5) -> None:
     """One legend below the figure for the lines of all ``axes``, in place of theirs.
 
     Counts of violated lags differ from panel to panel and become one entry.
+
+    Args:
+        axes: of one figure.
+        columns: of the legend, at most.
     """
     handles: dict[str, Any] = {}
     for ax in axes:

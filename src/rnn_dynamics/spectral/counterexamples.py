@@ -44,6 +44,19 @@ def held(cell: Any, state: Any, steps: int) -> Trajectory:
     """The trajectory that rests at a fixed point for ``steps`` steps, without rounding that would leave it.
 
     The caller vouches for the fixed point: a float orbit drifts off an unstable one.
+
+    Args:
+        cell: the map.
+        state: the fixed point.
+        steps: T.
+
+    Returns:
+        A ``Trajectory`` of T + 1 equal states.
+
+    Raises:
+        TypeError, ValueError: as ``rollout``.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2: a state at rest is where ρ(J) rules.
     """
     x = real_array("state", state)
     states = jnp.broadcast_to(x, (count("steps", steps) + 1, *x.shape))
@@ -78,8 +91,15 @@ def counterexamples(*, chaotic_steps: int = 400) -> tuple[Counterexample, ...]:
     Args:
         chaotic_steps: T of the chaotic orbit, after 200 steps left out.
 
+    Returns:
+        The six cases in this order, each a ``Counterexample``.
+
+    Raises:
+        TypeError, ValueError: ``chaotic_steps`` is no integer, or below 0.
+
     Reference: Pascanu, Mikolov and Bengio, arXiv 1211.5063, whose versions 1 and 2 have the radius.
     """
+    chaotic_steps = count("chaotic_steps", chaotic_steps)
     nilpotent = jnp.asarray([[1.0, 1.0], [-1.0, -1.0]])
     resting = PreActivationRNN(32 * nilpotent, [-40.0, 40.0 + math.log(3)])
     chaotic = PreActivationRNN(12 * nilpotent, [-9.0, 6.0])

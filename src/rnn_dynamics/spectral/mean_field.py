@@ -169,17 +169,25 @@ def _checked(activation: Any, **numbers: Any) -> tuple[Activation, dict[str, flo
 def mean_field(gain: Any, *, bias: Any = 0.0, bias_std: Any = 0.0, activation: Any = "tanh") -> MeanField:
     """Variance, susceptibility and largest exponent of a random network in the limit of many units.
 
+    q = g² E φ(b + √q z)² + σ_b², χ = g² E φ′(b + √q z)² and λ₁ = ½ ln χ, z standard normal.
+
     Args:
         gain: g ≥ 0, the standard deviation of the weights times √n.
         bias: b, common to all units.
         bias_std: σ_b ≥ 0, the standard deviation of further biases.
         activation: as for the cells.
 
+    Returns:
+        ``MeanField``: q, χ and λ₁ in nats a step, of the broadcast shape.
+
     Raises:
         TypeError, ValueError: no finite real numbers, a negative gain or standard deviation.
 
     Finite networks differ: the bias of λ₁ is large below some 1000 units. Kinks of φ (ReLU) away from b cost up to
     4e-3 of χ; smooth activations are integrated to rounding.
+
+    References: H. Sompolinsky, A. Crisanti, H.-J. Sommers, Phys. Rev. Lett. 61, 259 (1988); B. Poole et al.,
+    arXiv 1606.05340.
     """
     found, numbers = _checked(activation, gain=gain, bias=bias, bias_std=bias_std)
     table = _moments(found, numbers["bias"], _VARIANCES)
@@ -197,8 +205,14 @@ def edge_of_chaos(
         activation: as for the cells.
         largest_gain: edges above it are left out, > 0.
 
+    Returns:
+        ``Edge``: the gain of every bias, shape (m,), NaN where there is none up to ``largest_gain``.
+
     Raises:
         TypeError, ValueError: no finite real numbers, a negative standard deviation, no positive largest gain.
+
+    References: H. Sompolinsky, A. Crisanti, H.-J. Sommers, Phys. Rev. Lett. 61, 259 (1988); B. Poole et al.,
+    arXiv 1606.05340.
     """
     each = concrete_array("biases", biases, ndim=1).astype(float)
     found, numbers = _checked(activation, bias_std=bias_std, largest_gain=largest_gain)

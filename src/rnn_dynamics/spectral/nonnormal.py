@@ -147,8 +147,13 @@ def pseudospectrum(matrix: Any, real: Any, imaginary: Any) -> Pseudospectrum:
         matrix: A, shape (n, n).
         real, imaginary: axes of the grid, shapes (r,) and (m,).
 
+    Returns:
+        ``Pseudospectrum``: the distances, shape (m, r).
+
     Raises:
         TypeError, ValueError: no finite real numbers, a matrix that is not square, an empty axis.
+
+    Reference: L. N. Trefethen, M. Embree, "Spectra and Pseudospectra", Princeton 2005, section 2.
     """
     square = concrete_square("matrix", matrix)
     across, up = (concrete_array(n, v, ndim=1) for n, v in (("real", real), ("imaginary", imaginary)))
@@ -217,7 +222,19 @@ def _kreiss(matrix: np.ndarray, radius: float) -> tuple[float, complex]:
 
 
 def eigenvalue_conditions(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues by falling modulus and 1/|yᴴ x| of each, x and y its unit eigenvectors."""
+    """Eigenvalues by falling modulus and 1/|yᴴ x| of each, x and y its unit eigenvectors.
+
+    Args:
+        square: A, shape (n, n).
+
+    Returns:
+        The eigenvalues, shape (n,), and their condition numbers, each at least 1.
+
+    Raises:
+        ValueError: an entry that is not finite.
+
+    Reference: L. N. Trefethen, M. Embree, "Spectra and Pseudospectra", Princeton 2005, section 52.
+    """
     from scipy import linalg
 
     largest = float(np.abs(square).max())
@@ -240,11 +257,19 @@ def _moderate(matrix: Any) -> np.ndarray:
 def non_normality(matrix: Any) -> NonNormality:
     """Spectral radius and norm of a square matrix beside what tells how its powers grow in between.
 
+    Among it K(A) = sup_{|z|>1} (|z| − 1) ‖(z − A)⁻¹‖₂, K(A) ≤ sup_k ‖A^k‖₂ ≤ e n K(A).
+
     Args:
         matrix: A, shape (n, n).
 
+    Returns:
+        ``NonNormality``.
+
     Raises:
         TypeError, ValueError: no finite real numbers, entries beyond 1e100, or no square matrix.
+
+    References: L. N. Trefethen, M. Embree, "Spectra and Pseudospectra", Princeton 2005; P. Henrici, Numer. Math. 4,
+    24 (1962).
     """
     from scipy import linalg
 
@@ -274,8 +299,13 @@ def power_norms(matrix: Any, steps: Any) -> PowerNorms:
         matrix: A, shape (n, n).
         steps: K ≥ 1.
 
+    Returns:
+        ``PowerNorms``, natural logarithms, shape (K+1,).
+
     Raises:
         TypeError, ValueError: no finite real numbers, entries beyond 1e100, no square matrix, no step.
+
+    Reference: L. N. Trefethen, M. Embree, "Spectra and Pseudospectra", Princeton 2005, sections 14 and 16.
     """
     square, last = _moderate(matrix), count("steps", steps, minimum=1)
     about = non_normality(square)

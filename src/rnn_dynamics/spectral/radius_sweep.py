@@ -250,8 +250,14 @@ def radius_sweep(
             twenty times the work.
         progress: as for ``sweep``.
 
+    Returns:
+        ``RadiusSweep``: natural logarithms, an axis for each of the lists given and one of lags.
+
     Raises:
         TypeError, ValueError: an argument out of range, naming it.
+
+    References: H. Sompolinsky, A. Crisanti, H.-J. Sommers, Phys. Rev. Lett. 61, 259 (1988); R. Pascanu, T. Mikolov,
+    Y. Bengio, ICML 2013, section 2.1.
     """
     names, many_ensembles = _several(ensemble)
     names = [choice("ensemble", name, list(ENSEMBLES)) for name in names]

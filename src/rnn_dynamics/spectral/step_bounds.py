@@ -98,9 +98,14 @@ def step_bounds(trajectory: Trajectory) -> StepBounds:
     Args:
         trajectory: one trajectory from ``rollout``.
 
+    Returns:
+        ``StepBounds``: natural logarithms for k = 0 … T, shape (T+1,).
+
     Raises:
         TypeError, ValueError: not a trajectory, or a batch of them.
 
     One SVD and one LU of every step: O(T n³) work, memory O(T n + n²).
+
+    Reference: R. A. Horn, C. R. Johnson, "Topics in Matrix Analysis", Cambridge 1991, section 3.3.
     """
     return along(_log_products, trajectory, 0, None, of_matrices=True)

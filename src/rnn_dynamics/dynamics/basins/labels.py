@@ -238,6 +238,8 @@ def basins(
 
     One call compiles for a cell's structure, the state's shape, the chunk and the number of balls rounded up to
     a power of two; a repeated shape compiles nothing.
+
+    Reference: H. E. Nusse, J. A. Yorke, "Basins of attraction", Science 271, 1376 (1996).
     """
     if state_ndim is None and attractors is not None:
         state_ndim = state_axes(attractors)

@@ -321,8 +321,13 @@ def bifurcation_parameter(
         family, x, p, period, u, inputs, others, topology: as ``locate``; ``others`` may be traced.
         kind: "fold" or "flip".
 
+    Returns:
+        λ*, a number.
+
     Raises:
         TypeError, ValueError: as ``locate``.
+
+    Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     choice("kind", kind, ("fold", "flip"))
     parameter = real_array("p", p, ndim=0)

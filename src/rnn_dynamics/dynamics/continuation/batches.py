@@ -205,6 +205,8 @@ def continue_branches(
 
     Raises:
         TypeError, ValueError: arguments that do not fit, no q, period < 1, a range that excludes p, longest ≤ 0.
+
+    References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     low, high = checked_range(p_range, p)
     step, most = checked_step(longest), count("max_points", max_points, minimum=2)

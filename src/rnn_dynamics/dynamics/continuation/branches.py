@@ -317,8 +317,13 @@ def switch_branch(branch: Branch, event: SpecialPoint, *, distance: float = 1e-2
         event: a flip, pitchfork or transcritical point of it.
         distance: how far beside the event to start, in units of the branch's scale.
 
+    Returns:
+        ``Branch``, its first point beside the event.
+
     Raises:
         ValueError: no branch of fixed points or cycles is born at an event of that kind; nothing found beside it.
+
+    Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     if not isinstance(event, SpecialPoint) or event not in branch.events:
         raise ValueError("event: expected one of branch.events")

@@ -73,6 +73,9 @@ def all_fixed_points(cell: Any, *, u: Any = None, tolerance: float | None = None
 
     Raises:
         TypeError, ValueError: a cell without brackets; an input that does not fit it.
+
+    Reference: K. Doya, ISCAS 1992, for the single neuron; for piecewise-linear networks L. Eisenmann, Z. Monfared,
+    N. Göring, D. Durstewitz, NeurIPS 2023.
     """
     if not has_brackets(cell):
         raise TypeError(

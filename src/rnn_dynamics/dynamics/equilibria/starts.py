@@ -32,6 +32,8 @@ def starts_from(
     Raises:
         TypeError: no trajectories.
         ValueError: noise < 0; nothing left to draw from.
+
+    Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013.
     """
     given = [trajectories] if isinstance(trajectories, Trajectory) else trajectories
     if (

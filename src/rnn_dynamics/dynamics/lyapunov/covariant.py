@@ -155,6 +155,8 @@ def covariant_vectors(
     Raises:
         TypeError, ValueError: not a trajectory; exponents outside 1 … n; no step left between before and after;
             more memory than ``memory_limit``.
+
+    Reference: F. Ginelli et al., Phys. Rev. Lett. 99, 130601 (2007).
     """
     first, last = step_range(trajectory, start, stop)
     size, dtype, steps = math.prod(trajectory.states.shape[1:]), trajectory.states.dtype, last - first

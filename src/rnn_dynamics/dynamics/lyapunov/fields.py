@@ -217,6 +217,8 @@ def finite_time_exponents(
 
     Raises:
         TypeError, ValueError: steps below 1, exponents outside 1 … n, shapes that do not fit.
+
+    Reference: S. C. Shadden, F. Lekien, J. E. Marsden, Physica D 212, 271 (2005), for fields of such exponents.
     """
     steps, discard = count("steps", steps, minimum=1), count("discard", discard)
     state_ndim = index("state_ndim", state_ndim, minimum=0, maximum=1)

@@ -336,6 +336,9 @@ def orbit_check(trajectory: Trajectory, *, start: int = 0, stop: int | None = No
 
     Raises:
         TypeError, ValueError: not a trajectory, no step between start and stop.
+
+    Reference: for orbits of floats and those that shadow them, C. Grebogi, S. M. Hammel, J. A. Yorke, T. Sauer,
+    Phys. Rev. Lett. 65, 1527 (1990).
     """
     static, arrays, states, inputs = segment(trajectory, start, stop)
     if not len(states):

@@ -228,6 +228,8 @@ def stable_set(
     Raises:
         TypeError, ValueError: arguments that do not fit the cell; no fixed point near ``point``, or one of a lower
             period; none or several stable multipliers; options out of range.
+
+    Reference: J. England, B. Krauskopf, H. Osinga, SIAM Journal on Applied Dynamical Systems 3, 161 (2004).
     """
     extent = checked_extent(length, spacing, max_points)
     saddle = saddle_of(cell, point, period, u, inputs, "stable", topology)

@@ -227,6 +227,8 @@ def unstable_set(
             period; none or several unstable multipliers; options out of range.
 
     One call compiles for a cell's structure and the shape of a state; a repeated one compiles nothing.
+
+    Reference: B. Krauskopf, H. Osinga, Journal of Computational Physics 146, 404 (1998).
     """
     extent = checked_extent(length, spacing, max_points)
     saddle = saddle_of(cell, point, period, u, inputs, "unstable", topology)

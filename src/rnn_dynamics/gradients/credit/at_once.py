@@ -81,6 +81,8 @@ def state_gradients(
 
     Raises:
         TypeError, ValueError: as ``rollout``; a loss that is no function or gives no number.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     state, inputs, steps = checked_start(cell, x0, inputs, steps)
     if not callable(loss):

@@ -196,6 +196,8 @@ def credit_by_lag(
         every_step: whether the loss looks at all states.
         max_lag: M, the largest lag of the parameters' shares; T by default. With ``every_step`` the work is that
             of M·T steps, else of T.
+        tied: of a network in depth, whose layers come as inputs: whether they share one set of parameters. By
+            default whether all are equal, and not under ``jit``.
         ends: R, with ``every_step``: of how many steps' direct derivatives the shares by lag are followed back,
             evenly among those that are not 0; all by default. The work is then that of M·R steps. Shares and sums
             are those of these R terms of the loss alone; ``states``, ``inputs`` and ``gradient`` those of all, from
@@ -203,8 +205,8 @@ def credit_by_lag(
 
     Returns:
         ``CreditByLag``. The shares of all lags add up to ∂E/∂θ where all ends are followed. Of a cell without
-        parameters of its own, a network in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}, and as
-        each layer has its own parameters sums are those of vectors at right angles.
+        parameters of its own, a network in depth whose layers come as inputs, lag m's share is ∂E/∂u_{T−m}; where
+        each layer has its own parameters, sums are those of vectors at right angles.
 
     Raises:
         TypeError, ValueError: not a trajectory, or one without steps; a loss that is no function or gives no

@@ -103,6 +103,8 @@ def input_norms(
     Raises:
         TypeError, ValueError: not a trajectory; no floating inputs; a readout that is no function or gives no
             array; stop outside 0 … T; another norm.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     _, last = step_range(trajectory, 0, stop)
     if not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
@@ -128,6 +130,8 @@ def readout_norms(
     Raises:
         TypeError, ValueError: not a trajectory; a readout that is no function or gives no array; stop outside
             0 … T; another norm.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     _, last = step_range(trajectory, 0, stop)
     seen = _seen(trajectory, readout, last)

@@ -98,6 +98,8 @@ def part_norms(
     Raises:
         TypeError, ValueError: not a trajectory; a cell without parts, or without that part; stop outside 0 … T;
             another norm.
+
+    Reference: S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1735 (1997), for the carousel.
     """
     step_range(trajectory, 0, stop)
     rows = _place(trajectory, "of", of)
@@ -120,6 +122,8 @@ def past_norms(trajectory: Trajectory, *, ord: int | str = 2, stop: int | None =
     Raises:
         TypeError, ValueError: not a trajectory, of another cell, or without steps before stop; stop outside
             0 … T; another norm.
+
+    Reference: Y. Bengio, P. Simard, P. Frasconi, IEEE Trans. Neural Networks 5, 157 (1994).
     """
     _, last = step_range(trajectory, 0, stop)
     cell = trajectory.cell

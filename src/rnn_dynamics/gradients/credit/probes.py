@@ -110,6 +110,8 @@ def credit_by_probes(network: Any, probes: Any) -> ProbedCredit:
     Raises:
         TypeError, ValueError: a network that is no function, or gives no number and no such states; probes that are
             not zero, or without a leading axis.
+
+    Reference: A. Griewank, A. Walther, "Evaluating Derivatives", SIAM 2008, chapter 3.
     """
     if not callable(network):
         raise TypeError(f"network: expected a callable network(probes), got {type(network).__name__}")

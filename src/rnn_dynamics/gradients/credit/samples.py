@@ -84,6 +84,8 @@ def credit_of_samples(
 
     Raises:
         TypeError, ValueError: as ``credit_by_lag``; no batch; runs of several cells; targets of another length.
+
+    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     if not isinstance(batch, Trajectory):
         raise TypeError(

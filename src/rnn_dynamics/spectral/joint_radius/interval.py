@@ -158,8 +158,17 @@ def slope_corners(W: Any, low: Any, high: Any) -> np.ndarray:
     Their convex hull is {W D : low ≤ D_ii ≤ high}, the step Jacobians J = W D of the pre-activation form; the
     products of J = D W have the same joint spectral radius. The last unit's slope varies fastest.
 
+    Args:
+        W: recurrent weights, shape (n, n), n ≤ 10.
+        low, high: slopes, one number or one for each unit.
+
+    Returns:
+        Shape (2ⁿ, n, n), fewer where some of the bounds are equal.
+
     Raises:
         TypeError, ValueError: no finite real numbers, W not square, more than ten units, low > high.
+
+    Reference: G.-C. Rota, G. Strang, Indag. Math. 22, 379 (1960).
     """
     weights, first, last = _slopes(W, low, high)
     if len(weights) > _MOST_UNITS:

@@ -34,6 +34,9 @@ def recipe(*remedies: Any, base: Recipe | None = None) -> Recipe:
         *remedies: names of ``REMEDIES``, or ``Remedy`` objects.
         base: what they change; the plain method by default.
 
+    Returns:
+        A ``Recipe``.
+
     Raises:
         TypeError, ValueError: unknown remedies; two that set one slot or one number to different things, or that
             exclude each other otherwise.

@@ -107,6 +107,9 @@ def train(
         heed: called several times a second. What it or ``progress`` raises stops the training, and the checkpoint
             then holds all rounds that were completed.
 
+    Returns:
+        The ``Panel`` at the end.
+
     Raises:
         TypeError, ValueError: seeds or numbers that do not fit; a checkpoint of another plan.
         StorageError: a damaged checkpoint, and no older one beside it.

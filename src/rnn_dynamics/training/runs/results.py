@@ -289,6 +289,12 @@ def _plain(row: ComparisonRow) -> dict[str, Any]:
 def load_comparison(path: str | os.PathLike[str]) -> Comparison:
     """Read a file of ``Comparison.save``.
 
+    Args:
+        path: of the file (.npz).
+
+    Returns:
+        The ``Comparison``.
+
     Raises:
         StorageError: damaged, or another kind of file.
         OSError: the file cannot be read.

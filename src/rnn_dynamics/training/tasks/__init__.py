@@ -142,6 +142,9 @@ def task(name: str, length: int, **options: Any) -> Task:
             copy by twice their pattern.
         **options: those of the table.
 
+    Returns:
+        A ``Task``.
+
     Raises:
         TypeError: an option of the wrong type, a length that is no integer.
         ValueError: unknown task or option, a length too short for the task.
@@ -163,6 +166,12 @@ def task(name: str, length: int, **options: Any) -> Task:
 
 def published_lengths(name: str) -> tuple[int, ...]:
     """The lengths at which the sources tried a task, ascending.
+
+    Args:
+        name: one of ``TASKS``.
+
+    Returns:
+        Integers, those of the published experiments.
 
     Raises:
         ValueError: unknown task.
