@@ -33,9 +33,9 @@ from rnn_dynamics.gradients.jacobians import (
     parameter_gradient,
     pullback,
     pushforward,
-    step_jacobian,
     step_jacobians,
 )
+from rnn_dynamics.gradients.one_step import step_jacobian
 from rnn_dynamics.numerics import given
 from rnn_dynamics.spectral.bounds import product_bounds
 from tests.compilations import compilations

@@ -334,8 +334,9 @@ def random_rnn(
     if spectral_radius is not None and spectral_norm is not None:
         raise ValueError("spectral_norm: expected None where spectral_radius is given; one fixes the other")
     _number("bias", bias)
-    drawn, shifted = jax.random.split(_check_key(key))
+    choice("ensemble", ensemble, list(ENSEMBLES))
     build = _CELLS[choice("form", form, list(_CELLS))]
+    drawn, shifted = jax.random.split(_check_key(key))
     W = ensemble_weights(drawn, n, ensemble, dtype=dtype)
     if spectral_radius and ensemble in WITHOUT_RADIUS:
         raise ValueError(f"spectral_radius: expected None or 0 for ensemble {ensemble!r}, whose radius is 0")

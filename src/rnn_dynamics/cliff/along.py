@@ -24,7 +24,7 @@ from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import count, flag
+from rnn_dynamics.numerics.validation import count, flag, real_array
 
 __all__ = ["LossAlong", "along"]
 
@@ -243,6 +243,8 @@ def along(
     """
     if not callable(loss):
         raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
+    if not real_array("x0", x0).size:
+        raise ValueError("x0: expected at least one unit, got none")
     steps, flag_events = count("steps", steps), flag("events", events)
     longest = count("max_period", max_period, minimum=1, maximum=10)
     limit = count("max_steps", max_steps, minimum=1, maximum=2**28)

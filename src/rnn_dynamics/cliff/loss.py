@@ -17,7 +17,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid
-from rnn_dynamics.doya.sensitivities import sensitivities
+from rnn_dynamics.doya.sensitivities import sensitivities, step_count
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.results import Result
@@ -163,6 +163,7 @@ def loss(
     References: Wikipedia, "Vanishing gradient problem" (geometric model); Pascanu, Mikolov, Bengio, ICML 2013,
     figure 6.
     """
+    steps = step_count(steps)
     return evaluate(make_problem(model, w, b, x0, target, epsilon), steps, model)
 
 

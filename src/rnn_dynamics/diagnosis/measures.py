@@ -13,7 +13,7 @@ from rnn_dynamics.cells import ElmanRNN, FeedForward, PreActivationRNN
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import on_host, state_at
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.eigen import eigenvalues

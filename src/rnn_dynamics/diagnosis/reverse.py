@@ -13,7 +13,7 @@ from jaxtyping import Array
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.diagnosis.passes import Runs, at, stretch, stretches
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 
 __all__ = ["backward"]

@@ -17,7 +17,7 @@ from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.double_double import Pair
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics.validation import broadcast_arrays, fraction, real_array
 
 __all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
 
@@ -322,18 +322,20 @@ def multiplier(w: Any, x: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
 
     Args:
         w: weight.
-        x: the equilibrium; shapes broadcast.
+        x: the equilibrium, NaN where there is none; shapes broadcast.
         epsilon: Euler step in (0, 1].
 
     Returns:
-        The multiplier of the broadcast shape.
+        The multiplier of the broadcast shape, NaN where x is.
 
     Raises:
-        TypeError, ValueError: not finite real numbers, shapes that do not broadcast, ε outside (0, 1].
+        TypeError, ValueError: no real numbers, a w that is not finite, shapes that do not broadcast, ε outside
+            (0, 1].
 
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     fraction("epsilon", epsilon)
+    real_array("w", w)
     return _multiplier(*broadcast_arrays(finite=False, w=w, x=x, epsilon=epsilon))
 
 

@@ -57,16 +57,16 @@ def flow(w: Any, b: Any, x0: Any, time: Any, *, w_in: Any = 0.0, u: Any = 0.0) -
 
     Reference: K. Doya, ISCAS 1992; P. Kidger, arXiv 2202.02435, for the solver.
     """
-    try:
-        import diffrax
-    except ImportError as error:
-        raise packages.missing("doya.flow", "diffrax") from error
     w, b, x0, time, w_in, u = real_arrays(w=w, b=b, x0=x0, time=time, w_in=w_in, u=u)
     for name, value in (("w", w), ("b", b), ("x0", x0), ("time", time), ("w_in", w_in), ("u", u)):
         if value.ndim:
             raise ValueError(f"{name}: expected a scalar (batch with jax.vmap), got shape {value.shape}")
     if not isinstance(time, Tracer) and time < 0:
         raise ValueError(f"time: expected a number ≥ 0, got {float(time):g}")
+    try:
+        import diffrax
+    except ImportError as error:
+        raise packages.missing("doya.flow", "diffrax") from error
     tolerance = 16 * float(jnp.finfo(x0.dtype).eps)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(_field),

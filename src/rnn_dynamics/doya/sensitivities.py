@@ -18,7 +18,7 @@ from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["sensitivities"]
+__all__ = ["sensitivities", "step_count"]
 
 # Points a call of the compiled kernel; the larger one keeps an orbit's arrays in a core's cache.
 _TILE = {8: 8192, 4: 8192}
@@ -60,7 +60,7 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
     else:
         w, b, x0 = validation.broadcast_arrays(w=w, b=b, x0=x0)
         epsilon = epsilon.astype(w.dtype)
-    steps = _step_count(steps)
+    steps = step_count(steps)
     traced = any(isinstance(value, Tracer) for value in (w, b, x0, epsilon, steps))
     if traced or jax.default_backend() != "cpu":
         whole = epsilon.reshape(-1) if epsilon.ndim else epsilon
@@ -70,7 +70,8 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
     return _tiled(np.asarray(w), np.asarray(b), np.asarray(x0), np.asarray(epsilon), np.int32(steps))
 
 
-def _step_count(steps: Any) -> Any:
+def step_count(steps: Any) -> Any:
+    """T, one integer or a traced one."""
     if isinstance(steps, Tracer):
         if steps.ndim or not jnp.issubdtype(steps.dtype, jnp.integer):
             raise TypeError(f"steps: expected one integer, got shape {steps.shape} and dtype {steps.dtype}")

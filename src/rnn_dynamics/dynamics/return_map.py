@@ -26,7 +26,7 @@ from rnn_dynamics.dynamics.phases import (
     on_phases,
     wrapped,
 )
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.validation import count
 
 __all__ = ["IteratedMap", "ReturnMap", "images", "iterate", "orbits", "repeated", "return_map"]

@@ -25,9 +25,9 @@ from rnn_dynamics.gradients.jacobians import (
     parameter_gradient,
     pullback,
     pushforward,
-    step_jacobian,
     step_jacobians,
 )
+from rnn_dynamics.gradients.one_step import step_jacobian
 from rnn_dynamics.gradients.perturbations import StatesAlong, states_along
 from rnn_dynamics.gradients.sensitivities import Sensitivities, sensitivities
 from rnn_dynamics.gradients.singular_values import (

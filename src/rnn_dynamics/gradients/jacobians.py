@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.gradients.one_step import of_step, step_matrix
 from rnn_dynamics.gradients.parameters import immediate_gradient, parameter_count, unflatten_parameters
 from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics.batching import is_plain
@@ -30,45 +31,10 @@ __all__ = [
     "parameter_gradient",
     "pullback",
     "pushforward",
-    "step_jacobian",
     "step_jacobians",
 ]
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-
-
-def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Array, "..."]:
-    """∂x⁺/∂x of one step at state x: the cell's closed form where it has one, else forward mode.
-
-    Forward mode goes through the cell with the derivatives of ``tanh`` and ``logistic`` right in saturation.
-
-    Args:
-        cell: the map, ``cell(x, u) -> x_next``.
-        x: a state, shape (n,), or () for a single neuron.
-        u: the input of the step, or ``None``.
-
-    Returns:
-        Shape (n, n), entry (i, j) = ∂x⁺_i/∂x_j; a scalar for a single neuron.
-
-    Raises:
-        TypeError, ValueError: whatever the cell raises at such a state or input.
-
-    Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5.
-    """
-    if hasattr(cell, "jacobian"):
-        return cell.jacobian(x, u)
-    return jax.jacfwd(exact_slopes(cell))(x, u)
-
-
-def step_matrix(cell: Any, x: Array, u: Any) -> Float[Array, "n n"]:
-    """``step_jacobian`` as a matrix; 1×1 for a single neuron."""
-    jacobian = step_jacobian(cell, x, u)
-    if jacobian.size != x.size**2:
-        raise ValueError(
-            f"trajectory: the cell's Jacobian has shape {jacobian.shape} at a state of shape {x.shape}; "
-            "expected a state of shape (), other neurons by jax.vmap over rollout"
-        )
-    return jacobian.reshape(x.size, x.size)
 
 
 def _shaped(product: Scaled, states: Array) -> Scaled:
@@ -89,8 +55,8 @@ def _step_matrices(
 ) -> Array:
     cell = join(static, arrays)
     if inside is None:
-        return jax.vmap(lambda x, u: step_jacobian(cell, x, u))(states, inputs)
-    return scan(lambda _, step: (None, step_jacobian(cell, *step)), None, (states, inputs), inside)[1]
+        return jax.vmap(lambda x, u: of_step(cell, x, u))(states, inputs)
+    return scan(lambda _, step: (None, of_step(cell, *step)), None, (states, inputs), inside)[1]
 
 
 def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None = None) -> Float[Array, "..."]:

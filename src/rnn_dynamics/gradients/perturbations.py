@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.jacobians import state_vector
-from rnn_dynamics.gradients.steps import segment
+from rnn_dynamics.gradients.steps import segment, step_range
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import from_float
@@ -90,12 +90,15 @@ def states_along(
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3, for how far a gradient speaks for
     states beside it.
     """
-    static, arrays, states, inputs = segment(trajectory, start, stop)
-    if not states.shape[0] or states.ndim != 2:
-        raise ValueError(f"trajectory: expected at least one step of a state (n,), got shape {states.shape}")
+    first, last = step_range(trajectory, start, stop)
+    if first == last or trajectory.states.ndim != 2:
+        got = f"{last - first} steps of shape {trajectory.states.shape[1:]}"
+        raise ValueError(f"trajectory: expected at least one step of a state (n,), got {got}")
+    along = real_array("amplitudes", amplitudes, ndim=1)
     unit = state_vector("direction", direction, trajectory).unit
+    static, arrays, states, inputs = segment(trajectory, start, stop)
+    along = along.astype(states.dtype)
     length = jnp.sqrt(jnp.sum(jnp.square(unit)))
     if not isinstance(length, Tracer) and not float(length) > 0:
         raise ValueError("direction: expected a vector other than zero")
-    along = real_array("amplitudes", amplitudes, ndim=1).astype(states.dtype)
     return StatesAlong(along, *_ends(static, arrays, states, inputs, along, unit / length))

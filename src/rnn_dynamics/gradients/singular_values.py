@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import entries_of, segment, step_range
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd

@@ -18,8 +18,9 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.gradients.jacobians import gradient_norms, step_matrix
-from rnn_dynamics.gradients.steps import along
+from rnn_dynamics.gradients.jacobians import gradient_norms
+from rnn_dynamics.gradients.one_step import step_matrix
+from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics.block_eigen import (
     Block,
     Operator,
@@ -274,7 +275,8 @@ def spectral_norms(
 
     Reference: Y. Saad, "Numerical Methods for Large Eigenvalue Problems", SIAM 2011, chapters 3 and 5.
     """
-    dtype = trajectory.states.dtype if isinstance(trajectory, Trajectory) else jnp.result_type(float)
+    step_range(trajectory, 0, stop)
+    dtype = trajectory.states.dtype
     chosen = _TOLERANCE[jnp.dtype(dtype).itemsize] if tolerance is None else tolerance
     limit = real_array("tolerance", chosen, ndim=0)
     if not isinstance(limit, Tracer) and not float(limit) > 0:

@@ -76,8 +76,11 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
 
     Raises:
         StorageError: the file is foreign, cut short, damaged, of another version, or holds Python objects.
+        TypeError: no path.
         OSError: the file is missing or cannot be read.
     """
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})")
     with open(path, "rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:

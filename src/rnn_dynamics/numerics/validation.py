@@ -5,7 +5,6 @@ compiles nothing. Tracers pass: their shapes and dtypes are checked, their value
 """
 
 import math
-import numbers
 import operator
 import reprlib
 from collections.abc import Collection, Sequence
@@ -29,6 +28,7 @@ __all__ = [
     "flag",
     "fraction",
     "index",
+    "instance",
     "integers",
     "positive",
     "real_array",
@@ -303,11 +303,11 @@ def positive(name: str, value: Any) -> float:
     Raises:
         TypeError, ValueError: it is none.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool):
         raise TypeError(f"{name}: expected a number > 0, got {value!r}")
-    number = float(value)
-    if not 0 < number < math.inf:
-        raise ValueError(f"{name}: expected a finite number > 0, got {number}")
+    number = float(concrete_array(name, value, ndim=0))
+    if not number > 0:
+        raise ValueError(f"{name}: expected a number > 0, got {number:g}")
     return number
 
 
@@ -325,6 +325,22 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
             if option == value:
                 return option
     raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {_shown(value)}")
+
+
+def instance(name: str, value: Any, kind: type, source: str) -> None:
+    """Refuse a value of another class.
+
+    Args:
+        name: of the argument.
+        value: what was given.
+        kind: the class.
+        source: where one comes from, for the message.
+
+    Raises:
+        TypeError: it is of another class.
+    """
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__} from {source}, got {_shown(value)}")
 
 
 def flag(name: str, value: Any) -> bool:

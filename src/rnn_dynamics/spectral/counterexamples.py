@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import PreActivationRNN
+from rnn_dynamics.cells.arguments import checked_cell
 from rnn_dynamics.cells.rollout import Trajectory, rollout
+from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds
@@ -54,11 +56,15 @@ def held(cell: Any, state: Any, steps: int) -> Trajectory:
         A ``Trajectory`` of T + 1 equal states.
 
     Raises:
-        TypeError, ValueError: as ``rollout``.
+        TypeError, ValueError: no callable cell, a state that it does not map to its own shape, steps < 0.
 
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2: a state at rest is where ρ(J) rules.
     """
+    checked_cell(cell)
     x = real_array("state", state)
+    if not x.size:
+        raise ValueError(f"state: expected at least one unit, got shape {x.shape}")
+    checked_image(cell, x, None, ("state", "inputs"))
     states = jnp.broadcast_to(x, (count("steps", steps) + 1, *x.shape))
     return Trajectory(cell, None, states, jnp.asarray(-1, jnp.int32))
 

@@ -231,12 +231,13 @@ def eigenvalue_conditions(square: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The eigenvalues, shape (n,), and their condition numbers, each at least 1.
 
     Raises:
-        ValueError: an entry that is not finite.
+        TypeError, ValueError: no finite real numbers, or no square matrix.
 
     Reference: L. N. Trefethen, M. Embree, "Spectra and Pseudospectra", Princeton 2005, section 52.
     """
     from scipy import linalg
 
+    square = concrete_square("square", square)
     largest = float(np.abs(square).max())
     scale = 2.0 ** math.frexp(largest)[1] if largest else 1.0
     solved: Any = linalg.eig(square / scale, left=True, right=True)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import along
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result

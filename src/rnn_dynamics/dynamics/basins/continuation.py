@@ -157,6 +157,10 @@ def fractions_along(
     values = concrete_array("parameters", parameters, ndim=1)
     if not values.size:
         raise ValueError("parameters: expected at least one value, got none")
+    if not callable(family):
+        raise TypeError(f"family: expected a callable family(p) -> cell, got {type(family).__name__}")
+    if not real_array("starts", starts, finite=False).size:
+        raise ValueError("starts: expected at least one start, got none")
     limit = _farthest(farthest, starts)
     options: dict[str, Any] = {"max_steps": max_steps, "max_period": max_period, "samples": samples}
     known: list[np.ndarray] = []

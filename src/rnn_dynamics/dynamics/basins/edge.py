@@ -16,7 +16,7 @@ from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.phases import apart, canonical, wrapped
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import count
+from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["EdgeState", "edge_state"]
 
@@ -204,7 +204,7 @@ def edge_state(
     Reference: J. Skufca, J. Yorke, B. Eckhardt, "Edge of chaos in a parallel shear flow", Phys. Rev. Lett. 96,
     174101 (2006).
     """
-    low, high = np.asarray(low), np.asarray(high)
+    low, high = (np.asarray(real_array(n, value)) for n, value in (("low", low), ("high", high)))
     if low.shape != high.shape or low.ndim > 1:
         raise ValueError(f"low, high: expected two states of one shape, got {low.shape} and {high.shape}")
     pair = np.stack([low, high])

@@ -20,7 +20,7 @@ from rnn_dynamics.dynamics.basins.kinds import Trapping
 from rnn_dynamics.dynamics.basins.slope_ranges import SlopeForm, slope_form, slope_range
 from rnn_dynamics.dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.dynamics.phases import Lengths, largest_length, lengths_of, wrapped
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
 __all__ = ["Ball", "step_matrices", "trapping_balls"]

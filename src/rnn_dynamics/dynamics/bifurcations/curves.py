@@ -21,7 +21,7 @@ from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import choice, count, real_array
+from rnn_dynamics.numerics.validation import choice, count, positive, real_array
 
 __all__ = ["bifurcation_curve"]
 
@@ -127,6 +127,7 @@ def bifurcation_curve(
     Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapters 9 and 10.
     """
     choice("kind", kind, tuple(TESTS))
+    widest = positive("longest", longest)
     room = count("max_points", max_points, minimum=2)
     start = np.asarray(real_array("parameters", parameters, shape=(2,)), float)
     box = np.asarray(real_array("ranges", ranges, shape=(2, 2)), float)
@@ -145,7 +146,7 @@ def bifurcation_curve(
     whole, state = return_map(family, named, x, **rest)
     state = np.asarray(state)
     guess, partner = _guess(kind, whole, state, start.astype(state.dtype))
-    limits = _limits(whole, kind, box, state, longest)
+    limits = _limits(whole, kind, box, state, widest)
 
     def traced(seed: tuple, partner: np.ndarray, points: int = room, way: int = 1) -> Curve:
         bounds = limits._replace(points=np.int32(points))

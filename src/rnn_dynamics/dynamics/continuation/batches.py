@@ -14,7 +14,6 @@ from rnn_dynamics.dynamics.continuation.branches import (
     Branch,
     assembled,
     checked_range,
-    checked_step,
 )
 from rnn_dynamics.dynamics.continuation.detect import Signs, measured, signs_along, signs_of
 from rnn_dynamics.dynamics.continuation.paths import (
@@ -32,7 +31,7 @@ from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import count, real_array
+from rnn_dynamics.numerics.validation import count, positive, real_array
 
 __all__ = ["Branches", "continue_branches"]
 
@@ -137,8 +136,8 @@ def _starts(
     family: Any, x: Any, p: Any, q: np.ndarray, others: tuple, **rest: Any
 ) -> tuple[ReturnMap, np.ndarray]:
     """The return map at the first q, and one start for each."""
-    shape = np.shape(x)
-    rest["others"] = (jnp.asarray(q[0]), *others)
+    shape = real_array("x", x).shape
+    rest["others"] = (jax.device_put(np.asarray(q[0])), *others)
     if shape and shape[0] == len(q):
         try:
             whole, _ = return_map(family, (p,), x[0], **rest)
@@ -209,7 +208,7 @@ def continue_branches(
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     low, high = checked_range(p_range, p)
-    step, most = checked_step(longest), count("max_points", max_points, minimum=2)
+    step, most = positive("longest", longest), count("max_points", max_points, minimum=2)
     parameter, values = real_array("p", p, ndim=0), np.asarray(real_array("q", q))
     if not values.ndim or not len(values):
         raise ValueError(f"q: expected at least one value along a leading axis, got shape {values.shape}")

@@ -25,9 +25,9 @@ from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics.arclength import Curve
 from rnn_dynamics.numerics.results import NotKept, Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import concrete_array, count, real_array
+from rnn_dynamics.numerics.validation import count, instance, positive, real_array
 
-__all__ = ["Branch", "assembled", "checked_range", "checked_step", "continue_branch", "followed"]
+__all__ = ["Branch", "assembled", "checked_range", "continue_branch", "followed"]
 
 
 # Of the sum of the multipliers, between an event and the first point of the branch born there.
@@ -157,7 +157,7 @@ def continue_branch(
     References: H. B. Keller 1977; Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
     low, high = checked_range(p_range, p)
-    step, most = checked_step(longest), count("max_points", max_points, minimum=2)
+    step, most = positive("longest", longest), count("max_points", max_points, minimum=2)
     parameter = real_array("p", p, ndim=0)
     rest: dict[str, Any] = {
         "period": period,
@@ -182,13 +182,6 @@ def continue_branch(
             f"period: Newton's method reaches a cycle of period {lower} from x, expected {period}"
         )
     return followed(track, *curves)
-
-
-def checked_step(longest: Any) -> float:
-    length = float(concrete_array("longest", longest, ndim=0))
-    if not length > 0:
-        raise ValueError(f"longest: expected a number > 0, got {length:g}")
-    return length
 
 
 def checked_range(p_range: Any, p: Any) -> tuple[float, float]:
@@ -321,10 +314,12 @@ def switch_branch(branch: Branch, event: SpecialPoint, *, distance: float = 1e-2
         ``Branch``, its first point beside the event.
 
     Raises:
+        TypeError: no branch.
         ValueError: no branch of fixed points or cycles is born at an event of that kind; nothing found beside it.
 
     Reference: Yu. A. Kuznetsov, "Elements of Applied Bifurcation Theory", chapter 10.
     """
+    instance("branch", branch, Branch, "continue_branch")
     if not isinstance(event, SpecialPoint) or event not in branch.events:
         raise ValueError("event: expected one of branch.events")
     if event.kind not in ("flip", "pitchfork", "transcritical"):

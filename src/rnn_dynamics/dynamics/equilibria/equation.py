@@ -134,15 +134,16 @@ def posed(
     if not all(given.shape[1:]):
         raise ValueError(f"{name}: expected states of at least one unit, got shape {given.shape}")
     _refuse_one_start(cell, given, name)
-    first: Any = given[0] if len(given) else jnp.zeros(given.shape[1:], given.dtype)
-    first = first if hasattr(starts, "dtype") else np.asarray(first).tolist()  # a list takes the cell's dtype
+    host = np.asarray(given)
+    first: Any = host[0] if len(host) else np.zeros(host.shape[1:], host.dtype)
+    first = first if hasattr(starts, "dtype") else first.tolist()  # a list takes the cell's dtype
     try:
         state, sequence, cycle = checked_step(cell, first, u, inputs, name)
     except (TypeError, ValueError) as error:
         if given.ndim != 1:
             raise
         raise type(error)(f"{error}; one start is {name}[None]") from error
-    rows = np.asarray(given).astype(state.dtype).reshape(len(given), state.size)
+    rows = host.astype(state.dtype).reshape(len(given), state.size)
     first = jax.tree_util.tree_map(lambda leaf: leaf[0], sequence)
     cell = on_phases(cell, topology, rows, first, state.shape)
     static, arrays = split(cell)

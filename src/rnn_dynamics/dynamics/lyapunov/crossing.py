@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import power_of_two_above
 
 __all__ = ["cycle_multiplier", "far_directions", "is_affine", "seems_affine", "transverse_growth"]

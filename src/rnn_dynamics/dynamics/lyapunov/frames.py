@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from rnn_dynamics import plots, spectral
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.gradients.jacobians import step_jacobian
+from rnn_dynamics.gradients.one_step import step_jacobian
 from rnn_dynamics.numerics.eigen import spectral_norm
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.bounds import Bounds

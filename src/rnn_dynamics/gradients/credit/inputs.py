@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.gradients.jacobians import step_matrix
+from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.parameters import by_floating_inputs, is_parameter
 from rnn_dynamics.gradients.steps import along, state_at, step_range
 from rnn_dynamics.numerics.padding import scan
@@ -107,10 +107,11 @@ def input_norms(
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     _, last = step_range(trajectory, 0, stop)
+    norm = choice("ord", ord, [2, "fro"])
     if not any(map(is_parameter, jax.tree_util.tree_leaves(trajectory.inputs))):
         raise ValueError("trajectory: expected floating inputs, got none")
     seen = _seen(trajectory, readout, last)
-    return along(_input_norms, trajectory, 0, stop, seen, choice("ord", ord, [2, "fro"]), of_matrices=True)
+    return along(_input_norms, trajectory, 0, stop, seen, norm, of_matrices=True)
 
 
 def readout_norms(
@@ -134,5 +135,6 @@ def readout_norms(
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     _, last = step_range(trajectory, 0, stop)
+    norm = choice("ord", ord, [2, "fro"])
     seen = _seen(trajectory, readout, last)
-    return along(_readout_norms, trajectory, 0, stop, seen, choice("ord", ord, [2, "fro"]), of_matrices=True)
+    return along(_readout_norms, trajectory, 0, stop, seen, norm, of_matrices=True)

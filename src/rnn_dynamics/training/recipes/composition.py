@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from rnn_dynamics.numerics.validation import instance
 from rnn_dynamics.training.recipes.compatibility import refuse
 from rnn_dynamics.training.recipes.recipe import Recipe
 from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
@@ -42,6 +43,7 @@ def recipe(*remedies: Any, base: Recipe | None = None) -> Recipe:
             exclude each other otherwise.
     """
     base = Recipe() if base is None else base
+    instance("base", base, Recipe, "recipe")
     changes: dict[str, tuple[Any, str]] = {}
     numbers: dict[str, tuple[float, str]] = {}
     set_by: dict[str, tuple[Any, str]] = {}

@@ -15,7 +15,7 @@ from rnn_dynamics.training.runs.panel import Panel
 from rnn_dynamics.training.runs.panels import train
 from rnn_dynamics.training.runs.results import Comparison, ComparisonRow, row_of
 from rnn_dynamics.training.runs.updates import Plan
-from rnn_dynamics.training.tasks import Task, task
+from rnn_dynamics.training.tasks import TASKS, Task, task
 
 __all__ = ["PLAIN", "PRESETS", "Preset", "compare"]
 
@@ -131,7 +131,7 @@ def compare(
         "every": count("every", every, minimum=1),
     }
     sought = [
-        task(name, length)
+        task(choice("tasks", name, TASKS), length)
         for name in (chosen.tasks if tasks is None else _several("tasks", tasks))
         for length in (chosen.lengths if lengths is None else _several("lengths", lengths))
     ]

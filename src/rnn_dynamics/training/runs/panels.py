@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import count, integers, real_array
+from rnn_dynamics.numerics.validation import count, instance, integers, real_array
 from rnn_dynamics.training.recipes.recipe import initial_network
 from rnn_dynamics.training.runs import checkpoints
 from rnn_dynamics.training.runs.gradient_history import measured
@@ -115,6 +115,7 @@ def train(
         StorageError: a damaged checkpoint, and no older one beside it.
         FileNotFoundError: the checkpoint's folder is missing.
     """
+    instance("plan", plan, Plan, "training.Plan")
     updates = count("updates", updates, minimum=1)
     chosen = _seeds(seeds)
     filled, workers = _numbers(plan, len(chosen), numbers), _workers(plan, workers)

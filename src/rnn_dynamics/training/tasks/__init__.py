@@ -154,7 +154,7 @@ def task(name: str, length: int, **options: Any) -> Task:
     Y. Bengio, ICML 2013; Q. V. Le, N. Jaitly, G. E. Hinton, arXiv 1504.00941; M. Arjovsky, A. Shah, Y. Bengio,
     ICML 2016.
     """
-    definition = _DEFINITIONS[choice("task", name, TASKS)]
+    definition = _DEFINITIONS[choice("name", name, TASKS)]
     chosen = _options(name, definition, options)
     length = count("length", length)
     shortest = definition.shortest(**chosen)
@@ -176,7 +176,7 @@ def published_lengths(name: str) -> tuple[int, ...]:
     Raises:
         ValueError: unknown task.
     """
-    return _DEFINITIONS[choice("task", name, TASKS)].published
+    return _DEFINITIONS[choice("name", name, TASKS)].published
 
 
 def _options(name: str, definition: Definition, given: dict[str, Any]) -> dict[str, Any]:
