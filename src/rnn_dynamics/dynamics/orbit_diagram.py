@@ -141,7 +141,7 @@ def orbit_diagram(
     if not values.size:
         raise ValueError("parameters: expected at least one value")
     transient, kept = count("transient", transient), count("kept", kept, minimum=1)
-    first = (jnp.asarray(values[0]),)
+    first = (jax.device_put(np.asarray(values[0])),)
     whole, state = return_map(family, first, x0, period=1, u=u, others=others, topology=topology, name="x0")
     values = values.astype(state.dtype)
     if topology is None:
