@@ -16,7 +16,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.numerics import padding as time_axes
-from rnn_dynamics.numerics.batching import power_of_two_above
+from rnn_dynamics.numerics.batching import power_of_two_above, power_of_two_below
 from rnn_dynamics.numerics.results import Result
 
 __all__ = ["Trajectories", "Trajectory", "rollout"]
@@ -284,7 +284,7 @@ def _rollout_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> 
     runs: dict[int, Trajectory] = {}
     for length, group in groups.items():
         size = max(1, _LARGEST_AT_ONCE // max(length * given[group[0]][0].size, 1))
-        size = 1 << (min(size, len(group)).bit_length() - 1) if size < len(group) else len(group)
+        size = power_of_two_below(min(size, len(group))) if size < len(group) else len(group)
         for at in range(0, len(group), size):
             chosen = group[at : at + size]
             runs |= dict(zip(chosen, _side_by_side(cell, [given[i] for i in chosen], length), strict=True))

@@ -89,8 +89,7 @@ def runs_of(trajectory: Trajectory) -> Runs:
 
 def stretches(steps: int) -> tuple[int, list[tuple[int, int]]]:
     """The length of a stretch, a power of two of at least √T, and where each of them begins and ends."""
-    length = max(_SHORTEST, 1 << (math.isqrt(max(steps - 1, 0))).bit_length(), min(_STRETCH, steps))
-    length = power_of_two_above(length)
+    length = power_of_two_above(max(_SHORTEST, math.isqrt(max(steps - 1, 0)) + 1, min(_STRETCH, steps)))
     return length, [(first, min(first + length, steps)) for first in range(0, steps, length)]
 
 

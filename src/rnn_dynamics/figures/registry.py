@@ -4,20 +4,16 @@ import contextlib
 import dataclasses
 import difflib
 import importlib
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rnn_dynamics.figures.report import ReportRow
+from rnn_dynamics.numerics.batching import decomposing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["FIGURES", "Entry", "Reproduction", "select"]
-
-# Decompositions of batches wait inside XLA for its pool of threads, and two of them at once may wait for one
-# another for ever (JAX 0.10.2, two cores): figures that make them are computed one at a time.
-_DECOMPOSING = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +54,7 @@ class Entry:
             quick: coarse grids; the rows are the same.
         """
         module = importlib.import_module(f"rnn_dynamics.figures.{self.module}")
-        with _DECOMPOSING if self.decomposes else contextlib.nullcontext():
+        with decomposing if self.decomposes else contextlib.nullcontext():
             return getattr(module, self.name)(quick=quick)
 
 

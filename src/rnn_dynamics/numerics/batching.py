@@ -6,6 +6,7 @@ filled up with copies of its last row; under ``vmap`` no row's numbers depend on
 
 import functools
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,7 +16,21 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = ["LARGEST", "TILE", "elementwise", "filled", "is_plain", "mapped", "power_of_two_above"]
+__all__ = [
+    "LARGEST",
+    "TILE",
+    "decomposing",
+    "elementwise",
+    "filled",
+    "is_plain",
+    "mapped",
+    "power_of_two_above",
+    "power_of_two_below",
+]
+
+#: Held while batches of matrices are decomposed: two such calls at once wait inside XLA for its pool of threads, and
+#: on two cores for one another for ever (JAX 0.10.2). A thread that has it may take it again.
+decomposing = threading.RLock()
 
 #: Entries of one call of the kernel.
 TILE = 64
@@ -26,6 +41,11 @@ LARGEST = 1024
 def power_of_two_above(count: int, least: int = 1) -> int:
     """The least power of two that is ``count`` or more; ``least`` where that is more."""
     return max(least, 1 << max(count - 1, 0).bit_length())
+
+
+def power_of_two_below(count: int) -> int:
+    """The largest power of two up to ``count``, 1 at least."""
+    return 1 << (max(count, 1).bit_length() - 1)
 
 
 def filled(rows: np.ndarray, size: int) -> np.ndarray:

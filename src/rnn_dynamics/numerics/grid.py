@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import math
 import os
-import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,6 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
+
+from rnn_dynamics.numerics.batching import decomposing, power_of_two_below
 
 __all__ = ["Grid", "Kernel", "allocate", "fill", "kernel_of", "plan", "point_key"]
 
@@ -35,10 +36,6 @@ _SLOW = frozenset(
     ]
 )
 _CUBIC = frozenset(["cholesky", "eig", "eigh", "lu", "qr", "geqrf", "householder_product", "svd", "schur"])
-
-# One chunk at a time in this process: decompositions of batches wait inside XLA for its pool of threads, and on two
-# cores two of them at once wait for one another for ever (JAX 0.10.2). A sweep keeps every core busy by itself.
-_RUNNING = threading.Lock()
 
 _KERNELS: dict[int, tuple[weakref.ref, Kernel]] = {}
 
@@ -139,10 +136,10 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
     Raises:
         ValueError: the chunk asked for, or one point, takes more than ``memory_limit``.
     """
-    size = min(_power_of_two(2 * grid.size - 1), _LARGEST) if chunk is None else chunk
+    size = min(power_of_two_below(2 * grid.size - 1), _LARGEST) if chunk is None else chunk
     if chunk is None:
         work = _operations(_trace(kernel, grid, size).jaxpr)
-        size = min(size, _power_of_two(size * _WORK // work))
+        size = min(size, power_of_two_below(size * _WORK // work))
     while True:
         need = _memory(_trace(kernel, grid, size))
         if need <= memory_limit:
@@ -150,12 +147,7 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
         if chunk is not None or size == 1:
             name = "memory_limit" if chunk is None else "chunk"
             raise ValueError(f"{name}: {size} at once take {need} bytes, expected at most {memory_limit}")
-        size = min(size // 2, _power_of_two(size * memory_limit // need))
-
-
-def _power_of_two(number: int) -> int:
-    """The largest power of two that is at most ``number``, and at least 1."""
-    return 1 << (max(number, 1).bit_length() - 1)
+        size = min(size // 2, power_of_two_below(size * memory_limit // need))
 
 
 def _trace(kernel: Kernel, grid: Grid, count: int) -> Any:
@@ -269,5 +261,5 @@ def fill(
 
 def _map_chunk(kernel: Kernel, grid: Grid, start: int, count: int) -> list[np.ndarray]:
     """Values of ``count`` points from ``start``, padding included, on the host."""
-    with _RUNNING:
+    with decomposing:  # one chunk at a time in this process: a sweep keeps every core busy by itself
         return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(*grid.points(start, count), grid.key))]

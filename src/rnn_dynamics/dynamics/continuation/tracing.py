@@ -14,6 +14,7 @@ from jaxtyping import Array
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
+from rnn_dynamics.numerics.batching import power_of_two_above
 
 __all__ = [
     "Seed",
@@ -71,7 +72,7 @@ def _traced(whole: ReturnMap, seed: Any, limits: StepLimits, way: Any, room: int
 
 def room_for(most: int, least: int = 1024) -> int:
     """Room for so many points and one on the boundary, a power of two: a few lengths for all branches."""
-    return max(least, 1 << most.bit_length())
+    return power_of_two_above(most + 1, least)
 
 
 def _one_way(whole: ReturnMap, seed: Seed, limits: StepLimits, most: int, way: int, room: int) -> Curve:

@@ -24,7 +24,7 @@ from rnn_dynamics.dynamics.phases import (
     on_phases,
     wrapped,
 )
-from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.batching import mapped, power_of_two_below
 from rnn_dynamics.numerics.validation import count, real_array
 
 __all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
@@ -88,7 +88,7 @@ class RootProblem:
             columns: arrays of one leading axis; the first is the states.
         """
         total, steps = len(columns[0]), period * self.cycle
-        largest = min(_BATCHES[-1], max(16, 1 << (max(1, _ENTRIES // self.size**2).bit_length() - 1)))
+        largest = min(_BATCHES[-1], max(16, power_of_two_below(_ENTRIES // self.size**2)))
         sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
         size = min(largest, next((size for size in sizes if total <= size), largest))
 

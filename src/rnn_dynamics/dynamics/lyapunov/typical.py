@@ -20,6 +20,7 @@ from rnn_dynamics.dynamics.lyapunov.crossing import cycle_multiplier, is_affine,
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 from rnn_dynamics.gradients.steps import on_host, segment
+from rnn_dynamics.numerics.batching import power_of_two_below
 
 __all__ = [
     "CLEAR",
@@ -255,7 +256,7 @@ def _of_ties(cell: Any, states: np.ndarray, inputs: Any, logs: np.ndarray) -> tu
     steps = len(states) - 1
     if steps < 4 or not np.maximum(logs[len(logs) // 2 :], -745.0).sum() > 1:
         return OrbitKind.ORDINARY, math.nan
-    length = min(_LONGEST_TAIL, 1 << max(4, (steps // 4).bit_length() - 1), steps)
+    length = min(_LONGEST_TAIL, max(16, power_of_two_below(steps // 4)), steps)
     across = tied(states.reshape(steps + 1, -1), length)
     if across is None:
         return OrbitKind.ORDINARY, math.nan
