@@ -46,6 +46,18 @@ def test_no_files_import_one_another_in_a_circle() -> None:
     assert house.circles() == []
 
 
+def test_a_rooms_front_door_alone_says_what_is_for_others() -> None:
+    """``__all__`` stands in ``__init__``; what a file keeps for itself is underscored and stays there."""
+    for path in sorted(house.SOURCE.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        lists = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "__all__"]
+        assert not lists or path.name == "__init__.py", path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{house.PACKAGE}."):
+                private = [one.name for one in node.names if re.match(r"_(?!_)", one.name)]
+                assert not private, f"{path} imports {private} from {node.module}"
+
+
 def test_third_party_packages_are_imported_where_they_belong() -> None:
     for module in house.FILES:
         own = house.room_of(module)

@@ -11,8 +11,6 @@ import types
 import warnings
 from typing import Any
 
-__all__ = ["MODULES", "NAMES", "attribute", "install", "new_path"]
-
 _PACKAGE = "rnn_dynamics"
 
 # Old module → new one; what lay below it lies below the new one.

@@ -17,20 +17,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = [
-    "Activation",
-    "get",
-    "leaky_relu",
-    "linear",
-    "logistic",
-    "logit",
-    "relu",
-    "sigmoid",
-    "sigmoid_derivative",
-    "tanh",
-    "tanh_derivative",
-]
-
 
 @jax.custom_jvp
 def sigmoid(z: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -11,8 +11,6 @@ from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["checked_cell", "checked_inputs", "checked_start", "checked_step", "held"]
-
 
 def checked_cell(cell: Any) -> None:
     """Refuse what cannot be called.

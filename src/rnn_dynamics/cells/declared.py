@@ -5,8 +5,6 @@ from typing import Any, Protocol
 
 from jaxtyping import Array, Float
 
-__all__ = ["Cell", "Declaring", "RecurrentStructure"]
-
 
 @dataclasses.dataclass(frozen=True)
 class RecurrentStructure:

@@ -17,8 +17,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["AttentionRNN", "SkipRNN"]
-
 
 class _Past:
     """A state of ``span`` hidden vectors of n units each."""

@@ -21,15 +21,6 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.validation import choice, count, flag, fraction, positive, real_array
 
-__all__ = [
-    "INITIALIZERS",
-    "BatchNormalized",
-    "FeedForward",
-    "LayerNormalized",
-    "ResidualBlock",
-    "deep_parameters",
-]
-
 _PLAIN = ("W", "b")
 _NORMALIZED = ("W", "b", "gain", "offset")
 

@@ -14,8 +14,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
 
-__all__ = ["GRU", "LSTM", "LSTM1997", "MinimalGatedUnit", "MinimalRNN"]
-
 
 class _HiddenAndCell:
     """A state [h, c] of 2 n entries."""

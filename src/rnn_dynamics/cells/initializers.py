@@ -14,25 +14,6 @@ from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.validation import choice, count, real_array
 
-__all__ = [
-    "ENSEMBLES",
-    "WITHOUT_RADIUS",
-    "chain",
-    "ensemble_weights",
-    "gaussian",
-    "glorot",
-    "identity",
-    "kumar",
-    "nilpotent",
-    "non_normal",
-    "orthogonal",
-    "random_rnn",
-    "sparse",
-    "with_spectral_norm",
-    "with_spectral_radius",
-    "yilmaz_poli",
-]
-
 
 def _check_key(key: Any) -> Any:
     legacy = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.ndim == 1

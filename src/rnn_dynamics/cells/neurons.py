@@ -11,8 +11,6 @@ from rnn_dynamics.cells.declared import RecurrentStructure
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.numerics.validation import fraction, real_arrays
 
-__all__ = ["DoyaNeuron", "PascanuNeuron"]
-
 
 def _scalars(**named: Any) -> tuple[jax.Array, ...]:
     arrays = real_arrays(**named)

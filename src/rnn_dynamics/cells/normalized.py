@@ -12,8 +12,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import positive, real_array
 
-__all__ = ["BatchNormRNN", "LayerNormRNN", "PReLURNN"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -11,8 +11,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN, dot, drive
 from rnn_dynamics.numerics.validation import real_array, real_arrays
 
-__all__ = ["PiecewiseLinearForm", "PiecewiseLinearRNN", "ShallowPiecewiseLinearRNN", "piecewise_linear_form"]
-
 
 def _fields(inner: str, **named: Any) -> dict[str, Any]:
     """Arrays of one dtype, shapes checked against the n units of A and the k hidden ones of ``inner``."""

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["cell_type", "join", "layer_name", "parameter_dtype", "set_fields", "split"]
-
 _Class = TypeVar("_Class", bound=type)
 
 

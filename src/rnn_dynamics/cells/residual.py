@@ -11,8 +11,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, dot, drive, weights
 from rnn_dynamics.numerics.validation import fraction, real_array
 
-__all__ = ["AntisymmetricRNN", "ResidualRNN", "irnn"]
-
 
 @cell_type(static=("activation",))
 class ResidualRNN:

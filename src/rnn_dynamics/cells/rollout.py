@@ -19,8 +19,6 @@ from rnn_dynamics.numerics import padding as time_axes
 from rnn_dynamics.numerics.batching import power_of_two_above, power_of_two_below
 from rnn_dynamics.numerics.results import Result
 
-__all__ = ["Trajectories", "Trajectory", "rollout"]
-
 # Entries of the states of the runs that are computed side by side.
 _LARGEST_AT_ONCE = 2**24
 

@@ -14,8 +14,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.activations import sigmoid_derivative, tanh
 
-__all__ = ["exact_slopes"]
-
 
 @jax.custom_jvp
 def _logistic(z: Float[Array, "..."]) -> Float[Array, "..."]:

@@ -15,8 +15,6 @@ from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.validation import integers
 
-__all__ = ["dataset_of", "separate", "starts_of"]
-
 
 def separate(cell: Any, x0: Any, inputs: Any, lengths: Any, mask: Any) -> list[tuple[Any, int | None]] | None:
     """The inputs of each sequence with their length, or ``None`` where there is one sequence.

@@ -13,8 +13,6 @@ from rnn_dynamics.cells.stack import Stack, state_size
 from rnn_dynamics.numerics.given import on_host, warn_of_mixed
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["Shapes", "check_shapes", "explained", "is_ours", "shapes_of", "state_of"]
-
 _SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
 _LETTERS = {"hidden": "h", "cell": "c"}
 

@@ -8,8 +8,6 @@ import jax
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.shapes import check_shapes, explained
 
-__all__ = ["checked_image", "image"]
-
 
 def _abstract(leaf: Any) -> Any:
     """Shape and dtype of an array or a tracer; numbers as they are."""

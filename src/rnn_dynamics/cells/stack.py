@@ -9,8 +9,6 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import cell_type, layer_name, set_fields
 from rnn_dynamics.numerics.validation import count
 
-__all__ = ["Stack"]
-
 
 @cell_type(static=("sizes", "reads"))
 class Stack:

@@ -14,8 +14,6 @@ from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 
-__all__ = ["ElmanRNN", "LeakyRNN", "PreActivationRNN"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -9,8 +9,6 @@ from typing import Any, NoReturn
 
 from rnn_dynamics.cli.program import MISUSED, complain
 
-__all__ = ["Parser", "Problems", "Wrong", "did_you_mean", "lenient", "numbers", "parsed"]
-
 _NUMBER = re.compile(r"-\.?\d")
 _HELP = "(--help shows the options)"
 

@@ -19,8 +19,6 @@ from rnn_dynamics.cli.program import MISUSED, complain, held_signals, settings
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 
-__all__ = ["add_to"]
-
 _TABLES = (".npz", ".nc", ".json")
 _PRESETS = ("quick", "paper")
 _MOST = 2**31 - 1

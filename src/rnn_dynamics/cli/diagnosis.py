@@ -12,8 +12,6 @@ from rnn_dynamics.cli.program import MISUSED, complain, settings
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 
-__all__ = ["add_to", "verdict"]
-
 _OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 _WEIGHTS, _ARRAYS = (".safetensors", ".npz"), (".npy",)

@@ -5,8 +5,6 @@ They are those of ``training``, and a test compares the two.
 
 import re
 
-__all__ = ["PLAIN", "REMEDIES", "TASKS", "exclude", "remedy", "shell_name"]
-
 PLAIN = "plain"
 
 #: Task to the shortest length that it can have.

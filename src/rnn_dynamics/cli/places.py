@@ -10,8 +10,6 @@ from rnn_dynamics.cli.program import FAILED
 if TYPE_CHECKING:
     from rnn_dynamics.numerics.results import Result
 
-__all__ = ["PICTURES", "check_file", "check_folder", "save_picture"]
-
 PICTURES = (".png", ".svg", ".pdf")
 
 

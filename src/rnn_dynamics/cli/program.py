@@ -6,8 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-__all__ = ["FAILED", "MISUSED", "complain", "held_signals", "settings"]
-
 FAILED = 1
 MISUSED = 2
 

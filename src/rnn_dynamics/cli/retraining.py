@@ -9,8 +9,6 @@ from rnn_dynamics.cli.places import check_file, check_folder
 from rnn_dynamics.cli.program import FAILED, complain, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 
-__all__ = ["add_to"]
-
 
 def add_to(commands: Any) -> None:
     """Add the command to the program's."""

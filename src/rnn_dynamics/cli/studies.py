@@ -13,8 +13,6 @@ from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
 from rnn_dynamics.cli.program import FAILED, MISUSED, complain, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 
-__all__ = ["add_to"]
-
 _MOST_POINTS, _MOST_STEPS, _MOST_UNITS, _MOST_SEED = 100_000, 100_000, 2048, 2**32 - 1
 _LARGEST = 1e6
 _MODELS = ("geometric", "pascanu")

@@ -26,8 +26,6 @@ from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag, real_array
 
-__all__ = ["LossAlong", "along"]
-
 _CHUNK = 256
 _LINE_ROUNDS, _PLANE_ROUNDS = 16, 4
 _MOST_CURVES = 16

@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, count
 
-__all__ = ["Descent", "clipped", "descend"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

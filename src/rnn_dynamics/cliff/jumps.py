@@ -18,8 +18,6 @@ from rnn_dynamics.dynamics.return_map import return_map
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Jump", "jumps_of"]
-
 _PARTS = 16
 _LARGE = 0.05  # of the range of the losses: a change between neighbours that is looked into
 _SOFT = 0.25  # exponent of the gap in the width from which a gap closes as the interval does

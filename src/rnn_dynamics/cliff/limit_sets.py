@@ -20,8 +20,6 @@ from rnn_dynamics.dynamics.equilibria.newton import Polished, polished
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import mapped
 
-__all__ = ["CYCLE", "Ends", "FollowedStart", "joined"]
-
 CYCLE = 0
 _BATCH = 256  # positions of one call, a fixed number so that one program serves
 _POLISHING, _FOLLOWING, _PIECES = 8, 4, 8

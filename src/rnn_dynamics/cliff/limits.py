@@ -23,8 +23,6 @@ from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["LimitLoss", "Wall", "limit_loss", "wall"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,6 @@ from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, choice, fraction
 
-__all__ = ["MODELS", "Loss", "NeuronLoss", "loss", "make_problem"]
-
 MODELS = ("geometric", "pascanu")
 _TARGETS = {"geometric": 0.855, "pascanu": 0.7}
 

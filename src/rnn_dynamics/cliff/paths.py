@@ -11,8 +11,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["ParameterPath", "Patch", "checked_path"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -14,8 +14,6 @@ from rnn_dynamics.cliff.loss import Loss, loss
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array, real_arrays
 
-__all__ = ["Profile", "Surface", "profile", "surface"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,6 @@ from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.verdict import Diagnosis
 from rnn_dynamics.numerics.results import Result
 
-__all__ = ["BatchDiagnosis", "Spread", "each_run", "side_by_side"]
-
 _LINES = {
     "exponent": ("largest Lyapunov exponent", "nats a step"),
     "horizon": ("horizon at 1/e", "lags"),

@@ -6,21 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-__all__ = [
-    "FACTOR",
-    "FEWEST",
-    "REGIMES",
-    "GradientSummary",
-    "Growth",
-    "at_rest",
-    "mean_growth",
-    "of_step_logs",
-    "reach",
-    "regime_of",
-    "sign_of",
-    "summary_of",
-]
-
 REGIMES = ("vanishing", "neither", "exploding", "undecided", "diverged", "not finite")
 FACTOR = math.log(10)  # by which a gradient grows over a run, at least, where that is called exploding
 FEWEST = 8  # steps that a growth rate is estimated from, at least

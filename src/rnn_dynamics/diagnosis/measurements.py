@@ -13,8 +13,6 @@ from rnn_dynamics.gradients.credit import CreditByLag
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.spectral.bounds import Bounds
 
-__all__ = ["Measurements", "SuggestedRemedy", "gates_forget"]
-
 _GATES_LOSE = (0.5, 1.5)  # of the exponent, where it is the gates that forget
 
 

@@ -18,8 +18,6 @@ from rnn_dynamics.gradients.steps import on_host, state_at
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.eigen import eigenvalues
 
-__all__ = ["Decay", "Rest", "Units", "decay_of", "rest_of", "units_of"]
-
 _SATURATED = 0.1  # of the largest slope
 _MOST_STEPS = 1024  # that medians are taken over
 _MOST_UNITS = 512  # whose eigenvalues are cheap

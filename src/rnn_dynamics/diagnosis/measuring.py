@@ -19,8 +19,6 @@ from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.gradients.parameters import is_parameter
 from rnn_dynamics.spectral.step_bounds import StepBounds, step_bounds
 
-__all__ = ["ENDS", "Measured", "measured"]
-
 _MOST_EXACT = 1e8  # T n³ over all runs, where every product and step is decomposed
 _MOST_FOLLOWED = 1e11  # where products are formed
 _MOST_SHARES = 5e7  # T p over all runs, where a share of ∂E/∂θ is formed for every lag

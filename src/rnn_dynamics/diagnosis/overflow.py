@@ -9,8 +9,6 @@ import numpy as np
 
 from rnn_dynamics.cells.rollout import Trajectory
 
-__all__ = ["Overflow", "before", "of_derivative", "of_state", "plain_limit"]
-
 
 class Overflow(NamedTuple):
     """The first thing that is not finite.

@@ -22,8 +22,6 @@ from rnn_dynamics.gradients.steps import on_host
 from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.scaled import from_float
 
-__all__ = ["Along", "Runs", "at", "forward", "runs_of", "stretch", "stretches"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _SHORTEST = 64
 _STRETCH = 256

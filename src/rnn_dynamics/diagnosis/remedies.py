@@ -13,8 +13,6 @@ from rnn_dynamics.cells.stack import layer_of
 from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
-__all__ = ["KEYS", "remedies_of"]
-
 _CLIPPING = "gradient-norm clipping", "clipping"
 _TRUNCATION = "a gradient cut after fewer steps", "truncated unfolding"
 _LEAKY_RELU = "leaky ReLU", "leaky relu"

@@ -10,8 +10,6 @@ import numpy as np
 from rnn_dynamics.diagnosis.measurements import Measurements
 from rnn_dynamics.diagnosis.wording import lines
 
-__all__ = ["Diagnosis"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Diagnosis(Measurements):

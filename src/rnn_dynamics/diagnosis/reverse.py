@@ -16,8 +16,6 @@ from rnn_dynamics.diagnosis.passes import Runs, at, stretch, stretches
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 
-__all__ = ["backward"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _BLOCK = 4  # rows that follow the leading directions of a product
 _TURNS = 4  # of them at each step

@@ -12,8 +12,6 @@ from typing import NamedTuple
 from rnn_dynamics.diagnosis.growth import FACTOR
 from rnn_dynamics.numerics.results.powers import power_of_ten
 
-__all__ = ["TABLE", "Facts", "Rule", "is_short", "row_of"]
-
 
 class Facts(NamedTuple):
     """What the table reads of one run.

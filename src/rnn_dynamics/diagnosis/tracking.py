@@ -13,8 +13,6 @@ from rnn_dynamics.gradients.jacobians import pullback
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["Record", "Tracker"]
-
 
 class Record(NamedTuple):
     """What was measured at one training step, from one vector carried back through one run.

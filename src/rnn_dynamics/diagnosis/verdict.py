@@ -21,8 +21,6 @@ from rnn_dynamics.gradients.steps import step_range
 from rnn_dynamics.numerics.validation import positive
 from rnn_dynamics.spectral.bounds import Bounds, bounds_of
 
-__all__ = ["Diagnosis", "judged", "of_one_run", "of_runs", "reach"]
-
 _PERCENT = 0.01
 _MOST_AT_REST = 3e9  # n³ over all runs, of the eigenvalues where they rest
 

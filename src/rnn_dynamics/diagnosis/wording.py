@@ -8,8 +8,6 @@ from rnn_dynamics.diagnosis.growth import FACTOR
 from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
 
-__all__ = ["lines"]
-
 _TREND = {
     "converges": "converges: what further lags add falls exponentially",
     "oscillates": "oscillates: long lags undo and redo what short ones add",

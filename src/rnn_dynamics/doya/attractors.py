@@ -13,8 +13,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
 
-__all__ = ["CHAOTIC", "CYCLIC", "FIXED", "LONGEST_PERIOD", "UNKNOWN", "attractor_kind"]
-
 UNKNOWN, FIXED, CYCLIC, CHAOTIC = range(4)
 LONGEST_PERIOD = 16
 _SETTLING = 2048

@@ -23,8 +23,6 @@ from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
-__all__ = ["Basin", "basin_label", "undecided_share"]
-
 
 class Basin(enum.IntEnum):
     """The attractor that an orbit goes to.

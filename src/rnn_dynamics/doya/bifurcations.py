@@ -19,8 +19,6 @@ from rnn_dynamics.numerics.double_double import Pair
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import broadcast_arrays, fraction, real_array
 
-__all__ = ["Flips", "Folds", "cusp", "flips", "fold_window", "folds", "multiplier", "wall"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

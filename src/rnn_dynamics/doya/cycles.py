@@ -14,8 +14,6 @@ from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import broadcast_arrays
 
-__all__ = ["TwoCycle", "two_cycle"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

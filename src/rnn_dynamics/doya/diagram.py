@@ -15,8 +15,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array, fraction, real_arrays
 
-__all__ = ["BifurcationDiagram", "NeuronBranch", "SpecialPoint", "bifurcation_diagram"]
-
 _CURVE_POINTS = 801
 
 

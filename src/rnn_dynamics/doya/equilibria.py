@@ -23,8 +23,6 @@ from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
-__all__ = ["Equilibria", "ThreeBranches", "branch_equilibria", "equilibria"]
-
 # Three corrections and the residual after them.
 _POLISHING_STEPS = 4
 

@@ -13,8 +13,6 @@ from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, fraction
 
-__all__ = ["FiniteRatios", "finite_ratios"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,6 @@ from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import real_arrays
 
-__all__ = ["Flow", "flow"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

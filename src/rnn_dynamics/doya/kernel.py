@@ -33,8 +33,6 @@ from jaxtyping import Array, Complex, Float, Int
 
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
-__all__ = ["Orbit", "run"]
-
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts, the first short enough that its product with an integer exponent is exact.
 _LN2 = {8: (0.6931471803691238, 1.9082149292705877e-10), 4: (0.693359375, -2.12194440e-4)}

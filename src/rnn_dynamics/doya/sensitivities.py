@@ -18,8 +18,6 @@ from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["sensitivities", "step_count"]
-
 # Points a call of the compiled kernel; the larger one keeps an orbit's arrays in a core's cache.
 _TILE = {8: 8192, 4: 8192}
 _SMALL_TILE = 256

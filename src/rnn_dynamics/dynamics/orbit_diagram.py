@@ -14,8 +14,6 @@ from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["OrbitDiagram", "orbit_diagram"]
-
 
 @dataclasses.dataclass(frozen=True)
 class OrbitDiagram(Result):

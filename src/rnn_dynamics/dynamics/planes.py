@@ -12,8 +12,6 @@ from jaxtyping import Float
 
 from rnn_dynamics.cells.pytree import join, split
 
-__all__ = ["Plane", "flow", "of_units", "principal_plane"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Plane:

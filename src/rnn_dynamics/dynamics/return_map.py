@@ -29,8 +29,6 @@ from rnn_dynamics.dynamics.phases import (
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.validation import count
 
-__all__ = ["IteratedMap", "ReturnMap", "images", "iterate", "orbits", "repeated", "return_map"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

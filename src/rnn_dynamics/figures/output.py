@@ -14,8 +14,6 @@ from rnn_dynamics.numerics.files import atomic_write, safe_path
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FORMATS", "publish", "rendered", "staging", "target"]
-
 FORMATS = ("png", "svg", "pdf")
 # What would make two runs differ: the date.
 _UNDATED = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}

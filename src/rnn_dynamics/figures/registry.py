@@ -13,8 +13,6 @@ from rnn_dynamics.numerics.batching import decomposing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "Entry", "Reproduction", "select"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Reproduction:

@@ -7,18 +7,6 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = [
-    "AGREES",
-    "CORRECTED",
-    "DIFFERS",
-    "ReportRow",
-    "as_json",
-    "as_markdown",
-    "as_text",
-    "claim",
-    "number",
-]
-
 AGREES = "agrees"
 CORRECTED = "source corrected"
 DIFFERS = "DIFFERS"

@@ -17,8 +17,6 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
-__all__ = ["Check", "checks", "environment"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Check:

@@ -13,8 +13,6 @@ import numpy as np
 
 from rnn_dynamics.numerics import storage
 
-__all__ = ["STORED", "StoredResult", "array_name", "path", "read", "write"]
-
 
 @dataclasses.dataclass(frozen=True)
 class StoredResult:

@@ -14,8 +14,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
-__all__ = ["Ellipsoid", "exact", "propagate", "row_bounds"]
-
 
 class Ellipsoid(NamedTuple):
     """All e with e eᵀ ≤ size² shape.

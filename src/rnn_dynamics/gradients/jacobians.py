@@ -24,16 +24,6 @@ from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import choice, integers, real_array
 
-__all__ = [
-    "gradient_norms",
-    "jacobian_product",
-    "jacobian_products",
-    "parameter_gradient",
-    "pullback",
-    "pushforward",
-    "step_jacobians",
-]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -10,8 +10,6 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.signature import checked_image
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["of_step", "step_jacobian", "step_matrix"]
-
 
 def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Array, "..."]:
     """∂x⁺/∂x of one step at state x: the cell's closed form where it has one, else forward mode.

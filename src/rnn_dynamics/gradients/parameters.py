@@ -10,16 +10,6 @@ from rnn_dynamics.cells.pytree import join, layer_name
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.scaled import Scaled
 
-__all__ = [
-    "Group",
-    "by_floating_inputs",
-    "immediate_gradient",
-    "is_parameter",
-    "parameter_count",
-    "parameter_groups",
-    "unflatten_parameters",
-]
-
 
 def is_parameter(leaf: Any) -> bool:
     """Whether a leaf of a cell holds floating numbers, Python's among them, as ``jax.grad`` takes it.

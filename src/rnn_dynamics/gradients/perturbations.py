@@ -19,8 +19,6 @@ from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import from_float
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["StatesAlong", "states_along"]
-
 
 @dataclasses.dataclass(frozen=True)
 class StatesAlong(Result):

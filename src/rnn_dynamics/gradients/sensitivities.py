@@ -22,8 +22,6 @@ from rnn_dynamics.numerics.scaled import Scaled, exponent_of
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["Sensitivities", "evaluate", "resolution_limit", "sensitivities"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Primitives without exponentials: an exact zero among their derivatives is no underflow.
 # fmt: off

@@ -22,8 +22,6 @@ from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import integers, real_array
 
-__all__ = ["Shares", "SingularSpectrum", "SpectraByLag", "singular_spectrum", "spectra_by_lag"]
-
 # In units of the dtype's eps: 1e-11 in float64.
 _RESOLUTION = 45_000
 

@@ -42,8 +42,6 @@ from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag, real_array
 
-__all__ = ["SpectralNorms", "spectral_norms"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _TOLERANCE = {4: 1e-5, 8: 1e-10}
 _LARGEST_EXACT = 2048

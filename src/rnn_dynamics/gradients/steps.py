@@ -15,8 +15,6 @@ from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.validation import index
 
-__all__ = ["along", "entries_of", "later_states", "on_host", "segment", "state_at", "step_range"]
-
 # Entries that a padded run of matrices may have in all: its padding computed, and where it is skipped but kept.
 _LARGEST_OF_MATRICES = 2**18
 _LARGEST_KEPT = 2**25

@@ -8,16 +8,6 @@ import numpy as np
 from rnn_dynamics.cells.gated import GRU
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = [
-    "agreed",
-    "check_names",
-    "check_shape",
-    "float_array",
-    "function_name",
-    "gru_of_update_first",
-    "stretches",
-]
-
 # Whose functions are what their names say.
 _PACKAGES = {"flax", "jax", "jaxlib", "keras", "numpy", "tensorflow", "tf_keras", "torch"}
 

@@ -7,8 +7,6 @@ import numpy as np
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.interop.arrays import check_shape, float_array
 
-__all__ = ["from_equinox"]
-
 _GATES = {"GRUCell": 3, "LSTMCell": 4}
 
 

@@ -9,8 +9,6 @@ from rnn_dynamics.interop.formats import format_of, headers, refusal
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.numerics import packages
 
-__all__ = ["load", "read_npz", "read_safetensors"]
-
 _MOST_BYTES = 2**34
 
 

@@ -9,8 +9,6 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
 
-__all__ = ["from_flax"]
-
 _ACTIVATIONS = ("tanh", "relu", "sigmoid")
 # The dense layers of each cell, input and recurrent, gate by gate, and those that have a bias.
 _LINEN = {

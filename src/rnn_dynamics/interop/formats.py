@@ -13,8 +13,6 @@ import numpy as np
 
 from rnn_dynamics.interop.pickles import contents_of
 
-__all__ = ["READ", "Header", "format_of", "headers", "refusal"]
-
 #: The formats that ``load`` reads.
 READ = ("safetensors", "npz")
 _ZIP, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"

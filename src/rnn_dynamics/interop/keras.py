@@ -8,8 +8,6 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, function_name, gru_of_update_first
 
-__all__ = ["from_keras"]
-
 _GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
 _ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
 

@@ -4,8 +4,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["KINDS", "check_kind", "kind_of", "layers_of", "prefixes", "selected"]
-
 #: Kind to the number of its gates, which stand one under another in a matrix.
 KINDS = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 _NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?")

@@ -21,8 +21,6 @@ from rnn_dynamics.interop.onnx_graph import arrays_of, nodes_of, settings
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = ["from_onnx"]
-
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _ACTIVATIONS = ("tanh", "relu", "sigmoid")
 _DIRECTIONS = ("forward", "reverse")

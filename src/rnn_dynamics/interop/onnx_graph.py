@@ -4,8 +4,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["arrays_of", "nodes_of", "settings"]
-
 _DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 _DIRECTIONS = ("forward", "reverse", "bidirectional")
 _OF_AN_RNN = ("tanh", "relu", "sigmoid")

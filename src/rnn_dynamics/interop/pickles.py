@@ -6,8 +6,6 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-__all__ = ["Contents", "contents_of"]
-
 _LONGEST = 16 * 2**20  # bytes of opcodes that are looked at; tensors of PyTorch's archives lie elsewhere
 _MAGIC = 0x1950A86A20F9469CFC6C  # of torch.save before its archives, in a pickle before three others
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")

@@ -11,8 +11,6 @@ from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, float_array
 from rnn_dynamics.interop.names import KINDS, check_kind, kind_of, layers_of, selected
 
-__all__ = ["from_torch"]
-
 
 def from_torch(
     source: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None

@@ -22,8 +22,6 @@ from rnn_dynamics.numerics.newton import Correction, correct, relative_tolerance
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.topology import Lengths, wrapped
 
-__all__ = ["Curve", "CurveStart", "StepLimits", "trace"]
-
 _SHARPEST_TURN = 0.95  # least cosine between the tangents of neighbouring points
 _MOST_STEPS = 5  # of Newton's method: where it takes more, another branch may be what it finds
 _SLOWEST = 0.5  # ratio of two successive Newton steps

@@ -16,20 +16,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
-__all__ = [
-    "LARGEST",
-    "TILE",
-    "decomposing",
-    "elementwise",
-    "filled",
-    "is_plain",
-    "mapped",
-    "power_of_two_above",
-    "power_of_two_below",
-]
-
-#: Held while batches of matrices are decomposed: two such calls at once wait inside XLA for its pool of threads, and
-#: on two cores for one another for ever (JAX 0.10.2). A thread that has it may take it again.
+#: Held while batches of matrices are decomposed: two such calls at once wait inside XLA for its pool of threads,
+#: and on two cores for one another for ever (JAX 0.10.2). A thread that has it may take it again.
 decomposing = threading.RLock()
 
 #: Entries of one call of the kernel.

@@ -18,21 +18,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-__all__ = [
-    "Block",
-    "Operator",
-    "crowded",
-    "exact",
-    "extended",
-    "of_matrix",
-    "probed",
-    "random_rows",
-    "refined",
-    "ritz",
-    "ritz_of_basis",
-    "roughly",
-]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Vectors kept from k to k − 1, and random ones added at every k, from a table that is gone through again and again.
 _KEPT, _FRESH, _TABLE = 7, 1, 16

@@ -19,25 +19,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
-__all__ = [
-    "Pair",
-    "absolute",
-    "add",
-    "divide",
-    "log",
-    "log_quotient",
-    "logit",
-    "multiply",
-    "negate",
-    "pair",
-    "precision",
-    "scale",
-    "sqrt",
-    "subtract",
-    "two_prod",
-    "two_sum",
-]
-
 _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 _LN2 = Fraction(
     "0.693147180559945309417232121458176568075500134360255254120680009493393621969694715605863326996418687"

@@ -10,8 +10,6 @@ from jaxtyping import Array, Complex, Float
 
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["eigenvalues", "spectral_norm", "spectral_radius"]
-
 
 @functools.cache
 def _device_has_eig(platform: str) -> bool:

@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["PrecisionWarning", "is_wide", "on_host", "warn_of_mixed", "warn_without_x64"]
-
 
 class PrecisionWarning(UserWarning):
     """Numbers given in float64 are computed with in float32."""

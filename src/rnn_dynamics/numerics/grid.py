@@ -20,8 +20,6 @@ from jaxtyping import Array, Key
 
 from rnn_dynamics.numerics.batching import decomposing, power_of_two_below
 
-__all__ = ["Grid", "Kernel", "allocate", "fill", "kernel_of", "plan", "point_key"]
-
 Kernel = Any
 
 # A call of more operations than this is split: 0.1 to 0.8 s on two cores, so that Ctrl-C is heard.

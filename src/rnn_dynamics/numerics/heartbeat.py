@@ -6,8 +6,6 @@ import threading
 import time
 from typing import Any, TextIO
 
-__all__ = ["EVERY", "Heartbeat"]
-
 #: Seconds of silence after which a line is due: half a minute, less what a busy machine loses.
 EVERY = 27.0
 _SHORT = 10.0  # seconds that a command may take without a word on what is done

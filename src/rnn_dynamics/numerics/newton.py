@@ -7,16 +7,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-__all__ = [
-    "Correction",
-    "correct",
-    "inverse_row",
-    "relative_tolerance",
-    "solve_square",
-    "solved",
-    "value_and_jacobian",
-]
-
 _CORRECTIONS = 10
 _HIGHEST = jax.lax.Precision.HIGHEST
 

@@ -2,8 +2,6 @@
 
 import importlib.util
 
-__all__ = ["EXTRA_OF", "is_installed", "missing", "tip"]
-
 #: The extra of this distribution that installs each package.
 EXTRA_OF: dict[str, str] = {"xarray": "data", "netCDF4": "data", "diffrax": "ode", "onnx": "interop"}
 

@@ -16,18 +16,6 @@ from jaxtyping import Array
 
 from rnn_dynamics.numerics.batching import is_plain, power_of_two_above
 
-__all__ = [
-    "LARGEST_PADDED",
-    "LARGEST_SKIPPED",
-    "cut",
-    "inside",
-    "longer",
-    "may_pad",
-    "padded",
-    "scan",
-    "surplus",
-]
-
 #: Entries that a padded run of vectors may have in all, its padding computed with.
 LARGEST_PADDED = 2**16
 #: The same where the padding is skipped: what may be copied and held twice.

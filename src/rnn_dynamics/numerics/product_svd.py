@@ -20,16 +20,6 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
-__all__ = [
-    "GradedRows",
-    "Orthogonal",
-    "ProductSVD",
-    "orthogonal_rows",
-    "product_svd",
-    "seats_after",
-    "triangular_product",
-]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 # The exponent of a zero row: below every other, and differences of two stay in int32.
 _ZERO = -(2**29)

@@ -10,8 +10,6 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Root", "bracketed_root"]
-
 _BISECTIONS = 20
 _NEWTON_STEPS = 12
 

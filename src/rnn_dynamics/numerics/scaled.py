@@ -21,8 +21,6 @@ from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = ["Scaled", "add", "exponent_of", "from_float", "matmul", "multiply", "power_of_two"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _BITS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
 # Far below any exponent a product reaches, far above the int32 floor: stands in for the exponent of a zero.

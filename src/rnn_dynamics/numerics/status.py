@@ -2,8 +2,6 @@
 
 import enum
 
-__all__ = ["Status"]
-
 
 class Status(enum.IntEnum):
     """How one computation ended, one name for each way.

@@ -22,8 +22,6 @@ import numpy as np
 
 from rnn_dynamics.numerics.files import atomic_write
 
-__all__ = ["StorageError", "load", "save"]
-
 _SCHEMA = "rnn_dynamics.arrays"
 _VERSIONS = (1, 2)
 _MANIFEST = "manifest.json"

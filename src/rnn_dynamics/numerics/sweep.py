@@ -23,11 +23,9 @@ from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import packages, storage, validation
-from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan, point_key
+from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 from rnn_dynamics.numerics.results import Result
-
-__all__ = ["Sweep", "point_key", "reporter", "sweep"]
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)

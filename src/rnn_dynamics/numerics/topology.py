@@ -13,20 +13,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = [
-    "Lengths",
-    "apart",
-    "canonical",
-    "checked_topology",
-    "embedded",
-    "extents",
-    "largest_length",
-    "order_key",
-    "seated",
-    "wrapped",
-    "wrapped_number",
-]
-
 Lengths = tuple[float | None, ...]
 
 _AT_SEAM = 8  # roundings of the length below which a state beside the seam is put on it

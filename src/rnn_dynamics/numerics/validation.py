@@ -19,22 +19,6 @@ from jax.errors import TracerArrayConversionError
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.given import is_wide, on_host, warn_without_x64
 
-__all__ = [
-    "broadcast_arrays",
-    "choice",
-    "concrete_array",
-    "concrete_square",
-    "count",
-    "flag",
-    "fraction",
-    "index",
-    "instance",
-    "integers",
-    "positive",
-    "real_array",
-    "real_arrays",
-]
-
 
 def _shown(value: Any) -> str:
     if hasattr(value, "shape") and hasattr(value, "dtype"):

@@ -17,8 +17,6 @@ from rnn_dynamics.plots.sets import attractors, edge_state, side
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["result"]
-
 
 def result(found: Any, ax: Any = None, **options: Any) -> "Axes":
     """Draw any result of the library that has no picture of its own: its main numbers against what they count.

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.dynamics.equilibria import FixedPoints
     from rnn_dynamics.dynamics.manifolds import InvariantSet
 
-__all__ = ["MARKS", "POINT", "invariant_set", "multipliers"]
-
 POINT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
 # Filled, half filled, open: how many directions decay.
 MARKS: dict[str, dict[str, Any]] = {

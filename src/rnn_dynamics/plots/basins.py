@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.dynamics.basins import BasinLabels, FractionsAlong
 
-__all__ = ["basin_fractions", "basins", "is_grid"]
-
 _UNDECIDED, _DIVERGED = -1, -2
 _MARKS = "osD^vPX*"
 _MOST_NAMED = 10

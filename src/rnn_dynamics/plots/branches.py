@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.dynamics.continuation import Branch, Branches
     from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram
 
-__all__ = ["bifurcation_curve", "branch", "branches", "orbit_diagram"]
-
 _OTHER = {**palette.FLIP, "marker": "^"}
 _MARKERS = {
     "fold": palette.FOLD,

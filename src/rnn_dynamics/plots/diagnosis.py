@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.diagnosis import BatchDiagnosis, Diagnosis, Tracker
 
-__all__ = ["diagnoses", "diagnosis", "tracked"]
-
 _DECADES = 1 / math.log(10)
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.dynamics.lyapunov import FiniteTimeExponents, LyapunovSpectrum
 
-__all__ = ["exponent_convergence", "exponent_field", "lyapunov_spectrum"]
-
 
 def lyapunov_spectrum(
     result: "LyapunovSpectrum", ax: Any = None, *, label: str | None = None, inset: bool = True, **line: Any

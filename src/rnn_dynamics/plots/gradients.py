@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.spectral import Counterexample, RadiusSweep
     from rnn_dynamics.spectral.bounds import Bounds
 
-__all__ = ["counterexample", "norms_against_lag", "partial_sums", "radius_sweep"]
-
 _DECADES = 1 / np.log(10)
 _BOUND_LINES = {
     "steps": {"color": palette.SKY, "linestyle": "-", "linewidth": 2.6},

@@ -13,8 +13,6 @@ from rnn_dynamics.plots.lines import decades, series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DRAWN"]
-
 _LOG = "log₁₀ of the norm"
 _LAG = "lag n = T − k (steps)"
 

@@ -11,8 +11,6 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["DECADES", "bars", "complex_plane", "decades", "field", "numbers", "series"]
-
 DECADES = 1 / np.log(10)
 _STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1, 1.5)))
 _MOST_NAMED = 8

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.cliff import Descent, LossAlong, Profile, Surface
 
-__all__ = ["descent", "loss_along", "loss_profile", "loss_surface"]
-
 _JUMPS = {
     "basin boundary": palette.WALL,
     "fold": {"color": palette.BLACK, "linestyle": (0, (1, 1.2)), "linewidth": 1.4},

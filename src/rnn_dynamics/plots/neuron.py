@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.doya import BifurcationDiagram
     from rnn_dynamics.gradients.sensitivities import Sensitivities
 
-__all__ = ["basin_map", "bifurcation_diagram", "log_map", "orbit", "sensitivity_map"]
-
 _BASINS = (
     ("lower equilibrium", "#9ecae1"),
     ("upper equilibrium", "#fdd0a2"),

@@ -3,29 +3,6 @@
 The colours are Okabe and Ito's; no meaning rests on colour alone.
 """
 
-__all__ = [
-    "BLACK",
-    "BLUE",
-    "BRANCH",
-    "CUSP",
-    "CYCLE",
-    "DIVERGING",
-    "FLIP",
-    "FOLD",
-    "GREEN",
-    "GREY",
-    "LIGHT",
-    "ORANGE",
-    "PURPLE",
-    "SEQUENTIAL",
-    "SERIES",
-    "SKY",
-    "UNSTABLE",
-    "VERMILION",
-    "WALL",
-    "shades",
-]
-
 BLACK, GREY, LIGHT = "#000000", "#6e6e6e", "#d9d9d9"
 BLUE, VERMILION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 SKY, PURPLE = "#56B4E9", "#CC79A7"

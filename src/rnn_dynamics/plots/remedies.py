@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.training.runs.results import Comparison, ComparisonRow
 
-__all__ = ["comparison"]
-
 _MOMENTS = ("initial", "middle", "final")
 _COLOURS = {"vanishing": palette.BLUE, "exploding": palette.VERMILION, "neither": palette.GREEN}
 _OTHER = palette.GREY

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.dynamics.basins import Attractors, BasinLabels, EdgeState
     from rnn_dynamics.dynamics.manifolds import Side
 
-__all__ = ["attractors", "basin_labels", "basin_starts", "edge_state", "side"]
-
 
 def _plane(states: np.ndarray, axes: tuple[int, int] | None) -> Plane | None:
     """Both of two units, principal components of more; of a single neuron there is none."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rnn_dynamics.spectral.mean_field import Edge
     from rnn_dynamics.spectral.nonnormal import PowerNorms, Pseudospectrum
 
-__all__ = ["joint_radius", "power_norms", "pseudospectrum", "radius_atlas", "singular_bands"]
-
 _DECADES = 1 / np.log(10)
 _BANDS = ((0.0, 1.0, "all"), (0.1, 0.9, "middle 80 %"), (0.25, 0.75, "middle half"))
 _QUANTITIES = {

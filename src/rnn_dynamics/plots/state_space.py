@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.dynamics.equilibria import FixedPoints
 
-__all__ = [
-    "RUN",
-    "cobweb",
-    "draw_flow",
-    "fixed_points",
-    "graph",
-    "is_known",
-    "label_plane",
-    "legend_of",
-    "plane_of",
-]
-
 _ARROWS = (17, 13)
 RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 
-__all__ = ["trajectory"]
-
 _END: dict[str, Any] = {
     "markersize": 5.5,
     "markeredgecolor": palette.BLUE,

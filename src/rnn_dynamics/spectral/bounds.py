@@ -13,7 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.declared import RecurrentStructure
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.jacobians import gradient_norms
-from rnn_dynamics.numerics.eigen import eigenvalues, spectral_norm, spectral_radius
+from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral.diagonal_scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
@@ -21,16 +21,6 @@ from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radiu
 from rnn_dynamics.spectral.nonnormal import eigenvalue_conditions
 from rnn_dynamics.spectral.step_bounds import StepBounds, step_bounds
 from rnn_dynamics.spectral.weight_bounds import log_absolute_bound, log_power
-
-__all__ = [
-    "Bound",
-    "Bounds",
-    "bounds_of",
-    "eigenvalues",
-    "product_bounds",
-    "spectral_norm",
-    "spectral_radius",
-]
 
 
 @dataclasses.dataclass(frozen=True)

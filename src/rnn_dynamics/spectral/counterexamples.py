@@ -15,8 +15,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
-__all__ = ["Counterexample", "counterexamples", "held"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Counterexample(Result):

@@ -22,8 +22,6 @@ import numpy as np
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import concrete_array, concrete_square, fraction
 
-__all__ = ["LARGEST_WEIGHT", "ScaledBounds", "absolute_radius", "scaled_bounds"]
-
 _ITERATIONS = 200
 # Lags whose units are optimised, and the flops (in units of n³) that all of them may take.
 _OPTIMISED, _FEWEST = 20, 4

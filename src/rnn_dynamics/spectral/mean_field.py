@@ -25,8 +25,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array
 
-__all__ = ["Edge", "MeanField", "edge_of_chaos", "mean_field"]
-
 # The trapezoidal rule converges faster than any power for what is smooth and decays on both sides; a kink of φ
 # costs up to 4e-3. No node lies at 0, where the kink mostly is.
 _COUNT = 2000

@@ -20,16 +20,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.validation import concrete_array, concrete_square, count
 
-__all__ = [
-    "NonNormality",
-    "PowerNorms",
-    "Pseudospectrum",
-    "eigenvalue_conditions",
-    "non_normality",
-    "power_norms",
-    "pseudospectrum",
-]
-
 _ANGLES = 48
 _RADII = 32
 _CLOSE = 1e-9  # of an angle, and of ln(|z| − 1), at which a maximum is found: its value is right to rounding

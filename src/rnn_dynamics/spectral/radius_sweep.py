@@ -30,8 +30,6 @@ from rnn_dynamics.numerics.validation import choice, count, flag, integers, real
 from rnn_dynamics.spectral.step_bounds import step_bounds
 from rnn_dynamics.spectral.weight_bounds import log_absolute_bound
 
-__all__ = ["RadiusSweep", "radius_sweep"]
-
 _FORMS = {"elman": ElmanRNN, "pre_activation": PreActivationRNN}
 # Their spectral radius is 1 by construction; the others are divided by theirs.
 _OF_RADIUS_ONE = ("orthogonal", "non_normal")

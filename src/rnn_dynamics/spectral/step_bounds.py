@@ -21,8 +21,6 @@ from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, from_float, multiply
 
-__all__ = ["StepBounds", "step_bounds"]
-
 
 class _StepBounds(NamedTuple):
     largest: Float[Array, " steps+1"]

@@ -13,8 +13,6 @@ from rnn_dynamics.numerics.batching import elementwise, is_plain
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import broadcast_arrays
 
-__all__ = ["log_absolute_bound", "log_power"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

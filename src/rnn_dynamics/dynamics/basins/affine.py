@@ -17,8 +17,6 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import Cycle
 
-__all__ = ["Affine", "affine_map"]
-
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _CONSTANT, _AFFINE, _OTHER = 0, 1, 2
 # What of primitives is linear: in all their arguments together, in the first alone, in one of two.

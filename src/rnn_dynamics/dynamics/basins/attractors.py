@@ -10,8 +10,6 @@ from rnn_dynamics.dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Attractors", "Member", "members_of", "of_members"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Attractors(Result):

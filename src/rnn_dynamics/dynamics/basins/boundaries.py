@@ -10,8 +10,6 @@ from jaxtyping import Float, Int
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, integers
 
-__all__ = ["UncertaintyExponent", "entropies", "uncertainty_exponent"]
-
 _UNDECIDED = -1
 
 

@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.validation import concrete_array, real_array
 if TYPE_CHECKING:
     pass
 
-__all__ = ["FractionsAlong", "fractions_along", "set_distance"]
-
 _SHARE = 0.1  # of the starts' extent: the default farthest that an attractor moves between two values
 
 

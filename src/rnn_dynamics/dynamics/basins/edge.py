@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["EdgeState", "edge_state"]
-
 _PARTS = 16
 _AHEAD = 256
 _SEGMENT = 65

@@ -11,8 +11,6 @@ from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, apart, canonical
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["stable_members", "state_axes"]
-
 _CLOSE = 1e-3
 
 

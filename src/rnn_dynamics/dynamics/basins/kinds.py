@@ -2,8 +2,6 @@
 
 import enum
 
-__all__ = ["AttractorKind", "Trapping"]
-
 
 class AttractorKind(enum.IntEnum):
     """The kind of an attractor.

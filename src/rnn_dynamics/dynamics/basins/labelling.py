@@ -19,8 +19,6 @@ from rnn_dynamics.dynamics.basins.trapping import Ball
 from rnn_dynamics.dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
 from rnn_dynamics.numerics.batching import power_of_two_above
 
-__all__ = ["DIVERGED", "UNDECIDED", "Balls", "default_chunk", "packed", "run_to_labels", "schedule"]
-
 UNDECIDED, DIVERGED = -1, -2
 _PADDING = -3
 _SMALL = 256

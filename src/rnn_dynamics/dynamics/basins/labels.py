@@ -34,8 +34,6 @@ from rnn_dynamics.numerics.status import Status
 if TYPE_CHECKING:
     pass
 
-__all__ = ["BasinLabels", "Fractions", "basins"]
-
 _PROBES = 1024
 _ROUNDS = 4
 

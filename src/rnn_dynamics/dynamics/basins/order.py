@@ -16,8 +16,6 @@ from rnn_dynamics.cells import GRU, ElmanRNN, LeakyRNN, PreActivationRNN, activa
 from rnn_dynamics.dynamics.basins.slope_ranges import is_known
 from rnn_dynamics.dynamics.basins.trapping import Ball
 
-__all__ = ["box_map", "given_by_boxes", "given_by_order"]
-
 _GROWING, _SHRINKING = 60, 400
 _PLACES = 128
 _WORK = 2e7  # multiply-adds of one call at most

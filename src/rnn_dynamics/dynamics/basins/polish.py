@@ -21,16 +21,6 @@ from rnn_dynamics.dynamics.phases import (
 from rnn_dynamics.dynamics.return_map import orbits
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
-__all__ = [
-    "MOST_SEEDS",
-    "Cycle",
-    "orbits_of",
-    "polished_cycles",
-    "recurrence_distances",
-    "rounded",
-    "same_cycle",
-]
-
 _ITERATIONS = 16
 _LARGEST_ERROR = 0.25
 _MOST_ORBITS = 128

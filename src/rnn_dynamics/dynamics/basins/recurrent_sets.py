@@ -28,8 +28,6 @@ from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_len
 from rnn_dynamics.numerics.batching import mapped, power_of_two_above
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["RecurrentSets", "recurrent_member"]
-
 _COVER = 1024
 _BLOCKS = 16
 _STAY = 16

@@ -34,17 +34,6 @@ from rnn_dynamics.numerics.batching import filled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count
 
-__all__ = [
-    "SearchLimits",
-    "balls_of",
-    "cycle_member",
-    "find_attractors",
-    "in_order",
-    "orbits_among",
-    "ordered",
-    "searched",
-]
-
 _NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
 _AHEAD = 33  # one more than the longest period by default, so that one program serves

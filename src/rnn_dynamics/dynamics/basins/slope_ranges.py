@@ -10,8 +10,6 @@ import numpy as np
 
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, LeakyRNN, PascanuNeuron, PreActivationRNN, activations
 
-__all__ = ["SlopeForm", "is_known", "slope_form", "slope_range"]
-
 _BELLS = (activations.logistic, activations.hyperbolic)
 
 

@@ -15,8 +15,6 @@ from rnn_dynamics.dynamics.basins.labelling import default_chunk
 from rnn_dynamics.dynamics.phases import Lengths, lengths_of, on_phases
 from rnn_dynamics.numerics.validation import count, index, real_array
 
-__all__ = ["StartsOfMap", "checked_problem"]
-
 
 @dataclasses.dataclass(frozen=True)
 class StartsOfMap:

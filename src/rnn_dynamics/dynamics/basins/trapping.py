@@ -23,8 +23,6 @@ from rnn_dynamics.dynamics.phases import Lengths, largest_length, lengths_of, wr
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 
-__all__ = ["Ball", "step_matrices", "trapping_balls"]
-
 _MOST_CORNERS = 4  # units up to which the corners of the box of slopes are all looked at
 _SHARES = (0.25, 0.5, 0.75, 0.9)
 _HALVINGS = 40

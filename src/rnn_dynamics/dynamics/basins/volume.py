@@ -5,8 +5,6 @@ import numpy as np
 from rnn_dynamics.dynamics.basins.polish import orbits_of, step_matrices
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 
-__all__ = ["keeps_volume"]
-
 _MOST_UNITS = 64
 _AHEAD = 33  # as many states as the search asks for: one program
 

@@ -18,8 +18,6 @@ from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
 from rnn_dynamics.numerics.batching import mapped
 
-__all__ = ["Bands"]
-
 _STEPS = 512
 _WINDOWS = 128
 _BATCH = 256

@@ -15,8 +15,6 @@ from rnn_dynamics.numerics.arclength import Curve
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["TESTS", "TestedCurve", "events_along", "tested"]
-
 #: What may be met on each kind of curve, in the order of its test functions.
 TESTS = {
     "fold": ("cusp", "1:1 resonance", "fold-flip", "fold-neimark-sacker"),

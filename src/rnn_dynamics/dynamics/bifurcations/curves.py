@@ -23,8 +23,6 @@ from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import choice, count, positive, real_array
 
-__all__ = ["bifurcation_curve"]
-
 
 def _residual(kind: str, whole: ReturnMap, y: Array, partner: Array) -> Array:
     if kind == "neimark-sacker":

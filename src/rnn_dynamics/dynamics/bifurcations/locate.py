@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.newton import inverse_row, solve_square
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import choice, real_array
 
-__all__ = ["KINDS", "bifurcation_parameter", "locate", "located"]
-
 #: Events of codimension one; "branch" is told apart into pitchfork and transcritical once it is found.
 KINDS = ("fold", "flip", "neimark-sacker", "branch")
 

@@ -28,17 +28,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.dynamics.return_map import ReturnMap
 
-__all__ = [
-    "Derivatives",
-    "bordered_solution",
-    "derivatives",
-    "flip_coefficient",
-    "fold_coefficient",
-    "neimark_sacker_coefficient",
-    "null_vectors",
-    "pair_vectors",
-]
-
 
 class Derivatives(NamedTuple):
     """Derivatives of F^p at x along two vectors a, b.

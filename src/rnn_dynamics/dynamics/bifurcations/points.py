@@ -9,8 +9,6 @@ from jaxtyping import Complex, Float
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["BifurcationCurve", "SpecialPoint", "multipliers_of"]
-
 
 def multipliers_of(matrices: Float[np.ndarray, "... n n"]) -> Complex[np.ndarray, "... n"]:
     """Eigenvalues on the host, with no program to compile; NaN where a matrix is not finite.

@@ -26,17 +26,6 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.dynamics.return_map import ReturnMap
 
-__all__ = [
-    "branch_point",
-    "jacobian",
-    "nearest_null_vectors",
-    "neimark_sacker",
-    "one_multiplier",
-    "plane_partner",
-    "quadratic",
-    "shifted",
-]
-
 
 def jacobian(whole: ReturnMap, x: Float[Array, " n"], *parameters: Array) -> Float[Array, "n n"]:
     """∂F^p/∂x."""

@@ -33,8 +33,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, positive, real_array
 
-__all__ = ["Branches", "continue_branches"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Branches(Result):

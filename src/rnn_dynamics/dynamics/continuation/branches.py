@@ -27,9 +27,6 @@ from rnn_dynamics.numerics.results import NotKept, Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, instance, positive, real_array
 
-__all__ = ["Branch", "assembled", "checked_range", "continue_branch", "followed"]
-
-
 # Of the sum of the multipliers, between an event and the first point of the branch born there.
 _LARGEST_CHANGE = 0.5
 

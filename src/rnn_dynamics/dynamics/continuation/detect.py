@@ -13,8 +13,6 @@ from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.newton import value_and_jacobian
 
-__all__ = ["Signs", "crossed", "measured", "signs_along", "signs_of"]
-
 _LETTERS = ("fold", "branch", "flip", "neimark-sacker")
 
 

@@ -17,8 +17,6 @@ from rnn_dynamics.dynamics.continuation.tracing import beside, limits_of, one_po
 from rnn_dynamics.numerics.arclength import Curve
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["TracedBranch", "joined", "jumps_among", "with_turns", "without_jumps"]
-
 _CROSSINGS = ("pitchfork", "transcritical", "flip")  # where a doubled cycle meets the one it doubles
 
 _MOST_RETRIES = 60  # of all steps of one branch

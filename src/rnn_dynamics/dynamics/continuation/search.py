@@ -15,8 +15,6 @@ from rnn_dynamics.dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Track", "differ", "events_along", "lower_period", "minimal_period"]
-
 _MOST_HALVINGS = 300  # of all steps of one branch
 _NARROWEST = 1e-9  # step, in units of the branch's scale, that is halved no more
 

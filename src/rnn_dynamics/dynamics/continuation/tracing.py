@@ -16,18 +16,6 @@ from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.batching import power_of_two_above
 
-__all__ = [
-    "Seed",
-    "at_parameter",
-    "beside",
-    "both_ways",
-    "limits_of",
-    "one_point",
-    "onwards",
-    "residual",
-    "room_for",
-]
-
 _FRACTION_FIRST, _FRACTION_LEAST = 0.005, 1e-9
 
 # (guess, row, held) of ``arclength.CurveStart``.

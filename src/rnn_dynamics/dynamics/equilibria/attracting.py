@@ -9,8 +9,6 @@ from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced
 from rnn_dynamics.dynamics.phases import Lengths, wrapped
 
-__all__ = ["Attracting", "adapted_norms", "attracting"]
-
 _SHARES = (0.5, 0.9)
 _DIRECTIONS = 12
 _RADII = 32

@@ -16,8 +16,6 @@ from rnn_dynamics.dynamics.equilibria.orbits import Census, Known, along_the_flo
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["FixedPointSearch", "Started", "completed"]
-
 _ROUNDS = 4
 _MOST_BETWEEN, _AT_RANDOM = 96, 64
 

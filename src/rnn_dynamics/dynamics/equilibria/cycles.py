@@ -18,17 +18,6 @@ from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.eigen import eigenvalues
 from rnn_dynamics.numerics.status import Status
 
-__all__ = [
-    "Roots",
-    "gathered",
-    "measured",
-    "no_roots",
-    "no_slow_points",
-    "sorted_multipliers",
-    "split_by_period",
-]
-
-
 # Relative distance beyond which two states are no one root, whatever the error of a multiple one.
 _ONE_ROOT = 1e-3
 

@@ -8,8 +8,6 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.numerics.results import Result
 
-__all__ = ["MissingAttractorWarning", "OrbitEnd", "OrbitEnds"]
-
 
 class MissingAttractorWarning(UserWarning):
     """A list of fixed points and cycles lacks one that the starts' own orbits or the index sum show."""

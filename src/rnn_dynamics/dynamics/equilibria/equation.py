@@ -27,8 +27,6 @@ from rnn_dynamics.dynamics.phases import (
 from rnn_dynamics.numerics.batching import mapped, power_of_two_below
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = ["RootProblem", "norms", "posed", "residual_tolerance"]
-
 # Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.
 _ENTRIES = 2**20
 _BATCHES = (64, 512, 4096)

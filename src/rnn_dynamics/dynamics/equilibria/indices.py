@@ -25,8 +25,6 @@ from rnn_dynamics.cells import (
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["index_sum", "indices", "maps_a_ball_into_itself"]
-
 _ALWAYS = (DoyaNeuron, PascanuNeuron, GRU, MinimalGatedUnit, MinimalRNN)
 _BY_ACTIVATION = (ElmanRNN, LeakyRNN, PreActivationRNN)
 _BOUNDED = (activations.logistic, activations.hyperbolic)

@@ -7,8 +7,6 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.dynamics.phases import Lengths, apart, embedded
 
-__all__ = ["clusters", "members_to_keep", "same_points"]
-
 
 def _line(points: Float[np.ndarray, "count n"]) -> Float[np.ndarray, " count"]:
     """Positions along one fixed random direction: closer together than the points are."""

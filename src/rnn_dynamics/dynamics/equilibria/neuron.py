@@ -15,8 +15,6 @@ from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["all_fixed_points", "bracketed", "has_brackets"]
-
 
 def has_brackets(cell: Any) -> bool:
     """Whether the cell says between which states all its equilibria lie."""

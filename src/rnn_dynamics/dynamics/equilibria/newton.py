@@ -14,18 +14,6 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.dynamics.return_map import IteratedMap, iterate, repeated
 
-__all__ = [
-    "MeasuredRoots",
-    "Polished",
-    "damped_round",
-    "measure",
-    "polish",
-    "polish_each",
-    "polished",
-    "quadratic_round",
-    "transient_round",
-]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _STEPS_OF_A_ROUND = 2
 _HALVINGS = 10

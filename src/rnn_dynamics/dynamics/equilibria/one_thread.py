@@ -10,8 +10,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["LARGEST", "one_blas_thread"]
-
 # Rows up to which threads do not pay.
 LARGEST = 384
 

@@ -14,8 +14,6 @@ from rnn_dynamics.dynamics.phases import lengths_of, wrapped
 from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
 
-__all__ = ["TAIL", "TAILS", "advanced", "returns", "tails", "windows"]
-
 TAIL, TAILS = 2048, 4
 
 

@@ -19,8 +19,6 @@ from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced, windows
 from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
 from rnn_dynamics.dynamics.phases import embedded, seated
 
-__all__ = ["Census", "Known", "along_the_flow", "followed"]
-
 _LEVELS = (64, 256, 1024, 4096, 16384)
 _RECURRENT_FROM = 2  # levels that all orbits may run through before circles and chaos are looked for
 _WORK = (np.inf, np.inf, 4e9, 5e8, 3e8)  # multiply-adds of a level at most

@@ -20,8 +20,6 @@ from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.validation import count
 
-__all__ = ["piecewise_linear_cycles"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Patterns of a whole cycle up to which all are tried: k·p bits.
 _EXHAUSTIVE_BITS = 12

@@ -6,8 +6,6 @@ from rnn_dynamics.dynamics.equilibria.equation import RootProblem, norms
 from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, advanced, returns, tails
 from rnn_dynamics.dynamics.phases import Lengths, apart, embedded
 
-__all__ = ["LONGEST", "drifts", "first_periods", "recurrent"]
-
 LONGEST = 32
 _SAMPLES = 512
 _BLOCKS = 16

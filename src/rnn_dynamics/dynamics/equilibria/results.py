@@ -11,8 +11,6 @@ from rnn_dynamics.dynamics.phases import Lengths, apart
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Eigenvectors", "FixedPoints", "SlowPoints"]
-
 _CREEPS = 0.1  # relative distance of a marginal point within which orbits are taken to creep towards it
 
 

@@ -5,8 +5,6 @@ import warnings
 
 import numpy as np
 
-__all__ = ["SmallStateWarning", "warn_of_small_states"]
-
 _ROOTS = 4.0  # of the dtype's resolution: distances that decisions are made at are of its square root
 
 

@@ -22,8 +22,6 @@ from rnn_dynamics.dynamics.phases import warn_of_seams
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag
 
-__all__ = ["fixed_points"]
-
 _STEPS_OF_A_ROUND = 2
 # A coarse stage pays from here: the number of units, and of starts.
 _UNITS, _STARTS = 16, 256

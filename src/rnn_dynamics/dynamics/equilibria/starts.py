@@ -10,8 +10,6 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.numerics.validation import count, index, real_array
 
-__all__ = ["starts_from"]
-
 
 def starts_from(
     trajectories: Any, number: int, *, key: Any, noise: float = 0.0, skip: int = 0

@@ -23,8 +23,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
 
-__all__ = ["CovariantVectors", "covariant_vectors"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

@@ -14,8 +14,6 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import power_of_two_above
 
-__all__ = ["cycle_multiplier", "far_directions", "is_affine", "seems_affine", "transverse_growth"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FAR = (1.0, 1e3)  # of the state's size, how far an affine map is looked at
 

@@ -20,8 +20,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, index, real_array
 
-__all__ = ["FiniteTimeExponents", "finite_time_exponents"]
-
 # Numbers of a chunk: what stays in a cache.
 _CHUNK = 2**15
 

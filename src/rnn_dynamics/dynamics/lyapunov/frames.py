@@ -18,8 +18,6 @@ from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
-__all__ = ["FrameGrowth", "first_frame", "follow", "measure", "orthonormal", "push"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

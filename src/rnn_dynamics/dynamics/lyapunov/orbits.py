@@ -13,8 +13,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["OrbitCheck", "OrbitKind"]
-
 _LONG = 64  # a longer cycle is one of the floats, near a typical orbit
 _MOST_DIGITS = 20.0  # nats of a multiplier that is written out
 

@@ -15,8 +15,6 @@ from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["LyapunovSpectrum"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

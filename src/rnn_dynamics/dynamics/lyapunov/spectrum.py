@@ -22,8 +22,6 @@ from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
 
-__all__ = ["lyapunov_spectrum", "rounding_limit"]
-
 _PILOT = 64
 _LONGEST_INTERVAL = 32
 

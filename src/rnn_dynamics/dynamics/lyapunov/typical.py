@@ -22,17 +22,6 @@ from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 from rnn_dynamics.gradients.steps import on_host, segment
 from rnn_dynamics.numerics.batching import power_of_two_below
 
-__all__ = [
-    "CLEAR",
-    "checked",
-    "examined",
-    "input_period",
-    "orbit_check",
-    "repetition",
-    "resolved_steps",
-    "tied",
-]
-
 #: Nats, up or down, that no transient is likely to make along what repeats.
 CLEAR = 3.0
 _CANDIDATES = 64  # periods that are tried under an input that varies

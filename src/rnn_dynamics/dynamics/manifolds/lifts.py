@@ -12,8 +12,6 @@ import numpy as np
 
 from rnn_dynamics.dynamics.phases import Lengths, wrapped
 
-__all__ = ["Lift", "lifted"]
-
 _CLOSE = 1 / 8  # of a length: neighbours that are nearer have no other way between them
 _MOST_ROUNDS = 24
 _MOST_POINTS = 1 << 18

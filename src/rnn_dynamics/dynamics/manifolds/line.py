@@ -8,8 +8,6 @@ from jaxtyping import Float
 from rnn_dynamics.dynamics.manifolds.results import Side
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["Polyline", "Spline"]
-
 
 class Polyline:
     """A polygon that keeps points at least ``least`` apart, measured along all that were added."""

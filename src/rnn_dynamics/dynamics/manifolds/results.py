@@ -9,8 +9,6 @@ from jaxtyping import Float
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["InvariantSet", "Side"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Side(Result):

@@ -19,8 +19,6 @@ from rnn_dynamics.numerics.validation import count, real_array
 _HALVINGS = 40
 _ROUNDINGS = 8  # how many of them the image of a point beside the saddle may be off the curve
 
-__all__ = ["Extent", "Saddle", "checked_extent", "fixed_point_near", "image", "repeated_images", "saddle_of"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Extent:

@@ -27,8 +27,6 @@ from rnn_dynamics.dynamics.manifolds.saddles import (
 )
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["stable_set"]
-
 _TURN = 0.25  # radians between neighbouring tangents
 _NEWTON = 10
 _LEAST = 2.0**-24  # a step, relative to the spacing and to the side's length

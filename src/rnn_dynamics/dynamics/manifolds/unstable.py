@@ -28,8 +28,6 @@ from rnn_dynamics.dynamics.manifolds.saddles import (
 )
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["unstable_set"]
-
 _FIRST = 9
 _TURN = 0.25  # radians between neighbouring chords
 _SHARPEST = 1 / 64  # of the spacing: chords as short as this may turn as they like

@@ -11,8 +11,6 @@ from rnn_dynamics.cells.pytree import cell_type, join, split
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.topology import Lengths, canonical, checked_topology, wrapped
 
-__all__ = ["OnPhases", "images", "lengths_of", "on_phases"]
-
 _LEAST_ROWS = 64
 _TRIED = 8  # states at which F(x + L) ≡ F(x) is looked at
 

@@ -18,8 +18,6 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.dynamics.phases.coordinates import images
 from rnn_dynamics.numerics.topology import Lengths, wrapped
 
-__all__ = ["SeamWarning", "seam_lengths", "warn_of_seams"]
-
 _PERIODIC = {
     "sin",
     "cos",

@@ -19,8 +19,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 
-__all__ = ["two_neuron_cliff"]
-
 _WEIGHTS = np.array([[2.0, -0.3], [0.4, 1.8]])
 _ALONE = np.array([[2.0, 0.0], [0.0, 2.0]])
 _TARGET = (0.9, -0.8)

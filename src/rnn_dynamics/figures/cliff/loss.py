@@ -15,8 +15,6 @@ from rnn_dynamics.figures.cliff import loss_facts
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 
-__all__ = ["cliff_profile", "cliff_surface"]
-
 _STEPS = (5, 10, 20, 50)
 _NO_CLIP = 1e300
 

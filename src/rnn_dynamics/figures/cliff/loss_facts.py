@@ -8,8 +8,6 @@ from rnn_dynamics import cliff, doya
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["profile_rows", "steepest_gradients", "surface_rows"]
-
 _MODEL = "Wikipedia, Geometric model"
 _SIX = "Pascanu et al. 2013, figure 6"
 

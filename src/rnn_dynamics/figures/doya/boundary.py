@@ -15,8 +15,6 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients import jacobians
 from rnn_dynamics.plots import palette
 
-__all__ = ["input_over_boundary", "nearby_starts"]
-
 _FOUR = "Pascanu et al. 2013, figure 4"
 _FIVE = "Pascanu et al. 2013, figure 5"
 _STEPS = 100

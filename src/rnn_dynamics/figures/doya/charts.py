@@ -19,8 +19,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 
-__all__ = ["neuron_charts"]
-
 _BISTABLE, _WILD = 5.0, -100.0
 _START = 0.3
 _NARROW = ((-16.0, 12.0), (-8.0, 14.0))  # w and b

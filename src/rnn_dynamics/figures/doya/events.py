@@ -4,8 +4,6 @@ import numpy as np
 
 from rnn_dynamics import doya
 
-__all__ = ["CURVE_POINTS", "flip_curve", "fold_curve"]
-
 #: Points of a drawn curve.
 CURVE_POINTS = 64
 

@@ -15,8 +15,6 @@ from rnn_dynamics.gradients.sensitivities import Sensitivities
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 
-__all__ = ["sensitivity_maps"]
-
 _STEPS = 50
 _WEIGHT = 5.0
 _START = 0.4

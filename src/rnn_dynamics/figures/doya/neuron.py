@@ -13,8 +13,6 @@ from rnn_dynamics.figures.doya.events import flip_curve, fold_curve
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.plots import palette
 
-__all__ = ["doya_bifurcation"]
-
 _WEIGHT = 5.0
 
 

@@ -8,8 +8,6 @@ from rnn_dynamics import doya
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["rows"]
-
 _WIKIPEDIA = "Wikipedia, Dynamical systems model"
 _DOYA = "Doya 1992"
 

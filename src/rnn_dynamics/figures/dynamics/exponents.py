@@ -20,8 +20,6 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import mean_field
 
-__all__ = ["random_tanh_exponents"]
-
 _TRANSIENT = 100
 _SHOWN = (0.8, 1.2, 2.0, 3.0)
 

@@ -17,8 +17,6 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import stored
 from rnn_dynamics.training.runs.descent import descend
 
-__all__ = ["FlipFlop", "Played", "played", "sequences", "train", "trained"]
-
 _UNITS, _BITS, _STEPS, _BATCH = 16, 2, 40, 64
 _UPDATES, _RATE, _NOISE = 1500, 1e-2, 0.25
 _HIGHEST = jax.lax.Precision.HIGHEST

@@ -18,8 +18,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 
-__all__ = ["two_neuron_portrait"]
-
 _TWO_BITS = ([[2.0, -0.3], [0.2, 1.8]], [0.05, -0.1])
 _CROSSED = ([[0.5, 1.7], [1.6, -0.3]], [0.05, -0.08])
 _CIRCLE = ([[-0.19, 2.39], [-0.69, 2.19]], [-0.4, -0.17])

@@ -18,8 +18,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
 
-__all__ = ["trained_unit"]
-
 _RANGE = (-0.6, 0.6)
 _SETTLING = 300
 _SHOWN = 60

@@ -16,8 +16,6 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.plots import palette
 
-__all__ = ["compute_and_lags", "detectable", "lags_bought"]
-
 _DECADES = 1 / math.log(10)
 _RATES = (0.5, 0.8, 0.9, 0.95, 0.99)
 _UNITS, _STEPS = 32, 2800

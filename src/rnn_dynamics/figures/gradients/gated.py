@@ -29,8 +29,6 @@ from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.recipes.networks import Network
 
-__all__ = ["gated_cells"]
-
 _DECADES = 1 / math.log(10)
 _OLD = "LSTM of 1997"
 _LEARNED, _CHANCE = 0.99, 0.3

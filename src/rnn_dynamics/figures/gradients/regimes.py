@@ -13,8 +13,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.credit import PartialSums, partial_sums
 
-__all__ = ["three_regimes"]
-
 _STEPS = 1000
 _CASES = (
     ("vanish: w = 5, b = −2.5, x_0 = .3", (5.0, -2.5, 0.3), (-16, 1)),

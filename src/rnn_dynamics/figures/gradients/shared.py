@@ -20,8 +20,6 @@ from rnn_dynamics.gradients.jacobians import gradient_norms, pullback, pushforwa
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import MeanField, mean_field
 
-__all__ = ["MeasuredDraws", "exponents_by_width", "measured", "newman", "shared_weights"]
-
 _DECADES = 1 / math.log(10)
 _STEPS, _FIRST, _LAST = 120, 20, 100
 _LONG = 400

@@ -23,19 +23,6 @@ from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.runs.descent import descend
 from rnn_dynamics.training.tasks.marked import SYMBOLS, TWO_MARKS, windows_of_marks, with_marks
 
-__all__ = [
-    "CELLS",
-    "SEEDS",
-    "STEPS",
-    "UNITS",
-    "accuracy",
-    "initial",
-    "sequences",
-    "train",
-    "trained",
-    "untrained",
-]
-
 UNITS, STEPS, SEEDS = 32, 50, 4
 _CLASSES, _BATCH = 4, 64
 _UPDATES, _RATE = 4000, 3e-3

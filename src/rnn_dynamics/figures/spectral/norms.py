@@ -19,8 +19,6 @@ from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
-__all__ = ["norms_against_lag"]
-
 _UNITS, _STEPS = 32, 100
 _RADII = (0.5, 0.95, 1.1, 1.5)
 _SOURCE = "Pascanu et al. 2013, section 2"

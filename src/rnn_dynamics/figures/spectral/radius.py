@@ -16,8 +16,6 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.bounds import Bounds
 from rnn_dynamics.spectral.nonnormal import non_normality, power_norms
 
-__all__ = ["counterexamples"]
-
 _VERSION = "arXiv 1211.5063 v2; Wikipedia"
 _ZERO = 1e-5  # a defective eigenvalue 0 comes back as the square root of rounding
 _SHEAR = np.array([[0.9, 1.0], [0.0, 0.9]])

@@ -12,8 +12,6 @@ from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.jacobians import pushforward, step_jacobians
 from rnn_dynamics.spectral.mean_field import mean_field
 
-__all__ = ["random_rows"]
-
 _EULER = 0.5772156649015329
 _SIZE, _FACTORS = 4, 3000
 _NETWORK, _TIME = 400, 400

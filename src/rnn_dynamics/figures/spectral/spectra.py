@@ -24,8 +24,6 @@ from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radiu
 from rnn_dynamics.spectral.mean_field import Edge, edge_of_chaos
 from rnn_dynamics.spectral.nonnormal import power_norms, pseudospectrum
 
-__all__ = ["joint_radius", "non_normal_growth", "radius_atlas", "singular_values"]
-
 _WIKIPEDIA = "arXiv 1211.5063 v2; Wikipedia"
 
 

@@ -23,23 +23,6 @@ from rnn_dynamics.training.runs.panels import first_panel
 from rnn_dynamics.training.runs.updates import recorded
 from rnn_dynamics.training.studies.events_along_training import events_along
 
-__all__ = [
-    "BLANK",
-    "CUE",
-    "DRAWN",
-    "KINDS",
-    "LENGTH",
-    "RATE",
-    "RUNS",
-    "SETTLED",
-    "STARTS",
-    "UNITS",
-    "UPDATES",
-    "StoredRuns",
-    "after_cue",
-    "stored",
-]
-
 LENGTH, UNITS, RATE, RUNS, UPDATES = 10, 2, 1.0, 8, 600
 CUE, SETTLED, _SEQUENCES = 3, 400, 200
 DRAWN = 3  # the run that is drawn

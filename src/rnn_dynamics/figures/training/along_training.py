@@ -40,8 +40,6 @@ from rnn_dynamics.training.studies.events_along_training import (
     loss_jumps,
 )
 
-__all__ = ["training_bifurcations"]
-
 _SOURCE = "Eisenmann et al. 2023"
 _WINDOW = (480, 520)  # updates about the drawn run's events
 _WITHIN, _FIRST = 3.0, 20

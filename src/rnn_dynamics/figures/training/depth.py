@@ -27,8 +27,6 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import mean_field
 from rnn_dynamics.training.studies.depth import NETWORKS, DeepNetwork, DeepRuns, cell_of, images, train_deep
 
-__all__ = ["DEPTHS", "depth_norms", "norms_of", "stored"]
-
 DEPTHS, SEEDS = (10, 15), 5
 _SIDE, _SAMPLES, _UPDATES = 6, 32, 20_000
 _FEW = 8

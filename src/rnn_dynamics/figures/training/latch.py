@@ -29,8 +29,6 @@ from rnn_dynamics.training.studies.latch import (
 )
 from rnn_dynamics.training.studies.latch_runs import latch_convergence
 
-__all__ = ["StoredLatch", "latch", "stored"]
-
 _SOURCE = "Bengio et al. 1994"
 _DECADES = 1 / math.log(10)
 # Weight and noise of the published curve against T; noise beside it.

@@ -15,8 +15,6 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
 
-__all__ = ["LENGTH", "measured", "remedies", "stored"]
-
 LENGTH, SEEDS, UPDATES = 30, 5, 5000
 _ALONE = ("clipping", "value clipping", "omega", "omega, norms", "flossing", "basic tanh", "sigmoid network")
 _WITH_CLIPPING = ("omega", "omega, norms", "flossing")

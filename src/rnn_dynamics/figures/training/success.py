@@ -22,8 +22,6 @@ from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training.runs.intervals import wilson
 
-__all__ = ["INITIALIZERS", "LENGTHS", "METHODS", "Series", "stored", "success_by_length"]
-
 INITIALIZERS = ("sigmoid", "basic tanh", "smart tanh")
 METHODS = ("MSGD", "MSGD-C", "MSGD-CR")
 LENGTHS = (10, 20, 30, 50, 75, 100)

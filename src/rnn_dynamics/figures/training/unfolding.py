@@ -29,8 +29,6 @@ from rnn_dynamics.training.runs.updates import CONFIRM, share_wrong
 from rnn_dynamics.training.studies import unfolding
 from rnn_dynamics.training.studies.unfolding import Carried, carried
 
-__all__ = ["METHODS", "long_unfolding", "plans", "stored"]
-
 _SOURCE = "Schaefer et al. 2008"
 _DECADES = 1 / math.log(10)
 LAG, SEEDS, UPDATES = 100, 6, 8000

@@ -13,8 +13,6 @@ from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
 
-__all__ = ["state_gradients"]
-
 
 @jax.custom_vjp
 def _scaled_here(x: Array, exponent: Array) -> tuple[Array, Array]:

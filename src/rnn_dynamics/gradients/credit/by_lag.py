@@ -34,8 +34,6 @@ from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import count, flag
 
-__all__ = ["CreditByLag", "credit_by_lag"]
-
 
 def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
     """e_k = ∂⁺E/∂x_k."""

@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = ["input_norms", "readout_norms"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

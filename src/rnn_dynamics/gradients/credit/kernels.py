@@ -13,15 +13,6 @@ from rnn_dynamics.gradients.parameters import Group, by_floating_inputs, immedia
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 
-__all__ = [
-    "lags_of_ends",
-    "lags_of_last",
-    "measures_of",
-    "nothing_like",
-    "totals_of",
-    "whole_of",
-]
-
 # Below every exponent of a float.
 _LOWEST = -(2**30)
 

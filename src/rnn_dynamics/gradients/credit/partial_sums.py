@@ -19,8 +19,6 @@ from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add
 
-__all__ = ["PartialSums", "partial_sums"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

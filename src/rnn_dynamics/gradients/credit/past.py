@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import choice
 
-__all__ = ["PastNorms", "part_norms", "past_norms"]
-
 
 class _PastNorms(NamedTuple):
     total: Float[Array, "steps+1"]

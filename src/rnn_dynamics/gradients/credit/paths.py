@@ -18,8 +18,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import count, flag
 
-__all__ = ["PathLengths", "path_lengths"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class PathLengths(Result):

@@ -16,8 +16,6 @@ from rnn_dynamics.numerics.scaled import Scaled, power_of_two
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["ProbedCredit", "credit_by_probes"]
-
 _SEEDS = 5  # cotangents of the loss, spread over the exponents of a float
 
 

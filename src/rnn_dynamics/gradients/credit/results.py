@@ -16,8 +16,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import choice, real_array
 
-__all__ = ["CreditByLag"]
-
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -14,8 +14,6 @@ from rnn_dynamics.gradients.credit.by_lag import credit_by_lag
 from rnn_dynamics.gradients.credit.results import CreditByLag
 from rnn_dynamics.numerics.results import Result
 
-__all__ = ["CreditOfSamples", "credit_of_samples"]
-
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class CreditOfSamples(Result):

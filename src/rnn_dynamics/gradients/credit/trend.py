@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 
-__all__ = ["trend_of"]
-
 _FEWEST = 8  # lags that a trend is told from
 _BLOCKS = 4
 _LEFT = 0.01  # of the sum, that lags to come may still add

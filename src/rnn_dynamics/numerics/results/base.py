@@ -17,8 +17,6 @@ from rnn_dynamics.numerics.storage import StorageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Result", "load"]
-
 _KIND = "result"
 _VERSION = 1
 _Own = TypeVar("_Own", bound="Result")

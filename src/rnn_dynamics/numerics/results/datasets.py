@@ -14,8 +14,6 @@ import numpy as np
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.results.registry import fields_of, is_record
 
-__all__ = ["dataset_of", "descriptions_of", "shapes_of"]
-
 # What the letters of annotations count, where a class says nothing else.
 _AXES = {
     "...": "unit",

@@ -5,8 +5,6 @@ from typing import Any, NoReturn
 
 import jax
 
-__all__ = ["NotKept", "NotKeptError"]
-
 
 class NotKeptError(AttributeError, ValueError):
     """A part of a result is used that its file does not hold."""

@@ -14,8 +14,6 @@ from rnn_dynamics.numerics.results.missing import NotKept
 from rnn_dynamics.numerics.results.registry import fields_of, is_record
 from rnn_dynamics.numerics.status import Status
 
-__all__ = ["table_of"]
-
 _ROWS = 10
 _LONGEST = 400
 _TEXT_LINES = 60

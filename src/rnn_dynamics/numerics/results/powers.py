@@ -2,8 +2,6 @@
 
 import math
 
-__all__ = ["DECADE", "power_of_ten"]
-
 DECADE = math.log(10)  # nats
 _WHOLE = 1000.0  # From 10^1000 on a digit behind the point says nothing.
 

@@ -13,8 +13,6 @@ from rnn_dynamics.numerics.results.missing import NotKept
 from rnn_dynamics.numerics.results.registry import class_of, fields_of, is_record
 from rnn_dynamics.numerics.results.writing import NARROW
 
-__all__ = ["Reader"]
-
 _FLOATS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
 
 

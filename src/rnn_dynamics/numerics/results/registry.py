@@ -17,8 +17,6 @@ from typing import Any
 
 from rnn_dynamics._moved import new_path
 
-__all__ = ["class_of", "fields_of", "is_record", "name_of"]
-
 _PACKAGE = "rnn_dynamics"
 # What files of earlier versions call classes that have other names since.
 _RENAMED = {

@@ -17,8 +17,6 @@ from jax.core import Tracer
 from rnn_dynamics.numerics.results.missing import NotKept
 from rnn_dynamics.numerics.results.registry import fields_of, is_record, name_of
 
-__all__ = ["NARROW", "NoFormError", "Writer"]
-
 # Floats that .npy has no name for, kept as the integers that hold their bits.
 NARROW = {"bfloat16": "<u2", "float8_e4m3fn": "u1", "float8_e5m2": "u1"}
 _WORD = re.compile(r"\w{1,60}")

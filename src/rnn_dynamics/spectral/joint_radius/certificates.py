@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["multiplied", "normalised", "power_bounds", "radius_below", "similar"]
-
 _UNIT = 2.0**-52
 # What a product of matrices of norm about 1 can lose to underflow stays far below this.
 _UNDERFLOW = 1e-290

@@ -25,8 +25,6 @@ from rnn_dynamics.numerics.validation import concrete_array, concrete_square, co
 from rnn_dynamics.spectral.joint_radius.search import Interval, balanced, irreducible_interval
 from rnn_dynamics.spectral.joint_radius.slopes import upper_of_hull, worst_slopes
 
-__all__ = ["JointRadius", "joint_spectral_radius", "slope_corners", "slope_radius"]
-
 _MOST_UNITS = 10
 _FIRST_LOOK = 2000
 

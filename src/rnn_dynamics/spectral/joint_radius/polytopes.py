@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["polytope_bound"]
-
 _MOST_VERTICES = 500
 _UNIT = 2.0**-52
 _SEED = 1e-2

@@ -25,8 +25,6 @@ from rnn_dynamics.spectral.joint_radius.certificates import (
 )
 from rnn_dynamics.spectral.joint_radius.polytopes import polytope_bound
 
-__all__ = ["Interval", "balanced", "irreducible_interval"]
-
 _LONGEST = 100
 _FIRST_STAGE = 4000
 _FIRST_LENGTH = 16

@@ -18,8 +18,6 @@ import numpy as np
 from rnn_dynamics.spectral.diagonal_scaling import scaled_bounds
 from rnn_dynamics.spectral.joint_radius.certificates import radius_below
 
-__all__ = ["upper_of_hull", "worst_slopes"]
-
 _MOST_OPTIMISED = 200
 _MOST_RICCATI = 100
 _BISECTIONS = 12

@@ -13,19 +13,6 @@ from rnn_dynamics.cells.activations import logit, sigmoid
 from rnn_dynamics.cells.vanilla import dot
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = [
-    "BoltzmannMachine",
-    "boltzmann_machine",
-    "contrastive_divergence",
-    "free_energy",
-    "hidden_probabilities",
-    "log_likelihood",
-    "log_partition",
-    "pretrain",
-    "update",
-    "visible_probabilities",
-]
-
 _LARGEST = 16
 _FEWEST, _MOST = 0.01, 0.99
 

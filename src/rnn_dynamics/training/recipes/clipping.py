@@ -13,8 +13,6 @@ from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.recipes.terms import Pass, Term
 from rnn_dynamics.training.tasks import Batch, Task
 
-__all__ = ["CLIPS", "clip_by_norm", "clip_by_value", "global_norm", "loss_and_gradient"]
-
 
 def global_norm(tree: Any) -> Array:
     """√Σ θ_i² over all leaves, formed so that it overflows only where the result does."""

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 from rnn_dynamics.training.recipes.search import SEARCHES
 
-__all__ = ["refuse"]
-
 
 class _Rule(NamedTuple):
     """Two slots, the pieces for which they exclude each other (``None``: any), and why."""

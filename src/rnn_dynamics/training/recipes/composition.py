@@ -9,8 +9,6 @@ from rnn_dynamics.training.recipes.recipe import Recipe
 from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
 from rnn_dynamics.training.recipes.terms import Term
 
-__all__ = ["find", "recipe"]
-
 
 def find(remedy: Any) -> Remedy:
     """The remedy of a name, or the one that is given.

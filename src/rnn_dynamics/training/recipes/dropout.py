@@ -6,8 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-__all__ = ["masks"]
-
 
 def masks(key: Any, drop: Any, batch: int, units: int) -> Float[Array, "batch units"]:
     """0 with probability ``drop``, else 1/(1 − drop), so that the mean is 1 and a test needs no mask.

@@ -12,8 +12,6 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.stack import state_size
 
-__all__ = ["Network", "is_fast", "masked", "outputs", "slope_of_output", "states", "step_of_batch"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

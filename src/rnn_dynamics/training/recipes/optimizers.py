@@ -8,8 +8,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-__all__ = ["OPTIMIZERS"]
-
 
 def _sgd(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
     """θ ← θ − η g."""

@@ -12,8 +12,6 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.tasks import Batch, Task
 
-__all__ = ["DIRECTIONS", "curvatures_of_outputs", "time_weighted"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 

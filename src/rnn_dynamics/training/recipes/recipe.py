@@ -14,8 +14,6 @@ from rnn_dynamics.training.recipes import clipping, optimizers, structures
 from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.recipes.terms import Term, flossing
 
-__all__ = ["Recipe", "initial_network"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:

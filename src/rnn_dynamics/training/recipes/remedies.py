@@ -5,8 +5,6 @@ from typing import Any
 
 from rnn_dynamics.training.recipes.terms import Term, activity, flossing, omega, omega_squared, prediction
 
-__all__ = ["REMEDIES", "Remedy"]
-
 
 @dataclasses.dataclass(frozen=True)
 class Remedy:

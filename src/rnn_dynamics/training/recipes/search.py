@@ -12,8 +12,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-__all__ = ["SEARCHES", "Search", "Setting"]
-
 _PAIRS = 16  # of opposite members of a population
 _FACTOR, _GRIDS = 9.0, 6  # by which the rectangle shrinks, and how many sizes it has
 _COOLING = 0.85

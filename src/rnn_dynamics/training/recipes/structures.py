@@ -30,8 +30,6 @@ from rnn_dynamics.cells.initializers import (
 )
 from rnn_dynamics.training.recipes.compressor import HistoryCompressor
 
-__all__ = ["CELLS", "INITIALIZERS", "Beginning", "Initializer"]
-
 
 class Initializer(NamedTuple):
     """Where weights start; biases start at 0.

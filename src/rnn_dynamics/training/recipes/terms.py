@@ -11,8 +11,6 @@ from jaxtyping import Array, Float
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal
 from rnn_dynamics.training.recipes.networks import Network, is_fast, masked, slope_of_output, step_of_batch
 
-__all__ = ["Pass", "Term", "activity", "flossing", "norm_ratios", "omega", "omega_squared", "prediction"]
-
 _HIGHEST = jax.lax.Precision.HIGHEST
 _GONE = 1e-20  # of ‖∂E/∂x‖², below which a step is left out
 

@@ -15,8 +15,6 @@ from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.training.runs.panel import Panel
 
-__all__ = ["resumed", "save"]
-
 _KIND = "training panel"
 
 

@@ -17,8 +17,6 @@ from rnn_dynamics.training.runs.results import Comparison, ComparisonRow, row_of
 from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import TASKS, Task, task
 
-__all__ = ["PLAIN", "PRESETS", "Preset", "compare"]
-
 PLAIN = "plain"
 
 

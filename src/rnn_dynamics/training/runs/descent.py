@@ -7,8 +7,6 @@ import jax
 import optax
 from jaxtyping import Array, Float
 
-__all__ = ["descend", "moved"]
-
 
 def moved(rule: optax.GradientTransformation, parameters: Any, memory: Any, gradient: Any) -> tuple[Any, Any]:
     """The parameters and the rule's memory after one update along a gradient."""

@@ -14,8 +14,6 @@ from rnn_dynamics.gradients.jacobians import pullback
 from rnn_dynamics.training.recipes.networks import Network, cell_dtype
 from rnn_dynamics.training.tasks import Task
 
-__all__ = ["log_norms", "measured"]
-
 _SEQUENCES = 4
 
 

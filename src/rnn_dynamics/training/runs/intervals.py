@@ -7,8 +7,6 @@ from jaxtyping import Float
 
 from rnn_dynamics.numerics.validation import concrete_array
 
-__all__ = ["wilson"]
-
 _NORMAL_QUANTILE = 1.959963984540054
 
 

@@ -9,8 +9,6 @@ from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.runs.updates import Plan, Run
 
-__all__ = ["Panel"]
-
 
 @dataclasses.dataclass(repr=False)
 class Panel:

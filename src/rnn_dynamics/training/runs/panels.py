@@ -31,8 +31,6 @@ from rnn_dynamics.training.runs.updates import (
     share_wrong,
 )
 
-__all__ = ["first_panel", "train"]
-
 _TILE = 8  # runs of a compiled call: more of them leave the cache
 _CONFIRMED = 10_000  # fresh sequences that decide a success
 _SAVED = 10.0  # seconds between two checkpoints

@@ -17,8 +17,6 @@ from rnn_dynamics.training.recipes.remedies import Remedy
 from rnn_dynamics.training.runs.intervals import wilson
 from rnn_dynamics.training.runs.panel import Panel
 
-__all__ = ["MOMENTS", "Comparison", "ComparisonRow", "load_comparison", "row_of"]
-
 MOMENTS = ("initial", "middle", "final")
 _STORY = ("exponent", "horizon", "regime")
 _WIDE = "{:<{width}}  {:<16} {:>4} {:>8} {:>10} {:>8} {:>8}  {:>19}  {}"

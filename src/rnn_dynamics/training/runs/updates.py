@@ -21,19 +21,6 @@ from rnn_dynamics.training.recipes.search import SEARCHES, Setting
 from rnn_dynamics.training.runs.descent import moved
 from rnn_dynamics.training.tasks import Batch, Task
 
-__all__ = [
-    "CONFIRM",
-    "TEST",
-    "Plan",
-    "ProgressCheck",
-    "Run",
-    "advance",
-    "first_state",
-    "lengths_of_calls",
-    "recorded",
-    "share_wrong",
-]
-
 _UPDATE, TEST, CONFIRM, _NOISE = range(4)  # what random numbers are for: no two uses share a sequence
 _LONGEST = 50  # updates of a call
 _PART = 500  # sequences that are run at once in a test

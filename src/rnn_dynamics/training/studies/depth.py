@@ -23,18 +23,6 @@ from rnn_dynamics.numerics.validation import choice, count, fraction, real_array
 from rnn_dynamics.training.recipes.boltzmann import pretrain
 from rnn_dynamics.training.runs.descent import descend
 
-__all__ = [
-    "NETWORKS",
-    "DeepNetwork",
-    "DeepRuns",
-    "bars_and_stripes",
-    "cell_of",
-    "images",
-    "initial",
-    "train_deep",
-    "wrong_share",
-]
-
 FLIPS = 0.02
 _CLASSES = 2
 _MOMENTUM = 0.9

@@ -19,16 +19,6 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
 
-__all__ = [
-    "AlongTraining",
-    "Coincidences",
-    "PathEvent",
-    "coincidences",
-    "events_along",
-    "loss_jumps",
-    "stacked",
-]
-
 _LANES = 256  # branches traced together are a multiple of this, or a power of two
 _SAME = 1e-6  # distance of two states, relative to max(1, |x|), below which they are one
 

@@ -16,8 +16,6 @@ from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.validation import real_array
 
-__all__ = ["critical_input", "latch_attractors", "latch_log_gradients", "latch_orbit", "log_slopes"]
-
 # Terms of the two series below; on their whole range of argument 10 reach the last bit of float64.
 _TERMS = 10
 

@@ -19,8 +19,6 @@ from rnn_dynamics.training.runs.descent import descend
 from rnn_dynamics.training.runs.intervals import wilson
 from rnn_dynamics.training.studies.latch import log_slopes
 
-__all__ = ["ALLOWED", "TARGET", "WRITTEN", "LatchConvergence", "latch_convergence"]
-
 #: Inputs that write the bit, L, as published.
 WRITTEN = 3
 #: The target of tanh(a_T) for the class +, as published; −.8 for the class −.

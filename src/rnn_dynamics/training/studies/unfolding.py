@@ -19,8 +19,6 @@ from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import Task, task
 
-__all__ = ["Carried", "carried", "long_unfolding"]
-
 _REMEDIES = ("clipping", "omega", "smart tanh")
 
 

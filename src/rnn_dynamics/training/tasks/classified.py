@@ -17,8 +17,6 @@ from rnn_dynamics.training.tasks.draws import (
     words,
 )
 
-__all__ = ["DEFINITIONS"]
-
 
 def _latch(key: Any, length: int, dtype: Any, *, cue: int, noise: float) -> Sequence:
     """The class is told in the first ``cue`` steps; after that comes noise.

@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, UInt32
 
-__all__ = ["Definition", "Sequence", "Sizes", "below", "packed", "unit", "unpacked", "whole", "words"]
-
 
 class Sequence(NamedTuple):
     """One sequence, the steps after which its outputs are read, and what they should be."""

@@ -19,8 +19,6 @@ from rnn_dynamics.training.tasks.draws import (
     words,
 )
 
-__all__ = ["DEFINITIONS", "SYMBOLS", "THREE_MARKS", "TWO_MARKS", "windows_of_marks", "with_marks"]
-
 SYMBOLS = 6
 # Where the windows of the marks begin, in tenths of the length.
 TWO_MARKS, THREE_MARKS = (1, 5), (1, 3, 6)

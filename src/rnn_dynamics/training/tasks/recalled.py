@@ -9,8 +9,6 @@ from jaxtyping import Array, Int
 from rnn_dynamics.numerics.validation import choice, flag
 from rnn_dynamics.training.tasks.draws import Definition, Sequence, Sizes, below, unpacked, whole, words
 
-__all__ = ["DEFINITIONS"]
-
 _SYMBOLS = 100
 # Symbols of the pattern, and how many values each has: 5 bits, and log2 5^10 = 23.2 bits.
 _PATTERN = {5: (5, 2), 20: (10, 5)}
