@@ -12,6 +12,7 @@ from rnn_dynamics.diagnosis.growth import Growth, at_rest
 from rnn_dynamics.diagnosis.table import Facts, row_of
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
+from rnn_dynamics.dynamics.equilibria.recurrence import _is_rounding
 
 
 def oscillators_and_bit(pairs, gain, weight, seed=0):
@@ -158,3 +159,135 @@ def test_a_run_at_rest_has_the_sign_of_its_multiplier_and_an_error_that_reaches_
     assert sign == -1
     assert at_rest(Growth(0.001, 1e-4, 20), 0.999, np.float64)[1] == -1
     assert at_rest(measured, math.nan, np.float64)[0] == measured
+
+
+def test_the_order_in_which_equal_units_run_through_a_cycle_makes_another_set():
+    """Two logistic units on one 3-cycle, 0, 1 or 2 steps apart for ever, beside a torus that hides how far."""
+
+    def rotation(turn):
+        return 1.5 * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+
+    W = np.zeros((4, 4))
+    W[:2, :2], W[2:, 2:] = rotation(0.9), rotation(2.1)
+
+    def cell(x, u):
+        return jnp.concatenate([jnp.tanh(jnp.asarray(W) @ x[:4]), 3.83 * x[4:] * (1 - x[4:])])
+
+    draws = np.random.default_rng(0)
+    starts = np.hstack([draws.normal(size=(40, 4)), draws.uniform(0.1, 0.9, (40, 2))])
+    z = starts[:, 4:]
+    for _ in range(6000):
+        z = 3.83 * z * (1 - z)
+    lag = np.zeros(40, int)
+    for steps in (1, 2):
+        z = np.column_stack([3.83 * z[:, 0] * (1 - z[:, 0]), z[:, 1]])
+        lag[np.abs(z[:, 0] - z[:, 1]) < 1e-4] = steps
+    assert set(lag) == {0, 1, 2}
+    found = rd.find_attractors(cell, starts)
+    assert list(found.kinds) == [AttractorKind.INVARIANT_CIRCLE] * 3
+    assert sorted(found.counts) == sorted(np.bincount(lag))
+    labels = rd.basins(cell, starts).labels
+    assert len(set(zip(lag.tolist(), labels.tolist(), strict=True))) == 3
+
+
+@pytest.mark.parametrize("size", [1e-3, 1e-6])
+def test_a_bit_of_any_size_beside_a_circle_makes_two_circles(size):
+    turn = 1.4 * np.array([[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]])
+
+    def cell(x, u):
+        return jnp.concatenate([jnp.tanh(jnp.asarray(turn) @ x[:2]), size * jnp.tanh(2 * x[2:] / size)])
+
+    starts = np.random.default_rng(0).normal(size=(40, 3)) * [1, 1, size]
+    found = rd.find_attractors(cell, starts)
+    up = int((starts[:, 2] > 0).sum())
+    assert sorted(found.counts) == sorted([up, 40 - up])
+    assert found.undecided == 0
+
+
+def test_a_coordinate_that_nears_its_rest_slowly_belongs_to_the_circle():
+    """It makes no second set, however far from its rest the starts are."""
+    turn = 1.4 * np.array([[np.cos(1.0), -np.sin(1.0)], [np.sin(1.0), np.cos(1.0)]])
+
+    def cell(x, u):
+        return jnp.concatenate([jnp.tanh(jnp.asarray(turn) @ x[:2]), 0.998 * x[2:]])
+
+    starts = np.random.default_rng(0).normal(size=(20, 3))
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided, int(found.counts[0])) == (1, 0, 20)
+
+
+def locked_circle(numerator, period, pull):
+    """A circle in the plane, drawn in at rate ½; its angles turn by numerator/period and lock at rate ``pull``."""
+
+    def cell(x, u):
+        radius, angle = jnp.hypot(x[0], x[1]), jnp.arctan2(x[1], x[0])
+        angle = angle + 2 * jnp.pi * numerator / period + pull / period * jnp.sin(period * angle)
+        radius = radius + 0.5 * (1 - radius) * radius
+        return radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+    return cell
+
+
+def test_a_cycle_that_is_neared_slowly_is_no_circle():
+    """A 45-cycle that draws in by 7e-4 a step: named, or undecided, and said; not in silence on a circle."""
+    cell, starts = locked_circle(17, 45, 7e-4), np.random.default_rng(0).normal(size=(12, 2))
+    with pytest.warns(MissingAttractorWarning, match="12 of 12 orbits"):
+        found = rd.fixed_points(cell, starts)
+    assert not (found.ends.kind == OrbitEnd.RECURRENT).any()
+    asked = rd.fixed_points(cell, starts, period=45)
+    assert (asked.ends.kind == OrbitEnd.POINT).all()
+
+
+def test_a_circle_that_does_not_lock_is_one():
+    golden = (np.sqrt(5) - 1) / 2
+    cell, starts = locked_circle(golden, 1.0, 0.0), np.random.default_rng(0).normal(size=(12, 2))
+    assert (rd.fixed_points(cell, starts).ends.kind == OrbitEnd.RECURRENT).all()
+
+
+def test_a_long_stable_cycle_has_its_own_period_and_is_stable():
+    """All starts run to one 106-cycle, whose multiplier is that of their last turns."""
+    W = np.array(
+        [
+            [0.76030254, 0.55955899, 1.00560349],
+            [0.49715385, -0.32838723, -0.38074181],
+            [0.05364606, 0.0749472, 0.309939],
+        ]
+    )
+
+    def cell(x, u):
+        z = jnp.asarray(W) @ x
+        z = z - z.mean()
+        return jnp.tanh(0.5 * z / jnp.sqrt((z * z).mean() + 1e-5))
+
+    starts = np.random.default_rng(0).normal(size=(60, 3))
+    with pytest.warns(MissingAttractorWarning, match="60 of 60 orbits end at a cycle of period 106"):
+        found = rd.fixed_points(cell, starts)
+    assert set(found.ends.period) == {106}
+    asked = rd.fixed_points(cell, starts, period=106)
+    assert (asked.ends.kind == OrbitEnd.POINT).all()
+    assert sorted(asked.kind) == ["saddle", "stable"]
+    leading = np.abs(asked.multipliers[list(asked.kind).index("stable")]).max()
+    x = [starts[0]]
+    for _ in range(2000):
+        z = W @ x[-1]
+        z = z - z.mean()
+        x.append(np.tanh(0.5 * z / np.sqrt((z * z).mean() + 1e-5)))
+    moved = np.array([np.abs(x[t + 106] - x[t]).max() for t in range(0, 1800, 106)])
+    last = np.flatnonzero(moved > 1e-9)[-1]
+    assert moved[last - 1] < 1e-4
+    assert leading == pytest.approx(moved[last] / moved[last - 1], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "is_rounding"),
+    [
+        ([1e-13, 1.1e-13, 0.9e-13, 1.4e-13], True),
+        ([1e-13, 2.1e-13, 2.5e-13, 1.7e-13], True),
+        ([1e-13, 2e-13, 4e-13, 8e-13], False),  # a turn along a circle
+        ([1e-13, 2e-13], False),
+        ([1e-13, 1.2e-13], True),
+        ([1e-11, 1e-11, 1e-11, 1e-11], False),  # more than rounding
+    ],
+)
+def test_a_turn_misses_more_after_each_period_and_rounding_does_not(gaps, is_rounding):
+    assert _is_rounding(gaps, float(np.finfo(np.float64).eps)) is is_rounding

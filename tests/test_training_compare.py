@@ -117,7 +117,7 @@ def test_the_picture_names_every_row(found: results.Comparison) -> None:
         ({"lengths": [10, 10]}, "remedies, tasks, lengths: expected each only once"),
         ({"tasks": ["copy", "copy"]}, "remedies, tasks, lengths: expected each only once"),
         ({"remedies": []}, "remedies: expected at least one"),
-        ({"tasks": ["no such"]}, "task: expected .*temporal-order"),
+        ({"tasks": ["no such"]}, "tasks: expected .*temporal-order"),
         ({"lengths": [3]}, "length: expected at least"),
         ({"rates": [-1.0]}, "rates: expected learning rates > 0"),
         ({"seeds": 0}, "seeds: expected"),
@@ -205,7 +205,7 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     ("arguments", "message"),
     [
         (["--remedies", "clippin"], "remedies: expected some of"),
-        (["--task", "order"], "task: expected"),
+        (["--task", "order"], "tasks: expected"),
         (["--lengths", "2"], "length: expected at least"),
         (["--out", "x.txt"], "--out: expected a name ending in .npz, .nc, .json, got x.txt"),
         (["--plot", "/no/such/folder/x.png"], "--plot: no such folder"),

@@ -2,7 +2,9 @@
 
 Between 1024 samples of a torus of three phases, or of chaos in forty units, there is room for another set: a memory
 bit beside them, the same phases turning against one another. Time means of x, x² and squares of mixed units tell
-them apart where distances do not.
+them apart where distances do not; squares of units mixed over two steps see the order in which equal units run
+through one cycle. A coordinate that all but rests on a set, a memory bit of small size, has no part in distances
+or means: an orbit of the set is at its value, or nears it.
 """
 
 import functools
@@ -23,38 +25,48 @@ _WINDOWS = 128
 _BATCH = 256
 _WIDER = 1.0
 _FLOOR, _LEAST = 1e-3, 0.1
+_RESTING = 1e-2  # of the largest extent: a coordinate that varies less all but rests
+_NEARER = 0.999  # the share of its distance that one which nears its rest may keep over a window
 
 
-def _features(x: Array, scale: Array, mixing: Array, lengths: Lengths | None) -> Array:
-    """What is averaged: x and x² in units of the scale, cos and sin of phases, squares of mixed units."""
+def _features(x: Array, later: Array, scale: Array, mixing: Array, lengths: Lengths | None) -> Array:
+    """What is averaged: x, x² in units of the scale, cos and sin of phases, squares of mixed x and F(x)."""
     phases = jnp.asarray([length is not None for length in lengths or (None,) * x.size])
     turns = jnp.asarray([length or 1.0 for length in lengths or (None,) * x.size], x.dtype)
-    angle = 2 * jnp.pi * x / turns
-    first = jnp.where(phases, jnp.cos(angle), x / scale)
-    second = jnp.where(phases, jnp.sin(angle), jnp.square(x / scale))
-    mixed = jnp.matmul(mixing, first, precision=jax.lax.Precision.HIGHEST)
-    return jnp.concatenate([first, second, jnp.square(mixed)])
+
+    def of_units(state: Array) -> Array:
+        return jnp.where(phases, jnp.cos(2 * jnp.pi * state / turns), state / scale)
+
+    first = of_units(x)
+    second = jnp.where(phases, jnp.sin(2 * jnp.pi * x / turns), jnp.square(x / scale))
+    pair = jnp.concatenate([first, of_units(later)])
+    return jnp.concatenate(
+        [first, second, jnp.square(jnp.matmul(mixing, pair, precision=jax.lax.Precision.HIGHEST))]
+    )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 6))
 def _means(
     static: Any, arrays: Any, u: Any, states: Array, scale: Array, mixing: Array, shape: tuple[int, ...]
-) -> Float[Array, "batch features"]:
+) -> tuple[Float[Array, "batch features"], Float[Array, "batch n"]]:
+    """Time means from each state on, and where its orbit is then."""
     cell = join(static, arrays)
     lengths = lengths_of(cell)
     step = jax.vmap(lambda x: cell(x.reshape(shape), u).reshape(-1))
-    measure = jax.vmap(lambda x: _features(x, scale, mixing, lengths))
+    measure = jax.vmap(lambda x, later: _features(x, later, scale, mixing, lengths))
 
     def advance(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
         x, total = carry
-        return step(x), total + measure(x)
+        later = step(x)
+        return later, total + measure(x, later)
 
     none = jnp.zeros((len(states), 2 * states.shape[1] + len(mixing)), states.dtype)
-    return jax.lax.fori_loop(0, _STEPS, advance, (states, none))[1] / _STEPS
+    last, total = jax.lax.fori_loop(0, _STEPS, advance, (states, none))
+    return total / _STEPS, last
 
 
 class Bands:
-    """Between what the time means of stretches of one set lie.
+    """Between what the time means of stretches of one set lie, and at what its resting coordinates rest.
 
     Args:
         problem: the map.
@@ -64,26 +76,37 @@ class Bands:
     def __init__(self, problem: StartsOfMap, orbit: np.ndarray) -> None:
         self.problem = problem
         sizes = np.asarray(extents(orbit, problem.lengths), float)
-        self.scale = np.maximum(sizes, _LEAST * max(float(sizes.max(initial=0.0)), np.finfo(float).tiny))
-        draws = np.random.default_rng(0)
-        rows = max(8, problem.n)
-        self.mixing = draws.choice([-1.0, 1.0], (rows, problem.n)) / np.sqrt(problem.n)
+        largest = float(sizes.max(initial=0.0))
+        self.scale = np.maximum(sizes, _LEAST * max(largest, np.finfo(float).tiny))
+        draws, n = np.random.default_rng(0), problem.n
+        alone = draws.choice([-1.0, 1.0], (max(8, n), n)) / np.sqrt(n)
         chosen = orbit[draws.integers(len(orbit), size=_WINDOWS)]
-        found = self._of(chosen)
+        paired = draws.choice([-1.0, 1.0], (max(8, n), 2 * n)) / np.sqrt(n)
+        self.mixing = np.concatenate([np.hstack([alone, np.zeros_like(alone)]), paired])
+        found = self._of(chosen)[0]
         low, high = found.min(0), found.max(0)
         wider = _WIDER * (high - low) + _FLOOR * (1 + np.abs(low) + np.abs(high))
         self.low, self.high = low - wider, high + wider
+        on_line = np.array([length is None for length in problem.lengths or (None,) * n])
+        self.resting = np.flatnonzero(on_line & (sizes <= _RESTING * largest))
+        rest = orbit[:, self.resting].astype(float)
+        self.rest = (rest.max(0) + rest.min(0)) / 2
+        rounding = 1e3 * float(np.finfo(orbit.dtype).eps) * (largest + np.abs(self.rest))
+        self.near = np.maximum(sizes[self.resting], rounding)
 
-    def _of(self, states: np.ndarray) -> np.ndarray:
+    def _of(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         static, arrays = split(self.problem.cell)
         dtype = self.problem.dtype
         given = self.scale.astype(dtype), self.mixing.astype(dtype), self.problem.shape
         u, rows = self.problem.u, states.astype(dtype)
-        return mapped(lambda part: _means(static, arrays, u, part, *given), [rows], _BATCH).astype(float)
+        means, last = mapped(lambda part: _means(static, arrays, u, part, *given), [rows], _BATCH)
+        return means.astype(float), last.astype(float)
 
     def hold(self, states: np.ndarray) -> np.ndarray:
-        """Whether the means along the next steps of each state lie within the bands."""
+        """Whether the means along the next steps of each state lie within the bands, and it rests where they do."""
         if not len(states):
             return np.zeros(0, bool)
-        found = self._of(states)
-        return ((found >= self.low) & (found <= self.high)).all(1)
+        found, last = self._of(states)
+        before, after = (np.abs(x[:, self.resting] - self.rest) for x in (states.astype(float), last))
+        nears = (after <= self.near) | (after <= _NEARER * before)
+        return ((found >= self.low) & (found <= self.high)).all(1) & nears.all(1)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import warnings
 
 import numpy as np
 
@@ -21,7 +22,7 @@ _DRAWN, _TIGHT = 0.2, 1e-3
 
 def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
     """L_k of every state of the cycle, shape (p, n, n), with ‖L_{k+1} J_k L_k⁻¹‖₂ < ``rate``."""
-    from scipy.linalg import solve_discrete_lyapunov
+    from scipy.linalg import LinAlgWarning, solve_discrete_lyapunov
 
     n = jacobians.shape[-1]
     scaled = jacobians / rate
@@ -29,7 +30,9 @@ def adapted_norms(jacobians: np.ndarray, rate: float) -> np.ndarray:
     for matrix in scaled:
         weight += np.matmul(product.T, product)
         product = np.matmul(matrix, product)
-    gram = solve_discrete_lyapunov(product.T, weight)
+    with warnings.catch_warnings():  # what is made of ill-conditioned norms is checked, not believed
+        warnings.simplefilter("ignore", LinAlgWarning)
+        gram = solve_discrete_lyapunov(product.T, weight)
     grams = [gram]
     for matrix in scaled[:0:-1]:
         gram = np.eye(n) + np.linalg.multi_dot([matrix.T, gram, matrix])

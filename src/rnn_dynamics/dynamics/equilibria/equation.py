@@ -30,6 +30,8 @@ from rnn_dynamics.numerics.validation import count, real_array
 # Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.
 _ENTRIES = 2**20
 _BATCHES = (64, 512, 4096)
+# A row of a Jacobian of so many multiply-adds is dear enough for a batch of few.
+_DEAR, _FEW = 2e5, 8
 # Up to here a row costs so little that the smallest batch is not worth its program.
 _UNITS = 8
 _TOLERANCE = {4: 1e-5, 8: 1e-12}
@@ -88,6 +90,8 @@ class RootProblem:
         total, steps = len(columns[0]), period * self.cycle
         largest = min(_BATCHES[-1], max(16, power_of_two_below(_ENTRIES // self.size**2)))
         sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
+        if steps * self.size**3 > _DEAR:
+            sizes = (_FEW, *sizes)
         size = min(largest, next((size for size in sizes if total <= size), largest))
 
         def at(*batch: np.ndarray) -> list[Array]:

@@ -19,6 +19,7 @@ _STEPS_OF_A_ROUND = 2
 _HALVINGS = 10
 _POLISHING_STEPS = 6
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -4, 6
+_NOISE = 6  # of these distances show how far F^p rounds
 
 
 def _norm(vector: Array) -> Array:
@@ -257,7 +258,11 @@ def _measure(system: IteratedMap, x: Array) -> MeasuredRoots:
         residuals = system.rest(there, jax.vmap(system)(there))
         return jnp.min(jnp.abs(jnp.sum(left[None] * residuals, axis=1)))
 
-    stands_out = jax.vmap(seen)(distances) >= 2 * rounding
+    looks = jax.vmap(seen)(distances)
+    # Along a cycle rounding grows and shrinks again: at the least distances nothing but that is seen.
+    noise = jnp.where(jnp.isfinite(looks[:_NOISE]), looks[:_NOISE], 0)
+    rounding = jnp.maximum(rounding, jnp.max(noise))
+    stands_out = looks >= 2 * rounding
     first = jnp.argmax(stands_out)
     infinite = jnp.full((), jnp.inf, x.dtype)
     error = jnp.where(stands_out.any(), distances[first], infinite)

@@ -61,6 +61,34 @@ def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np
 
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
+def _growth(
+    static: Any,
+    arrays: Any,
+    x: Float[Array, " n"],
+    inputs: Any,
+    turns: Any,
+    shape: tuple[int, ...],
+    cycle: Any,
+) -> Float[Array, ""]:
+    once = IteratedMap(join(static, arrays), inputs, cycle, shape)
+
+    def advance(_: Any, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        state, tangent, total = carry
+        state, tangent = jax.jvp(once, (state,), (tangent,))
+        size = jnp.sqrt(jnp.sum(jnp.square(tangent)))
+        return state, jnp.where(size > 0, tangent / size, tangent), total + jnp.log(size)
+
+    first = jnp.ones_like(x) / jnp.sqrt(jnp.asarray(x.size, x.dtype))
+    return jax.lax.fori_loop(0, turns, advance, (x, first, jnp.zeros((), x.dtype)))[2]
+
+
+def growth(problem: RootProblem, state: np.ndarray, turns: int) -> float:
+    """ln of what one tangent vector grows by along so many periods of the input, in all."""
+    given = problem.static, problem.arrays, jnp.asarray(state), problem.inputs
+    return float(_growth(*given, np.int32(turns), problem.shape, np.int32(problem.cycle)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
 def _returns(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:

@@ -15,7 +15,7 @@ from rnn_dynamics.dynamics.equilibria.cycles import Roots, measured, split_by_pe
 from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.merging import clusters
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced, windows
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, windows
 from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
 from rnn_dynamics.dynamics.phases import embedded, seated
 
@@ -301,6 +301,23 @@ def _looked_at(problem: RootProblem, census: Census, known: Known, level: int, f
         census.kind[at[runs]] = OrbitEnd.RECURRENT
         long = lengths > 0
         census.kind[at[long]], census.period[at[long]] = OrbitEnd.CYCLE, lengths[long]
+        _on_listed_cycles(census, known, at[long])
+
+
+def _on_listed_cycles(census: Census, known: Known, at: np.ndarray) -> None:
+    """Orbits that repeat, given to the known cycle of that period on which they are after a tail's steps."""
+    problem, close = known.problem, float(np.finfo(census.states.dtype).eps) ** 0.5
+    if not np.isin(known.length, census.period[at]).any():
+        return
+    later = advanced(problem, census.states[at], TAIL)
+    for place, phases in enumerate(known.phases):
+        if known.kinds[place] == "unstable":
+            continue
+        own = np.flatnonzero((census.kind[at] == OrbitEnd.CYCLE) & (census.period[at] == known.length[place]))
+        if own.size:
+            apart = problem.apart(later[own][:, None], phases[None]).min(1)
+            there = at[own[apart <= close * problem.norms(later[own])]]
+            census.kind[there], census.root[there] = OrbitEnd.POINT, place
 
 
 def _affordable(problem: RootProblem, count: int, level: int) -> bool:

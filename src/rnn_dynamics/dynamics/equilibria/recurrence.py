@@ -1,9 +1,11 @@
 """Orbits that neither rest nor repeat: long cycles, invariant circles, tori, chaos, told from slow drifts."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, norms
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, advanced, returns, tails
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, TAILS, advanced, growth, returns, tails
 from rnn_dynamics.dynamics.phases import Lengths, apart, embedded
 
 LONGEST = 32
@@ -16,6 +18,8 @@ _DRIFT = 1e-4
 _STAY = 16
 _STRIDE = 37
 _ROUNDS = 6
+_MULTIPLES = (1, 2, 4, 8)  # of a period, after which an orbit is looked at
+_FAR, _WORK = 16 * TAIL, 1e9  # steps over which a tangent is followed, and their multiply-adds at most
 
 
 def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -49,15 +53,18 @@ def _returning(path: np.ndarray) -> tuple[np.ndarray, float] | None:
     return samples + middle, reach
 
 
-def _is_rounding(once: float, twice: float, unit: float) -> bool:
-    """Whether what a period misses is rounding: a turn along a circle misses twice as much after two periods.
+def _is_rounding(gaps: Sequence[float], unit: float) -> bool:
+    """Whether what a period misses is rounding: a turn along a circle misses k times as much after k periods.
 
     Args:
-        once: what is missed after p steps, relative to the states.
-        twice: after 2p steps.
+        gaps: what is missed after p, 2p, 4p and 8p steps, or after the first two, relative to the states.
         unit: of rounding.
     """
-    return once <= 1e4 * unit and twice <= 1.5 * once + 64 * unit
+    if not gaps[0] <= 1e4 * unit:
+        return False
+    if len(gaps) == 2:
+        return gaps[1] <= 1.5 * gaps[0] + 64 * unit
+    return max(gaps) <= 3 * max(gaps[:2]) + 64 * unit
 
 
 def _long_period(path: np.ndarray) -> int:
@@ -71,8 +78,12 @@ def _long_period(path: np.ndarray) -> int:
 
     for period in range(1, len(path) - 64):
         once = missed(period)
-        if once <= 64 * unit or (once <= 1e4 * unit and _is_rounding(once, missed(2 * period), unit)):
+        if once <= 64 * unit:
             return period
+        if once <= 1e4 * unit:
+            gaps = [once, *(missed(many * period) for many in _MULTIPLES[1:])]
+            if _is_rounding(gaps if np.isfinite(gaps[-1]) else gaps[:2], unit):
+                return period
     return 0
 
 
@@ -135,9 +146,17 @@ class _Sets:
     def _closes(self, states: np.ndarray, period: int, unit: float) -> np.ndarray:
         """Whether each state comes back after ``period`` but for rounding."""
         scale = 1 + self.problem.norms(states)
-        once = self.problem.apart(advanced(self.problem, states, period), states) / scale
-        twice = self.problem.apart(advanced(self.problem, states, 2 * period), states) / scale
-        return np.array([_is_rounding(*pair, unit) for pair in zip(once, twice, strict=True)], bool)
+        states = advanced(self.problem, states, TAIL)  # what an orbit still comes nearer by is no return
+        gaps = [
+            self.problem.apart(advanced(self.problem, states, many * period), states) / scale
+            for many in _MULTIPLES
+        ]
+        return np.array([_is_rounding(own, unit) for own in np.transpose(gaps)], bool)
+
+    def _contracts(self, row: int) -> bool:
+        """Whether a tangent vector shrinks over many more steps than a tail has: the orbit nears a cycle slowly."""
+        steps = min(_FAR, int(_WORK / (self.problem.cycle * self.problem.size**2)))
+        return steps >= 2 * TAIL and growth(self.problem, self.states[row], steps) < -1.5 * _TURNS
 
     def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
         """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
@@ -167,6 +186,8 @@ class _Sets:
         if used.mean() <= error and _settles(path):
             return
         if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
+            if used.mean() <= error and self._contracts(row):
+                return
             own = np.flatnonzero(self._within(*returning) & ~self.found & (self.periods == 0))
             periods = self._own_periods(own)
             self.periods[own[periods > LONGEST]] = periods[periods > LONGEST]
