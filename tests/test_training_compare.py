@@ -205,7 +205,7 @@ def test_what_is_interrupted_without_a_store_is_kept_and_gone_on_from(capsys, tm
     ("arguments", "message"),
     [
         (["--remedies", "clippin"], "remedies: expected some of"),
-        (["--task", "order"], "tasks: expected"),
+        (["--task", "order"], "task: expected"),
         (["--lengths", "2"], "length: expected at least"),
         (["--out", "x.txt"], "--out: expected a name ending in .npz, .nc, .json, got x.txt"),
         (["--plot", "/no/such/folder/x.png"], "--plot: no such folder"),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from rnn_dynamics.figures.report import ReportRow
-from rnn_dynamics.numerics.batching import decomposing
+from rnn_dynamics.numerics.decompositions import decomposing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

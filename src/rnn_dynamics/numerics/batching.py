@@ -6,7 +6,6 @@ filled up with copies of its last row; under ``vmap`` no row's numbers depend on
 
 import functools
 import math
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -15,10 +14,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
-
-#: Held while batches of matrices are decomposed: two such calls at once wait inside XLA for its pool of threads,
-#: and on two cores for one another for ever (JAX 0.10.2). A thread that has it may take it again.
-decomposing = threading.RLock()
 
 #: Entries of one call of the kernel.
 TILE = 64

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
-from rnn_dynamics.numerics.batching import decomposing, power_of_two_below
+from rnn_dynamics.numerics.batching import power_of_two_below
+from rnn_dynamics.numerics.decompositions import decomposing
 
 Kernel = Any
 
