@@ -3,6 +3,8 @@
 Programs once compiled are kept for later runs in ``.cache/programs``, or where ``JAX_COMPILATION_CACHE_DIR``
 points; the workers and every child process share them.
 
+Every call's arrays are held against the shapes in the annotations (``shape_checks``).
+
 XLA's settings are those of ``compiler_settings``: cheap ones, or its own for ``pytest -m shipped`` and soak tests.
 """
 
@@ -15,6 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from jaxtyping import install_import_hook
+
+import tests.shape_checks  # noqa: F401  (the hook finds it where it is imported)
 from tests.compiler_settings import CHEAP, asks_for_shipped
 
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -24,6 +29,10 @@ os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")  # a tenth of the
 os.environ.setdefault("TESTS_COMPILE", "as shipped" if asks_for_shipped(sys.argv) else "cheaply")
 if os.environ["TESTS_COMPILE"] == "cheaply":
     os.environ.setdefault("XLA_FLAGS", CHEAP)
+
+# Before anything of the library is imported. What users get, to the bit and in time, is judged without it.
+if os.environ["TESTS_COMPILE"] == "cheaply":
+    install_import_hook("rnn_dynamics", "tests.shape_checks.checked")
 
 import jax
 import pytest

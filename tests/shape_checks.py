@@ -1,8 +1,8 @@
-"""What jaxtyping's import hook calls: every array's dtype and shape against its annotation, sizes by name in a call.
+"""What jaxtyping's import hook calls: every array's dtype and shape against its annotation, named sizes in a call.
 
-A size that a function names twice has to be one; a sum of names, as steps+1, is looked at where its names are known.
-What is no array is left alone: a number may stand for an array of no axes, and ``Any`` says nothing of shapes. Fields
-of results are not looked at: ``jax.vmap`` puts axes in front of them.
+A size that a function names twice has to be one; a sum of names, as steps+1, is looked at where they are known.
+What is no array is left alone: a number may stand for an array of no axes, and ``Any`` says nothing of shapes.
+Fields of results are not looked at: ``jax.vmap`` puts axes in front of them.
 """
 
 import functools
@@ -15,6 +15,10 @@ from typing import Any
 import jaxtyping
 
 __all__ = ["checked"]
+
+
+# Fields of results, and cells, which are called with wrong states to see what they say.
+_LEFT_ALONE = ("__init__", "check_single_arg", "__call__")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -52,7 +56,7 @@ def _is_sum(hint: Any) -> bool:
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, each of its calls checked; ``jaxtyping.jaxtyped`` around it keeps the names of a call."""
-    if function.__name__ in ("__init__", "check_single_arg"):  # vmap makes results with more axes in front
+    if function.__name__ in _LEFT_ALONE:
         return function
     try:
         hints = {n: h for n, h in function.__annotations__.items() if not isinstance(h, str) and _shapes(h)}

@@ -1,6 +1,6 @@
 """The one lock for calls that decompose batches of matrices.
 
-Two such calls at once wait inside XLA for its pool of threads, and on two cores for one another for ever (JAX 0.10.2).
+Two such calls at once wait inside XLA for its pool of threads, on two cores for one another for ever (JAX 0.10.2).
 """
 
 import threading

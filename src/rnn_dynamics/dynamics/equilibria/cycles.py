@@ -160,7 +160,7 @@ def _joined_by(leaders: Int[np.ndarray, "roots phases"]) -> Int[np.ndarray, " ro
 def gathered(
     problem: RootProblem,
     by_period: dict[int, tuple[np.ndarray, Roots]],
-    of_start: Int[np.ndarray, " starts"],
+    of_start: Int[np.ndarray, " starts_and_orbits"],
     start_status: Int[np.ndarray, " starts"],
     slow: SlowPoints | None = None,
     *,
@@ -170,7 +170,7 @@ def gathered(
 
     Args:
         by_period: from ``split_by_period``: the numbers of the roots of each minimal period, and those roots.
-        of_start: the number of the root that each start led to, −1 for none.
+        of_start: the number of the root that each start led to, −1 for none, then of each orbit that was followed.
         start_status: of each start.
         slow: slow points, if they were looked for.
         complete: whether nothing can be missing.
