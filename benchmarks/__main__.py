@@ -26,7 +26,7 @@ def names() -> list[str]:
     )
 
 
-_OTHERS = {"__main__", "timing"}
+_OTHERS = {"__main__", "timing", "two_builds"}
 
 
 def main() -> None:

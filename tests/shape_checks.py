@@ -51,7 +51,7 @@ def _check(place: str, value: Any, hint: Any) -> None:
 
 
 def _is_sum(hint: Any) -> bool:
-    return any("+" in one.dim_str or "-" in one.dim_str for one in _shapes(hint))
+    return any(set("+-*") & set(one.dim_str) for one in _shapes(hint))
 
 
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:

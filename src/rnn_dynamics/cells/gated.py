@@ -57,9 +57,9 @@ class LSTM(_HiddenAndCell):
 
     longer_memory: ClassVar[str] = "a larger bias of the forget gate"
 
-    W: Float[Array, "4n n"]
-    b: Float[Array, " 4n"]
-    W_in: Float[Array, "4n m"] | None
+    W: Float[Array, "4*n n"]
+    b: Float[Array, " 4*n"]
+    W_in: Float[Array, "4*n m"] | None
     peepholes: Float[Array, "3 n"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, peepholes: Any = None) -> None:
@@ -69,7 +69,7 @@ class LSTM(_HiddenAndCell):
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
         set_fields(self, **fields, peepholes=peepholes)
 
-    def carries(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+    def carries(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """What each unit keeps of its memory at fixed gates: ∂c⁺/∂c, the forget gate."""
         return {"forget": self._step(x, u)["forget"]}
 
@@ -79,7 +79,7 @@ class LSTM(_HiddenAndCell):
         four = ("input", "forget", "candidate", "output")
         return {"W": four, "b": four, "W_in": four, "peepholes": ("input", "forget", "output")}
 
-    def _step(self, x: Float[Array, " 2n"], u: Any) -> dict[str, Array]:
+    def _step(self, x: Float[Array, " 2*n"], u: Any) -> dict[str, Array]:
         n = self.units
         h, c = x[:n], x[n:]
         z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, n)
@@ -94,11 +94,11 @@ class LSTM(_HiddenAndCell):
         o = sigmoid(z[3] + over_next)
         return {"input": i, "forget": f, "candidate": g, "output": o, "cell": following}
 
-    def __call__(self, x: Float[Array, " 2n"], u: Any = None) -> Float[Array, " 2n"]:
+    def __call__(self, x: Float[Array, " 2*n"], u: Any = None) -> Float[Array, " 2*n"]:
         step = self._step(x, u)
         return jnp.concatenate([step["output"] * tanh(step["cell"]), step["cell"]])
 
-    def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+    def gates(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input, forget and output gate and the candidate of the step from x."""
         step = self._step(x, u)
         return {name: step[name] for name in ("input", "forget", "candidate", "output")}
@@ -121,9 +121,9 @@ class LSTM1997(_HiddenAndCell):
     Reference: S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997, appendix A.1.
     """
 
-    W: Float[Array, "3n n"]
-    b: Float[Array, " 3n"]
-    W_in: Float[Array, "3n m"] | None
+    W: Float[Array, "3*n n"]
+    b: Float[Array, " 3*n"]
+    W_in: Float[Array, "3*n m"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
         set_fields(self, **weights(W, b, W_in, gates=3))
@@ -133,12 +133,12 @@ class LSTM1997(_HiddenAndCell):
         """Whose rows each parameter holds, in their order."""
         return dict.fromkeys(("W", "b", "W_in"), ("input", "candidate", "output"))
 
-    def gates(self, x: Float[Array, " 2n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
+    def gates(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input and output gate and the candidate of the step from x."""
         z = (dot(self.W, x[: self.units]) + drive(self.b, self.W_in, u)).reshape(3, self.units)
         return {"input": sigmoid(z[0]), "candidate": 2 * tanh(z[1] / 2), "output": sigmoid(z[2])}
 
-    def __call__(self, x: Float[Array, " 2n"], u: Any = None) -> Float[Array, " 2n"]:
+    def __call__(self, x: Float[Array, " 2*n"], u: Any = None) -> Float[Array, " 2*n"]:
         gates = self.gates(x, u)
         following = x[self.units :] + gates["input"] * gates["candidate"]
         return jnp.concatenate([gates["output"] * tanh(following / 2), following])
@@ -167,9 +167,9 @@ class GRU:
 
     longer_memory: ClassVar[str] = "a larger bias of the update gate"
 
-    W: Float[Array, "3n n"]
-    b: Float[Array, " 3n"]
-    W_in: Float[Array, "3n m"] | None
+    W: Float[Array, "3*n n"]
+    b: Float[Array, " 3*n"]
+    W_in: Float[Array, "3*n m"] | None
     b_hidden: Float[Array, " n"] | None
     reset: str
 
@@ -231,9 +231,9 @@ class MinimalGatedUnit:
 
     longer_memory: ClassVar[str] = "a smaller bias of its gate"
 
-    W: Float[Array, "2n n"]
-    b: Float[Array, " 2n"]
-    W_in: Float[Array, "2n m"] | None
+    W: Float[Array, "2*n n"]
+    b: Float[Array, " 2*n"]
+    W_in: Float[Array, "2*n m"] | None
 
     def __init__(self, W: Any, b: Any, W_in: Any = None) -> None:
         set_fields(self, **weights(W, b, W_in, gates=2))

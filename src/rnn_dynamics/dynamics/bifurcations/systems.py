@@ -57,7 +57,7 @@ def _norm(v: Array) -> Array:
     return (jnp.sum(jnp.square(v)) - 1)[None] / 2
 
 
-def one_multiplier(whole: ReturnMap, multiplier: Array, y: Float[Array, " 2n+k"]) -> Float[Array, " 2n+1"]:
+def one_multiplier(whole: ReturnMap, multiplier: Array, y: Float[Array, " 2*n+k"]) -> Float[Array, " 2*n+1"]:
     """Zero at y = (x, v, λ…) where x is fixed and J v = μ v, |v| = 1."""
     size = whole.size
     x, v, parameters = y[:size], y[size : 2 * size], tuple(y[2 * size :])
@@ -66,8 +66,8 @@ def one_multiplier(whole: ReturnMap, multiplier: Array, y: Float[Array, " 2n+k"]
 
 
 def neimark_sacker(
-    whole: ReturnMap, partner: Float[Array, " n"], y: Float[Array, " 2n+1+k"]
-) -> Float[Array, " 2n+2"]:
+    whole: ReturnMap, partner: Float[Array, " n"], y: Float[Array, " 2*n+1+k"]
+) -> Float[Array, " 2*n+2"]:
     """Zero at y = (x, v, κ, λ…) where x is fixed with multipliers κ ± i√(1 − κ²), v in their plane, c·v = 0."""
     size = whole.size
     x, v, cosine, parameters = y[:size], y[size : 2 * size], y[2 * size], tuple(y[2 * size + 1 :])
@@ -77,7 +77,7 @@ def neimark_sacker(
     return jnp.concatenate([whole.excess(x, image), singular, _norm(v), jnp.sum(partner * v)[None]])
 
 
-def plane_partner(whole: ReturnMap, y: Float[Array, " 2n+1+k"]) -> Float[Array, " n"]:
+def plane_partner(whole: ReturnMap, y: Float[Array, " 2*n+1+k"]) -> Float[Array, " n"]:
     """c, the unit vector orthogonal to v in the plane of v and J v."""
     size = whole.size
     v = y[size : 2 * size]
@@ -87,8 +87,8 @@ def plane_partner(whole: ReturnMap, y: Float[Array, " 2n+1+k"]) -> Float[Array, 
 
 
 def branch_point(
-    whole: ReturnMap, left: Float[Array, " n"], y: Float[Array, " 2n+2"]
-) -> Float[Array, " 2n+2"]:
+    whole: ReturnMap, left: Float[Array, " n"], y: Float[Array, " 2*n+2"]
+) -> Float[Array, " 2*n+2"]:
     """Zero at y = (x, ψ, β, λ), with β = 0, where two branches of fixed points cross; ``left`` is w."""
     size = whole.size
     x, psi, beta, parameter = y[:size], y[size : 2 * size], y[2 * size], y[2 * size + 1]

@@ -20,6 +20,7 @@ _STRIDE = 37
 _ROUNDS = 6
 _MULTIPLES = (1, 2, 4, 8)  # of a period, after which an orbit is looked at
 _FAR, _WORK = 16 * TAIL, 1e9  # steps over which a tangent is followed, and their multiply-adds at most
+_SHRINKS = -1.0  # the logarithm by which it does over two tails, where it is followed so far
 
 
 def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -154,9 +155,14 @@ class _Sets:
         return np.array([_is_rounding(own, unit) for own in np.transpose(gaps)], bool)
 
     def _contracts(self, row: int) -> bool:
-        """Whether a tangent vector shrinks over many more steps than a tail has: the orbit nears a cycle slowly."""
-        steps = min(_FAR, int(_WORK / (self.problem.cycle * self.problem.size**2)))
-        return steps >= 2 * TAIL and growth(self.problem, self.states[row], steps) < -1.5 * _TURNS
+        """Whether a tangent vector shrinks over many more steps than a tail has: the orbit nears a cycle slowly.
+
+        Along a circle its length varies, by ``_TURNS`` at most, and comes back; most are told by a few steps more.
+        """
+        most = int(_WORK / (self.problem.cycle * self.problem.size**2))
+        if most < 2 * TAIL or growth(self.problem, self.states[row], 2 * TAIL) > _SHRINKS:
+            return False
+        return growth(self.problem, self.states[row], min(_FAR, most)) < -1.5 * _TURNS
 
     def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
         """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""

@@ -92,20 +92,20 @@ class HistoryCompressor:
         n = self.W.shape[-1]
         return {"hidden": slice(0, n), "below": slice(n, 2 * n)}
 
-    def predicted(self, x: Float[Array, " 2n"]) -> Float[Array, " m"]:
+    def predicted(self, x: Float[Array, " 2*n"]) -> Float[Array, " m"]:
         """û, what level 1 expects as the next input."""
         return dot(self.predictor, x[self.parts["below"]]) + self.mean
 
-    def steps_above(self, x: Float[Array, " 2n"], u: Float[Array, " m"]) -> Bool[Array, ""]:
+    def steps_above(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Bool[Array, ""]:
         """Whether level 2 takes a step: u was not predicted."""
         wrong = jnp.max(jnp.abs(jnp.asarray(u, self.mean.dtype) - self.predicted(x)))
         return jax.lax.stop_gradient(wrong) > self.tolerance
 
-    def prediction_loss(self, x: Float[Array, " 2n"], u: Float[Array, " m"]) -> Float[Array, ""]:
+    def prediction_loss(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Float[Array, ""]:
         """|u − û|²/m."""
         return jnp.mean(jnp.square(jnp.asarray(u, self.mean.dtype) - self.predicted(x)))
 
-    def __call__(self, x: Float[Array, " 2n"], u: Float[Array, " m"]) -> Float[Array, " 2n"]:
+    def __call__(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Float[Array, " 2*n"]:
         h, g = x[self.parts["hidden"]], x[self.parts["below"]]
         above = self.activation(dot(self.W, h) + drive(self.b, self.W_in, u))
         below = self.activation(dot(self.below, g) + drive(self.below_bias, self.below_in, u))
