@@ -17,7 +17,8 @@ from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def dot(matrix: Float[Array, "n m"], vector: Float[Array, " m"]) -> Float[Array, " n"]:
+def dot(matrix: Float[Array, "n m"], vector: Float[Array, "m *columns"]) -> Float[Array, "n *columns"]:
+    """A matrix times a vector, or a matrix of columns, to the last bit."""
     return jnp.matmul(matrix, vector, precision=_HIGHEST)
 
 

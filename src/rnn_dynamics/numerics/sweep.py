@@ -23,8 +23,7 @@ from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import packages, storage, validation
-from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan
-from rnn_dynamics.numerics.grid import point_key as point_key
+from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan, point_key as point_key
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 from rnn_dynamics.numerics.results import Result
 

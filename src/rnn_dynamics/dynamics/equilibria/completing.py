@@ -12,7 +12,8 @@ from rnn_dynamics.dynamics.equilibria.cycles import Roots, gathered, split_by_pe
 from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.indices import index_sum
-from rnn_dynamics.dynamics.equilibria.orbits import Census, Known, along_the_flow, followed
+from rnn_dynamics.dynamics.equilibria.known import Known
+from rnn_dynamics.dynamics.equilibria.orbits import Census, along_the_flow, followed
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.numerics.status import Status
 
