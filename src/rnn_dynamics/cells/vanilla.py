@@ -17,8 +17,8 @@ from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-def dot(matrix: Float[Array, "n m"], vector: Float[Array, "m *columns"]) -> Float[Array, "n *columns"]:
-    """A matrix times a vector, or a matrix of columns, to the last bit."""
+def dot(matrix: Float[Array, "*rows m"], vector: Float[Array, "m *columns"]) -> Float[Array, "..."]:
+    """The product of matrices or vectors, in the precision of their dtype."""
     return jnp.matmul(matrix, vector, precision=_HIGHEST)
 
 
