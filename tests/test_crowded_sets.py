@@ -1,6 +1,7 @@
 """Sets that lie within one another's reach: told apart where many units, rounding or symmetry bring them near."""
 
 import math
+import types
 import warnings
 
 import jax.numpy as jnp
@@ -291,3 +292,63 @@ def test_a_long_stable_cycle_has_its_own_period_and_is_stable():
 )
 def test_a_turn_misses_more_after_each_period_and_rounding_does_not(gaps, is_rounding):
     assert _is_rounding(gaps, float(np.finfo(np.float64).eps)) is is_rounding
+
+
+def _lag_of_four(z):
+    return 3.5 * z * (1 - z)
+
+
+def _small_flips(z):
+    return -1e-6 * np.tanh(2e6 * z)
+
+
+def _rest_or_flip(z):
+    v = z / 1e-5
+    return -1e-5 * 3 * v**3 / (1 + 2 * v**4)
+
+
+def _ring(z):
+    return np.tanh(2 * np.roll(z, -1, axis=-1))
+
+
+_MARKS = np.array([1, 1, 1, -1, 1, -1, -1])  # its reverse has the same means, squares and products of two
+
+
+@pytest.mark.parametrize(
+    ("part", "draw", "rotators"),
+    [
+        (_lag_of_four, lambda r: r.uniform(0.1, 0.9, (30, 2)), 2),
+        (_small_flips, lambda r: 1e-6 * r.normal(size=(30, 2)), 1),
+        (_rest_or_flip, lambda r: 1e-5 * r.choice([0.3, 1.0], (30, 1)), 1),
+        (_ring, lambda r: np.stack([_MARKS[:: r.choice([1, -1])] for _ in range(30)]) * 0.9, 4),
+    ],
+)
+def test_coordinates_that_repeat_by_themselves_are_compared_as_a_cycle(part, draw, rotators):
+    """Which sets there are the part tells alone: starts whose parts run through the same states belong together."""
+    draws = np.random.default_rng(0)
+    W = np.zeros((2 * rotators, 2 * rotators))
+    for i, turn in enumerate((0.9, 2.1, 0.53, 1.37)[:rotators]):
+        rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        W[2 * i : 2 * i + 2, 2 * i : 2 * i + 2] = 1.5 * rotation
+    z = draw(draws)
+    starts = np.hstack([draws.normal(size=(30, len(W))), z])
+    for _ in range(5000):
+        z = part(z)
+    orbit = [z := part(z) for _ in range(56)]  # a multiple of every period here
+    scale = np.abs(orbit).max()
+    sets = {tuple(sorted(map(tuple, np.round(np.array(orbit)[:, i] / scale, 6) + 0.0))) for i in range(30)}
+
+    def cell(x, u):
+        later = jnp.tanh(jnp.asarray(W) @ x[: len(W)])
+        return jnp.concatenate([later, _traced(part)(x[len(W) :])])
+
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided) == (len(sets), 0)
+    assert all(kind == AttractorKind.INVARIANT_CIRCLE for kind in found.kinds)
+    assert len(np.unique(rd.basins(cell, starts).labels)) == len(sets)
+
+
+def _traced(part):
+    """The part in JAX: the same lines, with its functions."""
+    names = {"np": jnp}
+    return types.FunctionType(part.__code__, names)

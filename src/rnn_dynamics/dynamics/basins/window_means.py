@@ -3,8 +3,8 @@
 Between 1024 samples of a torus of three phases, or of chaos in forty units, there is room for another set: a memory
 bit beside them, the same phases turning against one another. Time means of x, x² and squares of mixed units tell
 them apart where distances do not; squares of units mixed over two steps see the order in which equal units run
-through one cycle. A coordinate that all but rests on a set, a memory bit of small size, has no part in distances
-or means: an orbit of the set is at its value, or nears it.
+through one cycle. Coordinates that repeat by themselves, a memory bit of small size or units on a cycle beside a
+torus, are compared as a cycle: an orbit of the set is on it, or nears it.
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.dynamics.basins.polish import orbits_of
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
 from rnn_dynamics.numerics.batching import mapped
@@ -25,8 +26,8 @@ _WINDOWS = 128
 _BATCH = 256
 _WIDER = 1.0
 _FLOOR, _LEAST = 1e-3, 0.1
-_RESTING = 1e-2  # of the largest extent: a coordinate that varies less all but rests
-_NEARER = 0.999  # the share of its distance that one which nears its rest may keep over a window
+_LONGEST = 64  # the longest period of coordinates that repeat by themselves
+_NEARER = 0.999  # the share of its distance that an orbit which nears their cycle may keep over a window
 
 
 def _features(x: Array, later: Array, scale: Array, mixing: Array, lengths: Lengths | None) -> Array:
@@ -66,7 +67,7 @@ def _means(
 
 
 class Bands:
-    """Between what the time means of stretches of one set lie, and at what its resting coordinates rest.
+    """Between what the time means of stretches of one set lie, and what those of its coordinates do that repeat.
 
     Args:
         problem: the map.
@@ -87,12 +88,33 @@ class Bands:
         low, high = found.min(0), found.max(0)
         wider = _WIDER * (high - low) + _FLOOR * (1 + np.abs(low) + np.abs(high))
         self.low, self.high = low - wider, high + wider
-        on_line = np.array([length is None for length in problem.lengths or (None,) * n])
-        self.resting = np.flatnonzero(on_line & (sizes <= _RESTING * largest))
-        rest = orbit[:, self.resting].astype(float)
-        self.rest = (rest.max(0) + rest.min(0)) / 2
-        rounding = 1e3 * float(np.finfo(orbit.dtype).eps) * (largest + np.abs(self.rest))
-        self.near = np.maximum(sizes[self.resting], rounding)
+        self._find_cycle(orbit[0], largest)
+
+    def _find_cycle(self, state: np.ndarray, largest: float) -> None:
+        """The coordinates that repeat by themselves after some steps p, and their cycle of p states."""
+        problem = self.problem
+        path = orbits_of(problem.cell, state[None], problem.u, problem.shape, 2 * _LONGEST)[0].astype(float)
+        on_line = np.array([length is None for length in problem.lengths or (None,) * problem.n])
+        rounding = 1e3 * float(np.finfo(problem.dtype).eps) * (largest + np.abs(path).max(0))
+        self.period, self.repeating = 1, np.zeros(0, int)
+        for period in range(1, _LONGEST + 1):
+            missed = np.abs(path[period:] - path[:-period]).max(0)
+            repeating = np.flatnonzero(on_line & (missed <= rounding))
+            if len(repeating) > len(self.repeating):
+                self.period, self.repeating = period, repeating
+        self.cycle, self.near = path[: self.period, self.repeating], rounding[self.repeating]
+
+    def _from_cycle(self, states: np.ndarray) -> np.ndarray:
+        """How far each state's repeating coordinates are from their cycle over a turn, in roundings; the most."""
+        if not len(self.repeating):
+            return np.zeros(len(states))
+        problem, away = self.problem, np.zeros(len(states))
+        for first in range(0, len(states), _BATCH):
+            rows = states[first : first + _BATCH].astype(problem.dtype)
+            turn = orbits_of(problem.cell, rows, problem.u, problem.shape, 2 * _LONGEST)[:, : self.period]
+            gaps = np.abs(turn[:, :, None, self.repeating] - self.cycle) / self.near
+            away[first : first + _BATCH] = gaps.max(-1).min(-1).max(-1)
+        return away
 
     def _of(self, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         static, arrays = split(self.problem.cell)
@@ -103,10 +125,10 @@ class Bands:
         return means.astype(float), last.astype(float)
 
     def hold(self, states: np.ndarray) -> np.ndarray:
-        """Whether the means along the next steps of each state lie within the bands, and it rests where they do."""
+        """Whether the means along the next steps of each state lie within the bands, and its cycle is theirs."""
         if not len(states):
             return np.zeros(0, bool)
         found, last = self._of(states)
-        before, after = (np.abs(x[:, self.resting] - self.rest) for x in (states.astype(float), last))
-        nears = (after <= self.near) | (after <= _NEARER * before)
-        return ((found >= self.low) & (found <= self.high)).all(1) & nears.all(1)
+        before, after = self._from_cycle(states), self._from_cycle(last)
+        nears = (after <= 1) | (after <= _NEARER * before)
+        return ((found >= self.low) & (found <= self.high)).all(1) & nears

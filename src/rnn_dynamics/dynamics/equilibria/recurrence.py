@@ -19,8 +19,8 @@ _STAY = 16
 _STRIDE = 37
 _ROUNDS = 6
 _MULTIPLES = (1, 2, 4, 8)  # of a period, after which an orbit is looked at
-_FAR, _WORK = 16 * TAIL, 1e9  # steps over which a tangent is followed, and their multiply-adds at most
-_SHRINKS = -1.0  # the logarithm by which it does over two tails, where it is followed so far
+_FAR, _WORK = 24 * TAIL, 1e9  # steps over which a tangent is followed, and their multiply-adds at most
+_SHRINKS = -0.7  # the logarithm by which it does over two tails, where it is followed so far
 
 
 def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -162,7 +162,7 @@ class _Sets:
         most = int(_WORK / (self.problem.cycle * self.problem.size**2))
         if most < 2 * TAIL or growth(self.problem, self.states[row], 2 * TAIL) > _SHRINKS:
             return False
-        return growth(self.problem, self.states[row], min(_FAR, most)) < -1.5 * _TURNS
+        return growth(self.problem, self.states[row], min(_FAR, most)) < -_TURNS
 
     def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
         """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
