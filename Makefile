@@ -26,7 +26,7 @@ BEGIN = { test -t 2 || while sleep 29 2>/dev/null && kill -0 $$$$ 2>/dev/null; d
 END = ; code=$$?; kill $$beat 2>/dev/null; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test soak notebooks bench lint clean
+.PHONY: help figures test shapes soak notebooks bench lint clean
 
 help:
 	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
@@ -47,6 +47,12 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(DEV)
 	$(PYTEST) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) -m "shipped and not soak" $(ARGS) || [ $$? -eq 5 ]
+
+# Tests that are run with every call held against its annotations.
+SHAPED = $(addprefix tests/test_,$(addsuffix .py,cells gated equilibria basins phases slow_units orbit_ends bounds credit scaled))
+
+shapes: $(DEV)
+	CHECK_SHAPES=1 $(BIN)/python -m pytest $(SHAPED) $(ARGS)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)

@@ -38,6 +38,8 @@ MISTAKES: dict[str, dict[str, Any]] = {
     "cell": {"none": None, "number": 3, "array": np.eye(2), "text": "tanh", "list": [np.eye(2)]},
     "function": {"none": None, "number": 3, "array": np.eye(2), "text": "loss"},
     "name": {"none": None, "number": 3, "unknown": "no such", "empty": "", "list": ["a"]},
+    # Looked at after another argument, which is wrong too.
+    "any": {},
     "path": {"none": None, "number": 3, "list": []},
 }
 
@@ -180,7 +182,7 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "dynamics.piecewise_linear_cycles": {"cell": ("cell", "piecewise"), "period": ("count", 1)},
     "dynamics.stable_set": _SADDLE,
     "dynamics.starts_from": {"trajectories": ("trajectory", "run"), "number": ("count", 3)},
-    "dynamics.switch_branch": {"branch": ("trajectory", "run")},
+    "dynamics.switch_branch": {"branch": ("trajectory", "run"), "event": ("any", None)},
     "dynamics.unstable_set": _SADDLE,
     "edge_of_chaos": {
         "biases": ("array", [0.0]),

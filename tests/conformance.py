@@ -50,11 +50,11 @@ def cell_classes() -> dict[str, type]:
 
 
 def _shape(hint: Any) -> tuple[int, ...] | None:
-    """The numbers that an annotation such as ``Float[Array, "3n m"]`` stands for."""
+    """The numbers that an annotation such as ``Float[Array, "3*n m"]`` stands for."""
     for one in (hint, *typing.get_args(hint)):
         text = getattr(one, "dim_str", None)
         if isinstance(text, str):
-            sizes = [re.fullmatch(r"(\d*)([a-z]?)", token) for token in text.split()]
+            sizes = [re.fullmatch(r"(\d*)\*?([a-z]?)", token) for token in text.split()]
             if not all(sizes):
                 return None
             return tuple(int(s[1] or 1) * SIZES.get(s[2], 1) for s in sizes if s is not None)

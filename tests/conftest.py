@@ -3,7 +3,7 @@
 Programs once compiled are kept for later runs in ``.cache/programs``, or where ``JAX_COMPILATION_CACHE_DIR``
 points; the workers and every child process share them.
 
-Every call's arrays are held against the shapes in the annotations (``shape_checks``).
+With ``CHECK_SHAPES`` set every call's arrays are held against the shapes in the annotations (``shape_checks``).
 
 XLA's settings are those of ``compiler_settings``: cheap ones, or its own for ``pytest -m shipped`` and soak tests.
 """
@@ -30,8 +30,8 @@ os.environ.setdefault("TESTS_COMPILE", "as shipped" if asks_for_shipped(sys.argv
 if os.environ["TESTS_COMPILE"] == "cheaply":
     os.environ.setdefault("XLA_FLAGS", CHEAP)
 
-# Before anything of the library is imported. What users get, to the bit and in time, is judged without it.
-if os.environ["TESTS_COMPILE"] == "cheaply":
+# Before anything of the library is imported.
+if os.environ.get("CHECK_SHAPES"):
     install_import_hook("rnn_dynamics", "tests.shape_checks.checked")
 
 import jax
