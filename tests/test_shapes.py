@@ -1,4 +1,4 @@
-"""Tests of gated cells, each call's arrays held against the shapes in the annotations; ``make shapes`` runs more."""
+"""Tests of gated cells, each call's arrays held against the annotated shapes; ``make shapes`` runs more of them."""
 
 import os
 import subprocess
