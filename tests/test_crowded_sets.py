@@ -352,3 +352,17 @@ def _traced(part):
     """The part in JAX: the same lines, with its functions."""
     names = {"np": jnp}
     return types.FunctionType(part.__code__, names)
+
+
+def test_a_unit_that_rests_between_bursts_is_no_coordinate_that_repeats():
+    """A saturated unit is constant to rounding for most of a slow turn, and elsewhere for the rest: one set."""
+    turn = 1.4 * np.array([[np.cos(0.002), -np.sin(0.002)], [np.sin(0.002), np.cos(0.002)]])
+
+    def cell(x, u):
+        radius = jnp.hypot(x[0], x[1])
+        circle = jnp.asarray(turn) @ x[:2] / 1.4 * (1.5 - 0.5 * radius)  # drawn to radius 1
+        return jnp.append(circle, jnp.tanh(40 * (circle[0] + 0.8)))
+
+    starts = np.random.default_rng(0).normal(size=(20, 3))
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided) == (1, 0)

@@ -88,18 +88,21 @@ class Bands:
         low, high = found.min(0), found.max(0)
         wider = _WIDER * (high - low) + _FLOOR * (1 + np.abs(low) + np.abs(high))
         self.low, self.high = low - wider, high + wider
-        self._find_cycle(orbit[0], largest)
+        self._find_cycle(orbit, largest)
 
-    def _find_cycle(self, state: np.ndarray, largest: float) -> None:
+    def _find_cycle(self, orbit: np.ndarray, largest: float) -> None:
         """The coordinates that repeat by themselves after some steps p, and their cycle of p states."""
         problem = self.problem
-        path = orbits_of(problem.cell, state[None], problem.u, problem.shape, 2 * _LONGEST)[0].astype(float)
+        path = orbits_of(problem.cell, orbit[:1], problem.u, problem.shape, 2 * _LONGEST)[0].astype(float)
         on_line = np.array([length is None for length in problem.lengths or (None,) * problem.n])
         rounding = 1e3 * float(np.finfo(problem.dtype).eps) * (largest + np.abs(path).max(0))
         self.period, self.repeating = 1, np.zeros(0, int)
         for period in range(1, _LONGEST + 1):
             missed = np.abs(path[period:] - path[:-period]).max(0)
             repeating = np.flatnonzero(on_line & (missed <= rounding))
+            # What rests for a while, as a saturated unit between two bursts, is elsewhere on the rest of the set.
+            strays = np.abs(orbit[:, None, repeating] - path[:period, repeating]).min(1) > rounding[repeating]
+            repeating = repeating[~strays.any(0)]
             if len(repeating) > len(self.repeating):
                 self.period, self.repeating = period, repeating
         self.cycle, self.near = path[: self.period, self.repeating], rounding[self.repeating]
