@@ -325,6 +325,12 @@ def find_attractors(
     cycle within the steps is CHAOTIC or an INVARIANT_CIRCLE by its largest exponent and its recurrence, or stays
     undecided.
 
+    Circles and chaotic sets are known by samples. Two that overlap within the distance of neighbouring samples are
+    two where time means of units, of products of two units, at one step or at two, or coordinates that repeat by
+    themselves tell them apart; what differs in products of three alone, as three phases of which one is locked to
+    the sum of the others, in the midst of a torus of more, is taken for one. A part that turns less than once in
+    the samples may be taken for several.
+
     Args:
         cell: any callable ``cell(x, u) -> x_next``.
         starts: shape (…, n), or (…) for a single neuron.

@@ -260,7 +260,8 @@ def fixed_points(
     Warns:
         MissingAttractorWarning: the list is known to lack something that it could hold (``FixedPoints.missing``):
             orbits end at a stable cycle of another period, or the index sum is wrong. Circles and chaotic sets
-            are only counted, as no list of points holds them.
+            are only counted, as no list of points holds them; a cycle that draws orbits in by less than some 2e-4
+            a step is counted as a circle.
         SmallStateWarning: all states are small beside 1, to which tolerances are relative.
 
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
