@@ -12,6 +12,8 @@ import rnn_dynamics as rd
 from rnn_dynamics.diagnosis.growth import Growth, at_rest
 from rnn_dynamics.diagnosis.table import Facts, row_of
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.dynamics.basins.starts import checked_problem
+from rnn_dynamics.dynamics.basins.window_means import Bands
 from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
 from rnn_dynamics.dynamics.equilibria.recurrence import _is_rounding
 
@@ -356,13 +358,15 @@ def _traced(part):
 
 def test_a_unit_that_rests_between_bursts_is_no_coordinate_that_repeats():
     """A saturated unit is constant to rounding for most of a slow turn, and elsewhere for the rest: one set."""
-    turn = 1.4 * np.array([[np.cos(0.002), -np.sin(0.002)], [np.sin(0.002), np.cos(0.002)]])
+    turn = np.array([[np.cos(0.002), -np.sin(0.002)], [np.sin(0.002), np.cos(0.002)]])
 
     def cell(x, u):
-        radius = jnp.hypot(x[0], x[1])
-        circle = jnp.asarray(turn) @ x[:2] / 1.4 * (1.5 - 0.5 * radius)  # drawn to radius 1
+        circle = jnp.asarray(turn) @ x[:2] * (1.5 - 0.5 * jnp.hypot(x[0], x[1]))  # drawn to radius 1
         return jnp.append(circle, jnp.tanh(40 * (circle[0] + 0.8)))
 
-    starts = np.random.default_rng(0).normal(size=(20, 3))
-    found = rd.find_attractors(cell, starts)
-    assert (len(found), found.undecided) == (1, 0)
+    angles = 0.002 * np.arange(1, 4097)
+    orbit = np.column_stack([np.cos(angles), np.sin(angles), np.tanh(40 * (np.cos(angles) + 0.8))])
+    assert np.ptp(orbit[:200, 2]) < 1e-15
+    assert np.ptp(orbit[:, 2]) > 1
+    bands = Bands(checked_problem(cell, orbit), orbit)
+    assert bands.hold(orbit[::64]).all()
