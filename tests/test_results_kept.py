@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import inspect
+import types
 import typing
 import warnings
 from html.parser import HTMLParser
@@ -94,6 +95,16 @@ def _returned(function: Any) -> list[type]:
     return [cls for cls in ours if is_record(cls) and "__call__" not in vars(cls)]
 
 
+def _offered(module: types.ModuleType) -> list[str]:
+    """What a package's front door names, or of a file what it defines and does not keep for itself."""
+    own = [
+        name
+        for name, value in vars(module).items()
+        if name[0] != "_" and getattr(value, "__module__", None) == module.__name__
+    ]
+    return list(getattr(module, "__all__", own))
+
+
 def _public_results() -> set[type]:
     """Every class that a public function, or a public method of such a class, returns."""
     modules = [value for name in rd.__all__ if inspect.ismodule(value := getattr(rd, name))]
@@ -101,7 +112,7 @@ def _public_results() -> set[type]:
     waiting = [getattr(rd, name) for name in rd.__all__ if inspect.isfunction(getattr(rd, name))]
     for module in modules:
         if module.__name__.split(".")[-1] not in ("plots", "figures", "interop", "cells", "numerics"):
-            waiting += [value for name in module.__all__ if callable(value := getattr(module, name))]
+            waiting += [value for name in _offered(module) if callable(value := getattr(module, name))]
     found: set[type] = set()
     while waiting:
         function = waiting.pop()
@@ -115,7 +126,7 @@ def _public_results() -> set[type]:
                 ]
                 waiting += [member for member in members if inspect.isfunction(member)]
     parts = {part for cls in found for hint in typing.get_type_hints(cls).values() for part in _classes(hint)}
-    named = {name for module in modules for name in getattr(module, "__all__", ())}
+    named = {name for module in modules for name in _offered(module)}
     found |= {part for part in parts if dataclasses.is_dataclass(part) and part.__name__ in named}
     found |= {rd.rollout.__globals__["Trajectory"], rd.rollout.__globals__["Trajectories"]}
     return {cls for cls in found if cls.__name__ not in NO_RESULTS}
