@@ -387,8 +387,8 @@ def test_published_lengths_rise_and_are_tasks(name):
 @pytest.mark.parametrize(
     ("error", "message", "call"),
     [
-        (ValueError, "task: expected one of 'latch', 'two-sequence'", lambda: task("lach", 20)),
-        (ValueError, "task: expected one of 'latch'", lambda: published_lengths("xor")),
+        (ValueError, "name: expected one of 'latch', 'two-sequence'", lambda: task("lach", 20)),
+        (ValueError, "name: expected one of 'latch'", lambda: published_lengths("xor")),
         (TypeError, "length: expected an integer", lambda: task("latch", 20.5)),
         (TypeError, "length: expected an integer", lambda: task("latch", True)),
         (ValueError, "length: expected at least 6", lambda: task("latch", 5, cue=5)),
