@@ -50,7 +50,7 @@ def branch(
         ax: axes to draw on; new ones by default.
         component: which coordinate of the state is drawn.
         legend: whether a legend is added.
-        color: of the lines; matplotlib's next one by default.
+        color: of the lines; those of ``plots.palette`` by default.
 
     Returns:
         The axes.
