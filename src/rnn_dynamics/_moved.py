@@ -206,7 +206,7 @@ class _Alias(importlib.abc.Loader):
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Answers for the old paths alone."""
+    """Finds the old paths of modules that have moved, and no others."""
 
     def find_spec(
         self, fullname: str, path: Any, target: Any = None

@@ -26,7 +26,7 @@ class _Past:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[0]
 
     @property
@@ -78,7 +78,7 @@ class SkipRNN(_Past):
 
     @property
     def skip(self) -> int:
-        """s."""
+        """How many steps the skip connection reaches back, s."""
         return self.span
 
     def __call__(self, x: Float[Array, " sn"], u: Any = None) -> Float[Array, " sn"]:

@@ -16,13 +16,13 @@ from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
 
 
 class _HiddenAndCell:
-    """A state [h, c] of 2 n entries."""
+    """A cell whose state [h, c] has 2 n entries."""
 
     W: Any
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[1]
 
     @property
@@ -75,7 +75,7 @@ class LSTM(_HiddenAndCell):
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
-        """Whose rows each parameter holds, in their order."""
+        """The gates whose rows each parameter holds, in their order."""
         four = ("input", "forget", "candidate", "output")
         return {"W": four, "b": four, "W_in": four, "peepholes": ("input", "forget", "output")}
 
@@ -130,7 +130,7 @@ class LSTM1997(_HiddenAndCell):
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
-        """Whose rows each parameter holds, in their order."""
+        """The gates whose rows each parameter holds, in their order."""
         return dict.fromkeys(("W", "b", "W_in"), ("input", "candidate", "output"))
 
     def gates(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
@@ -185,7 +185,7 @@ class GRU:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[1]
 
     def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
@@ -194,7 +194,7 @@ class GRU:
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
-        """Whose rows each parameter holds, in their order."""
+        """The gates whose rows each parameter holds, in their order."""
         three = ("reset", "update", "candidate")
         return {"W": three, "b": three, "W_in": three, "b_hidden": ("candidate",)}
 
@@ -240,7 +240,7 @@ class MinimalGatedUnit:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[1]
 
     def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
@@ -249,7 +249,7 @@ class MinimalGatedUnit:
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
-        """Whose rows each parameter holds, in their order."""
+        """The gates whose rows each parameter holds, in their order."""
         return dict.fromkeys(("W", "b", "W_in"), ("forget", "candidate"))
 
     def gates(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
@@ -307,7 +307,7 @@ class MinimalRNN:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[1]
 
     def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
@@ -316,7 +316,7 @@ class MinimalRNN:
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
-        """Whose rows each parameter holds."""
+        """The gates whose rows each parameter holds, in their order."""
         gate, encoded = ("update",), ("candidate",)
         return {"W": gate, "V": gate, "b": gate, "W_in": encoded, "b_in": encoded}
 

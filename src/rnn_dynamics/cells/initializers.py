@@ -24,7 +24,7 @@ def _check_key(key: Any) -> Any:
 
 
 def _number(name: str, value: Any) -> Any:
-    """A finite number, or a traced one."""
+    """Check that the value is a finite number, or a traced one."""
     real_array(name, value, ndim=0)
     return value
 

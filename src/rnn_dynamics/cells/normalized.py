@@ -164,7 +164,7 @@ class BatchNormRNN:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.W.shape[-1]
 
     def over_batch(self, x: Float[Array, "batch n"], u: Float[Array, "batch m"]) -> Float[Array, "batch n"]:

@@ -94,7 +94,7 @@ class ShallowPiecewiseLinearRNN:
 
     @property
     def units(self) -> int:
-        """n."""
+        """The number of units, n."""
         return self.A.shape[0]
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:

@@ -52,17 +52,17 @@ class Trajectory(Result):
 
     @property
     def steps(self) -> int:
-        """T, the number of steps."""
+        """The number of steps, T."""
         return self.states.shape[len(self.batch)] - 1
 
     @property
     def initial(self) -> Float[Array, "..."]:
-        """x_0; of a batch, those of all runs."""
+        """The first state x_0; of a batch, that of each run."""
         return self._at(0)
 
     @property
     def final(self) -> Float[Array, "..."]:
-        """x_T; of a batch, those of all runs."""
+        """The last state x_T; of a batch, that of each run."""
         return self._at(-1)
 
     def _at(self, step: int) -> Array:
@@ -97,22 +97,22 @@ class Trajectories(Sequence, Result):
 
     @property
     def cell(self) -> Any:
-        """The cell that made them."""
+        """The cell that made the runs."""
         return self.runs[0].cell
 
     @property
     def lengths(self) -> Int[np.ndarray, " runs"]:
-        """T of each."""
+        """The number of steps T of each run."""
         return np.array([run.steps for run in self.runs])
 
     @property
     def mask(self) -> Bool[np.ndarray, "runs longest+1"]:
-        """Which of the padded ``states`` there are."""
+        """Marks which of the padded ``states`` belong to a run."""
         return np.arange(self.lengths.max() + 1)[None] <= self.lengths[:, None]
 
     @property
     def states(self) -> Float[np.ndarray, "runs longest+1 ..."]:
-        """x_0 … x_T of each, NaN behind its end."""
+        """The states x_0 … x_T of each run, NaN behind its end."""
         first = self.runs[0].states
         padded = np.full((len(self), int(self.lengths.max()) + 1, *first.shape[1:]), np.nan, first.dtype)
         for row, run in zip(padded, self.runs, strict=True):
@@ -121,12 +121,12 @@ class Trajectories(Sequence, Result):
 
     @property
     def initial(self) -> Float[np.ndarray, "runs ..."]:
-        """x_0 of each."""
+        """The first state x_0; of a batch, that of each run."""
         return np.stack([np.asarray(run.states)[0] for run in self.runs])
 
     @property
     def final(self) -> Float[np.ndarray, "runs ..."]:
-        """x_T of each."""
+        """The last state x_T; of a batch, that of each run."""
         return np.stack([np.asarray(run.states)[-1] for run in self.runs])
 
     @property
@@ -263,7 +263,7 @@ def _may_pad(steps: int, state: Array, arrays: Any, inputs: Any) -> bool:
 
 
 def _checked_each(cell: Any, x0: Any, several: list[tuple[Any, int | None]]) -> list[tuple[Array, Any, int]]:
-    """``checked_start`` of every sequence, whose number its errors have."""
+    """``checked_start`` of every sequence; an error names the sequence by its number."""
     starts = starts_of(cell, x0, [sequence for sequence, _ in several])
     return [
         checked_start(cell, start, sequence, length, ("x0", f"inputs[{i}]"))

@@ -87,7 +87,7 @@ def _rows(inputs: Any, steps: np.ndarray) -> list[Any]:
 
 
 def _cut(row: Any, length: int, i: int) -> Any:
-    """The first steps of one sequence."""
+    """Return the first steps of one sequence."""
 
     def first(leaf: Any) -> Any:
         if len(leaf) < length:

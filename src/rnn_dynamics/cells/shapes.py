@@ -142,7 +142,7 @@ def _hint_of_state(got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
 
 
 def _hint_of_inputs(leading: tuple[int, ...], got: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """What may have been meant, with the shape given."""
+    """Say what may have been meant, with the shape that was given."""
     whole = leading + got
     if not leading:
         return ""

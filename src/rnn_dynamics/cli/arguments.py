@@ -37,7 +37,7 @@ class Problems:
         self._code = 0
 
     def add(self, message: str, code: int = MISUSED) -> None:
-        """Note one; the highest exit code of all counts."""
+        """Note one complaint; the highest exit code of all counts."""
         if message not in self.lines:
             self.lines.append(message)
         self._code = max(self._code, code)
@@ -58,7 +58,7 @@ class _Help(argparse.HelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Errors in one line, without the usage before them."""
+    """A parser that states an error in one line, without the usage before it."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **{"formatter_class": _Help} | options)

@@ -25,7 +25,7 @@ _MOST = 2**31 - 1
 
 
 def add_to(commands: Any) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     about = "train remedies side by side: which networks learn, and what their gradients do"
     parser = commands.add_parser("compare", help=about, description=about)
     parser.add_argument(
@@ -107,7 +107,7 @@ def _check_once(option: str, values: list[Any], problems: Problems) -> None:
 
 
 def _check_lengths(options: argparse.Namespace, problems: Problems) -> None:
-    """Integers, none shorter than each task allows."""
+    """Check that the lengths are integers, none shorter than its task allows."""
     lengths = options.lengths or []
     whole = {"expected": "integers of at least 1", "fits": lambda value: 1 <= value <= _MOST}
     numbers(problems, "--lengths", lengths, **whole)
@@ -227,7 +227,7 @@ def _tell(label: str, panel: Any, beat: Heartbeat, line: Any) -> None:
 
 
 def _tell_done(row: Any) -> None:
-    """A line for a row that is trained."""
+    """Print a line for a row whose training has ended."""
     from tqdm import tqdm
 
     text = f"{row.remedy}, {row.task} {row.length}: {row.successes} of {len(row.seeds)} learned"

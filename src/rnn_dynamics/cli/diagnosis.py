@@ -20,7 +20,7 @@ _MOST_STEPS = 2**31 - 1
 
 
 def add_to(commands: Any) -> None:
-    """The command's arguments."""
+    """Add the command's arguments to its parser."""
     parser = commands.add_parser("diagnose", help="how far back the gradients of a trained network reach")
     parser.add_argument(
         "model", nargs="?", metavar="MODEL", help="a safetensors or .npz file with PyTorch's names"
@@ -52,7 +52,7 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace, problems: Problems) -> None:
-    """Arguments, files and packages, all of them, without JAX."""
+    """Check arguments, files and packages, all of them, without JAX."""
     width = None
     if (options.inputs is None) == (options.steps is None):
         got = "neither" if options.inputs is None else "both"
@@ -121,7 +121,7 @@ def _check_format(path: Path, problems: Problems) -> str | None:
 
 
 def _beside(path: Path, endings: tuple[str, ...]) -> str:
-    """Files of nearly that name in the same folder."""
+    """Return the files of nearly that name in the same folder."""
     try:
         others = sorted(each.name for each in path.parent.iterdir() if each.suffix in endings)
     except OSError:

@@ -22,7 +22,7 @@ _ACTIVATIONS = ("tanh", "logistic", "relu", "leaky_relu", "linear")
 
 
 def add_to(commands: Any) -> None:
-    """The three commands and their arguments."""
+    """Add the three commands and their arguments."""
     doya = commands.add_parser("doya", help="one neuron's equilibria and bifurcations against its bias")
     _number(doya, "--w", 5.0, "weight")
     _range(doya, "--b", (-3.0, -2.0), "range of the bias")

@@ -88,11 +88,11 @@ class LossAlong(Result):
 
     @property
     def resolved(self) -> Bool[np.ndarray, "*grid"]:
-        """Where the status is RESOLVED."""
+        """Marks the positions whose status is RESOLVED."""
         return self.status == int(Status.RESOLVED)
 
     def of_cause(self, cause: str) -> tuple[Jump, ...]:
-        """The jumps of one cause."""
+        """Return the jumps of one cause."""
         return tuple(jump for jump in self.jumps if jump.cause == cause)
 
     def __repr__(self) -> str:
@@ -124,7 +124,7 @@ def _bound(terms: Array, exponent: Array) -> Scaled:
 
 
 def _is_known(number: Scaled, error: Scaled) -> Array:
-    """Whether the error is below half the digits."""
+    """Whether the error leaves at least half of the digits."""
     limit = math.log(_HALF_OF_DIGITS) + math.log(float(jnp.finfo(number.unit.dtype).eps)) / 2
     return ((error.unit == 0) | (error.log() <= number.log() + limit)).all()
 

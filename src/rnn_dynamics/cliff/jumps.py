@@ -120,7 +120,7 @@ class _Bracket:
 
     @property
     def inner(self) -> np.ndarray:
-        """15 positions between the two."""
+        """Return 15 positions between the two."""
         low, high = self.sides.positions
         shares = np.arange(1, _PARTS, dtype=low.dtype)[:, None] / _PARTS
         return low + shares * (high - low)

@@ -45,17 +45,17 @@ class Ends(NamedTuple):
     losses: Float[np.ndarray, " m"]
 
     def take(self, chosen: Any) -> "Ends":
-        """Some of them."""
+        """Return the ends at some of the positions."""
         return Ends(*(field[chosen] for field in self))
 
     @property
     def known(self) -> Bool[np.ndarray, " m"]:
-        """On a cycle or diverged."""
+        """Marks the positions whose orbit is on a cycle or has diverged."""
         return self.labels != UNDECIDED
 
 
 def joined(*parts: Ends) -> Ends:
-    """One after the other."""
+    """Return the parts one after the other."""
     return Ends(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
@@ -185,14 +185,14 @@ class FollowedStart:
 
     @property
     def _block(self) -> int:
-        """A multiple of every period."""
+        """Return a length that is a multiple of every period."""
         return math.lcm(*range(1, self.longest + 1))
 
     def _tolerance(self, states: np.ndarray) -> np.ndarray:
         return 1e3 * np.finfo(states.dtype).eps * (1 + np.abs(states).max(axis=-1))
 
     def ends(self, positions: np.ndarray) -> Ends:
-        """Where the orbit ends at each position."""
+        """Return where the orbit ends at each position."""
         block = self._block
         lengths = np.int32(self.steps), np.int32(-(-self.max_steps // block))
         found = self._batched(
@@ -237,7 +237,7 @@ class FollowedStart:
         return np.logical_not(whole | both_diverge)
 
     def same(self, first: np.ndarray, second: np.ndarray) -> Bool[np.ndarray, " m"]:
-        """Equal to half the digits."""
+        """Whether two states agree to half of the digits."""
         close = 10 * math.sqrt(np.finfo(first.dtype).eps)
         with np.errstate(invalid="ignore"):
             return np.abs(first - second).max(axis=-1) <= close * (1 + np.abs(second).max(axis=-1))

@@ -160,7 +160,7 @@ def _limit(problem: NeuronLoss, ends: _Ends, is_pascanu: bool) -> LimitLoss:
 
 @functools.partial(elementwise, static_argnums=(1,))
 def _place(problem: NeuronLoss, is_pascanu: bool) -> Array:
-    """The bias that puts x_0 on an equilibrium."""
+    """Return the bias at which x_0 is an equilibrium."""
     logit = dd.pair(problem.origin) if is_pascanu else dd.logit(problem.start)
     return dd.subtract(logit, dd.two_prod(problem.w, problem.start)).hi
 

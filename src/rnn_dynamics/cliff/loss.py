@@ -85,7 +85,7 @@ class Loss(Result):
 
     @property
     def resolved(self) -> Bool[Array, "..."]:
-        """Where the status is RESOLVED."""
+        """Marks the points whose status is RESOLVED."""
         return self.status == int(Status.RESOLVED)
 
     @property

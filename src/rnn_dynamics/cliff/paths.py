@@ -59,7 +59,7 @@ class ParameterPath:
         return tuple(len(axis) for axis in self.axes)
 
     def positions(self) -> Float[np.ndarray, "points k"]:
-        """The grid, the last axis running first."""
+        """The points of the grid; the last axis runs first."""
         return np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1).reshape(-1, len(self.axes))
 
     def parameters(self, positions: np.ndarray) -> Float[np.ndarray, "points d"]:

@@ -98,7 +98,7 @@ class BatchDiagnosis(Result):
 
     @property
     def lengths(self) -> Int[np.ndarray, " runs"]:
-        """T of each run."""
+        """The number of steps T of each run."""
         return np.array([sample.steps for sample in self.samples])
 
     @property
@@ -137,7 +137,7 @@ class BatchDiagnosis(Result):
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """Regimes, spread, remedies, and every run's ``Diagnosis.to_dict``."""
+        """Return regimes, spread, remedies, and every run's ``Diagnosis.to_dict``."""
         return {
             "regime": self.regime,
             "regimes": self.regimes,
@@ -147,7 +147,7 @@ class BatchDiagnosis(Result):
         }
 
     def to_json(self) -> str:
-        """``to_dict`` as JSON."""
+        """Return ``to_dict`` as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
     def __len__(self) -> int:
@@ -208,7 +208,7 @@ def each_run(several: Any) -> list[Trajectory]:
 
 
 def _of_batch(batch: Trajectory) -> list[Trajectory]:
-    """The runs of ``jax.vmap`` over ``rollout``."""
+    """Take apart the runs that ``jax.vmap`` over ``rollout`` has made."""
 
     def taken(leaf: Any, at: tuple[int, ...]) -> Any:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):  # keys, which NumPy does not have

@@ -123,7 +123,7 @@ class Measurements(Result):
 
     @property
     def has_loss(self) -> bool:
-        """Whether horizons are those of a loss."""
+        """Whether the horizons are those of a loss."""
         return self.credit is not None or self.log_owed is not None
 
     @property

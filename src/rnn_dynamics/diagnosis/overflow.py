@@ -31,14 +31,14 @@ class Overflow(NamedTuple):
 
 
 def before(trajectory: Trajectory, first: int) -> Trajectory:
-    """The run up to the last finite state, x_{first−1}."""
+    """The run up to its last finite state, x_{first−1}."""
     keep = first - 1
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[:keep], trajectory.inputs)
     return Trajectory(trajectory.cell, inputs, trajectory.states[:first], jnp.int32(-1))
 
 
 def of_state(trajectory: Trajectory, first: int) -> Overflow:
-    """The state x_first is not finite."""
+    """Whether it is the state x_first that is not finite."""
     states = np.asarray(trajectory.states[:first]).reshape(first, -1)
     largest = np.maximum(states.max(axis=1), -states.min(axis=1)).astype(float)
     with np.errstate(divide="ignore"):

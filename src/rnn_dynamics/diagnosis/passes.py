@@ -44,12 +44,12 @@ class Runs(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """T."""
+        """The number of steps, T."""
         return self.states.shape[1] - 1
 
     @property
     def size(self) -> int:
-        """n."""
+        """The number of entries of a state, n."""
         return math.prod(self.states.shape[2:])
 
 

@@ -55,7 +55,7 @@ class Diagnosis(Measurements):
         return _plain(found)
 
     def to_json(self) -> str:
-        """``to_dict`` as JSON."""
+        """Return ``to_dict`` as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
     def __repr__(self) -> str:

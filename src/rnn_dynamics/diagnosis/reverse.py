@@ -199,6 +199,6 @@ def backward(
 
 
 def _framed(frame: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """Orthonormal rows, the first of them the frame."""
+    """Return orthonormal rows, the first of which are the frame."""
     columns = np.concatenate([frame[:, None], random[:, 1:]], axis=1)
     return np.linalg.qr(np.where(np.isfinite(columns), columns, 0))[0].T

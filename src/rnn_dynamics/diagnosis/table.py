@@ -139,7 +139,7 @@ TABLE: tuple[Rule, ...] = (
 
 
 def row_of(facts: Facts) -> tuple[Rule, str]:
-    """The first row that holds, and its sentence."""
+    """Return the first row that holds, and its sentence."""
     row = next(row for row in TABLE if row.holds(facts))
     back = max(facts.state_percent, facts.percent)
     factor = f"to {power_of_ten(facts.whole)}"

@@ -84,7 +84,7 @@ def _exponent(found: Measurements) -> str:
 
 
 def _reach(found: Measurements) -> list[str]:
-    """The horizons and the norm over all steps."""
+    """Say how far the horizons reach, and the norm over all steps."""
     whose = "of the loss's gradient" if found.has_loss else "of ‖∂x_T/∂x_k‖"
     steps = found.measured_steps
     if not steps:

@@ -31,7 +31,7 @@ class BoundedOrbit(NamedTuple):
 
 
 class Neuron(NamedTuple):
-    """w, b, ε of one shape."""
+    """Weights w, biases b and feedback ε of one shape."""
 
     w: Float[Array, "..."]
     b: Float[Array, "..."]

@@ -107,7 +107,7 @@ def _excess(w: Array, epsilon: Array) -> tuple[Pair, Pair, Pair]:
 
 
 def turning_excess(w: Float[Array, "..."], epsilon: Float[Array, "..."]) -> Float[Array, "..."]:
-    """``Turning.excess`` alone."""
+    """Return ``Turning.excess`` alone."""
     return _excess(w, epsilon)[0].hi
 
 

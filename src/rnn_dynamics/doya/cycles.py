@@ -70,7 +70,7 @@ def _lower_state(w: Array, b: Array) -> Array:
 
 @jax.custom_jvp
 def _cycle_states(w: Array, b: Array) -> tuple[Array, Array]:
-    """Both states, NaN where there is no 2-cycle."""
+    """Return both states, NaN where there is no 2-cycle."""
     one = jnp.ones_like(w)
     flip = turning(w, one)
     within = dd.subtract(dd.absolute(offset(w, b)), flip.half_width).hi < 0

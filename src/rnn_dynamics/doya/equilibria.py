@@ -153,7 +153,7 @@ def _fold_guess(w: Array, s: Array, turn: Array, distance: Array, side: Array) -
 
 
 def _slots(w: Array, b: Array, turning: bifurcations.Turning) -> _Slots:
-    """The bracketed problem of each branch."""
+    """Return the bracketed problem of each branch."""
     folded = w > 4
     safe = jnp.where(folded, w, jnp.full_like(w, 8))
     c = bifurcations.offset(w, b)

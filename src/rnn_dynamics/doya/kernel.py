@@ -128,7 +128,7 @@ def _tail(z: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def _fed(neurons: _Neurons, tail: Float[Array, " n"]) -> Float[Array, " n"]:
-    """ε σ(z)."""
+    """The part ε σ(z) of the next state that is fed back."""
     return neurons.epsilon * jnp.where(tail < 0, -tail, 1 - tail)
 
 
@@ -182,7 +182,7 @@ def _unpacked(both: Float[Array, " n"]) -> tuple[Float[Array, " n"], Float[Array
 
 
 class _Bounds(NamedTuple):
-    """The bounds of p, q_w, q_b and x."""
+    """Bounds of the errors of p, q_w, q_b and x."""
 
     initial: Float[Array, " n"]
     by_w: Float[Array, " n"]
@@ -234,7 +234,7 @@ def _unpack(stride: _Stride) -> Orbit:
 
 
 def _advance(neurons: _Neurons, stride: _Stride, steps: int, fence: Any) -> _Stride:
-    """``steps`` steps between two renormalisations."""
+    """Run ``steps`` steps between two renormalisations."""
     orbit = _unpack(stride)
     w, b, eps = neurons
     u, keep = _roundoff(w.dtype), 1 - eps

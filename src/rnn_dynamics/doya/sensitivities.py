@@ -69,7 +69,7 @@ def sensitivities(w: Any, b: Any, x0: Any, steps: Any, *, epsilon: Any = 1.0) ->
 
 
 def step_count(steps: Any) -> Any:
-    """T, one integer or a traced one."""
+    """Check T, one integer or a traced one."""
     if isinstance(steps, Tracer):
         if steps.ndim or not jnp.issubdtype(steps.dtype, jnp.integer):
             raise TypeError(f"steps: expected one integer, got shape {steps.shape} and dtype {steps.dtype}")

@@ -40,7 +40,7 @@ class OrbitDiagram(Result):
 
     @property
     def diverged(self) -> Bool[np.ndarray, " m"]:
-        """Where the orbit of either direction left the floats."""
+        """Marks where the orbit of either direction left the floats."""
         finite = np.isfinite(self.up) & np.isfinite(self.down)
         return np.logical_not(finite.reshape(len(self.parameters), -1).all(axis=1))
 

@@ -28,7 +28,7 @@ class Plane:
     names: tuple[str, str]
 
     def of(self, states: Any) -> Float[np.ndarray, "... 2"]:
-        """The two coordinates of states, shape (…, n)."""
+        """Return the two coordinates of states, shape (…, n)."""
         return self.along(np.asarray(states, float) - self.origin)
 
     def along(self, vectors: Any) -> Float[np.ndarray, "... 2"]:

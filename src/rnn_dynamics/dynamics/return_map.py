@@ -102,7 +102,7 @@ class IteratedMap(NamedTuple):
         return state.reshape(-1), jacobian
 
     def rest(self, x: Array, image: Array) -> Array:
-        """x − F^p(x); of phases the shortest difference."""
+        """Return x − F^p(x); of phases it is the shortest difference."""
         return wrapped(x - image, lengths_of(self.cell))
 
     def scale(self, x: Array) -> Array:
@@ -111,7 +111,7 @@ class IteratedMap(NamedTuple):
         return jnp.maximum(jnp.max(jnp.abs(x)), jnp.full((), least, x.dtype))
 
     def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
-        """‖x − F^p(x)‖, infinite where that is no number."""
+        """Return ‖x − F^p(x)‖, infinite where that is no number."""
         size = jnp.linalg.norm(self.rest(x, self(x)))
         return jnp.where(jnp.isfinite(size), size, jnp.full_like(size, jnp.inf))
 
@@ -120,7 +120,7 @@ class IteratedMap(NamedTuple):
 def images(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
-    """F^p(x) of each state, one program for all p."""
+    """Return F^p(x) of each state; one program serves all p."""
     return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape))(x)
 
 
@@ -128,7 +128,7 @@ def images(
 def orbits(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> Float[Array, "batch steps n"]:
-    """x, F(x), …, F^{p−1}(x) of each state."""
+    """Return x, F(x), …, F^{p−1}(x) of each state."""
     cell = join(static, arrays)
 
     def one(start: Array) -> Array:
@@ -164,16 +164,16 @@ class ReturnMap:
 
     @property
     def period(self) -> int:
-        """p."""
+        """The period, p."""
         return self.steps // self.cycle
 
     @property
     def size(self) -> int:
-        """n, the length of a state as a vector."""
+        """The length n of a state as a vector."""
         return math.prod(self.shape)
 
     def cell(self, *parameters: Array) -> Any:
-        """The cell at λ."""
+        """Return the cell at λ."""
         cell = join(self.static, self.arrays)(*parameters, *self.others)
         return cell if self.lengths is None else OnPhases(cell, self.lengths)
 
@@ -182,20 +182,20 @@ class ReturnMap:
         return wrapped(image - x, self.lengths)
 
     def __call__(self, x: Float[Array, " n"], *parameters: Array) -> Float[Array, " n"]:
-        """F^p(x; λ)."""
+        """Return F^p(x; λ)."""
         return self.orbit(x, *parameters)[0]
 
     def orbit(self, x: Float[Array, " n"], *parameters: Array) -> tuple[Array, Float[Array, "steps n"]]:
-        """F^p(x; λ), and x, F(x), …, F^{p−1}(x)."""
+        """Return F^p(x; λ), and x, F(x), …, F^{p−1}(x)."""
         last, states = iterate(self.cell(*parameters), x.reshape(self.shape), self.inputs, self.steps)
         return last.reshape(-1), states.reshape(self.steps, -1)
 
     def iterated(self, steps: Any, *parameters: Array) -> IteratedMap:
-        """F^steps at λ, a traced number of steps."""
+        """Return F^steps at λ, for a traced number of steps."""
         return IteratedMap(self.cell(*parameters), self.inputs, steps, self.shape)
 
     def twice(self) -> "ReturnMap":
-        """The map of the doubled period."""
+        """Return the map of the doubled period."""
         inputs = jax.tree_util.tree_map(lambda leaf: jnp.concatenate([leaf, leaf]), self.inputs)
         return dataclasses.replace(self, steps=2 * self.steps, inputs=inputs)
 

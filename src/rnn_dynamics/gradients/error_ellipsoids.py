@@ -28,7 +28,7 @@ class Ellipsoid(NamedTuple):
 
 
 def exact(n: int, dtype: Any) -> Ellipsoid:
-    """No error."""
+    """Return the ellipsoid of a number without error."""
     return Ellipsoid(jnp.zeros((), dtype), jnp.eye(n, dtype=dtype) / n)
 
 

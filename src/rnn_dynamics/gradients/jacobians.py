@@ -70,13 +70,13 @@ def step_jacobians(trajectory: Trajectory, *, start: int = 0, stop: int | None =
 
 
 def _grow_left(cell: Any, product: Scaled, step: tuple) -> tuple[Scaled, None]:
-    """J_{t+1} · product."""
+    """Return J_{t+1} · product."""
     unit = jnp.matmul(step_matrix(cell, *step), product.unit, precision=_HIGHEST)
     return Scaled(unit, product.exponent, 2).normalize(), None
 
 
 def _grow_right(cell: Any, product: Scaled, step: tuple) -> Scaled:
-    """product · J_{t+1}."""
+    """Return product · J_{t+1}."""
     unit = jnp.matmul(product.unit, step_matrix(cell, *step), precision=_HIGHEST)
     return Scaled(unit, product.exponent, 2).normalize()
 

@@ -37,7 +37,7 @@ def step_jacobian(cell: Any, x: Float[Array, "..."], u: Any = None) -> Float[Arr
 
 
 def of_step(cell: Any, x: Float[Array, "..."], u: Any) -> Float[Array, "..."]:
-    """``step_jacobian`` of what has been checked."""
+    """Return ``step_jacobian`` of arguments that have been checked."""
     if hasattr(cell, "jacobian"):
         return cell.jacobian(x, u)
     return jax.jacfwd(exact_slopes(cell))(x, u)

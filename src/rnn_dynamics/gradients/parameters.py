@@ -73,7 +73,7 @@ def parameter_groups(cell: Any) -> tuple[Group, ...]:
 
 
 def _key(key: Any) -> str:
-    """What a step down a pytree is called."""
+    """Return how a step down a pytree is called."""
     found = (getattr(key, kind) for kind in ("name", "key", "idx") if hasattr(key, kind))
     return str(next(found, key))
 

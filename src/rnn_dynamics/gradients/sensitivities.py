@@ -148,7 +148,7 @@ class _Derivatives(NamedTuple):
 
 
 class _Product(NamedTuple):
-    """unit·2^exponent with an error of the same exponent."""
+    """A product unit·2^exponent whose error has the same exponent."""
 
     unit: Float[Array, "n columns"]
     exponent: Int[Array, ""]
@@ -281,7 +281,7 @@ def _multiply(
 
 
 def _shifted(product: _Product, shift: Array, exponent: Array) -> _Product:
-    """The same value at another exponent."""
+    """Return the same value at another exponent."""
     unit = Scaled(product.unit, shift, product.unit.ndim).to_float()
     size = Scaled(product.error.size, shift).to_float()
     return _Product(unit, exponent, Ellipsoid(size, product.error.shape))

@@ -70,7 +70,7 @@ class SingularSpectrum(Result):
 
     @property
     def spread(self) -> Float[Array, ""]:
-        """Standard deviation of ln σ_i over the directions."""
+        """The standard deviation of ln σ_i over the directions."""
         return jnp.std(self.log, axis=-1)
 
     @property
@@ -102,7 +102,7 @@ class SingularSpectrum(Result):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _spectrum(static: Any, arrays: Any, states: Array, inputs: Any, first: Array) -> SingularSpectrum:
-    """Of the steps from ``first`` on."""
+    """Return the spectrum of the steps from ``first`` on."""
     cell, size = join(static, arrays), math.prod(states.shape[1:])
     series = states, inputs
     found = product_svd(lambda step: step_matrix(cell, *step), series, size, states.dtype, first=first)

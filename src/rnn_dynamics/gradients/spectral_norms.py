@@ -93,7 +93,7 @@ class _Carry(NamedTuple):
 
 
 def _found(carry: _Carry, block: Block, exponent: Array, tolerance: Array, otherwise: Status) -> tuple:
-    """What one k adds to the result."""
+    """Return what one k adds to the result."""
     size = jnp.sqrt(block.values[0])
     log = Scaled(size, exponent).log()
     right = block.right[0] / jnp.where(size > 0, size, 1)
@@ -146,7 +146,7 @@ def _explicit(
 
 
 def _with_identity(found: tuple, direction: Array) -> SpectralNorms:
-    """The result with ‖∂x_T/∂x_T‖ = 1 behind it."""
+    """Return the result with ‖∂x_T/∂x_T‖ = 1 behind it."""
     zero = jnp.zeros((), direction.dtype)
     last = (zero, zero, direction, direction, jnp.int32(0), jnp.int32(Status.RESOLVED))
     return SpectralNorms(*(jnp.concatenate([a, b[None]]) for a, b in zip(found, last, strict=True)))
@@ -163,7 +163,7 @@ def _pull(cell: Any, states: Array, inputs: Any, back: Array, rows: Scaled) -> S
 
 
 def _push(cell: Any, states: Array, inputs: Any, at: Array, rows: Scaled) -> Scaled:
-    """rows · J_{at+1}ᵀ: every row through the linearised step."""
+    """Return rows · J_{at+1}ᵀ: every row goes through the linearised step."""
     x = states[at]
     u = jax.tree.map(lambda leaf: leaf[at], inputs)
     _, push = jax.linearize(lambda state: cell(state, u), x)
@@ -172,13 +172,13 @@ def _push(cell: Any, states: Array, inputs: Any, at: Array, rows: Scaled) -> Sca
 
 
 def _pulled(cell: Any, states: Array, inputs: Any, k: Array, rows: Array) -> Scaled:
-    """rows · P_k."""
+    """Return rows · P_k."""
     step = functools.partial(_pull, cell, states, inputs)
     return jax.lax.fori_loop(0, states.shape[0] - k, step, from_float(rows, event_ndim=2))
 
 
 def _pushed(cell: Any, states: Array, inputs: Any, k: Array, rows: Array) -> Scaled:
-    """rows · P_kᵀ."""
+    """Return rows · P_kᵀ."""
     step = functools.partial(_push, cell, states, inputs)
     return jax.lax.fori_loop(k, states.shape[0], step, from_float(rows, event_ndim=2))
 
@@ -188,7 +188,7 @@ def _in_unit(rows: Scaled, exponent: Array) -> Array:
 
 
 def _of_steps(cell: Any, states: Array, inputs: Any, k: Array, exponent: Array) -> Operator:
-    """P_k in units of 2^exponent, never formed."""
+    """The product P_k in units of 2^exponent, which is never formed."""
     return Operator(
         lambda rows: _in_unit(_pushed(cell, states, inputs, k, rows), exponent),
         lambda rows: _in_unit(_pulled(cell, states, inputs, k, rows), exponent),
@@ -198,7 +198,7 @@ def _of_steps(cell: Any, states: Array, inputs: Any, k: Array, exponent: Array) 
 def _matrix_free_step(
     cell: Any, states: Array, inputs: Any, tolerance: Array, most: Array, carry: _Carry, step: tuple
 ) -> tuple:
-    """The norm of P_k from steps alone."""
+    """Return the norm of P_k, found from steps alone."""
     k, fresh = step
     kept = carry.kept.shape[0]
     rows = jnp.concatenate([carry.kept, fresh])

@@ -93,7 +93,7 @@ def along(
 
 
 def entries_of(trajectory: Trajectory) -> int:
-    """Numbers of one step's input."""
+    """Return how many numbers the input of one step has."""
     leaves = jax.tree_util.tree_leaves(trajectory.inputs)
     return sum(math.prod(jnp.shape(leaf)[1:]) for leaf in leaves)
 
@@ -106,7 +106,7 @@ def state_at(trajectory: Trajectory, step: int) -> Array:
 
 
 def later_states(trajectory: Trajectory) -> Array:
-    """x_1 … x_T, cut likewise."""
+    """Return x_1 … x_T, cut likewise."""
     if not is_plain([trajectory.states]):
         return trajectory.states[1:]
     return jax.device_put(np.asarray(trajectory.states)[1:])

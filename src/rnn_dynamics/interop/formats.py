@@ -50,7 +50,7 @@ class Header(NamedTuple):
 
     @property
     def ndim(self) -> int:
-        """Number of axes."""
+        """The number of axes."""
         return len(self.shape)
 
 
@@ -107,7 +107,7 @@ def _kind_of_zip(path: Path) -> str:
 
 
 def _kind_of_bytes(path: Path, begin: bytes) -> str:
-    """The formats without magic bytes."""
+    """Tell apart the formats without magic bytes."""
     if (
         begin[0] == 0x08
         and 0 < begin[1] < 0x20

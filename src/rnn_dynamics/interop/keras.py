@@ -65,7 +65,7 @@ def from_keras(
 
 
 def _settings(layer: Any) -> dict[str, Any]:
-    """What a layer tells beyond its weights."""
+    """Return what a layer tells beyond its weights."""
     kind = type(layer).__name__.removesuffix("Cell")
     if kind not in _GATES or not hasattr(layer, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, or a list of its weights"

@@ -152,7 +152,7 @@ def _kind_of(R: np.ndarray) -> str:
 
 
 def _direction(R: np.ndarray, told: Mapping[str, Any], direction: str | None) -> int:
-    """Which of the node's directions is meant."""
+    """Return which of the node's directions is meant."""
     if direction is not None:
         choice("direction", direction, _DIRECTIONS)
     count = check_shape("R", R, (None, None, None)).shape[0]

@@ -18,7 +18,7 @@ _EXTERNAL = 1
 
 
 def nodes_of(graph: Any) -> list[Any]:
-    """The recurrent nodes of a graph, in its order."""
+    """Return the recurrent nodes of a graph, in its order."""
     return [node for node in graph.node if node.op_type in _DEFAULTS and node.domain in ("", "ai.onnx")]
 
 

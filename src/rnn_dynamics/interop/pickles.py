@@ -67,7 +67,7 @@ def _way(value: Any, path: tuple[Any, ...]) -> tuple[Any, ...] | None:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The pickle itself, in an archive the member ``data.pkl``."""
+    """Return the pickle itself, in an archive the member ``data.pkl``."""
     if not zipfile.is_zipfile(path):
         return path.open("rb")
     archive = zipfile.ZipFile(path)
@@ -81,7 +81,7 @@ class _Class(NamedTuple):
 
 
 class _Mark:
-    """Where the arguments of a later opcode begin."""
+    """Marks where the arguments of a later opcode begin."""
 
 
 class _Reader:
@@ -94,7 +94,7 @@ class _Reader:
         self._memo: dict[int, Any] = {}
 
     def read(self, file: IO[bytes]) -> None:
-        """One pickle."""
+        """Read one pickle."""
         for opcode, argument, position in pickletools.genops(file):
             if position is not None and position > _LONGEST:
                 break

@@ -179,7 +179,7 @@ def _walk_once(
     way: Array,
     walk: _Walk,
 ) -> _Walk:
-    """One correction, and what follows from it."""
+    """Make one correction, and say what follows from it."""
     scale, room = limits.scale, walk.points.shape[0]
     found = correct(lambda y: residual(y, walk.context), walk.aim, walk.row, scale)
     corrected = jnp.where(

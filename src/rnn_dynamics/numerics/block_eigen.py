@@ -97,7 +97,7 @@ def ritz(operator: Operator, rows: Array, iterations: Any) -> Block:
 
 
 def ritz_of_basis(operator: Operator, basis: Array, iterations: Any) -> Block:
-    """``ritz`` of rows that are orthonormal already."""
+    """Return the ``ritz`` of rows that are orthonormal already."""
     image = operator.transpose(basis)
     finite = jnp.isfinite(image).all()
     image = jnp.where(finite, image, 0)
@@ -181,7 +181,7 @@ def refined(operator: Operator, block: Block, tolerance: Array, most: Array) -> 
 
 
 def of_matrix(matrix: Array) -> Operator:
-    """P given by its entries."""
+    """Return the product P whose entries are given."""
     return Operator(lambda rows: _product(rows, matrix.T), lambda rows: _product(rows, matrix))
 
 

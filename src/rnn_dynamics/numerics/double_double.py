@@ -38,7 +38,7 @@ def precision(dtype: Any) -> float:
 
 
 def pair(x: Float[Array, "..."]) -> Pair:
-    """The float x as a pair."""
+    """Return the float x as a pair."""
     return Pair(_held(x), jnp.zeros_like(x))
 
 
@@ -56,7 +56,7 @@ def _sum(a: Array, b: Array) -> Array:
 
 
 def _fast_two_sum(a: Array, b: Array) -> Pair:
-    """a + b exactly, for |a| ≥ |b|."""
+    """Return a + b exactly, for |a| ≥ |b|."""
     total = _sum(a, b)
     return Pair(total, b - (total - a))
 
@@ -100,18 +100,18 @@ def two_prod(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
 
 
 def negate(a: Pair) -> Pair:
-    """−a."""
+    """Return −a."""
     return Pair(-a.hi, -a.lo)
 
 
 def absolute(a: Pair) -> Pair:
-    """|a|."""
+    """Return |a|."""
     negative = a.hi < 0
     return Pair(jnp.where(negative, -a.hi, a.hi), jnp.where(negative, -a.lo, a.lo))
 
 
 def scale(a: Pair, power: float | Array) -> Pair:
-    """a times a power of two, exact."""
+    """Return a times a power of two, which is exact."""
     return Pair(a.hi * power, a.lo * power)
 
 
@@ -128,7 +128,7 @@ def subtract(a: Pair, b: Pair) -> Pair:
 
 
 def multiply(a: Pair, b: Pair) -> Pair:
-    """a·b."""
+    """Return a·b."""
     head = two_prod(a.hi, b.hi)
     cross = _times(a.hi, b.lo) + _times(a.lo, b.hi)
     return _fast_two_sum(head.hi, head.lo + cross)
@@ -206,7 +206,7 @@ def log_quotient(a: Pair, b: Pair) -> Pair:
 
 
 def log(a: Pair) -> Pair:
-    """ln a for positive a."""
+    """Return ln a for positive a."""
     return log_quotient(a, pair(jnp.ones_like(a.hi)))
 
 

@@ -11,7 +11,7 @@ from jax.core import Tracer
 
 
 class PrecisionWarning(UserWarning):
-    """Numbers given in float64 are computed with in float32."""
+    """Warns that numbers given in float64 are computed with in float32."""
 
 
 _SWITCH = 'jax.config.update("jax_enable_x64", True)'
@@ -73,7 +73,7 @@ def on_host(name: str, value: Any) -> Any:
 
 
 def _read(name: str, value: Any) -> np.ndarray:
-    """A foreign array as NumPy's."""
+    """Return a foreign array as NumPy's."""
     try:
         detached = value.detach() if hasattr(value, "detach") else value
         array = np.asarray(detached if hasattr(detached, "__array__") else detached.numpy())

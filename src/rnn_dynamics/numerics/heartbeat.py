@@ -76,7 +76,7 @@ class Heartbeat:
                 self._write(what, now)
 
     def line(self, what: str) -> None:
-        """A line in any case, but on a terminal."""
+        """Print a line in any case, except on a terminal."""
         with self._lock:
             if self.is_plain:
                 self._write(what, time.monotonic())

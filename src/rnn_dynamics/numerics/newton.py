@@ -44,12 +44,12 @@ def solved(matrix: Float[Array, "m m"], right: Float[Array, "m ..."]) -> Float[A
 
 
 def inverse_row(matrix: Float[Array, "m m"], index: int) -> Float[Array, " m"]:
-    """One row of the inverse."""
+    """Return one row of the inverse."""
     return solved(matrix.T, jnp.zeros_like(matrix[0]).at[index].set(1))
 
 
 def value_and_jacobian(function: Callable[[Array], Array], y: Array) -> tuple[Array, Array]:
-    """The value and ∂G/∂y, from one pass."""
+    """Return the value and ∂G/∂y, from one pass."""
 
     def twice(z: Array) -> tuple[Array, Array]:
         value = function(z)

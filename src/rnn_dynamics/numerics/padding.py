@@ -25,7 +25,7 @@ _SHORTEST = 64
 
 
 def longer(steps: int) -> int:
-    """The length that so many steps are padded to."""
+    """Return the length that so many steps are padded to."""
     return power_of_two_above(steps, _SHORTEST) if steps else 0
 
 
@@ -58,7 +58,7 @@ def padded(tree: Any, start: int, stop: int, *, before: int = 0, after: int = 0)
 
 
 def cut(tree: Any, start: int, stop: int | None) -> Any:
-    """The entries start … stop−1 of every leaf."""
+    """Return the entries start … stop−1 of every leaf."""
     return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[start:stop]), tree)
 
 

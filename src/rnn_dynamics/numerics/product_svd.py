@@ -146,13 +146,13 @@ def seats_after(size: int) -> list[int]:
 
 
 def _pairs(leaf: Array) -> tuple[Array, Array]:
-    """Entries i and −1−i along the first axis."""
+    """Return the entries i and −1−i along the first axis."""
     half = leaf.shape[0] // 2
     return leaf[:half], leaf[half:][::-1]
 
 
 def _seated(first: Array, second: Array) -> Array:
-    """The inverse of ``_pairs``."""
+    """Undo ``_pairs``."""
     return jnp.concatenate([first, second[::-1]])
 
 

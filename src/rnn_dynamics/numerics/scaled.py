@@ -151,7 +151,7 @@ class Scaled(Result):
 
     @property
     def transpose(self) -> "Scaled":
-        """Of matrices: the transposes."""
+        """Return the transposes of the matrices."""
         if self.event_ndim != 2:
             raise ValueError(f"transpose: expected matrices (event_ndim 2), got event_ndim {self.event_ndim}")
         return Scaled(jnp.swapaxes(self.unit, -1, -2), self.exponent, 2)
@@ -177,7 +177,7 @@ class Scaled(Result):
         return Scaled(size, self.exponent).normalize()
 
     def sign(self) -> Float[Array, "..."]:
-        """The sign of every entry: −1, 0 or 1."""
+        """Return the sign of every entry: −1, 0 or 1."""
         return jnp.sign(self.unit)
 
     def log2(self) -> Float[Array, "..."]:

@@ -116,7 +116,7 @@ class Sweep(Result):
 
     @classmethod
     def _of_file(cls, path: str, arrays: Mapping[str, np.ndarray], described: Mapping[str, Any]) -> "Sweep":
-        """A sweep from the first form of its files."""
+        """Read a sweep from the first form of its files."""
         axes, values = (
             {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
             for prefix in ("axes.", "values.")
@@ -143,7 +143,7 @@ class Sweep(Result):
         return f"<table><caption>Sweep</caption>{rows}</table>"
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Kind, name and description of each axis and value."""
+        """Return kind, name and description of each axis and value."""
         for name, points in (self.axes | self._labels()).items():
             if isinstance(points, list):
                 yield "axis", name, ", ".join(map(str, points))

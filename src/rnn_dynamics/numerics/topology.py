@@ -88,7 +88,7 @@ def wrapped(difference: Any, lengths: Lengths | None, *, axis: int = -1) -> Any:
 
 
 def wrapped_number(difference: Any, length: float | None) -> Any:
-    """``wrapped`` for one coordinate, an array of any shape."""
+    """Return ``wrapped`` for one coordinate, an array of any shape."""
     if length is None:
         return difference
     size = np.asarray(length, difference.dtype)

@@ -83,7 +83,7 @@ def series(
 
 
 def bars(ax: Any, values: Mapping[str, float], y_label: str, *, errors: Any = None) -> "Axes":
-    """Bars of one colour with their names below."""
+    """Draw bars of one colour with their names below."""
     ax = axes_of(ax)
     at = np.arange(len(values))
     ax.bar(at, list(values.values()), 0.6, color=palette.SKY, edgecolor=palette.BLACK, linewidth=0.6)

@@ -83,7 +83,7 @@ def is_known(cell: Any) -> bool:
 
 
 def _runs(runs: Any) -> list[np.ndarray]:
-    """Runs as arrays of states (T+1, n)."""
+    """Return runs as arrays of states (T+1, n)."""
     if runs is None:
         return []
     several = runs if isinstance(runs, list | tuple) else [runs]
@@ -117,7 +117,7 @@ def plane_of(result: "FixedPoints", runs: list[np.ndarray], axes: tuple[int, int
 
 
 def _marked(result: "FixedPoints", ax: "Axes", plane: Plane) -> None:
-    """The markers, and the thin lines along cycles."""
+    """Draw the markers, and the thin lines along cycles."""
     size = result.multipliers.shape[1]
     if len(result.slow):
         x, y = plane.of(result.slow.points.reshape(-1, size)).T
@@ -172,7 +172,7 @@ def _open(ax: "Axes") -> None:
 
 
 def label_plane(ax: "Axes", plane: Plane) -> None:
-    """Names of the coordinates, on axes that have none."""
+    """Name the coordinates, on axes that have no names."""
     if not ax.get_xlabel():
         ax.set_xlabel(plane.names[0])
     if not ax.get_ylabel():

@@ -79,7 +79,7 @@ def trajectory(
 
 
 def _shape(run: Any) -> tuple[int, ...]:
-    """The shape of one state."""
+    """Return the shape of one state."""
     return np.shape(run.states)[1 + np.ndim(run.first_nonfinite) :]
 
 

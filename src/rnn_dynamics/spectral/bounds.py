@@ -94,7 +94,7 @@ class Bounds(Result):
 
     @property
     def steps(self) -> int:
-        """T."""
+        """The number of steps, T."""
         return self.log_norms.shape[-1] - 1
 
     @property
@@ -104,7 +104,7 @@ class Bounds(Result):
 
     @property
     def lags(self) -> np.ndarray:
-        """n = T − k for every k."""
+        """The lags n = T − k for every k."""
         return np.arange(self.steps, -1, -1)
 
     @functools.cached_property

@@ -121,7 +121,7 @@ class PowerNorms(Result):
 
 
 def _smallest_singular_values(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """σ_min(z − A) at every point z, in batches."""
+    """Return σ_min(z − A) at every point z, in batches."""
     size, flat = len(matrix), points.reshape(-1)
     batch = max(1, _BATCH // size**2)
     parts = [flat[start : start + batch] for start in range(0, len(flat), batch)]

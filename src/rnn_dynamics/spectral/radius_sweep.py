@@ -178,14 +178,14 @@ def _measured(setting: _Setting, cell: Any, start: Array, W: Array) -> dict[str,
 
 
 def _several(value: Any) -> tuple[list[Any], bool]:
-    """The choices, and whether they make an axis."""
+    """Return the choices, and whether they make an axis."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return list(value), True
     return [value], False
 
 
 def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[str, Array]:
-    """The three axes of floats, of one dtype, checked."""
+    """Return the three axes of floats, of one dtype, checked."""
     for name, values in (("radii", radii), ("biases", biases), ("gains", gains)):
         if not real_array(name, values, ndim=1).size:
             raise ValueError(f"{name}: expected at least one number, got none")

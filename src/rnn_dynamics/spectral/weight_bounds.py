@@ -18,7 +18,7 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 
 @jax.jit
 def _log_rate(leak: Any, slope_bound: Any, size: Array) -> Array:
-    """ln((1−α) + α γ s)."""
+    """Return ln((1−α) + α γ s)."""
     return jnp.log((1 - leak) + leak * slope_bound * size)
 
 
@@ -53,7 +53,7 @@ def _multiply_both(matrix: Array, sums: tuple[Scaled, Scaled], _: Any) -> tuple[
 
 @functools.partial(jax.jit, static_argnames="steps")
 def _log_absolute(weights: Array, leak: Any, slope_bound: Any, *, steps: int) -> Array:
-    """For n = 1 … steps."""
+    """Return the bounds for n = 1 … steps."""
     size, dtype = weights.shape[0], weights.dtype
     matrix = (1 - leak) * jnp.eye(size, dtype=dtype) + leak * slope_bound * jnp.abs(weights)
     start = from_float(jnp.ones(size, dtype), event_ndim=1)

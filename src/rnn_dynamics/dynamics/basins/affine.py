@@ -95,7 +95,7 @@ class Affine:
 
     @property
     def contracts(self) -> bool:
-        """Every |λ| < 1."""
+        """Whether every eigenvalue has |λ| < 1."""
         return bool(self.sizes[0] < 1 - self.doubt)
 
     @property

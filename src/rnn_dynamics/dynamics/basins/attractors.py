@@ -95,7 +95,7 @@ class Member:
 def of_members(
     members: list[Member], counts: Any, shape: tuple[int, ...], dtype: Any, **totals: Any
 ) -> Attractors:
-    """The container of a list of members."""
+    """Make the container of a list of members."""
     longest = max((len(member.orbit) for member in members), default=1)
     size = int(np.prod(shape, dtype=int))
     orbits = np.full((len(members), longest, size), np.nan, dtype)

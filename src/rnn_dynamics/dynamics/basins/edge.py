@@ -100,7 +100,7 @@ class _Sides:
 
 
 def _length(bracket: np.ndarray) -> float:
-    """max|high − low| relative to 1 + max|low|."""
+    """The distance max|high − low| relative to 1 + max|low|."""
     return float(np.abs(bracket[1] - bracket[0]).max() / (1 + np.abs(bracket[0]).max()))
 
 

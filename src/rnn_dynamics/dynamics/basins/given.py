@@ -54,7 +54,7 @@ def stable_members(problem: StartsOfMap, attractors: Any, longest: int) -> list[
 
 
 def _cycle_at(problem: StartsOfMap, place: int, state: np.ndarray, period: int | None, longest: int) -> Cycle:
-    """The cycle through a state, polished."""
+    """Return the cycle through a state, polished."""
     most = max(longest, period or 1)
     orbit = orbits_of(problem.cell, state[None], problem.u, problem.shape, most + 1)
     distances = np.nan_to_num(recurrence_distances(orbit, problem.lengths)[0], nan=np.inf)

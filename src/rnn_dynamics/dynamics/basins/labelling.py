@@ -128,7 +128,7 @@ def schedule(max_steps: int) -> list[int]:
 
 
 class _Level:
-    """Open starts that wait for their next run."""
+    """Starts that are still open and wait for their next run."""
 
     def __init__(self) -> None:
         self.states: list[np.ndarray] = []

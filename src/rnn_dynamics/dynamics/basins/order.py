@@ -45,7 +45,7 @@ def _product(first: Box, second: Box) -> Box:
 
 
 def _value(activation: Any, z: np.ndarray) -> np.ndarray:
-    """φ on the host: the known activations never decrease."""
+    """Return φ on the host; the known activations never decrease."""
     if activation is activations.hyperbolic:
         return np.tanh(z)
     if activation is activations.logistic:

@@ -83,7 +83,7 @@ def _nearest(
 
 
 def _cover(orbit: np.ndarray, lengths: Lengths | None = None) -> tuple[np.ndarray, float]:
-    """Every other state as the samples, and their reach."""
+    """Return every other state as the samples, and their reach."""
     samples = orbit[::2]
     return samples, 2 * float(np.asarray(_nearest(samples, orbit[1::2], lengths)).max())
 

@@ -68,7 +68,7 @@ def checked_limits(max_steps: Any, max_period: Any, samples: Any) -> SearchLimit
 
 
 def cycle_member(cycle: Cycle) -> Member:
-    """A stable cycle as an attractor."""
+    """Return a stable cycle as an attractor."""
     largest = float(np.abs(cycle.multipliers).max())
     exponent = np.log(largest) / cycle.period if largest > 0 else -np.inf
     kind = AttractorKind.FIXED_POINT if cycle.period == 1 else AttractorKind.CYCLE
@@ -109,7 +109,7 @@ def balls_of(problem: StartsOfMap, members: list[Member]) -> list[list[Ball]]:
 
 
 def runner_of(problem: StartsOfMap, members: list[Member]) -> Runner:
-    """What runs tiles of starts against these attractors."""
+    """Return what runs tiles of starts against these attractors."""
     groups = balls_of(problem, members)
     balls = packed(groups, problem.n, problem.dtype)
     return Runner(problem.cell, problem.u, balls, problem.shape, problem.chunk, groups)

@@ -46,7 +46,7 @@ class StartsOfMap:
 
     @property
     def lengths(self) -> Lengths | None:
-        """Of the coordinates that are phases."""
+        """The lengths of the coordinates that are phases."""
         return lengths_of(self.cell)
 
 

@@ -54,7 +54,7 @@ def step_matrices(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...])
 
 
 def _between(after: np.ndarray, matrices: np.ndarray, inverse: np.ndarray) -> np.ndarray:
-    """L_{k+1} J L_k⁻¹."""
+    """The Jacobian L_{k+1} J L_k⁻¹ between two scaled states."""
     return np.matmul(np.matmul(after, matrices), inverse)
 
 

@@ -53,7 +53,7 @@ class TestedCurve:
         return 2 if self.kind == "neimark-sacker" else 1
 
     def multiplier(self, y: np.ndarray) -> complex:
-        """The critical one, of positive imaginary part."""
+        """The critical multiplier of positive imaginary part."""
         if self.kind != "neimark-sacker":
             return -1.0 if self.kind == "flip" else 1.0
         return complex(y[-3], np.sqrt(max(1 - y[-3] ** 2, 0.0)))
@@ -102,7 +102,7 @@ def _pair_met(values: np.ndarray) -> float:
 
 
 def _others(line: TestedCurve, y: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """The multipliers but for the critical ones."""
+    """Return the multipliers without the critical ones."""
     values, critical = multipliers_of(matrix), line.multiplier(y)
     for target in (critical, np.conj(critical))[: line.critical]:
         values = np.delete(values, np.argmin(np.abs(values - target)))
@@ -233,7 +233,7 @@ def _located(
 
 
 def _error(curve: Curve, row: np.ndarray, line: TestedCurve) -> float:
-    """How far rounding of the equations moves the parameters."""
+    """Estimate how far rounding of the equations moves the parameters."""
     matrix = np.concatenate([curve.jacobian, row[None]])
     y = curve.points[0]
     noise = 4 * float(np.finfo(y.dtype).eps) * (1 + np.abs(y[: line.whole.size]).max())

@@ -122,7 +122,7 @@ def _called(kernel: Any, whole: ReturnMap, parts: list, extra: np.ndarray) -> _F
 
 
 def _floor(dtype: Any) -> float:
-    """Coefficients below this are 0 to rounding."""
+    """The size below which a coefficient is 0 to rounding."""
     return 1e3 * float(np.finfo(dtype).eps) ** 0.5
 
 

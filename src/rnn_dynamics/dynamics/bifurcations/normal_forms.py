@@ -49,7 +49,7 @@ _THIRDS = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]])
 def derivatives(
     whole: ReturnMap, x: Float[Array, " n"], parameters: tuple, pair: Float[Array, "2 n"]
 ) -> Derivatives:
-    """All of them at one point."""
+    """Return all derivatives at one point."""
 
     def along(z: Array, u: Array) -> Array:
         return jax.jvp(lambda y: whole(y, *parameters), (z,), (u,))[1]

@@ -100,7 +100,7 @@ def _at(whole: ReturnMap, q: Array) -> ReturnMap:
 def _traced(
     whole: ReturnMap, q: Array, seeds: Any, limits: StepLimits, ways: Array, most: Array, room: int
 ) -> Curve:
-    """One curve for each q, seed, scale and way."""
+    """Trace one curve for each q, seed, scale and way."""
 
     def one(q: Array, seed: Any, scale: Array, way: Array) -> Curve:
         system = functools.partial(residual, _at(whole, q))
@@ -240,7 +240,7 @@ def continue_branches(
 def _mended(
     tracks: list[Track], paths: list[TracedBranch], signs: list[Signs]
 ) -> tuple[list[TracedBranch], list[Signs]]:
-    """The paths without jumps to other branches."""
+    """Return the paths without jumps to other branches."""
     paths, signs = list(paths), list(signs)
     for i, (track, path) in enumerate(zip(tracks, paths, strict=True)):
         jumps = jumps_among(track, path.points, path.tangents, signs[i])

@@ -82,7 +82,7 @@ class Branch(Result):
         return np.asarray(found).reshape(len(self), whole.steps, *whole.shape)
 
     def of_kind(self, kind: str) -> tuple[SpecialPoint, ...]:
-        """The events of one kind."""
+        """Return the events of one kind."""
         return tuple(event for event in self.events if event.kind == kind)
 
     def switch(self, event: SpecialPoint, *, distance: float = 1e-2) -> "Branch":
@@ -280,7 +280,7 @@ def _collapses(
 
 
 def _critical_direction(event: SpecialPoint) -> np.ndarray:
-    """The critical right vector of a located event."""
+    """Return the critical right vector of a located event."""
     if event.direction is None:
         raise ValueError(f"event: expected a located {event.kind}, got one that is {event.status.name}")
     return event.direction

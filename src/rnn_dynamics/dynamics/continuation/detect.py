@@ -71,7 +71,7 @@ def _pair_sign(multipliers: np.ndarray) -> np.ndarray:
 
 
 def signs_along(whole: ReturnMap, points: np.ndarray, tangents: np.ndarray) -> Signs:
-    """The signs at points of a branch."""
+    """Return the signs at points of a branch."""
     found = jax.device_get(_measured(whole, _padded(points), _padded(tangents)))
     return signs_of(*(leaf[: len(points)] for leaf in found), turn=tangents[:, -1])
 
@@ -79,7 +79,7 @@ def signs_along(whole: ReturnMap, points: np.ndarray, tangents: np.ndarray) -> S
 def signs_of(
     matrices: np.ndarray, residual: np.ndarray, crossing: np.ndarray, flip: np.ndarray, *, turn: np.ndarray
 ) -> Signs:
-    """The signs from what ``measured`` gives."""
+    """Return the signs that follow from what ``measured`` gives."""
     values = multipliers_of(matrices)
     unstable = (np.abs(values) > 1).sum(axis=-1)
     flags = np.stack([turn < 0, crossing < 0, flip < 0, _pair_sign(values)], axis=-1)

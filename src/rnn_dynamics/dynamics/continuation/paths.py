@@ -37,7 +37,7 @@ class TracedBranch(NamedTuple):
 
 
 def joined(forward: Curve, backward: Curve) -> TracedBranch:
-    """The two curves from a start, which they share."""
+    """Join the two curves that leave a start, which they share."""
     closed = bool(forward.closed)
     behind, ahead = 1 if closed else int(backward.number), int(forward.number)
     ends = (forward if closed else backward).status, forward.status
@@ -80,7 +80,7 @@ class _Way:
 
 @dataclasses.dataclass
 class _Mending:
-    """The steps that may still be tried anew."""
+    """Counts the steps that may still be tried anew."""
 
     track: Track
     retries: int = _MOST_RETRIES
@@ -102,7 +102,7 @@ class _Mending:
         return way
 
     def redone(self, way: _Way, step: int) -> _Way:
-        """From one jump on anew."""
+        """Return the path traced anew from one jump on."""
         track = self.track
         width = float(np.linalg.norm((way.points[step + 1] - way.points[step]) / track.scale))
         head, last = way.until(step + 1, Status.UNRESOLVED), None

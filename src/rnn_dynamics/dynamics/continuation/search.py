@@ -166,7 +166,7 @@ def _image(whole: ReturnMap, x: Array, parameter: Array) -> Array:
 
 
 def _half(track: Track) -> ReturnMap | None:
-    """F^{p/2}, where p is even."""
+    """The map F^{p/2}, where p is even."""
     whole = track.whole
     if whole.period % 2:
         return None

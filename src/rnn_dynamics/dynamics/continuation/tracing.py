@@ -23,7 +23,7 @@ Seed = tuple[Any, Any, Any]
 
 
 def at_parameter(x: Any, parameter: Any) -> Seed:
-    """The point of the branch at exactly this parameter."""
+    """Return the point of the branch at exactly this parameter."""
     y = np.append(x, parameter).astype(np.asarray(x).dtype)
     row = np.zeros_like(y)
     row[-1] = 1

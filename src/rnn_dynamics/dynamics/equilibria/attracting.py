@@ -67,7 +67,7 @@ class Attracting:
     radius: float = 0.0
 
     def distances(self, states: np.ndarray) -> np.ndarray:
-        """V of states (…, n)."""
+        """Return the distances V of states (…, n)."""
         with np.errstate(all="ignore"):
             apart = wrapped(np.asarray(states, np.float64) - self.point, self.lengths)
             return np.linalg.norm(np.matmul(apart, self.norm.T), axis=-1)

@@ -100,7 +100,7 @@ def _met(parts: ByPeriod, known: Known, period: int) -> tuple[ByPeriod, np.ndarr
 def _ends(
     task: FixedPointSearch, census: Census, chosen: np.ndarray, points: np.ndarray, nudged: int
 ) -> OrbitEnds:
-    """The census in terms of the list."""
+    """Return the census in terms of the list."""
     kind = census.kind.copy()
     kind[(kind == OrbitEnd.POINT) & (points < 0)] = OrbitEnd.CYCLE
     return OrbitEnds(

@@ -34,16 +34,16 @@ class Roots:
     change: Float[np.ndarray, " m"]
 
     def take(self, chosen: np.ndarray) -> "Roots":
-        """Some of them, by mask or index."""
+        """Return some of the roots, by mask or index."""
         return Roots(*(getattr(self, field.name)[chosen] for field in dataclasses.fields(self)))
 
     def joined(self, other: "Roots") -> "Roots":
-        """These, then those."""
+        """Return these roots followed by the others."""
         names = [field.name for field in dataclasses.fields(self)]
         return Roots(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 
     def accepted(self, tolerance: float, problem: RootProblem | None = None) -> Bool[np.ndarray, " m"]:
-        """Where the residual is within its tolerance."""
+        """Marks the roots whose residual is within its tolerance."""
         size = np.sqrt(np.sum(np.square(self.jacobian), axis=(1, 2)))
         scale = norms(self.points) if problem is None else problem.norms(self.points)
         return self.residual <= tolerance * scale * np.maximum(size, 1)
@@ -54,7 +54,7 @@ class Roots:
 
 
 def no_roots(problem: RootProblem) -> Roots:
-    """None of them."""
+    """Return an empty list of roots."""
     n, dtype = problem.size, problem.dtype
     nothing = np.zeros(0, dtype)
     return Roots(
@@ -63,7 +63,7 @@ def no_roots(problem: RootProblem) -> Roots:
 
 
 def no_slow_points(problem: RootProblem) -> SlowPoints:
-    """None of them."""
+    """Return an empty list of slow points."""
     multipliers = np.zeros((0, problem.size), np.result_type(problem.dtype, np.complex64))
     return SlowPoints(np.zeros((0, *problem.shape), problem.dtype), np.zeros(0, problem.dtype), multipliers)
 
@@ -79,7 +79,7 @@ def measured(problem: RootProblem, points: np.ndarray, period: int, *, polish: b
 
 
 def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
-    """Eigenvalues in descending order of size, shape (m, n)."""
+    """Return eigenvalues in descending order of size, shape (m, n)."""
     if not len(jacobians):
         return np.zeros(jacobians.shape[:2], np.result_type(jacobians.dtype, np.complex64))
     # Padded to a power of two: results of many lengths share few programs.
@@ -220,7 +220,7 @@ def _judged(
     slow: SlowPoints,
     complete: bool,
 ) -> FixedPoints:
-    """Multipliers and stability, marginal ones labelled."""
+    """Return multipliers and stability, with marginal ones labelled."""
     values = sorted_multipliers(roots.jacobian)
     size = np.sqrt(np.sum(np.square(roots.jacobian), axis=(1, 2)))
     unit = float(np.finfo(problem.dtype).eps)

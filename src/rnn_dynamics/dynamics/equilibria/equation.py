@@ -60,11 +60,11 @@ class RootProblem:
 
     @property
     def size(self) -> int:
-        """n, the number of units."""
+        """The number of units, n."""
         return math.prod(self.shape)
 
     def canonical(self, rows: np.ndarray) -> np.ndarray:
-        """States with their phases in [0, L)."""
+        """Return states with their phases in [0, L)."""
         return canonical(rows, self.lengths)
 
     def apart(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class RootProblem:
         return apart(first, second, self.lengths)
 
     def difference(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """first − second, of phases the shortest one."""
+        """Return first − second, of phases the shortest difference."""
         return wrapped(first - second, self.lengths)
 
     def norms(self, rows: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ class Known:
         )
 
     def norm(self, place: int) -> Attracting | None:
-        """How a stable root attracts."""
+        """Return the norm in which a stable root attracts."""
         if place not in self.norms:
             root = self.roots[place]
             self.norms[place] = attracting(

@@ -157,7 +157,7 @@ def polished(system: IteratedMap, x: Float[Array, " n"], steps: int) -> Polished
 def polish(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
-    """``polished`` states."""
+    """Return the ``polished`` states."""
     system = IteratedMap(join(static, arrays), inputs, steps, shape)
     return jax.vmap(lambda start: polished(system, start, _POLISHING_STEPS).x)(x)
 
@@ -280,5 +280,5 @@ def _measure(system: IteratedMap, x: Array) -> MeasuredRoots:
 def measure(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> MeasuredRoots:
-    """``MeasuredRoots`` of each state."""
+    """Return the ``MeasuredRoots`` of the states."""
     return jax.vmap(functools.partial(_measure, IteratedMap(join(static, arrays), inputs, steps, shape)))(x)

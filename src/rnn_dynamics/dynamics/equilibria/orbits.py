@@ -60,7 +60,7 @@ class Census:
         return np.flatnonzero(self.kind == _OPEN)
 
     def joined(self, other: "Census") -> "Census":
-        """These orbits, then those."""
+        """Return these orbits followed by the others."""
         names = [field.name for field in dataclasses.fields(self)]
         return Census(*(np.concatenate([getattr(self, n), getattr(other, n)]) for n in names))
 

@@ -36,7 +36,7 @@ def first_periods(orbits: np.ndarray, lengths: Lengths | None = None) -> tuple[n
 
 
 def _nearest(samples: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """The distance of each state from the nearest sample."""
+    """Return the distance of each state from the nearest sample."""
     squares = (states**2).sum(-1)[..., None] + (samples**2).sum(-1) - 2 * np.dot(states, samples.T)
     return np.sqrt(np.maximum(squares.min(-1), 0.0))
 

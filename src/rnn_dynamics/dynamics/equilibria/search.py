@@ -128,7 +128,7 @@ def _creep(problem: RootProblem, ends: _Ends, period: int, max_steps: int) -> tu
 def _slow_points(
     problem: RootProblem, states: np.ndarray, residual: np.ndarray, period: int, tolerance: float
 ) -> SlowPoints:
-    """The minima of q, each once."""
+    """Return the minima of q, each once."""
     slow = residual > 100 * tolerance * problem.norms(states)
     states, residual = states[slow], residual[slow]
     radius = _loose(problem.dtype, 3 / 8) * problem.norms(states)

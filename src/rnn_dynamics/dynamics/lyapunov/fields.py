@@ -55,7 +55,7 @@ class FiniteTimeExponents(Result):
 
     @property
     def largest(self) -> np.ndarray:
-        """The largest of each point, shape (*grid,)."""
+        """The largest exponent of each point, shape (*grid,)."""
         return self.exponents[..., 0]
 
     def __repr__(self) -> str:

@@ -36,7 +36,7 @@ class FrameGrowth(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
 def _random_frame(key: Key[Array, ""], size: int, count: int, dtype: Any) -> Float[Array, "n m"]:
-    """``count`` orthonormal columns, uniformly turned."""
+    """Return ``count`` orthonormal columns, uniformly turned."""
     draws = jax.random.normal(key, (size, count), jnp.float32).astype(dtype)
     return jnp.linalg.qr(draws)[0]
 

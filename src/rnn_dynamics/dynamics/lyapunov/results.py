@@ -69,7 +69,7 @@ class LyapunovSpectrum(Result):
 
     @property
     def blocks(self) -> int:
-        """B, how many blocks."""
+        """The number of blocks, B."""
         return self.block_means.shape[-2]
 
     @property
@@ -84,7 +84,7 @@ class LyapunovSpectrum(Result):
 
     @property
     def steps(self) -> int:
-        """Steps that the averages run over."""
+        """The number of steps that the averages run over."""
         return self.block_means.shape[-2] * self.block_length
 
     @property

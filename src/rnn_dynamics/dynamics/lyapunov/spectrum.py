@@ -99,7 +99,7 @@ def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> 
 
 
 def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
-    """The sum over the first axis, compensated."""
+    """Return the compensated sum over the first axis."""
 
     def add(carry: tuple[Array, Array], term: Array) -> tuple[tuple[Array, Array], None]:
         total, rest = carry

@@ -56,7 +56,7 @@ class Spline:
 
     @property
     def length(self) -> float:
-        """Of the polygon."""
+        """The length of the polygon."""
         return self.along[-1]
 
     def add(self, point: Float[np.ndarray, " n"], tangent: Float[np.ndarray, " n"]) -> None:
@@ -66,7 +66,7 @@ class Spline:
         self.tangents.append(tangent)
 
     def at(self, s: float) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-        """C(s) and C′(s); beyond the ends on the tangents."""
+        """Return C(s) and C′(s), beyond the ends on the tangents."""
         if s <= 0 or s >= self.length:
             i = 0 if s <= 0 else -1
             return self.points[i] + (s - self.along[i]) * self.tangents[i], self.tangents[i]

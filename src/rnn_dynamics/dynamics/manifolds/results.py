@@ -37,7 +37,7 @@ class Side(Result):
 
     @property
     def end(self) -> str:
-        """Why it ended, in words."""
+        """Says in words why the line ended."""
         words = {
             Status.MAX_STEPS: "most points reached",
             Status.UNRESOLVED: "unresolved",

@@ -60,7 +60,7 @@ class Saddle:
 
     @property
     def steps_of_cycle(self) -> int:
-        """p in steps of the cell."""
+        """The period p, in steps of the cell."""
         return self.period * self.problem.cycle
 
     @property
@@ -109,7 +109,7 @@ def repeated_images(
 def image(
     static: Any, arrays: Any, x: Array, inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
-    """The return map at x, and its Jacobian."""
+    """Return the return map at x, and its Jacobian."""
     return IteratedMap(join(static, arrays), inputs, steps, shape).with_jacobian(x)
 
 
@@ -117,7 +117,7 @@ def image(
 def _curvature(
     static: Any, arrays: Any, x: Array, v: Array, inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> Float[Array, " n"]:
-    """D²F^p(v, v)."""
+    """The second derivative D²F^p(v, v)."""
 
     def along(s: Array) -> Array:
         start = (x + s * v).reshape(shape)

@@ -179,7 +179,7 @@ class _Grower:
 
 
 def _beginning(saddle: Saddle, sign: float) -> _Front:
-    """The saddle and the first point beside it."""
+    """Return the saddle and the first point beside it."""
     sigma = sign * saddle.reach
     points = np.vstack([saddle.point[None], saddle.beside(np.array([sigma]))])
     ahead = saddle.direction + 2 * sigma * saddle.bend

@@ -39,7 +39,7 @@ _LEAST_RATIO = 64  # times the rounding of the segment's parameter
 
 @dataclasses.dataclass(frozen=True)
 class _Stretch:
-    """F^k of the segment at the parameters t."""
+    """The images F^k of a segment at the parameters t."""
 
     t: np.ndarray
     states: np.ndarray
@@ -72,7 +72,7 @@ def _turns(states: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class _Grower:
-    """One side of one saddle."""
+    """Grows one side of the manifold of one saddle."""
 
     saddle: Saddle
     sign: float
@@ -164,7 +164,7 @@ class _Grower:
         return x + ahead if np.max(np.abs(np.linalg.eigvals(found[1]))) < 1 else None
 
     def grown(self) -> Side:
-        """The side, stretch after stretch."""
+        """Return the side, stretch after stretch."""
         t = np.linspace(0, 1, _FIRST)
         stretch = _Stretch(t, self.from_segment(t, 0))  # no step: on the saddle's side of the seam
         line = Polyline(self.saddle.point, _SHARPEST * self.extent.spacing)

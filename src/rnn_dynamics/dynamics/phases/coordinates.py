@@ -42,7 +42,7 @@ class OnPhases:
 
 
 def lengths_of(cell: Any) -> Lengths | None:
-    """The lengths that a cell carries."""
+    """Return the lengths of the phases that a cell carries."""
     return cell.lengths if isinstance(cell, OnPhases) else None
 
 

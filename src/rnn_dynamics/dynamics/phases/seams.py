@@ -90,7 +90,7 @@ def _is_suspect(cell: Any, states: np.ndarray, u: Any, shape: tuple[int, ...]) -
 
 @dataclasses.dataclass(frozen=True)
 class _Map:
-    """F on rows of states."""
+    """Applies the map F to rows of states."""
 
     cell: Any
     u: Any

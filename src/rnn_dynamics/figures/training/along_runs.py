@@ -59,7 +59,7 @@ class StoredRuns(NamedTuple):
         return _path(self.W, self.b, self.W_in)
 
     def positions(self, run: int) -> np.ndarray:
-        """Of a run's events, in updates."""
+        """The positions of a run's events, in updates."""
         return self.events[self.events[:, 0] == run, 1]
 
 

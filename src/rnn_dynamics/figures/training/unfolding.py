@@ -170,7 +170,7 @@ def _horizons(ax: Axes, results: _Results) -> None:
 
 
 def _way(ax: Axes, results: _Results) -> None:
-    """The mean exponent at every check of training."""
+    """Return the mean exponent at every check of training."""
     for name, (label, _, colour) in METHODS.items():
         history = results.methods[name].exponents
         updates = np.arange(len(history)) * 500

@@ -36,7 +36,7 @@ from rnn_dynamics.numerics.validation import count, flag
 
 
 def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> Float[Array, "steps+1 n"]:
-    """e_k = ∂⁺E/∂x_k."""
+    """Return e_k = ∂⁺E/∂x_k."""
     states = trajectory.states
     given = later_states(trajectory) if every_step else state_at(trajectory, -1)
     if not callable(loss):
@@ -141,7 +141,7 @@ def _led_by_zeros(rows: np.ndarray, extra: int) -> np.ndarray:
 def _measured_of_last(
     trajectory: Trajectory, lags: int, last: Array, groups: tuple[Group, ...], **sums: Any
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    """``lags_of_last`` of the last steps of a run."""
+    """Return ``lags_of_last`` of the last steps of a run."""
     start = trajectory.steps - lags
     total, found = along(lags_of_last, trajectory, start, None, last, cut=False, groups=groups, **sums)
     return total, padding.cut(found, 0, lags) if len(found[0]) > lags else found

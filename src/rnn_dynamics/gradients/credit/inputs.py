@@ -65,13 +65,13 @@ def _readout_norms(
 
 
 def _earlier(cell: Any, product: Scaled, x: Array, u: Any) -> Scaled:
-    """The product times one more Jacobian on its right."""
+    """Return the product times one more Jacobian on its right."""
     longer = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)
     return Scaled(longer, product.exponent, 2).normalize()
 
 
 def _seen(trajectory: Trajectory, readout: Any, stop: int) -> Float[Array, "outputs n"]:
-    """∂G/∂x at x_stop, or the identity."""
+    """Return ∂G/∂x at x_stop, or the identity."""
     x = state_at(trajectory, stop)
     if readout is None:
         return jnp.eye(max(x.size, 1), dtype=x.dtype)

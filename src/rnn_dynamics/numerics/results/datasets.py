@@ -53,7 +53,7 @@ def dataset_of(result: Any) -> Any:
 
 
 class _Table:
-    """Variables, coordinates and attributes, gathered field by field."""
+    """Gathers variables, coordinates and attributes field by field."""
 
     def __init__(self) -> None:
         self.variables: dict[str, Any] = {}

@@ -58,7 +58,7 @@ def _row(name: str, kind: str, content: str, about: str) -> str:
 
 
 def _fields(result: Any) -> Iterator[tuple[str, str, str, str]]:
-    """Name, kind, content and description of each field."""
+    """Return name, kind, content and description of each field."""
     about = descriptions_of(type(result))
     for name in fields_of(type(result)):
         kind, content = _described(name, getattr(result, name))

@@ -90,7 +90,7 @@ def _blocks(pattern: np.ndarray) -> list[np.ndarray]:
 def _assembled(
     found: list[Interval], width: float, factors: Callable[[tuple[int, ...]], np.ndarray]
 ) -> JointRadius:
-    """The largest of the blocks' intervals, end by end."""
+    """Return the largest of the blocks' intervals, end by end."""
     length = max(len(each.history) for each in found)
     rows = [[*each.history, *[each.history[-1]] * (length - len(each.history))] for each in found]
     history = np.array(rows).max(axis=0)

@@ -67,7 +67,7 @@ class Interval:
         )
 
     def shifted(self, exponent: int) -> "Interval":
-        """The ends of the set's multiple by 2^exponent."""
+        """Return the ends of the set's multiple by 2^exponent."""
         history = [(_shifted(a, exponent, -1), _shifted(b, exponent, 1)) for a, b in self.history]
         ends = _shifted(self.lower, exponent, -1), _shifted(self.upper, exponent, 1)
         return Interval(*ends, self.word, history, self.norm)

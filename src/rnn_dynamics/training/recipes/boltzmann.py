@@ -51,7 +51,7 @@ def boltzmann_machine(W: Any, visible: Any, hidden: Any) -> BoltzmannMachine:
 
 
 def _samples(name: str, values: Any, width: int) -> Array:
-    """Rows of numbers from 0 to 1, ``width`` each."""
+    """Draw rows of ``width`` numbers from 0 to 1."""
     array = real_array(name, values, ndim=2)
     if array.shape[1] != width or not len(array):
         raise ValueError(f"{name}: expected rows of {width} units, at least one, got shape {array.shape}")

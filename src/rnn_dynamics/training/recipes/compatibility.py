@@ -35,7 +35,7 @@ _RULES = (
 
 
 def _pieces(slot: str, piece: Any) -> tuple[Any, ...]:
-    """A slot's piece; of terms their names."""
+    """Return a slot's piece; of terms their names."""
     return tuple(term.name for term in piece) if slot == "terms" else (piece,)
 
 

@@ -93,7 +93,7 @@ class HistoryCompressor:
         return {"hidden": slice(0, n), "below": slice(n, 2 * n)}
 
     def predicted(self, x: Float[Array, " 2*n"]) -> Float[Array, " m"]:
-        """û, what level 1 expects as the next input."""
+        """Return û, what level 1 expects as the next input."""
         return dot(self.predictor, x[self.parts["below"]]) + self.mean
 
     def steps_above(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Bool[Array, ""]:
@@ -102,7 +102,7 @@ class HistoryCompressor:
         return jax.lax.stop_gradient(wrong) > self.tolerance
 
     def prediction_loss(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Float[Array, ""]:
-        """|u − û|²/m."""
+        """Return |u − û|²/m."""
         return jnp.mean(jnp.square(jnp.asarray(u, self.mean.dtype) - self.predicted(x)))
 
     def __call__(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Float[Array, " 2*n"]:

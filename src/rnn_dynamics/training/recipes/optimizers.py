@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 
 def _sgd(numbers: Mapping[str, Any]) -> optax.GradientTransformation:
-    """θ ← θ − η g."""
+    """Return the update θ ← θ − η g."""
     return optax.sgd(numbers["learning_rate"])
 
 

@@ -62,7 +62,7 @@ class Recipe:
         return any(term.function is flossing for term in self.terms)
 
     def with_numbers(self, **changed: float) -> "Recipe":
-        """The recipe with some numbers set."""
+        """Return the recipe with some numbers set."""
         return dataclasses.replace(self, numbers=tuple(sorted((dict(self.numbers) | changed).items())))
 
     def transformation(self, numbers: Mapping[str, Any]) -> optax.GradientTransformation:

@@ -58,7 +58,7 @@ def _nothing(at: Array, numbers: Mapping[str, Array], rule: optax.GradientTransf
 
 
 def _uniform(setting: Setting, at: Array) -> Array:
-    """U(−range, range) for every parameter."""
+    """Draw every parameter from U(−range, range)."""
     width = setting.numbers["range"]
     return width * jax.random.uniform(setting.key, at.shape, at.dtype, -1.0, 1.0)
 

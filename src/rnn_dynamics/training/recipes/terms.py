@@ -99,7 +99,7 @@ def omega_squared(network: Network, done: Pass, numbers: Mapping[str, Array]) ->
 
 
 def _root(x: Array) -> Array:
-    """√x, with derivative 0 at 0."""
+    """Return √x, with derivative 0 at 0."""
     there = x > 0
     return jnp.where(there, jnp.sqrt(jnp.where(there, x, 1)), 0)
 

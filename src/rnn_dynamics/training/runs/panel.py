@@ -35,7 +35,7 @@ class Panel:
 
     @property
     def succeeded(self) -> Bool[np.ndarray, " runs"]:
-        """Which runs learned the task."""
+        """Marks the runs that learned the task."""
         return self.status == Status.CONVERGED
 
     @property
@@ -45,7 +45,7 @@ class Panel:
 
     @property
     def is_running(self) -> bool:
-        """Whether a run is still undecided."""
+        """Marks the runs that are still undecided."""
         return bool((self.status == Status.UNDECIDED).any())
 
     @property

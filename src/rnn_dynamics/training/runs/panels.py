@@ -188,7 +188,7 @@ def _workers(plan: Plan, asked: int | None) -> int:
 
 
 def _active(panel: Panel, updates: int) -> np.ndarray:
-    """The runs that go on, by index."""
+    """Return the runs that go on, by index."""
     panel.status[(panel.status == Status.MAX_STEPS) & (panel.steps < updates)] = int(Status.UNDECIDED)
     return np.flatnonzero((panel.status == Status.UNDECIDED) & (panel.steps < updates))
 
@@ -202,7 +202,7 @@ def _tiles(active: np.ndarray, workers: int) -> list[np.ndarray]:
 
 
 def _awaited(futures: list[Any], heed: Callable[[], object] | None) -> list[Any]:
-    """Their results, with ``heed`` called now and then meanwhile."""
+    """Return the results of the futures, with ``heed`` called now and then meanwhile."""
     while concurrent.futures.wait(futures, timeout=_PATIENCE).not_done:
         if heed is not None:
             heed()
@@ -215,7 +215,7 @@ def _round(
     pool: concurrent.futures.ThreadPoolExecutor,
     heed: Callable[[], object] | None,
 ) -> None:
-    """One check of every active run."""
+    """Do one check of every active run."""
     tiles = _tiles(active, pool._max_workers)
     stop = threading.Event()
     of_tile = functools.partial(_advance_tile, panel.plan, panel.runs, stop)

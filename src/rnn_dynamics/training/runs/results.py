@@ -67,12 +67,12 @@ class ComparisonRow(Result):
 
     @property
     def successes(self) -> int:
-        """Runs that learned the task."""
+        """The number of runs that learned the task."""
         return int((self.status == Status.CONVERGED).sum())
 
     @property
     def diverged(self) -> int:
-        """Runs that are not finite."""
+        """The number of runs that are not finite."""
         return int((self.status == Status.DIVERGED).sum())
 
     @property
@@ -231,7 +231,7 @@ class Comparison(Result):
         return cls(tuple(rows), described["settings"])
 
     def to_json(self) -> str:
-        """Rows with their medians and runs; NaN becomes ``null``."""
+        """Return the rows with their medians and runs; NaN becomes ``null``."""
         return json.dumps({"settings": self.settings, "rows": [_plain(row) for row in self.rows]}, indent=1)
 
     def __len__(self) -> int:

@@ -188,7 +188,7 @@ def wrong_share(
 
 
 class _Setting(NamedTuple):
-    """What a compiled chunk of training is compiled for."""
+    """What a chunk of training is compiled for."""
 
     side: int
     batch: int
@@ -254,12 +254,12 @@ class DeepRuns(Result):
 
     @property
     def learned(self) -> Bool[np.ndarray, "rates seeds"]:
-        """Which runs succeeded."""
+        """Marks the runs that succeeded."""
         return self.updates >= 0
 
     @property
     def diverged(self) -> Bool[np.ndarray, "rates seeds"]:
-        """Which runs left the finite numbers."""
+        """Marks the runs that left the finite numbers."""
         return np.isnan(self.wrong)
 
     @property

@@ -64,7 +64,7 @@ class AlongTraining(Result):
 
     @property
     def positions(self) -> Float[np.ndarray, " events"]:
-        """Of the events, in units of recorded cells."""
+        """The positions of the events, in units of recorded cells."""
         return np.array([event.position for event in self.events])
 
     @property
@@ -73,7 +73,7 @@ class AlongTraining(Result):
         return np.array([(len(found), int(found.stable.sum())) for found in self.points])
 
     def of_kind(self, kind: str) -> tuple[PathEvent, ...]:
-        """The events of one kind."""
+        """Return the events of one kind."""
         return tuple(event for event in self.events if event.kind == kind)
 
     def __repr__(self) -> str:
@@ -281,7 +281,7 @@ def _change(event: SpecialPoint, shares: np.ndarray, unstable: np.ndarray) -> in
 
 
 def _each_once(events: list[PathEvent]) -> list[PathEvent]:
-    """Events that two branches share, once, in their order."""
+    """Return events that two branches share once, in their order."""
     kept: list[PathEvent] = []
     for event in sorted(events, key=lambda event: event.position):
         x = np.ravel(event.point.state)

@@ -139,7 +139,7 @@ def latch_orbit(w: Any, inputs: Any, start: Any = 0.0) -> Float[Array, "time+1"]
 
 
 def log_slopes(w: Array, a: Array) -> Array:
-    """Ln|∂a_{t+1}/∂a_t| = ln|w sech² a_t|, right where sech² underflows."""
+    """The logarithm ln|∂a_{t+1}/∂a_t| = ln|w sech² a_t|, right where sech² underflows."""
     size = jnp.abs(a)
     return jnp.log(jnp.abs(w)) + 2 * (jnp.log(jnp.full_like(a, 2.0)) - size - jnp.log1p(jnp.exp(-2 * size)))
 

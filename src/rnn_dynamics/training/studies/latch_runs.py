@@ -132,7 +132,7 @@ def _noise(run: _Run, purpose: int, index: Array, shape: tuple[int, ...]) -> Arr
 
 
 def _after_leg(shape: _Shape, length: Array, rate: Array, run: _Run) -> _Run:
-    """The run after ``shape.leg`` updates, each with fresh noise."""
+    """Return the run after ``shape.leg`` updates, each with fresh noise."""
 
     def loss(latch: _Latch, update: Array) -> Array:
         return _loss(latch, _noise(run, 1, update, (shape.batch, 2, shape.steps)), length)

@@ -79,7 +79,7 @@ def _spread(name: str, value: Any) -> float:
 
 
 def _narrow(name: str, value: Any) -> float:
-    """Noise that never changes a bit's sign."""
+    """Check a spread of noise that never changes a bit's sign."""
     number = _spread(name, value)
     if number >= 1:
         raise ValueError(f"{name}: expected a number below 1, got {number}")

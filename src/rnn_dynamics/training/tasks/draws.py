@@ -60,7 +60,7 @@ def below(drawn: UInt32[Array, " n"], bound: int | Int[Array, " n"]) -> Int[Arra
 
 
 def packed(count: int, width: int) -> int:
-    """Words that ``unpacked`` needs."""
+    """Return how many words ``unpacked`` needs."""
     return -(-count // (32 // width))
 
 
@@ -78,5 +78,5 @@ def unit(drawn: UInt32[Array, " n"]) -> Float[Array, " n"]:
 
 
 def whole(values: Any) -> Int[Array, " n"]:
-    """Integers as an array of JAX's 32-bit ones."""
+    """Return integers as an array of JAX's 32-bit ones."""
     return jnp.asarray(values, jnp.int32)

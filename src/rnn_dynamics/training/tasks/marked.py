@@ -56,7 +56,7 @@ def _temporal_order(key: Any, length: int, dtype: Any, *, tenths: tuple[int, ...
 
 
 def _longest(length: int) -> int:
-    """The largest of L + randint(⌊.1 L⌋)."""
+    """Return the largest of L + randint(⌊.1 L⌋)."""
     return length + length // 10 - 1
 
 
