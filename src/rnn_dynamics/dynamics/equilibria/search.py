@@ -150,10 +150,19 @@ class _Sought(NamedTuple):
     slow: SlowPoints | None
 
 
-def _sought(
-    problem: RootProblem, rows: np.ndarray, period: int, tolerance: float, max_steps: int, slow: bool
-) -> _Sought:
+class _Newton(NamedTuple):
+    """Newton's method on F^p(x) = x with its limits; ``slow`` tells whether it also looks for slow points."""
+
+    problem: RootProblem
+    period: int
+    tolerance: float
+    max_steps: int
+    slow: bool
+
+
+def _sought(newton: _Newton, rows: np.ndarray) -> _Sought:
     """Newton's method from all starts, and on from those that it did not settle."""
+    problem, period, tolerance, max_steps, slow = newton
     coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
     ends = _descend(coarse, rows, period, max_steps)
     near = _loose(coarse.dtype, 3 / 8)
@@ -174,31 +183,21 @@ def _sought(
     return _Sought(_Candidates(found.roots.joined(more.roots), of_start), status, ends.residual, slow_points)
 
 
-def _completed(
-    problem: RootProblem,
-    cell: Any,
-    u: Any,
-    inputs: Any,
-    rows: np.ndarray,
-    period: int,
-    tolerance: float,
-    max_steps: int,
-    slow: bool,
-    orbits: int,
-) -> FixedPoints:
-    """Newton's method, brackets where there are some, and the starts' own orbits."""
+def _completed(newton: _Newton, cell: Any, u: Any, rows: np.ndarray, orbits: int, held: bool) -> FixedPoints:
+    """Newton's method, brackets where there are some (an input that is ``held``), and the starts' own orbits."""
+    problem, period, tolerance = newton.problem, newton.period, newton.tolerance
 
-    def newton(states: np.ndarray) -> Roots:
-        return _sought(problem, states, period, tolerance, max_steps, False).found.roots
+    def roots_from(states: np.ndarray) -> Roots:
+        return _sought(newton._replace(slow=False), states).found.roots
 
-    sought = _sought(problem, rows, period, tolerance, max_steps, slow)
+    sought = _sought(newton, rows)
     roots, complete = sought.found.roots, False
-    if period == 1 and inputs is None and problem.lengths is None and has_brackets(cell):
+    if held and period == 1 and problem.lengths is None and has_brackets(cell):
         more, complete = bracketed(problem, cell, u, tolerance)
         roots = roots.joined(more)
     started = Started(roots, sought.found.of_start, sought.status, sought.residual, sought.slow)
     bounded = problem.lengths is None and maps_a_ball_into_itself(cell)
-    task = FixedPointSearch(problem, period, tolerance, bounded, complete, newton)
+    task = FixedPointSearch(problem, period, tolerance, bounded, complete, roots_from)
     return completed(task, started, rows, orbits)
 
 
@@ -271,9 +270,9 @@ def fixed_points(
     steps = count("max_steps", max_steps, minimum=1)
     limit = residual_tolerance(problem, tolerance)
     most = count("orbits", orbits)
-    slow = flag("slow", slow)
+    newton = _Newton(problem, period, limit, steps, flag("slow", slow))
     with one_blas_thread(problem.size):
-        found = _completed(problem, cell, u, inputs, rows, period, limit, steps, slow, most)
+        found = _completed(newton, cell, u, rows, most, held=inputs is None)
     if topology is None:
         held = jax.tree_util.tree_map(lambda leaf: leaf[0], problem.inputs)
         warn_of_seams(cell, rows, found.orbits.reshape(-1, problem.size), held, problem.shape)

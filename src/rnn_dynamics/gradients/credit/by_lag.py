@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.credit.kernels import (
+    Ends,
     lags_of_ends,
     lags_of_last,
     measures_of,
@@ -166,8 +167,8 @@ def _measured_of_ends(
             ends = np.concatenate([ends, np.zeros(surplus, ends.dtype)])
         length = padding.longer(lags)
         wanted = padding.inside(lags, after=length - lags)
-    given = {"ends": ends.astype(np.int32), "rows": rows, "wanted": wanted, **sums}
-    total, found = along(lags_of_ends, trajectory, 0, None, cut=False, **given, lags=length, groups=groups)
+    given = {"ends": Ends(ends.astype(np.int32), rows, wanted), "lags": length, "groups": groups, **sums}
+    total, found = along(lags_of_ends, trajectory, 0, None, cut=False, **given)
     return total, padding.cut(found, 0, lags) if length > lags else found
 
 

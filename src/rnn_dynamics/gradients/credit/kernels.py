@@ -88,6 +88,14 @@ def measures_of(
     return total, jax.lax.cond(looks, measured, lambda: nothing)
 
 
+class Ends(NamedTuple):
+    """Steps t of a run, their direct derivatives e_t, and of the lags False where they are padding."""
+
+    steps: Any
+    rows: Any
+    wanted: Any
+
+
 @functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
 def lags_of_ends(
     static: Any,
@@ -96,9 +104,7 @@ def lags_of_ends(
     inputs: Any,
     inside: Array | None = None,
     *,
-    ends: Array,
-    rows: Array,
-    wanted: Array | None,
+    ends: Ends,
     whole: Scaled,
     looks: Array,
     lags: int,
@@ -108,23 +114,21 @@ def lags_of_ends(
 
     Args:
         inside: of the steps, False where they lead the run as its padding.
-        ends: the steps t of the run, ``rows`` their e_t.
-        wanted: of the lags, False where they are padding.
     """
-    step = _Step(static, arrays)
-    first = 0 if inside is None else jnp.argmax(inside).astype(ends.dtype)
+    step, last = _Step(static, arrays), ends.steps
+    first = 0 if inside is None else jnp.argmax(inside).astype(last.dtype)
 
     def further(carry: tuple[Scaled, Scaled], lag: Array) -> tuple[tuple[Scaled, Scaled], tuple]:
         going, total = carry
-        there = ends >= lag
+        there = last >= lag
         going = Scaled(jnp.where(there[:, None], going.unit, 0), jnp.where(there, going.exponent, 0), 1)
-        at = jnp.where(there, first + ends - lag, first)
+        at = jnp.where(there, first + last - lag, first)
         x, u = jax.tree_util.tree_map(lambda leaf: leaf[at], (states, inputs))
         total, found = measures_of(total, step.immediate(x, u, going), whole, groups, looks)
         return (jax.vmap(step.back)(x, u, going)[0], total), found
 
-    start = from_float(rows, event_ndim=1), nothing_like(whole)
-    (_, total), found = scan(further, start, jnp.arange(1, lags + 1, dtype=ends.dtype), wanted)
+    start = from_float(ends.rows, event_ndim=1), nothing_like(whole)
+    (_, total), found = scan(further, start, jnp.arange(1, lags + 1, dtype=last.dtype), ends.wanted)
     return total, found
 
 
