@@ -35,7 +35,8 @@ def test_every_shape_gets_what_the_kernel_gives(shape):
 
 @pytest.mark.shipped
 def test_small_shapes_share_one_compilation_and_a_static_argument_has_its_own():
-    call = elementwise(lambda values, power: _kernel(values, power), (1,))
+    # A sort, which NumPy does not evaluate here, has to be compiled.
+    call = elementwise(lambda values, power: jnp.sort(_kernel(values, power)["rows"], axis=-1), (1,))
     inputs = [_values(shape) for shape in ((), (5,), (3, 4), (700,))]
     with compilations() as fresh:
         for values in inputs:
@@ -44,6 +45,15 @@ def test_small_shapes_share_one_compilation_and_a_static_argument_has_its_own():
     with compilations() as fresh:
         call(inputs[0], 3)
     assert fresh.count == 1
+
+
+@pytest.mark.shipped
+def test_what_numpy_evaluates_compiles_nothing():
+    call = elementwise(lambda values, power: _kernel(values, power), (1,))
+    with compilations() as fresh:
+        for shape in ((), (5,), (3, 4), (700,)):
+            call(_values(shape), 2)
+    assert fresh.count == 0
 
 
 def test_traced_and_placed_arrays_go_whole():

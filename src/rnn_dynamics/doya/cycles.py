@@ -1,7 +1,7 @@
 """The attracting 2-cycle of the neuron at ε = 1, w < −4, between its flips."""
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -52,20 +52,67 @@ def _below_the_cycle(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
     return low & (beyond | (excess > 0))
 
 
+def _seems_below_the_cycle(x: Array, w: Array, b: Array) -> Bool[Array, "..."]:
+    """``_below_the_cycle`` in plain floats, wrong where rounding decides."""
+    before = (jnp.log(x / (1 - x)) - b) / w
+    inner = jnp.where(before < 1, before, jnp.full_like(before, 0.5))
+    excess = jnp.log(inner / (1 - inner)) - w * x - b
+    return (before > x) & ((before >= 1) | (excess > 0))
+
+
+class _Search(NamedTuple):
+    """Floats as integers: the cycle's lower state is at ``low`` or above it, below ``high``; ``at`` is tried next.
+
+    While one of the ends is still the first one, steps from the other end grow.
+    """
+
+    low: Array
+    high: Array
+    at: Array
+    step: Array
+    raised: Array
+    lowered: Array
+
+    def told(self, below: Array) -> "_Search":
+        low, high = jnp.where(below, self.at, self.low), jnp.where(below, self.high, self.at)
+        raised, lowered = self.raised | below, self.lowered | ~below
+        middle = low + (high - low) // 2
+        away = jnp.where(
+            below,
+            jnp.minimum(low, high - self.step) + self.step,
+            jnp.maximum(high, low + self.step) - self.step,
+        )
+        at = jnp.where(raised & lowered, middle, away)
+        at = jnp.where((at > low) & (at < high), at, middle)
+        most = (high - low) // 8 + 1
+        return _Search(low, high, at, jnp.minimum(self.step, most) * 8, raised, lowered)
+
+
 def _lower_state(w: Array, b: Array) -> Array:
-    """The float at the lower state of the cycle, by halving the floats from 0 to 1."""
+    """The float at the lower state of the cycle: where plain floats have it, then by halving what is left."""
     kind = {4: jnp.int32, 8: jnp.int64}[w.dtype.itemsize]
+
+    def floats(bits: Array) -> Array:
+        return jax.lax.bitcast_convert_type(bits, w.dtype)
 
     def halve(_: int, bracket: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bracket
         middle = low + (high - low) // 2
-        below = _below_the_cycle(jax.lax.bitcast_convert_type(middle, w.dtype), w, b)
+        below = _seems_below_the_cycle(floats(middle), w, b)
         return jnp.where(below, middle, low), jnp.where(below, high, middle)
 
     least = jax.lax.bitcast_convert_type(jnp.full_like(w, float(jnp.finfo(w.dtype).tiny)), kind)
-    bracket = (least, jax.lax.bitcast_convert_type(jnp.ones_like(w), kind))
-    low, high = jax.lax.fori_loop(0, 8 * w.dtype.itemsize, halve, bracket)
-    return jnp.where(high - least <= 1, 0.0, jax.lax.bitcast_convert_type(low, w.dtype))
+    most = jax.lax.bitcast_convert_type(jnp.ones_like(w), kind)
+    guess, _ = jax.lax.fori_loop(0, 8 * w.dtype.itemsize, halve, (least, most))
+    guess = jnp.clip(guess, least + 1, most - 1)
+    no = jnp.full(w.shape, False)
+    first = _Search(least, most, guess, jnp.full_like(least, 4), no, no)
+    found = jax.lax.while_loop(
+        lambda search: jnp.any(search.high - search.low > 1),
+        lambda search: search.told(_below_the_cycle(floats(search.at), w, b)),
+        first,
+    )
+    return jnp.where(found.high - least <= 1, 0.0, floats(found.low))
 
 
 @jax.custom_jvp

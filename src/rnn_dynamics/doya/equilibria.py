@@ -23,7 +23,7 @@ from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
 
-# Three corrections and the residual after them.
+# At most three corrections and the residual after them; a correction below half an ulp is the last.
 _POLISHING_STEPS = 4
 
 
@@ -191,14 +191,23 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
         step = -value * (t * (1 - t)) / jnp.where(usable, gap, jnp.ones_like(gap))
         return jnp.where(usable, step, jnp.zeros_like(t))
 
-    def one(_: int, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        t, rest = state
-        moved = t + rest
-        t = jnp.where((moved > t / 2) & (moved <= 0.5), moved, t)
-        return t, correction(t)
+    def moved(t: Array, rest: Array) -> Array:
+        there = t + rest
+        return jnp.where((there > t / 2) & (there <= 0.5), there, t)
+
+    def goes_on(state: tuple[Array, Array, Array, Array]) -> Array:
+        step, _, _, moves = state
+        return (step < _POLISHING_STEPS) & jnp.any(moves)
+
+    def one(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        step, t, rest, _ = state
+        t = moved(t, rest)
+        rest = correction(t)
+        return step + 1, t, rest, moved(t, rest) != t
 
     start = jnp.where(gone, jnp.full_like(t, 0.25), t)
-    t, rest = jax.lax.fori_loop(0, _POLISHING_STEPS, one, (start, jnp.zeros_like(t)))
+    first = (jnp.int32(0), start, jnp.zeros_like(t), jnp.full(t.shape, True))
+    _, t, rest, _ = jax.lax.while_loop(goes_on, one, first)
     return jnp.where(gone, jnp.zeros_like(t), t), jnp.where(gone, jnp.zeros_like(t), rest)
 
 
@@ -261,11 +270,12 @@ def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
     stable, marginal = _stability(w, b, turning, three)
     sound = jnp.abs(found.error) <= 4 * float(jnp.finfo(w.dtype).eps)
     status = jnp.where(sound, int(Status.CONVERGED), int(Status.MAX_STEPS))
-    # A lone upper equilibrium moves to the front.
-    order = jnp.argsort(~exists, axis=0, stable=True)
 
     def packed(value: Array) -> Array:
-        return jnp.moveaxis(jnp.take_along_axis(value, order, axis=0), 0, -1)
+        """The branches in order; a lone upper equilibrium moves to the front."""
+        lower, middle, upper = value
+        first, last = jnp.where(exists[0], lower, upper), jnp.where(exists[0], upper, lower)
+        return jnp.stack([first, middle, last], axis=-1)
 
     return Equilibria(
         packed(found.x),

@@ -7,7 +7,7 @@ filled up with copies of its last row; under ``vmap`` no row's numbers depend on
 import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +15,14 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from rnn_dynamics.numerics.interpreted import Interpreted, Unsupported, evaluated, interpreted
+
 #: Entries of one call of the kernel.
 TILE = 64
 #: Inputs of at most so many entries go in tiles.
 LARGEST = 1024
+#: Kernels of more operations than so many are compiled: NumPy takes 1 to 3 µs for one of 64 to 1024 entries.
+_MOST_OPERATIONS = 50_000
 
 
 def power_of_two_above(count: int, least: int = 1) -> int:
@@ -57,10 +61,11 @@ def mapped(kernel: Callable[..., Any], columns: Sequence[np.ndarray], size: int)
 
 
 def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
-    """``jax.jit(kernel)``, but compiled once for all inputs of up to 1024 entries.
+    """``jax.jit(kernel)``, but evaluated by NumPy, or compiled once, for all inputs of up to 1024 entries.
 
-    Kernels of thousands of operations take a second to compile and microseconds to run: small inputs are
-    flattened and go in tiles of 64 entries, the last one filled up with copies of the last entry. Larger inputs,
+    Kernels of thousands of operations take seconds to compile and microseconds to run. Small inputs are flattened;
+    where a call takes fewer than some ten thousand operations, NumPy evaluates them (``interpreted``), else they go
+    through one program in tiles of 64 entries, the last one filled up with copies of the last entry. Larger inputs,
     tracers, and arrays that were put on devices of the caller's choice go to ``jax.jit`` as they are.
 
     Args:
@@ -72,23 +77,59 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
         The compiled function of the same arguments and results.
     """
     compiled = jax.jit(kernel, static_argnums=static_argnums)
+    known: dict[Any, _OnHost | None] = {}
 
     @functools.wraps(kernel)
     def call(*arguments: Any) -> Any:
-        arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static_argnums])
+        static = {i: arguments[i] for i in static_argnums}
+        arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static])
         shape = arrays[0].shape
         size = math.prod(shape)
         if not 0 < size <= LARGEST or not is_plain(arrays):
             return compiled(*arguments)
-        flat = [_flat(np.asarray(a), len(shape)) for a in arrays]
+        flat = [np.asarray(a).reshape(size, *a.shape[len(shape) :]) for a in arrays]
+
+        def with_static(*others: Any) -> tuple[Any, ...]:
+            left = iter(others)
+            return tuple(static[i] if i in static else next(left) for i in range(len(arguments)))
+
+        key = structure, tuple(static.items()), tuple((a.shape[1:], a.dtype) for a in flat)
+        if key not in known:
+            known[key] = _on_host(lambda *others: kernel(*with_static(*others)), flat, structure)
+        found = known[key]
+        if found is not None:
+            try:
+                leaves = evaluated(found.program, flat)
+            except Unsupported:  # an index that differs between entries
+                known[key] = None
+                return call(*arguments)
+            return found.results.unflatten(jax.device_put([x.reshape(shape + x.shape[1:]) for x in leaves]))
+        flat = [filled(a, -(-size // TILE) * TILE) for a in flat]
         tiles = []
         for start in range(0, size, TILE):
-            tile = iter(structure.unflatten([a[start : start + TILE] for a in flat]))
-            found = compiled(*(a if i in static_argnums else next(tile) for i, a in enumerate(arguments)))
-            tiles.append(found)
+            others = structure.unflatten([a[start : start + TILE] for a in flat])
+            tiles.append(compiled(*with_static(*others)))
         return jax.tree.map(lambda *parts: _joined(parts, shape, size), *tiles)
 
     return call
+
+
+class _OnHost(NamedTuple):
+    """A kernel as NumPy evaluates it, and the structure of its results."""
+
+    program: Interpreted
+    results: Any
+
+
+def _on_host(kernel: Callable[..., Any], leaves: list[np.ndarray], structure: Any) -> _OnHost | None:
+    """The kernel for NumPy; None where it takes too many operations, or some that NumPy has not."""
+    try:
+        program, results = interpreted(
+            kernel, [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in leaves], structure
+        )
+    except Unsupported:
+        return None
+    return _OnHost(program, results) if program.cost <= _MOST_OPERATIONS else None
 
 
 def is_plain(arrays: Iterable[Any]) -> bool:
@@ -98,12 +139,6 @@ def is_plain(arrays: Iterable[Any]) -> bool:
         or (isinstance(a, jax.Array) and (a.committed or jnp.issubdtype(a.dtype, jax.dtypes.extended)))
         for a in arrays
     )
-
-
-def _flat(array: np.ndarray, batch_ndim: int) -> np.ndarray:
-    """The array with one batch axis, filled up to whole tiles."""
-    flat = array.reshape(-1, *array.shape[batch_ndim:])
-    return filled(flat, -(-len(flat) // TILE) * TILE)
 
 
 def _joined(parts: tuple[Array, ...], shape: tuple[int, ...], size: int) -> Array:

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.numerics.interpreted import counterpart, same
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
 _INTEGERS = {2: jnp.int16, 4: jnp.int32, 8: jnp.int64}
@@ -42,6 +43,7 @@ def pair(x: Float[Array, "..."]) -> Pair:
     return Pair(_held(x), jnp.zeros_like(x))
 
 
+@counterpart(same)
 def _held(x: Array) -> Array:
     """x behind a selection that changes nothing, so that no compiler merges how it was computed with its use."""
     return jnp.where(x == x, x, jnp.full_like(x, jnp.nan))
@@ -55,6 +57,12 @@ def _sum(a: Array, b: Array) -> Array:
     return _held(a + b)
 
 
+def _fast_two_sum_on_host(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    total = a + b
+    return total, b - (total - a)
+
+
+@counterpart(_fast_two_sum_on_host)
 def _fast_two_sum(a: Array, b: Array) -> Pair:
     """Return a + b exactly, for |a| ≥ |b|."""
     total = _sum(a, b)
@@ -66,6 +74,13 @@ def two_sum(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
     return _two_sum(_held(a), _held(b))
 
 
+def _two_sum_on_host(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+@counterpart(_two_sum_on_host)
 def _two_sum(a: Array, b: Array) -> Pair:
     total = _sum(a, b)
     part = total - a
@@ -84,12 +99,27 @@ def _split(x: Array) -> tuple[Array, Array]:
     return head, x - head
 
 
+@counterpart(np.multiply)
 def _times(a: Array, b: Array) -> Array:
     """The rounded product a·b; its sign is set on the bits, so no compiler fuses it with a later addition."""
     sign = (_bits(a) ^ _bits(b)) & jnp.iinfo(_INTEGERS[a.dtype.itemsize]).min
     return jax.lax.bitcast_convert_type(_bits(jnp.abs(a) * jnp.abs(b)) | sign, a.dtype)
 
 
+def _two_prod_on_host(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    product = a * b
+    (a_head, a_tail), (b_head, b_tail) = _split_on_host(a), _split_on_host(b)
+    return product, ((a_head * b_head - product) + a_head * b_tail + a_tail * b_head) + a_tail * b_tail
+
+
+def _split_on_host(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low = (int(np.finfo(x.dtype).nmant) + 2) // 2
+    bits = x.view(_INTEGERS[x.dtype.itemsize])
+    head = ((bits + (1 << (low - 1))) & ~((1 << low) - 1)).view(x.dtype)
+    return head, x - head
+
+
+@counterpart(_two_prod_on_host)
 def two_prod(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
     """a·b exactly, where neither the product nor its last bit leaves the float range."""
     product = _times(a, b)

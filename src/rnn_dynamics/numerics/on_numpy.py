@@ -1,0 +1,230 @@
+"""A trace's operations as calls of NumPy, on arrays with one axis more than in the trace: the last, of entries."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+Operation = Callable[..., Any]
+#: Makes the operation of an equation's parameters; of shapes without the axis over the entries.
+_Maker = Callable[..., Operation]
+
+
+class Unsupported(Exception):
+    """The trace has an operation that stands in no table here."""
+
+
+def whole_quotient(a: Any, b: Any) -> Any:
+    """a/b of integers, towards 0 as XLA does it."""
+    return ((a - np.fmod(a, b)) // b).astype(np.result_type(a))
+
+
+def _sign(x: Any) -> Any:
+    return np.sign(x).astype(np.result_type(x))
+
+
+def _logistic(x: Any) -> Any:
+    one = np.ones((), np.result_type(x))
+    return one / (one + np.exp(-x))
+
+
+def _shifted_right(x: Any, by: Any) -> Any:
+    """A logical shift: the bits from the left are 0."""
+    kind = np.asarray(x).dtype
+    unsigned = np.dtype(f"u{kind.itemsize}")
+    return np.right_shift(np.asarray(x).view(unsigned), np.asarray(by).view(unsigned)).view(kind)
+
+
+ELEMENTWISE: dict[str, Operation] = {
+    "abs": np.abs,
+    "add": np.add,
+    "add_any": np.add,
+    "and": np.bitwise_and,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "atan2": np.arctan2,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "cbrt": np.cbrt,
+    "ceil": np.ceil,
+    "cos": np.cos,
+    "cosh": np.cosh,
+    "div": np.divide,
+    "eq": np.equal,
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "is_finite": np.isfinite,
+    "le": np.less_equal,
+    "log": np.log,
+    "log1p": np.log1p,
+    "logistic": _logistic,
+    "lt": np.less,
+    "max": np.maximum,
+    "min": np.minimum,
+    "mul": np.multiply,
+    "ne": np.not_equal,
+    "neg": np.negative,
+    "nextafter": np.nextafter,
+    "not": np.invert,
+    "or": np.bitwise_or,
+    "pow": np.power,
+    "rem": np.fmod,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "shift_left": np.left_shift,
+    "shift_right_arithmetic": np.right_shift,
+    "shift_right_logical": _shifted_right,
+    "sign": _sign,
+    "sin": np.sin,
+    "sinh": np.sinh,
+    "sqrt": np.sqrt,
+    "square": np.square,
+    "sub": np.subtract,
+    "tan": np.tan,
+    "tanh": np.tanh,
+    "xor": np.bitwise_xor,
+}
+
+_REDUCTIONS: dict[str, Operation] = {
+    "reduce_sum": np.sum,
+    "reduce_prod": np.prod,
+    "reduce_max": np.max,
+    "reduce_min": np.min,
+    "reduce_and": np.all,
+    "reduce_or": np.any,
+}
+
+
+def _power(y: int) -> Operation:
+    """x^y for an integer y by repeated squaring."""
+
+    def power(x: Any) -> Any:
+        square, result, rest = x, None, abs(y)
+        while rest:
+            if rest & 1:
+                result = square if result is None else result * square
+            square, rest = (square * square, rest >> 1) if rest > 1 else (square, 0)
+        result = np.ones_like(x) if result is None else result
+        return 1 / result if y < 0 else result
+
+    return power
+
+
+def either(which: Any, no: Any, yes: Any) -> Any:
+    return np.where(which, yes, no)
+
+
+def select(which: Any, *cases: Any) -> Any:
+    return np.select([which == i for i in range(len(cases))], cases)
+
+
+def last(x: Any) -> int:
+    return np.shape(x)[-1]
+
+
+def _broadcast(shape: Sequence[int], dimensions: Sequence[int]) -> Operation:
+    spread = [1] * len(shape)
+
+    def broadcast(x: Any) -> Any:
+        for axis, length in zip(dimensions, x.shape[:-1], strict=True):
+            spread[axis] = length
+        return np.broadcast_to(x.reshape(*spread, last(x)), (*shape, last(x)))
+
+    return broadcast
+
+
+def _joined(axis: int) -> Callable[..., Any]:
+    def join(*parts: Any) -> Any:
+        width = max(map(last, parts))
+        return np.concatenate([np.broadcast_to(p, (*p.shape[:-1], width)) for p in parts], axis)
+
+    return join
+
+
+def stacked(axis: int) -> Operation:
+    join = _joined(axis)
+    return lambda *parts: join(*(np.expand_dims(part, axis) for part in parts))
+
+
+def one_place(index: Any, length: int, size: int) -> int:
+    if last(index) != 1:
+        raise Unsupported("an index that differs between entries")
+    return min(max(int(index[0]), 0), length - size)
+
+
+def _taken(sizes: Sequence[int]) -> Operation:
+    def take(x: Any, *starts: Any) -> Any:
+        places = (one_place(i, n, m) for i, n, m in zip(starts, x.shape, sizes, strict=False))
+        return x[tuple(slice(at, at + m) for at, m in zip(places, sizes, strict=True))]
+
+    return take
+
+
+def _put(x: Any, update: Any, *starts: Any) -> Any:
+    width = max(last(x), last(update))
+    x = np.array(np.broadcast_to(x, (*x.shape[:-1], width)))
+    places = (one_place(i, n, m) for i, n, m in zip(starts, x.shape, update.shape, strict=False))
+    x[tuple(slice(at, at + m) for at, m in zip(places, update.shape, strict=False))] = update
+    return x
+
+
+def _counting(dtype: Any, shape: Sequence[int], dimension: int) -> Operation:
+    line = np.arange(shape[dimension], dtype=dtype).reshape(
+        [-1 if i == dimension else 1 for i in range(len(shape))]
+    )
+    found = np.broadcast_to(line, shape)[..., None]
+    return lambda: found
+
+
+def _cut(start: Sequence[int], limit: Sequence[int], strides: Sequence[int] | None) -> Operation:
+    steps = strides or (1,) * len(start)
+    place = tuple(slice(*each) for each in zip(start, limit, steps, strict=True))
+    return lambda x: x[place]
+
+
+def _halves(sizes: Sequence[int], axis: int) -> Operation:
+    ends = np.cumsum(sizes)[:-1]
+    return lambda x: tuple(np.split(x, ends, axis))
+
+
+def _summed(axis: int, reverse: bool) -> Operation:
+    def total(x: Any) -> Any:
+        return np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis)
+
+    return lambda x: total(x).astype(x.dtype)
+
+
+def _reduced(reduce: Operation, axes: Sequence[int]) -> Operation:
+    return lambda x: reduce(x, axis=tuple(axes)).astype(x.dtype)
+
+
+SHAPED: dict[str, _Maker] = {
+    "broadcast_in_dim": lambda p: _broadcast(p["shape"], p["broadcast_dimensions"]),
+    "bitcast_convert_type": lambda p: lambda x, kind=p["new_dtype"]: np.asarray(x).view(kind),
+    "clamp": lambda p: lambda low, x, high: np.minimum(np.maximum(x, low), high),
+    "concatenate": lambda p: _joined(p["dimension"]),
+    "convert_element_type": lambda p: lambda x, kind=p["new_dtype"]: x.astype(kind),
+    "cumsum": lambda p: _summed(p["axis"], p["reverse"]),
+    "dynamic_slice": lambda p: _taken(p["slice_sizes"]),
+    "dynamic_update_slice": lambda p: _put,
+    "expand_dims": lambda p: lambda x, axes=p["dimensions"]: np.expand_dims(x, tuple(axes)),
+    "integer_pow": lambda p: _power(p["y"]),
+    "iota": lambda p: _counting(p["dtype"], p["shape"], p["dimension"]),
+    "reshape": lambda p: lambda x, shape=p["new_sizes"]: x.reshape(*shape, last(x)),
+    "rev": lambda p: lambda x, axes=p["dimensions"]: np.flip(x, axes),
+    "slice": lambda p: _cut(p["start_indices"], p["limit_indices"], p["strides"]),
+    "split": lambda p: _halves(p["sizes"], p["axis"]),
+    "squeeze": lambda p: lambda x, axes=p["dimensions"]: np.squeeze(x, tuple(axes)),
+    "stack": lambda p: stacked(p["axis"]),
+    "transpose": lambda p: lambda x, axes=p["permutation"]: np.transpose(x, (*axes, len(axes))),
+    **{
+        name: functools.partial(lambda reduce, p: _reduced(reduce, p["axes"]), reduce)
+        for name, reduce in _REDUCTIONS.items()
+    },
+}
