@@ -1,6 +1,7 @@
 """The Doya neuron's sensitivities against balls of 54 digits: accuracy, bounds, status, shapes, bad input."""
 
 import functools
+import itertools
 import math
 import time
 from typing import NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
+from rnn_dynamics.doya import kernel
 from rnn_dynamics.doya.sensitivities import _tile_program, sensitivities
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics.scaled import Scaled
@@ -187,11 +189,12 @@ def test_hazard_21_same_bits_whatever_the_chunking(dtype: str) -> None:
 
 
 @pytest.mark.shipped
-def test_hazard_26_no_value_of_steps_compiles_anything(dtype: str) -> None:
+def test_hazard_26_all_values_of_steps_share_two_programs(dtype: str) -> None:
     w = np.linspace(-5, 5, 30).astype(dtype)
     number = np.dtype(dtype).type
     program = _tile_program()
     sensitivities(w, number(0.1), number(0.2), 3)
+    sensitivities(w, number(0.1), number(0.2), 16)
     before = program._cache_size()
     for steps in range(20):
         sensitivities(w, number(0.1), number(0.2), steps)
@@ -281,3 +284,20 @@ def test_hazard_42_under_vmap_both_kernels_run_and_neither_spoils_the_other(dtyp
         int(doya.basin_label(w, -w / 2 + 0.1, 0.3, e)) for w, e in ((-50, 0.5), (-50, 1), (5, 0.5), (-1, 0.5))
     ]
     assert labels.tolist() == wanted
+
+
+@pytest.mark.shipped
+def test_a_simpler_program_gives_the_same_bits(dtype: str) -> None:
+    """Which of the four programs runs depends on the other points, so it must not show."""
+    draws = np.random.default_rng(5)
+    columns = (draws.uniform(-8, 8, 256), draws.uniform(-5, 5, 256), draws.uniform(0, 1, 256))
+    w, b, x0 = (column.astype(dtype) for column in columns)
+    steps = 64
+    assert kernel.case_of(w, b, x0, steps) == kernel.Case(gentle=True, whole=True)
+    found = [
+        jax.tree.leaves(_tile_program()(w, b, x0, np.asarray(1.0, dtype), np.int32(steps), case=case))
+        for case in itertools.starmap(kernel.Case, itertools.product((False, True), repeat=2))
+    ]
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Complex, Float, Int
 
@@ -327,18 +328,45 @@ def _advance_scaled(neurons: _Neurons, orbit: Orbit) -> Orbit:
     return Orbit(state, initial, by_w, by_b, (exponent_p, exponent_w, exponent_b))
 
 
+class Case(NamedTuple):
+    """What is known of all points of a call before anything compiles, so that less has to be.
+
+    Attributes:
+        gentle: no derivative can leave the float range within a stride; of traced numbers nobody knows.
+        whole: the steps are a multiple of the stride.
+    """
+
+    gentle: bool = False
+    whole: bool = False
+
+
+#: Nothing is known.
+ANY = Case()
+
+
+def case_of(w: np.ndarray, b: np.ndarray, x0: np.ndarray, steps: int) -> Case:
+    """The case of concrete numbers."""
+    return Case(bool(_gentle(np, w, b, x0).all()), int(steps) % STRIDE[w.dtype.itemsize] == 0)
+
+
+def _gentle(space: Any, w: Any, b: Any, x0: Any) -> Any:
+    """Whether |z|·stride stays within the budget of the fast kernel, in NumPy or in JAX."""
+    size = w.dtype.itemsize
+    reach = space.abs(w) * space.maximum(space.abs(x0), 1.0) + space.abs(b)
+    return reach * STRIDE[size] <= _BUDGET[size]
+
+
 def run(
     w: Float[Array, " n"],
     b: Float[Array, " n"],
     x0: Float[Array, " n"],
     epsilon: Float[Array, "..."],
     steps: Int[Array, ""],
+    case: Case = ANY,
 ) -> Orbit:
     """The orbit after ``steps`` steps, a traced number; ε is one number or has the shape of w."""
     neurons = _Neurons(w, b, epsilon)
     stride = STRIDE[w.dtype.itemsize]
-    reach = jnp.abs(w) * jnp.maximum(jnp.abs(x0), 1.0) + jnp.abs(b)
-    gentle = reach * stride <= _BUDGET[w.dtype.itemsize]
 
     def fast() -> Orbit:
         moving = steps > 0
@@ -348,12 +376,18 @@ def run(
             lambda _, orbit: _advance(neurons, orbit, stride, moving),
             _pack(_start(x0)),
         )
-        orbit = lax.fori_loop(0, steps % stride, lambda _, orbit: _advance(neurons, orbit, 1, moving), orbit)
+        if not case.whole:
+            rest = steps % stride
+            orbit = lax.fori_loop(0, rest, lambda _, orbit: _advance(neurons, orbit, 1, moving), orbit)
         return _unpack(orbit)
+
+    if case.gentle:
+        return fast()
 
     def slow() -> Orbit:
         return lax.fori_loop(0, steps, lambda _, orbit: _advance_scaled(neurons, orbit), _start(x0))
 
+    gentle = _gentle(jnp, w, b, x0)
     quick = lax.cond(jnp.any(gentle), fast, lambda: _start(x0))
     careful = lax.cond(jnp.all(gentle), lambda: _start(x0), slow)
     return jax.tree.map(lambda a, b: jnp.where(gentle, a, b), quick, careful)
