@@ -156,7 +156,7 @@ def _direct(trajectory: Trajectory, loss: Any, every_step: bool) -> np.ndarray:
     cell = None
 
     def of_one(states: Any) -> Any:
-        return direct_derivatives(Trajectory(cell, None, states, jnp.int32(-1)), loss, every_step)
+        return direct_derivatives(Trajectory(cell, None, states, np.int32(-1)), loss, every_step)
 
     if not jnp.ndim(trajectory.first_nonfinite):
         return np.asarray(of_one(trajectory.states))[None]

@@ -4,11 +4,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join, layer_name
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.scaled import Scaled, normalized_on_host
 
 
 def is_parameter(leaf: Any) -> bool:
@@ -102,6 +104,22 @@ def parameter_count(arrays: Any) -> int:
     return size
 
 
+def by_parameters(static: Any, arrays: Any) -> tuple[Any, list[Array]]:
+    """One step as a function of the parameters, the state and the input, and those parameters."""
+
+    def step(parameters: list[Array], x: Array, u: Any) -> Array:
+        fresh = iter(parameters)
+        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
+        return exact_slopes(join(static, filled))(x, u)
+
+    return step, [leaf for leaf in arrays if is_parameter(leaf)]
+
+
+def flattened(gradients: list[Array], dtype: Any) -> Float[Array, " p"]:
+    """Derivatives by the parameters in one flat vector."""
+    return jnp.concatenate([g.reshape(-1).astype(dtype) for g in gradients])
+
+
 def immediate_gradient(
     static: Any, arrays: Any, x: Array, u: Any, cotangent: Array, *, summed: bool = False
 ) -> Float[Array, " p"]:
@@ -112,30 +130,26 @@ def immediate_gradient(
         x, u, cotangent: of one step; or of several along a leading axis.
         summed: whether they are several, whose gradients are added.
     """
-    chosen = [leaf for leaf in arrays if is_parameter(leaf)]
-
-    def step(parameters: list[Array]) -> Array:
-        fresh = iter(parameters)
-        filled = [next(fresh) if is_parameter(leaf) else leaf for leaf in arrays]
-        cell = exact_slopes(join(static, filled))
-        return (jax.vmap(cell) if summed else cell)(x, u)
-
-    (gradients,) = jax.vjp(step, chosen)[1](cotangent.reshape(x.shape))
-    return jnp.concatenate([g.reshape(-1).astype(x.dtype) for g in gradients])
+    step, chosen = by_parameters(static, arrays)
+    of_all = jax.vmap(step, in_axes=(None, 0, 0)) if summed else step
+    (gradients,) = jax.vjp(lambda parameters: of_all(parameters, x, u), chosen)[1](cotangent.reshape(x.shape))
+    return flattened(gradients, x.dtype)
 
 
 def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
     """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
+    on_host = is_plain([flat.unit, flat.exponent])
+    space = np if on_host else jnp
+    units, exponents = space.asarray(flat.unit), space.asarray(flat.exponent)
     pieces, at = [], 0
     for leaf in arrays:
         if not is_parameter(leaf):
             pieces.append(None)
             continue
         size = jnp.size(leaf)
-        unit = flat.unit[..., at : at + size].reshape(flat.exponent.shape + jnp.shape(leaf))
-        exponent = jnp.broadcast_to(
-            flat.exponent.reshape(flat.exponent.shape + (1,) * jnp.ndim(leaf)), unit.shape
-        )
-        pieces.append(Scaled(unit, exponent).normalize())
+        unit = units[..., at : at + size].reshape(exponents.shape + jnp.shape(leaf))
+        exponent = exponents.reshape(exponents.shape + (1,) * jnp.ndim(leaf))
+        exponent = space.broadcast_to(exponent, unit.shape)
+        pieces.append(normalized_on_host(unit, exponent) if on_host else Scaled(unit, exponent).normalize())
         at += size
     return jax.tree_util.tree_unflatten(static[0], pieces)

@@ -23,6 +23,8 @@ TILE = 64
 LARGEST = 1024
 #: Kernels of more operations than so many are compiled: NumPy takes 1 to 3 µs for one of 64 to 1024 entries.
 _MOST_OPERATIONS = 50_000
+#: Arguments of what runs once, of so many numbers at most, are left to NumPy.
+_LARGEST_COMPUTED = 2**20
 
 
 def power_of_two_above(count: int, least: int = 1) -> int:
@@ -112,6 +114,21 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
         return jax.tree.map(lambda *parts: _joined(parts, shape, size), *tiles)
 
     return call
+
+
+def computed(function: Callable[..., Any], *arguments: Any) -> Any:
+    """``jax.jit(function)(*arguments)`` for what runs once: by NumPy where that has all of its operations.
+
+    Args:
+        function: of arrays to a pytree of arrays.
+        arguments: arrays.
+    """
+    if is_plain(arguments) and sum(map(np.size, arguments)) <= _LARGEST_COMPUTED:
+        leaves = [np.asarray(argument)[None] for argument in arguments]
+        found = _on_host(function, leaves, jax.tree.structure(arguments))
+        if found is not None:
+            return found.results.unflatten(jax.device_put([x[0] for x in evaluated(found.program, leaves)]))
+    return jax.jit(function)(*arguments)
 
 
 class _OnHost(NamedTuple):

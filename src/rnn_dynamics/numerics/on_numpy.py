@@ -1,6 +1,7 @@
 """A trace's operations as calls of NumPy, on arrays with one axis more than in the trace: the last, of entries."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -204,6 +205,29 @@ def _reduced(reduce: Operation, axes: Sequence[int]) -> Operation:
     return lambda x: reduce(x, axis=tuple(axes)).astype(x.dtype)
 
 
+def _contracted(dimension_numbers: Any) -> Operation:
+    (left_sum, right_sum), (left_batch, right_batch) = dimension_numbers
+
+    def rows(
+        x: Any, batch: Sequence[int], summed: Sequence[int], summed_last: bool
+    ) -> tuple[Any, tuple[int, ...]]:
+        """The array as (entries, batch, free, summed) or (entries, batch, summed, free), and its free lengths."""
+        free = [i for i in range(x.ndim - 1) if i not in batch and i not in summed]
+        order = [x.ndim - 1, *batch, *free, *summed] if summed_last else [x.ndim - 1, *batch, *summed, *free]
+        lengths = [math.prod(x.shape[i] for i in axes) for axes in (batch, free, summed)]
+        inner = lengths[1:] if summed_last else lengths[:0:-1]
+        return np.transpose(x, order).reshape(last(x), lengths[0], *inner), tuple(x.shape[i] for i in free)
+
+    def contract(x: Any, y: Any) -> Any:
+        left, of_left = rows(x, left_batch, left_sum, True)
+        right, of_right = rows(y, right_batch, right_sum, False)
+        batch = tuple(x.shape[i] for i in left_batch)
+        product = np.matmul(left, right)
+        return np.moveaxis(product.reshape(len(product), *batch, *of_left, *of_right), 0, -1)
+
+    return contract
+
+
 SHAPED: dict[str, _Maker] = {
     "broadcast_in_dim": lambda p: _broadcast(p["shape"], p["broadcast_dimensions"]),
     "bitcast_convert_type": lambda p: lambda x, kind=p["new_dtype"]: np.asarray(x).view(kind),
@@ -211,6 +235,7 @@ SHAPED: dict[str, _Maker] = {
     "concatenate": lambda p: _joined(p["dimension"]),
     "convert_element_type": lambda p: lambda x, kind=p["new_dtype"]: x.astype(kind),
     "cumsum": lambda p: _summed(p["axis"], p["reverse"]),
+    "dot_general": lambda p: _contracted(p["dimension_numbers"]),
     "dynamic_slice": lambda p: _taken(p["slice_sizes"]),
     "dynamic_update_slice": lambda p: _put,
     "expand_dims": lambda p: lambda x, axes=p["dimensions"]: np.expand_dims(x, tuple(axes)),

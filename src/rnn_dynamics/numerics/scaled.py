@@ -221,6 +221,14 @@ def _normalized(value: Scaled) -> Scaled:
     return Scaled(_ldexp(value.unit, _expand(-shift, value.event_ndim)), exponent, value.event_ndim)
 
 
+def normalized_on_host(unit: np.ndarray, exponent: np.ndarray) -> Scaled:
+    """``Scaled(unit, exponent).normalize()`` of concrete scalars, for which nothing is compiled."""
+    mantissa, shift = np.frexp(unit)
+    normal = np.isfinite(unit) & (np.abs(unit) >= np.finfo(unit.dtype).tiny)
+    total = np.where(unit == 0, 0, exponent + np.where(normal, shift, 0)).astype(np.int32)
+    return Scaled(*jax.device_put((np.where(normal, mantissa, unit), total)))
+
+
 def _decimal(unit: float, exponent: int) -> str:
     if unit == 0 or not math.isfinite(unit):
         return f"{unit:g}"

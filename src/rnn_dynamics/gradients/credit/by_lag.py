@@ -31,7 +31,7 @@ from rnn_dynamics.gradients.parameters import (
 )
 from rnn_dynamics.gradients.steps import along, later_states, segment, state_at, step_range
 from rnn_dynamics.numerics import padding
-from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.batching import computed, is_plain
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import count, flag
 
@@ -45,9 +45,10 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
     value = jax.eval_shape(loss, given)
     if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
         raise ValueError(f"loss: expected a number, got {value}")
-    gradient = jax.grad(lambda x: loss(x))(given).astype(states.dtype)
-    rows = gradient.reshape(-1, max(math.prod(states.shape[1:]), 1))
-    if is_plain([rows]):
+    gradient = computed(lambda x: jax.grad(loss)(x).astype(states.dtype), given)
+    on_host = is_plain([gradient])
+    rows = (np.asarray(gradient) if on_host else gradient).reshape(-1, max(math.prod(states.shape[1:]), 1))
+    if on_host:
         found = np.zeros((len(states), rows.shape[1]), rows.dtype)
         found[len(states) - len(rows) :] = rows
         return jax.device_put(found)
@@ -239,8 +240,8 @@ def credit_by_lag(
         measure = functools.partial(_measured_of_ends, trajectory, lags, followed, direct, groups)
     else:
         measure = functools.partial(_measured_of_last, trajectory, lags, _last_of(direct), groups)
-    nothing = Scaled(jnp.zeros(size, trajectory.states.dtype), jnp.zeros((), jnp.int32), 1)
-    gradient = _gradient(trajectory, totals) if lags == steps else None
+    nothing = Scaled(np.zeros(size, trajectory.states.dtype), np.zeros((), np.int32), 1)
+    gradient = _gradient(trajectory, totals) if every_step and lags == steps else None
     # The alignment needs the sum of all lags, added in the order of the lags: what is left of it late is rounding.
     # Where every step looks, that costs T² once more, and the sum over the steps stands for it.
     if len(followed) == steps and every_step and gradient is not None:

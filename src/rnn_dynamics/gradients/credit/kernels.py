@@ -9,7 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from rnn_dynamics.cells.pytree import join
-from rnn_dynamics.gradients.parameters import Group, by_floating_inputs, immediate_gradient
+from rnn_dynamics.gradients.parameters import (
+    Group,
+    by_floating_inputs,
+    by_parameters,
+    flattened,
+    immediate_gradient,
+)
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 
@@ -34,6 +40,14 @@ class _Step(NamedTuple):
         return earlier, Scaled(flat, row.exponent, 1).normalize() if flat.size else Scaled(
             flat, row.exponent, 1
         )
+
+    def whole(self, x: Array, u: Any, row: Scaled) -> tuple[Scaled, Scaled]:
+        """(∂x⁺/∂x)ᵀ row and (∂⁺x⁺/∂θ)ᵀ row, from one linearisation."""
+        step, chosen = by_parameters(self.static, self.arrays)
+        of_both = jax.vjp(lambda parameters, state: step(parameters, state, u), chosen, x)[1]
+        gradients, state = of_both(row.unit.reshape(x.shape))
+        share = Scaled(flattened(gradients, x.dtype), row.exponent, 1).normalize()
+        return Scaled(state.reshape(-1), row.exponent, 1).normalize(), share
 
     def immediate(self, states: Array, inputs: Any, rows: Scaled) -> Scaled:
         """Σ_s (∂⁺x_{s+1}/∂θ)ᵀ row_s; what lies a range of floats below the largest row adds nothing."""
@@ -63,6 +77,28 @@ def totals_of(
     return jax.tree_util.tree_map(lambda a, b: jnp.concatenate([a, b[None]]), earlier, last), given
 
 
+def _of_one_size(groups: tuple[Group, ...]) -> list[list[Group]]:
+    """Neighbours of equal length together: as many pieces of the program as there are of these."""
+    together: list[list[Group]] = []
+    for group in groups:
+        last = together[-1][-1] if together else None
+        if (
+            last is not None
+            and last.stop == group.start
+            and last.stop - last.start == group.stop - group.start
+        ):
+            together[-1].append(group)
+        else:
+            together.append([group])
+    return together
+
+
+def _log_norms(share: Scaled, alike: list[Group]) -> Array:
+    """ln‖C_m‖ of neighbouring groups of one size."""
+    rows = share.unit[alike[0].start : alike[-1].stop].reshape(len(alike), -1)
+    return Scaled(rows, jnp.broadcast_to(share.exponent, len(rows)), 1).normalize().norm().log()
+
+
 def measures_of(
     total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...], looks: Array
 ) -> tuple[Scaled, tuple[Array, ...]]:
@@ -74,8 +110,7 @@ def measures_of(
     total = add(total, share)
 
     def measured() -> tuple[Array, ...]:
-        stretches = [Scaled(share.unit[g.start : g.stop], share.exponent, 1) for g in groups]
-        by_group = jnp.stack([stretch.normalize().norm().log() for stretch in stretches])
+        by_group = jnp.concatenate([_log_norms(share, alike) for alike in _of_one_size(groups)])
         rest = add(whole, -total)
         lowest = whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
         sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
@@ -156,9 +191,9 @@ def lags_of_last(
 
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
         (row, total), (x, u) = carry, at
-        share = immediate_gradient(static, arrays, x, u, row.unit)
-        total, found = measures_of(total, Scaled(share, row.exponent, 1).normalize(), whole, groups, looks)
-        return (step.back(x, u, row)[0], total), found
+        row, share = step.whole(x, u, row)
+        total, found = measures_of(total, share, whole, groups, looks)
+        return (row, total), found
 
     first = from_float(last, event_ndim=1), nothing_like(whole)
     (_, total), found = scan(further, first, (states, inputs), inside, reverse=True)
