@@ -6,6 +6,7 @@ filled up with copies of its last row; under ``vmap`` no row's numbers depend on
 
 import functools
 import math
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -116,19 +117,32 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
     return call
 
 
-def computed(function: Callable[..., Any], *arguments: Any) -> Any:
-    """``jax.jit(function)(*arguments)`` for what runs once: by NumPy where that has all of its operations.
+#: What ``computed`` knows of each function: how NumPy evaluates it, by structure, shapes and options.
+_KNOWN: "weakref.WeakKeyDictionary[Any, dict[Any, _OnHost | None]]" = weakref.WeakKeyDictionary()
+
+
+def computed(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """``function(*arguments, **options)`` by NumPy where that has all of its operations, and few are asked for.
+
+    For pieces that run once or a few times on the host, which would take XLA longer to compile than to run.
 
     Args:
-        function: of arrays to a pytree of arrays.
-        arguments: arrays.
+        function: of pytrees of arrays to a pytree of arrays; compiled by ``jax.jit`` where it is not yet.
+        arguments: pytrees of arrays.
+        options: hashable, static.
     """
-    if is_plain(arguments) and sum(map(np.size, arguments)) <= _LARGEST_COMPUTED:
-        leaves = [np.asarray(argument)[None] for argument in arguments]
-        found = _on_host(function, leaves, jax.tree.structure(arguments))
+    leaves, structure = jax.tree.flatten(arguments)
+    if is_plain(leaves) and sum(map(np.size, leaves)) <= _LARGEST_COMPUTED:
+        leaves = [np.asarray(leaf)[None] for leaf in leaves]
+        known = _KNOWN.setdefault(function, {})
+        key = structure, tuple((x.shape, x.dtype) for x in leaves), tuple(sorted(options.items()))
+        if key not in known:
+            known[key] = _on_host(functools.partial(function, **options), leaves, structure)
+        found = known[key]
         if found is not None:
             return found.results.unflatten(jax.device_put([x[0] for x in evaluated(found.program, leaves)]))
-    return jax.jit(function)(*arguments)
+    compiled = function if hasattr(function, "lower") else jax.jit(function, static_argnames=tuple(options))
+    return compiled(*arguments, **options)
 
 
 class _OnHost(NamedTuple):

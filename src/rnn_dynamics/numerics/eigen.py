@@ -8,7 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.validation import real_array
+
+#: One matrix of at most so many rows is left to NumPy.
+_SMALL = 256
 
 
 @functools.cache
@@ -43,8 +48,25 @@ def eigenvalues(matrix: Any) -> Complex[Array, "... n"]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, n, n).
     """
-    matrix, exponent = _near_one(_matrix(matrix, square=True))
-    return _times_power(_of_moderate_size(matrix), exponent)
+    matrix = _matrix(matrix, square=True)
+    if _is_small(matrix):
+        return jax.device_put(_eigenvalues_on_host(np.asarray(matrix)))
+    near, exponent = _near_one(matrix)
+    return _times_power(_of_moderate_size(near), exponent)
+
+
+def _is_small(matrix: Any) -> bool:
+    """Whether the host's LAPACK is at its end before a program would be compiled."""
+    return is_plain([matrix]) and np.ndim(matrix) == 2 and np.shape(matrix)[-1] <= _SMALL
+
+
+def _eigenvalues_on_host(matrix: np.ndarray) -> np.ndarray:
+    largest = np.abs(matrix).max()
+    exponent = np.frexp(largest)[1] if np.isfinite(largest) else 0
+    with one_blas_thread(len(matrix)):
+        values = _host_eigenvalues(np.ldexp(matrix, -exponent))
+    parts = np.stack([values.real, values.imag], axis=-1)
+    return np.ldexp(parts, exponent).view(values.dtype)[..., 0]
 
 
 @jax.jit
@@ -76,7 +98,10 @@ def spectral_radius(matrix: Any) -> Float[Array, "..."]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, n, n).
     """
-    return _largest(eigenvalues(matrix))
+    values = eigenvalues(matrix)
+    if _is_small(matrix):
+        return jax.device_put(np.abs(np.asarray(values)).max())
+    return _largest(values)
 
 
 @jax.jit
@@ -90,7 +115,14 @@ def spectral_norm(matrix: Any) -> Float[Array, "..."]:
     Raises:
         TypeError, ValueError: no real numbers, or not of shape (…, m, n).
     """
-    return _first_singular_value(_matrix(matrix, square=False))
+    matrix = _matrix(matrix, square=False)
+    if not _is_small(matrix):
+        return _first_singular_value(matrix)
+    on_host = np.asarray(matrix)
+    with one_blas_thread(max(on_host.shape)):
+        finite = np.isfinite(on_host).all()
+        found = np.linalg.svd(on_host, compute_uv=False)[0] if finite else on_host.dtype.type(np.nan)
+    return jax.device_put(found)
 
 
 @jax.jit

@@ -289,7 +289,7 @@ def _operation(equation: Any) -> tuple[Operation, bool, int]:
     if name not in SHAPED:
         raise Unsupported(name)
     try:
-        return SHAPED[name](params), name == "split", 1
+        return SHAPED[name](params), equation.primitive.multiple_results, 1
     except KeyError as missing:
         raise Unsupported(f"{name} without {missing}") from None
 

@@ -205,6 +205,19 @@ def _reduced(reduce: Operation, axes: Sequence[int]) -> Operation:
     return lambda x: reduce(x, axis=tuple(axes)).astype(x.dtype)
 
 
+def _sorted(dimension: int, keys: int) -> Operation:
+    if keys != 1:
+        raise Unsupported("a sort by several keys")
+
+    def sort(*operands: Any) -> Any:
+        width = max(map(last, operands))
+        whole = [np.broadcast_to(x, (*x.shape[:-1], width)) for x in operands]
+        order = np.argsort(whole[0], axis=dimension, kind="stable")
+        return [np.take_along_axis(x, order, dimension) for x in whole]
+
+    return sort
+
+
 def _contracted(dimension_numbers: Any) -> Operation:
     (left_sum, right_sum), (left_batch, right_batch) = dimension_numbers
 
@@ -244,6 +257,7 @@ SHAPED: dict[str, _Maker] = {
     "reshape": lambda p: lambda x, shape=p["new_sizes"]: x.reshape(*shape, last(x)),
     "rev": lambda p: lambda x, axes=p["dimensions"]: np.flip(x, axes),
     "slice": lambda p: _cut(p["start_indices"], p["limit_indices"], p["strides"]),
+    "sort": lambda p: _sorted(p["dimension"], p["num_keys"]),
     "split": lambda p: _halves(p["sizes"], p["axis"]),
     "squeeze": lambda p: lambda x, axes=p["dimensions"]: np.squeeze(x, tuple(axes)),
     "stack": lambda p: stacked(p["axis"]),

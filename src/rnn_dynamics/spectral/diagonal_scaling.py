@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import concrete_array, concrete_square, fraction
 
@@ -180,7 +181,13 @@ def scaled_bounds(W: Any, lags: Any, *, slope_bound: Any = 1.0, leak: Any = 1.0)
     if slope <= 0:
         raise ValueError(f"slope_bound: expected a number > 0, got {slope:g}")
     alpha = float(concrete_array("leak", fraction("leak", leak), ndim=0))
-    objective = _Objective(weights, slope, alpha)
+    with one_blas_thread(len(weights)):
+        return _best(_Objective(weights, slope, alpha), every)
+
+
+def _best(objective: _Objective, every: np.ndarray) -> ScaledBounds:
+    """The smallest bound of each lag among all candidates."""
+    weights = objective.W
     perron = _perron_units(weights)
     candidates = [share * perron for share in np.linspace(0, 1, 9)]
     found = [np.zeros(len(weights))]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics import padding
-from rnn_dynamics.numerics.batching import elementwise, is_plain
+from rnn_dynamics.numerics.batching import computed, elementwise, is_plain
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import broadcast_arrays
 
@@ -32,7 +32,7 @@ def log_power(
     size: Float[Array, ""], *, steps: int, slope_bound: Any = 1.0, leak: Any = 1.0
 ) -> Float[Array, " steps+1"]:
     """n ln((1−α) + α γ s) for n = T … 0, in the dtype of s: with s = s₁(W) a bound, with ρ(W) none."""
-    rate = _log_rate(leak, slope_bound, size)
+    rate = computed(_log_rate, *broadcast_arrays(leak=leak, slope_bound=slope_bound, size=size))
     lags = np.arange(steps, -1, -1, dtype=rate.dtype)
     return _multiple(*broadcast_arrays(finite=False, lags=lags, log_rate=rate))
 
@@ -70,7 +70,7 @@ def log_absolute_bound(
     O(n²) work a lag. In the end it goes like ((1−α) + α γ ρ(|W|))ⁿ.
     """
     extra = padding.surplus(steps, 2 * len(weights), padding.LARGEST_PADDED, weights, leak)
-    logs = _log_absolute(weights, leak, slope_bound, steps=steps + extra)
+    logs = computed(_log_absolute, weights, leak, slope_bound, steps=steps + extra)
     if not is_plain([logs]):
         return jnp.concatenate([logs[::-1], jnp.zeros((1,), logs.dtype)])
     kept = np.asarray(logs)[:steps][::-1]

@@ -10,12 +10,12 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.dynamics.equilibria import newton
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, norms
 from rnn_dynamics.dynamics.equilibria.merging import same_points
-from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints, descending
 from rnn_dynamics.dynamics.phases import order_key, seated
 from rnn_dynamics.dynamics.return_map import orbits
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.eigen import eigenvalues
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.status import Status
 
 # Relative distance beyond which two states are no one root, whatever the error of a multiple one.

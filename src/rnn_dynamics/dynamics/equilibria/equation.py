@@ -14,7 +14,6 @@ from rnn_dynamics.cells.arguments import checked_step
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.signature import image
-from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.dynamics.phases import (
     Lengths,
     apart,
@@ -25,6 +24,7 @@ from rnn_dynamics.dynamics.phases import (
     wrapped,
 )
 from rnn_dynamics.numerics.batching import mapped, power_of_two_below
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.validation import count, real_array
 
 # Entries of the Jacobians of one batch at most, and the sizes of batches: few, as each is a program.

@@ -15,10 +15,10 @@ from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residu
 from rnn_dynamics.dynamics.equilibria.indices import maps_a_ball_into_itself
 from rnn_dynamics.dynamics.equilibria.merging import clusters, members_to_keep, same_points
 from rnn_dynamics.dynamics.equilibria.neuron import bracketed, has_brackets
-from rnn_dynamics.dynamics.equilibria.one_thread import one_blas_thread
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints, SlowPoints
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import warn_of_seams
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag
 

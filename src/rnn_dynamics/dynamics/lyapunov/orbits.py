@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
@@ -75,8 +76,7 @@ class OrbitCheck(Result):
 
     def status_of(self, status: Int[Array, "..."]) -> Int[Array, "..."]:
         """The labels of exponents, UNRESOLVED where the orbit is not typical; DIVERGED stays."""
-        ahead = self.is_typical | (status == int(Status.DIVERGED))
-        return jnp.where(ahead, status, jnp.int32(Status.UNRESOLVED))
+        return computed(_status_of, self, status)
 
     def describe(self) -> str:
         """A sentence or two; empty where there is nothing to say, and for batches and traced values."""
@@ -115,6 +115,12 @@ class OrbitCheck(Result):
         text += f", period {int(self.period)}" if int(self.period) else ""
         text += f", {self.describe()}" if self.describe() else ""
         return text + ")"
+
+
+@jax.jit
+def _status_of(orbit: OrbitCheck, status: Array) -> Array:
+    ahead = orbit.is_typical | (status == int(Status.DIVERGED))
+    return jnp.where(ahead, status, jnp.int32(Status.UNRESOLVED))
 
 
 def _multiplier(log: float) -> str:

@@ -14,11 +14,12 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.dynamics.lyapunov.frames import FrameGrowth, first_frame, follow
+from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.dynamics.lyapunov.results import LyapunovSpectrum
 from rnn_dynamics.dynamics.lyapunov.typical import checked
 from rnn_dynamics.gradients.steps import entries_of, step_range
 from rnn_dynamics.numerics import double_double, padding
-from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.batching import computed, is_plain
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
 
@@ -92,8 +93,8 @@ def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> 
         loss, leading = jnp.mean(growth.loss, axis=0), growth.logs[:, 0]
     discarded = plan.last - start - plan.blocks * plan.length
     meta = (plan.interval, plan.length, discarded, frame.shape[0])
-    number = np.asarray(plan.length, logs.dtype)
-    found = _summary(logs, loss, alive, number, math.sqrt(plan.interval))
+    number, root = (np.asarray(value, logs.dtype) for value in (plan.length, math.sqrt(plan.interval)))
+    found = computed(_summary, logs, loss, alive, number, root)
     values, errors, means, rounding, status = found
     return LyapunovSpectrum(values, errors, means, rounding, frame, status, *meta), leading
 
@@ -111,8 +112,8 @@ def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
     return total + rest
 
 
-@functools.partial(jax.jit, static_argnums=4)
-def _summary(logs: Array, loss: Array, alive: Array, length: Array, root: float) -> tuple[Array, ...]:
+@jax.jit
+def _summary(logs: Array, loss: Array, alive: Array, length: Array, root: Array) -> tuple[Array, ...]:
     """Values, errors, means of blocks, rounding and labels, by falling exponent.
 
     Args:
@@ -137,12 +138,15 @@ def _summary(logs: Array, loss: Array, alive: Array, length: Array, root: float)
     resolved = (rounding <= rounding_limit(logs.dtype)) & ~gone
     status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
     status = jnp.where(alive, status, jnp.int32(Status.DIVERGED))
-    order = jnp.argsort(-values)
-    values, errors, means, rounding = (
-        jnp.where(alive, part, jnp.nan)
-        for part in (values[order], errors[order], means[:, order], rounding[order])
+    falling = -values
+    _, values, errors, rounding, status = jax.lax.sort(
+        (falling, values, errors, rounding, status), num_keys=1
     )
-    return values, errors, means, rounding, status[order]
+    means = jax.lax.sort((jnp.broadcast_to(falling, means.shape), means), num_keys=1)[1]
+    values, errors, means, rounding = (
+        jnp.where(alive, part, jnp.nan) for part in (values, errors, means, rounding)
+    )
+    return values, errors, means, rounding, status
 
 
 def _with_orbit(
@@ -153,12 +157,21 @@ def _with_orbit(
     series = trajectory.states, trajectory.inputs
     if is_plain(jax.tree_util.tree_leaves(series)):  # cut on the host, which compiles nothing
         series = jax.tree_util.tree_map(np.asarray, series)
-    states, rate = series[0][first : last + 1], found.exponents[0]
+    states, rate = series[0][first : last + 1], _first(found.exponents)
     inputs = jax.tree_util.tree_map(lambda leaf: leaf[first:last], series[1])
     orbit = checked(trajectory.cell, states, inputs, leading, rate, found.interval)
     status = orbit.status_of(found.status)
-    errors = jnp.where(orbit.is_typical | jnp.isnan(found.exponents), found.standard_errors, jnp.inf)
+    errors = computed(_known_errors, orbit, found.exponents, found.standard_errors)
     return dataclasses.replace(found, status=status, standard_errors=errors, orbit=orbit)
+
+
+@jax.jit
+def _known_errors(orbit: OrbitCheck, exponents: Array, errors: Array) -> Array:
+    return jnp.where(orbit.is_typical | jnp.isnan(exponents), errors, jnp.inf)
+
+
+def _first(values: Array) -> Array:
+    return np.asarray(values)[0] if is_plain([values]) else values[0]
 
 
 def _is_traced(*trees: Any) -> bool:
