@@ -12,6 +12,7 @@ import rnn_dynamics as rd
 from rnn_dynamics.diagnosis.growth import Growth, at_rest
 from rnn_dynamics.diagnosis.table import Facts, row_of
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind
+from rnn_dynamics.dynamics.basins.polish import same_cycle
 from rnn_dynamics.dynamics.basins.starts import checked_problem
 from rnn_dynamics.dynamics.basins.window_means import Bands
 from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning, OrbitEnd
@@ -370,3 +371,59 @@ def test_a_unit_that_rests_between_bursts_is_no_coordinate_that_repeats():
     assert np.ptp(orbit[:, 2]) > 1
     bands = Bands(checked_problem(cell, orbit), orbit)
     assert bands.hold(orbit[::64]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("rate", "past"), [(0.3, 1e-5), (0.3, 1e-7), (0.1, 1e-5), (1.0, 1e-6)])
+def test_a_point_and_a_saddle_close_together_stop_what_comes_by(dtype, rate, past):
+    """One unit just past its fold: the saddle and the upper point lie closer than two places of a coarse look."""
+    fold = math.sqrt(1 - 1 / 2.2)
+    numbers = np.array([2.2, math.atanh(fold) - 2.2 * fold + past, rate], dtype)
+    starts = np.random.default_rng(0).uniform(-2, 2, (20, 1)).astype(dtype)
+
+    def cell(x, u):
+        w, b, a = jnp.asarray(numbers)
+        return (1 - a) * x + a * jnp.tanh(w * x + b)
+
+    w, b, a = numbers.astype(float)
+    ends = starts[:, 0].astype(float)
+    for _ in range(200_000):
+        ends = (1 - a) * ends + a * np.tanh(w * ends + b)
+    up = ends > 0
+    assert 0 < up.sum() < 20
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided) == (2, 0)
+    assert list(found.counts) == [int((~up).sum()), int(up.sum())]
+    np.testing.assert_array_equal(rd.basins(cell, starts, found).labels, up)
+
+
+def test_a_ball_that_samples_miss_in_many_units_takes_no_start_that_moves_away():
+    """A steep switch along one direction of 32 units: three of 200 starts are beyond it."""
+    draws = np.random.default_rng(0)
+    v = draws.normal(size=32)
+    v /= np.linalg.norm(v)
+    starts = 0.1 * draws.normal(size=(200, 32))
+    starts -= 0.7 * np.outer(starts @ v, v)
+    beyond = [21, 94, 173]
+    starts[beyond] = 0.22 * v
+    others = np.setdiff1d(np.arange(200), beyond)
+    assert np.abs(starts[others] @ v).max() < 0.2
+
+    def cell(x, u):
+        switch = 0.5 + 0.5 * jnp.tanh(1000 * (jnp.asarray(v) @ x - 0.2))
+        return (1 - 2e-4) * x + 2e-4 * switch * jnp.asarray(v)
+
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided) == (2, 0)
+    assert sorted(found.counts) == [3, 197]
+    labels = np.asarray(rd.basins(cell, starts).labels)
+    assert len(set(labels[beyond])) == len(set(labels[others])) == 1
+    assert labels[21] != labels[0]
+
+
+def test_cycles_that_differ_at_one_phase_alone_are_two():
+    orbit = np.array([[1.0, 0.5], [-1.0, 0.25]])
+    assert same_cycle(orbit, orbit[::-1])
+    assert same_cycle(orbit, orbit + 1e-13)
+    assert not same_cycle(orbit, orbit + np.array([[0, 0], [0, 1e-3]]))
+    assert not same_cycle(orbit, orbit[:1])

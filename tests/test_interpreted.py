@@ -27,6 +27,13 @@ _FUNCTIONS = {
     "strided": lambda x, k: jnp.stack([x, 2 * x, 3 * x])[::2],
     "split": lambda x, k: jnp.split(jnp.stack([x, 2 * x]), 2)[1],
     "powers": lambda x, k: x**7 + x**-2 + x**0 + x**0.3 + jnp.exp2(x),
+    "sorted": lambda x, k: lax.sort((jnp.stack([x, 1 - x, 2 * x]), jnp.arange(3)), num_keys=1),
+    "products": lambda x, k: (
+        jnp.outer(jnp.stack([x, x]), jnp.arange(3, dtype=x.dtype)) @ jnp.stack([x, 1 - x, x])
+    ),
+    "products of many": lambda x, k: jnp.einsum(
+        "aij,ajk->aik", jnp.full((2, 3, 4), x), jnp.full((2, 4, 2), 1 - x)
+    ),
     "clipped": lambda x, k: jnp.clip(x, 0.3, 0.6),
     "whole numbers": lambda x, k: (k // 3) + (k % 3) + lax.div(k, jnp.int32(2)) + lax.rem(k, jnp.int32(3)),
     "bits": lambda x, k: (k << 2) ^ (k >> 1) | lax.shift_right_logical(k, jnp.int32(3)) & ~k,
@@ -109,7 +116,7 @@ def test_an_entry_has_the_same_bits_among_others():
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: jnp.sort(jnp.stack([x, 1 - x], axis=-1), axis=-1),
+        lambda x: jnp.take(jnp.arange(2.0), (x > 0.5).astype(int)),
         lambda x: jax.scipy.special.gammaln(x),
     ],
 )

@@ -1,5 +1,6 @@
 """Where orbits are said to end: slow spirals, roots that floats cannot place, islands in a ball."""
 
+import functools
 import warnings
 from typing import Any
 
@@ -220,3 +221,22 @@ def test_states_too_small_for_the_dtype_are_said_to_be(gain: float) -> None:
     in_units = find_attractors(lambda x, u: cell(size * x, u) / size, (starts / size).astype(np.float32))
     np.testing.assert_array_equal(in_units.counts, listed.counts)
     np.testing.assert_allclose(size * in_units.points, listed.points, rtol=1e-6)
+
+
+def test_units_too_small_beside_others_are_said_to_be() -> None:
+    """Beside a unit of size 1000 that flips, float32 merges both signs of a unit of size 1e-6, and says so."""
+    sizes = np.array([1e3, 1e-6])
+    starts = (np.random.default_rng(0).normal(size=(20, 2)) * sizes).astype(np.float32)
+
+    def cell(x: Any, u: Any = None) -> Any:
+        scale = jnp.asarray(sizes, x.dtype)
+        return scale * jnp.tanh(jnp.asarray([-2.0, 2.0], x.dtype) * x / scale)
+
+    for function in (functools.partial(fixed_points, period=2), find_attractors, basins):
+        with pytest.warns(SmallStateWarning, match="unit 1 is nowhere larger"):
+            function(cell, starts)
+    in_units = find_attractors(
+        lambda x, u: cell(sizes.astype(x.dtype) * x, u) / sizes.astype(x.dtype), starts / sizes
+    )
+    assert in_units.periods.tolist() == [2, 2]
+    assert in_units.counts.sum() == 20

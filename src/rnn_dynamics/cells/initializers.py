@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.validation import choice, count, real_array
 
@@ -210,9 +211,12 @@ def _rescaled(name: str, W: Any, measure: Any, target: Any) -> Float[Array, "n n
         rounding = len(W) * float(jnp.finfo(W.dtype).eps) * float(np.linalg.norm(W))
         if not float(size) > rounding:
             raise ValueError(f"W: {measure.__name__} {float(size):.3g} is zero to rounding, cannot be {goal}")
-    zero = goal == 0
-    factor = goal.astype(W.dtype) / jnp.where(zero, jnp.ones_like(size), size)
-    return W * factor
+    return computed(_times_quotient, W, goal.astype(W.dtype), size)
+
+
+@jax.jit
+def _times_quotient(W: Array, goal: Array, size: Array) -> Array:
+    return W * (goal / jnp.where(goal == 0, jnp.ones_like(size), size))
 
 
 def with_spectral_radius(W: Any, target: Any) -> Float[Array, "n n"]:
@@ -317,13 +321,31 @@ def random_rnn(
     _number("bias", bias)
     choice("ensemble", ensemble, list(ENSEMBLES))
     build = _CELLS[choice("form", form, list(_CELLS))]
-    drawn, shifted = jax.random.split(_check_key(key))
-    W = ensemble_weights(drawn, n, ensemble, dtype=dtype)
+    draw = (
+        _draws if ensemble == "sparse" else _draws_at_once
+    )  # of which one program would change the last bit
+    W, shift = draw(_check_key(key), n, ensemble, jnp.dtype(_floating(dtype)))
     if spectral_radius and ensemble in WITHOUT_RADIUS:
         raise ValueError(f"spectral_radius: expected None or 0 for ensemble {ensemble!r}, whose radius is 0")
     if spectral_radius is not None:
         W = with_spectral_radius(W, spectral_radius)
     elif spectral_norm is not None:
         W = with_spectral_norm(W, spectral_norm)
-    b = bias * jax.random.normal(shifted, (n,), W.dtype)
-    return build(W, b, activation=activation)
+    return build(
+        W, computed(_product, real_array("bias", bias).astype(W.dtype), shift), activation=activation
+    )
+
+
+def _draws(key: Any, n: int, ensemble: str, dtype: Any) -> tuple[Array, Array]:
+    """Weights, and standard normal numbers for the biases."""
+    drawn, shifted = jax.random.split(key)
+    W = ensemble_weights(drawn, n, ensemble, dtype=dtype)
+    return W, jax.random.normal(shifted, (n,), W.dtype)
+
+
+_draws_at_once = jax.jit(_draws, static_argnums=(1, 2, 3))
+
+
+@jax.jit
+def _product(bias: Array, shift: Array) -> Array:
+    return bias * shift

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya.bifurcations import cusp, flips, folds, multiplier
 from rnn_dynamics.doya.cycles import two_cycle
 from rnn_dynamics.doya.equilibria import equilibria
@@ -70,6 +69,8 @@ class BifurcationDiagram(Result):
 
 
 def _events(w: np.ndarray, epsilon: np.ndarray) -> tuple[SpecialPoint, ...]:
+    from scipy.special import expit
+
     weight, bias, state = cusp()
     if w == weight:
         kind, located = "cusp", np.array([[bias, state]], w.dtype)
@@ -80,7 +81,7 @@ def _events(w: np.ndarray, epsilon: np.ndarray) -> tuple[SpecialPoint, ...]:
     for b, x in located:
         if np.isnan(b):  # no flip at this weight
             continue
-        residual = float(abs(sigmoid(w * x + b) - x))
+        residual = float(abs(expit(w * x + b) - x))
         width = float(np.spacing(abs(b)))
         points.append(SpecialPoint(kind, float(b), float(x), width, residual, Status.CONVERGED))
     return tuple(sorted(points, key=lambda point: point.parameter))

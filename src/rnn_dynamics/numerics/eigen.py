@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from rnn_dynamics.numerics.batching import is_plain
-from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.validation import real_array
 
 #: One matrix of at most so many rows is left to NumPy.
@@ -61,10 +60,15 @@ def _is_small(matrix: Any) -> bool:
 
 
 def _eigenvalues_on_host(matrix: np.ndarray) -> np.ndarray:
+    """By SciPy's LAPACK, which jaxlib calls too: the same bits."""
+    import scipy.linalg
+
     largest = np.abs(matrix).max()
-    exponent = np.frexp(largest)[1] if np.isfinite(largest) else 0
-    with one_blas_thread(len(matrix)):
-        values = _host_eigenvalues(np.ldexp(matrix, -exponent))
+    if not np.isfinite(largest):
+        return _host_eigenvalues(matrix)
+    exponent = np.frexp(largest)[1]
+    values = scipy.linalg.eigvals(np.ldexp(matrix, -exponent), check_finite=False)
+    values = values.astype(np.result_type(matrix.dtype, np.complex64))
     parts = np.stack([values.real, values.imag], axis=-1)
     return np.ldexp(parts, exponent).view(values.dtype)[..., 0]
 
@@ -118,11 +122,12 @@ def spectral_norm(matrix: Any) -> Float[Array, "..."]:
     matrix = _matrix(matrix, square=False)
     if not _is_small(matrix):
         return _first_singular_value(matrix)
+    import scipy.linalg
+
     on_host = np.asarray(matrix)
-    with one_blas_thread(max(on_host.shape)):
-        finite = np.isfinite(on_host).all()
-        found = np.linalg.svd(on_host, compute_uv=False)[0] if finite else on_host.dtype.type(np.nan)
-    return jax.device_put(found)
+    if not np.isfinite(on_host).all():
+        return jax.device_put(on_host.dtype.type(np.nan))
+    return jax.device_put(scipy.linalg.svdvals(on_host, check_finite=False)[0])
 
 
 @jax.jit

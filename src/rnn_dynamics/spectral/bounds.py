@@ -214,7 +214,7 @@ class Bounds(Result):
     def __repr__(self) -> str:
         if isinstance(self.log_norms, Tracer) or self.log_norms.ndim != 1:
             return f"Bounds(shape={self.log_norms.shape}, dtype={self.log_norms.dtype})"
-        decades = float(self.log_norms[0]) / math.log(10)
+        decades = float(np.asarray(self.log_norms)[0]) / math.log(10)
         diverged = ", DIVERGED: a state or a product is not finite" if self.status == Status.DIVERGED else ""
         rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps{diverged}"]
         if self.radius is not None and self.norm is not None:

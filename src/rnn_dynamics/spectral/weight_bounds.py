@@ -70,7 +70,8 @@ def log_absolute_bound(
     O(n²) work a lag. In the end it goes like ((1−α) + α γ ρ(|W|))ⁿ.
     """
     extra = padding.surplus(steps, 2 * len(weights), padding.LARGEST_PADDED, weights, leak)
-    logs = computed(_log_absolute, weights, leak, slope_bound, steps=steps + extra)
+    numbers = (x if isinstance(x, jax.Array) else np.asarray(x, weights.dtype) for x in (leak, slope_bound))
+    logs = computed(_log_absolute, weights, *numbers, steps=steps + extra)
     if not is_plain([logs]):
         return jnp.concatenate([logs[::-1], jnp.zeros((1,), logs.dtype)])
     kept = np.asarray(logs)[:steps][::-1]

@@ -7,7 +7,7 @@ and runs four times as far as before. So the lanes stay full, and memory holds a
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.dynamics.basins.kinds import Trapping
 from rnn_dynamics.dynamics.basins.trapping import Ball
 from rnn_dynamics.dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
 from rnn_dynamics.numerics.batching import power_of_two_above
@@ -32,12 +33,18 @@ Finish = Callable[[np.ndarray, int], np.ndarray]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Balls:
-    """Trapping balls of all attractors: ‖scale_k (x − centre_k)‖² ≤ square_k gives x to owner_k."""
+    """Trapping balls of all attractors: ‖scale_k (x − centre_k)‖² ≤ square_k gives x to owner_k.
+
+    Attributes:
+        least: where some ball is not proved but sampled, the square below which it takes x at sight (a proved one:
+            ``square_k``). Beyond, it takes x only where that has come nearer by the next look.
+    """
 
     centres: Float[Any, "k n"]
     scales: Float[Any, "k n n"]
     squares: Float[Any, " k"]
     owners: Int[Any, " k"]
+    least: Float[Any, " k"] | None = None
 
 
 def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
@@ -50,7 +57,20 @@ def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
         # Inside by more than the rounding of the test itself.
         inner = ball.radius**2 * (1 - 64 * len(ball.centre) * float(np.finfo(dtype).eps))
         centres[k], scales[k], squares[k], owners[k] = ball.centre, ball.scale, inner, owner
-    return Balls(centres, scales, squares, owners)
+    if all(ball.trapping == Trapping.PROVED for ball, _ in flat):
+        return Balls(centres, scales, squares, owners)
+    least = squares.copy()
+    for k, (ball, _) in enumerate(flat):
+        if ball.trapping != Trapping.PROVED:
+            least[k] = min(squares[k], ball.least**2)
+    return Balls(centres, scales, squares, owners, least)
+
+
+class _Seen(NamedTuple):
+    """The ball's owner that each state lies in, and its share of the square there; UNDECIDED in none."""
+
+    owners: Array
+    shares: Array
 
 
 def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) -> Array:
@@ -70,6 +90,37 @@ def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) 
     else:
         found = jax.lax.scan(functools.partial(_look_into, states, lengths), found, balls)[0]
     return jnp.where(labels == UNDECIDED, found, labels)
+
+
+def _sighted(states: Array, balls: Balls, lengths: Lengths | None) -> tuple[_Seen, Array]:
+    """The ball that each state lies in, and whether it is near enough to be taken at sight."""
+    batch = states.shape[1:]
+    nothing = _Seen(jnp.full(batch, UNDECIDED, jnp.int32), jnp.full(batch, jnp.inf, states.dtype))
+
+    def look(carry: tuple[_Seen, Array], ball: Any) -> tuple[tuple[_Seen, Array], None]:
+        seen, sure = carry
+        apart = wrapped(states - ball.centres[:, None], lengths, axis=0)
+        rows = jnp.matmul(ball.scales, apart, precision=jax.lax.Precision.HIGHEST)
+        square = (rows * rows).sum(0)
+        inside = square <= ball.squares
+        owners = jnp.where(inside, ball.owners, seen.owners)
+        shares = jnp.where(inside, square / ball.squares, seen.shares)
+        return (_Seen(owners, shares), jnp.where(inside, square <= ball.least, sure)), None
+
+    return jax.lax.scan(look, (nothing, jnp.full(batch, False)), balls)[0]
+
+
+def _looked(
+    states: Array, labels: Array, seen: _Seen | None, balls: Balls, lengths: Lengths | None
+) -> tuple[Array, _Seen | None]:
+    """Labels after a look, and what the next one has to know of this one."""
+    if seen is None:
+        return _given(states, labels, balls, lengths), None
+    now, sure = _sighted(states, balls, lengths)
+    nearer = (now.owners == seen.owners) & (now.shares < seen.shares)
+    found = jnp.where(sure | nearer, now.owners, UNDECIDED)
+    found = jnp.where(jnp.isfinite(states).all(0), found, DIVERGED).astype(labels.dtype)
+    return jnp.where(labels == UNDECIDED, found, labels), now
 
 
 def _look_into(states: Array, lengths: Lengths | None, found: Array, ball: Any) -> tuple[Array, None]:
@@ -98,17 +149,19 @@ def _advance(
         return (carry[0] < steps) & (carry[3] == UNDECIDED).any()
 
     def run(carry: tuple) -> tuple:
-        time, taken, states, labels = carry
+        time, taken, states, labels, seen = carry
         ahead = jnp.minimum(_STRIDE, steps - time)
         later = jax.lax.fori_loop(0, ahead, lambda _, x: step(x), states)
         time = time + ahead
-        fresh = _given(later, labels, balls, lengths)
+        fresh, seen = _looked(later, labels, seen, balls, lengths)
         taken = jnp.where((labels == UNDECIDED) & (fresh != UNDECIDED), time, taken)
-        return time, taken, later, fresh
+        return time, taken, later, fresh, seen
 
-    labels = _given(states, labels, balls, lengths)
-    start = (jnp.zeros_like(steps), jnp.zeros_like(labels), states, labels)
-    _, taken, states, labels = jax.lax.while_loop(goes_on, run, start)
+    nowhere = _Seen(jnp.full_like(labels, UNDECIDED), jnp.full(labels.shape, -jnp.inf, states.dtype))
+    seen = None if balls.least is None else nowhere
+    labels, seen = _looked(states, labels, seen, balls, lengths)
+    start = (jnp.zeros_like(steps), jnp.zeros_like(labels), states, labels, seen)
+    _, taken, states, labels, _ = jax.lax.while_loop(goes_on, run, start)
     return labels, taken, states
 
 
@@ -160,7 +213,11 @@ class Runner:
     groups: list[list[Ball]] = dataclasses.field(default_factory=list)
 
     def tile(self, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths."""
+        """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths.
+
+        Sampled balls need a second look, so that at least the steps to that are made.
+        """
+        steps = steps if self.balls.least is None else max(steps, _STRIDE)
         count = len(states)
         size = min(_SMALL, self.chunk) if count <= _SMALL else self.chunk
         padded = np.zeros((states.shape[1], size), states.dtype)

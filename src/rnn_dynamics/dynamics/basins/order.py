@@ -18,6 +18,7 @@ from rnn_dynamics.dynamics.basins.trapping import Ball
 
 _GROWING, _SHRINKING = 60, 400
 _PLACES = 128
+_FINE, _SLOWEST, _CLOSER = 2048, 16, 6  # places at a time, the slowest of them, and how often between those
 _WORK = 2e7  # multiply-adds of one call at most
 Box = tuple[np.ndarray, np.ndarray]
 BoxMap = Callable[[np.ndarray, np.ndarray], Box]
@@ -160,8 +161,9 @@ def given_by_order(
 ) -> np.ndarray:
     """The fixed point of a scalar map that each state is seen to go to without passing another, −1 where none.
 
-    Between x and x* the map grows and moves every state towards x*, at 128 places between them: orbits then keep
-    their order and run to x* from one side. Evidence, as between the places nothing is known.
+    Between x and x* the map grows and moves every state towards x*, at 128 places between them, and there is none
+    between those where it stops: orbits then keep their order and run to x* from one side. Evidence, as between
+    the places nothing is known.
 
     Args:
         images: F of many states (count,).
@@ -179,5 +181,47 @@ def given_by_order(
         toward = np.sign(point - between)
         grows = (np.diff(after, axis=1) * toward[:, :1] >= 0).all(1)
         moves = ((after - between.astype(states.dtype)) * toward > 0).all(1)
-        found[at[grows & moves & ((point - after) * toward >= 0).all(1)]] = place
+        others = points[np.isfinite(points) & (points != point)]
+        beyond = np.sign(others - states[at, None]) == np.sign(
+            point - others
+        )  # between the state and the point
+        good = grows & moves & ((point - after) * toward >= 0).all(1) & ~beyond.any(1)
+        good[good] = ~_stops(images, point, states[at[good]])
+        found[at[good]] = place
     return found
+
+
+def _stops(images: Callable[[np.ndarray], np.ndarray], point: float, states: np.ndarray) -> np.ndarray:
+    """Whether a fixed point lies on the way from each state to the point: two of them may lie close together.
+
+    Of all places between, those are looked at more and more closely where the map moves least for the way that is
+    left; a state that the map does not move towards the point there stops all that come by.
+    """
+    stops = np.zeros(len(states), bool)
+    for side in (-1, 1):
+        rows = np.flatnonzero(side * (states - point) > 0)
+        if not rows.size:
+            continue
+        reach = np.abs(states[rows].astype(np.float64) - point)
+        away = np.geomspace(reach.min() / _PLACES, reach.max(), _FINE)
+        for _ in range(_CLOSER):
+            speed = _speeds(images, point, side, away, states.dtype)
+            slow = np.flatnonzero((speed[1:-1] <= speed[:-2]) & (speed[1:-1] <= speed[2:])) + 1
+            slow = slow[np.argsort(speed[slow], kind="stable")[:_SLOWEST]]
+            parts = [np.linspace(away[i - 1], away[i + 1], _FINE // _SLOWEST) for i in slow]
+            stuck = away[speed <= 0]
+            where = np.searchsorted(stuck, reach / _PLACES)
+            ends = np.append(stuck, np.inf)[where]
+            stops[rows] |= ends <= reach
+            if not parts:
+                break
+            away = np.unique(np.concatenate(parts))
+    return stops
+
+
+def _speeds(
+    images: Callable[..., np.ndarray], point: float, side: int, away: np.ndarray, dtype: Any
+) -> np.ndarray:
+    """By how much of its distance the map moves each place nearer to the point; ≤ 0 where it does not."""
+    places = (point + side * away).astype(dtype)
+    return side * (places - images(places)).astype(np.float64) / away

@@ -72,12 +72,21 @@ def _told_apart(dtype: np.dtype) -> float:
 def same_cycle(
     first: np.ndarray, second: np.ndarray, lengths: Lengths | None = None, error: float = 0.0
 ) -> bool:
-    """Whether two orbits of cycles are one up to what floats tell apart, or to the error of each."""
+    """Whether two orbits of cycles are one up to what floats tell apart, or to the error of each.
+
+    One state of theirs is the same then, and the others are nearly: what tells two cycles of units of very
+    different size apart may show at some phases alone.
+    """
     if len(first) != len(second):
         return False
     scale = 1 + np.abs(first).max() + largest_length(lengths)
-    nearest = apart(first, second[:1], lengths).min()
-    return bool(nearest <= max(_told_apart(first.dtype) * scale, 2 * error))
+    distances = apart(first, second[:1], lengths)
+    close = max(_told_apart(first.dtype) * scale, 2 * error)
+    nearly = max(float(np.finfo(first.dtype).eps) ** 0.5 * scale, 2 * error)
+    if distances.min() > close:
+        return False
+    shifted = np.roll(first, -int(distances.argmin()), axis=0)
+    return bool(apart(shifted, second, lengths).max() <= nearly)
 
 
 def rounded(states: np.ndarray, lengths: Lengths | None = None) -> np.ndarray:

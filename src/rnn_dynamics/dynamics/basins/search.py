@@ -42,7 +42,7 @@ _LONGER_TAILS = 2
 _SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
-_OWN, _OWN_AT = 128, (0, 128, 512, 2048)
+_OWN_FIRST, _OWN, _OWN_AT = 1024, 128, (0, 128, 512, 2048)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,15 +76,19 @@ def cycle_member(cycle: Cycle) -> Member:
 
 
 def _own_orbits(problem: StartsOfMap) -> np.ndarray:
-    """Stretches of the orbits of at most 128 starts, shape (count, steps, n): at first, and later and later."""
-    rows = problem.starts[np.linspace(0, len(problem.starts) - 1, min(len(problem.starts), _OWN)).astype(int)]
+    """Stretches of the starts' orbits, shape (count, steps, n): of 1024 at first, of 128 later and later."""
     nothing = packed([], problem.n, problem.dtype)
     runner = Runner(problem.cell, problem.u, nothing, problem.shape, problem.chunk)
-    stretches = []
+    rows, stretches = _some(problem.starts, _OWN_FIRST), []
     for steps in _OWN_AT if len(rows) else ():
-        rows = _tiles(runner, rows, steps)[1] if steps else rows
+        rows = _tiles(runner, _some(rows, _OWN), steps)[1] if steps else rows
         stretches.append(orbits_of(problem.cell, rows, problem.u, problem.shape, _AHEAD))
     return np.concatenate([*stretches, np.zeros((0, _AHEAD, problem.n))]).astype(np.float64)
+
+
+def _some(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of the rows, evenly."""
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)]
 
 
 def balls_of(problem: StartsOfMap, members: list[Member]) -> list[list[Ball]]:
@@ -103,7 +107,7 @@ def balls_of(problem: StartsOfMap, members: list[Member]) -> list[list[Ball]]:
         rows = [m.orbit for k, m in enumerate(members) if k != i]
         others = np.concatenate([*rows, np.zeros((0, problem.n))]).astype(np.float64)
         images = orbits_of(problem.cell, member.orbit, problem.u, problem.shape, _AHEAD)[:, 1]
-        rest = problem.u, problem.shape, others, images, own_orbits
+        rest = problem.u, problem.shape, others, images, own_orbits, problem.grown
         balls.append(trapping_balls(problem.cell, member.orbit, *rest))
     return balls
 

@@ -27,6 +27,7 @@ class StartsOfMap:
         shape: the shape of one state, () for a single neuron.
         leading: the axes of the starts before the state's.
         chunk: starts of one tile.
+        grown: what the search for trapping balls keeps of the cell, from call to call.
     """
 
     cell: Any
@@ -35,6 +36,7 @@ class StartsOfMap:
     shape: tuple[int, ...]
     leading: tuple[int, ...]
     chunk: int
+    grown: dict[Any, float] = dataclasses.field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def n(self) -> int:

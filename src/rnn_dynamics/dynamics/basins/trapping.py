@@ -22,23 +22,25 @@ from rnn_dynamics.dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.one_thread import one_blas_thread
 
 _MOST_CORNERS = 4  # units up to which the corners of the box of slopes are all looked at
 _SHARES = (0.25, 0.5, 0.75, 0.9)
 _HALVINGS = 40
-_DIRECTIONS = 48
+_DIRECTIONS, _AXES = 48, 32
 _EVERYWHERE = 1e150  # a ball so large holds what the slopes do anywhere
 _SIZES = 64
 
 
 @dataclasses.dataclass(frozen=True)
 class Ball:
-    """{x : ‖scale · (x − centre)‖₂ ≤ radius}, and how strong its proof is."""
+    """{x : ‖scale · (x − centre)‖₂ ≤ radius}, how strong its proof is, and the distance that is rounding."""
 
     centre: np.ndarray
     scale: np.ndarray
     radius: float
     trapping: Trapping
+    least: float = 0.0
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -154,7 +156,8 @@ def _sampled_bound(cell: Any, u: Any, shape: Any, orbit: np.ndarray, norms: np.n
     n, inverse = orbit.shape[-1], np.linalg.inv(norms)
     after = np.roll(norms, -1, axis=0)
     draws = np.random.default_rng(0).normal(size=(_DIRECTIONS, n))
-    directions = np.concatenate([draws / np.linalg.norm(draws, axis=1)[:, None], np.eye(n), -np.eye(n)])
+    axes = np.eye(n)[np.linspace(0, n - 1, min(n, _AXES)).astype(int)]
+    directions = np.concatenate([draws / np.linalg.norm(draws, axis=1)[:, None], axes, -axes])
     lengths = np.resize((1.0, 0.5, 0.8), len(directions))
     offsets = np.einsum("pij,dj->pdi", inverse, directions * lengths[:, None])
 
@@ -164,9 +167,10 @@ def _sampled_bound(cell: Any, u: Any, shape: Any, orbit: np.ndarray, norms: np.n
         matrices = matrices.reshape(*points.shape[:2], n, n)
         if not np.isfinite(matrices).all():
             return np.inf
-        return float(
-            np.linalg.norm(_between(after[:, None], matrices, inverse[:, None]), 2, axis=(-2, -1)).max()
-        )
+        with one_blas_thread(n):
+            return float(
+                np.linalg.norm(_between(after[:, None], matrices, inverse[:, None]), 2, axis=(-2, -1)).max()
+            )
 
     cell_dtype = orbit.dtype
     return bound
@@ -180,6 +184,7 @@ def trapping_balls(
     others: np.ndarray,
     images: np.ndarray,
     own_orbits: Callable[[], np.ndarray],
+    grown: dict[Any, float],
 ) -> list[Ball]:
     """Balls about the states of one stable cycle; none where no radius is good.
 
@@ -192,13 +197,15 @@ def trapping_balls(
         images: F of the states of ``orbit``.
         own_orbits: stretches of the starts' own orbits, shape (count, steps, n), along which the distance from the
             cycle must decrease in a sampled ball; called for those alone.
+        grown: what the radii of sampled balls were found to be before the last two arguments are looked at, kept
+            from call to call with one cell.
 
     Returns:
         p balls, their radius proved for built-in cells with a known activation, sampled for the others.
     """
     jacobians = step_matrices(cell, orbit, u, shape)
     states, images = orbit.astype(np.float64), images.astype(np.float64)
-    form, best, lengths = slope_form(cell, u), (-np.inf, 0.0, None), lengths_of(cell)
+    form, best, lengths = slope_form(cell, u), (-np.inf, 0.0, None, 0.0), lengths_of(cell)
     rounding = _rounding(orbit, jacobians, form, largest_length(lengths))
     missed = wrapped(images - np.roll(states, -1, 0), lengths)
     for rate in _rates(jacobians) if np.isfinite(jacobians).all() else []:
@@ -214,16 +221,20 @@ def trapping_balls(
             )
         else:
             bound = _sampled_bound(cell, u, shape, orbit, norms)
-            radius = _radius_by_growth(bound, rate, drift, _SIZES * size) / 2
-            radius = min(radius, _distance_to(others, states, norms, lengths) / 2)
             least = drift / (1 - rate)
+            found = (rate, orbit.tobytes())
+            if found not in grown:
+                grown[found] = _radius_by_growth(bound, rate, drift, _SIZES * size) / 2
+            radius = min(grown[found], _distance_to(others, states, norms, lengths) / 2)
             radius = min(radius, _decreases_below(own_orbits(), states, norms, lengths, least) / 2)
-            radius = radius if radius > 2 * drift / (1 - rate) else 0.0
-        best = max(best, (_volume(norms, radius), radius, norms), key=lambda entry: entry[0])
-    if best[2] is None or best[1] <= 0:
+            radius = radius if radius > 2 * least else 0.0
+        entry = (_volume(norms, radius), radius, norms, 2 * drift / (1 - rate))
+        best = max(best, entry, key=lambda entry: entry[0])
+    _, radius, norms, least = best
+    if norms is None or radius <= 0:
         return []
     kind = Trapping.SAMPLED if form is None else Trapping.PROVED
-    return [Ball(x, scale, best[1], kind) for x, scale in zip(states, best[2], strict=True)]
+    return [Ball(x, scale, radius, kind, least) for x, scale in zip(states, norms, strict=True)]
 
 
 def _decreases_below(
