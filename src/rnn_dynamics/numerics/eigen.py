@@ -13,6 +13,8 @@ from rnn_dynamics.numerics.validation import real_array
 
 #: One matrix of at most so many rows is left to NumPy.
 _SMALL = 256
+#: So are batches of at most so many of these.
+_FEW = 16
 
 
 @functools.cache
@@ -50,6 +52,8 @@ def eigenvalues(matrix: Any) -> Complex[Array, "... n"]:
     matrix = _matrix(matrix, square=True)
     if _is_small(matrix):
         return jax.device_put(_eigenvalues_on_host(np.asarray(matrix)))
+    if is_plain([matrix]) and matrix.ndim == 3 and len(matrix) <= _FEW and matrix.shape[-1] <= _SMALL:
+        return jax.device_put(np.stack([_eigenvalues_on_host(one) for one in np.asarray(matrix)]))
     near, exponent = _near_one(matrix)
     return _times_power(_of_moderate_size(near), exponent)
 

@@ -82,8 +82,8 @@ def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:
     """Return eigenvalues in descending order of size, shape (m, n)."""
     if not len(jacobians):
         return np.zeros(jacobians.shape[:2], np.result_type(jacobians.dtype, np.complex64))
-    # Padded to a power of two: results of many lengths share few programs.
-    rows = filled(jacobians, power_of_two_above(len(jacobians), 8))
+    # Padded to a power of two, where they are many: results of many lengths share few programs.
+    rows = filled(jacobians, power_of_two_above(len(jacobians), 32)) if len(jacobians) > 16 else jacobians
     with one_blas_thread(jacobians.shape[-1]):
         values = np.asarray(eigenvalues(rows))[: len(jacobians)]
     return np.take_along_axis(values, descending(values), axis=1)

@@ -31,7 +31,7 @@ from rnn_dynamics.numerics.validation import count, real_array
 _ENTRIES = 2**20
 _BATCHES = (64, 512, 4096)
 # A row of a Jacobian of so many multiply-adds is dear enough for a batch of few.
-_DEAR, _FEW = 2e5, 8
+_DEAR, _FEW = 2e5, 16
 # Up to here a row costs so little that the smallest batch is not worth its program.
 _UNITS = 8
 _TOLERANCE = {4: 1e-5, 8: 1e-12}
@@ -89,10 +89,8 @@ class RootProblem:
         """
         total, steps = len(columns[0]), period * self.cycle
         largest = min(_BATCHES[-1], max(16, power_of_two_below(_ENTRIES // self.size**2)))
-        sizes = _BATCHES if self.size > _UNITS else _BATCHES[1:]
-        if steps * self.size**3 > _DEAR:
-            sizes = (_FEW, *sizes)
-        size = min(largest, next((size for size in sizes if total <= size), largest))
+        sizes = _BATCHES[1:] if self.size <= _UNITS else (_FEW,) if steps * self.size**3 > _DEAR else _BATCHES[:1]
+        size = min(largest, next((size for size in sizes if total <= size), sizes[-1]))
 
         def at(*batch: np.ndarray) -> list[Array]:
             given = self.static, self.arrays, *map(jnp.asarray, batch)
