@@ -41,6 +41,7 @@ MISTAKES: dict[str, dict[str, Any]] = {
     # Looked at after another argument, which is wrong too.
     "any": {},
     "path": {"none": None, "number": 3, "list": []},
+    "folder": {"number": 3, "list": []},
 }
 
 
@@ -234,6 +235,7 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
         "tolerance": ("number", 1e-2),
         "budget": ("count", 5),
     },
+    "keep_programs": {"folder": ("folder", "programs"), "megabytes": ("number", 8.0)},
     "load": {"path": ("path", "x.npz")},
     "mean_field": {"gain": ("grid", 1.0), "bias": ("grid", 0.0), "bias_std": ("grid", 0.0)},
     "non_normality": {"matrix": ("array", np.eye(2))},

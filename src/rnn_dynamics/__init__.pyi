@@ -58,6 +58,7 @@ from .gradients import (
     step_jacobians as step_jacobians,
 )
 from .numerics.given import PrecisionWarning as PrecisionWarning
+from .numerics.programs import keep_programs as keep_programs
 from .numerics.results import load as load
 from .numerics.scaled import Scaled as Scaled
 from .numerics.status import Status as Status

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.cli import comparison, diagnosis, retraining, studies
+from rnn_dynamics.cli import comparison, diagnosis, kept, retraining, studies
 from rnn_dynamics.cli.arguments import Parser, Problems, did_you_mean, lenient, numbers, parsed
 from rnn_dynamics.cli.places import check_folder
 from rnn_dynamics.cli.program import FAILED, complain, held_signals, settings
@@ -54,6 +54,7 @@ def _parsers() -> tuple[Parser, Any]:
     diagnosis.add_to(commands)
     comparison.add_to(commands)
     retraining.add_to(commands)
+    kept.add_to(commands)
     return parser, commands
 
 

@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from rnn_dynamics.numerics.programs import keep_programs
+
 FAILED = 1
 MISUSED = 2
 
@@ -44,11 +46,14 @@ def complain(message: str, code: int) -> int:
 def settings(*, quick: bool = False, x64: bool = True) -> Iterator[None]:
     """Float64, unless ``x64`` is false, and no window; quick: programs are compiled without most optimisations.
 
-    These are settings of a program, which the library itself never touches.
+    Compiled programs are kept among the user's caches. These are settings of a program, which the library itself
+    never touches.
     """
     import jax
     import matplotlib
 
+    with contextlib.suppress(OSError):  # a home that cannot be written to, or that others may write to
+        keep_programs()
     before = jax.config.values["jax_disable_most_optimizations"]
     if x64:
         jax.config.update("jax_enable_x64", True)

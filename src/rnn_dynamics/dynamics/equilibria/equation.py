@@ -89,7 +89,9 @@ class RootProblem:
         """
         total, steps = len(columns[0]), period * self.cycle
         largest = min(_BATCHES[-1], max(16, power_of_two_below(_ENTRIES // self.size**2)))
-        sizes = _BATCHES[1:] if self.size <= _UNITS else (_FEW,) if steps * self.size**3 > _DEAR else _BATCHES[:1]
+        sizes = (
+            _BATCHES[1:] if self.size <= _UNITS else (_FEW,) if steps * self.size**3 > _DEAR else _BATCHES[:1]
+        )
         size = min(largest, next((size for size in sizes if total <= size), sizes[-1]))
 
         def at(*batch: np.ndarray) -> list[Array]:
