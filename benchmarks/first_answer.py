@@ -35,6 +35,23 @@ TASKS = (
     "diagnose",
     "surface",
 )
+# Programs that each call may ask XLA for; what puts a value on the device (``device_put``) counts as one.
+BUDGET = {
+    "rollout": 1,
+    "product_bounds": 2,
+    "gradient_norms": 1,
+    "singular_spectrum": 1,
+    "jacobian_products": 1,
+    "bifurcation_diagram": 1,
+    "sensitivities": 2,
+    "fixed_points": 11,
+    "lyapunov_spectrum": 3,
+    "basins": 4,
+    "continue_branch": 3,
+    "credit_by_lag": 2,
+    "diagnose": 6,
+    "surface": 2,
+}
 # Beside the fourteen calls, a whole program.
 PROGRAMS = ("ten_lines",)
 
@@ -193,6 +210,22 @@ def measured(task: str) -> dict[str, float]:
     }
 
 
+def counted() -> dict[str, int]:
+    """How many programs each call asks for, all in this process, what was compiled forgotten in between."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    warnings.simplefilter("ignore")
+    clock, found = Clock(), {}
+    for task in TASKS:
+        call = prepared(task)
+        jax.clear_caches()
+        before = clock.programs
+        call()
+        found[task] = clock.programs - before
+    return found
+
+
 def in_fresh_process(task: str, source: str) -> dict[str, float]:
     """``measured`` in a process of its own that has one build on its path."""
     root = str(pathlib.Path(__file__).parents[1])
@@ -223,7 +256,12 @@ def main() -> None:
     parser.add_argument("other", nargs="?", help="the folder src of the other build")
     parser.add_argument("--task", nargs="*", choices=(*TASKS, *PROGRAMS), default=(*TASKS, *PROGRAMS))
     parser.add_argument("--serve", choices=(*TASKS, *PROGRAMS), help=argparse.SUPPRESS)
+    parser.add_argument("--count", action="store_true", help="count programs only, beside their budget")
     options = parser.parse_args()
+    if options.count:
+        for task, programs in counted().items():
+            print(f"{task}: {programs} of {BUDGET[task]}")
+        return
     if options.serve:
         print(json.dumps(measured(options.serve)))
         return

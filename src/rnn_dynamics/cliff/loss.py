@@ -20,6 +20,7 @@ from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.doya.sensitivities import sensitivities, step_count
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import scaled
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
@@ -57,7 +58,10 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
     x0 = 0.5 if x0 is None else x0
     target = _TARGETS[model] if target is None else target
     w, b, x0, target, epsilon = broadcast_arrays(w=w, b=b, x0=x0, target=target, epsilon=epsilon)
-    return NeuronLoss(w, b, sigmoid(x0) if model == "pascanu" else x0, x0, target, epsilon)
+    return NeuronLoss(w, b, computed(_first_state, x0) if model == "pascanu" else x0, x0, target, epsilon)
+
+
+_first_state = jax.jit(sigmoid)
 
 
 @jax.tree_util.register_dataclass
@@ -108,7 +112,7 @@ def _log_norm(dw: Scaled, db: Scaled) -> Array:
     return square.log() / 2
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jax.jit, static_argnames="start_is_rounded")
 def _assemble(orbit: Sensitivities, target: Array, start_is_rounded: bool) -> Loss:
     residual = orbit.state - target
     # σ(x_0) is off by less than the first step's own rounding allows for, so that twice the bounds cover it.
@@ -172,4 +176,4 @@ def evaluate(problem: NeuronLoss, steps: Any, model: str) -> Loss:
         each = np.asarray(epsilon).reshape(-1)
         epsilon = each[0] if (each == each[0]).all() else epsilon
     orbit = sensitivities(problem.w, problem.b, problem.start, steps, epsilon=epsilon)
-    return _assemble(orbit, problem.target, model == "pascanu")
+    return computed(_assemble, orbit, problem.target, start_is_rounded=model == "pascanu")

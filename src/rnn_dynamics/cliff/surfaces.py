@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
 from rnn_dynamics.cliff.loss import Loss, loss
+from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array, real_arrays
 
@@ -125,7 +127,8 @@ def surface(
     w, b = real_arrays(w=w, b=b)
     w, b = _axis("w", w), _axis("b", b)
     options = _options(model, x0, target, epsilon)
-    values = loss(w[:, None], b[None, :], steps=steps, **options)
+    space = np if is_plain([w, b]) else jnp
+    values = loss(space.asarray(w)[:, None], space.asarray(b)[None, :], steps=steps, **options)
     return Surface(w, b, values, wall(w, **options), steps, model)
 
 
