@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -153,10 +153,10 @@ def _decomposed(trajectory: Trajectory, runs: Runs) -> tuple[np.ndarray, list[St
 
 def _direct(trajectory: Trajectory, loss: Any, every_step: bool) -> np.ndarray:
     """∂⁺E/∂x_k of every run, shape (runs, T+1, n)."""
-    cell = None
+    cell, nowhere = None, cast(Any, np.int32(-1))  # NumPy's, which compiles nothing
 
     def of_one(states: Any) -> Any:
-        return direct_derivatives(Trajectory(cell, None, states, np.int32(-1)), loss, every_step)
+        return direct_derivatives(Trajectory(cell, None, states, nowhere), loss, every_step)
 
     if not jnp.ndim(trajectory.first_nonfinite):
         return np.asarray(of_one(trajectory.states))[None]

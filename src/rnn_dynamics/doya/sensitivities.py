@@ -151,7 +151,7 @@ def _tiled(
     program = _tile_program()
     flat = [value.reshape(-1) for value in (w, b, x0)]
     steps_of_euler = epsilon.reshape(-1) if epsilon.ndim else epsilon
-    case = kernel.case_of(*flat, steps)
+    case = kernel.case_of(flat[0], flat[1], flat[2], int(steps))
 
     def evaluate(index: int) -> Sensitivities:
         part = slice(index * tile, min((index + 1) * tile, size))

@@ -139,7 +139,7 @@ def immediate_gradient(
 def unflatten_parameters(static: Any, arrays: Any, flat: Scaled) -> Any:
     """A flat Scaled vector over the floating parameters as the cell's own pytree, ``None`` elsewhere."""
     on_host = is_plain([flat.unit, flat.exponent])
-    space = np if on_host else jnp
+    space: Any = np if on_host else jnp
     units, exponents = space.asarray(flat.unit), space.asarray(flat.exponent)
     pieces, at = [], 0
     for leaf in arrays:

@@ -71,7 +71,7 @@ def _eigenvalues_on_host(matrix: np.ndarray) -> np.ndarray:
     if not np.isfinite(largest):
         return _host_eigenvalues(matrix)
     exponent = np.frexp(largest)[1]
-    values = scipy.linalg.eigvals(np.ldexp(matrix, -exponent), check_finite=False)
+    values: Any = scipy.linalg.eigvals(np.ldexp(matrix, -exponent), check_finite=False)
     values = values.astype(np.result_type(matrix.dtype, np.complex64))
     parts = np.stack([values.real, values.imag], axis=-1)
     return np.ldexp(parts, exponent).view(values.dtype)[..., 0]

@@ -102,10 +102,9 @@ class _Steps:
         known.update(zip(inner.invars, inputs, strict=True))
 
         def at(atom: Any) -> int:
+            kind: Any = atom.aval
             return (
-                self.constant(np.asarray(atom.val, atom.aval.dtype))
-                if isinstance(atom, Literal)
-                else known[atom]
+                self.constant(np.asarray(atom.val, kind.dtype)) if isinstance(atom, Literal) else known[atom]
             )
 
         for equation in inner.eqns:
@@ -160,7 +159,7 @@ class Interpreted:
             at[place] = value
         for operation, sources, target in self.steps:
             value = operation(*[at[source] for source in sources])
-            if type(target) is int:
+            if isinstance(target, int):
                 at[target] = value
             else:
                 for one, part in zip(target, value, strict=True):

@@ -240,7 +240,8 @@ def credit_by_lag(
         measure = functools.partial(_measured_of_ends, trajectory, lags, followed, direct, groups)
     else:
         measure = functools.partial(_measured_of_last, trajectory, lags, _last_of(direct), groups)
-    nothing = Scaled(np.zeros(size, trajectory.states.dtype), np.zeros((), np.int32), 1)
+    zeros: tuple[Any, Any] = np.zeros(size, trajectory.states.dtype), np.zeros((), np.int32)
+    nothing = Scaled(*zeros, 1)
     gradient = _gradient(trajectory, totals) if every_step and lags == steps else None
     # The alignment needs the sum of all lags, added in the order of the lags: what is left of it late is rounding.
     # Where every step looks, that costs T² once more, and the sum over the steps stands for it.
