@@ -2,6 +2,7 @@
 
 import functools
 import warnings
+import zlib
 from typing import Any
 
 import jax
@@ -240,3 +241,24 @@ def test_units_too_small_beside_others_are_said_to_be() -> None:
     )
     assert in_units.periods.tolist() == [2, 2]
     assert in_units.counts.sum() == 20
+
+
+@pytest.mark.parametrize("seed", [300, 508])
+def test_an_orbit_near_another_point_is_not_given_to_a_wide_ball(seed: int) -> None:
+    """Slow double wells coupled by a symmetric matrix: balls about some points would hold others."""
+    draws = np.random.default_rng(zlib.crc32(b"ccub") % 100_000 + 7919 * seed)
+    n = int(draws.choice([8, 10, 12]))
+    W = draws.normal(size=(n, n)) / np.sqrt(n)
+    W = (W + W.T) / 2 * draws.choice([0.5, 1.0]) - draws.choice([0, 0.8]) * np.eye(n)
+    b = draws.choice([0, 0.1]) * draws.normal(size=n)
+    a = float(draws.choice([0.02, 0.1]))
+    starts = draws.uniform(-1.2, 1.2, (int(draws.choice([60, 120, 300])), n))[:80]
+    ends = starts.copy()
+    for _ in range(20_000):
+        ends += a * (ends - ends**3 + ends @ W.T + b)
+
+    found = fixed_points(lambda x, u: x + a * (x - x**3 + jnp.matmul(W, x) + b), starts)
+    assert found.ends is not None
+    assert (found.ends.kind == OrbitEnd.POINT).all()
+    points = np.asarray(found.points)[np.asarray(found.ends.point)]
+    np.testing.assert_allclose(points, ends[np.asarray(found.ends.starts)], atol=1e-6)

@@ -66,11 +66,15 @@ class Attracting:
     lengths: Lengths | None = None
     radius: float = 0.0
 
+    def coordinates(self, states: np.ndarray) -> np.ndarray:
+        """norm · (x − point) of states (…, n)."""
+        with np.errstate(all="ignore"):
+            return np.matmul(wrapped(np.asarray(states, np.float64) - self.point, self.lengths), self.norm.T)
+
     def distances(self, states: np.ndarray) -> np.ndarray:
         """Return the distances V of states (…, n)."""
         with np.errstate(all="ignore"):
-            apart = wrapped(np.asarray(states, np.float64) - self.point, self.lengths)
-            return np.linalg.norm(np.matmul(apart, self.norm.T), axis=-1)
+            return np.linalg.norm(self.coordinates(states), axis=-1)
 
     def expected(self, distances: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """What V has fallen to at most after so many periods, if it falls at a tenth of the rate near the point."""

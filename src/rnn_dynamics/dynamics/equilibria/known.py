@@ -89,6 +89,25 @@ class Known:
             )
         return self.norms[place]
 
+    def share_of_way(self, place: int, states: np.ndarray) -> np.ndarray:
+        """How far states (m, n) have come from a stable root towards any other: 1 beside that, ≤ 0 on the far side.
+
+        The largest ⟨x − x*, y − x*⟩/‖y − x*‖² over the other roots y, in the norm of x*; −∞ where there is none.
+        Marginal roots do not count: a line of them passes through the points on it.
+        """
+        norm = self.norm(place)
+        others = [
+            phases
+            for other, phases in enumerate(self.phases)
+            if other != place and self.kinds[other] != "marginal"
+        ]
+        if norm is None or not others:
+            return np.full(len(states), -np.inf)
+        ways, here = norm.coordinates(np.concatenate(others)), norm.coordinates(states)
+        with np.errstate(all="ignore"):
+            shares = np.matmul(here, ways.T) / np.sum(ways**2, axis=1)
+        return np.nan_to_num(shares, nan=-np.inf).max(axis=1)
+
     def nearest_stable(self, states: np.ndarray) -> np.ndarray:
         """The stable root nearest to each state, −1 where there is none."""
         best, least = np.full(len(states), -1), np.full(len(states), np.inf)

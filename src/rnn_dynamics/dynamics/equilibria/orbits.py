@@ -30,6 +30,7 @@ _MANY = 16
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
+_ON_THE_WAY = 0.25  # share of the way to another root beyond which no ball takes an orbit
 _FARTHER = 10.0
 _LONG = 256  # an asked period up to which windows hold it
 _OPEN = -1
@@ -37,13 +38,17 @@ _OPEN = -1
 
 @dataclasses.dataclass
 class Census:
-    """Where orbits end: an ``OrbitEnd`` each (−1 while open), the known root, and the period of an end."""
+    """Where orbits end: an ``OrbitEnd`` each (−1 while open), the known root, and the period of an end.
+
+    ``taken`` is where an orbit was when a root's ball took it, NaN before.
+    """
 
     states: np.ndarray
     kind: np.ndarray
     root: np.ndarray
     period: np.ndarray
     steps: np.ndarray
+    taken: np.ndarray
 
     @staticmethod
     def of(states: np.ndarray) -> "Census":
@@ -54,6 +59,7 @@ class Census:
             np.full(count, -1),
             np.zeros(count, int),
             np.zeros(count, int),
+            np.full(states.shape, np.nan),
         )
 
     def open(self) -> np.ndarray:
@@ -69,7 +75,8 @@ def _taken(problem: RootProblem, census: Census, known: Known, orbits: np.ndarra
     """Give open orbits, of which there are windows, to the stable roots that they are trapped at.
 
     Balls are sampled: that an orbit's own distance decreases along its window is asked besides, at every step, as a
-    ball may hold an island that no sample met; and that all its coordinates come in.
+    ball may hold an island that no sample met; that all its coordinates come in; and that it is not on the way to
+    another root.
     """
     at = census.open()
     nearest = known.nearest_stable(census.states[at])
@@ -85,11 +92,22 @@ def _taken(problem: RootProblem, census: Census, known: Known, orbits: np.ndarra
             norm.looked_at(problem, states)
         turns = (along.shape[1] - 1 - best) // norm.length
         falls = along[rows, best + turns * norm.length] <= norm.expected(distances, turns)
-        inside = np.flatnonzero((distances <= norm.radius) & falls & _falls(norm, along, best))
-        inside = inside[norm.draws_in(problem, states[inside])]
-        inside = at[left[inside]]
+        near = (distances <= norm.radius) & (known.share_of_way(int(place), states) <= _ON_THE_WAY)
+        chosen = np.flatnonzero(near & falls & _falls(norm, along, best))
+        chosen = chosen[norm.draws_in(problem, states[chosen])]
+        inside = at[left[chosen]]
         census.kind[inside], census.root[inside] = OrbitEnd.POINT, place
-        census.period[inside] = norm.length
+        census.period[inside], census.taken[inside] = norm.length, states[chosen]
+
+
+def _reopened(census: Census, known: Known) -> bool:
+    """Open what a ball took on the way to a root that has been met since; whether there was any."""
+    given = np.flatnonzero((census.kind == OrbitEnd.POINT) & np.isfinite(census.taken).all(1))
+    for place in np.unique(census.root[given]):
+        own = given[census.root[given] == place]
+        back = own[known.share_of_way(int(place), census.taken[own]) > _ON_THE_WAY]
+        census.kind[back], census.root[back], census.period[back], census.taken[back] = _OPEN, -1, 0, np.nan
+    return bool((census.kind[given] == _OPEN).any())
 
 
 def _falls(norm: Attracting, along: np.ndarray, best: np.ndarray) -> np.ndarray:
@@ -230,6 +248,7 @@ def _run(problem: RootProblem, census: Census, known: Known) -> None:
     """Iterate until every orbit's end is known, or the steps are used up."""
     far = _AWAY * float(problem.norms(census.states).max(initial=1.0))
     for level, steps in enumerate(_LEVELS):
+        _reopened(census, known)
         at = census.open()
         if not at.size or not _affordable(problem, len(at), level):
             break
@@ -306,6 +325,8 @@ def followed(
     late = _nudged(known, met)
     if len(late):
         _run(problem, Census.of(late), known)
+    if _reopened(census, known):
+        _run(problem, census, known)
     first = np.arange(len(census.kind)) < len(states)
     own = Census(*(getattr(census, field.name)[first] for field in dataclasses.fields(Census)))
     return own, known, len(beside) + len(late)
