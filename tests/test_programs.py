@@ -20,7 +20,7 @@ hits = []
 jax.monitoring.register_event_listener(lambda event, **_: hits.append(event) if "cache_hit" in event else None)
 before = rd.keep_programs({folder!r})
 jax.jit(lambda x: x * 3.25 + 1)(2.0).block_until_ready()
-print(before.count, len(hits))
+print(before.number, len(hits))
 """
 
 
@@ -61,7 +61,7 @@ def test_what_was_not_used_for_longest_goes_first(tmp_path: Path) -> None:
     programs.shrunk(tmp_path / "programs", 2)
     assert [path.exists() for path in paths] == [False] * 4 + [True] * 4
     found = programs.kept(tmp_path / "programs")
-    assert (found.count, found.megabytes) == (4, 2.0)
+    assert (found.number, found.megabytes) == (4, 2.0)
     assert "4 programs, 2 MB in" in repr(found)
     programs.cleared(tmp_path / "programs")
     assert [path.name for path in (tmp_path / "programs").iterdir()] == ["notes.txt"]

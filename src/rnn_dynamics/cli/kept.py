@@ -21,7 +21,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     found = programs.cleared(folder) if options.clear else programs.kept(folder)
     print(
-        f"{found.count} programs, {found.megabytes:.1f} MB, in {found.folder}{' removed' if options.clear else ''}"
+        f"{found.number} programs, {found.megabytes:.1f} MB, in {found.folder}{' removed' if options.clear else ''}"
     )
-    left = programs.kept(folder).count if options.clear else 0
+    left = programs.kept(folder).number if options.clear else 0
     return complain(f"cannot remove {left} of them", FAILED) if left else 0

@@ -1,12 +1,11 @@
 """Compiled programs kept in a folder of the user's: what has been compiled once is read back by later processes."""
 
 import contextlib
-import dataclasses
 import os
 import stat
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Names another folder, or is ``off``.
 VARIABLE = "RNN_DYNAMICS_PROGRAMS"
@@ -15,22 +14,21 @@ _OFF = ("off", "0", "no", "false")
 _ENDINGS = ("-cache", "-atime")
 
 
-@dataclasses.dataclass(frozen=True)
-class KeptPrograms:
+class KeptPrograms(NamedTuple):
     """A folder of compiled programs.
 
     Attributes:
         folder: where they are.
-        count: how many there are.
+        number: how many there are.
         megabytes: their size in all.
     """
 
     folder: Path
-    count: int
+    number: int
     megabytes: float
 
     def __repr__(self) -> str:
-        return f"KeptPrograms({self.count} programs, {self.megabytes:.0f} MB in {self.folder})"
+        return f"KeptPrograms({self.number} programs, {self.megabytes:.0f} MB in {self.folder})"
 
 
 def default_folder() -> Path | None:
