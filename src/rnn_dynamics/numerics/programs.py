@@ -103,7 +103,7 @@ def shrunk(folder: Path, megabytes: float) -> None:
             left -= size
 
 
-def keep_programs(folder: Any = None, *, megabytes: float = 1024) -> KeptPrograms | None:
+def keep_programs(folder: Any = None, *, megabytes: float = 1024) -> Path | None:
     """Keep compiled programs in a folder, and read back those that are there: a second session waits less.
 
     The library itself never does so; the command line does. Call it before the first computation. A folder that JAX
@@ -115,7 +115,7 @@ def keep_programs(folder: Any = None, *, megabytes: float = 1024) -> KeptProgram
         megabytes: the size that is not exceeded at the beginning; what was not used for longest goes first.
 
     Returns:
-        ``KeptPrograms``: what is there now; ``None`` where it is off.
+        The folder; ``None`` where it is off.
 
     Raises:
         TypeError, ValueError: ``folder`` is no path; ``megabytes`` is not a number > 0.
@@ -132,7 +132,7 @@ def keep_programs(folder: Any = None, *, megabytes: float = 1024) -> KeptProgram
         raise TypeError(f"folder: expected a path, got {type(folder).__name__}")
     given = jax.config.values.get("jax_compilation_cache_dir")
     if folder is None and given:
-        return kept(Path(given))
+        return Path(given)
     place = default_folder() if folder is None else Path(folder).expanduser()
     if place is None:
         return None
@@ -141,4 +141,4 @@ def keep_programs(folder: Any = None, *, megabytes: float = 1024) -> KeptProgram
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    return kept(place)
+    return place
