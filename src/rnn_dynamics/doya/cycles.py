@@ -5,12 +5,13 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.doya.bifurcations import offset, one_pair, turning
 from rnn_dynamics.numerics import double_double as dd
-from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.batching import elementwise, is_plain
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import broadcast_arrays
 
@@ -168,6 +169,9 @@ def two_cycle(w: Any, b: Any) -> TwoCycle:
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     w, b = broadcast_arrays(w=w, b=b)
+    if is_plain([w, b]) and not (np.asarray(w) < -4).any():  # no flips, so no cycle
+        hole = np.full(w.shape, np.nan, w.dtype)
+        return TwoCycle(*jax.device_put((np.stack([hole, hole], axis=-1), hole)))
     widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them
     if w.dtype.itemsize < widest.itemsize:
         found = _two_cycle(w.astype(widest), b.astype(widest))
