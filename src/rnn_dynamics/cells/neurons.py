@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.activations import sigmoid, sigmoid_derivative
 from rnn_dynamics.cells.declared import RecurrentStructure
 from rnn_dynamics.cells.pytree import cell_type, set_fields
-from rnn_dynamics.numerics.validation import fraction, real_arrays
+from rnn_dynamics.numerics.validation import check_fraction, real_arrays
 
 
 def _scalars(**named: Any) -> tuple[jax.Array, ...]:
@@ -67,7 +67,7 @@ class DoyaNeuron:
 
     def __init__(self, w: Any, b: Any, epsilon: Any = 1.0, w_in: Any = 0.0) -> None:
         w, b, epsilon, w_in = _scalars(w=w, b=b, epsilon=epsilon, w_in=w_in)
-        fraction("epsilon", epsilon)
+        check_fraction("epsilon", epsilon)
         set_fields(self, w=w, b=b, epsilon=epsilon, w_in=w_in)
 
     def __call__(self, x: Float[Array, ""], u: Any = None) -> Float[Array, ""]:

@@ -17,9 +17,10 @@ from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.cells.activations import sigmoid_derivative
 from rnn_dynamics.cliff.loss import NeuronLoss, make_problem
-from rnn_dynamics.doya import equilibria, two_cycle
+from rnn_dynamics.doya.cycles import two_cycle, two_cycle_on_host
+from rnn_dynamics.doya.equilibria import equilibria, equilibria_on_host
 from rnn_dynamics.numerics import double_double as dd
-from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.batching import elementwise, is_plain
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
@@ -132,7 +133,8 @@ def wall(w: Any, *, model: str = "geometric", x0: Any = None, target: Any = None
             raise ValueError(
                 f"x0: expected a state in (0, 1), got {start[(start <= 0) | (start >= 1)].flat[0]}"
             )
-    problem = problem._replace(b=_place(problem, model == "pascanu"))
+    place = _place.on_host if is_plain(problem) else _place
+    problem = problem._replace(b=place(problem, model == "pascanu"))
     return _wall(problem, _ends(problem.w, problem.b), model == "pascanu")
 
 
@@ -144,6 +146,11 @@ class _Ends(NamedTuple):
 
 
 def _ends(w: Array, b: Array) -> _Ends:
+    if is_plain([w, b]):
+        on_host = np.asarray(w), np.asarray(b)
+        return _Ends(
+            equilibria_on_host(*on_host, np.ones_like(on_host[0])).points, two_cycle_on_host(*on_host).x
+        )
     return _Ends(equilibria(w, b).points, two_cycle(w, b).x)
 
 

@@ -24,7 +24,7 @@ from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import broadcast_arrays, choice, fraction
+from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction, choice
 
 MODELS = ("geometric", "pascanu")
 _TARGETS = {"geometric": 0.855, "pascanu": 0.7}
@@ -52,7 +52,7 @@ def make_problem(model: str, w: Any, b: Any, x0: Any, target: Any, epsilon: Any)
             broadcast, ε outside (0, 1], ε other than 1 for ``"pascanu"``.
     """
     choice("model", model, MODELS)
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     if model == "pascanu" and not isinstance(epsilon, Tracer) and np.any(np.asarray(epsilon) != 1):
         raise ValueError(f"epsilon: expected 1 for model 'pascanu', which has no Euler step, got {epsilon}")
     x0 = 0.5 if x0 is None else x0

@@ -14,7 +14,7 @@ from rnn_dynamics.cliff.limits import LimitLoss, Wall, limit_loss, wall
 from rnn_dynamics.cliff.loss import Loss, loss
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.validation import count, real_array, real_arrays
+from rnn_dynamics.numerics.validation import check_real, count, real_array, real_arrays
 
 
 @jax.tree_util.register_dataclass
@@ -176,5 +176,5 @@ def profile(
 def _options(model: str, x0: Any, target: Any, epsilon: Any) -> dict[str, Any]:
     for name, value in (("x0", x0), ("target", target), ("epsilon", epsilon)):
         if value is not None:
-            real_array(name, value, ndim=0)
+            check_real(name, value, ndim=0)
     return {"model": model, "x0": x0, "target": target, "epsilon": epsilon}

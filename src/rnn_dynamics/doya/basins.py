@@ -21,7 +21,7 @@ from rnn_dynamics.doya.bifurcations import (
 )
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
-from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction
 
 
 class Basin(enum.IntEnum):
@@ -150,7 +150,7 @@ def basin_label(w: Any, b: Any, x0: Any, epsilon: Any = 1.0) -> Int[Array, "..."
 
     Reference: D. Singer, SIAM J. Appl. Math. 35, 260 (1978), for maps of negative Schwarzian derivative.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     arrays = broadcast_arrays(w=w, b=b, x0=x0, epsilon=epsilon)
     widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them
     return _label(*(a.astype(widest) if a.dtype.itemsize < widest.itemsize else a for a in arrays))

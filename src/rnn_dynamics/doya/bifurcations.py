@@ -11,13 +11,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.numerics import double_double as dd
 from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.double_double import Pair
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.validation import broadcast_arrays, fraction, real_array
+from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction, real_array
 
 
 @jax.tree_util.register_dataclass
@@ -237,8 +238,15 @@ def flips(w: Any, epsilon: Any = 1.0) -> Flips:
 
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     return _located(*broadcast_arrays(w=w, epsilon=epsilon))[1]
+
+
+def folds_or_flips_on_host(w: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
+    """Rows (b, x) of the two events of one neuron on the host: folds for w ≥ 0, else flips; NaN for none."""
+    folds, flips, _ = _located.on_host(w, epsilon)
+    found = folds if w >= 0 else flips
+    return np.stack([found.b, found.x], axis=-1)
 
 
 def cusp() -> tuple[float, float, float]:
@@ -311,7 +319,7 @@ def wall(w: Any, x0: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
 
     References: K. Doya, ISCAS 1992; R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, section 2.3.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     return _wall_compiled(*broadcast_arrays(w=w, x0=x0, epsilon=epsilon))
 
 
@@ -332,11 +340,14 @@ def multiplier(w: Any, x: Any, epsilon: Any = 1.0) -> Float[Array, "..."]:
 
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     real_array("w", w)
     return _multiplier(*broadcast_arrays(finite=False, w=w, x=x, epsilon=epsilon))
 
 
-@elementwise
-def _multiplier(w: Array, x: Array, epsilon: Array) -> Array:
+def multiplier_of(w: Any, x: Any, epsilon: Any) -> Any:
+    """``multiplier`` of arrays as they are, NumPy's or JAX's."""
     return (1 - epsilon) + epsilon * (w * x * (1 - x))
+
+
+_multiplier = elementwise(multiplier_of)

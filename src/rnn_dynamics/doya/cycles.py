@@ -169,11 +169,27 @@ def two_cycle(w: Any, b: Any) -> TwoCycle:
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
     w, b = broadcast_arrays(w=w, b=b)
-    if is_plain([w, b]) and not (np.asarray(w) < -4).any():  # no flips, so no cycle
-        hole = np.full(w.shape, np.nan, w.dtype)
-        return TwoCycle(*jax.device_put((np.stack([hole, hole], axis=-1), hole)))
-    widest = jnp.result_type(float)  # float32 numbers are exact in float64: use its pairs where JAX has them
-    if w.dtype.itemsize < widest.itemsize:
-        found = _two_cycle(w.astype(widest), b.astype(widest))
-        return TwoCycle(found.x.astype(w.dtype), found.multiplier.astype(w.dtype))
-    return _two_cycle(w, b)
+    if is_plain([w, b]) and _has_none(np.asarray(w)):
+        return jax.device_put(_no_cycle(np.asarray(w)))
+    return _in_pairs(_two_cycle, w, b)
+
+
+def two_cycle_on_host(w: np.ndarray, b: np.ndarray) -> TwoCycle:
+    """``two_cycle`` of arrays of one shape and dtype, with NumPy's arrays in it."""
+    return _no_cycle(w) if _has_none(w) else _in_pairs(_two_cycle.on_host, w, b)
+
+
+def _has_none(w: np.ndarray) -> bool:
+    return not (w < -4).any()  # no flips, so no cycle
+
+
+def _no_cycle(w: np.ndarray) -> TwoCycle:
+    hole = np.full(w.shape, np.nan, w.dtype)
+    return TwoCycle(np.stack([hole, hole], axis=-1), hole)
+
+
+def _in_pairs(kernel: Any, w: Any, b: Any) -> TwoCycle:
+    """The kernel's cycle; float32 numbers are exact in float64, whose pairs are used where JAX has them."""
+    widest = np.dtype(jnp.result_type(float))
+    found = kernel(w.astype(widest), b.astype(widest))
+    return TwoCycle(found.x.astype(w.dtype), found.multiplier.astype(w.dtype))

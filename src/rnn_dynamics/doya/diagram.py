@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rnn_dynamics.doya.bifurcations import cusp, flips, folds, multiplier
-from rnn_dynamics.doya.cycles import two_cycle
-from rnn_dynamics.doya.equilibria import equilibria
+from rnn_dynamics.doya.bifurcations import cusp, folds_or_flips_on_host, multiplier_of
+from rnn_dynamics.doya.cycles import two_cycle_on_host
+from rnn_dynamics.doya.equilibria import equilibria_on_host
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import concrete_array, fraction, real_arrays
+from rnn_dynamics.numerics.validation import check_fraction, concrete_arrays
 
 _CURVE_POINTS = 801
 
@@ -75,8 +75,8 @@ def _events(w: np.ndarray, epsilon: np.ndarray) -> tuple[SpecialPoint, ...]:
     if w == weight:
         kind, located = "cusp", np.array([[bias, state]], w.dtype)
     else:
-        kind, found = ("fold", folds(w)) if w > weight else ("flip", flips(w, epsilon))
-        located = np.stack([found.b, found.x], axis=-1)
+        kind = "fold" if w > weight else "flip"
+        located = folds_or_flips_on_host(w, epsilon)
     points = []
     for b, x in located:
         if np.isnan(b):  # no flip at this weight
@@ -106,7 +106,7 @@ def _equilibrium_branches(
     """b is explicit in x, so the curve is exact; it is cut where its stability changes."""
     x = x[(x > 0) & (x < 1)].astype(np.float64)
     b = np.log(x / (1 - x)) - float(w) * x
-    multipliers = np.asarray(multiplier(float(w), x, float(epsilon)))
+    multipliers = multiplier_of(float(w), x, float(epsilon))
     cuts = [
         0,
         *sorted(int(np.searchsorted(x, e.state)) for e in events if x[0] < e.state < x[-1]),
@@ -123,20 +123,20 @@ def _equilibrium_branches(
 
 def _cycle_branches(w: np.ndarray, b: np.ndarray, events: tuple[SpecialPoint, ...]) -> list[NeuronBranch]:
     """Both states of the 2-cycle between the flips (ε = 1), ends included."""
-    ends = np.asarray(flips(w).b)
-    if not np.isfinite(ends).all():
+    ends = [event.parameter for event in events if event.kind == "flip"]
+    if not ends:
         return []
-    low, high = max(float(b.min()), float(ends[0])), min(float(b.max()), float(ends[1]))
+    low, high = max(float(b.min()), ends[0]), min(float(b.max()), ends[-1])
     if low >= high:
         return []
     angle = np.linspace(0, np.pi, 401)[1:-1]  # dense at the flips, where the cycle opens like a square root
     inner = ((low + high) - (high - low) * np.cos(angle)) / 2
-    cycle = two_cycle(w, inner.astype(w.dtype))
-    orbit = np.asarray(cycle.x, float)
+    cycle = two_cycle_on_host(np.broadcast_to(w, inner.shape), inner.astype(w.dtype))
+    orbit = cycle.x.astype(float)
     branches = []
     for index in range(2):
         parameters, states = list(inner), list(orbit[:, index])
-        multipliers = list(np.asarray(cycle.multiplier, float))
+        multipliers = list(cycle.multiplier.astype(float))
         for event in events:  # the cycle is born at the flip's state with multiplier 1
             if not low <= event.parameter <= high:
                 continue
@@ -170,14 +170,12 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
 
     Reference: K. Doya, ISCAS 1992; Pascanu, Mikolov and Bengio, ICML 2013, figure 3.
     """
-    fraction("epsilon", epsilon)
-    for name, value, ndim in (("w", w, 0), ("b", b, 1), ("epsilon", epsilon, 0)):
-        concrete_array(name, value, ndim=ndim)
-    w, b, epsilon = (np.asarray(value) for value in real_arrays(w=w, b=b, epsilon=epsilon))
+    check_fraction("epsilon", epsilon)
+    w, b, epsilon = concrete_arrays((0, 1, 0), w=w, b=b, epsilon=epsilon)
     if b.size < 2:
         raise ValueError(f"b: expected at least two biases, got {b.size}")
-    found = equilibria(w, b, epsilon)
-    points = np.asarray(found.points)
+    found = equilibria_on_host(w, b, epsilon)
+    points = found.points
     low, high = float(b.min()), float(b.max())
     events = _events(w, epsilon)
     branches = _equilibrium_branches(w, epsilon, _state_grid(events, points), events)
@@ -190,8 +188,8 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
         float(epsilon),
         b,
         points,
-        np.asarray(found.stable),
-        np.asarray(found.multipliers),
+        found.stable,
+        found.multipliers,
         tuple(branch for branch in trimmed if len(branch.b)),
         tuple(event for event in events if low <= event.parameter <= high),
     )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
@@ -21,7 +22,7 @@ from rnn_dynamics.numerics.double_double import Pair
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
-from rnn_dynamics.numerics.validation import broadcast_arrays, fraction
+from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction
 
 # At most three corrections and the residual after them; a correction below half an ulp is the last.
 _POLISHING_STEPS = 4
@@ -96,14 +97,21 @@ class _Slots(NamedTuple):
     exists: Array
 
 
+@jax.custom_jvp
 def _twice_gap(z: Float[Array, "..."]) -> Float[Array, "..."]:
-    """z − 2 tanh(z/2) for |z| ≤ 1, without cancellation: a continued fraction."""
+    """z − 2 tanh(z/2) for |z| ≤ 1, without cancellation: a continued fraction. Its derivative is tanh²(z/2)."""
     square = jnp.square(z / 2)
     level = jnp.full_like(z, 19)
     for odd in range(17, 3, -2):
         level = odd + square / level
     ratio = square / (3 + square / level)
     return z * ratio / (1 + ratio)
+
+
+@_twice_gap.defjvp
+def _twice_gap_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (z,), (dz,) = primals, tangents
+    return _twice_gap(z), jnp.square(jnp.tanh(z / 2)) * dz
 
 
 def _excess(z: Array, w: Array, c: Array) -> Array:
@@ -187,7 +195,7 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
     def correction(t: Array) -> Array:
         gap = bifurcations.slope_gap(slots.w, bifurcations.centred(t)).hi / 4
         value = bifurcations.residual(slots.w, slots.c, t).hi
-        usable = (gap * side > 0) & jnp.isfinite(value)
+        usable = slots.exists & (gap * side > 0) & jnp.isfinite(value)
         step = -value * (t * (1 - t)) / jnp.where(usable, gap, jnp.ones_like(gap))
         return jnp.where(usable, step, jnp.zeros_like(t))
 
@@ -220,9 +228,10 @@ def branch_equilibria(
     With one equilibrium and w ≤ 4 it is "lower" where x ≤ ½ and "upper" elsewhere.
     """
     slots = _slots(w, b, turning)
-    z = bracketed_root(_excess, slots.low, slots.high, slots.w, slots.c.hi, rising=slots.rising).value
-    z = jnp.where(slots.near_fold, slots.guess, z)
-    z = jnp.where(slots.centred, jnp.zeros_like(z), z)
+    sought = slots.exists & ~slots.near_fold & ~slots.centred
+    low = jnp.where(sought, slots.low, jnp.full_like(slots.low, jnp.nan))  # no step is made for the others
+    z = bracketed_root(_excess, low, slots.high, slots.w, slots.c.hi, rising=slots.rising, bisections=6).value
+    z = jnp.where(sought, z, jnp.where(slots.near_fold & ~slots.centred, slots.guess, jnp.zeros_like(z)))
     t, rest = _polish(slots, sigmoid(z))
     y = dd.add(bifurcations.centred(t), dd.pair(2 * rest))
     gap = bifurcations.slope_gap(slots.w, y).hi / 4
@@ -306,5 +315,10 @@ def equilibria(w: Any, b: Any, epsilon: Any = 1.0) -> Equilibria:
 
     Reference: K. Doya, ISCAS 1992.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     return _equilibria(*broadcast_arrays(w=w, b=b, epsilon=epsilon))
+
+
+def equilibria_on_host(w: np.ndarray, b: np.ndarray, epsilon: np.ndarray) -> Equilibria:
+    """``equilibria`` of arrays of one dtype, with NumPy's arrays in it."""
+    return _equilibria.on_host(*np.broadcast_arrays(w, b, epsilon))

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.activations import sigmoid
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.validation import broadcast_arrays, count, fraction
+from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction, count
 
 
 @jax.tree_util.register_dataclass
@@ -70,7 +70,7 @@ def finite_ratios(
 
     Reference: K. Doya, "Bifurcations in the learning of recurrent neural networks", ISCAS 1992.
     """
-    fraction("epsilon", epsilon)
+    check_fraction("epsilon", epsilon)
     steps = count("steps", steps)
     w, b, x0, dx0, db, epsilon = broadcast_arrays(w=w, b=b, x0=x0, dx0=dx0, db=db, epsilon=epsilon)
     for name, value in (("dx0", dx0), ("db", db)):

@@ -161,7 +161,7 @@ def _tiled(
 
     first = evaluate(0)
     if count == 1:
-        return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[:size].reshape(shape)), first)
+        return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[:size].reshape(shape), first))
     leaves, structure = jax.tree.flatten(first)
     whole = [np.empty(size, leaf.dtype) for leaf in leaves]
 
@@ -173,7 +173,7 @@ def _tiled(
     store(0, first)
     with ThreadPoolExecutor(min(os.cpu_count() or 1, count - 1)) as pool:
         list(pool.map(lambda index: store(index, evaluate(index)), range(1, count)))
-    return jax.tree.unflatten(structure, [jax.device_put(leaf.reshape(shape)) for leaf in whole])
+    return jax.tree.unflatten(structure, jax.device_put([leaf.reshape(shape) for leaf in whole]))
 
 
 def _padded(values: np.ndarray, length: int, filler: float) -> np.ndarray:

@@ -63,33 +63,42 @@ def mapped(kernel: Callable[..., Any], columns: Sequence[np.ndarray], size: int)
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 
-def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> Callable[..., Any]:
+class Elementwise:
     """``jax.jit(kernel)``, but evaluated by NumPy, or compiled once, for all inputs of up to 1024 entries.
 
     Kernels of thousands of operations take seconds to compile and microseconds to run. Small inputs are flattened;
     where a call takes fewer than some ten thousand operations, NumPy evaluates them (``interpreted``), else they go
     through one program in tiles of 64 entries, the last one filled up with copies of the last entry. Larger inputs,
     tracers, and arrays that were put on devices of the caller's choice go to ``jax.jit`` as they are.
-
-    Args:
-        kernel: elementwise: pytrees of arrays that lead with one shape, the first argument's arrays having no
-            more, to a pytree of arrays that lead with that shape.
-        static_argnums: as of ``jax.jit``.
-
-    Returns:
-        The compiled function of the same arguments and results.
     """
-    compiled = jax.jit(kernel, static_argnums=static_argnums)
-    known: dict[Any, _OnHost | None] = {}
 
-    @functools.wraps(kernel)
-    def call(*arguments: Any) -> Any:
-        static = {i: arguments[i] for i in static_argnums}
+    def __init__(self, kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> None:
+        functools.update_wrapper(self, kernel)
+        self._kernel = kernel
+        self._compiled = jax.jit(kernel, static_argnums=static_argnums)
+        self._static = static_argnums
+        self._known: dict[Any, _OnHost | None] = {}
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The kernel's results as JAX's arrays."""
+        found = self._small(arguments)
+        return self._compiled(*arguments) if found is None else found.unflatten(jax.device_put(found.leaves))
+
+    def on_host(self, *arguments: Any) -> Any:
+        """The same numbers as NumPy's arrays, for what goes on with them on the host."""
+        found = self._small(arguments)
+        if found is None:
+            return jax.tree.map(np.asarray, self._compiled(*arguments))
+        return found.unflatten(found.leaves)
+
+    def _small(self, arguments: tuple[Any, ...]) -> "_Results | None":
+        """The results where the arguments are plain and small; None for what goes to JAX as it is."""
+        static = {i: arguments[i] for i in self._static}
         arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static])
         shape = arrays[0].shape
         size = math.prod(shape)
         if not 0 < size <= LARGEST or not is_plain(arrays):
-            return compiled(*arguments)
+            return None
         flat = [np.asarray(a).reshape(size, *a.shape[len(shape) :]) for a in arrays]
 
         def with_static(*others: Any) -> tuple[Any, ...]:
@@ -97,24 +106,41 @@ def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()
             return tuple(static[i] if i in static else next(left) for i in range(len(arguments)))
 
         key = structure, tuple(static.items()), tuple((a.shape[1:], a.dtype) for a in flat)
-        if key not in known:
-            known[key] = _on_host(lambda *others: kernel(*with_static(*others)), flat, structure)
-        found = known[key]
+        if key not in self._known:
+            self._known[key] = _on_host(lambda *others: self._kernel(*with_static(*others)), flat, structure)
+        found = self._known[key]
         if found is not None:
             try:
                 leaves = evaluated(found.program, flat)
             except Unsupported:  # an index that differs between entries
-                known[key] = None
-                return call(*arguments)
-            return found.results.unflatten(jax.device_put([x.reshape(shape + x.shape[1:]) for x in leaves]))
+                self._known[key] = None
+            else:
+                return _Results([x.reshape(shape + x.shape[1:]) for x in leaves], found.results.unflatten)
         flat = [filled(a, -(-size // TILE) * TILE) for a in flat]
         tiles = []
         for start in range(0, size, TILE):
             others = structure.unflatten([a[start : start + TILE] for a in flat])
-            tiles.append(compiled(*with_static(*others)))
-        return jax.tree.map(lambda *parts: _joined(parts, shape, size), *tiles)
+            tiles.append(jax.tree.flatten(self._compiled(*with_static(*others))))
+        columns = zip(*(leaves for leaves, _ in tiles), strict=True)
+        return _Results([_joined(parts, shape, size) for parts in columns], tiles[0][1].unflatten)
 
-    return call
+
+class _Results(NamedTuple):
+    """Leaves on the host, and what makes the kernel's result of them."""
+
+    leaves: list[np.ndarray]
+    unflatten: Callable[[Any], Any]
+
+
+def elementwise(kernel: Callable[..., Any], static_argnums: tuple[int, ...] = ()) -> Elementwise:
+    """``Elementwise`` of a kernel, as a decorator.
+
+    Args:
+        kernel: elementwise: pytrees of arrays that lead with one shape, the first argument's arrays having no
+            more, to a pytree of arrays that lead with that shape.
+        static_argnums: as of ``jax.jit``.
+    """
+    return Elementwise(kernel, static_argnums)
 
 
 #: What ``computed`` knows of each function: how NumPy evaluates it, by structure, shapes and options.
@@ -172,6 +198,6 @@ def is_plain(arrays: Iterable[Any]) -> bool:
     )
 
 
-def _joined(parts: tuple[Array, ...], shape: tuple[int, ...], size: int) -> Array:
+def _joined(parts: Sequence[Array], shape: tuple[int, ...], size: int) -> np.ndarray:
     whole = np.concatenate([np.asarray(part) for part in parts])[:size]
-    return jax.device_put(whole.reshape(shape + whole.shape[1:]))
+    return whole.reshape(shape + whole.shape[1:])

@@ -59,7 +59,7 @@ def padded(tree: Any, start: int, stop: int, *, before: int = 0, after: int = 0)
 
 def cut(tree: Any, start: int, stop: int | None) -> Any:
     """Return the entries start … stop−1 of every leaf."""
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[start:stop]), tree)
+    return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[start:stop], tree))
 
 
 def inside(steps: int, *, before: int = 0, after: int = 0) -> np.ndarray:

@@ -96,11 +96,17 @@ def real_array(
         TypeError: not real numbers (complex, bool, str, None).
         ValueError: wrong rank or shape, or a value that is not finite.
     """
+    raw = _kept(name, value, ndim=ndim, shape=shape, finite=finite)
+    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+
+
+def _kept(name: str, value: Any, **demands: Any) -> Any:
+    """``value`` as ``_checked`` gives it, with a warning where a number of it changes."""
     value = on_host(name, value)
-    raw = _checked(name, value, ndim=ndim, shape=shape, finite=finite)
+    raw = _checked(name, value, **demands)
     if is_wide(value) and not np.array_equal(raw, value, equal_nan=True):
         warn_without_x64(name)
-    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+    return raw
 
 
 def concrete_array(name: str, value: Any, *, ndim: int) -> np.ndarray:
@@ -110,10 +116,26 @@ def concrete_array(name: str, value: Any, *, ndim: int) -> np.ndarray:
         TypeError: a traced value, or no real numbers.
         ValueError: wrong rank, or a value that is not finite.
     """
-    array = real_array(name, value, ndim=ndim)
+    array = _kept(name, value, ndim=ndim)
     if isinstance(array, Tracer):
         raise TypeError(f"{name}: expected concrete numbers; this runs on the host, not under jit")
     return np.asarray(array)
+
+
+def concrete_arrays(ndim: Sequence[int], **named: Any) -> list[np.ndarray]:
+    """The named values as NumPy arrays of finite numbers, of one dtype as ``real_arrays`` finds it.
+
+    Args:
+        ndim: the rank of each.
+        named: the values.
+
+    Raises:
+        TypeError: a traced value, or no real numbers.
+        ValueError: wrong rank, or a value that is not finite.
+    """
+    for rank, (name, value) in zip(ndim, named.items(), strict=True):
+        concrete_array(name, value, ndim=rank)
+    return [np.asarray(array) for array in _of_one_dtype(True, named)]
 
 
 def concrete_square(name: str, value: Any) -> np.ndarray:
@@ -177,6 +199,13 @@ def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
     for name, value in named.items():
         if is_wide(on_host(name, value)):
             warn_without_x64(name)
+    return _as_jax(arrays)
+
+
+def _as_jax(arrays: Sequence[Any]) -> tuple[jax.Array, ...]:
+    """The arrays as JAX's, of the dtypes that they have; at one go where all are NumPy's."""
+    if all(isinstance(a, np.ndarray) for a in arrays):
+        return tuple(jax.device_put(list(arrays)))
     return tuple(jnp.asarray(a, a.dtype) for a in arrays)
 
 
@@ -204,7 +233,7 @@ def broadcast_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, .
             raise ValueError(
                 f"{name}: expected a shape that broadcasts with {common}, got shape {array.shape}"
             ) from None
-    return tuple(jnp.asarray(_broadcast(a, common), a.dtype) for a in arrays)
+    return _as_jax([_broadcast(a, common) for a in arrays])
 
 
 def _broadcast(array: Any, shape: tuple[int, ...]) -> Any:
@@ -266,19 +295,38 @@ def integers(name: str, values: Any, *, minimum: int = 0, maximum: int = 2**31 -
     return np.array([index(name, value, minimum=minimum, maximum=maximum) for value in given], np.int32)
 
 
+def check_real(name: str, value: Any, *, ndim: int) -> None:
+    """Refuse what ``real_array`` refuses.
+
+    Raises:
+        TypeError, ValueError: as ``real_array``.
+    """
+    _checked(name, value, ndim=ndim)
+
+
+def check_fraction(name: str, value: Any) -> None:
+    """Refuse what ``fraction`` refuses.
+
+    Raises:
+        TypeError, ValueError: as ``fraction``.
+    """
+    array = _checked(name, value)
+    if isinstance(array, Tracer):
+        return
+    numbers = np.asarray(array)
+    outside = ~((numbers > 0) & (numbers <= 1))
+    if outside.any():
+        raise ValueError(f"{name}: expected a value in (0, 1], got {numbers[outside].flat[0]}")
+
+
 def fraction(name: str, value: Any) -> jax.Array:
     """``value`` as a real array whose every entry lies in (0, 1] (Euler step, leak).
 
     Raises:
         TypeError, ValueError: as ``real_array``; ValueError where an entry leaves (0, 1].
     """
-    array = real_array(name, value)
-    if not isinstance(array, Tracer):
-        numbers = np.asarray(array)
-        outside = ~((numbers > 0) & (numbers <= 1))
-        if outside.any():
-            raise ValueError(f"{name}: expected a value in (0, 1], got {numbers[outside].flat[0]}")
-    return array
+    check_fraction(name, value)
+    return real_array(name, value)
 
 
 def positive(name: str, value: Any) -> float:
