@@ -33,6 +33,27 @@ def test_every_shape_gets_what_the_kernel_gives(shape):
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (LARGEST + 1,)])
+@pytest.mark.parametrize("index", ["fixed", "its own"])
+def test_what_stays_on_the_host_has_the_same_numbers(shape, index):
+    """Also of what is compiled, as an index of each entry's own is."""
+
+    def kernel(values, power):
+        found = _kernel(values, power)
+        table = jnp.arange(2.0)
+        place = (
+            values["a"].astype(int) % power if index == "its own" else jnp.zeros(jnp.shape(values["a"]), int)
+        )
+        return {**found, "taken": jnp.take(table, place)}
+
+    call, values = elementwise(kernel, (1,)), _values(shape)
+    on_host, put = call.on_host(values, 2), call(values, 2)
+    assert on_host.keys() == put.keys()
+    for name, array in put.items():
+        assert isinstance(on_host[name], np.ndarray)
+        np.testing.assert_array_equal(on_host[name], array)
+
+
 @pytest.mark.shipped
 def test_small_shapes_share_one_compilation_and_a_static_argument_has_its_own():
     # A table, which NumPy does not look into here, has to be compiled.

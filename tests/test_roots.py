@@ -79,6 +79,21 @@ def test_the_bracket_carries_no_derivative_and_the_second_derivative_is_right(dt
     assert abs(second + 2 / 9 * 8 ** (-5 / 3)) < 32 * float(np.finfo(dtype).eps)
 
 
+def test_no_roots_bits_depend_on_how_long_others_take(dtype: str) -> None:
+    p = np.linspace(0.1, 7.9, 40).astype(dtype)
+    slow = np.asarray([0.0], dtype)  # a triple root, to which Newton creeps
+
+    def solved(p):
+        found = bracketed_root(
+            _cubic, jnp.full_like(p, -1), jnp.full_like(p, 2), jnp.asarray(p), bisections=4
+        )
+        return np.asarray(found.value)
+
+    together = solved(np.concatenate([p, slow]))[:-1]
+    np.testing.assert_array_equal(together, np.concatenate([solved(p[i : i + 1]) for i in range(len(p))]))
+    np.testing.assert_allclose(together, np.cbrt(p.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
+
+
 @pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing() -> None:
     solve = jax.jit(lambda p: bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p).value)

@@ -12,6 +12,10 @@ Operation = Callable[..., Any]
 _Maker = Callable[..., Operation]
 
 
+#: Arrays of at most so many numbers are copied where they are spread.
+_LARGEST_COPY = 2**14
+
+
 class Unsupported(Exception):
     """The trace has an operation that stands in no table here."""
 
@@ -129,13 +133,24 @@ def last(x: Any) -> int:
     return np.shape(x)[-1]
 
 
+def _spread(x: Any, shape: tuple[int, ...]) -> Any:
+    """``x`` in a shape that it broadcasts to; small arrays are copied, which takes a tenth of NumPy's view."""
+    if x.shape == shape:
+        return x
+    if math.prod(shape) > _LARGEST_COPY:
+        return np.broadcast_to(x, shape)
+    whole = np.empty(shape, x.dtype)
+    whole[...] = x
+    return whole
+
+
 def _broadcast(shape: Sequence[int], dimensions: Sequence[int]) -> Operation:
     spread = [1] * len(shape)
 
     def broadcast(x: Any) -> Any:
         for axis, length in zip(dimensions, x.shape[:-1], strict=True):
             spread[axis] = length
-        return np.broadcast_to(x.reshape(*spread, last(x)), (*shape, last(x)))
+        return _spread(x.reshape(*spread, last(x)), (*shape, last(x)))
 
     return broadcast
 
@@ -143,14 +158,22 @@ def _broadcast(shape: Sequence[int], dimensions: Sequence[int]) -> Operation:
 def _joined(axis: int) -> Callable[..., Any]:
     def join(*parts: Any) -> Any:
         width = max(map(last, parts))
-        return np.concatenate([np.broadcast_to(p, (*p.shape[:-1], width)) for p in parts], axis)
+        return np.concatenate([_spread(p, (*p.shape[:-1], width)) for p in parts], axis)
 
     return join
 
 
 def stacked(axis: int) -> Operation:
-    join = _joined(axis)
-    return lambda *parts: join(*(np.expand_dims(part, axis) for part in parts))
+    before = (slice(None),) * axis
+
+    def stack(*parts: Any) -> Any:
+        shape = (*parts[0].shape[:-1], max(map(last, parts)))
+        whole = np.empty((*shape[:axis], len(parts), *shape[axis:]), parts[0].dtype)
+        for i, part in enumerate(parts):
+            whole[(*before, i)] = part
+        return whole
+
+    return stack
 
 
 def one_place(index: Any, length: int, size: int) -> int:
@@ -169,7 +192,7 @@ def _taken(sizes: Sequence[int]) -> Operation:
 
 def _put(x: Any, update: Any, *starts: Any) -> Any:
     width = max(last(x), last(update))
-    x = np.array(np.broadcast_to(x, (*x.shape[:-1], width)))
+    x = np.array(_spread(x, (*x.shape[:-1], width)))
     places = (one_place(i, n, m) for i, n, m in zip(starts, x.shape, update.shape, strict=False))
     x[tuple(slice(at, at + m) for at, m in zip(places, update.shape, strict=False))] = update
     return x
@@ -211,7 +234,7 @@ def _sorted(dimension: int, keys: int) -> Operation:
 
     def sort(*operands: Any) -> Any:
         width = max(map(last, operands))
-        whole = [np.broadcast_to(x, (*x.shape[:-1], width)) for x in operands]
+        whole = [_spread(x, (*x.shape[:-1], width)) for x in operands]
         order = np.argsort(whole[0], axis=dimension, kind="stable")
         return [np.take_along_axis(x, order, dimension) for x in whole]
 
