@@ -4,6 +4,7 @@ import math
 import types
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -55,6 +56,65 @@ def test_a_bit_beside_phases_makes_two_tori(pairs, weight):
     )
     given = rd.basins(cell, starts, found).labels
     assert len({(bool(u), int(label)) for u, label in zip(up, given, strict=True)}) == 2
+
+
+def circle_and_small_bit(basis, rate, well):
+    """A circle of radius 1 beside a bit y that goes to ±well at a rate of its own, in a basis of three units."""
+
+    def step(parameters, state, _):
+        basis, rate, well = parameters
+        x, y, bit = state @ basis
+        grown = 1 + 0.3 * (1 - x * x - y * y)
+        cos, sin, v = math.cos(1.0), math.sin(1.0), bit / well
+        moved = jnp.stack(
+            [grown * (cos * x - sin * y), grown * (sin * x + cos * y), well * (v + rate * (v - v * v * v))]
+        )
+        return basis @ moved
+
+    cell = jax.tree_util.Partial(step, tuple(map(jnp.asarray, (basis, rate, well))))
+    draws = np.random.default_rng(0)
+    starts = np.concatenate([draws.normal(size=(20, 2)), well * draws.uniform(-1.2, 1.2, (20, 1))], axis=1)
+    return cell, starts @ basis.T, starts[:, 2] > 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_bit_far_smaller_than_the_circle_beside_it_makes_two_sets(turned):
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0] if turned else np.eye(3)
+    cell, starts, up = circle_and_small_bit(basis, 1e-3, 1e-3)
+    found = rd.find_attractors(cell, starts)
+    assert (list(found.kinds), found.undecided) == ([AttractorKind.INVARIANT_CIRCLE] * 2, 0)
+    labels = rd.basins(cell, starts, found).labels
+    assert len(set(labels[up])) == len(set(labels[~up])) == 1
+    assert set(labels) == {0, 1}
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_circle_on_which_a_bit_still_creeps_is_no_attractor(turned):
+    basis = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0] if turned else np.eye(3)
+    cell, starts, _ = circle_and_small_bit(basis, 3e-5, 1e-3)
+    found = rd.find_attractors(cell, starts)
+    assert (len(found), found.undecided) == (0, len(starts))
+
+
+def test_a_circle_locked_to_a_long_cycle_is_no_circle():
+    """The angle comes to a cycle of 578 steps by a thousandth a step: it returns ever nearer."""
+    period, turn = 578, 2 * math.pi * 137 / 578
+
+    def step(state, _):
+        angle = jnp.arctan2(state[1], state[0])
+        angle = angle + turn - 1.1e-3 / period * jnp.sin(period * angle)
+        size = jnp.sqrt(jnp.sum(state**2))
+        return size * (1 + 0.3 * (1 - size**2)) * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+    starts = np.random.default_rng(0).normal(size=(6, 2))
+    found = rd.find_attractors(step, starts)
+    assert (len(found), found.undecided) == (0, 6)
+    turning = rd.find_attractors(jax.tree_util.Partial(lambda x, _: step(x, _) @ rotation(0.01)), starts)
+    assert (list(turning.kinds), turning.undecided) == ([AttractorKind.INVARIANT_CIRCLE], 0)
+
+
+def rotation(angle):
+    return jnp.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
 
 def test_phases_that_turn_with_or_against_one_another_are_two_tori():

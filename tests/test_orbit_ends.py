@@ -262,3 +262,61 @@ def test_an_orbit_near_another_point_is_not_given_to_a_wide_ball(seed: int) -> N
     assert (found.ends.kind == OrbitEnd.POINT).all()
     points = np.asarray(found.points)[np.asarray(found.ends.point)]
     np.testing.assert_allclose(points, ends[np.asarray(found.ends.starts)], atol=1e-6)
+
+
+def _rectified(seed: int) -> tuple[np.ndarray, float, np.ndarray]:
+    """Weights, leak and starts of x ← (1 − a) x + a max(tanh(W x), 0), all of whose kinks meet in 0."""
+    draws = np.random.default_rng(seed)
+    n = int(draws.choice([4, 6, 10]))
+    W, leak = draws.normal(size=(n, n)), float(draws.choice([0.1, 0.3, 1.0]))
+    starts = draws.normal(size=(30, n))
+    W, states = np.abs(W) * draws.choice([-1, 1], (n, n), p=[0.4, 0.6]), starts
+    for _ in range(300):  # the rate at which directions grow
+        moved = np.maximum(states @ W.T, 0)
+        size, before = (np.linalg.norm(part, axis=1) for part in (moved, states))
+        grown = size / np.maximum(before, 1e-300)
+        states = moved / np.maximum(size, 1e-300)[:, None]
+    return W / np.median(grown[grown > 0.05]) * (1 + draws.choice([0.003, 0.01, 0.03, 0.1])), leak, starts
+
+
+@pytest.mark.parametrize(
+    ("seed", "kind"), [(930_030, "float64"), (930_007, "float64"), (930_019, "float32"), (930_029, "float32")]
+)
+def test_a_point_where_kinks_meet_is_reached_from_some_sides_and_left_on_others(seed: int, kind: str) -> None:
+    W, leak, starts = _rectified(seed)
+
+    def step(weights: Any, x: Any, _: Any) -> Any:
+        W, leak = weights
+        return (1 - leak) * x + leak * jnp.maximum(jnp.tanh(W @ x), 0)
+
+    given = jnp.asarray(W.astype(kind)), jnp.asarray(leak, kind)
+    found = fixed_points(jax.tree_util.Partial(step, given), starts.astype(kind))
+    states, W = starts.astype(kind).astype(float), np.asarray(given[0], float)
+    for _ in range(40_000):
+        states = (1 - leak) * states + leak * np.maximum(np.tanh(states @ W.T), 0)
+    ends = found.ends
+    at_point = ends.kind == OrbitEnd.POINT
+    assert at_point.mean() > 0.8
+    listed = np.asarray(found.orbits, float)[ends.point[at_point], 0]
+    np.testing.assert_allclose(listed, states[ends.starts[at_point]], atol=1e-3)
+
+
+@pytest.mark.parametrize("inside", [1, 3])
+def test_a_narrow_basin_within_a_sampled_ball_is_another_attractors(inside: int) -> None:
+    """Starts that a sampled ball brings nearer once, and then no more, are not its own."""
+    n, point = 8, np.zeros(8)
+    point[:2] = 0.2, 0.25
+
+    def step(x: Any, _: Any) -> Any:
+        away = x - point
+        bump = jnp.exp(-((jnp.sum(away**2) / 0.05**2) ** 4))
+        return 0.99 * x + bump * (point + 0.5 * away - 0.99 * x)
+
+    draws = np.random.default_rng(0)
+    starts = 1.5 * draws.normal(size=(1500, n))
+    starts[:inside] = point + 0.005 * draws.normal(size=(inside, n))
+    labels = basins(step, starts)
+    assert len(labels.attractors) == 2
+    there = int(np.argmin([np.abs(labels.attractors.orbit(i)[0] - point).max() for i in range(2)]))
+    assert (labels.labels[:inside] == there).all()
+    assert (labels.labels[inside:] == 1 - there).all()

@@ -24,6 +24,7 @@ UNDECIDED, DIVERGED = -1, -2
 _PADDING = -3
 _SMALL = 256
 _STRIDE = 4  # steps between two looks at the balls; an orbit in a trapping ball is not lost by waiting
+_LOOKS = 4  # from one to the next a sampled ball's states must come nearer before it takes them
 _UNROLLED = 64  # multiply-adds of one look up to which the balls are unrolled
 _FIRST, _GROWTH = 32, 4
 
@@ -37,7 +38,9 @@ class Balls:
 
     Attributes:
         least: where some ball is not proved but sampled, the square below which it takes x at sight (a proved one:
-            ``square_k``). Beyond, it takes x only where that has come nearer by the next look.
+            ``square_k``). Beyond, it takes x only where that comes nearer from look to look, by four of them, as
+            much as the samples say.
+        shares: what a square is multiplied by from look to look, at least.
     """
 
     centres: Float[Any, "k n"]
@@ -45,6 +48,7 @@ class Balls:
     squares: Float[Any, " k"]
     owners: Int[Any, " k"]
     least: Float[Any, " k"] | None = None
+    shares: Float[Any, " k"] | None = None
 
 
 def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
@@ -59,18 +63,31 @@ def packed(balls: list[list[Ball]], n: int, dtype: Any) -> Balls:
         centres[k], scales[k], squares[k], owners[k] = ball.centre, ball.scale, inner, owner
     if all(ball.trapping == Trapping.PROVED for ball, _ in flat):
         return Balls(centres, scales, squares, owners)
-    least = squares.copy()
+    least, shares = squares.copy(), np.ones_like(squares)
     for k, (ball, _) in enumerate(flat):
         if ball.trapping != Trapping.PROVED:
             least[k] = min(squares[k], ball.least**2)
-    return Balls(centres, scales, squares, owners, least)
+            shares[k] = ball.shrinks ** (2 * _STRIDE)
+    return Balls(centres, scales, squares, owners, least, shares)
 
 
 class _Seen(NamedTuple):
-    """The ball's owner that each state lies in, and its share of the square there; UNDECIDED in none."""
+    """What the last look saw of each state.
+
+    Attributes:
+        owners: of the ball that it lies in, UNDECIDED in none.
+        shares: its share of the square there.
+        nearer: looks, up to this one, from each to the next of which it came nearer there.
+    """
 
     owners: Array
     shares: Array
+    nearer: Array
+
+
+def _nowhere(batch: tuple[int, ...], dtype: Any) -> _Seen:
+    none = jnp.full(batch, UNDECIDED, jnp.int32)
+    return _Seen(none, jnp.full(batch, jnp.inf, dtype), jnp.zeros_like(none))
 
 
 def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) -> Array:
@@ -92,10 +109,10 @@ def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) 
     return jnp.where(labels == UNDECIDED, found, labels)
 
 
-def _sighted(states: Array, balls: Balls, lengths: Lengths | None) -> tuple[_Seen, Array]:
+def _sighted(states: Array, before: _Seen, balls: Balls, lengths: Lengths | None) -> tuple[_Seen, Array]:
     """The ball that each state lies in, and whether it is near enough to be taken at sight."""
     batch = states.shape[1:]
-    nothing = _Seen(jnp.full(batch, UNDECIDED, jnp.int32), jnp.full(batch, jnp.inf, states.dtype))
+    nothing = _nowhere(batch, states.dtype)
 
     def look(carry: tuple[_Seen, Array], ball: Any) -> tuple[tuple[_Seen, Array], None]:
         seen, sure = carry
@@ -104,8 +121,12 @@ def _sighted(states: Array, balls: Balls, lengths: Lengths | None) -> tuple[_See
         square = (rows * rows).sum(0)
         inside = square <= ball.squares
         owners = jnp.where(inside, ball.owners, seen.owners)
-        shares = jnp.where(inside, square / ball.squares, seen.shares)
-        return (_Seen(owners, shares), jnp.where(inside, square <= ball.least, sure)), None
+        share = square / ball.squares
+        limit = ball.shares * before.shares
+        comes = (before.owners == ball.owners) & (share <= limit) & (share < before.shares)
+        nearer = jnp.where(inside, jnp.where(comes, before.nearer + 1, 0), seen.nearer)
+        shares = jnp.where(inside, share, seen.shares)
+        return (_Seen(owners, shares, nearer), jnp.where(inside, square <= ball.least, sure)), None
 
     return jax.lax.scan(look, (nothing, jnp.full(batch, False)), balls)[0]
 
@@ -116,9 +137,8 @@ def _looked(
     """Labels after a look, and what the next one has to know of this one."""
     if seen is None:
         return _given(states, labels, balls, lengths), None
-    now, sure = _sighted(states, balls, lengths)
-    nearer = (now.owners == seen.owners) & (now.shares < seen.shares)
-    found = jnp.where(sure | nearer, now.owners, UNDECIDED)
+    now, sure = _sighted(states, seen, balls, lengths)
+    found = jnp.where(sure | (now.nearer >= _LOOKS), now.owners, UNDECIDED)
     found = jnp.where(jnp.isfinite(states).all(0), found, DIVERGED).astype(labels.dtype)
     return jnp.where(labels == UNDECIDED, found, labels), now
 
@@ -157,8 +177,7 @@ def _advance(
         taken = jnp.where((labels == UNDECIDED) & (fresh != UNDECIDED), time, taken)
         return time, taken, later, fresh, seen
 
-    nowhere = _Seen(jnp.full_like(labels, UNDECIDED), jnp.full(labels.shape, -jnp.inf, states.dtype))
-    seen = None if balls.least is None else nowhere
+    seen = None if balls.least is None else _nowhere(labels.shape, states.dtype)
     labels, seen = _looked(states, labels, seen, balls, lengths)
     start = (jnp.zeros_like(steps), jnp.zeros_like(labels), states, labels, seen)
     _, taken, states, labels, _ = jax.lax.while_loop(goes_on, run, start)
@@ -215,9 +234,9 @@ class Runner:
     def tile(self, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Labels, steps and end states of up to ``chunk`` starts (count, n), padded to one of two lengths.
 
-        Sampled balls need a second look, so that at least the steps to that are made.
+        Sampled balls need some looks, so that at least the steps to those are made.
         """
-        steps = steps if self.balls.least is None else max(steps, _STRIDE)
+        steps = steps if self.balls.least is None else max(steps, _LOOKS * _STRIDE)
         count = len(states)
         size = min(_SMALL, self.chunk) if count <= _SMALL else self.chunk
         padded = np.zeros((states.shape[1], size), states.dtype)

@@ -22,7 +22,7 @@ from rnn_dynamics.dynamics.basins.labelling import UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.basins.window_means import Bands
-from rnn_dynamics.dynamics.equilibria.recurrence import drifts
+from rnn_dynamics.dynamics.equilibria.recurrence import creeps, drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
 from rnn_dynamics.numerics.batching import mapped, power_of_two_above
@@ -36,6 +36,7 @@ _BATCH = 256
 _ERRORS = 4.0
 _TURNS = 8.0  # log of how much a tangent vector may vary along a circle, so that N steps resolve 8/N
 _NEARLY_PERIODIC = 1e-3
+_RETURNS, _RETURN, _NEARER = 32, 1e-3, 0.5
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
@@ -116,11 +117,11 @@ def recurrent_member(
 ) -> Member | None:
     """The circle or chaotic set that an orbit runs on, ``None`` where neither is shown.
 
-    Two tails of ``samples`` steps, ``extra`` steps apart, must cover the same set: a transient, a slow spiral
-    and the ghost of a fold do not come back. An orbit that keeps to the last bit what its neighbours leave, a
-    repelling cycle or a subspace of equal coordinates, runs on no attractor. A set whose exponent is above 0 by 4
-    standard errors and by the resolution 8/samples is chaotic; one with an exponent of 0 within the resolution
-    that comes nowhere near a period up to ``longest`` is a circle.
+    Two tails of ``samples`` steps, ``extra`` steps apart, must cover the same set: a transient, a slow spiral,
+    a slow unit beside a circle and the ghost of a fold do not come back. An orbit that keeps to the last bit what
+    its neighbours leave, a repelling cycle or a subspace of equal coordinates, runs on no attractor. A set whose
+    exponent is above 0 by 4 standard errors and by the resolution 8/samples is chaotic; one with an exponent of 0
+    within the resolution that comes nowhere near a period up to ``longest`` is a circle.
 
     Args:
         problem: the map.
@@ -144,9 +145,10 @@ def recurrent_member(
     first, second = _sampled(states), _sampled(again)
     if not _covers_alike(first, second, lengths):
         return None
-    if drifts(embedded(np.concatenate([states, again]), lengths)):
+    both = embedded(states, lengths), embedded(again, lengths)
+    if drifts(np.concatenate(both)) or creeps(*both):
         return None
-    if not _is_typical(problem, states, logs):
+    if not _is_typical(problem, states, logs) or _nears_a_cycle(*both):
         return None
     exponent, error = _exponent(logs)
     resolution = _TURNS / samples
@@ -165,6 +167,23 @@ def _is_typical(problem: StartsOfMap, states: np.ndarray, logs: np.ndarray) -> b
     steps = len(states) - 1
     inputs = jax.tree_util.tree_map(lambda leaf: np.broadcast_to(leaf, (steps, *np.shape(leaf))), problem.u)
     return bool(examined(problem.cell, shaped, inputs, logs[1:]).is_typical)
+
+
+def _nears_a_cycle(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the second tail all but returns after some steps, however many, and comes nearer than the first did.
+
+    Along a circle the distances of returns stay as they are, whatever their number of steps.
+    """
+    half = len(second) // 2
+    at = np.linspace(0, half - 1, _RETURNS).astype(int)
+
+    def returns(tail: np.ndarray, lags: np.ndarray) -> np.ndarray:
+        return np.array([np.abs(tail[at + lag] - tail[at]).max(axis=1).mean() for lag in lags])
+
+    found = returns(second, np.arange(1, half + 1))
+    best = np.argmin(found)
+    before = returns(first, np.array([best + 1]))[0]
+    return bool(found[best] < _NEARER * before and found[best] < _RETURN * np.ptp(second, axis=0).max())
 
 
 def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, lengths: Lengths | None) -> bool:

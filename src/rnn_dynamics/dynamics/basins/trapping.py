@@ -34,13 +34,18 @@ _SIZES = 64
 
 @dataclasses.dataclass(frozen=True)
 class Ball:
-    """{x : ‖scale · (x − centre)‖₂ ≤ radius}, how strong its proof is, and the distance that is rounding."""
+    """{x : ‖scale · (x − centre)‖₂ ≤ radius}, how strong its proof is, and the distance that is rounding.
+
+    Attributes:
+        shrinks: the factor by which a step brings a state of a sampled ball nearer, at least.
+    """
 
     centre: np.ndarray
     scale: np.ndarray
     radius: float
     trapping: Trapping
     least: float = 0.0
+    shrinks: float = 1.0
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4))
@@ -113,12 +118,17 @@ def _largest_radius(bound: Callable[[float], float], rate: float, drift: float, 
     return low
 
 
+def _sampled_rate(rate: float) -> float:
+    """What a step shrinks distances by in a sampled ball, for norms adapted to ``rate``."""
+    return 1 - 0.1 * (1 - rate)
+
+
 def _radius_by_growth(bound: Callable[[float], float], rate: float, drift: float, limit: float) -> float:
     """The last radius that was good when it grew from the least one: no shell below it is left out.
 
     A large ball can look good where a small one does not, its samples all saturated.
     """
-    highest = 1 - 0.1 * (1 - rate)
+    highest = _sampled_rate(rate)
     radius, good = 4 * drift / (1 - rate), 0.0
     while radius < limit and bound(radius) <= highest:
         good = radius
@@ -205,7 +215,7 @@ def trapping_balls(
     """
     jacobians = step_matrices(cell, orbit, u, shape)
     states, images = orbit.astype(np.float64), images.astype(np.float64)
-    form, best, lengths = slope_form(cell, u), (-np.inf, 0.0, None, 0.0), lengths_of(cell)
+    form, best, lengths = slope_form(cell, u), (-np.inf, 0.0, None, 0.0, 1.0), lengths_of(cell)
     rounding = _rounding(orbit, jacobians, form, largest_length(lengths))
     missed = wrapped(images - np.roll(states, -1, 0), lengths)
     for rate in _rates(jacobians) if np.isfinite(jacobians).all() else []:
@@ -228,13 +238,13 @@ def trapping_balls(
             radius = min(grown[found], _distance_to(others, states, norms, lengths) / 2)
             radius = min(radius, _decreases_below(own_orbits(), states, norms, lengths, least) / 2)
             radius = radius if radius > 2 * least else 0.0
-        entry = (_volume(norms, radius), radius, norms, 2 * drift / (1 - rate))
+        entry = (_volume(norms, radius), radius, norms, 2 * drift / (1 - rate), _sampled_rate(rate))
         best = max(best, entry, key=lambda entry: entry[0])
-    _, radius, norms, least = best
+    _, radius, norms, least, shrinks = best
     if norms is None or radius <= 0:
         return []
     kind = Trapping.SAMPLED if form is None else Trapping.PROVED
-    return [Ball(x, scale, radius, kind, least) for x, scale in zip(states, norms, strict=True)]
+    return [Ball(x, scale, radius, kind, least, shrinks) for x, scale in zip(states, norms, strict=True)]
 
 
 def _decreases_below(

@@ -3,8 +3,9 @@
 Between 1024 samples of a torus of three phases, or of chaos in forty units, there is room for another set: a memory
 bit beside them, the same phases turning against one another. Time means of x, x² and squares of mixed units tell
 them apart where distances do not; squares of units mixed over two steps see the order in which equal units run
-through one cycle. Coordinates that repeat by themselves, a memory bit of small size or units on a cycle beside a
-torus, are compared as a cycle: an orbit of the set is on it, or nears it.
+through one cycle. The means of x are also held against the set's own covariance, which is all but singular along a
+combination of units that rests on it. Coordinates that repeat by themselves, a memory bit of small size or units on
+a cycle beside a torus, are compared as a cycle: an orbit of the set is on it, or nears it.
 """
 
 import functools
@@ -25,6 +26,7 @@ _STEPS = 512
 _WINDOWS = 128
 _BATCH = 256
 _WIDER = 1.0
+_DEVIATIONS = 4.0
 _FLOOR, _LEAST = 1e-3, 0.1
 _LONGEST = 64  # the longest period of coordinates that repeat by themselves
 _NEARER = 0.999  # the share of its distance that an orbit which nears their cycle may keep over a window
@@ -88,7 +90,30 @@ class Bands:
         low, high = found.min(0), found.max(0)
         wider = _WIDER * (high - low) + _FLOOR * (1 + np.abs(low) + np.abs(high))
         self.low, self.high = low - wider, high + wider
+        self._measure_spread(orbit, found)
         self._find_cycle(orbit, largest)
+
+    def _measure_spread(self, orbit: np.ndarray, found: np.ndarray) -> None:
+        """Centre and whitening of x on the set, and how many deviations off the centre its own means may lie."""
+        lengths = self.problem.lengths or (None,) * self.problem.n
+        columns = [
+            orbit[:, i].astype(float) / self.scale[i]
+            if length is None
+            else np.cos(2 * np.pi * orbit[:, i].astype(float) / length)
+            for i, length in enumerate(lengths)
+        ]
+        states = np.stack(columns, 1)
+        covariance = np.atleast_2d(np.cov(states.T, bias=True))
+        values, vectors = np.linalg.eigh(covariance)
+        size = float(np.mean(states**2) * self.problem.n)
+        floor = float(np.finfo(self.problem.dtype).eps) * max(size, np.finfo(float).tiny)
+        self.whitening = vectors / np.sqrt(np.maximum(values, 0) + floor)
+        self.centre = found[:, : self.problem.n].mean(0)
+        self.farthest = _DEVIATIONS + 2 * self._deviations(found).max()
+
+    def _deviations(self, found: np.ndarray) -> np.ndarray:
+        """How far means of x lie from the set's centre, in standard deviations of the set."""
+        return np.linalg.norm((found[:, : self.problem.n] - self.centre) @ self.whitening, axis=1)
 
     def _find_cycle(self, orbit: np.ndarray, largest: float) -> None:
         """The coordinates that repeat by themselves after some steps p, and their cycle of p states."""
@@ -134,4 +159,7 @@ class Bands:
         found, last = self._of(states)
         before, after = self._from_cycle(states), self._from_cycle(last)
         nears = (after <= 1) | (after <= _NEARER * before)
-        return ((found >= self.low) & (found <= self.high)).all(1) & nears
+        within = ((found >= self.low) & (found <= self.high)).all(1) & (
+            self._deviations(found) <= self.farthest
+        )
+        return within & nears

@@ -93,13 +93,13 @@ class Known:
         """How far states (m, n) have come from a stable root towards any other: 1 beside that, ≤ 0 on the far side.
 
         The largest ⟨x − x*, y − x*⟩/‖y − x*‖² over the other roots y, in the norm of x*; −∞ where there is none.
-        Marginal roots do not count: a line of them passes through the points on it.
+        Marginal roots of a line do not count: it passes through the points on it. Those that stand alone do.
         """
         norm = self.norm(place)
         others = [
             phases
             for other, phases in enumerate(self.phases)
-            if other != place and self.kinds[other] != "marginal"
+            if other != place and (self.kinds[other] != "marginal" or np.isfinite(self.error(other)))
         ]
         if norm is None or not others:
             return np.full(len(states), -np.inf)

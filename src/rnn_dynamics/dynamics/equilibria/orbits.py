@@ -120,7 +120,7 @@ def _falls(norm: Attracting, along: np.ndarray, best: np.ndarray) -> np.ndarray:
 
 
 def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) -> None:
-    """Orbits that stand on an unstable or marginal root in floats."""
+    """Orbits that stand on an unstable root in floats, or on a marginal one that they do not leave."""
     unit, problem = np.finfo(census.states.dtype).eps, known.problem
     still = at[(returns <= 64 * unit) & (census.kind[at] == _OPEN)]
     for place, phases in enumerate(known.phases):
@@ -129,7 +129,13 @@ def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) 
             continue
         apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
         scale = problem.norms(census.states[still])
-        there = still[apart <= np.minimum(4 * error, ONE_ROOT * scale) + 256 * unit * scale]
+        near = np.flatnonzero(apart <= np.minimum(4 * error, ONE_ROOT * scale) + 256 * unit * scale)
+        if kind == "marginal" and near.size:  # what leaves it slowly is elsewhere later
+            later = advanced(problem, census.states[still[near]], TAIL * known.length[place])
+            after = problem.apart(later[:, None], phases[None]).min(1)
+            rounding = 64 * unit * np.abs(phases).max()
+            near = near[after <= 1.001 * apart[near] + rounding]
+        there = still[near]
         census.kind[there] = OrbitEnd.RESTS if kind == "unstable" else OrbitEnd.POINT
         census.root[there], census.period[there] = place, known.length[place]
         still = still[census.kind[still] == _OPEN]

@@ -15,6 +15,7 @@ _ERRORS = 4.0
 _TURNS = 8.0
 _OUTSIDE = 0.01
 _DRIFT = 1e-4
+_CREEP = 2.0  # a line's slope over half a tail, in standard deviations of what is left
 _STAY = 16
 _STRIDE = 37
 _ROUNDS = 6
@@ -108,6 +109,38 @@ def drifts(path: np.ndarray) -> bool:
     steps = np.diff(sizes)
     changed = abs(sizes[-1] - sizes[0]) > _DRIFT * sizes.max()
     return bool(changed and ((steps < 0).all() or (steps > 0).all()))
+
+
+def _trend(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The slopes of the coordinates' straight lines over a tail, and the covariance of what is left about them."""
+    time = np.linspace(-1.0, 1.0, len(path))
+    about = path - path.mean(0)
+    slope = time @ about / (time @ time)
+    rest = about - time[:, None] * slope
+    return slope, rest.T @ rest / len(path)
+
+
+def creeps(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether one combination of coordinates goes on in one direction through two tails, beside all else they do.
+
+    A slow unit beside a circle does. The combination is the one whose straight line stands out most of the rest of
+    the first tail, C⁻¹ s for the slopes s and the covariance C of what is left; it is judged by the second.
+    """
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    slope, covariance = _trend(first)
+    size = float(np.trace(covariance))
+    if not size > 0:
+        return False
+    unit = float(np.finfo(np.float64).eps)
+    weights = np.linalg.solve(covariance + unit * size * np.eye(len(slope)), slope)
+    along = second @ weights
+    eighths = along[: len(along) // 8 * 8].reshape(8, -1).mean(1)
+    line, rest = _trend(along[:, None])
+    return bool(
+        (np.diff(eighths) > 0).all()
+        and eighths[0] > (first @ weights).mean()
+        and line[0] > _CREEP * np.sqrt(rest[0, 0])
+    )
 
 
 class _Sets:
