@@ -73,6 +73,21 @@ def test_hazard_14_next_to_a_fold_the_root_is_right(dtype: str) -> None:
         assert float(abs(mpmath.mpf(float(x)) - root.x)) <= 4 * np.spacing(np.asarray(float(root.x), dtype))
 
 
+@pytest.mark.parametrize(
+    ("w", "b", "wanted"),
+    [
+        (-408.19451904296875, -80.60834503173828, 9.822918876e-36),
+        (-884.1019897460938, -85.54515075683594, 7.05038889e-38),
+        (502.51397705078125, -84.39441680908203, 2.228283664e-37),
+    ],
+)
+def test_a_point_near_the_least_float_is_right_in_float32(w: float, b: float, wanted: float) -> None:
+    """The wanted values are of mpmath; the start of the polish is off by 1e-4 of them."""
+    found = doya.equilibria(np.float32(w), np.float32(b)).points[0]
+    assert found.dtype == np.float32
+    assert abs(float(found) - wanted) <= 4 * np.finfo(np.float32).eps * wanted
+
+
 def test_hazard_17_period_two_is_no_equilibrium(dtype: str) -> None:
     w = np.array([-4.001, -5, -8, -50], dtype)
     b = (-w / 2 + np.array([0, 0.1, 1, 5])).astype(dtype)

@@ -187,36 +187,44 @@ def _slots(w: Array, b: Array, turning: bifurcations.Turning) -> _Slots:
 
 
 def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
-    """t and the correction that is left below its last digit, by Newton with the double-double residual."""
-    tiny = float(jnp.finfo(t.dtype).tiny)
+    """t and the correction that is left below its last digit, by Newton with the double-double residual.
+
+    A step δ leaves an error of some δ² (1 + |w|)/gap relative to t: where that is below the last digit the residual
+    is not evaluated anew, what t + δ loses to rounding being known.
+    """
+    tiny, unit = float(jnp.finfo(t.dtype).tiny), float(jnp.finfo(t.dtype).eps)
     gone = t < tiny
     side = jnp.where(slots.rising, 1, -1).astype(t.dtype)
 
-    def correction(t: Array) -> Array:
+    def correction(t: Array) -> tuple[Array, Array]:
         gap = bifurcations.slope_gap(slots.w, bifurcations.centred(t)).hi / 4
         value = bifurcations.residual(slots.w, slots.c, t).hi
         usable = slots.exists & (gap * side > 0) & jnp.isfinite(value)
-        step = -value * (t * (1 - t)) / jnp.where(usable, gap, jnp.ones_like(gap))
-        return jnp.where(usable, step, jnp.zeros_like(t))
+        safe = jnp.where(usable, gap, jnp.ones_like(gap))
+        step = jnp.where(usable, -value * (t * (1 - t)) / safe, jnp.zeros_like(t))
+        return step, jnp.square(step / t) * (1 + jnp.abs(slots.w)) <= unit / 16 * jnp.abs(safe)
 
     def moved(t: Array, rest: Array) -> Array:
         there = t + rest
         return jnp.where((there > t / 2) & (there <= 0.5), there, t)
 
     def goes_on(state: tuple[Array, Array, Array, Array]) -> Array:
-        step, _, _, moves = state
-        return (step < _POLISHING_STEPS) & jnp.any(moves)
+        step, _, _, is_open = state
+        return (step < _POLISHING_STEPS) & jnp.any(is_open)
 
     def one(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-        step, t, rest, _ = state
-        t = moved(t, rest)
-        rest = correction(t)
-        return step + 1, t, rest, moved(t, rest) != t
+        step, t, rest, is_open = state
+        there = moved(t, rest)
+        left, is_exact = correction(there)
+        t, rest = jnp.where(is_open, there, t), jnp.where(is_open, left, rest)
+        return step + 1, t, rest, is_open & ~is_exact & (moved(t, rest) != t)
 
     start = jnp.where(gone, jnp.full_like(t, 0.25), t)
-    first = (jnp.int32(0), start, jnp.zeros_like(t), jnp.full(t.shape, True))
+    first = (jnp.int32(0), start, jnp.zeros_like(t), slots.exists & ~gone)
     _, t, rest, _ = jax.lax.while_loop(goes_on, one, first)
-    return jnp.where(gone, jnp.zeros_like(t), t), jnp.where(gone, jnp.zeros_like(t), rest)
+    there = moved(t, rest)
+    rest = (t - there) + rest  # exact, as both are near
+    return jnp.where(gone, jnp.zeros_like(t), there), jnp.where(gone, jnp.zeros_like(t), rest)
 
 
 @jax.custom_jvp

@@ -113,7 +113,7 @@ class Bands:
 
     def _deviations(self, found: np.ndarray) -> np.ndarray:
         """How far means of x lie from the set's centre, in standard deviations of the set."""
-        return np.linalg.norm((found[:, : self.problem.n] - self.centre) @ self.whitening, axis=1)
+        return np.linalg.norm(np.matmul(found[:, : self.problem.n] - self.centre, self.whitening), axis=1)
 
     def _find_cycle(self, orbit: np.ndarray, largest: float) -> None:
         """The coordinates that repeat by themselves after some steps p, and their cycle of p states."""

@@ -115,9 +115,9 @@ def _trend(path: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The slopes of the coordinates' straight lines over a tail, and the covariance of what is left about them."""
     time = np.linspace(-1.0, 1.0, len(path))
     about = path - path.mean(0)
-    slope = time @ about / (time @ time)
+    slope = np.dot(time, about) / np.dot(time, time)
     rest = about - time[:, None] * slope
-    return slope, rest.T @ rest / len(path)
+    return slope, np.dot(rest.T, rest) / len(path)
 
 
 def creeps(first: np.ndarray, second: np.ndarray) -> bool:
@@ -133,12 +133,12 @@ def creeps(first: np.ndarray, second: np.ndarray) -> bool:
         return False
     unit = float(np.finfo(np.float64).eps)
     weights = np.linalg.solve(covariance + unit * size * np.eye(len(slope)), slope)
-    along = second @ weights
+    along = np.dot(second, weights)
     eighths = along[: len(along) // 8 * 8].reshape(8, -1).mean(1)
     line, rest = _trend(along[:, None])
     return bool(
         (np.diff(eighths) > 0).all()
-        and eighths[0] > (first @ weights).mean()
+        and eighths[0] > np.dot(first, weights).mean()
         and line[0] > _CREEP * np.sqrt(rest[0, 0])
     )
 
