@@ -42,7 +42,7 @@ BUDGET = {
     "gradient_norms": 1,
     "singular_spectrum": 1,
     "jacobian_products": 1,
-    "bifurcation_diagram": 1,
+    "bifurcation_diagram": 0,
     "sensitivities": 2,
     "fixed_points": 11,
     "lyapunov_spectrum": 3,
