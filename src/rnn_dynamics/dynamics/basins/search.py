@@ -331,9 +331,11 @@ def find_attractors(
 
     Circles and chaotic sets are known by samples. Two that overlap within the distance of neighbouring samples are
     two where time means of units, of products of two units, at one step or at two, or coordinates that repeat by
-    themselves tell them apart; what differs in products of three alone, as three phases of which one is locked to
-    the sum of the others, in the midst of a torus of more, is taken for one. A part that turns less than once in
-    the samples may be taken for several.
+    themselves, or combinations of units that all but rest, tell them apart; what differs in products of three
+    alone, as three phases of which one is locked to the sum of the others, in the midst of a torus of more, is
+    taken for one. A part that turns less than once in the samples may be taken for several. A set on which some
+    combination of units still goes in one direction, or whose returns come ever nearer, as to a cycle longer than
+    ``max_period``, is none yet: its starts stay undecided.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.
