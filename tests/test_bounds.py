@@ -47,6 +47,20 @@ def test_hazard_7_shear_passes_its_spectral_radius(dtype):
     assert "violated at 60 of 60 lags" in text
 
 
+def test_tightness_is_in_decades_a_step():
+    """Of 1.2 I every bound is the norm; of diag(1.2, .3) the norm grows by 1.2 a step and its bound below by .3."""
+    cell = PreActivationRNN(1.2 * np.eye(2), np.zeros(2), activation="linear")
+    found = product_bounds(rollout(cell, np.ones(2), steps=50))
+    assert found["norm"].tightness == pytest.approx(0, abs=1e-12)
+    skew = PreActivationRNN([[1.2, 0.0], [0.0, 0.3]], np.zeros(2), activation="linear")
+    found = product_bounds(rollout(skew, np.ones(2), steps=50))
+    below = next(entry for entry in found.entries() if not entry.above)
+    excess = (float(found.log_norms[0]) - below.log[0]) / (50 * math.log(10))
+    assert excess > 0.1
+    assert below.tightness == pytest.approx(excess, rel=1e-12)
+    assert f"{below.tightness:+.3g} decades a step" in repr(found)
+
+
 FORMS = {
     "elman tanh": lambda W, b, a: ElmanRNN(W, b, activation="tanh"),
     "pre leaky relu": lambda W, b, a: PreActivationRNN(W, b, activation="leaky_relu"),

@@ -1,11 +1,15 @@
 """Folds, flips, cusp and walls of one neuron against 50 digits."""
 
+import inspect
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics import doya
 from tests.oracles import neuron
 
@@ -60,6 +64,29 @@ def test_walls_to_four_ulp_or_cancelling(dtype: str) -> None:
         )
         error = abs(mpmath.mpf(float(found[i])) - b)
         assert _ulps(found[i], b, dtype) <= 4 or error <= 4 * float(np.finfo(dtype).eps) / 2 * size
+
+
+def test_the_wall_moves_as_its_formula_says(dtype: str) -> None:
+    """b = ln(x/(1 − x)) − w x: ∂b/∂x = 1/(x(1 − x)) − w and ∂b/∂w = −x, on either side of ½ and of w = 0."""
+    for w, x in ((5.0, 0.3), (5.0, 0.7), (-9.0, 0.4)):
+        by_w, by_x = jax.grad(doya.wall, argnums=(0, 1))(np.asarray(w, dtype), np.asarray(x, dtype))
+        rounding = 16 * np.finfo(dtype).eps * (1 / (x * (1 - x)) + abs(w))
+        assert abs(float(by_x) - (1 / (x * (1 - x)) - w)) <= rounding
+        assert abs(float(by_w) + x) <= rounding
+
+
+EULER = [
+    function
+    for room in (rd.doya, rd.cliff)
+    for function in map(vars(room).get, room.__all__)
+    if inspect.isfunction(function) and "epsilon" in inspect.signature(function).parameters
+]
+
+
+@pytest.mark.parametrize("function", [*EULER, rd.DoyaNeuron])
+def test_without_an_euler_step_it_is_1(function: Any) -> None:
+    assert len(EULER) > 10
+    assert inspect.signature(function).parameters["epsilon"].default == 1.0
 
 
 def test_there_is_nothing_where_there_is_nothing() -> None:

@@ -13,6 +13,7 @@ from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame
+from rnn_dynamics.dynamics.lyapunov.spectrum import _total
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral.mean_field import mean_field
 from tests.compilations import compilations
@@ -115,6 +116,25 @@ def test_zero_map_is_minus_infinity() -> None:
     found = lyapunov_spectrum(linear_run(np.zeros((2, 2))), exponents=1)
     assert float(found.values[0]) == -math.inf
     assert int(found.status[0]) == int(Status.UNRESOLVED)
+
+
+# Sums and their errors
+
+
+def test_standard_errors_are_those_of_the_mean_of_blocks() -> None:
+    cell = ElmanRNN(np.random.default_rng(5).normal(0, 0.9, (6, 6)), np.zeros(6))
+    found = lyapunov_spectrum(rollout(cell, np.full(6, 0.1), steps=900), blocks=7)
+    means = np.asarray(found.block_means)
+    wanted = means.std(axis=0, ddof=1) / math.sqrt(7)
+    assert (wanted > 0).all()
+    np.testing.assert_allclose(found.standard_errors, wanted, rtol=1e-10)
+
+
+def test_what_a_long_sum_loses_is_added_again(dtype: str) -> None:
+    large = 1 / np.finfo(dtype).eps
+    terms = np.array([large, *[0.25] * 64, -large], dtype)[:, None, None]
+    assert terms.sum(dtype=dtype) != 16
+    assert float(_total(jnp.asarray(terms))[0, 0]) == 16
 
 
 # Random products
