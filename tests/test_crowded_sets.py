@@ -96,6 +96,20 @@ def test_a_circle_on_which_a_bit_still_creeps_is_no_attractor(turned):
     assert (len(found), found.undecided) == (0, len(starts))
 
 
+def test_chaos_beside_a_bit_that_has_all_but_settled_is_two_sets():
+    def step(state, _):
+        x, y, bit = state
+        v = bit / 0.1
+        return jnp.stack([1 - 1.4 * x * x + y, 0.3 * x, 0.1 * (v + 3e-4 * (v - v**3))])
+
+    draws = np.random.default_rng(3)
+    columns = draws.uniform(-0.3, 0.3, 40), draws.uniform(-0.1, 0.1, 40), 0.1 * draws.uniform(-1.2, 1.2, 40)
+    found = rd.find_attractors(step, np.stack(columns, axis=1))
+    assert list(found.kinds) == [AttractorKind.CHAOTIC] * 2
+    ends = sorted(float(np.asarray(found.orbit(i))[:, 2].mean()) for i in range(2))
+    np.testing.assert_allclose(ends, [-0.1, 0.1], rtol=1e-3)
+
+
 def test_a_circle_locked_to_a_long_cycle_is_no_circle():
     """The angle comes to a cycle of 578 steps by a thousandth a step: it returns ever nearer."""
     period, turn = 578, 2 * math.pi * 137 / 578

@@ -27,6 +27,7 @@ _WINDOWS = 128
 _BATCH = 256
 _WIDER = 1.0
 _DEVIATIONS = 4.0
+_SETTLED = 1e-4  # a deviation, relative to the set, that what still settles may have
 _FLOOR, _LEAST = 1e-3, 0.1
 _LONGEST = 64  # the longest period of coordinates that repeat by themselves
 _NEARER = 0.999  # the share of its distance that an orbit which nears their cycle may keep over a window
@@ -106,7 +107,7 @@ class Bands:
         covariance = np.atleast_2d(np.cov(states.T, bias=True))
         values, vectors = np.linalg.eigh(covariance)
         size = float(np.mean(states**2) * self.problem.n)
-        floor = float(np.finfo(self.problem.dtype).eps) * max(size, np.finfo(float).tiny)
+        floor = max(_SETTLED**2, float(np.finfo(self.problem.dtype).eps)) * max(size, np.finfo(float).tiny)
         self.whitening = vectors / np.sqrt(np.maximum(values, 0) + floor)
         self.centre = found[:, : self.problem.n].mean(0)
         self.farthest = _DEVIATIONS + 2 * self._deviations(found).max()
