@@ -44,12 +44,14 @@ def test_points_to_four_ulp_and_none_missed(dtype: str) -> None:
                 assert bool(found.stable[i, j]) == (abs(multiplier) < 1)  # hazard 8: never by the real part
 
 
-def test_derivatives_of_the_implicit_function() -> None:
-    for w, b, index in ((5.0, -2.5, 0), (5.0, -2.5, 1), (-8.0, 3.0, 0), (2.0, -1.0, 0)):
-        x = float(doya.equilibria(w, b).points[index])
-        slope = 1 / (1 / (x * (1 - x)) - w)
-        by_w, by_b = jax.grad(lambda v, c: doya.equilibria(v, c).points[index], argnums=(0, 1))(w, b)  # noqa: B023
-        np.testing.assert_allclose([by_w, by_b], [x * slope, slope], rtol=1e-12)
+@pytest.mark.parametrize(
+    ("w", "b", "index"), [(5.0, -2.5, 0), (5.0, -2.5, 1), (-8.0, 3.0, 0), (2.0, -1.0, 0)]
+)
+def test_derivatives_of_the_implicit_function(w: float, b: float, index: int) -> None:
+    x = float(doya.equilibria(w, b).points[index])
+    slope = 1 / (1 / (x * (1 - x)) - w)
+    by_w, by_b = jax.grad(lambda v, c: doya.equilibria(v, c).points[index], argnums=(0, 1))(w, b)
+    np.testing.assert_allclose([by_w, by_b], [x * slope, slope], rtol=1e-12)
 
 
 def test_hazard_13_an_unstable_point_that_holds_a_float_orbit_is_unstable(dtype: str) -> None:
