@@ -184,8 +184,8 @@ def _has_none(w: np.ndarray) -> bool:
 
 
 def _no_cycle(w: np.ndarray) -> TwoCycle:
-    hole = np.full(w.shape, np.nan, w.dtype)
-    return TwoCycle(np.stack([hole, hole], axis=-1), hole)
+    states: Any = np.full((*w.shape, 2), np.nan, w.dtype)
+    return TwoCycle(states, states[..., 0])
 
 
 def _in_pairs(kernel: Any, w: Any, b: Any) -> TwoCycle:

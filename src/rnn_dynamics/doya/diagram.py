@@ -175,7 +175,7 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
     if b.size < 2:
         raise ValueError(f"b: expected at least two biases, got {b.size}")
     found = equilibria_on_host(w, b, epsilon)
-    points = found.points
+    points, stable, multipliers = map(np.asarray, (found.points, found.stable, found.multipliers))
     low, high = float(b.min()), float(b.max())
     events = _events(w, epsilon)
     branches = _equilibrium_branches(w, epsilon, _state_grid(events, points), events)
@@ -188,8 +188,8 @@ def bifurcation_diagram(w: Any, b: Any, epsilon: Any = 1.0) -> BifurcationDiagra
         float(epsilon),
         b,
         points,
-        found.stable,
-        found.multipliers,
+        stable,
+        multipliers,
         tuple(branch for branch in trimmed if len(branch.b)),
         tuple(event for event in events if low <= event.parameter <= high),
     )
