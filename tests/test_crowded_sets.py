@@ -501,3 +501,58 @@ def test_cycles_that_differ_at_one_phase_alone_are_two():
     assert same_cycle(orbit, orbit + 1e-13)
     assert not same_cycle(orbit, orbit + np.array([[0, 0], [0, 1e-3]]))
     assert not same_cycle(orbit, orbit[:1])
+
+
+def products(first, second):
+    """Two maps of one unit each, side by side: their numbers as arguments, so that few programs compile."""
+    return jax.tree_util.Partial(_side_by_side, tuple(map(jnp.asarray, (*first, *second))))
+
+
+def _side_by_side(numbers, x, u):
+    a, b, size = numbers
+    y, z = x[0], x[1] / size
+    return jnp.stack([a * y * (1 - y), size * b * z * (1 - z)])
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize(("chaos", "cycle", "sets"), [(3.6, 3.2, 2), (3.58, 3.5, 4)])
+def test_chaos_in_bands_beside_a_small_cycle_is_a_set_for_each_way_to_turn_together(chaos, cycle, sets, size):
+    """Two bands with a 2-cycle, four with a 4-cycle: the phase of the one against the other never changes."""
+    starts = np.random.default_rng(0).uniform(0.1, 0.9, (24, 2))
+    x, number = starts.copy(), np.array([chaos, cycle])
+    for _ in range(10_000):
+        x = number * x * (1 - x)
+    tops, values = x.copy(), x.copy()  # where the unit on the cycle is when the chaos is highest
+    for _ in range(400):
+        x = number * x * (1 - x)
+        higher = x[:, 0] > tops[:, 0]
+        tops[higher], values[higher] = x[higher], x[higher]
+    relation = np.unique(np.round(values[:, 1], 6), return_inverse=True)[1]
+    assert relation.max() == sets - 1
+    cell = products((chaos,), (cycle, size))
+    found = rd.find_attractors(cell, starts * [1, size])
+    assert (len(found), found.undecided) == (sets, 0)
+    labels = np.asarray(rd.basins(cell, starts * [1, size], found).labels)
+    assert len(set(zip(labels.tolist(), relation.tolist(), strict=True))) == sets
+
+
+def test_chaos_that_is_left_after_thousands_of_steps_is_no_set_that_orbits_end_on():
+    """Eight coupled quadratic maps: chaos is a transient, all orbits end on stable cycles of periods 2 and 4."""
+    a, coupling = 1.6968583027653867, 0.29364304242985867
+
+    def step(np, x):
+        y = 1 - a * x * x
+        return (1 - coupling) * y + coupling / 2 * (np.roll(y, 1, -1) + np.roll(y, -1, -1))
+
+    starts = np.random.default_rng(0).uniform(-0.5, 0.5, (24, 8))
+    x = starts.copy()
+    for _ in range(320):
+        x = step(np, x)
+    repeats = np.abs(step(np, step(np, step(np, step(np, x)))) - x).max(axis=1) < 1e-9
+    assert repeats.sum() < 12
+    for _ in range(40_000):
+        x = step(np, x)
+    assert np.abs(step(np, step(np, step(np, step(np, x)))) - x).max() < 1e-12
+    found = rd.fixed_points(lambda x, u: step(jnp, x), starts, period=4)
+    assert found.ends.count(OrbitEnd.POINT) == 24
+    assert found.stable[found.ends.point].all()

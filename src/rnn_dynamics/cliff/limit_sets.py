@@ -59,21 +59,24 @@ def joined(*parts: Ends) -> Ends:
     return Ends(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
 
 
-def _change(found: Polished, start: Array) -> Array:
-    """By how much F^p between the start and the polished x departs from its linear part at x, as a norm of J."""
-    unit = float(jnp.finfo(start.dtype).eps)
-    of_jacobian = jnp.max(jnp.sum(jnp.abs(found.at_start - found.jacobian), axis=1))
+def _change(found: Polished, start: np.ndarray) -> np.ndarray:
+    """By how much F^p between the starts and the polished x departs from its linear part at x, as a norm of J."""
+    unit = float(np.finfo(start.dtype).eps)
+    of_jacobian = np.abs(found.at_start - found.jacobian).sum(axis=-1).max(axis=-1)
     away = start - found.x
-    distance = jnp.max(jnp.abs(away))
-    linear = jnp.matmul(found.jacobian, away, precision=jax.lax.Precision.HIGHEST)
-    size = 1 + jnp.max(jnp.abs(found.x))
-    bent = jnp.max(jnp.abs(found.image - found.x - linear)) - found.residual - 64 * unit * size
-    of_map = jnp.where(bent > 0, bent / jnp.maximum(distance, unit * size), 0)
+    distance = np.abs(away).max(axis=-1)
+    linear = np.matmul(found.jacobian, away[..., None])[..., 0]
+    size = 1 + np.abs(found.x).max(axis=-1)
+    bent = np.abs(found.image - found.x - linear).max(axis=-1) - found.residual - 64 * unit * size
+    of_map = np.where(bent > 0, bent / np.maximum(distance, unit * size), 0)
     is_next = distance <= _NEXT_TO * size
-    return jnp.where(is_next, jnp.maximum(of_jacobian, of_map), jnp.inf)
+    return np.where(is_next, np.maximum(of_jacobian, of_map), np.asarray(np.inf, start.dtype))
 
 
-def _run(whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int, blocks: Array) -> Array:
+@functools.partial(jax.jit, static_argnums=4)
+def _last_states(
+    whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int, blocks: Array
+) -> Array:
     """The last states after ``steps`` and at most so many blocks; no more are run once all of them return."""
 
     def ahead(x: Array, position: Array, count: Any) -> Array:
@@ -92,61 +95,31 @@ def _run(whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int
     return jax.lax.while_loop(goes_on, run, (jnp.zeros_like(blocks), states, jnp.ones((), bool)))[1]
 
 
-@functools.partial(jax.jit, static_argnums=(5, 6))
-def _ends(
-    whole: ReturnMap, x0: Array, positions: Array, steps: Array, blocks: Array, block: int, longest: int
-) -> tuple[Array, Array, Array, Array, Array]:
-    """c, p, the Jacobian of F^p there, its residual and how far F^p at the last state is from that linear map."""
+@functools.partial(jax.jit, static_argnums=3)
+def _returns_of(whole: ReturnMap, positions: Array, states: Array, longest: int) -> Array:
+    """max|F^p(x) − x| relative to 1 + max|x|, p = 1 … longest."""
 
-    def at(position: Array, last: Array) -> tuple[Array, Array, Array, Array, Array]:
+    def at(position: Array, x: Array) -> Array:
         step = whole.iterated(1, *position)
 
-        def returns(x: Array) -> Array:
-            """max|F^p(x) − x| relative to 1 + max|x|, p = 1 … longest."""
+        def advance(state: Array, _: None) -> tuple[Array, Array]:
+            later = step(state)
+            return later, later
 
-            def advance(state: Array, _: None) -> tuple[Array, Array]:
-                later = step(state)
-                return later, later
+        ahead = jax.lax.scan(advance, x, None, length=longest)[1]
+        return jnp.max(jnp.abs(ahead - x[None]), axis=1) / (1 + jnp.max(jnp.abs(x)))
 
-            ahead = jax.lax.scan(advance, x, None, length=longest)[1]
-            return jnp.max(jnp.abs(ahead - x[None]), axis=1) / (1 + jnp.max(jnp.abs(x)))
-
-        apart = returns(last)
-        # The first period as good as the best one: its multiples return no better, but for rounding.
-        floor = 16 * float(jnp.finfo(x0.dtype).eps)
-        period = jnp.argmax(apart <= 2 * jnp.min(apart) + floor).astype(jnp.int32) + 1
-        found = polished(whole.iterated(period, *position), last, _POLISHING)
-        # An orbit that nears a state in turns, as before a flip, seems to have twice its period.
-        every = jnp.arange(1, longest + 1, dtype=jnp.int32)
-        reach = jnp.maximum(jnp.max(jnp.abs(last - found.x)) / 2, math.sqrt(floor))
-        divides = (period % every == 0) & (returns(found.x) <= reach)
-        period = jnp.where(divides.any(), jnp.argmax(divides).astype(jnp.int32) + 1, period)
-        # Of an orbit that diverged the residual is not finite either.
-        hole = jnp.full_like(found.residual, jnp.nan)
-        residual = jnp.where(jnp.isfinite(last).all(), found.residual, hole)
-        return found.x, period, found.jacobian, residual, _change(found, last)
-
-    return jax.vmap(at)(positions, _run(whole, x0, positions, steps, block, blocks))
+    return jax.vmap(at)(positions, states)
 
 
 @jax.jit
-def _followed(
-    whole: ReturnMap, start: Array, states: Array, periods: Array, end: Array
-) -> tuple[Array, Array, Array]:
-    """Cycles taken along from ``start`` to ``end`` in eighths: c, the Jacobian, the largest residual on the way."""
+def _linearised(whole: ReturnMap, states: Array, positions: Array, periods: Array) -> tuple[Array, Array]:
+    """F^p(x) and ∂F^p/∂x, each state at a position and of a period of its own."""
 
-    def one(begin: Array, x: Array, period: Array, finish: Array) -> tuple[Array, Array, Array]:
-        def piece(j: int, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            x, _, worst = carry
-            share = (jnp.asarray(j, x.dtype) + 1) / _PIECES
-            found = polished(whole.iterated(period, *(begin + share * (finish - begin))), x, _FOLLOWING)
-            size = found.residual / (1 + jnp.max(jnp.abs(found.x)))
-            return found.x, found.jacobian, jnp.maximum(worst, size)
+    def at(x: Array, position: Array, period: Array) -> tuple[Array, Array]:
+        return whole.iterated(period, *position).with_jacobian(x)
 
-        nothing = jnp.eye(x.size, dtype=x.dtype), jnp.zeros((), x.dtype)
-        return jax.lax.fori_loop(0, _PIECES, piece, (x, *nothing))
-
-    return jax.vmap(one)(start, states, periods, end)
+    return jax.vmap(at)(states, positions, periods)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -193,13 +166,13 @@ class FollowedStart:
 
     def ends(self, positions: np.ndarray) -> Ends:
         """Return where the orbit ends at each position."""
-        block = self._block
-        lengths = np.int32(self.steps), np.int32(-(-self.max_steps // block))
-        found = self._batched(
-            lambda rows: _ends(self.whole, self.x0, rows, *lengths, block, self.longest), positions
-        )
-        states, periods, jacobians, residual, change = found
-        with np.errstate(invalid="ignore"):
+        last = self._last(positions)
+        found, periods = self._solved(positions, last)
+        # Of an orbit that diverged the residual is not finite either.
+        residual = np.where(np.isfinite(last).all(axis=-1), found.residual, np.nan)
+        states, jacobians = found.x, found.jacobian
+        with np.errstate(all="ignore"):
+            change = _change(found, last)
             solved: np.ndarray = np.asarray(residual <= self._tolerance(states))
             radius = _radius(np.where(solved.reshape(-1, 1, 1), jacobians, np.nan))
             inside = radius < 1 - 16 * np.finfo(states.dtype).eps
@@ -211,22 +184,60 @@ class FollowedStart:
         states, values = np.where(decided[:, None], states, np.nan), np.where(decided, values, np.nan)
         return Ends(positions, states, np.where(decided, periods, 0), labels, values)
 
+    def _last(self, positions: np.ndarray) -> np.ndarray:
+        block = self._block
+        steps, blocks = np.int32(self.steps), np.int32(-(-self.max_steps // block))
+        return self._batched(
+            lambda rows: [_last_states(self.whole, self.x0, rows, steps, block, blocks)], positions
+        )[0]
+
+    def _returns(self, positions: np.ndarray, states: np.ndarray) -> np.ndarray:
+        return self._batched(lambda *rows: [_returns_of(self.whole, *rows, self.longest)], positions, states)[
+            0
+        ]
+
+    def _polished(
+        self, positions: np.ndarray, states: np.ndarray, periods: np.ndarray, steps: int
+    ) -> Polished:
+        def linearised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            image, jacobian = self._batched(
+                lambda *batch: _linearised(self.whole, *batch), rows, positions, periods.astype(np.int32)
+            )
+            return image, jacobian
+
+        return polished(linearised, states, steps=steps)
+
+    def _solved(self, positions: np.ndarray, last: np.ndarray) -> tuple[Polished, Int[np.ndarray, " m"]]:
+        """What Newton's method finds next to the last states, and its periods."""
+        with np.errstate(all="ignore"):
+            apart = self._returns(positions, last)
+            # The first period as good as the best one: its multiples return no better, but for rounding.
+            floor = 16 * float(np.finfo(last.dtype).eps)
+            period = (apart <= 2 * apart.min(axis=1, keepdims=True) + floor).argmax(axis=1) + 1
+            found = self._polished(positions, last, period, _POLISHING)
+            # An orbit that nears a state in turns, as before a flip, seems to have twice its period.
+            every = np.arange(1, self.longest + 1)
+            reach = np.maximum(np.abs(last - found.x).max(axis=-1) / 2, math.sqrt(floor))
+            divides = (period[:, None] % every == 0) & (self._returns(positions, found.x) <= reach[:, None])
+        return found, np.where(divides.any(axis=1), divides.argmax(axis=1) + 1, period)
+
     def _loss_at(self, states: np.ndarray) -> tuple[Array]:
         return (_losses(self.loss, states.reshape(len(states), *self.whole.shape)),)
 
     def followed(self, ends: Ends, positions: np.ndarray) -> tuple[np.ndarray, Bool[np.ndarray, " m"]]:
         """The cycles of ``ends`` taken along to other positions, and where they come there stable."""
-        states, jacobians, worst = self._batched(
-            lambda *rows: _followed(self.whole, *rows),
-            ends.positions,
-            ends.states,
-            np.maximum(ends.periods, 1).astype(np.int32),
-            positions,
-        )
+        states, periods = ends.states, np.maximum(ends.periods, 1)
+        jacobians = np.zeros((*states.shape, states.shape[-1]), states.dtype)
+        worst = np.zeros(len(states), states.dtype)
+        for share in (1 + np.arange(_PIECES, dtype=states.dtype)) / _PIECES:
+            there = ends.positions + share * (positions - ends.positions)
+            found = self._polished(there, states, periods, _FOLLOWING)
+            states, jacobians = found.x, found.jacobian
+            worst = np.maximum(worst, found.residual / (1 + np.abs(states).max(axis=-1, initial=0)))
         with np.errstate(invalid="ignore"):
-            found: np.ndarray = np.asarray(worst <= 1e3 * np.finfo(states.dtype).eps)
-            stable = _radius(np.where(found[:, None, None], jacobians, np.nan)) < 1
-        return states, found & stable
+            close: np.ndarray = np.asarray(worst <= 1e3 * np.finfo(states.dtype).eps)
+            stable = _radius(np.where(close[:, None, None], jacobians, np.nan)) < 1
+        return states, close & stable
 
     def broken(self, first: Ends, second: Ends) -> Bool[np.ndarray, " m"]:
         """Where the end at one position is not that of the other taken along: both ways have to lead there."""

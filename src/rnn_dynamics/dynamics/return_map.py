@@ -21,7 +21,6 @@ from rnn_dynamics.dynamics.phases import (
     Lengths,
     OnPhases,
     canonical,
-    largest_length,
     lengths_of,
     on_phases,
     wrapped,
@@ -101,20 +100,6 @@ class IteratedMap(NamedTuple):
         state, jacobian = jax.lax.fori_loop(1, self.steps, advance, once(0, x.reshape(self.shape)))
         return state.reshape(-1), jacobian
 
-    def rest(self, x: Array, image: Array) -> Array:
-        """Return x − F^p(x); of phases it is the shortest difference."""
-        return wrapped(x - image, lengths_of(self.cell))
-
-    def scale(self, x: Array) -> Array:
-        """max(1, largest entry, longest phase): what rounding is relative to."""
-        least = max(1.0, largest_length(lengths_of(self.cell)))
-        return jnp.maximum(jnp.max(jnp.abs(x)), jnp.full((), least, x.dtype))
-
-    def residual_size(self, x: Float[Array, " n"]) -> Float[Array, ""]:
-        """Return ‖x − F^p(x)‖, infinite where that is no number."""
-        size = jnp.linalg.norm(self.rest(x, self(x)))
-        return jnp.where(jnp.isfinite(size), size, jnp.full_like(size, jnp.inf))
-
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def images(
@@ -122,6 +107,47 @@ def images(
 ) -> Float[Array, "batch n"]:
     """Return F^p(x) of each state; one program serves all p."""
     return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape))(x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def linearised(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"]]:
+    """Return F^p(x) and ∂F^p/∂x of each state; one program serves all p."""
+    return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape).with_jacobian)(x)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 6))
+def linearised_each(
+    static: Any, arrays: Any, x: Array, periods: Array, inputs: Any, steps: Any, shape: tuple[int, ...]
+) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"]]:
+    """``linearised`` of states with periods of their own, each in multiples of ``steps``."""
+    cell = join(static, arrays)
+
+    def one(start: Array, period: Array) -> tuple[Array, Array]:
+        return IteratedMap(cell, inputs, period * steps, shape).with_jacobian(start)
+
+    return jax.vmap(one)(x, periods)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def curved(
+    static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
+) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"], Float[Array, "batch n n"]]:
+    """Return F^p(x), ∂F^p/∂x, and Σ_i r_i ∂²F_i^p/∂x² with r = x − F^p(x), of each state."""
+    cell = join(static, arrays)
+    system, sequence = IteratedMap(cell, inputs, steps, shape), repeated(inputs, steps)
+
+    def image_of(state: Array) -> Array:
+        """F^p by a scan of known length, which reverse mode can go through."""
+        return iterate(cell, state.reshape(shape), sequence, steps)[0].reshape(-1)
+
+    def one(start: Array) -> tuple[Array, Array, Array]:
+        image, jacobian = system.with_jacobian(start)
+        rest = wrapped(start - image, lengths_of(cell))
+        return image, jacobian, jax.jacfwd(lambda at: jax.vjp(image_of, at)[1](rest)[0])(start)
+
+    return jax.vmap(one)(x)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))

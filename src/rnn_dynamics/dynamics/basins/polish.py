@@ -9,7 +9,8 @@ import numpy as np
 from rnn_dynamics.cells.arguments import held
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.dynamics.basins.trapping import step_matrices
-from rnn_dynamics.dynamics.equilibria.newton import polish_each
+from rnn_dynamics.dynamics.equilibria.equation import RootProblem
+from rnn_dynamics.dynamics.equilibria.newton import polished
 from rnn_dynamics.dynamics.phases import (
     Lengths,
     apart,
@@ -155,13 +156,12 @@ def polished_cycles(
     Returns:
         Those with residual ≤ 10³ roundings of their size, in the order in which they were found.
     """
-    size = power_of_two_above(len(states), MOST_SEEDS)
-    padded = filled(periods, size).astype(np.int32)
-    points, residuals = polish_each(*split(cell), filled(states, size), padded, held(u), shape, _ITERATIONS)
     found: list[Cycle] = []
     lengths = lengths_of(cell)
-    points = seated(np.asarray(points)[: len(states)], lengths)
-    triples = zip(points, np.asarray(residuals), periods, strict=False)
+    problem = RootProblem(*split(cell), held(u), 1, shape, states.dtype, lengths)
+    linearised = functools.partial(problem.linearised_each, periods)
+    points, residuals, *_ = polished(linearised, states, lengths, _ITERATIONS)
+    triples = zip(seated(points, lengths), residuals, periods, strict=True)
     for point, residual, period in triples:
         scale = 1 + np.abs(point).max() + largest_length(lengths)
         limit = 1e3 * np.finfo(point.dtype).eps * scale

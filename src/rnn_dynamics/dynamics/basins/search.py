@@ -27,10 +27,10 @@ from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets, recurrent
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.dynamics.basins.volume import keeps_volume
-from rnn_dynamics.dynamics.equilibria.newton import transient_round
+from rnn_dynamics.dynamics.equilibria.equation import RootProblem
+from rnn_dynamics.dynamics.equilibria.newton import along_the_flow
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
-from rnn_dynamics.numerics.batching import filled
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count
 
@@ -146,11 +146,11 @@ def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states:
 
 def _along_the_flow(problem: StartsOfMap, states: np.ndarray) -> np.ndarray:
     """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
-    padded = filled(states, MOST_SEEDS)
-    static, arrays = split(problem.cell)
+    arrays = *split(problem.cell), held(problem.u)
+    equation = RootProblem(*arrays, 1, problem.shape, states.dtype, problem.lengths).equation(1)
+    ends = states
     for _ in range(_TRANSIENTS):
-        padded = transient_round(static, arrays, padded, held(problem.u), 1, problem.shape)
-    ends = np.asarray(padded)[: len(states)]
+        ends = along_the_flow(equation, ends)
     near = np.abs(ends).max(1) <= _FARTHER * (1 + np.abs(states).max())
     return np.where(near[:, None], ends, states)
 
@@ -330,10 +330,12 @@ def find_attractors(
     undecided.
 
     Circles and chaotic sets are known by samples. Two that overlap within the distance of neighbouring samples are
-    two where time means of units, of products of two units, at one step or at two, or coordinates that repeat by
-    themselves, or combinations of units that all but rest, tell them apart; what differs in products of three
-    alone, as three phases of which one is locked to the sum of the others, in the midst of a torus of more, is
-    taken for one. A part that turns less than once in the samples may be taken for several. A set on which some
+    two where time means of units, of products of two units, at one step or at two, means over every p-th state
+    (p to 16: in which order bands of chaos and units beside them turn), coordinates that repeat by themselves, or
+    combinations of units that all but rest, tell them apart. What differs in products of three alone, as three
+    phases of which one is locked to the sum of the others, in the midst of a torus of more, is taken for one; so
+    is what differs by less than 1e-4 of the set's size, but for coordinates that repeat. A part that turns less
+    than once in the samples may be taken for several. A set on which some
     combination of units still goes in one direction, or whose returns come ever nearer, as to a cycle longer than
     ``max_period``, is none yet: its starts stay undecided.
 

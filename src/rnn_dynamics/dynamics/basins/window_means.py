@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.dynamics.basins.band_phases import BandPhases
 from rnn_dynamics.dynamics.basins.polish import orbits_of
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
@@ -92,18 +93,12 @@ class Bands:
         wider = _WIDER * (high - low) + _FLOOR * (1 + np.abs(low) + np.abs(high))
         self.low, self.high = low - wider, high + wider
         self._measure_spread(orbit, found)
+        self.phases = BandPhases(problem, chosen, self._standard)
         self._find_cycle(orbit, largest)
 
     def _measure_spread(self, orbit: np.ndarray, found: np.ndarray) -> None:
         """Centre and whitening of x on the set, and how many deviations off the centre its own means may lie."""
-        lengths = self.problem.lengths or (None,) * self.problem.n
-        columns = [
-            orbit[:, i].astype(float) / self.scale[i]
-            if length is None
-            else np.cos(2 * np.pi * orbit[:, i].astype(float) / length)
-            for i, length in enumerate(lengths)
-        ]
-        states = np.stack(columns, 1)
+        states = self._of_units(orbit.astype(float))
         covariance = np.atleast_2d(np.cov(states.T, bias=True))
         values, vectors = np.linalg.eigh(covariance)
         size = float(np.mean(states**2) * self.problem.n)
@@ -111,6 +106,19 @@ class Bands:
         self.whitening = vectors / np.sqrt(np.maximum(values, 0) + floor)
         self.centre = found[:, : self.problem.n].mean(0)
         self.farthest = _DEVIATIONS + 2 * self._deviations(found).max()
+
+    def _of_units(self, states: np.ndarray) -> np.ndarray:
+        """Coordinates in units of the scale, of phases their cosines; shape (…, n)."""
+        lengths = self.problem.lengths or (None,) * self.problem.n
+        columns = [
+            states[..., i] / self.scale[i] if length is None else np.cos(2 * np.pi * states[..., i] / length)
+            for i, length in enumerate(lengths)
+        ]
+        return np.stack(columns, -1)
+
+    def _standard(self, states: np.ndarray) -> np.ndarray:
+        """Coordinates in which the set has mean 0 and covariance 1."""
+        return np.matmul(self._of_units(states) - self.centre, self.whitening)
 
     def _deviations(self, found: np.ndarray) -> np.ndarray:
         """How far means of x lie from the set's centre, in standard deviations of the set."""
@@ -163,4 +171,6 @@ class Bands:
         within = ((found >= self.low) & (found <= self.high)).all(1) & (
             self._deviations(found) <= self.farthest
         )
-        return within & nears
+        held = within & nears
+        held[held] = self.phases.hold(states[held])
+        return held

@@ -24,7 +24,7 @@ _ONE_ROOT = 1e-3
 
 @dataclasses.dataclass(frozen=True)
 class Roots:
-    """Roots of x = F^p(x) with what ``newton.measure`` says of each, all of one p."""
+    """Roots of x = F^p(x) with what ``newton.measured_roots`` says of each, all of one p."""
 
     points: Float[np.ndarray, "m n"]
     residual: Float[np.ndarray, " m"]
@@ -72,10 +72,10 @@ def measured(problem: RootProblem, points: np.ndarray, period: int, *, polish: b
     """Points, polished if asked for, with their residuals, errors and Jacobians of F^p."""
     if not len(points):
         return no_roots(problem)
+    equation = problem.equation(period)
     if polish:
-        (points,) = problem.batched(newton.polish, period, points)
-        points = seated(points, problem.lengths)
-    return Roots(points, *problem.batched(newton.measure, period, points))
+        points = seated(newton.polished(equation.linearised, points, problem.lengths).x, problem.lengths)
+    return Roots(points, *newton.measured_roots(equation, points))
 
 
 def sorted_multipliers(jacobians: Float[np.ndarray, "m n n"]) -> np.ndarray:

@@ -1,12 +1,12 @@
 """The equation x = F^p(x) as its kernels take it, checked, and cut into batches of a fixed shape."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
@@ -14,6 +14,7 @@ from rnn_dynamics.cells.arguments import checked_step
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.shapes import shapes_of
 from rnn_dynamics.cells.signature import image
+from rnn_dynamics.dynamics.equilibria.newton import Curved, Equation
 from rnn_dynamics.dynamics.phases import (
     Lengths,
     apart,
@@ -23,6 +24,7 @@ from rnn_dynamics.dynamics.phases import (
     on_phases,
     wrapped,
 )
+from rnn_dynamics.dynamics.return_map import curved, images, linearised, linearised_each
 from rnn_dynamics.numerics.batching import mapped, power_of_two_below
 from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.validation import count, real_array
@@ -32,8 +34,10 @@ _ENTRIES = 2**20
 _BATCHES = (64, 512, 4096)
 # A row of a Jacobian of so many multiply-adds is dear enough for a batch of few.
 _DEAR, _FEW = 2e5, 16
-# Up to here a row costs so little that the smallest batch is not worth its program.
-_UNITS = 8
+# Up to here a row costs so little that the smallest batch is not worth its program, but for so many steps.
+_UNITS, _MANY_STEPS = 8, 4096
+# Images are cheaper than Jacobians: so many times more of them go together.
+_WIDER = 8
 _TOLERANCE = {4: 1e-5, 8: 1e-12}
 
 
@@ -79,27 +83,55 @@ class RootProblem:
         """The scale that tolerances refer to: max(1, largest entry, longest phase) of each row."""
         return np.maximum(norms(rows), np.asarray(largest_length(self.lengths), rows.dtype))
 
-    def batched(self, kernel: Callable[..., Any], period: int, *columns: np.ndarray) -> list[np.ndarray]:
+    def batched(
+        self, kernel: Callable[..., Any], period: int, *columns: np.ndarray, wide: bool = False
+    ) -> list[np.ndarray]:
         """``kernel`` on rows of ``columns``, in batches of few shapes, the last one padded.
 
         Args:
             kernel: takes static, arrays, a batch of each column, inputs, steps and the shape of a state.
             period: in multiples of ``cycle``.
             columns: arrays of one leading axis; the first is the states.
+            wide: whether there are many rows, and no Jacobians: batches are larger then.
         """
         total, steps = len(columns[0]), period * self.cycle
         largest = min(_BATCHES[-1], max(16, power_of_two_below(_ENTRIES // self.size**2)))
-        sizes = (
-            _BATCHES[1:] if self.size <= _UNITS else (_FEW,) if steps * self.size**3 > _DEAR else _BATCHES[:1]
-        )
+        if self.size > _UNITS:
+            sizes = (_FEW,) if steps * self.size**3 > _DEAR else _BATCHES[:1]
+        else:
+            sizes = _BATCHES if steps >= _MANY_STEPS else _BATCHES[1:]
         size = min(largest, next((size for size in sizes if total <= size), sizes[-1]))
+        if wide and self.size > _UNITS:
+            size *= _WIDER
 
         def at(*batch: np.ndarray) -> list[Array]:
-            given = self.static, self.arrays, *map(jnp.asarray, batch)
+            given = self.static, self.arrays, *batch
             return jax.tree_util.tree_leaves(kernel(*given, self.inputs, steps, self.shape))
 
         with one_blas_thread(self.size):
             return mapped(at, columns, size)
+
+    def images(self, period: int, rows: np.ndarray) -> np.ndarray:
+        """Return F^p of many rows."""
+        return self.batched(images, period, rows, wide=True)[0]
+
+    def equation(self, period: int) -> Equation:
+        """The equation x = F^p(x) as Newton's method takes it."""
+
+        def linearised_at(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            image, jacobian = self.batched(linearised, period, rows)
+            return image, jacobian
+
+        return Equation(functools.partial(self.images, period), linearised_at, self.lengths)
+
+    def linearised_each(self, periods: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """F^p of rows and the Jacobians, with a period for each row."""
+        image, jacobian = self.batched(linearised_each, 1, rows, periods.astype(np.int32))
+        return image, jacobian
+
+    def curved(self, period: int, rows: np.ndarray) -> Curved:
+        """F^p of rows with the first derivative, and the second one that the Hessian of ½‖x − F^p(x)‖² has."""
+        return Curved(*self.batched(curved, period, rows))
 
     def lowered(self) -> "RootProblem":
         """The same in float32 where the cell allows it, else this one."""

@@ -16,8 +16,8 @@ from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.known import ONE_ROOT, Known
 from rnn_dynamics.dynamics.equilibria.merging import clusters
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, windows
-from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, first_periods, recurrent
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, returns, windows
+from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, TURNS, first_periods, recurrent
 from rnn_dynamics.dynamics.phases import embedded, seated
 
 _LEVELS = (64, 256, 1024, 4096, 16384)
@@ -32,6 +32,9 @@ _MOST_NUDGED, _NUDGE = 64, 1e-3
 _AWAY = 1e3
 _ON_THE_WAY = 0.25  # share of the way to another root beyond which no ball takes an orbit
 _FARTHER = 10.0
+# Further steps of orbits on chaotic sets; multiply-adds of the first few of them, and of all once one has left.
+_STAYS, _FEW_STAY = (16384, 16384, 65536), 4
+_STAY_WORK, _LEAVE_WORK = 5e8, 2e10
 _LONG = 256  # an asked period up to which windows hold it
 _OPEN = -1
 
@@ -169,11 +172,11 @@ def _solved(problem: RootProblem, known: Known, states: np.ndarray, periods: np.
     for length in np.unique(periods):
         if known.met_unstable() >= _MANY and fresh:
             break
-        points = states[periods == length]
+        points, equation = states[periods == length], problem.equation(int(length))
         if along:
             for _ in range(_TRANSIENTS):
-                (points,) = problem.batched(newton.transient_round, int(length), points)
-        (points,) = problem.batched(newton.polish, int(length), points)
+                points = newton.along_the_flow(equation, points)
+        points = newton.polished(equation.linearised, points, problem.lengths).x
         # Far out a drift looks small beside x itself: no root is taken from where no orbit has been.
         points = points[np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()]
         points = seated(points, problem.lengths)
@@ -264,6 +267,46 @@ def _run(problem: RootProblem, census: Census, known: Known) -> None:
     census.kind[census.open()] = OrbitEnd.UNDECIDED
 
 
+def _left(problem: RootProblem, census: Census, known: Known, at: np.ndarray, steps: int) -> int:
+    """Iterate orbits that are counted on sets; open those that have left, and tell how many they are."""
+    census.states[at] = advanced(problem, census.states[at], steps)
+    census.steps[at] += steps * problem.cycle
+    finite = np.isfinite(census.states[at]).all(1)
+    census.kind[at] = np.where(finite, _OPEN, int(OrbitEnd.DIVERGED))
+    at = at[finite]
+    orbits = windows(problem, census.states[at], known.longest + 1)
+    _taken(problem, census, known, orbits)
+    stays = (census.kind[at] == _OPEN) & (first_periods(orbits, problem.lengths)[1] > _AT_REST)
+    census.kind[at[stays]] = OrbitEnd.RECURRENT
+    return int((~stays).sum() + (~finite).sum())
+
+
+def _passed_through(problem: RootProblem, census: Census, known: Known) -> None:
+    """Follow orbits on chaotic sets further: chaos may be a transient, which is left after thousands of steps.
+
+    A few are iterated first; where one of them has left, all are, longer and longer, and chaotic orbits that are
+    not seen to leave are undecided: nothing shows that their set attracts.
+    """
+    of_step = problem.cycle * problem.size**2
+    at = np.flatnonzero(census.kind == OrbitEnd.RECURRENT)
+    few = max(_FEW_STAY, int(_STAY_WORK / (_STAYS[0] * of_step)))
+    some = at[np.unique(np.linspace(0, len(at) - 1, min(few, len(at))).astype(int))] if at.size else at
+    if not some.size or not _left(problem, census, known, some, _STAYS[0]):
+        return
+    for steps in _STAYS:
+        _run(problem, census, known)
+        at = np.flatnonzero(census.kind == OrbitEnd.RECURRENT)
+        if not at.size or len(at) * steps * of_step > _LEAVE_WORK:
+            break
+        if not _left(problem, census, known, at, steps) and steps > _STAYS[0]:
+            break
+    _run(problem, census, known)
+    at = np.flatnonzero(census.kind == OrbitEnd.RECURRENT)
+    if at.size:
+        grows = returns(problem, census.states[at])[2] > TURNS / TAIL
+        census.kind[at[grows]] = OrbitEnd.UNDECIDED
+
+
 def _nudged(known: Known, first: int) -> np.ndarray:
     """States beside unstable roots from number ``first`` on, on both sides along what grows fastest."""
     rows: list[np.ndarray] = []
@@ -284,14 +327,14 @@ def _nudged(known: Known, first: int) -> np.ndarray:
 
 def along_the_flow(problem: RootProblem, known: Known, states: np.ndarray, length: int) -> np.ndarray:
     """The known root that Newton's method along the flow leads each state to, −1 for none; new ones are kept."""
-    points = states
+    points, equation = states, problem.equation(length)
     for _ in range(2 * _TRANSIENTS):
-        (points,) = problem.batched(newton.transient_round, length, points)
+        points = newton.along_the_flow(equation, points)
     at = np.full(len(states), -1)
     near = np.abs(points).max(1) <= _FARTHER * problem.norms(states).max()
     points = np.where(near[:, None], points, states)
     _solved(problem, known, points, np.full(len(points), length), False)
-    points = seated(problem.batched(newton.polish, length, points)[0], problem.lengths)
+    points = seated(newton.polished(equation.linearised, points, problem.lengths).x, problem.lengths)
     for place in range(len(known.length)):
         if length % known.length[place] == 0:
             apart = problem.apart(points[:, None], known.phases[place][None]).min(1)
@@ -333,6 +376,7 @@ def followed(
         _run(problem, Census.of(late), known)
     if _reopened(census, known):
         _run(problem, census, known)
+    _passed_through(problem, census, known)
     first = np.arange(len(census.kind)) < len(states)
     own = Census(*(getattr(census, field.name)[first] for field in dataclasses.fields(Census)))
     return own, known, len(beside) + len(late)

@@ -12,7 +12,7 @@ LONGEST = 32
 _SAMPLES = 512
 _BLOCKS = 16
 _ERRORS = 4.0
-_TURNS = 8.0
+TURNS = 8.0
 _OUTSIDE = 0.01
 _DRIFT = 1e-4
 _CREEP = 2.0  # a line's slope over half a tail, in standard deviations of what is left
@@ -162,7 +162,7 @@ class _Sets:
             self._looked[fresh] = True
             states, unit = self.states[fresh], float(np.finfo(self.states.dtype).eps)
             least, period, growth = returns(self.problem, states)
-            self._own[fresh] = np.where(growth < -2 * _TURNS / TAIL, -1, 0)
+            self._own[fresh] = np.where(growth < -2 * TURNS / TAIL, -1, 0)
             near = least <= 1e4 * unit * (1 + self.problem.norms(states))
             for length in np.unique(period[near]):
                 at = np.flatnonzero(near & (period == length))
@@ -190,12 +190,12 @@ class _Sets:
     def _contracts(self, row: int) -> bool:
         """Whether a tangent vector shrinks over many more steps than a tail has: the orbit nears a cycle slowly.
 
-        Along a circle its length varies, by ``_TURNS`` at most, and comes back; most are told by a few steps more.
+        Along a circle its length varies, by ``TURNS`` at most, and comes back; most are told by a few steps more.
         """
         most = int(_WORK / (self.problem.cycle * self.problem.size**2))
         if most < 2 * TAIL or growth(self.problem, self.states[row], 2 * TAIL) > _SHRINKS:
             return False
-        return growth(self.problem, self.states[row], min(_FAR, most)) < -_TURNS
+        return growth(self.problem, self.states[row], min(_FAR, most)) < -TURNS
 
     def _within(self, samples: np.ndarray, reach: float) -> np.ndarray:
         """A stray state or two do not count: the samples do not cover what an orbit seldom visits."""
@@ -224,7 +224,7 @@ class _Sets:
         error = _ERRORS * float(used.std(ddof=1) / np.sqrt(_BLOCKS))
         if used.mean() <= error and _settles(path):
             return
-        if returning is not None and used.mean() >= -max(error, _TURNS / TAIL):
+        if returning is not None and used.mean() >= -max(error, TURNS / TAIL):
             if used.mean() <= error and self._contracts(row):
                 return
             own = np.flatnonzero(self._within(*returning) & ~self.found & (self.periods == 0))

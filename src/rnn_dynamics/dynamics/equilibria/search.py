@@ -1,5 +1,6 @@
 """Fixed points and cycles from thousands of starts at once: damped Newton steps, a polish, and slow points."""
 
+import functools
 import warnings
 from typing import Any, NamedTuple
 
@@ -22,7 +23,6 @@ from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, flag
 
-_STEPS_OF_A_ROUND = 2
 # A coarse stage pays from here: the number of units, and of starts.
 _UNITS, _STARTS = 16, 256
 
@@ -45,11 +45,12 @@ def _descend(problem: RootProblem, starts: np.ndarray, period: int, max_steps: i
     residual = np.full(len(states), np.inf, problem.dtype)
     status = np.full(len(states), -1)
     goal = _loose(problem.dtype, 2 / 3)
-    for _ in range(-(-max_steps // _STEPS_OF_A_ROUND)):
+    equation = problem.equation(period)
+    for _ in range(max_steps):
         active = np.flatnonzero(status < 0)
         if not active.size:
             break
-        moved, size, stalled = problem.batched(newton.damped_round, period, states[active])
+        moved, size, stalled = newton.damped_step(equation, states[active])
         states[active], residual[active] = moved, size
         states[active] = problem.canonical(moved)
         scale = problem.norms(states[active])
@@ -109,11 +110,12 @@ def _creep(problem: RootProblem, ends: _Ends, period: int, max_steps: int) -> tu
     minimum = np.zeros(len(states), bool)
     goal, level = _loose(problem.dtype, 2 / 3), _loose(problem.dtype, 1 / 2)
     active = np.flatnonzero((status < 0) | (status == Status.UNDECIDED))
-    for _ in range(-(-max_steps // _STEPS_OF_A_ROUND)):
+    equation, second = problem.equation(period), functools.partial(problem.curved, period)
+    for _ in range(max_steps):
         if not active.size:
             break
-        columns = problem.batched(newton.quadratic_round, period, states[active], damping[active])
-        states[active], damping[active], residual[active], slope, convex = columns
+        step = newton.quadratic_step(equation, second, states[active], damping[active])
+        states[active], damping[active], residual[active], slope, convex = step
         states[active] = problem.canonical(states[active])
         size, scale = residual[active], problem.norms(states[active])
         close = size <= goal * scale
@@ -260,7 +262,7 @@ def fixed_points(
         MissingAttractorWarning: the list is known to lack something that it could hold (``FixedPoints.missing``):
             orbits end at a stable cycle of another period, or the index sum is wrong. Circles and chaotic sets
             are only counted, as no list of points holds them; a cycle that draws orbits in by less than some 2e-4
-            a step is counted as a circle.
+            a step is counted as a circle, and chaos that no orbit leaves within some 16 000 steps as a chaotic set.
         SmallStateWarning: all states are small beside 1, to which tolerances are relative.
 
     Reference: D. Sussillo, O. Barak, "Opening the black box", Neural Computation 25, 2013, for slow points and
