@@ -83,15 +83,13 @@ class LSTM(_HiddenAndCell):
         n = self.units
         h, c = x[:n], x[n:]
         z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, n)
-        over_cell, over_next = jnp.zeros((2, n), x.dtype), jnp.zeros(n, x.dtype)
-        if self.peepholes is not None:
-            over_cell = self.peepholes[:2] * c[None]
-        i, f = sigmoid(z[:2] + over_cell)
         g = tanh(z[2])
+        if self.peepholes is None:
+            i, f, _, o = sigmoid(z)  # all rows at once: a third of the program
+            return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
+        i, f = sigmoid(z[:2] + self.peepholes[:2] * c[None])
         following = f * c + i * g
-        if self.peepholes is not None:
-            over_next = self.peepholes[2] * following
-        o = sigmoid(z[3] + over_next)
+        o = sigmoid(z[3] + self.peepholes[2] * following)
         return {"input": i, "forget": f, "candidate": g, "output": o, "cell": following}
 
     def __call__(self, x: Float[Array, " 2*n"], u: Any = None) -> Float[Array, " 2*n"]:

@@ -45,21 +45,30 @@ def exponent_of(x: Float[Array, "..."]) -> Int[Array, "..."]:
     return jnp.where((raw == 0) | (raw == mask), 0, raw - (bias - 1))
 
 
+def _clamped(exponent: Int[Array, "..."], low: int, high: int) -> Int[Array, "..."]:
+    limits = jnp.asarray(low, exponent.dtype), jnp.asarray(high, exponent.dtype)
+    return jax.lax.clamp(limits[0], exponent, limits[1])
+
+
 def power_of_two(exponent: Int[Array, "..."], dtype: Any) -> Float[Array, "..."]:
     """2^exponent in ``dtype``, exact; exponents outside the normal range give 0 below it and inf above it."""
+    _, _, bias = _layout(dtype)
+    return _power_in_range(_clamped(exponent, -bias, bias + 1), dtype)
+
+
+def _power_in_range(exponent: Int[Array, "..."], dtype: Any) -> Float[Array, "..."]:
+    """2^exponent for an exponent that is known to be that of a normal float, or next to those."""
     integer, mantissa, bias = _layout(dtype)
-    clipped = jnp.clip(exponent, -bias, bias + 1).astype(integer)
-    return jax.lax.bitcast_convert_type((clipped + bias) << mantissa, jnp.dtype(dtype))
+    return jax.lax.bitcast_convert_type((exponent.astype(integer) + bias) << mantissa, jnp.dtype(dtype))
 
 
-@jax.jit
+@functools.partial(jax.jit, inline=True)
 def _ldexp(x: Float[Array, "..."], exponent: Int[Array, "..."]) -> Float[Array, "..."]:
     """x·2^exponent, in two normal factors: a zero stays 0 and an infinity inf whatever the exponent."""
     _, _, bias = _layout(x.dtype)
-    half = exponent // 2
-    low, high = 1 - bias, bias
-    first, second = jnp.clip(half, low, high), jnp.clip(exponent - half, low, high)
-    return x * power_of_two(first, x.dtype) * power_of_two(second, x.dtype)
+    exponent = _clamped(exponent, 2 * (1 - bias), 2 * bias)
+    half = exponent >> 1
+    return x * _power_in_range(half, x.dtype) * _power_in_range(exponent - half, x.dtype)
 
 
 def _expand(a: Array, count: int) -> Array:

@@ -23,6 +23,12 @@ _WIDER, _LEAST = (
 )  # what other orbits of the set may miss its cycle of means by: its own times so much
 
 
+def _chosen(done: int) -> np.ndarray:
+    """Rows of 0 and 1: which states of a piece, begun after ``done``, are every p-th from each of p phases on."""
+    steps = np.arange(done, done + _PIECE - 1)
+    return np.concatenate([steps % stride == np.arange(stride)[:, None] for stride in _STRIDES]).astype(float)
+
+
 def _nearest_turn(means: np.ndarray, cycle: np.ndarray) -> np.ndarray:
     """How far each cycle of means (count, p, n) is from the given one (p, n), begun where they agree best."""
     missed = [np.abs(np.roll(means, shift, axis=1) - cycle).max(axis=(1, 2)) for shift in range(len(cycle))]
@@ -42,6 +48,8 @@ class BandPhases:
         self, problem: StartsOfMap, states: np.ndarray, standard: Callable[[np.ndarray], np.ndarray]
     ) -> None:
         self.problem, self.standard = problem, standard
+        pieces = range(0, _PIECES * (_PIECE - 1), _PIECE - 1)
+        self._counts = np.sum([_chosen(done).sum(axis=1) for done in pieces], axis=0)
         found = self._of(states[:_WINDOWS])
         self.cycles = [means[0] for means in found]
         own = [_nearest_turn(means, cycle).max() for means, cycle in zip(found, self.cycles, strict=True)]
@@ -51,21 +59,15 @@ class BandPhases:
         """The means over every p-th state from each of the states on, (count, p, n) for each p."""
         problem, parts = self.problem, []
         for first in range(0, len(states), _BATCH):
-            at = states[first : first + _BATCH].astype(problem.dtype)
-            totals = [np.zeros((len(at), stride, at.shape[1])) for stride in _STRIDES]
-            counts = [np.zeros(stride) for stride in _STRIDES]
-            done = 0
-            for _ in range(_PIECES):
+            at, total = states[first : first + _BATCH].astype(problem.dtype), np.zeros(())
+            for done in range(0, _PIECES * (_PIECE - 1), _PIECE - 1):
                 path = orbits_of(problem.cell, at, problem.u, problem.shape, _PIECE)
                 at, rows = path[:, -1], self.standard(path[:, :-1].astype(float))
-                for total, count, stride in zip(totals, counts, _STRIDES, strict=True):
-                    for phase in range(stride):
-                        chosen = rows[:, (phase - done) % stride :: stride]
-                        total[:, phase] += chosen.sum(1)
-                        count[phase] += chosen.shape[1]
-                done += _PIECE - 1
-            parts.append([total / count[:, None] for total, count in zip(totals, counts, strict=True)])
-        return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
+                total = total + np.matmul(_chosen(done), rows)
+            parts.append(total)
+        starts = np.cumsum([0, *_STRIDES])
+        means = np.concatenate(parts) / self._counts[:, None]
+        return [means[:, i : i + stride] for i, stride in zip(starts, _STRIDES, strict=False)]
 
     def hold(self, states: np.ndarray) -> np.ndarray:
         """Whether the orbit of each state turns through the cycles of means as the set does."""

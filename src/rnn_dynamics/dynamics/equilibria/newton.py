@@ -200,7 +200,7 @@ def polished(
                 jacobian=np.where(better[:, None, None], jacobian, found.jacobian),
             )
             moved = x + solved(_identity(x) - jacobian, -rest)
-            x = np.where(np.isfinite(moved).all(axis=-1)[:, None], moved, x)
+            x = np.where(np.isfinite(moved).all(axis=-1, keepdims=True), moved, x)
     return found
 
 
@@ -283,7 +283,7 @@ def _measured(equation: Equation, x: np.ndarray, exponents: np.ndarray) -> Measu
     (m, n), unit, infinite = x.shape, float(np.finfo(x.dtype).eps), np.asarray(np.inf, x.dtype)
     image, jacobian = equation.linearised(x)
     rest = equation.rest(x, image)
-    finite = np.isfinite(jacobian).all(axis=(-1, -2)) & np.isfinite(image).all(axis=-1)
+    finite = np.asarray(np.isfinite(jacobian).all(axis=(-1, -2)) & np.isfinite(image).all(axis=-1))
     safe = np.where(finite[:, None, None], jacobian, np.zeros_like(jacobian))
     left, weakest, right = _weakest(_identity(x) - safe)
     size = np.sqrt(np.sum(np.square(safe), axis=(-1, -2)))
