@@ -556,3 +556,30 @@ def test_chaos_that_is_left_after_thousands_of_steps_is_no_set_that_orbits_end_o
     found = rd.fixed_points(lambda x, u: step(jnp, x), starts, period=4)
     assert found.ends.count(OrbitEnd.POINT) == 24
     assert found.stable[found.ends.point].all()
+
+
+def test_chaos_that_its_own_states_leave_is_no_attractor():
+    """A random network of five units: orbits are chaotic for thousands of steps, then on one of two 4-cycles."""
+    draws = np.random.default_rng(545)
+    W = np.round(3 * draws.normal(size=(5, 5)) / np.sqrt(5), 2)
+    starts = draws.normal(size=(24, 5))
+    x = starts.copy()
+    for _ in range(2000):
+        x = np.tanh(x @ W.T)
+    late = x.copy()
+    for _ in range(4):
+        late = np.tanh(late @ W.T)
+    assert (np.abs(late - x).max(axis=1) > 1e-3).sum() > 10  # still chaotic
+    for _ in range(60_000):
+        x = np.tanh(x @ W.T)
+    cycles = [x := np.tanh(x @ W.T) for _ in range(4)]
+    assert np.abs(np.tanh(cycles[-1] @ W.T) - cycles[0]).max() < 1e-12
+    cell = rd.ElmanRNN(W, np.zeros(5))
+    found = rd.find_attractors(cell, starts)
+    assert [(kind, period) for kind, period in zip(found.kinds, found.periods, strict=True)] == [
+        (AttractorKind.CYCLE, 4)
+    ] * 2
+    listed = [np.asarray(found.orbit(i)) for i in range(2)]
+    for state in cycles[0]:
+        assert min(np.abs(orbit - state).max(axis=1).min() for orbit in listed) < 1e-10
+    assert (np.asarray(rd.basins(cell, starts, found).labels) >= -1).all()

@@ -29,6 +29,7 @@ from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.dynamics.basins.volume import keeps_volume
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.newton import along_the_flow
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.numerics.status import Status
@@ -40,6 +41,8 @@ _AHEAD = 33  # one more than the longest period by default, so that one program 
 _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
 _LONGER_TAILS = 2
 _SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
+_STAYS, _FOLLOWED = 16384, 16  # further steps of so many states of a chaotic set
+_AT_REST = 1e-6  # relative distance of a return
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
 _OWN_FIRST, _OWN, _OWN_AT = 1024, 128, (0, 128, 512, 2048)
@@ -239,14 +242,35 @@ def searched(
             is_open = found == UNDECIDED
         labels[places] = found
         places, states = places[is_open], states[is_open]
-    return _with_sets(problem, members, labels, (places, states), limits)
+    return _with_sets(problem, (members, runner), labels, (places, states), limits)
+
+
+def _leave(
+    problem: StartsOfMap, runner: Runner, orbit: np.ndarray, limits: SearchLimits
+) -> tuple[bool, list[Cycle]]:
+    """Whether some states of a chaotic set are on cycles after many more steps, and cycles that they are on."""
+    arrays = *split(problem.cell), held(problem.u)
+    equation = RootProblem(*arrays, 1, problem.shape, orbit.dtype, problem.lengths)
+    ends = advanced(equation, _some(orbit, _FOLLOWED), _STAYS)
+    is_open = _tiles(runner, ends, 0)[0] == UNDECIDED
+    if not is_open.any():
+        return True, []
+    ahead = orbits_of(problem.cell, ends[is_open], problem.u, problem.shape, limits.longest + 1)
+    distances = np.nan_to_num(recurrence_distances(ahead, problem.lengths), nan=np.inf)
+    rests = distances.min(1) < _AT_REST
+    cycles = _cycles_near(problem, ends[is_open][rests], limits.longest, False) if rests.any() else []
+    return bool(rests.any() or not is_open.all()), cycles
 
 
 def _with_sets(
-    problem: StartsOfMap, members: list[Member], labels: np.ndarray, left: tuple, limits: SearchLimits
+    problem: StartsOfMap, known: tuple, labels: np.ndarray, left: tuple, limits: SearchLimits
 ) -> tuple[list[Member], np.ndarray]:
-    """Circles and chaotic sets from the starts that are left, at most 32 trials."""
-    places, states = left
+    """Circles and chaotic sets from the starts that are left, at most 32 trials.
+
+    Chaos that some of its states leave is a transient: the starts on it run on, and what does not leave it by the
+    last trial stays undecided.
+    """
+    (members, runner), (places, states) = known, left
     if not len(places) or keeps_volume(problem):
         return members, labels
     labels[places] = RecurrentSets(problem, members).labels(states)
@@ -257,20 +281,31 @@ def _with_sets(
         places, states = places[is_open], states[is_open]
         if not len(places) or failures >= _MOST_FAILURES:
             break
-        place = _set_at(problem, members, states[0], limits, failures < _LONGER_TAILS)
+        member = _member_at(problem, states[0], limits, failures < _LONGER_TAILS)
+        place = None if member is None else RecurrentSets(problem, members).same(member)
+        if member is not None and place == UNDECIDED and member.kind == AttractorKind.CHAOTIC:
+            leaves, cycles = _leave(problem, runner, member.orbit, limits)
+            if leaves:
+                failures += 1
+                fresh = _joined(problem, members, cycles)
+                members += fresh
+                runner = runner_of(problem, members) if fresh else runner
+                labels[places], states = _tiles(runner, states, _STAYS)
+                continue
         if place is None:
             failures += 1
         else:
+            if place == UNDECIDED:
+                members.append(member)
+                place = len(members) - 1
             labels[places[0]] = place
             labels[places[1:]] = RecurrentSets(problem, members).labels(states[1:])
         places, states = places[1:], states[1:]
     return members, labels
 
 
-def _set_at(
-    problem: StartsOfMap, members: list[Member], state: np.ndarray, limits: SearchLimits, longer: bool
-) -> int | None:
-    """The place of the set that an orbit runs on among the attractors, where a new one is appended.
+def _member_at(problem: StartsOfMap, state: np.ndarray, limits: SearchLimits, longer: bool) -> Member | None:
+    """The set that an orbit runs on, ``None`` where none is shown.
 
     A circle near a resonance is covered slowly: where it may, the tail that does not return is taken anew, eight
     times as long.
@@ -278,14 +313,8 @@ def _set_at(
     for samples in (limits.samples, 8 * limits.samples) if longer else (limits.samples,):
         member = recurrent_member(problem, state, limits.max_steps // 2, samples, limits.longest)
         if member is not None:
-            break
-    else:
-        return None
-    place = RecurrentSets(problem, members).same(member)
-    if place == UNDECIDED:
-        members.append(member)
-        return len(members) - 1
-    return place
+            return member
+    return None
 
 
 def in_order(
@@ -337,7 +366,8 @@ def find_attractors(
     is what differs by less than 1e-4 of the set's size, but for coordinates that repeat. A part that turns less
     than once in the samples may be taken for several. A set on which some
     combination of units still goes in one direction, or whose returns come ever nearer, as to a cycle longer than
-    ``max_period``, is none yet: its starts stay undecided.
+    ``max_period``, is none yet: its starts stay undecided. Chaos that one of 16 of its states leaves within 16 384
+    steps is a transient and no attractor: its starts run on to what they come to, or are undecided.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.
