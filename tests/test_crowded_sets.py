@@ -583,3 +583,63 @@ def test_chaos_that_its_own_states_leave_is_no_attractor():
     for state in cycles[0]:
         assert min(np.abs(orbit - state).max(axis=1).min() for orbit in listed) < 1e-10
     assert (np.asarray(rd.basins(cell, starts, found).labels) >= -1).all()
+
+
+def random_leaky(seed, dtype="float64"):
+    """A random leaky network of 6 to 12 units with 24 starts."""
+    draws = np.random.default_rng(seed)
+    n = int(draws.choice([6, 8, 12]))
+    gain = draws.choice([1.5, 2, 3, 4])
+    W = gain * draws.normal(size=(n, n)) / n**0.5
+    b = draws.choice([0, 0, 0.1]) * draws.normal(size=n)
+    leak = float(draws.choice([1, 1, 0.7]))
+    return W.astype(dtype), b.astype(dtype), leak, draws.normal(size=(24, n)).astype(dtype)
+
+
+def periods_after(W, b, leak, x, steps, longest=100):
+    """The period of each orbit after so many steps of plain iteration in float64, 0 where it has none."""
+    W, b, x = (np.asarray(part, float) for part in (W, b, x))
+
+    def step(x):
+        return (1 - leak) * x + leak * np.tanh(x @ W.T + b)
+
+    for _ in range(steps):
+        x = step(x)
+    later, periods = x, np.zeros(len(x), int)
+    for period in range(1, longest + 1):
+        later = step(later)
+        periods[(periods == 0) & (np.abs(later - x).max(axis=1) < 1e-9)] = period
+    return periods
+
+
+def test_chaos_that_ends_on_a_cycle_longer_than_the_windows_is_left():
+    """A 36-cycle that draws in by 7e-3 a step after chaos of thousands of steps, in a network of twelve units."""
+    W, b, leak, starts = random_leaky(3000296)
+    assert (periods_after(W, b, leak, starts, 500) == 36).sum() < 12
+    assert (periods_after(W, b, leak, starts, 60_000) == 36).all()
+    with pytest.warns(MissingAttractorWarning, match="period 36"):
+        ends = rd.fixed_points(rd.LeakyRNN(W, b, leak=leak), starts).ends
+    assert ends.count(OrbitEnd.RECURRENT) == 0
+    assert set(ends.unlisted_cycles()) == {36}
+
+
+def test_a_listed_cycle_within_the_reach_of_a_circle_keeps_its_starts():
+    """A stable 19-cycle lies .004 from the samples of a circle: what comes to it is not the circle's."""
+    W, b, leak, starts = random_leaky(3000007)
+    truth = periods_after(W, b, leak, starts, 15_000)
+    assert (truth == 19).sum() == 2
+    cell = rd.LeakyRNN(W, b, leak=leak)
+    found = rd.find_attractors(cell, starts)
+    assert 19 in found.periods
+    labels = np.asarray(rd.basins(cell, starts, found).labels)
+    np.testing.assert_array_equal(labels == list(found.periods).index(19), truth == 19)
+
+
+def test_in_float32_a_spiral_to_a_short_cycle_is_no_long_cycle():
+    """All orbits come to a 2-cycle by 1.7e-3 a step, turning: near rounding they seem to close after 46 or 66."""
+    W, b, leak, starts = random_leaky(3100018, "float32")
+    assert (periods_after(W, b, leak, starts, 60_000) == 2).all()
+    with pytest.warns(MissingAttractorWarning):
+        ends = rd.fixed_points(rd.LeakyRNN(W, b, leak=leak), starts).ends
+    assert set(ends.unlisted_cycles()) <= {2}
+    assert ends.count(OrbitEnd.RECURRENT) == 0

@@ -12,8 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
+from rnn_dynamics.cells.arguments import held as held_input
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.dynamics.basins.attractors import Member
@@ -22,6 +23,8 @@ from rnn_dynamics.dynamics.basins.labelling import UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.basins.window_means import Bands
+from rnn_dynamics.dynamics.equilibria.equation import RootProblem
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced
 from rnn_dynamics.dynamics.equilibria.recurrence import creeps, drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
@@ -33,6 +36,9 @@ _BLOCKS = 16
 _STAY = 16
 _COMPARED, _FEW, _MOST = 64, 0.1, 0.5
 _BATCH = 256
+_TO_CYCLES = (
+    16384  # steps over which orbits on a set are told from those that come to a cycle within its reach
+)
 _ERRORS = 4.0
 _TURNS = 8.0  # log of how much a tangent vector may vary along a circle, so that N steps resolve 8/N
 _NEARLY_PERIODIC = 1e-3
@@ -241,21 +247,42 @@ class RecurrentSets:
             self.reaches[k] = reach
         self.bands = [Bands(problem, members[i].orbit) for i in self.owners]
         self.orbits = [member.orbit for member in members]
+        cycles = [member.orbit for member in members if member.is_cycle]
+        self._cycles = np.concatenate([*cycles, np.zeros((0, problem.n), problem.dtype)])
+        # Cycles that lie so near a set that only the steps that lead to them tell.
+        self._beside = [self._cycles[held] for held in self._held_by_each(self._cycles)]
 
-    def labels(self, states: np.ndarray) -> np.ndarray:
-        """The one attractor whose reach holds each state's orbit and whose time means it shares, else UNDECIDED."""
-        found = np.full(len(states), UNDECIDED, np.int32)
-        if not len(self.owners):
-            return found
+    def _held_by_each(self, states: np.ndarray) -> Bool[np.ndarray, "sets states"]:
+        """Whether each set's reach holds the orbit of each state, and its time means are the set's."""
         static, arrays = split(self.problem.cell)
         sets = self.problem.u, self.samples, self.reaches
         held = mapped(lambda part: _held(static, arrays, *sets, part, self.problem.shape).T, [states], _BATCH)
         held = np.array(held[:, : len(self.owners)].T)
         for bands, within in zip(self.bands, held, strict=True):
             within[within] = bands.hold(states[within])
+        return held
+
+    def labels(self, states: np.ndarray) -> np.ndarray:
+        """The one attractor whose reach holds each state's orbit and whose time means it shares, else UNDECIDED."""
+        found = np.full(len(states), UNDECIDED, np.int32)
+        if not len(self.owners):
+            return found
+        held = self._held_by_each(states)
+        for cycles, within in zip(self._beside, held, strict=True):
+            if len(cycles) and within.any():
+                within[within] = ~self._comes_to(cycles, states[within])
         one = held.sum(0) == 1
         found[one] = self.owners[held.argmax(0)][one]
         return found
+
+    def _comes_to(self, cycles: np.ndarray, states: np.ndarray) -> Bool[np.ndarray, " states"]:
+        """Which orbits are on one of the cycles after thousands of steps."""
+        problem = self.problem
+        arrays = *split(problem.cell), held_input(problem.u)
+        equation = RootProblem(*arrays, 1, problem.shape, problem.dtype, problem.lengths)
+        ends = advanced(equation, states.astype(problem.dtype), _TO_CYCLES)
+        apart = equation.apart(ends[:, None], cycles[None]).min(axis=1)
+        return apart <= np.finfo(problem.dtype).eps ** 0.5 * equation.norms(ends)
 
     def same(self, member: Member) -> int | None:
         """The set that a member is, UNDECIDED where it is none of them; ``None`` where that is not told."""

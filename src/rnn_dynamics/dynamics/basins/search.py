@@ -29,7 +29,7 @@ from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.dynamics.basins.volume import keeps_volume
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.newton import along_the_flow
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced, settled
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
 from rnn_dynamics.numerics.status import Status
@@ -42,7 +42,7 @@ _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown fo
 _LONGER_TAILS = 2
 _SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _STAYS, _FOLLOWED = 16384, 16  # further steps of so many states of a chaotic set
-_AT_REST = 1e-6  # relative distance of a return
+_ELSEWHERE = 0.25  # share of them that no longer is on it, from which on it is left
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
 _OWN_FIRST, _OWN, _OWN_AT = 1024, 128, (0, 128, 512, 2048)
@@ -246,20 +246,19 @@ def searched(
 
 
 def _leave(
-    problem: StartsOfMap, runner: Runner, orbit: np.ndarray, limits: SearchLimits
+    problem: StartsOfMap, runner: Runner, member: Member, limits: SearchLimits
 ) -> tuple[bool, list[Cycle]]:
-    """Whether some states of a chaotic set are on cycles after many more steps, and cycles that they are on."""
+    """Whether some states of a chaotic set have left it after many more steps, and cycles that they are on."""
     arrays = *split(problem.cell), held(problem.u)
-    equation = RootProblem(*arrays, 1, problem.shape, orbit.dtype, problem.lengths)
-    ends = advanced(equation, _some(orbit, _FOLLOWED), _STAYS)
+    equation = RootProblem(*arrays, 1, problem.shape, member.orbit.dtype, problem.lengths)
+    ends = advanced(equation, _some(member.orbit, _FOLLOWED), _STAYS)
     is_open = _tiles(runner, ends, 0)[0] == UNDECIDED
-    if not is_open.any():
-        return True, []
-    ahead = orbits_of(problem.cell, ends[is_open], problem.u, problem.shape, limits.longest + 1)
-    distances = np.nan_to_num(recurrence_distances(ahead, problem.lengths), nan=np.inf)
-    rests = distances.min(1) < _AT_REST
-    cycles = _cycles_near(problem, ends[is_open][rests], limits.longest, False) if rests.any() else []
-    return bool(rests.any() or not is_open.all()), cycles
+    rests = np.zeros_like(is_open)
+    rests[is_open] = settled(equation, ends[is_open])
+    cycles = _cycles_near(problem, ends[rests], limits.longest, False) if rests.any() else []
+    if rests.any() or not is_open.all():
+        return True, cycles
+    return np.mean(RecurrentSets(problem, [member]).labels(ends) == UNDECIDED) > _ELSEWHERE, []
 
 
 def _with_sets(
@@ -284,7 +283,7 @@ def _with_sets(
         member = _member_at(problem, states[0], limits, failures < _LONGER_TAILS)
         place = None if member is None else RecurrentSets(problem, members).same(member)
         if member is not None and place == UNDECIDED and member.kind == AttractorKind.CHAOTIC:
-            leaves, cycles = _leave(problem, runner, member.orbit, limits)
+            leaves, cycles = _leave(problem, runner, member, limits)
             if leaves:
                 failures += 1
                 fresh = _joined(problem, members, cycles)

@@ -14,7 +14,7 @@ from rnn_dynamics.dynamics.phases import Lengths, largest_length, wrapped
 
 _HALVINGS = 10
 _POLISHING_STEPS = 6
-_TRANSIENT_STEPS = 25
+_TRANSIENT_STEPS, _LONG_STEP = 25, 100.0
 _LEAST_EXPONENT, _LARGEST_EXPONENT = -4, 6
 _NOISE = 6  # of these distances show how far F^p rounds
 _ENTRIES = 2**22  # of the states that are looked at together
@@ -214,16 +214,20 @@ def along_the_flow(equation: Equation, x: Float[np.ndarray, "m n"]) -> Float[np.
     Reference: C. Kelley, D. Keyes, "Convergence analysis of pseudo-transient continuation", SIAM Journal on
     Numerical Analysis 35, 1998.
     """
-    ends, at = x.copy(), np.arange(len(x))
+    ends, at, first = x.copy(), np.arange(len(x)), np.full(len(x), np.inf, x.dtype)
     time, one = np.full(len(x), 10.0, x.dtype), _identity(x)
     unit, least = float(np.finfo(x.dtype).eps), float(np.finfo(x.dtype).tiny)
     with np.errstate(all="ignore"):
-        for _ in range(_TRANSIENT_STEPS):
+        for i in range(_TRANSIENT_STEPS):
             image, jacobian = equation.linearised(x)
             rest = -equation.rest(x, image)
             # What F^p leaves where it is, to rounding, has come to the end of its way.
             left = ~(np.abs(rest).max(axis=-1) <= 2 * unit * equation.scale(x))
-            at, x, rest, jacobian, time = (part[left] for part in (at, x, rest, jacobian, time))
+            if i == 0:
+                first = _norm(rest)
+            elif i == _TRANSIENT_STEPS // 2:  # a flow in circles: steps that stay short and lead nowhere
+                left &= ~((time <= _LONG_STEP) & (_norm(rest) > first / 2))
+            at, x, rest, jacobian, time, first = (part[left] for part in (at, x, rest, jacobian, time, first))
             if not at.size:
                 break
             move = solved(one / time[:, None, None] + one - jacobian, rest)

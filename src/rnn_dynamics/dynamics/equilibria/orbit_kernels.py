@@ -15,6 +15,8 @@ from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
 
 TAIL, TAILS = 2048, 4
+_AT_REST = 1e-6  # relative distance of a return
+_SHRINKS = 16.0  # e-folds of a tangent over a tail
 
 
 def advanced(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray:
@@ -117,3 +119,11 @@ def returns(problem: RootProblem, states: np.ndarray) -> tuple[np.ndarray, np.nd
     """How near each orbit comes back to its state within ``TAIL`` periods of the input, when, and its exponent."""
     least, period, growth = problem.batched(_returns, 1, states)
     return least, period, growth
+
+
+def settled(problem: RootProblem, states: np.ndarray) -> np.ndarray:
+    """Which orbits have come to rest on a point or a cycle of any length up to ``TAIL``, or shrink a tangent."""
+    if not len(states):
+        return np.zeros(0, bool)
+    least, _, growth = returns(problem, states)
+    return (least <= _AT_REST * problem.norms(states)) | (growth < -_SHRINKS / TAIL)

@@ -16,7 +16,7 @@ from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.known import ONE_ROOT, Known
 from rnn_dynamics.dynamics.equilibria.merging import clusters
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, returns, windows
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, returns, settled, windows
 from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, TURNS, first_periods, recurrent
 from rnn_dynamics.dynamics.phases import embedded, seated
 
@@ -133,7 +133,7 @@ def _resting(census: Census, known: Known, at: np.ndarray, returns: np.ndarray) 
         apart = problem.apart(census.states[still][:, None], phases[None]).min(1)
         scale = problem.norms(census.states[still])
         near = np.flatnonzero(apart <= np.minimum(4 * error, ONE_ROOT * scale) + 256 * unit * scale)
-        if kind == "marginal" and near.size:  # what leaves it slowly is elsewhere later
+        if near.size:  # what leaves it slowly, or from coordinates too small to see, is elsewhere later
             later = advanced(problem, census.states[still[near]], TAIL * known.length[place])
             after = problem.apart(later[:, None], phases[None]).min(1)
             rounding = 64 * unit * np.abs(phases).max()
@@ -276,7 +276,7 @@ def _left(problem: RootProblem, census: Census, known: Known, at: np.ndarray, st
     at = at[finite]
     orbits = windows(problem, census.states[at], known.longest + 1)
     _taken(problem, census, known, orbits)
-    stays = (census.kind[at] == _OPEN) & (first_periods(orbits, problem.lengths)[1] > _AT_REST)
+    stays = (census.kind[at] == _OPEN) & ~settled(problem, census.states[at])
     census.kind[at[stays]] = OrbitEnd.RECURRENT
     return int((~stays).sum() + (~finite).sum())
 

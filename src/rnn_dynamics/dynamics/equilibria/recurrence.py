@@ -20,6 +20,7 @@ _STAY = 16
 _STRIDE = 37
 _ROUNDS = 6
 _MULTIPLES = (1, 2, 4, 8)  # of a period, after which an orbit is looked at
+_ON_ITS_WAY = 0.7  # share of what a period missed half a tail before, below which it still falls
 _FAR, _WORK = 24 * TAIL, 1e9  # steps over which a tangent is followed, and their multiply-adds at most
 _SHRINKS = -0.7  # the logarithm by which it does over two tails, where it is followed so far
 
@@ -70,19 +71,24 @@ def _is_rounding(gaps: Sequence[float], unit: float) -> bool:
 
 
 def _long_period(path: np.ndarray) -> int:
-    """The least p > 0 with |x_{t+p} − x_t| all but rounding over the last states of a tail; 0 where none."""
-    last, unit, scale = path[-64:], float(np.finfo(path.dtype).eps), float(1 + np.abs(path).max())
+    """The least p > 0 with |x_{t+p} − x_t| all but rounding over the last states of a tail; 0 where none.
 
-    def missed(steps: int) -> float:
-        if 64 + steps > len(path):
+    What was missed by more half a tail before is still on its way: a spiral that comes near its rounding.
+    """
+    unit, scale = float(np.finfo(path.dtype).eps), float(1 + np.abs(path).max())
+
+    def missed(steps: int, end: int = len(path)) -> float:
+        if 64 + steps > end:
             return np.inf
-        return float(np.abs(last - path[-64 - steps : len(path) - steps]).max()) / scale
+        return float(np.abs(path[end - 64 : end] - path[end - 64 - steps : end - steps]).max()) / scale
 
     for period in range(1, len(path) - 64):
         once = missed(period)
         if once <= 64 * unit:
             return period
         if once <= 1e4 * unit:
+            if once < _ON_ITS_WAY * missed(period, len(path) // 2) < np.inf:
+                return 0
             gaps = [once, *(missed(many * period) for many in _MULTIPLES[1:])]
             if _is_rounding(gaps if np.isfinite(gaps[-1]) else gaps[:2], unit):
                 return period
@@ -181,11 +187,16 @@ class _Sets:
         """Whether each state comes back after ``period`` but for rounding."""
         scale = 1 + self.problem.norms(states)
         states = advanced(self.problem, states, TAIL)  # what an orbit still comes nearer by is no return
-        gaps = [
-            self.problem.apart(advanced(self.problem, states, many * period), states) / scale
-            for many in _MULTIPLES
-        ]
-        return np.array([_is_rounding(own, unit) for own in np.transpose(gaps)], bool)
+        gaps = np.array([self._misses(states, many * period) / scale for many in _MULTIPLES])
+        closes = np.array([_is_rounding(own, unit) for own in gaps.T], bool)
+        rounds = np.flatnonzero(closes & (gaps[0] > 64 * unit))
+        if rounds.size:  # more than rounding as a rule: of a spiral it shrinks on
+            later = self._misses(advanced(self.problem, states[rounds], TAIL), period) / scale[rounds]
+            closes[rounds] = later >= gaps[0, rounds] / 4
+        return closes
+
+    def _misses(self, states: np.ndarray, steps: int) -> np.ndarray:
+        return self.problem.apart(advanced(self.problem, states, steps), states)
 
     def _contracts(self, row: int) -> bool:
         """Whether a tangent vector shrinks over many more steps than a tail has: the orbit nears a cycle slowly.
