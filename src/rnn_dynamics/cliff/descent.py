@@ -64,7 +64,8 @@ class Descent(Result):
         text = f"Descent({self.model}, {self.updates} updates, T={self.steps}, shape={self.w.shape[1:]}"
         if isinstance(self.w, Tracer) or self.w.ndim > 1:
             return text + ")"
-        end = f"w={float(self.w[-1]):.6g}, b={float(self.b[-1]):.6g}, loss={float(self.loss.value[-1]):.4g}"
+        w, b, loss = (float(np.asarray(path)[-1]) for path in (self.w, self.b, self.loss.value))
+        end = f"w={w:.6g}, b={b:.6g}, loss={loss:.4g}"
         return f"{text}, ends at {end}, {Status(int(self.status)).name})"
 
 

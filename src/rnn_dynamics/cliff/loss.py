@@ -23,7 +23,7 @@ from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
-from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.status import Status, count_resolved
 from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction, choice
 
 MODELS = ("geometric", "pascanu")
@@ -103,7 +103,7 @@ class Loss(Result):
             return text + ", traced)"
         if self.value.ndim == 0:
             text = f"Loss({float(self.value):.6g}, dw={self.dw!r}, db={self.db!r}"
-        return text + f", resolved={int(jnp.sum(self.resolved))} of {self.status.size})"
+        return text + f", resolved={count_resolved(self.status)} of {self.status.size})"
 
 
 @jax.jit

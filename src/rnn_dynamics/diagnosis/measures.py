@@ -16,6 +16,7 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import on_host, state_at
 from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.eigen import eigenvalues
 
 _SATURATED = 0.1  # of the largest slope
@@ -118,7 +119,7 @@ def _is_one_sided(activation: Any) -> bool:
     """Whether φ is flat for negative arguments and not for positive ones."""
     if activation is None:
         return False
-    below, above = (float(jax.grad(lambda z: activation(z))(z)) for z in (-1.0, 1.0))
+    below, above = (float(computed(jax.grad(activation), np.asarray(z, float))) for z in (-1.0, 1.0))
     return below == 0 and above != 0
 
 

@@ -18,6 +18,7 @@ from rnn_dynamics.diagnosis.results import Diagnosis
 from rnn_dynamics.diagnosis.table import Facts, row_of
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.gradients.steps import step_range
+from rnn_dynamics.numerics.batching import picked
 from rnn_dynamics.numerics.validation import positive
 from rnn_dynamics.spectral.bounds import Bounds, bounds_of
 
@@ -62,27 +63,16 @@ def of_runs(
     settled = np.flatnonzero(firsts < 0)
     found: dict[int, Diagnosis] = {}
     if settled.size:
-        chosen = batch if settled.size == len(firsts) else _picked(batch, settled)
+        chosen = batch if settled.size == len(firsts) else picked(batch, settled)
         results = measured(chosen, loss, every_step, exact, report)
         for place, result in zip(settled.tolist(), results, strict=True):
-            run = _picked(batch, place)
-            may_rest = settled.size * float(run.states[0].size) ** 3 <= _MOST_AT_REST
+            run = picked(batch, place)
+            may_rest = settled.size * float(math.prod(run.states.shape[1:])) ** 3 <= _MOST_AT_REST
             found[place] = _verdict(run, result, _time_of_a_step(run.cell, dt), may_rest=may_rest)
     for place in np.flatnonzero(firsts >= 0).tolist():
-        run = _picked(batch, place)
+        run = picked(batch, place)
         found[place] = _of_diverged(run, int(firsts[place]), _time_of_a_step(run.cell, dt), exact, report)
     return tuple(found[i] for i in range(len(firsts)))
-
-
-def _picked(batch: Any, at: Any) -> Any:
-    """One run of a batch, or several, cut on the host, which compiles nothing."""
-    import jax
-
-    def cut(leaf: Any) -> Any:
-        is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
-        return leaf[at] if is_key else jnp.asarray(np.asarray(leaf)[at])
-
-    return jax.tree_util.tree_map(cut, batch)
 
 
 def _time_of_a_step(cell: Any, dt: Any) -> float | None:

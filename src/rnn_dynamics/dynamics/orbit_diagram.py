@@ -148,7 +148,7 @@ def orbit_diagram(
         warn_of_seams(whole.cell(first[0]), row, row[:0], held, whole.shape)
     shape = (len(values), kept, *whole.shape)
     up = np.asarray(_sweep(whole, state, jnp.asarray(values), transient, kept)).reshape(shape)
-    start = jnp.asarray(up[-1, -1]).reshape(-1)
-    start = jnp.where(jnp.isfinite(start).all(), start, state)
+    last = up[-1, -1].reshape(-1)
+    start = last if np.isfinite(last).all() else state
     down = np.asarray(_sweep(whole, start, jnp.asarray(values[::-1]), transient, kept))[::-1].reshape(shape)
     return OrbitDiagram(values, up, down, transient, whole.lengths)

@@ -19,7 +19,7 @@ from rnn_dynamics.gradients import error_ellipsoids as ellipsoids
 from rnn_dynamics.gradients.error_ellipsoids import Ellipsoid
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of
-from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.status import Status, count_resolved
 from rnn_dynamics.numerics.validation import real_array
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -83,7 +83,7 @@ class Sensitivities(Result):
                 f"x_T={float(self.state):.6g} ± {float(self.state_error):.1g}, ∂x_T/∂x_0={self.initial!r}"
             )
             return f"Sensitivities({described}, {Status(int(self.status)).name})"
-        count = int(jnp.sum(self.status == Status.RESOLVED))
+        count = count_resolved(self.status)
         return text + f", resolved={count} of {self.status.size})"
 
 

@@ -19,7 +19,7 @@ from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
-from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.status import Status, count_resolved
 from rnn_dynamics.numerics.validation import integers, real_array
 
 # In units of the dtype's eps: 1e-11 in float64.
@@ -95,8 +95,8 @@ class SingularSpectrum(Result):
         text = f"SingularSpectrum({self.log.shape[-1]} values over {self.steps} steps"
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
-        first, last = (power_of_ten(float(self.log[i])) for i in (0, -1))
-        resolved = int(jnp.sum(self.status == int(Status.RESOLVED)))
+        first, last = (power_of_ten(float(np.asarray(self.log)[i])) for i in (0, -1))
+        resolved = count_resolved(self.status)
         return f"{text}, {first} to {last}, resolved={resolved})"
 
 
@@ -175,7 +175,7 @@ class SpectraByLag(Result):
         return self.spectra.log
 
     def __repr__(self) -> str:
-        resolved = float(jnp.mean(self.spectra.status == int(Status.RESOLVED)))
+        resolved = count_resolved(self.spectra.status) / self.log.size
         return f"SpectraByLag({self.log.shape[-1]} values at {len(self.lags)} lags, {resolved:.0%} resolved)"
 
 

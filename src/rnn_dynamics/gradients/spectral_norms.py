@@ -39,7 +39,7 @@ from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
-from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.status import Status, count_resolved
 from rnn_dynamics.numerics.validation import count, flag, real_array
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -81,8 +81,8 @@ class SpectralNorms(Result):
         text = f"SpectralNorms({self.log.shape[-1]} lags of {self.right.shape[-1]} units"
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
-        resolved = int(jnp.sum(self.status == int(Status.RESOLVED)))
-        return f"{text}, {power_of_ten(float(self.log[0]))} at k = 0, resolved={resolved})"
+        resolved = count_resolved(self.status)
+        return f"{text}, {power_of_ten(float(np.asarray(self.log)[0]))} at k = 0, resolved={resolved})"
 
 
 class _Carry(NamedTuple):

@@ -198,6 +198,15 @@ def is_plain(arrays: Iterable[Any]) -> bool:
     )
 
 
+def picked(tree: Any, at: Any) -> Any:
+    """The entries ``at`` of every leaf, along its leading axis; cut on the host where that may be."""
+
+    def cut(leaf: Any) -> Any:
+        return jax.device_put(np.asarray(leaf)[at]) if is_plain([leaf]) else leaf[at]
+
+    return jax.tree.map(cut, tree)
+
+
 def _joined(parts: Sequence[Array], shape: tuple[int, ...], size: int) -> np.ndarray:
     whole = np.concatenate([np.asarray(part) for part in parts])[:size]
     return whole.reshape(shape + whole.shape[1:])

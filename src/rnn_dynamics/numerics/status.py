@@ -1,6 +1,9 @@
 """One enumeration for how a computation ended; every result's ``status`` field holds its integer values."""
 
 import enum
+from typing import Any
+
+import numpy as np
 
 
 class Status(enum.IntEnum):
@@ -22,3 +25,8 @@ class Status(enum.IntEnum):
     UNDECIDED = 3
     DIVERGED = 4
     MAX_STEPS = 5
+
+
+def count_resolved(status: Any) -> int:
+    """How many entries are RESOLVED, counted on the host."""
+    return int(np.sum(np.asarray(status) == int(Status.RESOLVED)))

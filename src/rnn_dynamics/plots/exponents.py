@@ -61,12 +61,13 @@ def exponent_convergence(result: "LyapunovSpectrum", ax: Any = None, *, count: i
     """
     ax = axes_of(ax)
     history = np.asarray(result.history, float)[:, :count]
+    errors = np.asarray(result.standard_errors, float)
     steps = result.block_length * np.arange(1, len(history) + 1)
     for i, line in enumerate(history.T):
         if not np.isfinite(line).all():
             continue
         colour = palette.SERIES[i % len(palette.SERIES)]
-        error = 2 * float(result.standard_errors[i])
+        error = 2 * errors[i]
         ax.axhspan(line[-1] - error, line[-1] + error, color=colour, alpha=0.15, linewidth=0)
         ax.plot(steps, line, color=colour, linewidth=1.2, label=f"λ{'₁₂₃₄₅₆₇₈₉'[i] if i < 9 else i + 1}")
     ax.set_xlabel("steps averaged over")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.exponents import exponent_field
@@ -117,8 +118,12 @@ def _scaled_bounds(found: Any, ax: "Axes") -> "Axes":
     return series(ax, found.lags, lines, "lag n (steps)", "log₁₀ of the bound", zero=True)
 
 
+def _decades_of(found: Any) -> Any:
+    return found.norm().log10() if found.event_ndim else found.log10()
+
+
 def _scaled(found: Any, ax: "Axes") -> "Axes":
-    size = found.norm().log10() if found.event_ndim else found.log10()
+    size = computed(_decades_of, found)
     values = np.asarray(size, float)
     values = np.where(np.isfinite(values), values, np.nan)
     rows = values.reshape(max(len(values), 1) if values.ndim else 1, -1)

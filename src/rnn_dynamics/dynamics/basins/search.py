@@ -42,7 +42,7 @@ _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown fo
 _LONGER_TAILS = 2
 _SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _STAYS, _FOLLOWED = 16384, 16  # further steps of so many states of a chaotic set
-_ELSEWHERE = 0.25  # share of them that no longer is on it, from which on it is left
+_LOOKS_AWAY, _AWAY = 3, 512  # looks, so many steps apart, at which one of them is not on it: it has left
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
 _MOST_ORDERED = 256
 _OWN_FIRST, _OWN, _OWN_AT = 1024, 128, (0, 128, 512, 2048)
@@ -258,7 +258,13 @@ def _leave(
     cycles = _cycles_near(problem, ends[rests], limits.longest, False) if rests.any() else []
     if rests.any() or not is_open.all():
         return True, cycles
-    return np.mean(RecurrentSets(problem, [member]).labels(ends) == UNDECIDED) > _ELSEWHERE, []
+    sets = RecurrentSets(problem, [member])
+    for _ in range(_LOOKS_AWAY):  # an orbit on the set may be told wrongly once, but not again and again
+        ends = ends[sets.labels(ends) == UNDECIDED]
+        if not len(ends):
+            return False, []
+        ends = advanced(equation, ends, _AWAY)
+    return True, []
 
 
 def _with_sets(
@@ -366,7 +372,8 @@ def find_attractors(
     than once in the samples may be taken for several. A set on which some
     combination of units still goes in one direction, or whose returns come ever nearer, as to a cycle longer than
     ``max_period``, is none yet: its starts stay undecided. Chaos that one of 16 of its states leaves within 16 384
-    steps is a transient and no attractor: its starts run on to what they come to, or are undecided.
+    steps, a transient or one part of a larger set, is no attractor: its starts run on to what they come to, or are
+    undecided.
 
     Args:
         cell: any callable ``cell(x, u) -> x_next``.

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
@@ -75,7 +76,8 @@ class CovariantVectors(Result):
         text = f"CovariantVectors({self.vectors.shape[-1]} vectors at states {self.start} to {self.stop}"
         if isinstance(self.vectors, Tracer) or self.vectors.ndim != 3:
             return text + ")"
-        text += f", λ_1 = {float(self.exponents[0]):.5g}, status {Status(int(self.status.max())).name}"
+        first, status = np.asarray(self.log_growth)[:, 0].mean(), Status(int(np.asarray(self.status).max()))
+        text += f", λ_1 = {first:.5g}, status {status.name}"
         said = "" if self.orbit is None else self.orbit.describe()
         return text + (f"; {said})" if said else ")")
 

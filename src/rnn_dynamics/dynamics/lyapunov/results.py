@@ -121,10 +121,12 @@ class LyapunovSpectrum(Result):
         text += "step" if self.interval == 1 else f"{self.interval} steps"
         if isinstance(self.exponents, Tracer) or self.exponents.ndim != 1:
             return text + ")"
-        if int(self.status[0]) == int(Status.DIVERGED):
+        if int(np.asarray(self.status)[0]) == int(Status.DIVERGED):
             return text + ", diverged)"
-        error = float(self.standard_errors[0])
-        text += f", λ_1 = {float(self.exponents[0]):.5g}" + (f" ± {error:.2g}" if error < math.inf else "")
+        error = float(np.asarray(self.standard_errors)[0])
+        text += f", λ_1 = {float(np.asarray(self.exponents)[0]):.5g}" + (
+            f" ± {error:.2g}" if error < math.inf else ""
+        )
         dimension = float(self.kaplan_yorke)
         text += f", Kaplan–Yorke dimension {dimension:.4g}" if dimension == dimension else ""
         unresolved = int((np.asarray(self.status) == int(Status.UNRESOLVED)).sum())

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from rnn_dynamics.cells.pytree import join, split
@@ -39,7 +40,7 @@ class PartialSums(Result):
     @property
     def lags(self) -> Array:
         """m = 1 … T."""
-        return jnp.arange(1, len(self.sums) + 1)
+        return jax.device_put(np.arange(1, len(self.sums) + 1))
 
     def __repr__(self) -> str:
         return f"PartialSums(lags 1 … {len(self.sums)} of {', '.join(self.parameters[:8])})"

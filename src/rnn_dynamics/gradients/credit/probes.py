@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.scaled import Scaled, power_of_two
+from rnn_dynamics.numerics.scaled import Scaled, log_norms, power_of_two
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import real_array
 
@@ -43,7 +43,7 @@ class ProbedCredit(Result):
     @property
     def log_norms(self) -> Float[Array, " K"]:
         """ln‖∂E/∂p_k‖; −inf where UNRESOLVED."""
-        return self.states.norm().log()
+        return log_norms(self.states)
 
     def __repr__(self) -> str:
         good = int((self.status == Status.RESOLVED).sum())

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.gradients.credit.trend import trend_of
 from rnn_dynamics.gradients.parameters import Group
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.scaled import Scaled, log_norms
 from rnn_dynamics.numerics.validation import choice, real_array
 
 
@@ -64,7 +64,7 @@ class CreditByLag(Result):
     @property
     def log_state_norms(self) -> Float[Array, "steps+1"]:
         """ln‖∂E/∂x_k‖."""
-        return self.states.norm().log()
+        return log_norms(self.states)
 
     @property
     def log_units(self) -> Float[Array, "steps+1 n"]:

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.credit.by_lag import credit_by_lag
 from rnn_dynamics.gradients.credit.results import CreditByLag
+from rnn_dynamics.numerics.batching import picked
 from rnn_dynamics.numerics.results import Result
 
 
@@ -31,7 +32,7 @@ class CreditOfSamples(Result):
     def __getitem__(self, index: int) -> CreditByLag:
         if not -len(self) <= index < len(self):
             raise IndexError(f"index {index} is out of range for {len(self)} runs")
-        return jax.tree_util.tree_map(lambda leaf: leaf[index], self.batched)
+        return picked(self.batched, index)
 
     @property
     def log_shares(self) -> Float[Array, "runs lags"]:
