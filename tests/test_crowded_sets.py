@@ -643,3 +643,25 @@ def test_in_float32_a_spiral_to_a_short_cycle_is_no_long_cycle():
         ends = rd.fixed_points(rd.LeakyRNN(W, b, leak=leak), starts).ends
     assert set(ends.unlisted_cycles()) <= {2}
     assert ends.count(OrbitEnd.RECURRENT) == 0
+
+
+@pytest.mark.parametrize("past", [3e-8, 3e-9])
+def test_the_two_lobes_of_one_chaotic_set_are_not_two_sets(past):
+    """A cubic map past the crisis that joins its halves: an orbit changes sides every 15 500 or 50 000 steps."""
+    a = 1.5 * math.sqrt(3) + past
+    x, changes = np.random.default_rng(1).uniform(0.3, 1, 500), 0
+    for _ in range(20_000):
+        later = a * x - x**3
+        changes += (np.sign(later) != np.sign(x)).sum()
+        x = later
+    assert changes > 100
+    cell = jax.tree_util.Partial(_cubic, (jnp.asarray(a), jnp.asarray(0.5)))
+    starts = np.random.default_rng(0).uniform(-1, 1, (24, 2))
+    found = rd.find_attractors(cell, starts)
+    assert len(found) <= 1
+    assert len(set(np.asarray(rd.basins(cell, starts).labels).tolist())) == 1
+
+
+def _cubic(numbers, x, u):
+    a, leak = numbers
+    return jnp.stack([a * x[0] - x[0] ** 3, leak * x[1] + 0.1 * x[0]])

@@ -251,7 +251,11 @@ def _leave(
     """Whether some states of a chaotic set have left it after many more steps, and cycles that they are on."""
     arrays = *split(problem.cell), held(problem.u)
     equation = RootProblem(*arrays, 1, problem.shape, member.orbit.dtype, problem.lengths)
-    ends = advanced(equation, _some(member.orbit, _FOLLOWED), _STAYS)
+    rows = _some(member.orbit, _FOLLOWED)
+    # They are of one orbit, which they would all follow: a last digit apart, each goes its own way.
+    size = np.finfo(rows.dtype).eps ** 0.5 * np.ptp(member.orbit, axis=0)
+    apart = (size * np.random.default_rng(0).uniform(-1, 1, rows.shape)).astype(rows.dtype)
+    ends = advanced(equation, rows + apart, _STAYS)
     is_open = _tiles(runner, ends, 0)[0] == UNDECIDED
     rests = np.zeros_like(is_open)
     rests[is_open] = settled(equation, ends[is_open])
