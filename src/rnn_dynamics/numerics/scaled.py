@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.numerics.batching import computed, elementwise
+from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice
 
@@ -394,12 +394,3 @@ def matmul(a: Any, b: Any) -> Scaled:
     spec = f"...{left}j,...j{right}->...{left}{right}"
     unit = jnp.einsum(spec, a.unit, b.unit, precision=_HIGHEST)
     return Scaled(unit, a.exponent + b.exponent, len(left) + len(right)).normalize()
-
-
-def _logs_of_norms(events: Scaled) -> Array:
-    return events.norm().log()
-
-
-def log_norms(events: Scaled) -> Float[Array, "..."]:
-    """ln of the norm of each event, of a few by NumPy: a property that is read once compiles nothing."""
-    return computed(_logs_of_norms, events)

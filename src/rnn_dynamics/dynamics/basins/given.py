@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.dynamics.basins.attractors import Attractors, Member, members_of
+from rnn_dynamics.dynamics.basins.cycle_search import cycle_member
 from rnn_dynamics.dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
-from rnn_dynamics.dynamics.basins.search import cycle_member
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, apart, canonical
 from rnn_dynamics.numerics.validation import real_array

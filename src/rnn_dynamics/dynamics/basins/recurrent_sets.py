@@ -14,16 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics.cells.arguments import held as held_input
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.dynamics.basins.attractors import Member
+from rnn_dynamics.dynamics.basins.cycle_search import root_problem
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind
 from rnn_dynamics.dynamics.basins.labelling import UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import recurrence_distances
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.basins.window_means import Bands
-from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced
 from rnn_dynamics.dynamics.equilibria.recurrence import creeps, drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
@@ -278,8 +277,7 @@ class RecurrentSets:
     def _comes_to(self, cycles: np.ndarray, states: np.ndarray) -> Bool[np.ndarray, " states"]:
         """Which orbits are on one of the cycles after thousands of steps."""
         problem = self.problem
-        arrays = *split(problem.cell), held_input(problem.u)
-        equation = RootProblem(*arrays, 1, problem.shape, problem.dtype, problem.lengths)
+        equation = root_problem(problem)
         ends = advanced(equation, states.astype(problem.dtype), _TO_CYCLES)
         apart = equation.apart(ends[:, None], cycles[None]).min(axis=1)
         return apart <= np.finfo(problem.dtype).eps ** 0.5 * equation.norms(ends)

@@ -7,40 +7,30 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.cells import DoyaNeuron, PascanuNeuron
-from rnn_dynamics.cells.arguments import held
-from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.dynamics.basins.affine import affine_map
 from rnn_dynamics.dynamics.basins.attractors import Attractors, Member, of_members
+from rnn_dynamics.dynamics.basins.cycle_search import cycles_near, not_among, root_problem
 from rnn_dynamics.dynamics.basins.kinds import AttractorKind, Trapping
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED, Runner, packed, schedule
 from rnn_dynamics.dynamics.basins.order import box_map, given_by_boxes, given_by_order
 from rnn_dynamics.dynamics.basins.polish import (
-    MOST_SEEDS,
     Cycle,
     orbits_of,
-    polished_cycles,
-    recurrence_distances,
     rounded,
-    same_cycle,
 )
 from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets, recurrent_member
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.basins.trapping import Ball, trapping_balls
 from rnn_dynamics.dynamics.basins.volume import keeps_volume
-from rnn_dynamics.dynamics.equilibria.equation import RootProblem
-from rnn_dynamics.dynamics.equilibria.newton import along_the_flow
 from rnn_dynamics.dynamics.equilibria.orbit_kernels import advanced, settled
 from rnn_dynamics.dynamics.equilibria.scale import warn_of_small_states
 from rnn_dynamics.dynamics.phases import Lengths, warn_of_seams
-from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count
 
-_NEAR = 0.05  # relative distance of F^p(x) from x below which Newton's method is tried
 _MOST_TRIALS = 32
 _AHEAD = 33  # one more than the longest period by default, so that one program serves
 _MOST_FAILURES = 6  # in all: what is not shown for a few starts is not shown for the rest
 _LONGER_TAILS = 2
-_SLOW, _TRANSIENTS, _FARTHER = 1e-3, 3, 10.0
 _STAYS, _FOLLOWED = 16384, 16  # further steps of so many states of a chaotic set
 _LOOKS_AWAY, _AWAY = 3, 512  # looks, so many steps apart, at which one of them is not on it: it has left
 _BY_STEPS = (DoyaNeuron, PascanuNeuron)  # doya.basin_label has their exact rule
@@ -68,14 +58,6 @@ def checked_limits(max_steps: Any, max_period: Any, samples: Any) -> SearchLimit
         count("max_period", max_period, minimum=1, maximum=256),
         count("samples", samples, minimum=256),
     )
-
-
-def cycle_member(cycle: Cycle) -> Member:
-    """Return a stable cycle as an attractor."""
-    largest = float(np.abs(cycle.multipliers).max())
-    exponent = np.log(largest) / cycle.period if largest > 0 else -np.inf
-    kind = AttractorKind.FIXED_POINT if cycle.period == 1 else AttractorKind.CYCLE
-    return Member(kind, cycle.orbit, float(exponent), 0.0, Status.CONVERGED)
 
 
 def _own_orbits(problem: StartsOfMap) -> np.ndarray:
@@ -147,57 +129,12 @@ def ordered(problem: StartsOfMap, members: list[Member], runner: Runner, states:
     return found
 
 
-def _along_the_flow(problem: StartsOfMap, states: np.ndarray) -> np.ndarray:
-    """Where at most 32 slow states go in long steps along the flow of F(x) − x."""
-    arrays = *split(problem.cell), held(problem.u)
-    equation = RootProblem(*arrays, 1, problem.shape, states.dtype, problem.lengths).equation(1)
-    ends = states
-    for _ in range(_TRANSIENTS):
-        ends = along_the_flow(equation, ends)
-    near = np.abs(ends).max(1) <= _FARTHER * (1 + np.abs(states).max())
-    return np.where(near[:, None], ends, states)
-
-
-def _cycles_near(problem: StartsOfMap, states: np.ndarray, longest: int, slow: bool) -> list[Cycle]:
-    """Cycles near states that all but return within ``longest`` steps, from at most 32 of them.
-
-    Orbits that are still ``slow`` after many steps are far from where they go: from those, along the flow.
-    """
-    seeds = states[np.linspace(0, len(states) - 1, min(len(states), 4 * MOST_SEEDS)).astype(int)]
-    orbits = orbits_of(problem.cell, seeds, problem.u, problem.shape, longest + 1)
-    distances = np.nan_to_num(recurrence_distances(orbits, problem.lengths), nan=np.inf)
-    # The first period as good as the best one: a multiple of it returns no better, but for rounding.
-    close = distances <= 2 * distances.min(1, keepdims=True) + 16 * np.finfo(states.dtype).eps
-    periods = close.argmax(1) + 1
-    chosen = np.flatnonzero(distances.min(1) < _NEAR)
-    if not len(chosen):
-        return []
-    chosen = chosen[np.linspace(0, len(chosen) - 1, min(len(chosen), MOST_SEEDS)).astype(int)]
-    seeds, periods = seeds[chosen], periods[chosen]
-    rests = (periods == 1) & (distances[chosen, 0] < _SLOW)
-    if slow and rests.any():
-        seeds[rests] = _along_the_flow(problem, seeds[rests])
-    return polished_cycles(problem.cell, seeds, periods, problem.u, problem.shape, longest)
-
-
 def _tiles(runner: Runner, states: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     parts = [
         runner.tile(states[first : first + runner.chunk], steps)
         for first in range(0, len(states), runner.chunk)
     ]
     return np.concatenate([part[0] for part in parts]), np.concatenate([part[2] for part in parts])
-
-
-def _joined(problem: StartsOfMap, members: list[Member], cycles: list[Cycle]) -> list[Member]:
-    """The stable cycles that are not among the attractors yet."""
-    fresh: list[Member] = []
-    for cycle in cycles:
-        known = (m for m in members + fresh if m.is_cycle)
-        if cycle.stable and not any(
-            same_cycle(m.orbit, cycle.orbit, problem.lengths, cycle.error) for m in known
-        ):
-            fresh.append(cycle_member(cycle))
-    return fresh
 
 
 def searched(
@@ -215,7 +152,7 @@ def searched(
     if affine is not None and len(states):
         labels = affine.labels(states)
         if affine.contracts:
-            members += _joined(problem, members, [affine.cycle(problem.dtype)])
+            members += not_among(problem, members, [affine.cycle(problem.dtype)])
         elif affine.marginal or not (labels == UNDECIDED).any():
             # Nothing attracts, and what rests or turns in place is no set that others come to.
             return members, labels
@@ -228,7 +165,7 @@ def searched(
         found, states = _tiles(runner, states, steps)
         is_open = found == UNDECIDED
         fresh = (
-            _joined(problem, members, _cycles_near(problem, states[is_open], limits.longest, level >= 1))
+            not_among(problem, members, cycles_near(problem, states[is_open], limits.longest, level >= 1))
             if is_open.any()
             else []
         )
@@ -249,8 +186,7 @@ def _leave(
     problem: StartsOfMap, runner: Runner, member: Member, limits: SearchLimits
 ) -> tuple[bool, list[Cycle]]:
     """Whether some states of a chaotic set have left it after many more steps, and cycles that they are on."""
-    arrays = *split(problem.cell), held(problem.u)
-    equation = RootProblem(*arrays, 1, problem.shape, member.orbit.dtype, problem.lengths)
+    equation = root_problem(problem)
     rows = _some(member.orbit, _FOLLOWED)
     # They are of one orbit, which they would all follow: a last digit apart, each goes its own way.
     size = np.finfo(rows.dtype).eps ** 0.5 * np.ptp(member.orbit, axis=0)
@@ -259,7 +195,7 @@ def _leave(
     is_open = _tiles(runner, ends, 0)[0] == UNDECIDED
     rests = np.zeros_like(is_open)
     rests[is_open] = settled(equation, ends[is_open])
-    cycles = _cycles_near(problem, ends[rests], limits.longest, False) if rests.any() else []
+    cycles = cycles_near(problem, ends[rests], limits.longest, False) if rests.any() else []
     if rests.any() or not is_open.all():
         return True, cycles
     sets = RecurrentSets(problem, [member])
@@ -296,7 +232,7 @@ def _with_sets(
             leaves, cycles = _leave(problem, runner, member, limits)
             if leaves:
                 failures += 1
-                fresh = _joined(problem, members, cycles)
+                fresh = not_among(problem, members, cycles)
                 members += fresh
                 runner = runner_of(problem, members) if fresh else runner
                 labels[places], states = _tiles(runner, states, _STAYS)

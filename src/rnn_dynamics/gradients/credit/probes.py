@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.gradients.credit.results import log_norms
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.scaled import Scaled, log_norms, power_of_two
+from rnn_dynamics.numerics.scaled import Scaled, power_of_two
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import real_array
 

@@ -12,9 +12,19 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.gradients.credit.trend import trend_of
 from rnn_dynamics.gradients.parameters import Group
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.scaled import Scaled, log_norms
+from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import choice, real_array
+
+
+def _logs_of_norms(events: Scaled) -> Array:
+    return events.norm().log()
+
+
+def log_norms(events: Scaled) -> Float[Array, "..."]:
+    """ln of the norm of each event, of a few by NumPy: a property that is read once compiles nothing."""
+    return computed(_logs_of_norms, events)
 
 
 @jax.tree_util.register_dataclass
