@@ -44,7 +44,7 @@ BUDGET = {
     "jacobian_products": 1,
     "bifurcation_diagram": 0,
     "sensitivities": 2,
-    "fixed_points": 11,
+    "fixed_points": 7,
     "lyapunov_spectrum": 3,
     "basins": 4,
     "continue_branch": 3,
