@@ -18,7 +18,8 @@ class OrbitEnd(enum.IntEnum):
 
     ========= ========================================================================================
     POINT     at a listed point or cycle that attracts it, shown by its multipliers and a decreasing norm
-    RESTS     on a listed point that does not attract: in floats the orbit of a symmetric start stays there
+    RESTS     for thousands of steps at a point or cycle that does not attract, listed or not: in floats the
+              orbit of a symmetric start stays there, one along a heteroclinic cycle for ever longer times
     CYCLE     at a stable cycle that is not listed, as its period does not divide the one asked for
     RECURRENT on a set that neither rests nor repeats: an invariant circle, a torus or chaos
     AWAY      still finite, but 10³ times farther out than any start, and going on outwards

@@ -15,7 +15,7 @@ from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
 
 TAIL, TAILS = 2048, 4
-_AT_REST = 1e-6  # relative distance of a return
+AT_REST = 1e-6  # relative distance of a return
 _SHRINKS = 16.0  # e-folds of a tangent over a tail
 
 
@@ -126,4 +126,4 @@ def settled(problem: RootProblem, states: np.ndarray) -> np.ndarray:
     if not len(states):
         return np.zeros(0, bool)
     least, _, growth = returns(problem, states)
-    return (least <= _AT_REST * problem.norms(states)) | (growth < -_SHRINKS / TAIL)
+    return (least <= AT_REST * problem.norms(states)) | (growth < -_SHRINKS / TAIL)

@@ -16,7 +16,7 @@ from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.equilibria.known import ONE_ROOT, Known
 from rnn_dynamics.dynamics.equilibria.merging import clusters
-from rnn_dynamics.dynamics.equilibria.orbit_kernels import TAIL, advanced, returns, settled, windows
+from rnn_dynamics.dynamics.equilibria.orbit_kernels import AT_REST, TAIL, advanced, returns, settled, windows
 from rnn_dynamics.dynamics.equilibria.recurrence import LONGEST, TURNS, first_periods, recurrent
 from rnn_dynamics.dynamics.phases import embedded, seated
 
@@ -25,7 +25,7 @@ _RECURRENT_FROM = 2  # levels that all orbits may run through before circles and
 _WORK = (np.inf, np.inf, 4e9, 5e8, 3e8)  # multiply-adds of a level at most
 _ALONG_FROM = 1  # the level from which Newton's method goes along the flow first
 _TRANSIENTS = 2
-_NEAR, _AT_REST = 0.05, 1e-6  # relative distances of a return
+_NEAR = 0.05  # relative distance of a return
 _MANY = 16
 _MOST_SEEDS = 48
 _MOST_NUDGED, _NUDGE = 64, 1e-3
@@ -151,7 +151,7 @@ def _seeds(
 
     Chaotic orbits come near unstable cycles without end: where many were met, only what all but rests is looked at.
     """
-    near = np.flatnonzero(returns < (_NEAR if known.met_unstable() < _MANY else _AT_REST))
+    near = np.flatnonzero(returns < (_NEAR if known.met_unstable() < _MANY else AT_REST))
     if not near.size:
         return near
     scale = float(np.median(problem.norms(states[near])))
