@@ -97,7 +97,7 @@ with plots.style():
 # **Both vanish, both explode, and at the same gains.** With their own weights all networks stay near the theory's line. With
 # shared weights each $W$ has a line of its own: at $g=2$ one network even settles down, with an exponent near 0 where the
 # others are chaotic, and vanishing is a little slower on average. That is the finite width, 64 units here. The published
-# figure has both, and `rnn-dynamics reproduce --only shared_weights` draws it for 256 units.
+# figure has both, and `rnn-dynamics reproduce --only shared_weights` draws it for 128 units.
 
 # %%
 with plots.style():

@@ -1,6 +1,5 @@
 """Recurrent weights: the common ensembles, and an exact spectral radius or spectral norm for any of them."""
 
-import functools
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 from rnn_dynamics.numerics.batching import computed
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.validation import choice, count, real_array
 
@@ -42,7 +42,7 @@ def gaussian(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Floa
     return _gaussian(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 3))
+@lean(static_argnums=(1, 3))
 def _gaussian(key: Any, n: int, gain: Any, dtype: Any) -> Array:
     return jax.random.normal(key, (n, n), dtype) * (gain / n**0.5)
 
@@ -53,7 +53,7 @@ def orthogonal(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Fl
     return _orthogonal(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 3))
+@lean(static_argnums=(1, 3))
 def _orthogonal(key: Any, n: int, gain: Any, dtype: Any) -> Array:
     q, r = jnp.linalg.qr(jax.random.normal(key, (n, n), dtype))
     return gain * q * jnp.where(jnp.diagonal(r) < 0, -1, 1)[None, :].astype(q.dtype)
@@ -154,7 +154,7 @@ def nilpotent(key: Any, n: int, *, gain: float = 1.0, dtype: Any = float) -> Flo
     return _nilpotent(_check_key(key), n, _number("gain", gain), _floating(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 3))
+@lean(static_argnums=(1, 3))
 def _nilpotent(key: Any, n: int, gain: Any, dtype: Any) -> Array:
     turned, drawn = jax.random.split(key)
     return _turned(turned, jnp.triu(_gaussian(drawn, n, gain, dtype), 1))
@@ -182,7 +182,7 @@ def non_normal(
     return _non_normal(_check_key(key), n, *numbers, _floating(dtype))
 
 
-@functools.partial(jax.jit, static_argnums=(1, 4))
+@lean(static_argnums=(1, 4))
 def _non_normal(key: Any, n: int, gain: Any, departure: Any, dtype: Any) -> Array:
     turned, drawn, sizes, angles = jax.random.split(key, 4)
     pairs = (n + 1) // 2
@@ -214,7 +214,7 @@ def _rescaled(name: str, W: Any, measure: Any, target: Any) -> Float[Array, "n n
     return computed(_times_quotient, W, goal.astype(W.dtype), size)
 
 
-@jax.jit
+@lean
 def _times_quotient(W: Array, goal: Array, size: Array) -> Array:
     return W * (goal / jnp.where(goal == 0, jnp.ones_like(size), size))
 
@@ -346,6 +346,6 @@ def _draws(key: Any, n: int, ensemble: str, dtype: Any) -> tuple[Array, Array]:
 _draws_at_once = jax.jit(_draws, static_argnums=(1, 2, 3))
 
 
-@jax.jit
+@lean
 def _product(bias: Array, shift: Array) -> Array:
     return bias * shift

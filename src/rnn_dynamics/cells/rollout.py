@@ -17,6 +17,8 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.numerics import padding as time_axes
 from rnn_dynamics.numerics.batching import power_of_two_above, power_of_two_below
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 
 # Entries of the states of the runs that are computed side by side.
@@ -165,7 +167,7 @@ def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:
     return following, following
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@lean(static_argnums=(0, 4))
 def _run(
     static: Any, arrays: Any, x0: Array, inputs: Any, steps: int, inside: Array | None = None
 ) -> tuple[Array, Array]:
@@ -173,12 +175,12 @@ def _run(
     advance = functools.partial(_advance, exact_slopes(cell))
     _, later = time_axes.scan(advance, x0, inputs, inside, length=steps)
     states = jnp.concatenate([x0[None], later])
-    finite = jnp.isfinite(states).reshape(steps + 1, -1).all(axis=1)
+    finite = all_finite(states.reshape(steps + 1, -1), axis=1)
     first = jnp.where(finite.all(), -1, jnp.argmin(finite)).astype(jnp.int32)
     return states, first
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@lean(static_argnums=(0, 4))
 def _run_side_by_side(
     static: Any, arrays: Any, starts: Array, inputs: Any, steps: int
 ) -> tuple[Array, Array]:

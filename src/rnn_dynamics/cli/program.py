@@ -43,8 +43,8 @@ def complain(message: str, code: int) -> int:
 
 
 @contextlib.contextmanager
-def settings(*, quick: bool = False, x64: bool = True) -> Iterator[None]:
-    """Float64, unless ``x64`` is false, and no window; quick: programs are compiled without most optimisations.
+def settings(*, x64: bool = True) -> Iterator[None]:
+    """Float64, unless ``x64`` is false, and no window.
 
     Compiled programs are kept among the user's caches. These are settings of a program, which the library itself
     never touches.
@@ -54,12 +54,7 @@ def settings(*, quick: bool = False, x64: bool = True) -> Iterator[None]:
 
     with contextlib.suppress(OSError):  # a home that cannot be written to, or that others may write to
         keep_programs()
-    before = jax.config.values["jax_disable_most_optimizations"]
     if x64:
         jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", quick or before)
     matplotlib.use("Agg")
-    try:
-        yield
-    finally:
-        jax.config.update("jax_disable_most_optimizations", before)
+    yield

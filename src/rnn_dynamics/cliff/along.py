@@ -21,6 +21,7 @@ from rnn_dynamics.dynamics.return_map import repeated, return_map
 from rnn_dynamics.gradients.sensitivities import Sensitivities, evaluate, resolution_limit
 from rnn_dynamics.numerics import scaled
 from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
@@ -102,7 +103,7 @@ class LossAlong(Result):
         return f"LossAlong({grid} points, T={self.steps}, jumps: {jumps}; {len(self.events)} bifurcations)"
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _orbits(static: Any, arrays: Any, parameters: Array, given: tuple, steps: Array) -> Sensitivities:
     """x_T with its derivatives by every parameter, at each θ."""
     x0, inputs = given
@@ -129,7 +130,7 @@ def _is_known(number: Scaled, error: Scaled) -> Array:
     return ((error.unit == 0) | (error.log() <= number.log() + limit)).all()
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _with_loss(static: Any, arrays: Any, orbits: Sensitivities, sides: Array) -> _Evaluated:
     """Apart from the orbits, so that a new loss is cheap.
 

@@ -6,7 +6,6 @@ a check that nothing lies in between, F^p(x) − c is J (x − c) to the same sh
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -19,9 +18,10 @@ from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
 from rnn_dynamics.dynamics.equilibria.newton import Polished, polished
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.compiling import lean
 
 CYCLE = 0
-_BATCH = 256  # positions of one call, a fixed number so that one program serves
+_BATCH, _FEW = 256, 16  # positions of one call: two numbers, so that two programs serve
 _POLISHING, _FOLLOWING, _PIECES = 8, 4, 8
 _SHARE = 0.05
 _NEXT_TO = 1e-3  # of 1 + max|c|: how far from c the last state may be
@@ -73,7 +73,7 @@ def _change(found: Polished, start: np.ndarray) -> np.ndarray:
     return np.where(is_next, np.maximum(of_jacobian, of_map), np.asarray(np.inf, start.dtype))
 
 
-@functools.partial(jax.jit, static_argnums=4)
+@lean(static_argnums=4)
 def _last_states(
     whole: ReturnMap, x0: Array, positions: Array, steps: Array, block: int, blocks: Array
 ) -> Array:
@@ -95,7 +95,7 @@ def _last_states(
     return jax.lax.while_loop(goes_on, run, (jnp.zeros_like(blocks), states, jnp.ones((), bool)))[1]
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@lean(static_argnums=3)
 def _returns_of(whole: ReturnMap, positions: Array, states: Array, longest: int) -> Array:
     """max|F^p(x) − x| relative to 1 + max|x|, p = 1 … longest."""
 
@@ -112,7 +112,7 @@ def _returns_of(whole: ReturnMap, positions: Array, states: Array, longest: int)
     return jax.vmap(at)(positions, states)
 
 
-@jax.jit
+@lean
 def _linearised(whole: ReturnMap, states: Array, positions: Array, periods: Array) -> tuple[Array, Array]:
     """F^p(x) and ∂F^p/∂x, each state at a position and of a period of its own."""
 
@@ -122,7 +122,7 @@ def _linearised(whole: ReturnMap, states: Array, positions: Array, periods: Arra
     return jax.vmap(at)(states, positions, periods)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _losses(loss: Any, states: Array) -> Array:
     return jax.vmap(loss)(states)
 
@@ -254,4 +254,5 @@ class FollowedStart:
             return np.abs(first - second).max(axis=-1) <= close * (1 + np.abs(second).max(axis=-1))
 
     def _batched(self, function: Any, *rows: np.ndarray) -> list[np.ndarray]:
-        return mapped(lambda *batch: list(function(*batch)), rows, _BATCH)
+        size = _FEW if len(rows[0]) <= _FEW else _BATCH
+        return mapped(lambda *batch: list(function(*batch)), rows, size)

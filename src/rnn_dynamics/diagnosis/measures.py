@@ -17,6 +17,7 @@ from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import on_host, state_at
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import computed
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.eigen import eigenvalues
 
 _SATURATED = 0.1  # of the largest slope
@@ -87,7 +88,7 @@ def decay_of(cell: Any, logs: np.ndarray, first_logs: np.ndarray) -> Decay | Non
     return Decay(second, first) if isinstance(cell, PreActivationRNN) else Decay(first, second)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _slopes(static: Any, arrays: Any, states: Array, inputs: Any) -> Array:
     return jax.vmap(join(static, arrays).slopes)(states, inputs)
 

@@ -17,6 +17,7 @@ from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.gradients.parameters import is_parameter
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.spectral.step_bounds import StepBounds, step_bounds
 
 _MOST_EXACT = 1e8  # T n³ over all runs, where every product and step is decomposed
@@ -130,7 +131,7 @@ def _of_run(along: Along, i: int) -> Along:
     return pick(along)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@lean(static_argnums=(0, 4))
 def _decompositions(static: Any, arrays: Any, states: Any, inputs: Any, is_shared: bool) -> Any:
     def of_one(arrays: Any, states: Any, inputs: Any) -> Any:
         run = Trajectory(join(static, arrays), inputs, states, jnp.int32(-1))

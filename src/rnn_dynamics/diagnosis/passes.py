@@ -20,6 +20,7 @@ from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.gradients.steps import on_host
 from rnn_dynamics.numerics.batching import power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.scaled import from_float
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -166,7 +167,7 @@ def _forward_of_one(
     return jax.lax.fori_loop(0, count, functools.partial(_forward_step, cell, states, inputs), sums)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def _forward(
     static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, count: Array, is_shared: bool
 ) -> _Sums:

@@ -14,6 +14,7 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.diagnosis.passes import Runs, at, stretch, stretches
 from rnn_dynamics.gradients.one_step import step_matrix
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -100,7 +101,7 @@ def _backward_of_one(
     return jax.lax.fori_loop(0, count, step, (back, grams, exponents, owed))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 8))
+@lean(static_argnums=(0, 8))
 def _backward(
     static: Any,
     arrays: Any,
@@ -118,7 +119,7 @@ def _backward(
     )
 
 
-@jax.jit
+@lean
 def _started(rows: Array, direct: Array, at_end: Array, leading: Any) -> _Back:
     """What is carried back, at x_T: rows scaled one by one, or the identity as one matrix."""
     product = jax.vmap(functools.partial(from_float, event_ndim=1 if leading is None else 2))(rows)

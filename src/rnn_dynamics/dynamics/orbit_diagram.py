@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.dynamics.phases import Lengths, canonical, warn_of_seams
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import count, real_array
 
@@ -92,7 +93,7 @@ def _sweep(
     """The kept states for the parameters one after the other; an orbit that diverged starts anew from x."""
 
     def one(state: Array, parameter: Array) -> tuple[Array, Array]:
-        state = jnp.where(jnp.isfinite(state).all(), state, x)
+        state = jnp.where(all_finite(state), state, x)
         state = jax.lax.fori_loop(0, transient, lambda _, s: whole(s, parameter), state)
         return jax.lax.scan(lambda s, _: (whole(s, parameter), s), state, None, length=kept)
 

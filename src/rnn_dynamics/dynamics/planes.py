@@ -1,7 +1,6 @@
 """A plane through the states of a network, and the map's flow in it: what pictures of many units are drawn in."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from jax import Array
 from jaxtyping import Float
 
 from rnn_dynamics.cells.pytree import join, split
+from rnn_dynamics.numerics.compiling import lean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ def flow(cell: Any, inputs: Any, states: Float[np.ndarray, "m n"]) -> Float[np.n
     return np.asarray(_flow(static, arrays, inputs, given), float)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _flow(static: Any, arrays: Any, inputs: Any, states: Array) -> Array:
     cell = join(static, arrays)
 

@@ -6,7 +6,6 @@ neuron's of length 1.
 """
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from rnn_dynamics.dynamics.phases import (
     wrapped,
 )
 from rnn_dynamics.gradients.one_step import step_matrix
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.validation import count
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -101,7 +101,7 @@ class IteratedMap(NamedTuple):
         return state.reshape(-1), jacobian
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def images(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "batch n"]:
@@ -109,7 +109,7 @@ def images(
     return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape))(x)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def linearised(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"]]:
@@ -117,7 +117,7 @@ def linearised(
     return jax.vmap(IteratedMap(join(static, arrays), inputs, steps, shape).with_jacobian)(x)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def linearised_each(
     static: Any, arrays: Any, x: Array, periods: Array, inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"]]:
@@ -130,7 +130,7 @@ def linearised_each(
     return jax.vmap(one)(x, periods)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@lean(static_argnums=(0, 4, 5))
 def curved(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch n"], Float[Array, "batch n n"], Float[Array, "batch n n"]]:
@@ -150,7 +150,7 @@ def curved(
     return jax.vmap(one)(x)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@lean(static_argnums=(0, 4, 5))
 def orbits(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> Float[Array, "batch steps n"]:

@@ -20,6 +20,7 @@ from rnn_dynamics.gradients.one_step import of_step, step_matrix
 from rnn_dynamics.gradients.parameters import immediate_gradient, parameter_count, unflatten_parameters
 from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import choice, integers, real_array
@@ -39,7 +40,7 @@ def _identity(states: Array) -> Scaled:
     return from_float(jnp.eye(math.prod(states.shape[1:]), dtype=states.dtype), event_ndim=2)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _step_matrices(
     static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None
 ) -> Array:
@@ -90,7 +91,7 @@ def _grow_right_and_measure(cell: Any, ord: Any, product: Scaled, step: tuple) -
     return product, product.norm(ord).log()
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _product(static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None) -> Scaled:
     grow = functools.partial(_grow_left, join(static, arrays))
     return _shaped(scan(grow, _identity(states), (states, inputs), inside)[0], states)
@@ -118,7 +119,7 @@ def jacobian_product(trajectory: Trajectory, *, start: int = 0, stop: int | None
     return along(_product, trajectory, start, stop, of_matrices=True, backward=False, cut=False)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _products(static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None) -> Scaled:
     """Each pass keeps ∂x_stop/∂x_k, then steps back to k − 1; the one past k = 0 repeats a step and is dropped.
 
@@ -161,7 +162,7 @@ def _grow_right_and_measure_some(cell: Any, ord: Any, product: Scaled, step: tup
     return product, jax.lax.cond(wanted, lambda: product.norm(ord).log(), lambda: nothing)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _norms(
     static: Any,
     arrays: Any,
@@ -254,7 +255,7 @@ def _vector_result(vectors: Scaled, states: Array) -> Scaled:
     return vectors if states.ndim > 1 else Scaled(vectors.unit[..., 0], vectors.exponent)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _pullback(
     static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
 ) -> Scaled:
@@ -284,7 +285,7 @@ def pullback(trajectory: Trajectory, cotangent: Any, *, stop: int | None = None)
     return along(_pullback, trajectory, 0, stop, state_vector("cotangent", cotangent, trajectory))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _pushforward(
     static: Any, arrays: Any, states: Array, inputs: Any, first: Scaled, inside: Array | None = None
 ) -> Scaled:
@@ -324,7 +325,7 @@ def _collect(static: Any, arrays: Any, carry: tuple[Scaled, Scaled], step: tuple
     return (cotangent, total), None
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _parameter_gradient(
     static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
 ) -> Any:

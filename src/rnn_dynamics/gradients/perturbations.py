@@ -14,6 +14,7 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.jacobians import state_vector
 from rnn_dynamics.gradients.steps import segment, step_range
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import from_float
@@ -52,7 +53,7 @@ def _advance(cell: Any, pair: tuple[Array, Array], inputs: Any) -> tuple[tuple[A
     return (cell(here, inputs), jax.vmap(lambda x: cell(x, inputs))(there)), None
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _ends(static: Any, arrays: Any, states: Array, inputs: Any, amplitudes: Array, direction: Array) -> tuple:
     """The line's ends beside the end of its own middle, which is run along with them."""
     starts = states[0][None, :] + amplitudes[:, None] * direction[None, :]

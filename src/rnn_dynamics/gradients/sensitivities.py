@@ -17,6 +17,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients import error_ellipsoids as ellipsoids
 from rnn_dynamics.gradients.error_ellipsoids import Ellipsoid
+from rnn_dynamics.numerics.reductions import all_finite, any_nonzero
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of
 from rnn_dynamics.numerics.status import Status, count_resolved
@@ -264,7 +265,7 @@ def _multiply(
     exponent = product.exponent
     if added is not None:
         exponent = jnp.maximum(exponent, exponent_of(jnp.max(jnp.abs(added), initial=0.0)))
-        empty = ~jnp.any(product.unit != 0)
+        empty = ~any_nonzero(product.unit)
         exponent = jnp.where(empty, exponent_of(jnp.max(jnp.abs(added), initial=0.0)), exponent)
         product = _shifted(product, product.exponent - exponent, exponent)
     unit = _times(jacobian, product.unit)
@@ -318,7 +319,7 @@ def evaluate(
 
 
 def _result(end: _Carry, shape: tuple, scalar: list[bool]) -> Sensitivities:
-    finite = jnp.isfinite(end.state).all()
+    finite = all_finite(end.state)
     initial = _scaled(end.initial, shape, scalar=True)
     derivatives = tuple(
         _scaled(product, shape, one) for product, one in zip(end.parameters, scalar, strict=True)

@@ -17,6 +17,7 @@ from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import entries_of, segment, step_range
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.product_svd import ProductSVD, product_svd
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status, count_resolved
@@ -114,7 +115,7 @@ def _labelled(found: ProductSVD, states: Array) -> SingularSpectrum:
     largest = jnp.max(jnp.where(jnp.isfinite(log), jnp.abs(log), 0), initial=1.0)
     limit = _RESOLUTION * float(jnp.finfo(states.dtype).eps) * largest
     status = jnp.where(log_errors <= limit, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
-    finite = jnp.isfinite(states).all()
+    finite = all_finite(states)
     status = jnp.where(finite, status, jnp.int32(Status.DIVERGED))
     return SingularSpectrum(log, log_errors, found.left, found.right, status, states.shape[0])
 

@@ -35,7 +35,9 @@ from rnn_dynamics.numerics.block_eigen import (
     ritz_of_basis,
     roughly,
 )
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
+from rnn_dynamics.numerics.reductions import all_finite, any_nonzero
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
@@ -119,14 +121,14 @@ def _explicit_step(
     block = refined(operator, block, tolerance, most)
     hidden = crowded(block) if block.left.shape[0] < x.size else jnp.asarray(False)
     lost = (block.error > tolerance) | hidden
-    lost = lost & jnp.isfinite(block.values[0]) & jnp.any(product.unit != 0)
+    lost = lost & jnp.isfinite(block.values[0]) & any_nonzero(product.unit)
     block = jax.lax.cond(lost, functools.partial(exact, product.unit), lambda block: block, block)
-    carried = _Carry(block.left[: kept.shape[0]], finite & jnp.isfinite(x).all())
+    carried = _Carry(block.left[: kept.shape[0]], finite & all_finite(x))
     found = _found(carried, block, product.exponent, tolerance, Status.UNRESOLVED)
     return (product, carried), found
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _explicit(
     static: Any,
     arrays: Any,
@@ -210,11 +212,11 @@ def _matrix_free_step(
     block = refined(operator, block, tolerance, most)
     if block.left.shape[0] < rows.shape[1]:
         block = block._replace(error=jnp.where(crowded(block), jnp.inf, block.error))
-    carry = _Carry(block.left[:kept], carry.finite & jnp.isfinite(states[k]).all())
+    carry = _Carry(block.left[:kept], carry.finite & all_finite(states[k]))
     return carry, _found(carry, block, exponent, tolerance, Status.MAX_STEPS)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _matrix_free(
     static: Any,
     arrays: Any,

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from rnn_dynamics.numerics.reductions import all_finite
+
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Vectors kept from k to k − 1, and random ones added at every k, from a table that is gone through again and again.
 _KEPT, _FRESH, _TABLE = 7, 1, 16
@@ -99,7 +101,7 @@ def ritz(operator: Operator, rows: Array, iterations: Any) -> Block:
 def ritz_of_basis(operator: Operator, basis: Array, iterations: Any) -> Block:
     """Return the ``ritz`` of rows that are orthonormal already."""
     image = operator.transpose(basis)
-    finite = jnp.isfinite(image).all()
+    finite = all_finite(image)
     image = jnp.where(finite, image, 0)
     _, turn = jnp.linalg.eigh(_product(image, image.T), symmetrize_input=False)
     turn = turn[:, ::-1].T
@@ -139,7 +141,7 @@ def _filter(operator: Operator, block: Block, edge: Array, degree: Array) -> Arr
     rise = functools.partial(_rise, operator, centre, reach)
     first = (block.applied - centre * block.left) / reach
     rows = jax.lax.fori_loop(1, degree, rise, (block.left, first, centre / reach))[1]
-    return jnp.where(jnp.isfinite(rows).all(), rows, block.applied)
+    return jnp.where(all_finite(rows), rows, block.applied)
 
 
 def _degree(block: Block, edge: Array, tolerance: Array, probe: float) -> Int[Array, ""]:
@@ -199,7 +201,7 @@ def exact(matrix: Array, block: Block) -> Block:
     _, vectors = jnp.linalg.eigh(_product(matrix, matrix.T), symmetrize_input=False)
     left = vectors[:, ::-1].T[: block.left.shape[0]]
     right = _product(left, matrix)
-    found = _block(of_matrix(matrix), left, right, jnp.isfinite(right).all(), block.iterations)
+    found = _block(of_matrix(matrix), left, right, all_finite(right), block.iterations)
     rounding = (_ROUNDING + math.sqrt(left.shape[1])) * float(jnp.finfo(left.dtype).eps)
     return found._replace(error=jnp.where(found.values[0] > 0, rounding, jnp.inf).astype(left.dtype))
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Complex, Float
 
 from rnn_dynamics.numerics.batching import is_plain
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.validation import real_array
 
 #: One matrix of at most so many rows is left to NumPy.
@@ -77,7 +78,7 @@ def _eigenvalues_on_host(matrix: np.ndarray) -> np.ndarray:
     return np.ldexp(parts, exponent).view(values.dtype)[..., 0]
 
 
-@jax.jit
+@lean
 def _near_one(matrix: Float[Array, "... n n"]) -> tuple[Array, Array]:
     """The matrix with its largest entry near 1, and the exponent: LAPACK fails to undo its own scaling."""
     largest = jnp.max(jnp.abs(matrix), axis=(-2, -1))
@@ -85,7 +86,7 @@ def _near_one(matrix: Float[Array, "... n n"]) -> tuple[Array, Array]:
     return jnp.ldexp(matrix, -exponent[..., None, None]), exponent
 
 
-@jax.jit
+@lean
 def _times_power(values: Complex[Array, "... n"], exponent: Array) -> Complex[Array, "... n"]:
     shift = exponent[..., None]
     return jax.lax.complex(jnp.ldexp(values.real, shift), jnp.ldexp(values.imag, shift))
@@ -112,7 +113,7 @@ def spectral_radius(matrix: Any) -> Float[Array, "..."]:
     return _largest(values)
 
 
-@jax.jit
+@lean
 def _largest(values: Complex[Array, "... n"]) -> Float[Array, "..."]:
     return jnp.max(jnp.abs(values), axis=-1)
 
@@ -134,6 +135,6 @@ def spectral_norm(matrix: Any) -> Float[Array, "..."]:
     return jax.device_put(scipy.linalg.svdvals(on_host, check_finite=False)[0])
 
 
-@jax.jit
+@lean
 def _first_singular_value(matrix: Float[Array, "... m n"]) -> Float[Array, "..."]:
     return jnp.linalg.svd(matrix, compute_uv=False)[..., 0]

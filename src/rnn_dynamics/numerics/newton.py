@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.numerics.reductions import all_finite
+
 _CORRECTIONS = 10
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -134,5 +136,5 @@ def correct(
     y, jacobian = end.y + end.steps[:, 0], end.matrix[:-1]
     tangent = end.steps[:, 1]
     tangent = tangent / jnp.sqrt(jnp.sum(jnp.square(tangent / scale)))
-    sound = jnp.isfinite(tangent).all() & jnp.isfinite(y).all()
+    sound = all_finite(tangent) & all_finite(y)
     return Correction(y, end.number, end.slowest, sound & (end.size <= tolerance), jacobian, tangent)

@@ -11,15 +11,17 @@ References: H. Sompolinsky, A. Crisanti, H.-J. Sommers, Phys. Rev. Lett. 61, 259
 arXiv 1606.05340.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells import activations
-from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.activations import Activation, hyperbolic, linear, logistic, relu
 from rnn_dynamics.cells.vanilla import PreActivationRNN
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
@@ -77,14 +79,9 @@ class Edge(Result, _Edge):
     __slots__ = ()
 
 
-def _values(activation: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """φ and φ′, in float64 where JAX has it switched on."""
-    at = jnp.asarray(z.reshape(-1))
-    neuron = PreActivationRNN(np.eye(1), np.zeros(1), activation=activation)
-    values, slopes = (
-        np.asarray(part, float).reshape(z.shape) for part in (activation(at), neuron.slopes(at))
-    )
-    return values, slopes
+def _on_host(function: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:
+    """A function of numbers, in float64 where JAX has it switched on."""
+    return np.asarray(function(jnp.asarray(z.reshape(-1))), float).reshape(z.shape)
 
 
 def _nodes(bias: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,11 +99,38 @@ def _nodes(bias: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bias + spread[:, None] * z, weights
 
 
+def _at(bias: float, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``_nodes`` at each variance; at 0 from above, where a kink has both slopes."""
+    return _nodes(bias, np.sqrt(np.maximum(variances, _SMALLEST)))
+
+
+def _mean_square(activation: Activation, bias: float, variances: np.ndarray) -> np.ndarray:
+    """E φ² at each variance."""
+    inputs, weights = _at(bias, variances)
+    return np.sum(_on_host(activation, inputs) ** 2 * weights, axis=1)
+
+
 def _moments(activation: Activation, bias: float, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """E φ² and E φ′² at each variance; at 0 from above, where a kink has both slopes."""
-    inputs, weights = _nodes(bias, np.sqrt(np.maximum(variances, _SMALLEST)))
-    values, slopes = _values(activation, inputs)
-    return np.sum(values**2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
+    """E φ² and E φ′² at each variance."""
+    inputs, weights = _at(bias, variances)
+    neuron = PreActivationRNN(np.eye(1), np.zeros(1), activation=activation)
+    slopes = _on_host(neuron.slopes, inputs)
+    return np.sum(_on_host(activation, inputs) ** 2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
+
+
+def _table(activation: Activation, bias: float) -> np.ndarray:
+    """E φ² at the variances of the table, which do not depend on the gain: kept for the library's activations."""
+    is_known = any(activation is each for each in (logistic, hyperbolic, relu, linear))
+    dtype = jax.dtypes.canonicalize_dtype(float)
+    return (_kept_table if is_known else _new_table)(activation, bias, dtype)
+
+
+def _new_table(activation: Activation, bias: float, dtype: Any) -> np.ndarray:
+    del dtype  # of JAX's floats, on which the values depend
+    return _mean_square(activation, bias, _VARIANCES)
+
+
+_kept_table = functools.lru_cache(maxsize=8)(_new_table)
 
 
 def _bracket(low: Any, high: Any, is_left: Callable[[np.ndarray], np.ndarray]) -> tuple[float, float]:
@@ -119,13 +143,13 @@ def _bracket(low: Any, high: Any, is_left: Callable[[np.ndarray], np.ndarray]) -
     return low, high
 
 
-def _state(activation: Activation, gain: float, bias: float, extra: float, table: tuple) -> MeanField:
+def _state(activation: Activation, gain: float, bias: float, extra: float, table: np.ndarray) -> MeanField:
     """The largest root of q = g² E φ² + σ_b²: the last change of sign on the table, bracketed."""
 
     def excess_at(variances: np.ndarray) -> np.ndarray:
-        return gain**2 * _moments(activation, bias, variances)[0] + extra - variances
+        return gain**2 * _mean_square(activation, bias, variances) + extra - variances
 
-    excess = gain**2 * table[0] + extra - _VARIANCES
+    excess = gain**2 * table + extra - _VARIANCES
     if excess[-1] > 0:
         return MeanField(math.inf, math.nan, math.nan, Status.DIVERGED)
     grid, excess = _with_peaks(_VARIANCES, excess, excess_at)
@@ -188,7 +212,7 @@ def mean_field(gain: Any, *, bias: Any = 0.0, bias_std: Any = 0.0, activation: A
     arXiv 1606.05340.
     """
     found, numbers = _checked(activation, gain=gain, bias=bias, bias_std=bias_std)
-    table = _moments(found, numbers["bias"], _VARIANCES)
+    table = _table(found, numbers["bias"])
     return _state(found, numbers["gain"], numbers["bias"], numbers["bias_std"] ** 2, table)
 
 

@@ -17,6 +17,7 @@ from rnn_dynamics.cells.pytree import join
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import along
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, from_float, multiply
@@ -42,52 +43,53 @@ class StepBounds(Result, _StepBounds):
     _units: ClassVar = {"largest": "nats", "smallest": "nats", "volume": "nats"}
 
 
-def _step(cell: Any, step: tuple) -> tuple[Scaled, Scaled, Scaled]:
+def _step(cell: Any, step: tuple) -> Array:
     """‖J‖₂, s_min(J) less what rounding may have added to it, and |det J|^{1/n}."""
     matrix = step_matrix(cell, *step)
     values = jnp.linalg.svd(matrix, compute_uv=False)
     rounding = 2 * matrix.shape[0] * float(jnp.finfo(matrix.dtype).eps) * values[0]
     smallest = jnp.maximum(values[-1] - rounding, 0) if matrix.shape[0] > 1 else values[-1]
-    return from_float(values[0]), from_float(smallest), from_float(_volume(matrix))
+    return jnp.stack([values[0], smallest, _volume(matrix)])
 
 
-def _scaled_lines(matrix: Array, axis: int) -> tuple[Array, Array]:
-    """Rows or columns brought to entries near 1 by powers of two, and the sum of the exponents; zeros stay."""
-    exponent = jnp.frexp(jnp.max(jnp.abs(matrix), axis=axis, keepdims=True))[1]
-    return jnp.ldexp(matrix, -exponent), jnp.sum(exponent)
+def _scaled_rows(matrix: Array) -> tuple[Array, Array]:
+    """Rows brought to entries near 1 by powers of two, and the sum of the exponents; zeros stay."""
+    rows = from_float(matrix, event_ndim=1)
+    return rows.unit, jnp.sum(rows.exponent)
 
 
 def _volume(matrix: Float[Array, "n n"]) -> Float[Array, ""]:
-    """|det J|^{1/n}, rounded down by what its LU may have added; 0 where that is all of it."""
+    """|det J|^{1/n} = Π σ_i^{1/n}, rounded down by what its SVD may have added; 0 where that is all of it."""
     size = matrix.shape[0]
     if size == 1:
         return jnp.abs(matrix[0, 0])
-    balanced, rows = _scaled_lines(matrix, 1)
-    balanced, columns = _scaled_lines(balanced, 0)
+    balanced, rows = _scaled_rows(matrix)
+    balanced, columns = _scaled_rows(balanced.T)
     values = jnp.linalg.svd(balanced, compute_uv=False)
     eps = float(jnp.finfo(matrix.dtype).eps)
     rounding = 2 * size * eps * values[0] / jnp.where(values[-1] > 0, values[-1], 1)
     known = (values[-1] > 0) & (rounding < 0.5)
     shift = (rows + columns).astype(matrix.dtype) * math.log(2)
-    logarithm = (shift + jnp.linalg.slogdet(balanced)[1]) / size - rounding
+    logarithm = (shift + jnp.sum(jnp.log(jnp.where(known, values, 1)))) / size - rounding
     return jnp.where(known, jnp.exp(jnp.where(known, logarithm, 0)), 0)
 
 
-def _accumulate(totals: tuple, factors: tuple) -> tuple[tuple, tuple]:
-    totals = tuple(multiply(total, factor) for total, factor in zip(totals, factors, strict=True))
-    return totals, tuple(total.log() for total in totals)
+def _accumulate(total: Scaled, factor: Scaled) -> tuple[Scaled, Scaled]:
+    total = multiply(total, factor)
+    return total, total
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _log_products(
     static: Any, arrays: Any, states: Array, inputs: Any, inside: Array | None = None
 ) -> StepBounds:
     """Scaled products from every k to T, so that no sum of logarithms loses digits."""
     step = functools.partial(_step, join(static, arrays))
     factors = scan(lambda _, at: (None, step(at)), None, (states, inputs), inside)[1]
-    one = from_float(jnp.ones((), states.dtype))
-    _, logs = jax.lax.scan(_accumulate, (one, one, one), factors, reverse=True)
-    return StepBounds(*(jnp.concatenate([log, jnp.zeros((1,), states.dtype)]) for log in logs))
+    one = from_float(jnp.ones(3, states.dtype))
+    totals = jax.lax.scan(_accumulate, one, from_float(factors), reverse=True)[1]
+    logs = jnp.concatenate([totals.log(), jnp.zeros((1, 3), states.dtype)])
+    return StepBounds(*logs.T)
 
 
 def step_bounds(trajectory: Trajectory) -> StepBounds:
@@ -102,7 +104,7 @@ def step_bounds(trajectory: Trajectory) -> StepBounds:
     Raises:
         TypeError, ValueError: not a trajectory, or a batch of them.
 
-    One SVD and one LU of every step: O(T n³) work, memory O(T n + n²).
+    Two SVDs of every step: O(T n³) work, memory O(T n + n²).
 
     Reference: R. A. Horn, C. R. Johnson, "Topics in Matrix Analysis", Cambridge 1991, section 3.3.
     """

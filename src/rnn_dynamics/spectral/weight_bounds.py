@@ -10,13 +10,14 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import computed, elementwise, is_plain
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import broadcast_arrays
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-@jax.jit
+@lean
 def _log_rate(leak: Any, slope_bound: Any, size: Array) -> Array:
     """Return ln((1−α) + α γ s)."""
     return jnp.log((1 - leak) + leak * slope_bound * size)
@@ -51,7 +52,7 @@ def _multiply_both(matrix: Array, sums: tuple[Scaled, Scaled], _: Any) -> tuple[
     return (rows, columns), (_log_largest(rows) + _log_largest(columns)) / 2
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@lean(static_argnames="steps")
 def _log_absolute(weights: Array, leak: Any, slope_bound: Any, *, steps: int) -> Array:
     """Return the bounds for n = 1 … steps."""
     size, dtype = weights.shape[0], weights.dtype

@@ -5,7 +5,6 @@ x⁺ = A x + c with every |λ(A)| < 1 has one fixed point, to which every orbit 
 """
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.dynamics.basins.labelling import DIVERGED, UNDECIDED
 from rnn_dynamics.dynamics.basins.polish import Cycle
+from rnn_dynamics.numerics.compiling import lean
 
 _CALLS = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _CONSTANT, _AFFINE, _OTHER = 0, 1, 2
@@ -68,7 +68,7 @@ def _degrees(jaxpr: Any, given: list[int]) -> list[int]:
     return [of(atom) for atom in jaxpr.outvars]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
+@lean(static_argnums=(0, 3))
 def _parts(static: Any, arrays: Any, u: Any, shape: tuple[int, ...], origin: Any) -> tuple[Any, Any]:
     cell = join(static, arrays)
 

@@ -28,6 +28,7 @@ from rnn_dynamics.dynamics.equilibria.recurrence import creeps, drifts
 from rnn_dynamics.dynamics.lyapunov.typical import examined
 from rnn_dynamics.dynamics.phases import Lengths, embedded, extents, largest_length, lengths_of, wrapped
 from rnn_dynamics.numerics.batching import mapped, power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.status import Status
 
 _COVER = 1024
@@ -44,7 +45,7 @@ _NEARLY_PERIODIC = 1e-3
 _RETURNS, _RETURN, _NEARER = 32, 1e-3, 0.5
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@lean(static_argnums=(0, 4, 5))
 def _tail(
     static: Any, arrays: Any, x: Array, u: Any, shape: tuple[int, ...], steps: int
 ) -> tuple[Float[Array, "steps n"], Float[Array, " steps"]]:
@@ -65,7 +66,7 @@ def _tail(
     return jax.lax.scan(advance, (x, first), None, length=steps)[1]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _after(static: Any, arrays: Any, x: Array, u: Any, steps: Array, shape: tuple[int, ...]) -> Array:
     cell = join(static, arrays)
     return jax.lax.fori_loop(0, steps, lambda _, s: cell(s.reshape(shape), u).reshape(-1), x)
@@ -78,7 +79,7 @@ def _closer(
     return jnp.minimum(least, (apart**2).sum(0)), None
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@lean(static_argnums=2)
 def _nearest(
     samples: Float[Array, "s n"], states: Float[Array, "b n"], lengths: Lengths | None = None
 ) -> Float[Array, " b"]:
@@ -203,7 +204,7 @@ def _is_nearly_periodic(states: np.ndarray, longest: int, extent: float, lengths
     return bool(distances.max(0).min() * scale < _NEARLY_PERIODIC * extent)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def _held(
     static: Any, arrays: Any, u: Any, samples: Array, reaches: Array, states: Array, shape: tuple[int, ...]
 ) -> Array:

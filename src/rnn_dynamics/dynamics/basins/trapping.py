@@ -22,6 +22,7 @@ from rnn_dynamics.dynamics.equilibria.attracting import adapted_norms
 from rnn_dynamics.dynamics.phases import Lengths, largest_length, lengths_of, wrapped
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.one_thread import one_blas_thread
 
 _MOST_CORNERS = 4  # units up to which the corners of the box of slopes are all looked at
@@ -48,7 +49,7 @@ class Ball:
     shrinks: float = 1.0
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@lean(static_argnums=(0, 4))
 def _matrices(static: Any, arrays: Any, states: Any, u: Any, shape: tuple[int, ...]) -> Any:
     cell = join(static, arrays)
     return jax.vmap(lambda x: step_matrix(cell, x.reshape(shape), u))(states)

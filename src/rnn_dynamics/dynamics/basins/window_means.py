@@ -8,7 +8,6 @@ combination of units that rests on it. Coordinates that repeat by themselves, a 
 a cycle beside a torus, are compared as a cycle: an orbit of the set is on it, or nears it.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from rnn_dynamics.dynamics.basins.polish import orbits_of
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap
 from rnn_dynamics.dynamics.phases import Lengths, extents, lengths_of
 from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.compiling import lean
 
 _STEPS = 512
 _WINDOWS = 128
@@ -50,7 +50,7 @@ def _features(x: Array, later: Array, scale: Array, mixing: Array, lengths: Leng
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def _means(
     static: Any, arrays: Any, u: Any, states: Array, scale: Array, mixing: Array, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch features"], Float[Array, "batch n"]]:

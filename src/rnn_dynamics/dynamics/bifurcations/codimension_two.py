@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint, multipliers_
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.arclength import Curve
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.status import Status
 
 #: What may be met on each kind of curve, in the order of its test functions.
@@ -59,13 +60,13 @@ class TestedCurve:
         return complex(y[-3], np.sqrt(max(1 - y[-3] ** 2, 0.0)))
 
 
-@jax.jit
+@lean
 def _jacobians(whole: ReturnMap, points: Array) -> Array:
     size = whole.size
     return jax.vmap(lambda y: jax.jacfwd(whole)(y[:size], y[-2], y[-1]))(points)
 
 
-@jax.jit
+@lean
 def _derivatives(whole: ReturnMap, points: Array, pairs: Array) -> Derivatives:
     size = whole.size
 
@@ -272,6 +273,6 @@ def _point(
     )
 
 
-@jax.jit
+@lean
 def _image(whole: ReturnMap, x: Array, *parameters: Array) -> Array:
     return whole(x, *parameters)

@@ -20,6 +20,7 @@ from rnn_dynamics.dynamics.bifurcations.points import BifurcationCurve
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import choice, count, positive, real_array
 
@@ -30,7 +31,7 @@ def _residual(kind: str, whole: ReturnMap, y: Array, partner: Array) -> Array:
     return systems.one_multiplier(whole, jnp.full((), -1.0 if kind == "flip" else 1.0, y.dtype), y)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def _traced(
     kind: str, whole: ReturnMap, seed: Any, partner: Array, limits: StepLimits, way: Array, room: int
 ) -> Curve:

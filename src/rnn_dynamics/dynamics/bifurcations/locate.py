@@ -14,6 +14,7 @@ from rnn_dynamics.dynamics.bifurcations import normal_forms, systems
 from rnn_dynamics.dynamics.bifurcations.normal_forms import Derivatives
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint, multipliers_of
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.newton import inverse_row, solve_square
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import choice, real_array
@@ -45,28 +46,28 @@ def _solved(whole: ReturnMap, system: Any, start: Array) -> _Found:
     return _Found(y, step, converged, derivative, jnp.max(jnp.abs(whole.excess(x, whole(x, y[-1])))))
 
 
-@jax.jit
+@lean
 def _one_multiplier(whole: ReturnMap, start: Array, multiplier: Array) -> _Found:
     return _solved(whole, functools.partial(systems.one_multiplier, whole, multiplier), start)
 
 
-@jax.jit
+@lean
 def _pair(whole: ReturnMap, start: Array, partner: Array) -> _Found:
     return _solved(whole, functools.partial(systems.neimark_sacker, whole, partner), start)
 
 
-@jax.jit
+@lean
 def _branch(whole: ReturnMap, start: Array, left: Array) -> _Found:
     return _solved(whole, functools.partial(systems.branch_point, whole, left), start)
 
 
-@jax.jit
+@lean
 def jacobian_at(whole: ReturnMap, x: Array, *parameters: Array) -> Float[Array, "n n"]:
     """∂F^p/∂x, compiled."""
     return systems.jacobian(whole, x, *parameters)
 
 
-@jax.jit
+@lean
 def _derivatives(whole: ReturnMap, x: Array, parameter: Array, pair: Array) -> Derivatives:
     return normal_forms.derivatives(whole, x, (parameter,), pair)
 
@@ -340,7 +341,7 @@ def bifurcation_parameter(
     return _differentiable(whole, state, parameter.astype(state.dtype), -1.0 if kind == "flip" else 1.0)
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@lean(static_argnums=3)
 def _differentiable(whole: ReturnMap, x: Array, parameter: Array, sign: float) -> Array:
     held, x, parameter = jax.lax.stop_gradient((whole, x, parameter))
     multiplier = jnp.full((), sign, x.dtype)

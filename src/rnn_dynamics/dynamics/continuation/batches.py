@@ -29,6 +29,7 @@ from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.batching import power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, positive, real_array
@@ -96,7 +97,7 @@ def _at(whole: ReturnMap, q: Array) -> ReturnMap:
     return dataclasses.replace(whole, others=(q, *whole.others[1:]))
 
 
-@functools.partial(jax.jit, static_argnums=6)
+@lean(static_argnums=6)
 def _traced(
     whole: ReturnMap, q: Array, seeds: Any, limits: StepLimits, ways: Array, most: Array, room: int
 ) -> Curve:
@@ -119,7 +120,7 @@ def _traced(
     return jax.vmap(one, axis_name="branches")(q, seeds, limits.scale, ways)
 
 
-@jax.jit
+@lean
 def _measured(whole: ReturnMap, q: Array, points: Array, tangents: Array) -> tuple[Array, ...]:
     return jax.vmap(lambda value, y, t: measured(_at(whole, value), y, t))(q, points, tangents)
 

@@ -23,6 +23,7 @@ from rnn_dynamics.dynamics.continuation.search import Track, events_along, lower
 from rnn_dynamics.dynamics.continuation.tracing import at_parameter, beside, both_ways, limits_of
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics.arclength import Curve
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import NotKept, Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, instance, positive, real_array
@@ -97,7 +98,7 @@ class Branch(Result):
         return f"Branch({kind}, {len(self)} points, {low:g} to {high:g}, {events}; ends {ends})"
 
 
-@jax.jit
+@lean
 def _orbits(whole: ReturnMap, states: Array, parameters: Array) -> Array:
     return jax.vmap(lambda x, p: whole.orbit(x, p)[1])(states, parameters)
 

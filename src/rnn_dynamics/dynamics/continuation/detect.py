@@ -11,6 +11,7 @@ from rnn_dynamics.dynamics.bifurcations import systems
 from rnn_dynamics.dynamics.bifurcations.points import multipliers_of
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.newton import value_and_jacobian
 
 _LETTERS = ("fold", "branch", "flip", "neimark-sacker")
@@ -53,7 +54,7 @@ def measured(whole: ReturnMap, points: Array, tangents: Array) -> tuple[Array, A
     return jax.vmap(at)(points, tangents)
 
 
-_measured = jax.jit(measured)
+_measured = lean(measured)
 
 
 def _padded(rows: np.ndarray) -> np.ndarray:

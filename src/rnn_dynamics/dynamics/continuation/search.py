@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.dynamics.continuation.detect import Signs, crossed, signs_along
 from rnn_dynamics.dynamics.continuation.tracing import beside, one_point
 from rnn_dynamics.dynamics.return_map import ReturnMap
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.status import Status
 
 _MOST_HALVINGS = 300  # of all steps of one branch
@@ -160,7 +161,7 @@ def _bracketed(track: Track, kind: str, step: _Step) -> SpecialPoint:
     )
 
 
-@jax.jit
+@lean
 def _image(whole: ReturnMap, x: Array, parameter: Array) -> Array:
     return whole(x, parameter)
 
@@ -200,7 +201,7 @@ def minimal_period(track: Track, y: Array, period: int) -> int:
     return period
 
 
-@jax.jit
+@lean
 def _orbit(whole: ReturnMap, x: Array, parameter: Array) -> Array:
     return whole.orbit(x, parameter)[1]
 

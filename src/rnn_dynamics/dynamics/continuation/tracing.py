@@ -15,6 +15,7 @@ from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics import arclength
 from rnn_dynamics.numerics.arclength import Curve, CurveStart, StepLimits
 from rnn_dynamics.numerics.batching import power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 
 _FRACTION_FIRST, _FRACTION_LEAST = 0.005, 1e-9
 
@@ -49,7 +50,7 @@ def residual(whole: ReturnMap, y: Array, _: Any) -> Array:
     return whole.excess(y[:-1], whole(y[:-1], y[-1]))
 
 
-@functools.partial(jax.jit, static_argnums=4)
+@lean(static_argnums=4)
 def _traced(whole: ReturnMap, seed: Any, limits: StepLimits, way: Any, room: int) -> Curve:
     """The curve through the point near ``seed``, to the side of its row or to the other."""
     system = functools.partial(residual, whole)

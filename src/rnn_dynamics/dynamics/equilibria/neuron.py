@@ -1,6 +1,5 @@
 """All equilibria of a scalar neuron, each in a bracket on which x − F(x) is monotone."""
 
-import functools
 from typing import Any
 
 import jax
@@ -12,6 +11,7 @@ from rnn_dynamics.cells.pytree import join, parameter_dtype
 from rnn_dynamics.dynamics.equilibria.cycles import Roots, gathered, measured, split_by_period
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residual_tolerance
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
 
@@ -21,7 +21,7 @@ def has_brackets(cell: Any) -> bool:
     return hasattr(cell, "monotone_pieces")
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _solved(static: Any, arrays: Any, u: Any) -> tuple[Float[Array, " 3"], Array, Array, Array]:
     """A root of each piece, its status, the turning points, and x − F(x) there over its rounding."""
     cell = join(static, arrays)

@@ -1,6 +1,5 @@
 """Many orbits at once: states some steps later, short windows, and tails with a tangent vector."""
 
-import functools
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from rnn_dynamics.dynamics.equilibria.equation import RootProblem
 from rnn_dynamics.dynamics.phases import lengths_of, wrapped
 from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
+from rnn_dynamics.numerics.compiling import lean
 
 TAIL, TAILS = 2048, 4
 AT_REST = 1e-6  # relative distance of a return
@@ -32,7 +32,7 @@ def windows(problem: RootProblem, states: np.ndarray, length: int) -> np.ndarray
     return orbit[:, :: problem.cycle]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _tail(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Float[Array, "batch tail n"], Float[Array, "batch tail"]]:
@@ -62,7 +62,7 @@ def tails(problem: RootProblem, states: np.ndarray, stride: int = 1) -> tuple[np
     return np.asarray(path)[: len(states)], np.asarray(logs)[: len(states)]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _growth(
     static: Any,
     arrays: Any,
@@ -90,7 +90,7 @@ def growth(problem: RootProblem, state: np.ndarray, turns: int) -> float:
     return float(_growth(*given, np.int32(turns), problem.shape, np.int32(problem.cycle)))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _returns(
     static: Any, arrays: Any, x: Float[Array, "batch n"], inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> tuple[Array, Array, Array]:

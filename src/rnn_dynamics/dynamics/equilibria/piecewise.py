@@ -4,7 +4,6 @@ In the region of a pattern d ∈ {0, 1}^k the map is affine, z⁺ = M(d) z + c(d
 d_1 … d_p solves (I − M(d_p) ⋯ M(d_1)) z = c; it is one of the map's if its states lie in those regions.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -18,6 +17,8 @@ from rnn_dynamics.dynamics.equilibria.cycles import Roots, gathered, measured, n
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residual_tolerance
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.validation import count
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -69,7 +70,7 @@ def _attempt(
         patterns, z, hit = carry
         solved = _solution(form, patterns)
         visited = _visited(form, solved, period)
-        now = jnp.isfinite(solved).all() & (visited == patterns).all()
+        now = all_finite(solved) & (visited == patterns).all()
         return jnp.where(hit, patterns, visited), jnp.where(hit, z, solved), hit | now
 
     carry = (patterns, jnp.zeros_like(form.decay), jnp.zeros((), bool))
@@ -77,12 +78,12 @@ def _attempt(
     return z, hit
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@lean(static_argnums=2)
 def _attempts(form: PiecewiseLinearForm, patterns: Bool[Array, "batch p k"], rounds: int) -> tuple:
     return jax.vmap(lambda one: _attempt(form, one, rounds))(patterns)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@lean(static_argnums=(2, 3))
 def _drawn(form: PiecewiseLinearForm, key: Array, period: int, attempts: int) -> Bool[Array, "batch p k"]:
     """Patterns to begin with: half of them visited by orbits of random states, half drawn at random."""
     size, kinds = jax.random.split(key), (attempts // 2, attempts - attempts // 2)

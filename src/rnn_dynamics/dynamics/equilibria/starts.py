@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.rollout import Trajectory
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.validation import count, index, real_array
 
 
@@ -49,7 +50,7 @@ def starts_from(
     states = jnp.concatenate(
         [_visited(one, index("skip", skip, minimum=0, maximum=one.steps)) for one in given]
     )
-    finite = jnp.isfinite(states).reshape(len(states), math.prod(states.shape[1:])).all(axis=1)
+    finite = all_finite(states.reshape(len(states), math.prod(states.shape[1:])), axis=1)
     if not bool(finite.any()):
         raise ValueError("trajectories: expected a finite state to draw from, got none")
     draw, shake = jax.random.split(key)

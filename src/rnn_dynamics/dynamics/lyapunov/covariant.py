@@ -20,6 +20,8 @@ from rnn_dynamics.dynamics.lyapunov.frames import first_frame, orthonormal, push
 from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.dynamics.lyapunov.typical import checked
 from rnn_dynamics.gradients.steps import segment, step_range
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
@@ -99,7 +101,7 @@ def _backward(later: Array, triangle: Array) -> tuple[Array, tuple[Array, Array]
     return earlier, (earlier, -jnp.log(norms))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+@lean(static_argnums=(0, 5, 6))
 def _vectors(
     static: Any, arrays: Any, states: Array, inputs: Any, frame: Array, before: int, after: int
 ) -> tuple[Array, Array, Array]:
@@ -118,9 +120,9 @@ def _vectors(
     _, (earlier, growth) = jax.lax.scan(_backward, last, triangles[:kept], reverse=True)
     coefficients = jnp.concatenate([earlier, last[None]])
     vectors = jnp.matmul(frames[: kept + 1], coefficients, precision=_HIGHEST)
-    resolved = jnp.isfinite(vectors).all(axis=(0, 1))
+    resolved = all_finite(vectors, axis=(0, 1))
     status = jnp.where(resolved, int(Status.RESOLVED), int(Status.UNRESOLVED)).astype(jnp.int32)
-    status = jnp.where(jnp.isfinite(states).all(), status, jnp.int32(Status.DIVERGED))
+    status = jnp.where(all_finite(states), status, jnp.int32(Status.DIVERGED))
     return vectors, growth, status
 
 

@@ -13,12 +13,13 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FAR = (1.0, 1e3)  # of the state's size, how far an affine map is looked at
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _factors(static: Any, arrays: Any, states: Array, inputs: Any) -> Float[Array, "p n n"]:
     cell = join(static, arrays)
     return jax.vmap(lambda x, u: step_matrix(cell, x, u))(states, inputs)
@@ -79,7 +80,7 @@ def seems_affine(cell: Any, x: Array, directions: Array, u: Any) -> Array:
     return jax.vmap(one)(directions).all()
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _seems_affine(static: Any, arrays: Any, x: Array, directions: Array, u: Any) -> Array:
     return seems_affine(join(static, arrays), x, directions, u)
 
@@ -104,7 +105,7 @@ def _cross(cell: Any, across: Array, side: Array, carry: Array, step: tuple) -> 
     return unit, (jnp.log(length), leak)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _crossing(
     static: Any, arrays: Any, states: Array, inputs: Any, across: Array, vectors: tuple
 ) -> tuple[Array, Array]:

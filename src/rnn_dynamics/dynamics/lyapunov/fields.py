@@ -16,6 +16,7 @@ from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.dynamics.lyapunov.crossing import far_directions, seems_affine
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, measure, orthonormal, push
 from rnn_dynamics.dynamics.lyapunov.typical import CLEAR, input_period
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, index, real_array
@@ -128,10 +129,10 @@ def _at_point(
     watch = _Watch(none, none, x, zero[0], none)
     (x, _, sums, lost, watch), _ = jax.lax.scan(advance, (x, frame, zero, zero, watch), late, length=steps)
     values = -jnp.sort(-(sums + lost) / steps)
-    alive = jnp.isfinite(x).all() & ~jnp.isnan(values).any()
+    alive = all_finite(x) & ~jnp.isnan(values).any()
     margin = CLEAR if x.size > 1 else 64 * steps * float(jnp.finfo(x.dtype).eps)
     at_rest = (watch.period > 0) & (sums[0] - watch.log > margin)
-    sound = jnp.isfinite(values).all()
+    sound = all_finite(values)
     label = jnp.where(sound & ~at_rest, int(Status.RESOLVED), int(Status.UNRESOLVED))
     label = jnp.where(alive, label, int(Status.DIVERGED)).astype(jnp.int32)
     return jnp.where(alive, values, jnp.nan), x, label, watch.period

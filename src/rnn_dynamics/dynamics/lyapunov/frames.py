@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Key
 
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import exponent_of, power_of_two
 
@@ -34,7 +35,7 @@ class FrameGrowth(NamedTuple):
     loss: Float[Array, "... m"]
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2, 3))
+@lean(static_argnums=(1, 2, 3))
 def _random_frame(key: Key[Array, ""], size: int, count: int, dtype: Any) -> Float[Array, "n m"]:
     """Return ``count`` orthonormal columns, uniformly turned."""
     draws = jax.random.normal(key, (size, count), jnp.float32).astype(dtype)

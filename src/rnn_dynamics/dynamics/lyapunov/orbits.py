@@ -10,6 +10,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.numerics.batching import computed
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
@@ -117,7 +118,7 @@ class OrbitCheck(Result):
         return text + ")"
 
 
-@jax.jit
+@lean
 def _status_of(orbit: OrbitCheck, status: Array) -> Array:
     ahead = orbit.is_typical | (status == int(Status.DIVERGED))
     return jnp.where(ahead, status, jnp.int32(Status.UNRESOLVED))

@@ -1,7 +1,6 @@
 """A Lyapunov spectrum with its errors, its convergence and what follows from it."""
 
 import dataclasses
-import functools
 import math
 from typing import ClassVar
 
@@ -12,6 +11,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 
@@ -135,13 +135,13 @@ class LyapunovSpectrum(Result):
         return text + (f"; {said})" if said else ")")
 
 
-@jax.jit
+@lean
 def _running_means(means: Float[Array, "blocks m"]) -> Float[Array, "blocks m"]:
     count = jnp.arange(1, means.shape[-2] + 1, dtype=means.dtype)
     return jnp.cumsum(means, axis=-2) / count[:, None]
 
 
-@jax.jit
+@lean
 def _neighbour_correlation(means: Float[Array, "blocks m"]) -> Float[Array, " m"]:
     means = jnp.where(jnp.isfinite(means), means, 0)
     centred = means - jnp.mean(means, axis=-2, keepdims=True)
@@ -150,13 +150,13 @@ def _neighbour_correlation(means: Float[Array, "blocks m"]) -> Float[Array, " m"
     return jnp.where(square == 0, 0, product / jnp.where(square == 0, 1, square))
 
 
-@jax.jit
+@lean
 def _sum_of_positive(values: Float[Array, "... m"]) -> Float[Array, "..."]:
     positive = jnp.where(values > 0, values, 0)
     return jnp.where(jnp.isnan(values).any(axis=-1), jnp.nan, jnp.sum(positive, axis=-1))
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@lean(static_argnums=1)
 def _kaplan_yorke(values: Float[Array, "... m"], units: int) -> Float[Array, "..."]:
     sums = jnp.cumsum(values, axis=-1)
     whole = jnp.sum(jnp.cumprod(sums >= 0, axis=-1), axis=-1)

@@ -1,7 +1,6 @@
 """Lyapunov spectra by QR along a trajectory, the factorisations as far apart as the growth allows."""
 
 import dataclasses
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -20,6 +19,8 @@ from rnn_dynamics.dynamics.lyapunov.typical import checked
 from rnn_dynamics.gradients.steps import entries_of, step_range
 from rnn_dynamics.numerics import double_double, padding
 from rnn_dynamics.numerics.batching import computed, is_plain
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, index
 
@@ -42,7 +43,7 @@ class _Plan(NamedTuple):
     length: int
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _follow(
     static: Any,
     arrays: Any,
@@ -87,7 +88,7 @@ def _spectrum(trajectory: Trajectory, frame: Array, start: int, plan: _Plan) -> 
         logs = np.pad(logs, ((0, missing), (0, 0), (0, 0)))  # zeros add nothing to a sum
         loss, leading = np.asarray(growth.loss).mean(axis=0), np.asarray(growth.logs)[:, 0]
     else:
-        alive = jnp.isfinite(part[start : plan.last]).all()
+        alive = all_finite(part[start : plan.last])
         logs = growth.logs[-plan.blocks * of_block :]
         logs = jnp.moveaxis(logs.reshape(plan.blocks, of_block, -1), 1, 0)
         loss, leading = jnp.mean(growth.loss, axis=0), growth.logs[:, 0]
@@ -112,7 +113,7 @@ def _total(terms: Float[Array, "k blocks m"]) -> Float[Array, "blocks m"]:
     return total + rest
 
 
-@jax.jit
+@lean
 def _summary(logs: Array, loss: Array, alive: Array, length: Array, root: Array) -> tuple[Array, ...]:
     """Values, errors, means of blocks, rounding and labels, by falling exponent.
 
@@ -165,7 +166,7 @@ def _with_orbit(
     return dataclasses.replace(found, status=status, standard_errors=errors, orbit=orbit)
 
 
-@jax.jit
+@lean
 def _known_errors(orbit: OrbitCheck, exponents: Array, errors: Array) -> Array:
     return jnp.where(orbit.is_typical | jnp.isnan(exponents), errors, jnp.inf)
 

@@ -4,7 +4,6 @@ All on the host, from states that are there: rows are compared bit for bit (−0
 multipliers of its cycle, what is tied by the growth of a tangent vector across the tie.
 """
 
-import functools
 import math
 from typing import Any
 
@@ -21,6 +20,8 @@ from rnn_dynamics.dynamics.lyapunov.frames import first_frame, follow
 from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck, OrbitKind
 from rnn_dynamics.gradients.steps import on_host, segment
 from rnn_dynamics.numerics.batching import power_of_two_below
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 
 #: Nats, up or down, that no transient is likely to make along what repeats.
 CLEAR = 3.0
@@ -286,7 +287,7 @@ def _traced(states: Array, inputs: Any, rate: Array) -> OrbitCheck:
     held = jnp.ones((), bool)
     for leaf in jax.tree_util.tree_leaves(inputs):
         held &= (leaf == leaf[:1]).all() if leaf.shape[0] else True
-    repeats = same.any() & held & jnp.isfinite(flat).all()
+    repeats = same.any() & held & all_finite(flat)
     period = jnp.where(repeats, 1 + jnp.argmax(same[::-1]), 0).astype(jnp.int32)
     margin = CLEAR if flat.shape[1] > 1 else 64 * steps * float(jnp.finfo(flat.dtype).eps)
     cycle = jnp.where(rate * steps > margin, int(OrbitKind.REPELLING_CYCLE), int(OrbitKind.STABLE_CYCLE))
@@ -309,7 +310,7 @@ def checked(cell: Any, states: Array, inputs: Any, logs: Array, rate: Array, int
     return examined(cell, states, inputs, logs, interval)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _leading(static: Any, arrays: Any, states: Array, inputs: Any, frame: Array) -> Float[Array, " steps"]:
     return follow(join(static, arrays), frame, states, inputs, 1)[1].logs[:, 0]
 

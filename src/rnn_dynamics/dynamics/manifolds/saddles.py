@@ -1,7 +1,6 @@
 """The saddle that a set belongs to: its eigenvector, and the set to second order beside it."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from rnn_dynamics.dynamics.equilibria.cycles import measured
 from rnn_dynamics.dynamics.equilibria.equation import RootProblem, posed, residual_tolerance
 from rnn_dynamics.dynamics.phases import largest_length
 from rnn_dynamics.dynamics.return_map import IteratedMap, iterate, repeated
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.validation import count, real_array
 
 _HALVINGS = 40
@@ -96,7 +96,7 @@ class Saddle:
         return self.point + column * self.direction + column**2 * self.bend
 
 
-@functools.partial(jax.jit, static_argnums=(0, 6))
+@lean(static_argnums=(0, 6))
 def repeated_images(
     static: Any, arrays: Any, states: Array, times: Array, inputs: Any, steps: Any, shape: tuple[int, ...]
 ) -> Float[Array, "m n"]:
@@ -105,7 +105,7 @@ def repeated_images(
     return jax.vmap(lambda x, number: IteratedMap(cell, inputs, number * steps, shape)(x))(states, times)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@lean(static_argnums=(0, 4, 5))
 def image(
     static: Any, arrays: Any, x: Array, inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
@@ -113,7 +113,7 @@ def image(
     return IteratedMap(join(static, arrays), inputs, steps, shape).with_jacobian(x)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5, 6))
+@lean(static_argnums=(0, 5, 6))
 def _curvature(
     static: Any, arrays: Any, x: Array, v: Array, inputs: Any, steps: int, shape: tuple[int, ...]
 ) -> Float[Array, " n"]:

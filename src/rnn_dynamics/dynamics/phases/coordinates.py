@@ -1,6 +1,5 @@
 """A map on coordinates some of which are phases: the cell with every state it gives reduced to [0, L)."""
 
-import functools
 from typing import Any
 
 import jax
@@ -9,6 +8,7 @@ from jax.core import Tracer
 
 from rnn_dynamics.cells.pytree import cell_type, join, split
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.topology import Lengths, canonical, checked_topology, wrapped
 
 _LEAST_ROWS = 64
@@ -46,7 +46,7 @@ def lengths_of(cell: Any) -> Lengths | None:
     return cell.lengths if isinstance(cell, OnPhases) else None
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4))
+@lean(static_argnums=(0, 4))
 def _images(static: Any, arrays: Any, states: Any, u: Any, shape: tuple[int, ...]) -> Any:
     cell = join(static, arrays)
     return jax.vmap(lambda x: cell(x.reshape(shape), u).reshape(-1))(states)

@@ -17,6 +17,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.plots import palette
 
 _WEIGHTS = np.array([[2.0, -0.3], [0.4, 1.8]])
@@ -27,6 +28,7 @@ _LINE = (-0.6, 0.45), (1.0, -0.2)
 _PLANE = (-1.0, -1.0), (1.2, -1.0), (-1.0, 1.0)
 _STEPS = (10, 20, 50)
 _LONGER = (10, 15, 20, 25, 30, 35, 40)
+_BATCH = 401
 _FOLD_OF_TANH = "0.532839975354"  # of x = tanh(2 x + b)
 
 
@@ -46,12 +48,15 @@ class _Results(NamedTuple):
     """What the figure is drawn from.
 
     Attributes:
-        lines: the loss along the line at every number of steps.
+        line: the loss along the line at the longest of the numbers of steps, with its limit.
+        losses, slopes: L and dL/dλ on the line's grid for every T from 0, shape (m, T+1).
         plane: the loss over the plane.
         steepest: ln max |dL/dλ| against T about the basin boundary and about the first fold.
     """
 
-    lines: tuple[cliff.LossAlong, ...]
+    line: cliff.LossAlong
+    losses: np.ndarray
+    slopes: np.ndarray
     plane: cliff.LossAlong
     steepest: dict[str, np.ndarray]
 
@@ -59,24 +64,27 @@ class _Results(NamedTuple):
 def two_neuron_cliff(*, quick: bool = False) -> Reproduction:
     """Two neurons whose loss jumps at a basin boundary and at two folds; how fast each gradient grows with T."""
     along = functools.partial(cliff.along, COUPLED, loss)
-    points = 201 if quick else 801
-    lines = tuple(
-        along(_LINE, _START, steps=steps, points=points, events=steps == _STEPS[-1]) for steps in _STEPS
-    )
-    grid = (34, 31) if quick else (89, 81)
+    line = along(_LINE, _START, steps=_STEPS[-1], points=201 if quick else 801)
+    losses, slopes = _at_every_step(line.axes[0])
+    grid = (23, 21) if quick else (56, 51)
     plane = along(_PLANE, _START, steps=50, points=grid, events=not quick)
-    results = _Results(lines, plane, _steepest(lines[-1]))
+    results = _Results(line, losses, slopes, plane, _steepest(line))
     return Reproduction(functools.partial(_picture, results), _rows(results))
 
 
 @jax.jit
-def _slopes_of_all(shares: Float[Array, " m"]) -> Float[Array, "m steps+1"]:
-    """dL(x_T)/dλ for every T up to the longest, by forward mode."""
+def _of_shares(shares: Float[Array, " m"]) -> tuple[Float[Array, "m steps+1"], Float[Array, "m steps+1"]]:
+    """L(x_T) and dL(x_T)/dλ for every T up to the longest, by forward mode."""
 
     def losses(share: Array) -> Array:
-        return jax.vmap(loss)(rollout(COUPLED(*_at(share)), _START, steps=_LONGER[-1]).states)
+        return jax.vmap(loss)(rollout(COUPLED(*_at(share)), _START, steps=_STEPS[-1]).states)
 
-    return jax.vmap(lambda share: jax.jvp(losses, (share,), (jnp.ones_like(share),))[1])(shares)
+    return jax.vmap(lambda share: jax.jvp(losses, (share,), (jnp.ones_like(share),)))(shares)
+
+
+def _at_every_step(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L and dL/dλ at places on the line, in batches of one size."""
+    return mapped(lambda batch: _of_shares(jnp.asarray(batch)), [shares], _BATCH)
 
 
 def _steepest(line: cliff.LossAlong) -> dict[str, np.ndarray]:
@@ -87,8 +95,8 @@ def _steepest(line: cliff.LossAlong) -> dict[str, np.ndarray]:
         # An orbit takes π/√δ steps or so past the bottleneck at a distance δ behind a fold.
         reach = {"basin boundary": 30 * math.exp(-boundary.growth * steps), "fold": 40 / steps**2}
         for jump, low in ((boundary, -1.0), (fold, 0.0)):
-            shares = jump.position[0] + np.linspace(low, 1.0, 401) * reach[jump.cause]
-            slopes = np.asarray(_slopes_of_all(jnp.asarray(shares)))[:, steps]
+            shares = jump.position[0] + np.linspace(low, 1.0, _BATCH) * reach[jump.cause]
+            slopes = _at_every_step(shares)[1][:, steps]
             found[jump.cause].append(math.log(np.abs(slopes).max()))
     return {cause: np.array(logs) for cause, logs in found.items()}
 
@@ -111,11 +119,11 @@ def _rows(results: _Results) -> tuple[ReportRow, ...]:
         events=False,
     )
     fold, boundary = apart.of_cause("fold")[0], apart.of_cause("basin boundary")[0]
-    jump = results.lines[-1].of_cause("basin boundary")[0]
+    jump = results.line.of_cause("basin boundary")[0]
     logs, steps = results.steepest, np.array(_LONGER, float)
     rate = (logs["basin boundary"][-1] - logs["basin boundary"][-3]) / (steps[-1] - steps[-3])
     power = (logs["fold"][-1] - logs["fold"][-3]) / math.log(steps[-1] / steps[-3])
-    causes = [each.cause for each in results.lines[-1].jumps]
+    causes = [each.cause for each in results.line.jumps]
     own = "Doya 1992; Pascanu et al. 2013, section 2.3"
     return (
         number(
@@ -161,24 +169,25 @@ def _picture(results: _Results) -> Figure:
 
 
 def _losses(ax: Axes, results: _Results) -> None:
-    shades = palette.shades(len(_STEPS))
-    for line, colour in zip(results.lines, shades, strict=True):
-        ax.plot(line.axes[0], line.value, color=colour, label=f"T = {line.steps}")
-    plots.loss_along(results.lines[-1], ax, quantity="limit")
+    for steps, colour in zip(_STEPS, palette.shades(len(_STEPS)), strict=True):
+        ax.plot(results.line.axes[0], results.losses[:, steps], color=colour, label=f"T = {steps}")
+    plots.loss_along(results.line, ax, quantity="limit")
     ax.set_title("the loss along a line of biases")
     ax.set_xlabel("position on the line λ")
 
 
 def _slopes(ax: Axes, results: _Results) -> None:
-    for line, colour in zip(results.lines, palette.shades(len(_STEPS)), strict=True):
-        plots.loss_along(line, ax, quantity="slope", legend=False)
-        ax.lines[-1 - len(line.jumps)].set_color(colour)
+    shades = palette.shades(len(_STEPS))
+    for steps, colour in zip(_STEPS[:-1], shades, strict=False):
+        ax.plot(results.line.axes[0], np.log10(np.abs(results.slopes[:, steps])), color=colour)
+    plots.loss_along(results.line, ax, quantity="slope", legend=False)
+    ax.lines[len(_STEPS) - 1].set_color(shades[-1])
     ax.set_title("its slope")
     ax.set_xlabel("position on the line λ")
 
 
 def _units(ax: Axes, results: _Results) -> None:
-    line = results.lines[-1]
+    line = results.line
     for branch in line.branches:
         plots.branch(branch, ax, component=1)
     known = line.limit_states[:, 1].copy()
@@ -201,7 +210,7 @@ def _units(ax: Axes, results: _Results) -> None:
 
 def _growth(ax: Axes, results: _Results) -> None:
     steps = np.array(_LONGER)
-    growth = results.lines[-1].of_cause("basin boundary")[0].growth
+    growth = results.line.of_cause("basin boundary")[0].growth
     logs = {cause: values / math.log(10) for cause, values in results.steepest.items()}
     exponential = logs["basin boundary"][-1] + (steps - steps[-1]) * growth / math.log(10)
     cubic = logs["fold"][-1] + 3 * np.log10(steps / steps[-1])
@@ -233,7 +242,7 @@ def _plane(ax: Axes, results: _Results) -> None:
 
 
 def _orbits(ax: Axes, results: _Results) -> None:
-    jump = results.lines[-1].of_cause("basin boundary")[0]
+    jump = results.line.of_cause("basin boundary")[0]
     for side, colour in ((-1, palette.BLUE), (1, palette.GREEN)):
         share = jump.position[0] + side * 1e-8
         biases = (jnp.asarray(bias) for bias in _at(share))

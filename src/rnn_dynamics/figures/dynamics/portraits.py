@@ -41,7 +41,7 @@ class _Portrait:
 
 def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
     """Two bits stored in two neurons, fixed points beside a 2-cycle, a fixed point beside an invariant circle."""
-    size, places = (80, 8) if quick else (300, 32)
+    size, places = (60, 8) if quick else (160, 16)
     portraits = [
         _portrait("two bits: four fixed points", *_TWO_BITS, size),
         _portrait("two fixed points and a 2-cycle", *_CROSSED, size, period=2),

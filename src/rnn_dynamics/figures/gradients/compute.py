@@ -108,8 +108,10 @@ def detectable(rate: float, samples: int, lags: int, rng: np.random.Generator, u
     turn = rate * np.linalg.qr(rng.normal(size=(units, units)))[0]
     streams = min(samples, 4096)
     kept, burn = -(-samples // streams), lags + int(8 / (1 - rate))
-    inputs = rng.choice(np.asarray([-1.0, 1.0]), (burn + kept, streams))
-    sums, readout = np.zeros((streams, units)), np.eye(units)[0]
+    # In float32, whose rounding lies far below the noise.
+    inputs = 2 * rng.integers(0, 2, (burn + kept, streams), dtype=np.int8).astype(np.float32) - 1
+    turn, readout = turn.astype(np.float32), np.eye(units, dtype=np.float32)[0]
+    sums = np.zeros((streams, units), np.float32)
     means = np.zeros((lags + 1, units))
     for t, u in enumerate(inputs):
         sums = np.matmul(sums, turn) + u[:, None] * readout[None]

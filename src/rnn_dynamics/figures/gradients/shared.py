@@ -60,14 +60,14 @@ class _Results(NamedTuple):
 
 def shared_weights(*, quick: bool = False) -> Reproduction:
     """Norms, exponents and credit of a recurrence whose steps share their weights, and of one whose do not."""
-    units, draws = (64, 4) if quick else (256, 10)
+    units, draws = (64, 4) if quick else (128, 10)
     tied, untied = (
         [measured(units, draws, gain, spread, tied=is_tied) for gain, spread, _ in CASES]
         for is_tied in (True, False)
     )
     theory = [mean_field(gain, bias_std=spread) for gain, spread, _ in CASES]
-    widths = (4, 16, 64) if quick else (4, 8, 16, 32, 64)
-    by_width = exponents_by_width(widths, 10 if quick else 20)
+    widths = (4, 16, 48) if quick else (4, 8, 16, 32, 64)
+    by_width = exponents_by_width(widths, 8 if quick else 14)
     results = _Results(units, tied, untied, theory, widths, by_width, credit_of(units))
     return Reproduction(functools.partial(_picture, results), (*_case_rows(results), *_sharing_rows(results)))
 

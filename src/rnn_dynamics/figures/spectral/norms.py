@@ -32,9 +32,9 @@ def norms_against_lag(*, quick: bool = False) -> Reproduction:
     runs = [rollout(ElmanRNN(radius * W, np.zeros(_UNITS)), start, steps=_STEPS) for radius in _RADII]
     found = [product_bounds(run) for run in runs]
     leaky = product_bounds(rollout(LeakyRNN(0.95 * W, np.zeros(_UNITS), leak=0.3), start, steps=_STEPS))
-    seeds = range(3 if quick else 12)
+    seeds = range(2 if quick else 8)
     swept = spectral.radius_sweep(
-        np.linspace(0.2, 1.8, 5 if quick else 17), biases=(0.0, 0.5), seeds=seeds, n=_UNITS, steps=_STEPS
+        np.linspace(0.2, 1.8, 5 if quick else 13), biases=(0.0, 0.5), seeds=seeds, n=_UNITS, steps=_STEPS
     )
     rows = (*_theorem_rows([*found, leaky]), *_below_rows(found[2]), *_sufficient_rows())
     return Reproduction(functools.partial(_picture, found, leaky, swept), (*rows, *random_rows()))

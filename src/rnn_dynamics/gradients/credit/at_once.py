@@ -1,6 +1,5 @@
 """A run and ∂E/∂x_k for every k in one forward and one backward pass, with no step computed twice."""
 
-import functools
 from typing import Any
 
 import jax
@@ -11,6 +10,8 @@ from rnn_dynamics.cells.arguments import checked_start
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
+from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
 
 
@@ -33,7 +34,7 @@ def _backward(_: None, cotangents: tuple[Array, Array]) -> tuple[Array, Array]:
 _scaled_here.defvjp(_forward, _backward)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+@lean(static_argnums=(0, 4, 5))
 def _both(static: Any, arrays: Any, x0: Array, inputs: Any, steps: int, loss: Any) -> tuple:
     cell = exact_slopes(join(static, arrays))
 
@@ -56,7 +57,7 @@ def _both(static: Any, arrays: Any, x0: Array, inputs: Any, steps: int, loss: An
     units = jnp.concatenate([rows.reshape(steps, x0.size), end.unit[None]])
     powers = jnp.concatenate([exponents.astype(jnp.int32), end.exponent[None]])
     states = jnp.concatenate([x0[None], later])
-    finite = jnp.isfinite(states).reshape(steps + 1, x0.size).all(axis=1)
+    finite = all_finite(states.reshape(steps + 1, x0.size), axis=1)
     first = jnp.where(finite.all(), -1, jnp.argmin(finite)).astype(jnp.int32)
     return states, first, Scaled(units, powers, 1).normalize()
 

@@ -18,6 +18,7 @@ from rnn_dynamics.gradients.credit.kernels import (
     lags_of_last,
     measures_of,
     nothing_like,
+    sizes_of,
     totals_of,
     whole_of,
 )
@@ -32,6 +33,7 @@ from rnn_dynamics.gradients.parameters import (
 from rnn_dynamics.gradients.steps import along, later_states, segment, state_at, step_range
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import computed, is_plain
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import count, flag
 
@@ -96,14 +98,14 @@ def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict
     }
 
 
-@functools.partial(jax.jit, static_argnames="groups")
+@lean(static_argnames="groups")
 def _summed(
     by_lag: Scaled, whole: Scaled, looks: Array, *, groups: tuple[Group, ...]
 ) -> tuple[Scaled, tuple[Array, ...]]:
-    def further(total: Scaled, share: Scaled) -> tuple[Scaled, tuple[Array, ...]]:
-        return measures_of(total, share, whole, groups, looks)
-
-    return jax.lax.scan(further, nothing_like(whole), by_lag)
+    total, found = jax.lax.scan(
+        lambda total, share: sizes_of(total, share, whole, groups, looks), nothing_like(whole), by_lag
+    )
+    return total, measures_of(found, whole)
 
 
 def _owed(trajectory: Trajectory, direct: Array) -> tuple[Scaled, Scaled]:

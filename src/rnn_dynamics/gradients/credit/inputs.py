@@ -1,6 +1,5 @@
 """How far back inputs reach, and states as an output sees them: ∂x_T/∂u_k and ∂G(x_T)/∂x_k for every k."""
 
-import functools
 import math
 from typing import Any
 
@@ -14,6 +13,7 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.parameters import by_floating_inputs, is_parameter
 from rnn_dynamics.gradients.steps import along, state_at, step_range
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.scaled import Scaled, from_float
 from rnn_dynamics.numerics.validation import choice
@@ -21,7 +21,7 @@ from rnn_dynamics.numerics.validation import choice
 _HIGHEST = jax.lax.Precision.HIGHEST
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _input_norms(
     static: Any,
     arrays: Any,
@@ -44,7 +44,7 @@ def _input_norms(
     return scan(back, from_float(seen, event_ndim=2), (states, inputs), inside, reverse=True)[1]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 5))
+@lean(static_argnums=(0, 5))
 def _readout_norms(
     static: Any,
     arrays: Any,

@@ -1,6 +1,5 @@
 """The compiled passes of credit by lag: totals in one backward pass, and shares of every lag."""
 
-import functools
 import math
 from typing import Any, NamedTuple
 
@@ -16,8 +15,10 @@ from rnn_dynamics.gradients.parameters import (
     flattened,
     immediate_gradient,
 )
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
-from rnn_dynamics.numerics.scaled import Scaled, add, from_float
+from rnn_dynamics.numerics.reductions import any_nonzero
+from rnn_dynamics.numerics.scaled import Scaled, add, aligned_sum, from_float
 
 # Below every exponent of a float.
 _LOWEST = -(2**30)
@@ -51,14 +52,14 @@ class _Step(NamedTuple):
 
     def immediate(self, states: Array, inputs: Any, rows: Scaled) -> Scaled:
         """Σ_s (∂⁺x_{s+1}/∂θ)ᵀ row_s; what lies a range of floats below the largest row adds nothing."""
-        there = (rows.unit != 0).any(axis=-1)
+        there = any_nonzero(rows.unit, axis=-1)
         top = jnp.where(there.any(), jnp.max(jnp.where(there, rows.exponent, _LOWEST)), 0)
         units = Scaled(rows.unit, jnp.minimum(rows.exponent - top, 0), 1).to_float()
         gradient = immediate_gradient(self.static, self.arrays, states, inputs, units, summed=True)
         return Scaled(gradient, top, 1).normalize()
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def totals_of(
     static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, inside: Array | None = None
 ) -> tuple[Scaled, Scaled]:
@@ -93,34 +94,65 @@ def _of_one_size(groups: tuple[Group, ...]) -> list[list[Group]]:
     return together
 
 
-def _log_norms(share: Scaled, alike: list[Group]) -> Array:
-    """ln‖C_m‖ of neighbouring groups of one size."""
-    rows = share.unit[alike[0].start : alike[-1].stop].reshape(len(alike), -1)
-    return Scaled(rows, jnp.broadcast_to(share.exponent, len(rows)), 1).normalize().norm().log()
+class _Sizes(NamedTuple):
+    """What the measures of a lag are made of, without a logarithm: those are taken of all lags at once.
 
-
-def measures_of(
-    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...], looks: Array
-) -> tuple[Scaled, tuple[Array, ...]]:
-    """S(m), and ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group.
-
-    Args:
-        looks: whether the latter are wanted, else 0: most of the time goes into them.
+    Attributes:
+        squares: sums of squares of the units of C_m, S(m) and whole − S(m).
+        exponents: powers of two of these three.
+        along: the inner product of the units of the last two.
+        largest, by_group: of every group of C_m the largest |entry|, and the sum of squares in units of it.
     """
+
+    squares: Array
+    exponents: Array
+    along: Array
+    largest: Array
+    by_group: Array
+
+
+def _of_groups(share: Array, alike: list[Group]) -> tuple[Array, Array]:
+    """``largest`` and ``by_group`` of neighbouring groups of one size."""
+    rows = share[alike[0].start : alike[-1].stop].reshape(len(alike), -1)
+    largest = jnp.max(jnp.abs(rows), axis=1)
+    is_normal = jnp.isfinite(largest) & (largest >= jnp.finfo(share.dtype).tiny)
+    largest = jnp.where(is_normal, largest, 1)
+    return largest, jnp.sum(jnp.square(rows / largest[:, None]), axis=1)
+
+
+def sizes_of(
+    total: Scaled, share: Scaled, whole: Scaled, groups: tuple[Group, ...], looks: Array
+) -> tuple[Scaled, _Sizes]:
+    """S(m), and what ``measures_of`` takes; the latter 0 where a call does not look at it."""
     total = add(total, share)
 
-    def measured() -> tuple[Array, ...]:
-        by_group = jnp.concatenate([_log_norms(share, alike) for alike in _of_one_size(groups)])
-        rest = add(whole, -total)
-        lowest = whole.norm().log() + math.log(1e3 * float(jnp.finfo(rest.dtype).eps))
-        sizes = jnp.linalg.norm(total.unit) * jnp.linalg.norm(rest.unit)
-        known = (rest.norm().log() > lowest) & (sizes > 0)
-        cosine = jnp.where(known, jnp.sum(total.unit * rest.unit) / jnp.where(known, sizes, 1), 0)
-        cosine = jnp.where(jnp.isfinite(total.norm().unit), cosine, jnp.nan)
-        return share.norm().log(), total.norm().log(), cosine, by_group
+    def measured() -> _Sizes:
+        found = [_of_groups(share.unit, alike) for alike in _of_one_size(groups)]
+        rest = aligned_sum(whole, -total)
+        squares = [jnp.sum(jnp.square(value.unit)) for value in (share, total, rest)]
+        return _Sizes(
+            jnp.stack(squares),
+            jnp.stack([share.exponent, total.exponent, rest.exponent]),
+            jnp.sum(total.unit * rest.unit),
+            *(jnp.concatenate(parts) for parts in zip(*found, strict=True)),
+        )
 
     nothing = jax.tree_util.tree_map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(measured))
     return total, jax.lax.cond(looks, measured, lambda: nothing)
+
+
+def measures_of(sizes: _Sizes, whole: Scaled) -> tuple[Array, ...]:
+    """ln‖C_m‖, ln‖S(m)‖, the cosine of S(m) and the rest of the whole, ln‖C_m‖ of every group, for all lags."""
+    dtype = sizes.squares.dtype
+    powers = sizes.exponents.astype(dtype) * math.log(2)
+    logs = powers + jnp.log(sizes.squares) / 2
+    lowest = whole.norm().log() + math.log(1e3 * float(jnp.finfo(dtype).eps))
+    products = jnp.sqrt(sizes.squares[:, 1]) * jnp.sqrt(sizes.squares[:, 2])
+    known = (logs[:, 2] > lowest) & (products > 0)
+    cosine = jnp.where(known, sizes.along / jnp.where(known, products, 1), 0)
+    cosine = jnp.where(jnp.isfinite(sizes.squares[:, 1]), cosine, jnp.nan)
+    by_group = powers[:, :1] + jnp.log(sizes.largest) + jnp.log(sizes.by_group) / 2
+    return logs[:, 0], logs[:, 1], cosine, by_group
 
 
 class Ends(NamedTuple):
@@ -131,7 +163,7 @@ class Ends(NamedTuple):
     wanted: Any
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames=("lags", "groups"))
+@lean(static_argnums=0, static_argnames=("lags", "groups"))
 def lags_of_ends(
     static: Any,
     arrays: Any,
@@ -159,21 +191,21 @@ def lags_of_ends(
         going = Scaled(jnp.where(there[:, None], going.unit, 0), jnp.where(there, going.exponent, 0), 1)
         at = jnp.where(there, first + last - lag, first)
         x, u = jax.tree_util.tree_map(lambda leaf: leaf[at], (states, inputs))
-        total, found = measures_of(total, step.immediate(x, u, going), whole, groups, looks)
+        total, found = sizes_of(total, step.immediate(x, u, going), whole, groups, looks)
         return (jax.vmap(step.back)(x, u, going)[0], total), found
 
     start = from_float(ends.rows, event_ndim=1), nothing_like(whole)
     (_, total), found = scan(further, start, jnp.arange(1, lags + 1, dtype=last.dtype), ends.wanted)
-    return total, found
+    return total, measures_of(found, whole)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def whole_of(static: Any, arrays: Any, states: Array, inputs: Any, rows: Scaled) -> Scaled:
     """∂E/∂θ from the total derivatives ∂E/∂x_k, k = 1 … T: all steps in one product."""
     return _Step(static, arrays).immediate(states, inputs, rows)
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames="groups")
+@lean(static_argnums=0, static_argnames="groups")
 def lags_of_last(
     static: Any,
     arrays: Any,
@@ -192,12 +224,12 @@ def lags_of_last(
     def further(carry: tuple[Scaled, Scaled], at: tuple) -> tuple[tuple[Scaled, Scaled], tuple]:
         (row, total), (x, u) = carry, at
         row, share = step.whole(x, u, row)
-        total, found = measures_of(total, share, whole, groups, looks)
+        total, found = sizes_of(total, share, whole, groups, looks)
         return (row, total), found
 
     first = from_float(last, event_ndim=1), nothing_like(whole)
     (_, total), found = scan(further, first, (states, inputs), inside, reverse=True)
-    return total, jax.tree_util.tree_map(lambda leaf: leaf[::-1], found)
+    return total, jax.tree_util.tree_map(lambda leaf: leaf[::-1], measures_of(found, whole))
 
 
 def nothing_like(like: Scaled) -> Scaled:

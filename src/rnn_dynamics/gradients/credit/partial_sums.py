@@ -16,6 +16,7 @@ from rnn_dynamics.gradients.jacobians import reverse_step, state_vector
 from rnn_dynamics.gradients.parameters import immediate_gradient, is_parameter, parameter_count
 from rnn_dynamics.gradients.steps import along, step_range
 from rnn_dynamics.numerics import padding
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add
@@ -58,7 +59,7 @@ def _extend(total: Scaled, share: Scaled) -> tuple[Scaled, Scaled]:
     return total, total
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@lean(static_argnums=0)
 def _partial_sums(
     static: Any, arrays: Any, states: Array, inputs: Any, last: Scaled, inside: Array | None = None
 ) -> tuple[Scaled, Scaled]:

@@ -1,6 +1,5 @@
 """What one part of the last state owes to one part of every earlier one, and the share of direct edges in that."""
 
-import functools
 import math
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,6 +12,7 @@ from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.gradients.steps import along, state_at, step_range
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.padding import scan
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, from_float
@@ -37,7 +37,7 @@ class PastNorms(Result, _PastNorms):
     _units: ClassVar = {"total": "nats", "direct": "nats"}
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6))
+@lean(static_argnums=(0, 4, 5, 6))
 def _part_norms(
     static: Any,
     arrays: Any,

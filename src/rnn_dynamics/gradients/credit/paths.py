@@ -1,7 +1,6 @@
 """A residual network's gradient by path length: which share went through how many branches."""
 
 import dataclasses
-import functools
 from typing import Any, ClassVar
 
 import jax
@@ -14,6 +13,7 @@ from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.credit.by_lag import direct_derivatives
 from rnn_dynamics.gradients.steps import segment, step_range
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, add, from_float
 from rnn_dynamics.numerics.validation import count, flag
@@ -55,7 +55,7 @@ class PathLengths(Result):
         return f"PathLengths(0 … {len(self.lengths) - 1} branches, mean {self.mean_length:.3g})"
 
 
-@functools.partial(jax.jit, static_argnums=0, static_argnames="longest")
+@lean(static_argnums=0, static_argnames="longest")
 def _terms(static: Any, arrays: Any, states: Array, inputs: Any, direct: Array, *, longest: int) -> Scaled:
     cell = join(static, arrays)
     # Closed over by a static part alone, so that saturated slopes are right inside the branch too.
@@ -120,7 +120,7 @@ def path_lengths(
     return PathLengths(terms, *_shares(terms))
 
 
-@jax.jit
+@lean
 def _shares(terms: Scaled) -> tuple[Array, Array]:
     whole = jax.lax.fori_loop(
         1, terms.unit.shape[0], lambda i, total: add(total, _at(terms, i)), _at(terms, 0)

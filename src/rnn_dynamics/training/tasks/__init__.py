@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.validation import choice, count
 from rnn_dynamics.training.tasks import classified, marked, recalled
 from rnn_dynamics.training.tasks.draws import Definition
@@ -103,7 +104,7 @@ class Task:
             right = jnp.sum((outputs - targets) ** 2, axis=-1) <= self.tolerance
         else:
             right = jnp.argmax(outputs, axis=-1).astype(targets.dtype) == targets
-        return ~jnp.all(right & jnp.isfinite(outputs).all(axis=-1), axis=-1)
+        return ~jnp.all(right & all_finite(outputs, axis=-1), axis=-1)
 
     def _check(self, outputs: Array, targets: Array) -> None:
         if outputs.ndim < 2 or outputs.shape[-1] != self.outputs:
