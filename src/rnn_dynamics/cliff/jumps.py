@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float, Int
 
 from rnn_dynamics.cliff.limit_sets import CYCLE, Ends, FollowedStart, joined
 from rnn_dynamics.cliff.paths import ParameterPath, Patch
-from rnn_dynamics.dynamics.basins.labelling import DIVERGED
 from rnn_dynamics.dynamics.basins.polish import Cycle, orbits_of, polished_cycles, recurrence_distances
 from rnn_dynamics.dynamics.bifurcations.locate import located
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
@@ -138,6 +137,11 @@ class _Bracket:
         fall = math.log(series[-1 - last] / series[-1])
         return fall >= _SOFT * math.log(self.widths[-1 - last] / self.widths[-1])
 
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing jumps here after all."""
+        return self.is_soft or (not self.broken and len(self.widths) == 1)
+
 
 def _edges(shape: tuple[int, ...], known: Bool[np.ndarray, " m"]) -> Int[np.ndarray, "e 2"]:
     """Neighbours among the known positions of each row and column, those between them left out."""
@@ -227,16 +231,18 @@ def _choose(bracket: _Bracket, chain: Ends, breaks: np.ndarray) -> None:
     bracket.ended = closed or bool(shrunk <= limit)
 
 
-def _survives(start: FollowedStart, sides: Ends) -> tuple[bool, bool]:
-    """Whether the attractor of each side goes on, stable, to the other side, as another one than that side's."""
-    if (sides.labels == DIVERGED).all():
-        return False, False
-    there, stable = start.followed(sides, sides.positions[::-1])
-    gap = np.abs(np.diff(sides.states, axis=0)).max()
+def _surviving(start: FollowedStart, brackets: list[_Bracket]) -> list[tuple[bool, bool]]:
+    """For each bracket, whether the attractor of each side goes on, stable, to the other side, as another one."""
+    if not brackets:
+        return []
+    sides = joined(*(bracket.sides for bracket in brackets))
+    pairs = len(brackets), 2
+    across = sides.positions.reshape(*pairs, -1)[:, ::-1].reshape(sides.positions.shape)
+    there, stable = start.followed(sides, across)
+    gap = np.repeat(np.abs(np.diff(sides.states.reshape(*pairs, -1), axis=1)).max(axis=(1, 2)), 2)
     moved = np.abs(there - sides.states).max(axis=1)
-    near = (moved <= gap / 2) | np.isnan(gap)
-    goes_on = (sides.labels == CYCLE) & stable & near
-    return bool(goes_on[0]), bool(goes_on[1])
+    goes_on = (sides.labels == CYCLE) & stable & ((moved <= gap / 2) | np.isnan(gap))
+    return [(bool(first), bool(second)) for first, second in goes_on.reshape(pairs)]
 
 
 def _event(
@@ -302,17 +308,18 @@ def _parts_by(cycle: Cycle, apart: np.ndarray, time: int) -> bool:
     return bool(abs(math.log(end / start) - math.log(np.abs(cycle.multipliers).max())) <= math.log(2))
 
 
-def _attributed(start: FollowedStart, path: ParameterPath, bracket: _Bracket) -> Jump | None:
-    """The jump of a bracket, or ``None`` where nothing jumps there."""
+def _attributed(
+    start: FollowedStart, path: ParameterPath, bracket: _Bracket, goes_on: tuple[bool, bool]
+) -> Jump | None:
+    """The jump of a bracket, or ``None`` where nothing jumps there; of a broken one, which attractors go on."""
     sides, event, edge = bracket.sides, None, None
     position, interval = sides.positions.mean(axis=0), bracket.widths[-1]
     status = Status.UNRESOLVED if bracket.blocked else Status.CONVERGED
-    if bracket.is_soft or (not bracket.broken and len(bracket.widths) == 1):
+    if bracket.is_none:
         return None
     if not bracket.broken:
         cause = "neither"
     else:
-        goes_on = _survives(start, sides)
         ending = [s for s in (0, 1) if sides.labels[s] == CYCLE and not goes_on[s]]
         cause = "neither" if ending else "basin boundary"
         for side in ending:
@@ -350,5 +357,7 @@ def jumps_of(start: FollowedStart, path: ParameterPath, ends: Ends, *, rounds: i
     """Every jump of the limit of the loss between neighbours of the path's grid, four for each pair at most."""
     brackets = _brackets(start, path.shape, ends)
     _narrowed(start, brackets, rounds)
-    found = (_attributed(start, path, bracket) for bracket in brackets)
+    broken = [bracket for bracket in brackets if bracket.broken and not bracket.is_none]
+    goes_on = dict(zip(map(id, broken), _surviving(start, broken), strict=True))
+    found = (_attributed(start, path, each, goes_on.get(id(each), (False, False))) for each in brackets)
     return tuple(jump for jump in found if jump is not None)

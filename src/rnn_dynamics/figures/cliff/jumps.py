@@ -66,7 +66,7 @@ def two_neuron_cliff(*, quick: bool = False) -> Reproduction:
     along = functools.partial(cliff.along, COUPLED, loss)
     line = along(_LINE, _START, steps=_STEPS[-1], points=201 if quick else 801)
     losses, slopes = _at_every_step(line.axes[0])
-    grid = (23, 21) if quick else (56, 51)
+    grid = (23, 21) if quick else (50, 45)
     plane = along(_PLANE, _START, steps=50, points=grid, events=not quick)
     results = _Results(line, losses, slopes, plane, _steepest(line))
     return Reproduction(functools.partial(_picture, results), _rows(results))

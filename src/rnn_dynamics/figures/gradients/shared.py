@@ -67,7 +67,7 @@ def shared_weights(*, quick: bool = False) -> Reproduction:
     )
     theory = [mean_field(gain, bias_std=spread) for gain, spread, _ in CASES]
     widths = (4, 16, 48) if quick else (4, 8, 16, 32, 64)
-    by_width = exponents_by_width(widths, 8 if quick else 14)
+    by_width = exponents_by_width(widths, 8 if quick else 10)
     results = _Results(units, tied, untied, theory, widths, by_width, credit_of(units))
     return Reproduction(functools.partial(_picture, results), (*_case_rows(results), *_sharing_rows(results)))
 
