@@ -39,11 +39,12 @@ class Size(NamedTuple):
     units: int
     runs: int
     updates: int
+    length: int
     tasks: tuple[str, ...]
 
 
-LARGE = Size(2048, 208, 512, 256, 200, first_answer.TASKS)
-SMALL = Size(32, 16, 8, 2, 2, ("rollout",))
+LARGE = Size(2048, 208, 512, 256, 200, 100, first_answer.TASKS)
+SMALL = Size(32, 16, 8, 2, 2, 20, ("rollout",))
 
 
 def _awaited(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
@@ -125,7 +126,7 @@ def spectra(size: Size, dtype: str) -> list[dict]:
 
 def panel(size: Size, dtype: str) -> list[dict]:
     """A panel of networks on temporal order, against products of the matrices that its updates multiply."""
-    length, units, batch = 100, 50, 20
+    length, units, batch = size.length, 50, 20
     plan = training.Plan(training.task("temporal-order", length), training.recipe("clipping"), units, batch)
     every = jnp.ones((size.runs, batch, units), dtype), jnp.ones((size.runs, units, units), dtype)
 

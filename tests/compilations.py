@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 
+from rnn_dynamics.numerics.compiling import Compiled
+
 _EVENT = "/jax/core/compile/backend_compile_duration"
 _seen = 0
 
@@ -32,3 +34,8 @@ def compilations() -> Iterator[Compilations]:
         yield found
     finally:
         found.count = _seen - before
+
+
+def programs_of(kernel: Compiled) -> int:
+    """How many programs a kernel has been traced for, with options of its own or without."""
+    return sum(each._cache_size() for each in {id(f): f for f in (kernel._own, kernel._plain)}.values())

@@ -122,8 +122,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache:UserWarning")
 
 
+_LONG_TESTS = Path(__file__).with_name("long_tests.txt")
+
+
+def _mark_long_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The tests of ``long_tests.txt`` are soak tests; a line that names none is a mistake."""
+    lines = _LONG_TESTS.read_text(encoding="utf-8").splitlines()
+    left = {line for line in lines if line and not line.startswith("#")}
+    for item in items:
+        if item.nodeid in left:
+            left.remove(item.nodeid)
+            item.add_marker(pytest.mark.soak)
+    whole = {item.nodeid.partition("::")[0] for item in items}
+    if not any("::" in argument for argument in config.args):
+        unknown = [line for line in left if line.partition("::")[0] in whole]
+        if unknown:
+            raise pytest.UsageError(f"{_LONG_TESTS.name}: no such tests: {', '.join(sorted(unknown))}")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks asked for are looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Soak tests run only when asked for by marker, GPU tests only where JAX sees a GPU; long files come first."""
+    _mark_long_tests(config, items)
     items.sort(key=lambda item: _LONG_FILES.index(item.path.name) if item.path.name in _LONG_FILES else 99)
     asked = config.getoption("-m") or ""
     has_gpu = any(device.platform == "gpu" for device in jax.devices())

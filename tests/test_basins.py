@@ -396,7 +396,6 @@ def test_larger_networks_and_inputs() -> None:
     assert len(neuron.attractors) == 2
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing() -> None:
     grid = _grid(-1.5, 1.5, 120)
     found = basins(ElmanRNN(*FOUR), grid, **SHORT)

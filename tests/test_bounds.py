@@ -261,7 +261,6 @@ def test_zero_steps_and_batches():
         product_bounds(path.states)
 
 
-@pytest.mark.shipped
 def test_repeated_shapes_compile_nothing():
     def run(scale):
         return product_bounds(rollout(LeakyRNN(scale * SHEAR, np.zeros(2)), [0.1, 0.2], steps=9)).entries()

@@ -38,7 +38,7 @@ from rnn_dynamics.gradients.jacobians import (
 from rnn_dynamics.gradients.one_step import step_jacobian
 from rnn_dynamics.numerics import given
 from rnn_dynamics.spectral.bounds import product_bounds
-from tests.compilations import compilations
+from tests.compilations import compilations, programs_of
 from tests.marks import FLOAT32_IN_SOAK
 
 W3 = np.array([[0.75, -0.5, 0.25], [0.5, 0.625, -0.375], [-0.25, 1.0, 0.5]])
@@ -309,46 +309,43 @@ def test_zero_steps_is_the_identity(dtype):
 # Hazard 40: what compiles again and what does not
 
 
-@pytest.mark.shipped
 def test_repeated_shapes_compile_nothing():
     def run(scale):
         path = rollout(ElmanRNN(scale * W3, B3, IN3), scale * X3, U3)
         return path.states.block_until_ready()
 
     run(1.0)
-    before = _run._cache_size()
+    before = programs_of(_run)
     with compilations() as fresh:
         run(0.5)
     assert fresh.count == 0
-    assert _run._cache_size() == before
+    assert programs_of(_run) == before
 
 
-@pytest.mark.shipped
 def test_hazard_40_partial_with_new_parameters_compiles_nothing_but_a_fresh_closure_does():
     def with_weights(scale):
         weights = {"W": jnp.asarray(scale * W3), "b": jnp.asarray(B3), "V": jnp.asarray(IN3)}
         return rollout(Partial(scaled_tanh, weights), X3, steps=4).states
 
     with_weights(1.0)
-    before = _run._cache_size()
+    before = programs_of(_run)
     with_weights(0.5)
     with_weights(0.25)
-    assert _run._cache_size() == before
+    assert programs_of(_run) == before
     rollout(bare, X3, steps=4)
-    before = _run._cache_size()
+    before = programs_of(_run)
     rollout(bare, X3, steps=4)
-    assert _run._cache_size() == before
+    assert programs_of(_run) == before
     for shift in (1.0, 2.0):
         rollout(lambda x, u, shift=shift: jnp.sin(x + shift), X3, steps=4)
-    assert _run._cache_size() == before + 2
+    assert programs_of(_run) == before + 2
     equal = [Gate(jnp.asarray(W3), gain, jax.nn.sigmoid, "gate") for gain in (0.5, 0.25)]
     rollout(equal[0], X3, steps=4)
-    before = _run._cache_size()
+    before = programs_of(_run)
     rollout(equal[1], X3, steps=4)
-    assert _run._cache_size() == before
+    assert programs_of(_run) == before
 
 
-@pytest.mark.shipped
 def test_hazard_26_twenty_lengths_are_few_compilations():
     """T is the length of the scan; short runs are padded, and cut on the host, which compiles nothing."""
     cell = ElmanRNN(0.8 * W3, B3, IN3)

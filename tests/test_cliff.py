@@ -285,7 +285,6 @@ def test_zero_updates_and_lists() -> None:
     assert int(cliff.loss(5, -2, steps=0).status) == Status.RESOLVED
 
 
-@pytest.mark.shipped
 def test_repeated_shapes_compile_once() -> None:
     def run(shift: float) -> None:
         cliff.loss(np.linspace(4, 6, 7) + shift, -2.5, steps=int(10 + shift))

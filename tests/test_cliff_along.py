@@ -331,7 +331,6 @@ def test_every_start_diverges() -> None:
     assert "jumps: none" in repr(found)
 
 
-@pytest.mark.shipped
 def test_a_second_call_compiles_nothing() -> None:
     arguments: tuple[Any, ...] = (DoyaNeuron, squared, line(-2.7, -2.3), 0.5)
     cliff.along(*arguments, steps=50, points=201, events=False)

@@ -257,7 +257,6 @@ def test_a_periodic_input_is_the_map_of_its_period():
         continue_branch(driven_logistic, 0.45, 2.8, u=0.1, inputs=inputs, **arguments)
 
 
-@pytest.mark.shipped
 def test_branches_for_many_weights():
     w = np.array([3.0, 4.5, 5.0, 9.0])
     found = continue_branches(neuron, 0.01, -9.0, w, p_range=(-9.0, 0.0), others=(1.0,))
@@ -437,7 +436,6 @@ def test_switching_needs_an_event_of_the_branch():
         )
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing():
     continue_branch(neuron, 0.05, -3.0, p_range=(-3.0, -2.0), others=(5.0, 1.0))
     with compilations() as found:

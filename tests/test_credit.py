@@ -102,7 +102,6 @@ def test_names_of_a_users_parameters():
     assert found.sums.shape == (4, 2)
 
 
-@pytest.mark.shipped
 def test_zero_steps_bad_cotangents_and_repeats():
     path = rollout(ElmanRNN(W, B), [0.1, 0.2], steps=0)
     assert partial_sums(path, [1.0, 0.0]).sums.shape == (0, 6)

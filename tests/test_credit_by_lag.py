@@ -166,7 +166,6 @@ def test_neurons_and_networks_without_inputs():
     assert found.states.shape == (6, 1)
 
 
-@pytest.mark.shipped
 def test_another_run_compiles_nothing():
     cell, x0 = _elman()
     credit_by_lag(rollout(cell, x0, U), at_the_end)

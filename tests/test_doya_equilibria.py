@@ -114,7 +114,6 @@ def test_hazard_18_marginal_points_are_labelled() -> None:
     assert bool(flip.marginal[0])
 
 
-@pytest.mark.shipped
 def test_shapes_and_no_recompilation() -> None:
     w, b = np.linspace(-5, 8, 7)[:, None], np.linspace(-4, 1, 5)
     found = doya.equilibria(w, b)

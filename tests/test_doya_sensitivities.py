@@ -188,7 +188,6 @@ def test_hazard_21_same_bits_whatever_the_chunking(dtype: str) -> None:
         np.testing.assert_array_equal(a.ravel(), c)
 
 
-@pytest.mark.shipped
 def test_hazard_26_all_values_of_steps_share_two_programs(dtype: str) -> None:
     w = np.linspace(-5, 5, 30).astype(dtype)
     number = np.dtype(dtype).type

@@ -63,7 +63,6 @@ def test_two_units_against_proved_boxes() -> None:
         _none_twice(found)
 
 
-@pytest.mark.shipped
 def test_the_set_does_not_depend_on_the_order_or_number_of_starts_and_nothing_compiles_again() -> None:
     cell = ElmanRNN([[2.5, 0.3], [-0.2, 2.2]], [0.05, -0.02])
     first = fixed_points(cell, PLANE)

@@ -321,7 +321,6 @@ def test_an_initializer_may_be_a_function_and_layers_may_be_normalized():
     )
 
 
-@pytest.mark.shipped
 def test_other_parameters_of_a_shape_compile_nothing():
     cell, x, layers, _ = CASES["layer norm"]
     gradient_norms(rollout(cell, x, layers))

@@ -380,7 +380,6 @@ def test_memory_of_norms_is_that_of_the_states():
     assert used < 8 * steps * n * n / 4
 
 
-@pytest.mark.shipped
 def test_repeated_shapes_compile_nothing():
     calls = [
         gradient_norms,

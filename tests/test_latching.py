@@ -214,7 +214,6 @@ def test_a_run_that_diverges_is_named_and_leaves_the_others_alone():
     assert f"{diverged.sum()} diverged" in repr(found)
 
 
-@pytest.mark.shipped
 def test_another_length_of_the_same_padding_compiles_nothing_more(trained):
     weights, noise = np.asarray([0.7, 2.0], np.float32), np.asarray([0.1, 0.2], np.float32)
     with compilations() as asked:

@@ -330,7 +330,6 @@ def test_kaplan_yorke_dimension() -> None:
     assert dimension([0.5, 0.25], exponents=1) == 0
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_once() -> None:
     runs = [tanh_run(gain=gain, steps=300) for gain in (1.7, 1.9)]
     first = lyapunov_spectrum(runs[0])

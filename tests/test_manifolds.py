@@ -250,7 +250,6 @@ def test_the_first_segment_is_short_where_the_map_bends_on_a_small_scale(c: floa
         assert (np.abs(y - c * x**3) / np.hypot(1, 3 * c * x**2)).max() < 1e-6 / c**0.5
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing_and_a_plot_is_drawn() -> None:
     cells = [Partial(_bent, jnp.asarray([1.7, rate])) for rate in (0.4, 0.5)]
     for grow in BOTH:

@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
 from rnn_dynamics.numerics.roots import bracketed_root
 from rnn_dynamics.numerics.status import Status
@@ -92,7 +91,6 @@ def test_no_roots_bits_depend_on_how_long_others_take(dtype: str) -> None:
     np.testing.assert_allclose(beside_slow, np.cbrt(p.astype(np.float64)), rtol=4 * np.finfo(dtype).eps)
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing() -> None:
     solve = jax.jit(lambda p: bracketed_root(_cubic, jnp.zeros_like(p), jnp.full_like(p, 2), p).value)
     solve(jnp.linspace(0.1, 1, 5))

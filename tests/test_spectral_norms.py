@@ -211,7 +211,6 @@ def test_neurons_and_nothing_between(matrix_free):
         assert nothing.status.tolist() == [Status.RESOLVED]
 
 
-@pytest.mark.shipped
 @FORMS
 def test_jit_vmap_and_one_compilation(matrix_free):
     rng = np.random.default_rng(7)

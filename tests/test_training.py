@@ -430,7 +430,6 @@ def test_an_update_is_clipped_descent_on_the_sequences_of_its_key():
     assert after.step == 4
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing():
     found_for("one reading", "float32")
     with compilations() as found:

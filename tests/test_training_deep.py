@@ -195,7 +195,6 @@ def test_bars_and_stripes_are_rows_or_columns():
     assert (noisy != found).mean() == pytest.approx(0.1, abs=0.03)
 
 
-@pytest.mark.shipped
 def test_seeds_train_as_one_and_those_that_fail_or_diverge_are_told():
     def trained(seed, updates):
         return deep.train_deep(jax.random.key(seed), "ReLU, He", 2, side=3, seeds=3, rates=(0.03, 1e6),

@@ -353,7 +353,6 @@ def test_one_seed_at_several_rates_starts_from_one_network_and_sees_the_same_seq
     assert (found.networks.cell.W[1] != still.networks.cell.W[1]).any()
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing(whole):
     given = dataclasses.replace(PLAN)
     with compilations() as found:

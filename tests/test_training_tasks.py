@@ -269,7 +269,6 @@ def test_mapped_over_keys_inside_jit_it_is_what_each_key_gives():
             np.testing.assert_array_equal(found[i], wanted)
 
 
-@pytest.mark.shipped
 def test_a_repeated_shape_compiles_nothing():
     keys = [jax.random.key(seed) for seed in (7, 8)]
     drawn("latch")
