@@ -129,7 +129,8 @@ def _one_by_one(
     # Processes would share a GPU, whose memory the first of them takes.
     count = processes(len(entries)) if jax.default_backend() == "cpu" else 1
     if count > 1:
-        environment = os.environ | {"XLA_FLAGS": flags()}
+        one_thread = {"OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # each process has a core
+        environment = one_thread | os.environ | {"XLA_FLAGS": flags()}
         with SideBySide(entries, count, environment, **given) as running:
             yield from told(dict(running.figures))
         return

@@ -22,7 +22,7 @@ _TWO_BITS = ([[2.0, -0.3], [0.2, 1.8]], [0.05, -0.1])
 _CROSSED = ([[0.5, 1.7], [1.6, -0.3]], [0.05, -0.08])
 _CIRCLE = ([[-0.19, 2.39], [-0.69, 2.19]], [-0.4, -0.17])
 _EDGE = 1.15
-_LENGTH, _SPACING = 7.0, 0.01
+_LENGTH = 7.0
 _STEPS, _SAMPLES, _LONGEST = 1000, 1024, 8
 _OFFSETS = np.linspace(-0.04, 0.04, 33)
 
@@ -37,15 +37,16 @@ class _Portrait:
     labels: BasinLabels
     stable: tuple[InvariantSet, ...]
     unstable: tuple[InvariantSet, ...]
+    spacing: float
 
 
 def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
     """Two bits stored in two neurons, fixed points beside a 2-cycle, a fixed point beside an invariant circle."""
-    size, places = (60, 8) if quick else (160, 16)
+    size, places, spacing = (60, 8, 0.03) if quick else (160, 16, 0.01)
     portraits = [
-        _portrait("two bits: four fixed points", *_TWO_BITS, size),
-        _portrait("two fixed points and a 2-cycle", *_CROSSED, size, period=2),
-        _portrait("a fixed point and an invariant circle", *_CIRCLE, size, discovered=True),
+        _portrait("two bits: four fixed points", *_TWO_BITS, size, spacing),
+        _portrait("two fixed points and a 2-cycle", *_CROSSED, size, spacing, period=2),
+        _portrait("a fixed point and an invariant circle", *_CIRCLE, size, spacing, discovered=True),
     ]
     rows = tuple(row for one in portraits for row in _rows(one, places))
     return Reproduction(functools.partial(_picture, portraits), rows)
@@ -57,7 +58,14 @@ def _grid(edge: float, size: int) -> np.ndarray:
 
 
 def _portrait(
-    title: str, weights: list, bias: list, size: int, *, period: int = 1, discovered: bool = False
+    title: str,
+    weights: list,
+    bias: list,
+    size: int,
+    spacing: float,
+    *,
+    period: int = 1,
+    discovered: bool = False,
 ) -> _Portrait:
     cell = ElmanRNN(weights, bias)
     points = fixed_points(cell, _grid(1.0, 16).reshape(-1, 2), period=period, slow=False, orbits=0)
@@ -65,9 +73,9 @@ def _portrait(
     found = find_attractors(cell, _grid(0.9, 4), **recurrent) if discovered else points
     labels = basins(cell, _grid(_EDGE, size), found, max_steps=_STEPS)
     saddles = _states(points, "saddle")
-    stable = tuple(stable_set(cell, x, period=p, length=3.0, spacing=_SPACING) for x, p in saddles)
-    unstable = tuple(unstable_set(cell, x, period=p, length=_LENGTH, spacing=_SPACING) for x, p in saddles)
-    return _Portrait(title, cell, points, labels, stable, unstable)
+    stable = tuple(stable_set(cell, x, period=p, length=3.0, spacing=spacing) for x, p in saddles)
+    unstable = tuple(unstable_set(cell, x, period=p, length=_LENGTH, spacing=spacing) for x, p in saddles)
+    return _Portrait(title, cell, points, labels, stable, unstable, spacing)
 
 
 def _states(points: FixedPoints, kind: str) -> list[tuple[np.ndarray, int]]:
@@ -118,7 +126,7 @@ def _handles() -> list[Line2D]:
 def _rows(one: _Portrait, places: int) -> list[ReportRow]:
     fixed = one.points.period == 1
     signs = np.sign(np.linalg.det(np.eye(2) - one.points.jacobians[fixed])).sum()
-    away = max(_boundary_distance(one, side, places) for curve in one.stable[:2] for side in curve.sides)
+    away = _boundary_distance(one, [side for curve in one.stable[:2] for side in curve.sides], places)
     ends, count = _ends_at_attractors(one)
     rows = [
         number(
@@ -157,8 +165,8 @@ def _rows(one: _Portrait, places: int) -> list[ReportRow]:
     return rows
 
 
-def _boundary_distance(one: _Portrait, side: Side, places: int) -> float:
-    """The largest distance along the normal between the side and the change of label, inside the unit square.
+def _beside(side: Side, places: int) -> tuple[np.ndarray, np.ndarray]:
+    """Some states of a side inside the unit square, and the normals there, shape (places, 2) each.
 
     Where several basins meet, at a repelling end of the side, the normal would cross more than one boundary.
     """
@@ -169,15 +177,23 @@ def _boundary_distance(one: _Portrait, side: Side, places: int) -> float:
     chosen = inside[np.linspace(0, len(inside) - 1, places).astype(int)]
     chords = side.states[chosen + 1] - side.states[chosen - 1]
     normal = np.stack([-chords[:, 1], chords[:, 0]], 1) / np.linalg.norm(chords, axis=1)[:, None]
-    centre, width = np.zeros(places), 1.0
+    return side.states[chosen], normal
+
+
+def _boundary_distance(one: _Portrait, sides: list[Side], places: int) -> float:
+    """The largest distance along the normal between the sides and the change of label, inside the unit square."""
+    states, normals = (
+        np.concatenate(part) for part in zip(*(_beside(s, places) for s in sides), strict=True)
+    )
+    centre, width = np.zeros(len(states)), 1.0
     for _ in range(3):
         offsets = centre[:, None] + width * _OFFSETS
-        starts = side.states[chosen][:, None] + offsets[..., None] * normal[:, None]
+        starts = states[:, None] + offsets[..., None] * normals[:, None]
         labels = basins(one.cell, starts, one.labels.attractors, max_steps=_STEPS).labels
         change = labels[:, 1:] != labels[:, :-1]
         middles = (offsets[:, 1:] + offsets[:, :-1]) / 2
         nearest = np.argmin(np.where(change, np.abs(middles), np.inf), axis=1)
-        centre = np.where(change.any(axis=1), middles[np.arange(places), nearest], np.inf)
+        centre = np.where(change.any(axis=1), middles[np.arange(len(middles)), nearest], np.inf)
         if not np.isfinite(centre).all():
             return np.inf
         width /= len(_OFFSETS) - 1
@@ -188,5 +204,5 @@ def _ends_at_attractors(one: _Portrait) -> tuple[int, int]:
     """How many sides of unstable sets end within the spacing of an attractor, and how many there are."""
     states = np.concatenate([one.labels.attractors.orbit(i) for i in range(len(one.labels.attractors))])
     ends = [side.states[-1] for curve in one.unstable for side in curve.sides]
-    near = [np.linalg.norm(states - end, axis=1).min() < 2 * _SPACING for end in ends]
+    near = [np.linalg.norm(states - end, axis=1).min() < 2 * one.spacing for end in ends]
     return sum(near), len(ends)
