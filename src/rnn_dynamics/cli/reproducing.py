@@ -12,7 +12,7 @@ from rnn_dynamics._version import __version__
 from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import check_folder
 from rnn_dynamics.cli.program import FAILED, complain, held_signals, settings
-from rnn_dynamics.cli.side_by_side import Drawn, SideBySide, drawn, processes
+from rnn_dynamics.cli.side_by_side import Drawn, ProcessDied, SideBySide, drawn, processes
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 
 _FORMATS = ("png", "svg", "pdf")
@@ -76,7 +76,7 @@ def _reproduce(options: argparse.Namespace) -> int:
             written = output.publish(stage, folder, files)
     except OSError as error:
         return complain(_reason(error, folder), FAILED)
-    except ValueError as error:
+    except (ValueError, ProcessDied) as error:
         return complain(str(error), FAILED)
     print(report.as_text(sections, shutil.get_terminal_size((120, 24)).columns))
     print(f"{len(written)} files in {folder}")

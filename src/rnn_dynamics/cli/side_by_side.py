@@ -32,6 +32,10 @@ class Drawn(NamedTuple):
     rows: tuple[ReportRow, ...]
 
 
+class ProcessDied(Exception):
+    """A process ended before it had drawn its figure, as one that takes too much memory is made to."""
+
+
 def drawn(entry: Entry, *, quick: bool, format: str, dpi: float) -> Drawn:
     """Compute a figure and draw it, in the style of the library."""
     from rnn_dynamics.figures.output import rendered
@@ -69,6 +73,7 @@ class SideBySide:
         self.figures: dict[str, Future[Drawn]] = {entry.name: Future() for entry in entries}
         self._number, self._environment, self._options = number, dict(environment), options
         self._running: list[subprocess.Popen[bytes]] = []
+        self._servers: list[threading.Thread] = []
 
     def __enter__(self) -> "SideBySide":
         for _ in range(self._number):
@@ -79,14 +84,24 @@ class SideBySide:
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C is this process's to answer
             )
+            server = threading.Thread(target=self._serve, args=(process,), daemon=True)
+            server.start()
             self._running.append(process)
-            threading.Thread(target=self._serve, args=(process,), daemon=True).start()
+            self._servers.append(server)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for process in self._running:
+        while not self._left.empty():
+            with contextlib.suppress(queue.Empty):
+                self._left.get_nowait()
+        for process, server in zip(self._running, self._servers, strict=True):
             process.kill()
             process.wait()
+            server.join()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with contextlib.suppress(OSError):  # what was not written has no reader any more
+                    pipe.close()
 
     def _serve(self, process: "subprocess.Popen[bytes]") -> None:
         """Give one process figure after figure, until none is left."""
@@ -105,11 +120,14 @@ class SideBySide:
 def _asked(process: "subprocess.Popen[bytes]", name: str, options: Mapping[str, Any]) -> Drawn:
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write(json.dumps({"name": name, **options}).encode() + b"\n")
-    process.stdin.flush()
-    head = process.stdout.read(_LENGTH.size)
+    try:
+        process.stdin.write(json.dumps({"name": name, **options}).encode() + b"\n")
+        process.stdin.flush()
+        head = process.stdout.read(_LENGTH.size)
+    except OSError:
+        head = b""
     if len(head) < _LENGTH.size:
-        raise RuntimeError(f"the process that drew {name} has ended with {process.wait()}")
+        raise ProcessDied(f"the process that was to draw {name} has ended with status {process.wait()}")
     found = pickle.loads(process.stdout.read(*_LENGTH.unpack(head)))
     if isinstance(found, BaseException):
         raise found

@@ -1,0 +1,112 @@
+"""Options of XLA for single programs, and reductions by a largest |entry|."""
+
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_dynamics.numerics import compiling
+from rnn_dynamics.numerics.compiling import Compiled, brief, flags, lean, quickly
+from rnn_dynamics.numerics.reductions import all_finite, any_nonzero, largest
+
+
+def _settings_seen(kind: str) -> str:
+    """What a fresh process without XLA_FLAGS compiles a lean function with, as its program says."""
+    code = (
+        "import jax, jax.numpy as jnp\n"
+        "from rnn_dynamics.numerics.compiling import lean, brief\n"
+        f"kernel = {kind}(lambda x: jnp.sin(x) * 2)\n"
+        "print(kernel._own is not kernel._plain, float(kernel(1.0)))\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True, env=environment
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["lean", "brief"])
+def test_options_are_taken_by_this_xla(kind):
+    apart, value = _settings_seen(kind).split()
+    assert apart == "True"
+    assert float(value) == pytest.approx(2 * np.sin(1.0), rel=1e-6)
+
+
+def _doubled(x):
+    return jnp.sin(x) * 2
+
+
+@pytest.fixture
+def kernel():
+    """Options of its own, whatever the environment says."""
+    return Compiled(_doubled, {"xla_backend_optimization_level": 0})
+
+
+def test_within_other_programs_it_is_the_plain_function(kernel):
+    x = jnp.linspace(0, 1, 3)
+    wanted = 2 * np.sin(np.linspace(0, 1, 3))
+    np.testing.assert_allclose(kernel(x), wanted, rtol=1e-14)
+    np.testing.assert_allclose(jax.jit(kernel)(x), wanted, rtol=1e-14)
+    np.testing.assert_allclose(jax.jit(lambda scale: kernel(x) * scale)(2.0), 2 * wanted, rtol=1e-14)
+    np.testing.assert_allclose(jax.vmap(kernel)(x), wanted, rtol=1e-14)
+    np.testing.assert_allclose(jax.grad(lambda x: kernel(x).sum())(x), 2 * np.cos(x), rtol=1e-14)
+    carried = jax.lax.scan(lambda total, _: (total + kernel(x), None), jnp.zeros(3), None, length=2)[0]
+    np.testing.assert_allclose(carried, 2 * wanted, rtol=1e-14)
+
+
+def test_an_option_that_xla_does_not_know_is_left_out():
+    unknown = Compiled(_doubled, {"xla_no_such_option": True})
+    assert float(unknown(0.5)) == pytest.approx(2 * np.sin(0.5))
+
+
+def test_errors_of_the_function_are_its_own():
+    def wrong(x):
+        raise ValueError("x: no such number")
+
+    with pytest.raises(ValueError, match="no such number"):
+        Compiled(wrong, {"xla_backend_optimization_level": 0})(1.0)
+
+
+def test_what_xla_flags_say_stays(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+    assert flags() == "--xla_backend_optimization_level=3 --xla_cpu_use_fusion_emitters=false"
+    monkeypatch.setenv("XLA_FLAGS", f"{flags()} --xla_llvm_disable_expensive_passes=true")
+    for kind in (lean, brief):
+        made = kind(_doubled)
+        assert made._own is made._plain
+    monkeypatch.delenv("XLA_FLAGS")
+    assert lean(static_argnums=0)(_doubled)._own is not None
+    assert flags() == "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1"
+
+
+def test_quickly_is_for_a_while():
+    before = jax.config.values["jax_disable_most_optimizations"]
+    with quickly():
+        assert jax.config.values["jax_disable_most_optimizations"]
+        assert compiling._is_quick
+        with quickly(False):
+            assert compiling._is_quick
+    assert jax.config.values["jax_disable_most_optimizations"] == before
+    assert not compiling._is_quick
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_reductions_see_what_is_no_number(bad):
+    x = np.ones((3, 4))
+    x[1, 2] = bad
+    np.testing.assert_array_equal(all_finite(x, axis=1), np.isfinite(x).all(axis=1))
+    assert not all_finite(x)
+    assert bool(any_nonzero(np.array([0.0, bad])))
+    assert all_finite(x, axis=(0, 1), keepdims=True).shape == (1, 1)
+
+
+def test_reductions_of_nothing_and_of_zeros():
+    assert bool(all_finite(np.zeros((0, 2))))
+    assert not any_nonzero(np.zeros((0, 2)))
+    assert not any_nonzero(np.zeros(3))
+    np.testing.assert_array_equal(any_nonzero(np.array([[0.0, -1e-300], [0.0, 0.0]]), axis=1), [True, False])
+    np.testing.assert_array_equal(largest(np.array([[-3.0, 2.0], [np.nan, 9.0]]), axis=1), [3.0, np.nan])
