@@ -1,4 +1,4 @@
-"""Options of XLA for single programs, and reductions by a largest |entry|."""
+"""Options of XLA for single programs."""
 
 import os
 import subprocess
@@ -11,7 +11,6 @@ import pytest
 
 from rnn_dynamics.numerics import compiling
 from rnn_dynamics.numerics.compiling import Compiled, brief, flags, lean, quickly
-from rnn_dynamics.numerics.reductions import all_finite, any_nonzero, largest
 
 
 def _settings_seen(kind: str) -> str:
@@ -92,21 +91,3 @@ def test_quickly_is_for_a_while():
             assert compiling._is_quick
     assert jax.config.values["jax_disable_most_optimizations"] == before
     assert not compiling._is_quick
-
-
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_reductions_see_what_is_no_number(bad):
-    x = np.ones((3, 4))
-    x[1, 2] = bad
-    np.testing.assert_array_equal(all_finite(x, axis=1), np.isfinite(x).all(axis=1))
-    assert not all_finite(x)
-    assert bool(any_nonzero(np.array([0.0, bad])))
-    assert all_finite(x, axis=(0, 1), keepdims=True).shape == (1, 1)
-
-
-def test_reductions_of_nothing_and_of_zeros():
-    assert bool(all_finite(np.zeros((0, 2))))
-    assert not any_nonzero(np.zeros((0, 2)))
-    assert not any_nonzero(np.zeros(3))
-    np.testing.assert_array_equal(any_nonzero(np.array([[0.0, -1e-300], [0.0, 0.0]]), axis=1), [True, False])
-    np.testing.assert_array_equal(largest(np.array([[-3.0, 2.0], [np.nan, 9.0]]), axis=1), [3.0, np.nan])

@@ -17,7 +17,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients import error_ellipsoids as ellipsoids
 from rnn_dynamics.gradients.error_ellipsoids import Ellipsoid
-from rnn_dynamics.numerics.reductions import all_finite, any_nonzero
+from rnn_dynamics.numerics.reductions import all_finite, any_nonzero, largest
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of
 from rnn_dynamics.numerics.status import Status, count_resolved
@@ -230,9 +230,7 @@ def _disturbances(step: _Step, x: Array, flat: tuple, error: Array) -> tuple[_De
 
         # At x alone the second derivative may vanish (x = ½ of the symmetric neuron) while the error grows.
         tangent = jax.vmap(along)(jnp.stack([x, x + error]))
-        return jax.tree_util.tree_map(
-            lambda t, d: t + radius * jnp.max(jnp.abs(d), axis=0), total, tangent
-        ), None
+        return jax.tree_util.tree_map(lambda t, d: t + radius * largest(d, axis=0), total, tangent), None
 
     start = jax.tree_util.tree_map(lambda a: count * unit * jnp.abs(a) + step.smallest, at)
     directions = jnp.eye(radii.shape[0], dtype=x.dtype)

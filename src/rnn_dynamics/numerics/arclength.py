@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from rnn_dynamics.numerics.newton import Correction, correct, relative_tolerance
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.topology import Lengths, wrapped
 
@@ -138,7 +139,7 @@ def _continues(limits: StepLimits, walk: _Walk, found: Correction, turned: Array
     be the same, and the point is elsewhere.
     """
     offset = (found.y - walk.aim) / limits.scale - 0.5 * walk.length * turned
-    floor = relative_tolerance(found.y.dtype) * (1 + jnp.max(jnp.abs(found.y / limits.scale)))
+    floor = relative_tolerance(found.y.dtype) * (1 + largest(found.y / limits.scale))
     allowed = walk.length * (_UNEVEN * turn + _UNEVEN_BEFORE * walk.turn) + floor
     return jnp.sqrt(jnp.sum(jnp.square(offset))) <= allowed
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Complex, Float
 
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.numerics.validation import real_array
 
 #: One matrix of at most so many rows is left to NumPy.
@@ -81,8 +82,8 @@ def _eigenvalues_on_host(matrix: np.ndarray) -> np.ndarray:
 @lean
 def _near_one(matrix: Float[Array, "... n n"]) -> tuple[Array, Array]:
     """The matrix with its largest entry near 1, and the exponent: LAPACK fails to undo its own scaling."""
-    largest = jnp.max(jnp.abs(matrix), axis=(-2, -1))
-    exponent = jnp.where(jnp.isfinite(largest), jnp.frexp(largest)[1], 0)
+    size = largest(matrix, axis=(-2, -1))
+    exponent = jnp.where(jnp.isfinite(size), jnp.frexp(size)[1], 0)
     return jnp.ldexp(matrix, -exponent[..., None, None]), exponent
 
 
@@ -115,7 +116,7 @@ def spectral_radius(matrix: Any) -> Float[Array, "..."]:
 
 @lean
 def _largest(values: Complex[Array, "... n"]) -> Float[Array, "..."]:
-    return jnp.max(jnp.abs(values), axis=-1)
+    return largest(values, axis=-1)
 
 
 def spectral_norm(matrix: Any) -> Float[Array, "..."]:

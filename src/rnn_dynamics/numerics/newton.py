@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.numerics.reductions import all_finite
+from rnn_dynamics.numerics.reductions import all_finite, largest
 
 _CORRECTIONS = 10
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -91,7 +91,7 @@ def _newton(
         y = state.y + state.steps[:, 0]
         value, matrix = equations(y)
         steps = solved(matrix, jnp.stack([-value, last], axis=1))
-        size = jnp.max(jnp.abs(steps[:, 0]) / (scale + jnp.abs(y)))
+        size = largest(steps[:, 0] / (scale + jnp.abs(y)))
         ratio = jnp.where(state.size > blurred, size / state.size, 0)
         return _Newton(
             y, steps, matrix, state.number + 1, size, state.size, jnp.maximum(state.slowest, ratio)

@@ -16,6 +16,7 @@ from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint, multipliers_
 from rnn_dynamics.dynamics.return_map import ReturnMap, return_map
 from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.newton import inverse_row, solve_square
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import choice, real_array
 
@@ -43,7 +44,7 @@ class _Found(NamedTuple):
 def _solved(whole: ReturnMap, system: Any, start: Array) -> _Found:
     y, step, converged, derivative = solve_square(system, start)
     x = y[: whole.size]
-    return _Found(y, step, converged, derivative, jnp.max(jnp.abs(whole.excess(x, whole(x, y[-1])))))
+    return _Found(y, step, converged, derivative, largest(whole.excess(x, whole(x, y[-1]))))
 
 
 @lean

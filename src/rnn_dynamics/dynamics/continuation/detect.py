@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import filled, power_of_two_above
 from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.newton import value_and_jacobian
+from rnn_dynamics.numerics.reductions import largest
 
 _LETTERS = ("fold", "branch", "flip", "neimark-sacker")
 
@@ -49,7 +50,7 @@ def measured(whole: ReturnMap, points: Array, tangents: Array) -> tuple[Array, A
         size = y.shape[0]
         flip = jnp.eye(size, dtype=y.dtype).at[:-1, :-1].set(systems.shifted(matrix, -one))
         signs = jnp.linalg.slogdet(jnp.stack([bordered, flip]))[0]
-        return matrix, jnp.max(jnp.abs(whole.excess(y[:-1], image))), signs[0], signs[1]
+        return matrix, largest(whole.excess(y[:-1], image)), signs[0], signs[1]
 
     return jax.vmap(at)(points, tangents)
 

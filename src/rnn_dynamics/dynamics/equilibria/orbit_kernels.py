@@ -13,6 +13,7 @@ from rnn_dynamics.dynamics.phases import lengths_of, wrapped
 from rnn_dynamics.dynamics.return_map import IteratedMap, images, orbits
 from rnn_dynamics.numerics.batching import filled
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import largest
 
 TAIL, TAILS = 2048, 4
 AT_REST = 1e-6  # relative distance of a return
@@ -103,7 +104,7 @@ def _returns(
             state, tangent = jax.jvp(once, (state,), (tangent,))
             size = jnp.sqrt(jnp.sum(jnp.square(tangent)))
             tangent = jnp.where(size > 0, tangent / size, tangent)
-            gap = jnp.max(jnp.abs(wrapped(state - start, lengths)))
+            gap = largest(wrapped(state - start, lengths))
             growth = growth + jnp.where(i < TAIL // 2, 0, jnp.log(size))
             return state, tangent, jnp.minimum(gap, least), jnp.where(gap < least, i + 1, period), growth
 

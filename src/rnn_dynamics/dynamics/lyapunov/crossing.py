@@ -14,6 +14,7 @@ from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.gradients.one_step import step_matrix
 from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import largest
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 _FAR = (1.0, 1e3)  # of the state's size, how far an affine map is looked at
@@ -74,8 +75,8 @@ def seems_affine(cell: Any, x: Array, directions: Array, u: Any) -> Array:
 
     def one(d: Array) -> Array:
         far, near, here = cell(x + 2 * d, u), cell(x + d, u), cell(x, u)
-        size = jnp.max(jnp.abs(jnp.stack([far, near, here])))
-        return jnp.max(jnp.abs(far - 2 * near + here)) <= limit * size
+        size = largest(jnp.stack([far, near, here]))
+        return largest(far - 2 * near + here) <= limit * size
 
     return jax.vmap(one)(directions).all()
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.training.recipes.networks import Network, outputs, states
 from rnn_dynamics.training.recipes.terms import Pass, Term
 from rnn_dynamics.training.tasks import Batch, Task
@@ -17,10 +18,10 @@ from rnn_dynamics.training.tasks import Batch, Task
 def global_norm(tree: Any) -> Array:
     """√Σ θ_i² over all leaves, formed so that it overflows only where the result does."""
     leaves = [leaf.ravel() for leaf in jax.tree_util.tree_leaves(tree)]
-    largest = jnp.max(jnp.stack([jnp.max(jnp.abs(leaf)) for leaf in leaves]))
-    safe = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    size = jnp.max(jnp.stack([largest(leaf) for leaf in leaves]))
+    safe = jnp.where((size > 0) & jnp.isfinite(size), size, 1)
     total = sum(jnp.sum(jnp.square(leaf / safe)) for leaf in leaves)
-    return jnp.where(jnp.isfinite(largest), safe * jnp.sqrt(total), largest)
+    return jnp.where(jnp.isfinite(size), safe * jnp.sqrt(total), size)
 
 
 def clip_by_norm(threshold: Any) -> optax.GradientTransformation:

@@ -10,6 +10,7 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.numerics.validation import positive, real_array
 
 
@@ -98,7 +99,7 @@ class HistoryCompressor:
 
     def steps_above(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Bool[Array, ""]:
         """Whether level 2 takes a step: u was not predicted."""
-        wrong = jnp.max(jnp.abs(jnp.asarray(u, self.mean.dtype) - self.predicted(x)))
+        wrong = largest(jnp.asarray(u, self.mean.dtype) - self.predicted(x))
         return jax.lax.stop_gradient(wrong) > self.tolerance
 
     def prediction_loss(self, x: Float[Array, " 2*n"], u: Float[Array, " m"]) -> Float[Array, ""]:

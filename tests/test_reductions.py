@@ -1,0 +1,77 @@
+"""Reductions that keep NaN in arrays of any size, and what the library decides by them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rnn_dynamics as rd
+from rnn_dynamics.numerics.eigen import spectral_radius
+from rnn_dynamics.numerics.reductions import all_finite, any_nonzero, largest
+from rnn_dynamics.training.recipes.clipping import global_norm
+
+# From 4096 entries on, XLA's own maximum on a CPU loses NaN.
+SHAPES = [
+    ((3, 4), 1),
+    ((64, 63), 1),
+    ((64, 64), 1),
+    ((64, 64), 0),
+    ((5000,), 0),
+    ((64, 64), None),
+    ((9, 8, 64), (1, 2)),
+]
+
+
+@pytest.mark.parametrize(("shape", "axis"), SHAPES)
+@pytest.mark.parametrize("place", [0, 5, -1])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3.0])
+def test_hazard_46_they_are_those_of_numpy(shape, axis, place, value, dtype):
+    x, zeros = np.ones(shape, dtype), np.zeros(shape, dtype)
+    x.flat[place] = zeros.flat[place] = value
+    # Eagerly, in a program, and as many rows of one.
+    for wrapped in (lambda f: f, jax.jit):
+        np.testing.assert_array_equal(
+            wrapped(lambda y: largest(y, axis))(jnp.asarray(x)), np.abs(x).max(axis=axis)
+        )
+        np.testing.assert_array_equal(
+            wrapped(lambda y: all_finite(y, axis))(jnp.asarray(x)), np.isfinite(x).all(axis=axis)
+        )
+        np.testing.assert_array_equal(
+            wrapped(lambda y: any_nonzero(y, axis))(jnp.asarray(zeros)), (zeros != 0).any(axis=axis)
+        )
+
+
+def test_of_nothing_and_of_zeros():
+    assert bool(all_finite(np.zeros((0, 2))))
+    assert not any_nonzero(np.zeros((0, 2)))
+    assert not any_nonzero(np.zeros(3))
+    assert float(largest(np.zeros((0, 2)))) == 0
+    assert all_finite(np.ones((3, 4)), axis=(0, 1), keepdims=True).shape == (1, 1)
+    np.testing.assert_array_equal(any_nonzero(np.array([[0.0, -1e-300], [0.0, 0.0]]), axis=1), [True, False])
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_a_gradient_that_is_no_number_has_no_norm(place):
+    gradient = np.ones((64, 64))
+    gradient.flat[place] = np.nan
+    assert np.isnan(global_norm({"W": jnp.asarray(gradient), "b": jnp.ones(3)}))
+
+
+@pytest.mark.parametrize("unit", [0, -1])
+def test_a_run_of_many_units_that_overflows_says_from_which_step(unit):
+    W = np.zeros((64, 64))
+    W[unit, unit] = 1e200
+    x0 = np.zeros(64)
+    x0[unit] = 1.0
+    run = rd.rollout(rd.ElmanRNN(W, np.zeros(64), activation="linear"), x0, steps=100)
+    # x_1 = 1e200 is a number; 0 · ∞ makes every later state none.
+    assert int(run.first_nonfinite) == 2
+
+
+@pytest.mark.parametrize("place", [0, 70, -1])
+def test_the_radius_of_a_matrix_that_is_no_number_is_none(place):
+    matrices = np.tile(np.eye(8), (600, 1, 1))
+    matrices[place, -1, -1] = np.nan
+    radii = np.asarray(jax.jit(spectral_radius)(jnp.asarray(matrices)))
+    assert np.isnan(radii[place])
+    np.testing.assert_allclose(np.delete(radii, place), 1)
