@@ -1,5 +1,8 @@
 """Reductions that keep NaN in arrays of any size, and what the library decides by them."""
 
+import re
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -75,3 +78,33 @@ def test_the_radius_of_a_matrix_that_is_no_number_is_none(place):
     radii = np.asarray(jax.jit(spectral_radius)(jnp.asarray(matrices)))
     assert np.isnan(radii[place])
     np.testing.assert_allclose(np.delete(radii, place), 1)
+
+
+# Where JAX's own maximum stays, and why a NaN that it loses does no harm there.
+_ONLY_SCALES = "a power of two to scale by: the entries keep their NaN"
+PLAIN = {
+    "gradients/credit/kernels.py": _ONLY_SCALES,
+    "gradients/credit/at_once.py": _ONLY_SCALES,
+    "gradients/sensitivities.py": _ONLY_SCALES,
+    "gradients/error_ellipsoids.py": _ONLY_SCALES,
+    "gradients/singular_values.py": "of logarithms that are finite",
+    "dynamics/equilibria/piecewise.py": "of parameters, which are finite",
+    "dynamics/lyapunov/frames.py": _ONLY_SCALES,
+    "numerics/block_eigen.py": "of a handful of values",
+    "numerics/product_svd.py": "columns that are no numbers stay so, and no turn changes them",
+    "numerics/scaled.py": _ONLY_SCALES,
+    "numerics/reductions.py": "NaN is put back",
+    "spectral/weight_bounds.py": "of a vector of positive numbers",
+    "training/recipes/clipping.py": "of a number for each leaf",
+}
+
+
+def test_what_decides_by_a_maximum_keeps_nan():
+    source = Path(rd.__file__).parent
+    plain = re.compile(r"jnp\.(?:max|min|amax|amin|ptp)\(|lax\.reduce_(?:max|min)\(")
+    found = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if plain.search(path.read_text("utf-8"))
+    }
+    assert found == set(PLAIN)

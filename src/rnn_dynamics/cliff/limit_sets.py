@@ -19,6 +19,7 @@ from rnn_dynamics.dynamics.equilibria.newton import Polished, polished
 from rnn_dynamics.dynamics.return_map import ReturnMap
 from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.reductions import largest
 
 CYCLE = 0
 _BATCH, _FEW = 256, 16  # positions of one call: two numbers, so that two programs serve
@@ -107,7 +108,7 @@ def _returns_of(whole: ReturnMap, positions: Array, states: Array, longest: int)
             return later, later
 
         ahead = jax.lax.scan(advance, x, None, length=longest)[1]
-        return jnp.max(jnp.abs(ahead - x[None]), axis=1) / (1 + jnp.max(jnp.abs(x)))
+        return largest(ahead - x[None], axis=1) / (1 + largest(x))
 
     return jax.vmap(at)(positions, states)
 

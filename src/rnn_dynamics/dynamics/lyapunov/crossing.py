@@ -71,7 +71,7 @@ def far_directions(x: np.ndarray) -> np.ndarray:
 def seems_affine(cell: Any, x: Array, directions: Array, u: Any) -> Array:
     """Whether F(x + 2d) − 2 F(x + d) + F(x) is rounding for all d = (1 + max|x|) · direction."""
     limit = math.sqrt(float(jnp.finfo(x.dtype).eps))
-    directions = directions * (1 + jnp.max(jnp.abs(x)))
+    directions = directions * (1 + largest(x))
 
     def one(d: Array) -> Array:
         far, near, here = cell(x + 2 * d, u), cell(x + d, u), cell(x, u)
