@@ -1,15 +1,14 @@
 """How XLA compiles the library's programs on a CPU: at length where their speed is what counts, else shortly.
 
-A program takes seconds to compile and mostly milliseconds to run. Three choices, measured with jaxlib 0.10.2:
+A program takes seconds to compile and mostly milliseconds to run. Two choices, measured with jaxlib 0.10.2:
 
 - ``jax.jit``: XLA's own settings, for what is run over large grids and whose speed is advertised;
 - ``lean``: the older emitters and LLVM's first level. A third to a half of the compiler's time; of some twenty
-  kernels (scans, products of matrices, decompositions) none was slower by more than the noise;
-- ``brief``: LLVM's level 0. A fifth of the compiler's time, but up to seven times slower: for programs that run a
-  few times, for milliseconds.
+  kernels (scans, products of matrices, decompositions) none was slower by more than the noise.
 
-Last bits differ between them. The options belong to the outermost program: inside another one, on other devices
-and where ``XLA_FLAGS`` or an XLA without them says otherwise, the function is that of ``jax.jit``.
+LLVM's level 0 takes a fifth of the time, and programs are up to seven times slower: only for figures (``quickly``).
+Last bits differ between the choices. The options belong to the outermost program: inside another one, on other
+devices and where ``XLA_FLAGS`` or an XLA without them says otherwise, the function is that of ``jax.jit``.
 """
 
 import contextlib
@@ -22,11 +21,6 @@ import jax
 from jax.core import Tracer
 
 _LEAN = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
-_BRIEF = {
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-}
 
 
 def flags() -> str:
@@ -67,7 +61,9 @@ class Compiled:
         try:
             return self._own(*arguments, **named)
         except Exception as error:  # what an XLA without the option raises is no part of its interface
-            if not _is_of_options(error):
+            if "compile option" in str(error).lower():
+                self._own = self._plain
+            elif "compiler_options" not in str(error):  # which JAX says within another program
                 raise
             return self._plain(*arguments, **named)
 
@@ -87,11 +83,6 @@ def lean(function: Callable[..., Any] | None = None, **of_jit: Any) -> Any:
     return _compiled(function, _LEAN, of_jit)
 
 
-def brief(function: Callable[..., Any] | None = None, **of_jit: Any) -> Any:
-    """``jax.jit`` in a fifth of the time for what runs a few times and briefly, as a decorator."""
-    return _compiled(function, _BRIEF, of_jit)
-
-
 def _compiled(function: Callable[..., Any] | None, options: dict[str, Any], of_jit: dict[str, Any]) -> Any:
     if function is None:
         return lambda given: _compiled(given, options, of_jit)
@@ -109,9 +100,3 @@ def _is_on_cpu() -> bool:
 
 def _has_tracer(arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arguments, named)))
-
-
-def _is_of_options(error: Exception) -> bool:
-    """Whether JAX says that options belong to the outermost program, or XLA that it does not know one."""
-    text = str(error)
-    return "compiler_options" in text or "compile option" in text.lower()
