@@ -56,7 +56,9 @@ class Compiled:
         self._own = jax.jit(function, compiler_options=options, **of_jit) if options else self._plain
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        if self._own is self._plain or not _is_on_cpu() or _is_quick or _has_tracer(arguments, named):
+        # To look through whole pytrees for tracers takes as long as a small program: JAX tells what is missed.
+        is_within = any(isinstance(argument, Tracer) for argument in arguments)
+        if is_within or self._own is self._plain or _is_quick or not _is_on_cpu():
             return self._plain(*arguments, **named)
         try:
             return self._own(*arguments, **named)
@@ -96,7 +98,3 @@ def _left_open(options: dict[str, Any], given: str) -> dict[str, Any]:
 @functools.cache
 def _is_on_cpu() -> bool:
     return jax.default_backend() == "cpu"
-
-
-def _has_tracer(arguments: tuple[Any, ...], named: dict[str, Any]) -> bool:
-    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((arguments, named)))

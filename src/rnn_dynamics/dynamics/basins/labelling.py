@@ -20,7 +20,6 @@ from rnn_dynamics.dynamics.basins.trapping import Ball
 from rnn_dynamics.dynamics.phases import Lengths, lengths_of, wrapped, wrapped_number
 from rnn_dynamics.numerics.batching import power_of_two_above
 from rnn_dynamics.numerics.compiling import lean
-from rnn_dynamics.numerics.reductions import all_finite
 
 UNDECIDED, DIVERGED = -1, -2
 _PADDING = -3
@@ -94,7 +93,7 @@ def _nowhere(batch: tuple[int, ...], dtype: Any) -> _Seen:
 
 def _given(states: Array, labels: Array, balls: Balls, lengths: Lengths | None) -> Array:
     """Labels with the open states of shape (n, batch) that lie in a ball decided, and those not finite."""
-    finite = all_finite(states, axis=0)
+    finite = jnp.isfinite(states).all(0)
     found = jnp.where(finite, UNDECIDED, DIVERGED).astype(labels.dtype)
     count, n = balls.centres.shape
     if count * n * n <= _UNROLLED:
@@ -141,7 +140,7 @@ def _looked(
         return _given(states, labels, balls, lengths), None
     now, sure = _sighted(states, seen, balls, lengths)
     found = jnp.where(sure | (now.nearer >= _LOOKS), now.owners, UNDECIDED)
-    found = jnp.where(all_finite(states, axis=0), found, DIVERGED).astype(labels.dtype)
+    found = jnp.where(jnp.isfinite(states).all(0), found, DIVERGED).astype(labels.dtype)
     return jnp.where(labels == UNDECIDED, found, labels), now
 
 
