@@ -3,8 +3,8 @@
 A program takes seconds to compile and mostly milliseconds to run. Two choices, measured with jaxlib 0.10.2:
 
 - ``jax.jit``: XLA's own settings, for what is run over large grids and whose speed is advertised;
-- ``lean``: the older emitters and LLVM's first level. A third to a half of the compiler's time; of some twenty
-  kernels (scans, products of matrices, decompositions) none was slower by more than the noise.
+- ``lean``: the older emitters and LLVM's first level. A third to a half of the compiler's time; the kernels that
+  take it were not slower by more than the noise. The singular spectrum's and the neuron's grid were, and do not.
 
 LLVM's level 0 takes a fifth of the time, and programs are up to seven times slower: only for figures (``quickly``).
 Last bits differ between the choices. The options belong to the outermost program: inside another one, on other
