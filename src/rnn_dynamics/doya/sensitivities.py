@@ -15,12 +15,15 @@ from jaxtyping import Array, Complex, Float, Int
 from rnn_dynamics.doya import kernel
 from rnn_dynamics.gradients.sensitivities import Sensitivities, resolution_limit
 from rnn_dynamics.numerics import validation
+from rnn_dynamics.numerics.compiling import wide
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.status import Status
 
-# Points a call of the compiled kernel; the larger one keeps an orbit's arrays in a core's cache.
-_TILE = {8: 8192, 4: 8192}
-_SMALL_TILE = 256
+# Points a call of the compiled kernel: what a call costs beside them falls with their number, what the last, padded
+# tile wastes grows.
+_TILES = (256, 8192, 32768)
+_TILES_OF_THE_LARGEST = 8
+_ALIGNMENT = 64  # bytes; JAX takes over what is aligned so, and copies the rest
 _MAX_STEPS = 2**31 - 1
 
 
@@ -125,20 +128,8 @@ def _evaluate(
 _program = jax.jit(_evaluate, static_argnames="case")
 
 
-@functools.cache
-def _tile_program() -> Any:
-    """The kernel for tiles, asking for the widest vectors of the processor where this XLA knows the request.
-
-    XLA's default is 256 bits; a core with 512 is 1.6 times as fast with them, any other the same.
-    """
-    options = {"xla_cpu_prefer_vector_width": 512}
-    wide = jax.jit(_evaluate, static_argnames="case", compiler_options=options)
-    probe = jax.jit(jnp.negative, compiler_options=options)
-    try:
-        probe.lower(jax.ShapeDtypeStruct((), jnp.float32)).compile()
-    except Exception:  # what an XLA without the option raises is no part of its interface
-        return _program
-    return wide
+#: The kernel for tiles.
+_tile_program = wide(_evaluate, static_argnames="case")
 
 
 def _tiled(
@@ -146,9 +137,8 @@ def _tiled(
 ) -> Sensitivities:
     """All points in tiles of one shape, the last one padded, over all cores."""
     shape, size = w.shape, w.size
-    tile = _SMALL_TILE if size <= _SMALL_TILE else _TILE[w.dtype.itemsize]
+    tile = _tile(size)
     count = max(math.ceil(size / tile), 1)
-    program = _tile_program()
     flat = [value.reshape(-1) for value in (w, b, x0)]
     steps_of_euler = epsilon.reshape(-1) if epsilon.ndim else epsilon
     case = kernel.case_of(flat[0], flat[1], flat[2], int(steps))
@@ -157,13 +147,13 @@ def _tiled(
         part = slice(index * tile, min((index + 1) * tile, size))
         arguments = [_padded(value[part], tile, 0.0) for value in flat]
         euler = _padded(steps_of_euler[part], tile, 1.0) if epsilon.ndim else epsilon
-        return program(*arguments, euler, steps, case=case)
+        return _tile_program(*arguments, euler, steps, case=case)
 
     first = evaluate(0)
     if count == 1:
         return jax.device_put(jax.tree.map(lambda leaf: np.asarray(leaf)[:size].reshape(shape), first))
     leaves, structure = jax.tree.flatten(first)
-    whole = [np.empty(size, leaf.dtype) for leaf in leaves]
+    whole = [_aligned_empty(size, leaf.dtype) for leaf in leaves]
 
     def store(index: int, result: Sensitivities) -> None:
         start, stop = index * tile, min((index + 1) * tile, size)
@@ -174,6 +164,22 @@ def _tiled(
     with ThreadPoolExecutor(min(os.cpu_count() or 1, count - 1)) as pool:
         list(pool.map(lambda index: store(index, evaluate(index)), range(1, count)))
     return jax.tree.unflatten(structure, jax.device_put([leaf.reshape(shape) for leaf in whole]))
+
+
+def _tile(size: int) -> int:
+    """Points of a tile where there are ``size`` in all."""
+    small, middle, large = _TILES
+    if size <= small:
+        return small
+    return large if size >= _TILES_OF_THE_LARGEST * large else middle
+
+
+def _aligned_empty(size: int, dtype: Any) -> np.ndarray:
+    """An array that ``jax.device_put`` need not copy."""
+    count = size * dtype.itemsize
+    memory = np.empty(count + _ALIGNMENT, np.uint8)
+    first = -memory.ctypes.data % _ALIGNMENT
+    return memory[first : first + count].view(dtype)
 
 
 def _padded(values: np.ndarray, length: int, filler: float) -> np.ndarray:
