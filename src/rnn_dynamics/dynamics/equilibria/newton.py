@@ -43,7 +43,7 @@ class Equation(NamedTuple):
 
     def residual_size(self, x: Float[np.ndarray, "m n"]) -> Float[np.ndarray, " m"]:
         """Return ‖x − F^p(x)‖, infinite where that is no number."""
-        size = _norm(self.rest(x, self.images(x)))
+        size = norm(self.rest(x, self.images(x)))
         return np.where(np.isfinite(size), size, np.asarray(np.inf, size.dtype))
 
     def scale(self, x: np.ndarray) -> np.ndarray:
@@ -52,15 +52,18 @@ class Equation(NamedTuple):
         return np.maximum(np.abs(x).max(axis=-1), np.asarray(least, x.dtype))
 
 
-def _norm(rows: np.ndarray) -> np.ndarray:
+def norm(rows: np.ndarray) -> np.ndarray:
+    """The 2-norm of each row."""
     return np.sqrt(np.sum(np.square(rows), axis=-1))
 
 
-def _identity(x: np.ndarray) -> np.ndarray:
+def identity(x: np.ndarray) -> np.ndarray:
+    """I of the size and dtype of the states."""
     return np.eye(x.shape[-1], dtype=x.dtype)
 
 
-def _times(matrices: Float[np.ndarray, "m n n"], rows: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
+def times(matrices: Float[np.ndarray, "m n n"], rows: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "m n"]:
+    """Return A r for each A and r."""
     return np.matmul(matrices, rows[..., None])[..., 0]
 
 
@@ -97,8 +100,8 @@ def damped_step(
     with np.errstate(all="ignore"):
         image, jacobian = equation.linearised(x)
         rest = equation.rest(x, image)
-        before = _norm(rest)
-        step = solved(_identity(x) - jacobian, -rest)
+        before = norm(rest)
+        step = solved(identity(x) - jacobian, -rest)
         lengths = 2.0 ** -np.arange(_HALVINGS, dtype=x.dtype)
         trials = x[:, None] + lengths[:, None] * step[:, None]
         sizes = equation.residual_size(trials.reshape(-1, x.shape[-1])).reshape(len(x), _HALVINGS)
@@ -137,25 +140,25 @@ def quadratic_step(
     equation: Equation, curved: Callable[[np.ndarray], Curved], x: np.ndarray, damping: np.ndarray
 ) -> QuadraticStep:
     """One step with the full Hessian of q, taken where it gains."""
-    n, one = x.shape[-1], _identity(x)
+    n, one = x.shape[-1], identity(x)
     with np.errstate(all="ignore"):
         image, jacobian, second = curved(x)
         rest, matrix = equation.rest(x, image), one - jacobian
         transposed = np.swapaxes(matrix, -1, -2)
-        gradient = _times(transposed, rest)
+        gradient = times(transposed, rest)
         hessian = np.matmul(transposed, matrix) - (second + np.swapaxes(second, -1, -2)) / 2
         scale = 1 + np.sum(np.square(jacobian), axis=(-1, -2)) / n
         regular = hessian + (damping * scale)[:, None, None] * one
         factor = _each(lambda a: (np.linalg.cholesky(a),), ((n, n),), regular)[0]
         pivots = np.square(np.diagonal(factor, axis1=-2, axis2=-1)).min(axis=-1)
         step = np.where(np.isfinite(pivots)[:, None], solved(regular, -gradient), np.nan)
-        size, before = equation.residual_size(x + step), _norm(rest)
+        size, before = equation.residual_size(x + step), norm(rest)
         gained = size < before
         # A step whose gain drowns in rounding still halves the gradient; it is taken where the matrix was definite.
         level = 8 * float(np.finfo(x.dtype).eps) * before
         taken = gained | (np.isfinite(size) & (size <= before + level))
         following = np.where(taken, damping / 8, np.minimum(damping * 8 + 1e-8, 1e12)).astype(x.dtype)
-        slope = _norm(gradient) / (np.sqrt(scale) * before)
+        slope = norm(gradient) / (np.sqrt(scale) * before)
         moved = np.where(taken[:, None], x + step, x)
         return QuadraticStep(
             moved, following, np.where(taken, size, before), slope, pivots > 2 * damping * scale
@@ -189,7 +192,7 @@ def polished(
         for i in range(steps + 1):
             image, jacobian = linearised(x)
             if i == 0:
-                one = np.broadcast_to(_identity(x), jacobian.shape)
+                one = np.broadcast_to(identity(x), jacobian.shape)
                 found = found._replace(jacobian=one, image=image, at_start=jacobian)
             rest = wrapped(x - image, lengths)
             residual = np.abs(rest).max(axis=-1)
@@ -199,7 +202,7 @@ def polished(
                 residual=np.where(better, residual, found.residual),
                 jacobian=np.where(better[:, None, None], jacobian, found.jacobian),
             )
-            moved = x + solved(_identity(x) - jacobian, -rest)
+            moved = x + solved(identity(x) - jacobian, -rest)
             x = np.where(np.isfinite(moved).all(axis=-1, keepdims=True), moved, x)
     return found
 
@@ -215,7 +218,7 @@ def along_the_flow(equation: Equation, x: Float[np.ndarray, "m n"]) -> Float[np.
     Numerical Analysis 35, 1998.
     """
     ends, at, first = x.copy(), np.arange(len(x)), np.full(len(x), np.inf, x.dtype)
-    time, one = np.full(len(x), 10.0, x.dtype), _identity(x)
+    time, one = np.full(len(x), 10.0, x.dtype), identity(x)
     unit, least = float(np.finfo(x.dtype).eps), float(np.finfo(x.dtype).tiny)
     with np.errstate(all="ignore"):
         for i in range(_TRANSIENT_STEPS):
@@ -224,17 +227,17 @@ def along_the_flow(equation: Equation, x: Float[np.ndarray, "m n"]) -> Float[np.
             # What F^p leaves where it is, to rounding, has come to the end of its way.
             left = ~(np.abs(rest).max(axis=-1) <= 2 * unit * equation.scale(x))
             if i == 0:
-                first = _norm(rest)
+                first = norm(rest)
             elif i == _TRANSIENT_STEPS // 2:  # a flow in circles: steps that stay short and lead nowhere
-                left &= ~((time <= _LONG_STEP) & (_norm(rest) > first / 2))
+                left &= ~((time <= _LONG_STEP) & (norm(rest) > first / 2))
             at, x, rest, jacobian, time, first = (part[left] for part in (at, x, rest, jacobian, time, first))
             if not at.size:
                 break
             move = solved(one / time[:, None, None] + one - jacobian, rest)
             there = x + move
             later = -equation.rest(there, equation.images(there))
-            linear = rest + _times(jacobian, move) - move
-            defect = _norm(later - linear) * time / np.maximum(_norm(move), least)
+            linear = rest + times(jacobian, move) - move
+            defect = norm(later - linear) * time / np.maximum(norm(move), least)
             taken = np.isfinite(there).all(axis=-1) & (defect < 0.5)
             longer = np.minimum(time * np.where(defect < 0.1, 4.0, 1.5), 1 / unit)
             x = np.where(taken[:, None], there, x)
@@ -289,10 +292,10 @@ def _measured(equation: Equation, x: np.ndarray, exponents: np.ndarray) -> Measu
     rest = equation.rest(x, image)
     finite = np.asarray(np.isfinite(jacobian).all(axis=(-1, -2)) & np.isfinite(image).all(axis=-1))
     safe = np.where(finite[:, None, None], jacobian, np.zeros_like(jacobian))
-    left, weakest, right = _weakest(_identity(x) - safe)
+    left, weakest, right = _weakest(identity(x) - safe)
     size = np.sqrt(np.sum(np.square(safe), axis=(-1, -2)))
     scale = equation.scale(x)
-    rounding = _norm(rest) + 2 * unit * scale * (1 + size)
+    rounding = norm(rest) + 2 * unit * scale * (1 + size)
     distances = scale[:, None] * np.exp2(exponents.astype(x.dtype))
 
     def both_ways(distance: np.ndarray) -> np.ndarray:
@@ -315,5 +318,5 @@ def _measured(equation: Equation, x: np.ndarray, exponents: np.ndarray) -> Measu
     change = np.sqrt(np.sum(np.square(departure), axis=(-1, -2)).max(axis=1))
     # Within its error a simple root's Jacobian is all but constant; a multiple root's I − J is not.
     resolved = (weakest * error >= rounding) & (2 * change <= weakest)
-    residual = np.where(finite, _norm(rest), infinite)
+    residual = np.where(finite, norm(rest), infinite)
     return MeasuredRoots(residual, error, resolved & np.isfinite(error), jacobian, change)

@@ -1,4 +1,4 @@
-"""Fixed points and cycles from thousands of starts at once: damped Newton steps, a polish, and slow points."""
+"""Fixed points and cycles from thousands of starts at once: Newton's method, least squares, slow points."""
 
 import functools
 import warnings
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Int
 
-from rnn_dynamics.dynamics.equilibria import newton
+from rnn_dynamics.dynamics.equilibria import least_squares, newton
 from rnn_dynamics.dynamics.equilibria.completing import FixedPointSearch, Started, completed
 from rnn_dynamics.dynamics.equilibria.cycles import Roots, measured, sorted_multipliers
 from rnn_dynamics.dynamics.equilibria.ends import MissingAttractorWarning
@@ -59,6 +59,28 @@ def _descend(problem: RootProblem, starts: np.ndarray, period: int, max_steps: i
         stuck = np.where(stalled & finite, int(Status.UNDECIDED), -1)
         ended = np.where(close, int(Status.CONVERGED), np.where(finite, stuck, int(Status.DIVERGED)))
         status[active] = ended
+    return _Ends(states, residual, status)
+
+
+def _fitted(problem: RootProblem, starts: np.ndarray, before: _Ends, period: int, max_steps: int) -> _Ends:
+    """Levenberg's and Marquardt's method from the starts that Newton's did not settle; whoever has an end leaves."""
+    states, residual, status = (part.copy() for part in before)
+    active = np.flatnonzero(status != Status.CONVERGED)
+    states[active] = starts[active]
+    damping = least_squares.Damping.first(len(active), problem.dtype)
+    goal, level = _loose(problem.dtype, 2 / 3), _loose(problem.dtype, 1 / 3)
+    equation = problem.equation(period)
+    status[active] = -1
+    for _ in range(max_steps):
+        if not active.size:
+            break
+        moved, damping, size, slope = least_squares.marquardt_step(equation, states[active], damping)
+        states[active], residual[active] = problem.canonical(moved), size
+        close = size <= goal * problem.norms(states[active])
+        ended = np.where(close, int(Status.CONVERGED), np.where(slope <= level, int(Status.UNDECIDED), -1))
+        status[active] = np.where(np.isfinite(size), ended, int(Status.DIVERGED))
+        going = np.flatnonzero(status[active] < 0)
+        active, damping = active[going], damping.of(going)
     return _Ends(states, residual, status)
 
 
@@ -163,10 +185,11 @@ class _Newton(NamedTuple):
 
 
 def _sought(newton: _Newton, rows: np.ndarray) -> _Sought:
-    """Newton's method from all starts, and on from those that it did not settle."""
+    """Newton's method from all starts, least squares where it fails, and on from what these did not settle."""
     problem, period, tolerance, max_steps, slow = newton
     coarse = problem.lowered() if problem.size >= _UNITS and len(rows) >= _STARTS else problem
     ends = _descend(coarse, rows, period, max_steps)
+    ends = _fitted(coarse, rows.astype(coarse.dtype), ends, period, max_steps)
     near = _loose(coarse.dtype, 3 / 8)
     found = _polished(problem, ends.states, np.flatnonzero(ends.status == 0), period, tolerance, near)
     failed = (ends.status == 0) & (found.of_start < 0)
@@ -218,10 +241,11 @@ def fixed_points(
 ) -> FixedPoints:
     """Fixed points and cycles of a map, x = F^p(x), from many starts at once.
 
-    From every start damped Newton steps on x − F^p(x), in float32 where the network is large, then full steps in
-    the precision of the starts. What does not converge goes on with a regularised Newton method on
-    q = ½‖x − F^p(x)‖², which ends at roots or at minima with q > 0, the slow points. Roots closer together than
-    their own errors are one; a cycle stands once; a root of F^p that F^d maps to itself is a d-cycle.
+    From every start damped Newton steps on x − F^p(x), and where they fail Levenberg's and Marquardt's method on
+    q = ½‖x − F^p(x)‖² from the same start, in float32 where the network is large; then full Newton steps in the
+    precision of the starts. What has not converged goes on with a regularised Newton method on q, which ends at
+    roots or at minima with q > 0, the slow points. Roots closer together than their own errors are one; a cycle
+    stands once; a root of F^p that F^d maps to itself is a d-cycle.
 
     Args:
         cell: any map ``cell(x, u) -> x_next``.
@@ -231,8 +255,8 @@ def fixed_points(
         period: p ≥ 1. Cycles whose period divides p are found too, with their own minimal period.
         tolerance: the largest ‖x − F^p(x)‖ of a root, relative to max(1, |x|) max(1, ‖∂F^p/∂x‖); 1e−12 by
             default, 1e−5 in float32. Roots are polished until the residual is rounding, whatever it is.
-        max_steps: steps of either method before a start is labelled MAX_STEPS.
-        slow: whether to go on after Newton's method, and look for slow points.
+        max_steps: steps of each method before a start is labelled MAX_STEPS.
+        slow: whether to go on after these two, and look for slow points.
         orbits: how many of the starts are also iterated, evenly spread over them; 0 for none.
         topology: one entry for each coordinate, or one for all: the length L > 0 of a coordinate taken modulo L
             (2π, 1, 360), ``None`` for one on the line.
