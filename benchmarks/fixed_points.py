@@ -5,8 +5,8 @@ descent in float32 (rate 0.05, times 0.7 every 500 steps, at most 5000), until q
 moves by less than 1e−20 for every start; then unique points to 1e−3. Starts: states of trajectories with noise of
 0.1. "first call" compiles; the others are medians. Each row tells how many starts converged and what was found.
 
-The last rows, in CPU seconds: 200 starts of a 64-unit network against SciPy's ``root(method="lm")`` (MINPACK, with the
-Jacobian in closed form), one start after another.
+The last rows, in CPU seconds: 200 starts of a 64-unit network against SciPy's ``root(method="lm")`` (MINPACK,
+with the Jacobian in closed form), one start after another.
 """
 
 import functools

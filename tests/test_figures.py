@@ -4,6 +4,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +16,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import FIGURES, report, select
 from rnn_dynamics.figures.dynamics import flip_flop
 from rnn_dynamics.figures.output import publish, rendered, staging
+from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
 pytestmark = pytest.mark.timeout(900)
@@ -36,26 +38,36 @@ PRINTED = (
 )
 
 
+class Reproduced(NamedTuple):
+    """Exit status, folder and table of one quick run, and the single operations asked for meanwhile."""
+
+    code: int
+    folder: Path
+    table: str
+    operations: list[str]
+
+
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path, str]:
-    """Exit status, folder and table of one quick run."""
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
+    """One quick run in this process, whose other core has a worker of its own."""
     folder = tmp_path_factory.mktemp("out") / "figures"
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, single_operations() as operations:
+        patch.setattr("rnn_dynamics.cli.reproducing.processes", lambda figures: 1)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: lines.append(" ".join(map(str, text))))
         patch.setenv("COLUMNS", "140")
         code = cli.main(["reproduce", "--quick", "--out", str(folder), "--dpi", "60"])
-    return code, folder, "\n".join(lines)
+    return Reproduced(code, folder, "\n".join(lines), operations)
 
 
 @pytest.fixture(scope="module")
 def rows(reproduced) -> list[dict]:
-    return json.loads((reproduced[1] / "report.json").read_text(encoding="utf-8"))["rows"]
+    return json.loads((reproduced.folder / "report.json").read_text(encoding="utf-8"))["rows"]
 
 
 def test_every_picture_and_the_report_are_there_and_nothing_else(reproduced):
-    code, folder, _ = reproduced
-    assert code == 0
+    assert reproduced.code == 0
+    folder = reproduced.folder
     expected = {f"{name}.png" for name in FIGURES} | {"report.json", "report.md"}
     assert {path.name for path in folder.iterdir()} == expected
     for name in FIGURES:
@@ -63,6 +75,12 @@ def test_every_picture_and_the_report_are_there_and_nothing_else(reproduced):
         assert min(picture.shape[:2]) > 150
         assert np.std(picture[..., :3]) > 0.02
     assert not pyplot.get_fignums()
+
+
+def test_no_figure_and_no_training_asks_for_single_operations(reproduced):
+    """Each is some 30 ms of compiling the first time, in code that NumPy runs in microseconds."""
+    own = [line for line in reproduced.operations if re.search(r" at (figures|training|plots)/", line)]
+    assert not own, "\n".join(sorted(set(own)))
 
 
 def test_no_row_differs_and_wrong_sources_are_corrected(rows):
@@ -82,7 +100,7 @@ def test_every_printed_number_is_a_row(rows):
 
 
 def test_report_in_markdown_shows_each_picture_and_row(reproduced, rows):
-    text = (reproduced[1] / "report.md").read_text(encoding="utf-8")
+    text = (reproduced.folder / "report.md").read_text(encoding="utf-8")
     for entry in FIGURES.values():
         assert f"![{entry.title}]({entry.name}.png)" in text
     table = [
@@ -93,10 +111,10 @@ def test_report_in_markdown_shows_each_picture_and_row(reproduced, rows):
 
 
 def test_summary_fits_the_terminal(reproduced, rows):
-    lines = reproduced[2].splitlines()
+    lines = reproduced.table.splitlines()
     assert len(lines) >= len(rows) + 3
     assert max(map(len, lines)) <= 140
-    assert "0 × DIFFERS" in reproduced[2]
+    assert "0 × DIFFERS" in reproduced.table
 
 
 def test_readme_names_every_figure():

@@ -46,7 +46,10 @@ def test_long_products_of_small_networks(name):
     truth = np.array([float(value) for value in products.log2_singular_values(net, x0, STEPS, rank)])
     found = singular_spectrum(rollout(cell_of(net), x0, steps=STEPS))
     assert checked(found, truth, "float64") == np.isfinite(truth).sum() - HIDDEN.get(name, 0)
-    assert np.isneginf(np.asarray(found.log)[np.isneginf(truth)]).all()
+    # Whether zeros cancel to the last bit depends on the processor's instructions; no zero passes for a number.
+    zeros = np.isneginf(truth)
+    assert (np.asarray(found.status)[zeros] == Status.UNRESOLVED).all()
+    assert (np.asarray(found.log)[zeros] < np.asarray(found.log)[~zeros].min(initial=np.inf)).all()
 
 
 @pytest.mark.parametrize("size", [2, 4, 10])

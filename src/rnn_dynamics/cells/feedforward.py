@@ -17,8 +17,7 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, yilmaz_poli
 from rnn_dynamics.cells.pytree import cell_type, set_fields
-from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.cells.vanilla import dot, slope
 from rnn_dynamics.numerics.validation import choice, count, flag, fraction, positive, real_array
 
 _PLAIN = ("W", "b")
@@ -43,13 +42,6 @@ def _layer_at(x: Array, u: Any, names: tuple[str, ...]) -> dict[str, Array]:
     if x.ndim != 1:
         raise ValueError(f"x: expected a state of shape (n,), got shape {x.shape}")
     return _layer(u, x, x.shape[0], names)
-
-
-def _slope(activation: Activation, z: Array) -> Array:
-    """φ′(z), right in saturation for a user's φ too."""
-    if activation.derivative is not None:
-        return activation.derivative(z)
-    return jax.jvp(exact_slopes(activation.function), (z,), (jnp.ones_like(z),))[1]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
@@ -104,12 +96,12 @@ class FeedForward:
 
     def slopes(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = D W."""
-        return _slope(self.activation, self._input(x, u)[1])
+        return slope(self.activation, self._input(x, u)[1])
 
     def jacobian(self, x: Float[Array, " n"], u: Any) -> Float[Array, "n n"]:
         """∂x⁺/∂x = diag φ′(W x + b) W."""
         layer, z = self._input(x, u)
-        return _slope(self.activation, z)[:, None] * layer["W"]
+        return slope(self.activation, z)[:, None] * layer["W"]
 
 
 @cell_type(static=("activation", "scale"))
@@ -153,12 +145,12 @@ class ResidualBlock:
 
     def slopes(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = I + α D W."""
-        return _slope(self.activation, self._input(x, u)[1])
+        return slope(self.activation, self._input(x, u)[1])
 
     def jacobian(self, x: Float[Array, " n"], u: Any) -> Float[Array, "n n"]:
         """∂x⁺/∂x = I + α diag φ′(W x + b) W."""
         layer, z = self._input(x, u)
-        branch = (self.scale * _slope(self.activation, z))[:, None] * layer["W"]
+        branch = (self.scale * slope(self.activation, z))[:, None] * layer["W"]
         return jnp.eye(x.shape[0], dtype=x.dtype) + branch
 
 
@@ -196,7 +188,7 @@ class LayerNormalized:
 
     def slopes(self, x: Float[Array, " n"], u: Any) -> Float[Array, " n"]:
         """φ′ at every unit."""
-        return _slope(self.activation, self._input(x, u)[-1])
+        return slope(self.activation, self._input(x, u)[-1])
 
     def jacobian(self, x: Float[Array, " n"], u: Any) -> Float[Array, "n n"]:
         """∂x⁺/∂x = diag(φ′ g/s) (I − 1 1ᵀ/n − ẑ ẑᵀ/n) W."""
@@ -204,7 +196,7 @@ class LayerNormalized:
         W = layer["W"]
         along = dot(W.T, z) / x.shape[0]
         passed = W - jnp.mean(W, axis=0, keepdims=True) - z[:, None] * along[None, :]
-        return (_slope(self.activation, given) * layer["gain"] * inverse)[:, None] * passed
+        return (slope(self.activation, given) * layer["gain"] * inverse)[:, None] * passed
 
 
 @cell_type(static=("activation", "samples", "epsilon"))
@@ -268,7 +260,7 @@ class BatchNormalized:
         """∂x⁺/∂x, a block of n×n for every pair of samples."""
         layer, z, inverse, given = self._input(x, u)
         samples = self.samples
-        scale = _slope(self.activation, given) * (layer["gain"] * inverse)[None]
+        scale = slope(self.activation, given) * (layer["gain"] * inverse)[None]
         between = jnp.eye(samples, dtype=x.dtype)[:, :, None] - 1 / samples
         between = between - z[:, None] * z[None] / samples
         if samples == 2:  # 1 − ½ − ẑ²/2 and −½ + ẑ²/2 without the difference

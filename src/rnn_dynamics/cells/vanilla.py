@@ -60,7 +60,7 @@ def drive(b: Float[Array, " n"], W_in: Float[Array, "n m"] | None, u: Any) -> Fl
     return dot(W_in, jnp.asarray(u, W_in.dtype)) + b
 
 
-def _slope(activation: Activation, z: Float[Array, " n"]) -> Float[Array, " n"]:
+def slope(activation: Activation, z: Float[Array, " n"]) -> Float[Array, " n"]:
     """φ′(z); of a user's φ right in saturation too, where JAX's own ``tanh`` and ``logistic`` give 0."""
     if activation.derivative is not None:
         return activation.derivative(z)
@@ -97,7 +97,7 @@ class PreActivationRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = W D."""
-        return _slope(self.activation, x)
+        return slope(self.activation, x)
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = W diag φ′(x)."""
@@ -133,7 +133,7 @@ class ElmanRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = D W."""
-        return _slope(self.activation, self._input(x, u))
+        return slope(self.activation, self._input(x, u))
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = diag φ′(W x + W_in u + b) W."""
@@ -191,7 +191,7 @@ class LeakyRNN:
 
     def slopes(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         """φ′ at every unit: the diagonal of D in ∂x⁺/∂x = (1−α) I + α D W."""
-        return _slope(self.activation, self._input(x, u))
+        return slope(self.activation, self._input(x, u))
 
     def jacobian(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, "n n"]:
         """∂x⁺/∂x = (1−α) I + α diag φ′(W x + W_in u + b) W."""

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.numerics.batching import namespace
 from rnn_dynamics.numerics.validation import count, real_array
 
 
@@ -29,9 +30,10 @@ class Patch:
 
     def parameters(self, *position: Any) -> tuple[Array, ...]:
         """θ at a position."""
-        theta = self.origin
-        for coordinate, side in zip(position, self.sides, strict=True):
-            theta = theta + coordinate * side
+        space = namespace(self.origin, self.sides, position)
+        theta = space.asarray(self.origin)
+        for coordinate, side in zip(position, space.asarray(self.sides), strict=True):
+            theta = theta + space.asarray(coordinate) * side
         return tuple(theta[j] for j in range(theta.shape[0]))
 
     def __call__(self, *position: Any) -> Any:

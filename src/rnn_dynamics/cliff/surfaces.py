@@ -50,8 +50,9 @@ class Surface(Result):
         value = float(real_array("threshold", threshold, ndim=0))
         if value <= 0:
             raise ValueError(f"threshold: expected a positive number, got {value}")
-        steep = (self.loss.log_gradient_norm > math.log(value)) & self.loss.resolved
-        return float(jnp.sum(steep) / jnp.maximum(jnp.sum(self.loss.resolved), 1))
+        resolved = np.asarray(self.loss.resolved)
+        steep = resolved & (np.asarray(self.loss.log_gradient_norm) > math.log(value))
+        return float(steep.sum() / max(resolved.sum(), 1))
 
     @property
     def unresolved_share(self) -> float:

@@ -198,6 +198,11 @@ def is_plain(arrays: Iterable[Any]) -> bool:
     )
 
 
+def namespace(*trees: Any) -> Any:
+    """``numpy`` where it may compute with all leaves, whose operations are not compiled; else ``jax.numpy``."""
+    return np if is_plain(jax.tree.leaves(trees)) else jnp
+
+
 def picked(tree: Any, at: Any) -> Any:
     """The entries ``at`` of every leaf, along its leading axis; cut on the host where that may be."""
 

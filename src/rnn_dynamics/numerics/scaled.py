@@ -18,6 +18,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.reductions import all_finite, any_nonzero
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import choice
@@ -179,9 +180,9 @@ class Scaled(Result):
             return Scaled(jnp.abs(self.unit), self.exponent)
         if self.event_ndim == 1:
             choice("ord", 2 if ord is None else ord, [2])
-            size = _safe_root(jnp.sum(jnp.square(self.unit), axis=-1))
+            size = _euclidean(self.unit, axes=1)
         elif choice("ord", "fro" if ord is None else ord, ["fro", 2]) == "fro":
-            size = _safe_root(jnp.sum(jnp.square(self.unit), axis=(-2, -1)))
+            size = _euclidean(self.unit, axes=2)
         else:
             size = _spectral_norm(self.unit)
         return Scaled(size, self.exponent).normalize()
@@ -250,7 +251,10 @@ def _decimal(unit: float, exponent: int) -> str:
     return f"{leading}e{whole:+d}"
 
 
-def _safe_root(square: Float[Array, "..."]) -> Float[Array, "..."]:
+@functools.partial(lean, static_argnames="axes")
+def _euclidean(unit: Float[Array, "..."], axes: int) -> Float[Array, "..."]:
+    """The root of the sum of squares over the last axes; its derivative at 0 is 0."""
+    square = jnp.sum(jnp.square(unit), axis=tuple(range(-axes, 0)))
     positive = square > 0
     return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), square)
 
@@ -320,7 +324,7 @@ def from_float(x: Float[Array, "..."], *, event_ndim: int = 0) -> Scaled:
     if x.ndim < event_ndim:
         raise ValueError(f"x: expected at least {event_ndim} dimensions, got shape {x.shape}")
     batch = x.shape[: x.ndim - event_ndim]
-    return Scaled(x, jnp.zeros(batch, jnp.int32), event_ndim).normalize()
+    return Scaled(x, jax.device_put(np.zeros(batch, np.int32)), event_ndim).normalize()
 
 
 def _scaled(value: Any, like: Scaled) -> Scaled:

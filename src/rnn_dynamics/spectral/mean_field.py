@@ -17,12 +17,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation, hyperbolic, linear, logistic, relu
-from rnn_dynamics.cells.vanilla import PreActivationRNN
+from rnn_dynamics.cells.vanilla import slope
+from rnn_dynamics.numerics.batching import elementwise
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import concrete_array
@@ -79,9 +79,13 @@ class Edge(Result, _Edge):
     __slots__ = ()
 
 
-def _on_host(function: Callable[[Any], Any], z: np.ndarray) -> np.ndarray:
+_values = elementwise(lambda z, activation: activation(z), static_argnums=(1,))
+_slopes = elementwise(lambda z, activation: slope(activation, z), static_argnums=(1,))
+
+
+def _on_host(function: Callable[..., Any], z: np.ndarray, activation: Activation) -> np.ndarray:
     """A function of numbers, in float64 where JAX has it switched on."""
-    return np.asarray(function(jnp.asarray(z.reshape(-1))), float).reshape(z.shape)
+    return np.asarray(function(jax.device_put(z.reshape(-1)), activation), float).reshape(z.shape)
 
 
 def _nodes(bias: float, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -107,15 +111,15 @@ def _at(bias: float, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _mean_square(activation: Activation, bias: float, variances: np.ndarray) -> np.ndarray:
     """E φ² at each variance."""
     inputs, weights = _at(bias, variances)
-    return np.sum(_on_host(activation, inputs) ** 2 * weights, axis=1)
+    return np.sum(_on_host(_values, inputs, activation) ** 2 * weights, axis=1)
 
 
 def _moments(activation: Activation, bias: float, variances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """E φ² and E φ′² at each variance."""
     inputs, weights = _at(bias, variances)
-    neuron = PreActivationRNN(np.eye(1), np.zeros(1), activation=activation)
-    slopes = _on_host(neuron.slopes, inputs)
-    return np.sum(_on_host(activation, inputs) ** 2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
+    slopes = _on_host(_slopes, inputs, activation)
+    values = _on_host(_values, inputs, activation)
+    return np.sum(values**2 * weights, axis=1), np.sum(slopes**2 * weights, axis=1)
 
 
 def _table(activation: Activation, bias: float) -> np.ndarray:

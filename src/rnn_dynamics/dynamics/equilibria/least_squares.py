@@ -11,7 +11,7 @@ _LEAST_GAIN = 1e-4  # of the gain that the linear model promises, for a step to 
 
 
 class Damping(NamedTuple):
-    """How much of I is added to AᵀA, in units of its mean diagonal entry, and by what the next refusal raises it."""
+    """How much of I is added to AᵀA, over its mean diagonal entry, and by what the next refusal raises it."""
 
     amount: Float[np.ndarray, " m"]
     rise: Float[np.ndarray, " m"]
@@ -46,7 +46,7 @@ def _damped(damping: Damping, ratio: Float[np.ndarray, " m"], taken: Bool[np.nda
 def marquardt_step(equation: Equation, x: Float[np.ndarray, "m n"], damping: Damping) -> MarquardtStep:
     """One step −(AᵀA + μ I)⁻¹ Aᵀ r with r = x − F^p(x) and A = I − ∂F^p/∂x, where q gains by it.
 
-    It needs no second derivatives, and unlike Newton's step does not grow without bound where A is all but singular.
+    It needs no second derivatives, and unlike Newton's step it stays short where A is all but singular.
 
     Reference: K. Madsen, H. B. Nielsen, O. Tingleff, "Methods for non-linear least squares problems", Technical
     University of Denmark 2004, section 3.2.

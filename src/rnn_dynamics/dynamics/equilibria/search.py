@@ -63,7 +63,7 @@ def _descend(problem: RootProblem, starts: np.ndarray, period: int, max_steps: i
 
 
 def _fitted(problem: RootProblem, starts: np.ndarray, before: _Ends, period: int, max_steps: int) -> _Ends:
-    """Levenberg's and Marquardt's method from the starts that Newton's did not settle; whoever has an end leaves."""
+    """Levenberg's and Marquardt's method from the starts that Newton's did not settle; what has ended leaves."""
     states, residual, status = (part.copy() for part in before)
     active = np.flatnonzero(status != Status.CONVERGED)
     states[active] = starts[active]

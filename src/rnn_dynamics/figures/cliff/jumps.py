@@ -17,7 +17,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
-from rnn_dynamics.numerics.batching import mapped
+from rnn_dynamics.numerics.batching import mapped, namespace
 from rnn_dynamics.plots import palette
 
 _WEIGHTS = np.array([[2.0, -0.3], [0.4, 1.8]])
@@ -33,7 +33,7 @@ _FOLD_OF_TANH = "0.532839975354"  # of x = tanh(2 x + b)
 
 
 def _family(weights: Array, b1: Array, b2: Array) -> ElmanRNN:
-    return ElmanRNN(weights, jnp.stack([b1, b2]))
+    return ElmanRNN(weights, namespace(b1, b2).stack([b1, b2]))
 
 
 COUPLED, UNCOUPLED = Partial(_family, _WEIGHTS), Partial(_family, _ALONE)

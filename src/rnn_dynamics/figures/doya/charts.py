@@ -82,7 +82,8 @@ def _cascade(quick: bool) -> _Cascade:
 def _continued_folds() -> BifurcationCurve:
     """From the upper fold at w = 5 through the cusp to the other side."""
     fold = doya.folds(_BISTABLE)
-    start = float(fold.x[0]), (float(fold.b[0]), _BISTABLE)
+    x, b = (float(np.asarray(value)[0]) for value in (fold.x, fold.b))
+    start = x, (b, _BISTABLE)
     return bifurcation_curve(_neuron, "fold", *start, ranges=((-8.0, 2.0), (3.0, 12.0)), others=(1.0,))
 
 

@@ -133,7 +133,8 @@ def _map_rows() -> list[ReportRow]:
     neuron = finite_time_exponents(
         DoyaNeuron(-100.0, 90.0, 0.5), 0.3, steps=steps, discard=1000, state_ndim=0
     )
-    exact = float(logistic.standard_errors[0])
+    henon_error = float(np.asarray(henon.standard_errors)[0])
+    exact = float(np.asarray(logistic.standard_errors)[0])
     return [
         number(
             f"λ of the logistic map, r = 4, {steps} steps",
@@ -153,9 +154,9 @@ def _map_rows() -> list[ReportRow]:
             "λ₁ of the Hénon map (1.4, .3)",
             "Sprott 2003",
             "0.41922",
-            henon.exponents[0],
-            within=4 * float(henon.standard_errors[0]),
-            note=f"Standard error {float(henon.standard_errors[0]):.4f}.",
+            np.asarray(henon.exponents)[0],
+            within=4 * henon_error,
+            note=f"Standard error {henon_error:.4f}.",
         ),
         number(
             "λ of one neuron, ε = .5, w = −100, b = 90", "Doya's neuron", "0.42", neuron.largest, within=0.01
@@ -168,7 +169,7 @@ def _network_rows(
 ) -> list[ReportRow]:
     low, high = gains < 0.95, gains > 1.5
     chaotic, orderly = largest.largest[high].mean(axis=1).min(), largest.largest[low].mean(axis=1).max()
-    share = spectra[3.0].kaplan_yorke / largest.units
+    share = float(spectra[3.0].kaplan_yorke) / largest.units
     return [
         claim(
             f"N = {largest.units}: chaos at high gain, rest at low",
@@ -181,7 +182,7 @@ def _network_rows(
             f"the attractor fills a small share of the directions, g = 3, N = {largest.units}",
             "Engelken et al. 2023",
             "well below N",
-            f"Kaplan–Yorke dimension {100 * float(share):.0f} % of N",
+            f"Kaplan–Yorke dimension {100 * share:.0f} % of N",
             found=0 < share < 0.5,
         ),
     ]

@@ -16,6 +16,7 @@ from rnn_dynamics.dynamics.orbit_diagram import OrbitDiagram, orbit_diagram
 from rnn_dynamics.figures.dynamics.flip_flop import FlipFlop, Played, played, trained
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
+from rnn_dynamics.numerics.batching import namespace
 from rnn_dynamics.plots import palette
 
 _RANGE = (-0.6, 0.6)
@@ -26,7 +27,8 @@ _SHOWN = 60
 def _held(cell: ElmanRNN, u: jax.Array) -> ElmanRNN:
     """The network while its first input is held at u, the second at 0."""
     assert cell.W_in is not None
-    return ElmanRNN(cell.W, cell.b + u * cell.W_in[:, 0])
+    space = namespace(cell, u)
+    return ElmanRNN(cell.W, space.asarray(cell.b) + space.asarray(u) * space.asarray(cell.W_in)[:, 0])
 
 
 def trained_unit(*, quick: bool = False) -> Reproduction:
@@ -52,8 +54,8 @@ def _stored_states(network: FlipFlop) -> np.ndarray:
     for bits in ((-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)):
         inputs = np.zeros((_SETTLING, 2))
         inputs[0] = bits
-        states.append(rollout(network.cell, np.zeros(network.cell.b.size), inputs).states[-1])
-    return np.asarray(states)
+        states.append(rollout(network.cell, np.zeros(network.cell.b.size), inputs).states)
+    return np.array([np.asarray(run)[-1] for run in states])
 
 
 def _holds(branch: Branch, x: np.ndarray) -> bool:
@@ -129,7 +131,7 @@ def _rows(
         ),
     ]
     folds = np.array([event.parameter for branch in branches for event in branch.of_kind("fold")])
-    readout = np.asarray(network.readout[0])
+    readout = np.asarray(network.readout)[0]
     for bit, diagram in zip(("−1", "+1"), diagrams, strict=True):
         step = diagram.parameters[1] - diagram.parameters[0]
         for verb, states in (("sets", diagram.up), ("clears", diagram.down)):

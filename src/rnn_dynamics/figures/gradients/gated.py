@@ -105,9 +105,10 @@ def _parts(run: Trajectory) -> dict[str, np.ndarray]:
     """‖∂E/∂h_k‖ and ‖∂E/∂c_k‖ for E = Σ h_T / √n."""
     cotangent = np.r_[np.full(UNITS, UNITS**-0.5), np.zeros(UNITS)]
     rows = pullback(run, cotangent)
+    unit = np.asarray(rows.unit)
 
     def log_norm(part: slice) -> np.ndarray:
-        return np.asarray(Scaled(rows.unit[:, part], rows.exponent, 1).norm().log())[::-1]
+        return np.asarray(Scaled(unit[:, part], rows.exponent, 1).norm().log())[::-1]
 
     return {name: log_norm(part) for name, part in run.cell.parts.items()}
 

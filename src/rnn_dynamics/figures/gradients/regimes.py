@@ -61,7 +61,7 @@ def _sum_rows() -> list[ReportRow]:
     """Whether the whole sum ∂x_T/∂b settles as T grows from 100 to 1000."""
     w, b, x0 = np.array([parameters for _, parameters, _ in _CASES]).T
     short, long = (doya.sensitivities(w, b, x0, steps) for steps in (100, _STEPS))
-    vanish, explode, neither = np.asarray(long.parameters[1].log() - short.parameters[1].log())
+    vanish, explode, neither = np.subtract(long.parameters[1].log(), short.parameters[1].log())
     term = float(np.asarray(long.initial.log10())[2])
     return [
         claim(

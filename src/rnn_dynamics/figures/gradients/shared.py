@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.scipy.special import digamma
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.special import digamma
 
 from rnn_dynamics import plots
 from rnn_dynamics.cells import ElmanRNN, FeedForward
@@ -17,6 +17,7 @@ from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.credit import CreditByLag, credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback, pushforward
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.mean_field import MeanField, mean_field
 
@@ -104,7 +105,7 @@ def _decay(run: Trajectory) -> tuple[float, float]:
     tangent = np.random.default_rng(0).normal(size=run.states.shape[-1])
     vectors = np.asarray(pushforward(run, tangent).unit)[:-1]
     turned = np.matmul(np.asarray(run.inputs["W"]), vectors[..., None])[..., 0]
-    passed = turned * np.asarray(jax.vmap(run.cell.slopes)(run.states[:-1], run.inputs))
+    passed = turned * np.asarray(lean(jax.vmap(run.cell.slopes))(np.asarray(run.states)[:-1], run.inputs))
     before, between, after = (
         np.log(np.linalg.norm(part[_FIRST:], axis=-1)) for part in (vectors, turned, passed)
     )
@@ -114,7 +115,7 @@ def _decay(run: Trajectory) -> tuple[float, float]:
 def newman(units: Any) -> np.ndarray:
     """The largest exponent of products of n×n Gaussian matrices of variance 1/n: ½(ln 2 + ψ(n/2) − ln n)."""
     n = np.asarray(units, float)
-    return (math.log(2) + np.asarray(digamma(n / 2)) - np.log(n)) / 2
+    return (math.log(2) + digamma(n / 2) - np.log(n)) / 2
 
 
 def exponents_by_width(widths: tuple[int, ...], draws: int) -> dict[str, list[np.ndarray]]:
@@ -234,8 +235,9 @@ def _sharing_rows(results: _Results) -> list[ReportRow]:
     at = results.widths.index(16)
     untied, tied, radius = (results.by_width[name][at] for name in ("untied", "tied", "radius"))
     own, shared = results.credit["untied"], results.credit["tied"]
-    far = float(own.log_shares[-1] - own.log_shares[0]) * _DECADES
-    sums = np.exp(np.asarray(shared.log_sums - shared.log_sums[-1]))
+    shares, sums = np.asarray(own.log_shares), np.asarray(shared.log_sums)
+    far = float(shares[-1] - shares[0]) * _DECADES
+    sums = np.exp(sums - sums[-1])
     settled = int(np.flatnonzero(np.abs(sums - 1) > 0.01)[-1]) + 2
     return [
         number(
@@ -341,18 +343,18 @@ def _parts(ax: Axes, results: _Results) -> None:
 
 def _gradients(ax: Axes, results: _Results) -> None:
     tied, untied = results.credit["tied"], results.credit["untied"]
-    top = float(tied.log_shares[0])
+    top, own = float(np.asarray(tied.log_shares)[0]), np.asarray(untied.log_shares)
     lines: tuple[tuple[Any, dict[str, Any]], ...] = (
         (
-            tied.log_sums - top,
+            np.asarray(tied.log_sums) - top,
             {"color": palette.BLUE, "linewidth": 2.2, "label": "shared: ‖S(m)‖, the sum to lag m"},
         ),
         (
-            tied.log_shares - top,
+            np.asarray(tied.log_shares) - top,
             {"color": palette.BLUE, "linewidth": 1.1, "label": "shared: the term of lag m"},
         ),
         (
-            untied.log_shares - untied.log_shares[0],
+            own - own[0],
             {"color": palette.VERMILION, "linestyle": "--", "label": "own: all that layer T − m + 1 gets"},
         ),
     )

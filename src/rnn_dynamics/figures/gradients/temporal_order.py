@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, ElmanRNN
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.figures import stored as kept
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.training.recipes.networks import Network
 from rnn_dynamics.training.runs.descent import descend
 from rnn_dynamics.training.tasks.marked import SYMBOLS, TWO_MARKS, windows_of_marks, with_marks
@@ -58,9 +59,10 @@ def untrained(name: str, seed: int) -> Network:
     """The network of a seed as training finds it."""
     rng = np.random.default_rng(seed)
     cell, bound = initial(name, rng), UNITS**-0.5
-    return Network(cell, jnp.asarray(rng.uniform(-bound, bound, (_CLASSES, UNITS))), jnp.zeros(_CLASSES))
+    return Network(cell, *jax.device_put((rng.uniform(-bound, bound, (_CLASSES, UNITS)), np.zeros(_CLASSES))))
 
 
+@functools.partial(lean, static_argnums=1)
 def sequences(key: Any, batch: int) -> tuple[Float[Array, "batch 50 6"], Int[Array, " batch"]]:
     """Fresh sequences of one-hot symbols, and their classes."""
     where, what, rest = jax.random.split(key, 3)

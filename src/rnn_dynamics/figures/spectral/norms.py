@@ -92,14 +92,15 @@ def _theorem_rows(found: list[Bounds]) -> list[ReportRow]:
     )
     vanishing, exploding = found[1], found[3]
     s = [float(bounds.norm or 0) for bounds in (vanishing, exploding)]
+    last = [float(np.asarray(bounds.log_norms)[0]) for bounds in (vanishing, exploding)]
     rows.append(
         claim(
             "γ s₁(W) > 1 is necessary for exploding, not sufficient",
             _SOURCE,
             "necessary",
-            f"s₁ = {s[0]:.2f}: 10^{float(vanishing.log_norms[0]) / math.log(10):.0f}; "
-            f"s₁ = {s[1]:.2f}: 10^{float(exploding.log_norms[0]) / math.log(10):.0f}",
-            found=s[0] > 1 and float(vanishing.log_norms[0]) < 0 < float(exploding.log_norms[0]),
+            f"s₁ = {s[0]:.2f}: 10^{last[0] / math.log(10):.0f}; "
+            f"s₁ = {s[1]:.2f}: 10^{last[1] / math.log(10):.0f}",
+            found=s[0] > 1 and last[0] < 0 < last[1],
         )
     )
     return rows
@@ -127,7 +128,7 @@ def _sufficient_rows() -> list[ReportRow]:
     W = np.asarray(orthogonal(jax.random.key(1), _UNITS))
     linear = PreActivationRNN(0.9 * W, np.zeros(_UNITS), activation="linear")
     run = rollout(linear, np.zeros(_UNITS), steps=_STEPS)
-    decay = float(gradient_norms(run)[0]) / _STEPS
+    decay = float(np.asarray(gradient_norms(run))[0]) / _STEPS
     upper = np.triu(np.full((_UNITS, _UNITS), 0.5), 1) + 0.5 * np.eye(_UNITS)
     signs = np.where(np.random.default_rng(1).random((_UNITS, _UNITS)) < 0.5, -1.0, 1.0)
     entrywise = upper * signs

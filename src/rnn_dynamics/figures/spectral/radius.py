@@ -83,8 +83,9 @@ def _case_rows(cases: tuple[spectral.Counterexample, ...]) -> list[ReportRow]:
     by_name = {case.name: case for case in cases}
     logs = {name: np.asarray(case.bounds.log_norms) for name, case in by_name.items()}
     fixed = by_name["fixed point"].trajectory
-    J = np.asarray(step_jacobian(fixed.cell, fixed.states[0]))
-    residual = float(np.abs(np.asarray(fixed.cell(fixed.states[0]) - fixed.states[0])).max())
+    at = np.asarray(fixed.states)[0]
+    J = np.asarray(step_jacobian(fixed.cell, at))
+    residual = float(np.abs(np.asarray(fixed.cell(at)) - at).max())
     double = float(np.abs(np.matmul(J, J) - 2 * J).max())
     radius = float(np.asarray(by_name["fixed point"].bounds.radius))
     steps = len(logs["chaos"]) - 1

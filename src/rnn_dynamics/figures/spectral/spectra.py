@@ -30,7 +30,7 @@ _WIKIPEDIA = "arXiv 1211.5063 v2; Wikipedia"
 def singular_values(*, quick: bool = False) -> Reproduction:
     """The distribution of all singular values of ∂x_T/∂x_k against the lag, for three networks."""
     units, steps = 32, 100
-    start = 0.1 * jnp.ones(units)
+    start = np.full(units, 0.1)
     turn = 1.0 * np.asarray(orthogonal(jax.random.key(2), units))
     cells = {
         "tanh, Gaussian weights, ρ = 1.3": random_rnn(jax.random.key(0), units, spectral_radius=1.3),

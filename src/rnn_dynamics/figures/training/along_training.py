@@ -62,9 +62,10 @@ def training_bifurcations(*, quick: bool = False) -> Reproduction:
     positions = [found.positions(run) for run in range(RUNS)]
     chance = coincidences(positions, jumps, UPDATES, within=_WITHIN)
     first, last = _WINDOW
-    window = jax.tree_util.tree_map(lambda leaf: leaf[first : last + 1], found.path)
+    path = jax.tree_util.tree_map(np.asarray, found.path)
+    window = jax.tree_util.tree_map(lambda leaf: leaf[first : last + 1], path)
     along = events_along(window, STARTS[:16] if quick else STARTS, u=BLANK)
-    final = jax.tree_util.tree_map(lambda leaf: leaf[-1], found.path)
+    final = jax.tree_util.tree_map(lambda leaf: leaf[-1], path)
     ends = fixed_points(final, STARTS, u=BLANK, period=2, slow=False, orbits=0)
     read, settled = map(np.asarray, _orbits(found.path))
     results = _Results(found, jumps, chance, along, ends, settled, read)

@@ -93,12 +93,12 @@ def stored() -> StoredLatch:
 def _bounded(share: float, weight: float = 2.0, steps: int = 2000) -> np.ndarray:
     """From ā with |h_t| = share · h*(w) against the sign at every step."""
     push = -share * float(critical_input(weight)) * np.ones(steps)
-    return np.asarray(latch_orbit(weight, push, float(latch_attractors(weight)[1])))
+    return np.asarray(latch_orbit(weight, push, float(np.asarray(latch_attractors(weight))[1])))
 
 
 def _exact_rows() -> tuple[ReportRow, ...]:
     kept, lost = _bounded(0.999), _bounded(1.001)
-    rate = latch_log_gradients(2.0, kept)
+    rate = np.asarray(latch_log_gradients(2.0, kept))
     bound = float(np.max(np.log(2.0) - 2 * np.log(np.cosh(kept))))
     return (
         number(
@@ -229,7 +229,7 @@ def _along_runs(ax: Axes, results: _Results) -> None:
     ax.plot(steps, decades.T, color=palette.BLUE, linewidth=0.6, alpha=0.5)
     ax.plot([], [], color=palette.BLUE, label=f"{len(decades)} networks that learned, $s$ = {_NOISE:g}")
     w = float(np.median(results.found.latches[:, 0]))
-    rest = w / math.cosh(float(latch_attractors(w)[1])) ** 2
+    rest = w / math.cosh(float(np.asarray(latch_attractors(w))[1])) ** 2
     label = f"at rest in ā, $w$ = {w:.2f}: {rest:.2f}$^t$"
     ax.plot(steps, steps * math.log10(rest), color=palette.BLACK, linestyle="--", label=label)
     ax.plot(

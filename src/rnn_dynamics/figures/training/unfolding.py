@@ -20,6 +20,7 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, train
 from rnn_dynamics.training.recipes.networks import Network
@@ -75,9 +76,13 @@ def plans() -> dict[str, Plan]:
 
 def _before(plan: Plan, seed: int) -> Network:
     """The network of a seed as ``train`` finds it."""
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    network = initial_network(plan.recipe, key, plan.task.width, plan.task.outputs, plan.units)
-    return jax.tree_util.tree_map(lambda leaf: jnp.asarray(np.asarray(leaf, float)), network)
+
+    @lean
+    def drawn(seed: jax.Array) -> Network:
+        key = jax.random.fold_in(jax.random.key(seed), 0)
+        return initial_network(plan.recipe, key, plan.task.width, plan.task.outputs, plan.units)
+
+    return jax.tree_util.tree_map(lambda leaf: np.asarray(leaf, float), drawn(np.int32(seed)))
 
 
 def stored() -> dict[str, Method]:

@@ -71,11 +71,21 @@ def _followed(direct: Array, ends: int | None) -> np.ndarray:
     return there[np.ceil(np.arange(1, ends + 1) * (len(there) / ends)).astype(int) - 1]
 
 
+def _is_one(rows: np.ndarray) -> bool:
+    return bool((rows == rows[:1]).all())
+
+
+@lean
+def _added(shares: Float[Array, " m"], sums: Float[Array, " m"]) -> tuple[Array, Array]:
+    """ln of the root of the sum of squares of the shares so far, and alignments of 0 where there are any."""
+    return jax.lax.cumlogsumexp(2 * shares) / 2, jnp.where(jnp.isnan(sums), jnp.nan, 0)
+
+
 def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict[str, Any]:
     """Shares and sums of a network in depth, whose parameters are the inputs u_k: ∂E/∂u_{T−m} is lag m's."""
     rows = [leaf for leaf in jax.tree_util.tree_leaves(layers) if is_parameter(leaf)]
     if tied is None:
-        tied = all(not isinstance(leaf, Tracer) and bool((leaf == leaf[:1]).all()) for leaf in rows)
+        tied = all(not isinstance(leaf, Tracer) and _is_one(np.asarray(leaf)) for leaf in rows)
     by_lag = given[::-1][:lags]
     groups = parameter_groups(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
     size = given.unit.shape[-1]
@@ -87,7 +97,7 @@ def _of_layers(given: Scaled, layers: Any, lags: int, tied: bool | None) -> dict
         static, arrays = split(jax.tree_util.tree_map(lambda leaf: leaf[0], layers))
         gradient = unflatten_parameters(static, arrays, whole)
     else:
-        sums, alignment = jax.lax.cumlogsumexp(2 * shares) / 2, jnp.where(jnp.isnan(sums), jnp.nan, 0)
+        sums, alignment = _added(shares, sums)
     return {
         "log_shares": shares,
         "log_sums": sums,

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Int
 from rnn_dynamics.dynamics.bifurcations.points import SpecialPoint
 from rnn_dynamics.dynamics.continuation import Branches, continue_branches
 from rnn_dynamics.dynamics.equilibria import FixedPoints, fixed_points
-from rnn_dynamics.numerics.batching import filled, power_of_two_above
+from rnn_dynamics.numerics.batching import filled, namespace, power_of_two_above
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
@@ -100,8 +100,14 @@ def stacked(cells: Sequence[Any]) -> Any:
 
 def _on_segment(path: Any, share: Array, segment: Array) -> Any:
     """The cell a share of the way from one recorded cell to the next: θ_j + t (θ_{j+1} − θ_j)."""
-    at = segment.astype(int)
-    return jax.tree_util.tree_map(lambda leaf: leaf[at] + share * (leaf[at + 1] - leaf[at]), path)
+    space = namespace(path, share, segment)
+    at, share = space.asarray(segment).astype(int), space.asarray(share)
+
+    def between(leaf: Any) -> Any:
+        leaf = space.asarray(leaf)
+        return leaf[at] + share * (leaf[at + 1] - leaf[at])
+
+    return jax.tree_util.tree_map(between, path)
 
 
 def events_along(
@@ -153,9 +159,9 @@ def events_along(
 def _points_of(path: Any, length: int, starts: np.ndarray, u: Any, period: int) -> list[FixedPoints]:
     """The points of each cell, those of the cell before among the starts."""
     found: list[FixedPoints] = []
-    known = starts[:0]
+    known, on_host = starts[:0], jax.tree_util.tree_map(np.asarray, path)
     for j in range(length):
-        cell = jax.tree_util.tree_map(lambda leaf, j=j: leaf[j], path)
+        cell = jax.tree_util.tree_map(lambda leaf, j=j: leaf[j], on_host)
         found.append(
             fixed_points(cell, np.concatenate([starts, known]), u=u, period=period, slow=False, orbits=0)
         )

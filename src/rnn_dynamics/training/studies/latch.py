@@ -94,6 +94,12 @@ def _attractor(w: Array) -> Array:
     return jnp.where(several, root, jnp.full_like(w, jnp.nan))
 
 
+@elementwise
+def _both(w: Array) -> Array:
+    high = _attractor(w)
+    return jnp.stack([-high, high], axis=-1)
+
+
 def latch_attractors(w: Any) -> Float[Array, "... 2"]:
     """The two attractors −ā, ā of the neuron without input: ā = w tanh ā.
 
@@ -106,8 +112,7 @@ def latch_attractors(w: Any) -> Float[Array, "... 2"]:
     Raises:
         TypeError, ValueError: ``w`` is not real and finite.
     """
-    high = _attractor(real_array("w", w))
-    return jnp.stack([-high, high], axis=-1)
+    return _both(real_array("w", w))
 
 
 def _step(w: Array, a: Array, h: Array) -> tuple[Array, Array]:

@@ -6,7 +6,6 @@ s′ = tanh(A s + B x + θ), y = C s + c is unfolded over as many steps as the l
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -74,8 +73,8 @@ def carried(network: Network, of_task: Task, key: Any, *, sequences: int = 2) ->
     """
     cell = network.cell
     dtype = jax.tree_util.tree_leaves(cell)[0].dtype
-    inputs = of_task.batch(key, count("sequences", sequences, minimum=1), dtype).inputs
-    start = jnp.zeros(network.readout.shape[-1], dtype)
+    inputs = np.asarray(of_task.batch(key, count("sequences", sequences, minimum=1), dtype).inputs)
+    start = np.zeros(network.readout.shape[-1], dtype)
     logs = np.array([gradient_norms(rollout(cell, start, u)) for u in inputs], float)
     found = summary_of(logs, dtype=dtype)
     return Carried(logs, found.rates, np.array(found.horizons), found.regime)
