@@ -302,7 +302,7 @@ def _tall_spectral_norm_jvp(primals: tuple, tangents: tuple) -> tuple:
     (tall,), (moved,) = primals, tangents
     right = _top_right_vector(tall)
     image = _apply(tall, right)
-    size = _safe_root(jnp.sum(jnp.square(image), axis=-1))
+    size = _euclidean(image, axes=1)
     left = image / jnp.where(size == 0, jnp.ones_like(size), size)[..., None]
     return size, jnp.sum(left * _apply(moved, right), axis=-1)
 

@@ -210,11 +210,14 @@ def _located(
         return curve, float(_tested_from(line, curve.points[:1], frame)[0][0, k])
 
     low, high = 0.0, length
-    f_low, f_high = at(low)[1], at(high)[1]
+    ends = at(low), at(high)
+    f_low, f_high = ends[0][1], ends[1][1]
     steepness = abs(f_high - f_low) / length
     size, least = max(abs(f_low), abs(f_high)), min(abs(f_low), abs(f_high))
-    best = at(0.5 * length)
-    for _ in range(_MOST_SECANTS):
+    # A step may land on the zero: then the two ends bracket none.
+    is_bracket = f_low * f_high < 0
+    best = at(0.5 * length) if is_bracket else min(ends, key=lambda end: abs(end[1]))
+    for _ in range(_MOST_SECANTS if is_bracket else 0):
         if high - low <= 4 * float(np.finfo(pair.dtype).eps) * length or best[1] == 0:
             break
         middle = (low * f_high - high * f_low) / (f_high - f_low) if f_high != f_low else 0.5 * (low + high)
