@@ -10,6 +10,7 @@ from jax.tree_util import Partial
 from rnn_dynamics import cells
 from tests import conformance
 from tests.conformance import Example
+from tests.marks import FLOAT32_IN_SOAK
 
 IN_DEPTH = {"FeedForward", "LayerNormalized", "ResidualBlock"}  # their input is a layer's parameters
 ELSEWHERE = {
@@ -56,7 +57,7 @@ def _made(name: str, dtype: str) -> Example:
 NAMES = ["Partial", "Equinox", "closure", "Stack", *(set(conformance.cell_classes()) - set(ELSEWHERE))]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@FLOAT32_IN_SOAK
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_map_conforms_and_keeps_what_it_declares(name: str, dtype: str) -> None:
     example = _made(name, dtype)

@@ -2,8 +2,11 @@
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import jupytext
+import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
@@ -36,6 +39,25 @@ def test_pair_agrees_and_is_small(source: Path) -> None:
     assert any("image/png" in output.get("data", {}) for c in code for output in c.outputs)
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_run_from_top_to_bottom(
+    source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process, which has compiled what several notebooks ask for; the library's warnings are errors."""
+    names: dict[str, Any] = {"__name__": "__main__"}
+    code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    drawn = 0
+    monkeypatch.chdir(NOTEBOOKS)
+    with matplotlib.rc_context():
+        for number, cell in enumerate(code):
+            exec(compile(cell, f"{source.name}, cell {number}", "exec"), names)
+            drawn += len(plt.get_fignums())
+            plt.close("all")
+    assert drawn
+    assert not capsys.readouterr().err
+
+
+@pytest.mark.soak
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client, in this process
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)

@@ -25,23 +25,24 @@ SHAPES = [
 ]
 
 
+def _reduced(x, zeros, axis):
+    return largest(x, axis), all_finite(x, axis), any_nonzero(zeros, axis)
+
+
+_compiled = jax.jit(_reduced, static_argnames="axis")
+
+
 @pytest.mark.parametrize(("shape", "axis"), SHAPES)
 @pytest.mark.parametrize("place", [0, 5, -1])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -3.0])
 def test_hazard_46_they_are_those_of_numpy(shape, axis, place, value, dtype):
     x, zeros = np.ones(shape, dtype), np.zeros(shape, dtype)
     x.flat[place] = zeros.flat[place] = value
-    # Eagerly, in a program, and as many rows of one.
-    for wrapped in (lambda f: f, jax.jit):
-        np.testing.assert_array_equal(
-            wrapped(lambda y: largest(y, axis))(jnp.asarray(x)), np.abs(x).max(axis=axis)
-        )
-        np.testing.assert_array_equal(
-            wrapped(lambda y: all_finite(y, axis))(jnp.asarray(x)), np.isfinite(x).all(axis=axis)
-        )
-        np.testing.assert_array_equal(
-            wrapped(lambda y: any_nonzero(y, axis))(jnp.asarray(zeros)), (zeros != 0).any(axis=axis)
-        )
+    for computed in (_reduced, _compiled):
+        found = computed(jnp.asarray(x), jnp.asarray(zeros), axis)
+        np.testing.assert_array_equal(found[0], np.abs(x).max(axis=axis))
+        np.testing.assert_array_equal(found[1], np.isfinite(x).all(axis=axis))
+        np.testing.assert_array_equal(found[2], (zeros != 0).any(axis=axis))
 
 
 def test_of_nothing_and_of_zeros():

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -22,6 +23,7 @@ from rnn_dynamics.numerics import storage
 from rnn_dynamics.numerics.results import NotKeptError, Result
 from rnn_dynamics.numerics.results.registry import class_of, fields_of, is_record
 from tests import results_made
+from tests.eager import single_operations
 from tests.results_made import six_units, two_units
 from tests.same_results import assert_same, not_kept
 
@@ -464,6 +466,25 @@ class TestFiles:
             states = rd.load(path).states
         assert states.dtype == np.float64
         assert np.array_equal(states, exact)
+
+
+class TestOnTheHost:
+    """Pictures and words ask for no programs of one operation; of other host code see ``test_eager``."""
+
+    def test_an_operation_is_seen(self) -> None:
+        loss = results_made.group("neuron")["Loss"]
+        with single_operations() as found:
+            _ = loss.resolved
+        assert any("equal" in line and "cliff/loss.py" in line for line in found)
+
+    def test_pictures_and_words_ask_for_none(self, several: dict[str, Any]) -> None:
+        with single_operations() as found:
+            for result in several.values():
+                repr(result)
+                if getattr(type(result), "picture", None) is not None:
+                    result.plot()
+                    plt.close("all")
+        assert not found
 
 
 class TestDatasets:
