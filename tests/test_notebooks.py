@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
+import jax
 import jupytext
 import matplotlib
 import matplotlib.pyplot as plt
@@ -48,7 +49,11 @@ def test_cells_run_from_top_to_bottom(
     code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
     drawn = 0
     monkeypatch.chdir(NOTEBOOKS)
-    with matplotlib.rc_context():
+    with (
+        matplotlib.rc_context(),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+    ):
         for number, cell in enumerate(code):
             exec(compile(cell, f"{source.name}, cell {number}", "exec"), names)
             drawn += len(plt.get_fignums())
