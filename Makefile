@@ -26,12 +26,13 @@ BEGIN = { test -t 2 || while sleep 29 2>/dev/null && kill -0 $$$$ 2>/dev/null; d
 END = ; code=$$?; kill $$beat 2>/dev/null; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test shapes soak notebooks bench lint clean
+.PHONY: help figures test shapes soak mutants notebooks bench lint clean
 
 help:
 	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
 	@echo "make test       the test suite, notebooks included"
 	@echo "make soak       the tests that take minutes"
+	@echo "make mutants    which of 300 small faults the tests notice, in hours"
 	@echo "make notebooks  run the notebooks anew and write them beside their sources"
 	@echo "make bench      benchmarks: ratios to C, NumPy and numba"
 	@echo "make lint       ruff and pyright"
@@ -56,6 +57,9 @@ shapes: $(DEV)
 
 soak: $(DEV)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)
+
+mutants: $(DEV)
+	$(BIN)/python -m tests.mutation $(ARGS)
 
 notebooks: $(DEV)
 	$(BIN)/python notebooks/execute.py $(ARGS)

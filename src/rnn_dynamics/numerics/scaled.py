@@ -255,8 +255,7 @@ def _decimal(unit: float, exponent: int) -> str:
 def _euclidean(unit: Float[Array, "..."], axes: int) -> Float[Array, "..."]:
     """The root of the sum of squares over the last axes; its derivative at 0 is 0."""
     square = jnp.sum(jnp.square(unit), axis=tuple(range(-axes, 0)))
-    positive = square > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square))), square)
+    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, jnp.ones_like(square))), square)
 
 
 @functools.partial(elementwise, static_argnums=(2,))
@@ -323,8 +322,8 @@ def from_float(x: Float[Array, "..."], *, event_ndim: int = 0) -> Scaled:
     x = jnp.asarray(x)
     if x.ndim < event_ndim:
         raise ValueError(f"x: expected at least {event_ndim} dimensions, got shape {x.shape}")
-    batch = x.shape[: x.ndim - event_ndim]
-    return Scaled(x, jax.device_put(np.zeros(batch, np.int32)), event_ndim).normalize()
+    exponent = jax.device_put(np.zeros(x.shape[: x.ndim - event_ndim], np.int32))
+    return Scaled(x, exponent, event_ndim).normalize()
 
 
 def _scaled(value: Any, like: Scaled) -> Scaled:
@@ -343,9 +342,8 @@ def _with_batch_rank(a: Scaled, rank: int) -> Scaled:
     front = (1,) * (rank - a.exponent.ndim)
     if not front:
         return a
-    return Scaled(
-        a.unit.reshape(front + a.unit.shape), a.exponent.reshape(front + a.exponent.shape), a.event_ndim
-    )
+    unit, exponent = (leaf.reshape(front + leaf.shape) for leaf in (a.unit, a.exponent))
+    return Scaled(unit, exponent, a.event_ndim)
 
 
 def multiply(a: Scaled, b: Any) -> Scaled:
