@@ -40,7 +40,7 @@ def short(value: float) -> str:
         return "0"
     mantissa, exponent = (float(part) for part in f"{value:.2e}".split("e"))
     minus = "−" if value < 0 else ""
-    if exponent < -3 or exponent > 4:
+    if exponent < -4 or exponent > 4:
         return f"{minus}{abs(mantissa):g}×10^{'−' if exponent < 0 else ''}{abs(exponent):g}"
     fixed = f"{abs(value):.{max(2 - int(exponent), 0)}f}"
     trimmed = fixed.rstrip("0").rstrip(".") if "." in fixed else fixed
@@ -67,7 +67,8 @@ def _gradient_clause(neuron: Neuron, x0: float, steps: int) -> str:
     if at == steps:
         return f"the gradient still grows at T = {steps} ({_factor(log)})"
     if at > 0:
-        return f"the gradient peaks at T = {at} ({_factor(highest)}), then dies"
+        peak = f"the gradient peaks at T = {at} ({_factor(highest)})"
+        return f"{peak}, then dies" if log < 0 else f"{peak} and is {_factor(log)} at T = {steps}"
     return "the gradient keeps its size" if log > -1e-9 else f"the gradient dies ({_factor(log)} at T = {steps})"
 
 

@@ -9,7 +9,7 @@ export function short(value) {
   if (value === 0) return "0";
   const [mantissa, exponent] = value.toExponential(2).split("e").map(Number);
   const minus = value < 0 ? "−" : "";
-  if (exponent < -3 || exponent > 4) {
+  if (exponent < -4 || exponent > 4) {
     return `${minus}${Math.abs(mantissa)}×10^${exponent < 0 ? "−" : ""}${Math.abs(exponent)}`;
   }
   const fixed = Math.abs(value).toFixed(Math.max(2 - exponent, 0));
@@ -37,7 +37,10 @@ function gradientClause(neuron, x0, steps) {
   }
   if (steps === 0) return "no step is taken";
   if (at === steps) return `the gradient still grows at T = ${steps} (${factor(log)})`;
-  if (at > 0) return `the gradient peaks at T = ${at} (${factor(highest)}), then dies`;
+  if (at > 0) {
+    const peak = `the gradient peaks at T = ${at} (${factor(highest)})`;
+    return log < 0 ? `${peak}, then dies` : `${peak} and is ${factor(log)} at T = ${steps}`;
+  }
   return log > -1e-9 ? "the gradient keeps its size" : `the gradient dies (${factor(log)} at T = ${steps})`;
 }
 
