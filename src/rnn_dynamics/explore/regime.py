@@ -69,7 +69,9 @@ def _gradient_clause(neuron: Neuron, x0: float, steps: int) -> str:
     if at > 0:
         peak = f"the gradient peaks at T = {at} ({_factor(highest)})"
         return f"{peak}, then dies" if log < 0 else f"{peak} and is {_factor(log)} at T = {steps}"
-    return "the gradient keeps its size" if log > -1e-9 else f"the gradient dies ({_factor(log)} at T = {steps})"
+    return (
+        "the gradient keeps its size" if log > -1e-9 else f"the gradient dies ({_factor(log)} at T = {steps})"
+    )
 
 
 def _long_run(neuron: Neuron, x0: float) -> str:
@@ -81,7 +83,9 @@ def _long_run(neuron: Neuron, x0: float) -> str:
         x = neuron.step(x)
         if abs(x - first) < 1e-9:
             return (
-                f"goes to the equilibrium {short(x)}" if period == 1 else f"goes to a cycle of period {period}"
+                f"goes to the equilibrium {short(x)}"
+                if period == 1
+                else f"goes to a cycle of period {period}"
             )
     total = 0.0
     for _ in range(_AVERAGED):

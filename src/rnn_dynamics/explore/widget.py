@@ -36,9 +36,10 @@ def neuron(
         theme: "light", "dark", or "auto", which follows the notebook.
 
     Returns:
-        A widget whose traits ``w``, ``b``, ``epsilon``, ``x0``, ``steps`` and ``theme`` follow what is dragged and can
-        be set; ``state()`` gives what is shown as a dictionary: the parameters, ``equilibria`` with their stability,
-        ``folds``, ``flips``, ``wall``, ``cycle``, x_T, the derivatives, their ``status`` and the ``regime`` in words.
+        A widget whose traits ``w``, ``b``, ``epsilon``, ``x0``, ``steps`` and ``theme`` follow what is dragged and
+        can be set. ``state()`` gives what is shown as a dictionary: the parameters, ``equilibria`` with their
+        stability, ``folds``, ``flips``, ``wall``, ``cycle``, ``x_T``, the derivatives by x0, w and b as ``log10``
+        and ``sign``, their ``status``, and the ``regime`` in words.
 
     Raises:
         TypeError, ValueError: no number, or out of its range; another theme.

@@ -10,8 +10,8 @@ function minus(text) {
 /** Round numbers from low to high, some `count` of them. */
 export function ticks([low, high], count) {
   const rough = (high - low) / Math.max(count, 1), power = 10 ** Math.floor(Math.log10(rough));
-  const size = [1, 2, 2.5, 5, 10].find((m) => m * power >= rough * 0.999) * power;
-  const digits = Math.max(0, -Math.floor(Math.log10(size) + 1e-9) + (Math.abs(size / power - 2.5) < 1e-6 ? 1 : 0));
+  const size = [1, 2, 5, 10].find((m) => m * power >= rough * 0.999) * power;
+  const digits = Math.max(0, -Math.floor(Math.log10(size) + 1e-9));
   const found = [];
   for (let k = Math.ceil(low / size - 1e-9); k * size <= high + 1e-9 * size; k++) {
     found.push({ at: k * size, text: minus((k * size).toFixed(digits)) });
@@ -32,7 +32,7 @@ function pieces(text, size) {
 }
 
 /** Write a label; align is 0 for left, ½ for centred, 1 for right. Returns its width. */
-export function write(ctx, text, x, y, { align = 0, size = 12, bold = false } = {}) {
+export function write(ctx, text, x, y, { align = 0, size = 12, bold = false, halo = null } = {}) {
   const parts = pieces(text, size);
   const widths = parts.map((part) => {
     ctx.font = bold ? `bold ${part.font}` : part.font;
@@ -42,6 +42,11 @@ export function write(ctx, text, x, y, { align = 0, size = 12, bold = false } = 
   let at = x - align * width;
   parts.forEach((part, i) => {
     ctx.font = bold ? `bold ${part.font}` : part.font;
+    if (halo) {
+      ctx.strokeStyle = halo;
+      ctx.lineWidth = 3;
+      ctx.strokeText(part.text, at, y + part.shift);
+    }
     ctx.fillText(part.text, at, y + part.shift);
     at += widths[i];
   });
@@ -167,9 +172,26 @@ export class Axes {
     ctx.stroke();
   }
 
-  /** A note inside the panel, on paper so that lines behind it do not cross the letters. */
+  /** A note inside the panel, with paper about its letters where lines cross them. */
   note(text, px, py, { align = 0, colour = this.colours.ink, size = 11 } = {}) {
     this.ctx.fillStyle = colour;
-    write(this.ctx, text, px, py, { align, size });
+    return write(this.ctx, text, px, py, { align, size, halo: this.colours.paper });
+  }
+
+  /** Samples of lines with their names, from the right end of the row of the title leftward. */
+  legend(entries) {
+    const { ctx, box, colours } = this, y = box.top - 12;
+    let right = box.left + box.width;
+    for (const { label, colour, dash = [] } of [...entries].reverse()) {
+      right -= this.note(label, right, y, { align: 1, size: 12 }) + 6;
+      ctx.strokeStyle = colour ?? colours.grey;
+      ctx.lineWidth = 2;
+      ctx.setLineDash(dash);
+      ctx.beginPath();
+      this.mark(right, y - 4, -22, 0);
+      ctx.stroke();
+      ctx.setLineDash([]);
+      right -= 36;
+    }
   }
 }

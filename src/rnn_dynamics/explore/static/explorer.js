@@ -9,7 +9,7 @@ import { COLOURS, resolved, watch } from "./theme.js";
 const SLIDERS = [
   { name: "w", label: "weight <i>w</i>", low: -12, high: 12, step: 0.01 },
   { name: "b", label: "bias <i>b</i>", low: -10, high: 10, step: 0.005 },
-  { name: "epsilon", label: "Euler step <i>ε</i>", low: 0.02, high: 1, step: 0.01, least: 1e-6, most: 1 },
+  { name: "epsilon", label: "step size <i>ε</i>", low: 0.02, high: 1, step: 0.01, least: 1e-6, most: 1 },
   { name: "x0", label: "start <i>x</i><sub>0</sub>", low: 0, high: 1, step: 0.001, least: 0, most: 1 },
   { name: "steps", label: "steps <i>T</i>", low: 0, high: 200, step: 1, least: 0, most: 2000 },
 ];
@@ -18,7 +18,7 @@ const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], Arrow
 
 /** Boxes of the panels for a width: {letter: {left, top, width, height}}, and the height of all. */
 function layout(width) {
-  const rows = width >= 1000 ? [[300, "a", 0.56, "e", 0.44], [262, "b", 0.26, "c", 0.37, "d", 0.37]]
+  const rows = width >= 1000 ? [[300, "a", 0.56, "e", 0.44], [290, "b", 0.24, "c", 0.35, "d", 0.41]]
     : width >= 600 ? [[290, "a", 0.54, "e", 0.46], [270, "b", 0.42, "c", 0.58], [230, "d", 1]]
     : [[280, "a", 1], [280, "e", 1], [300, "b", 1], [230, "c", 1], [230, "d", 1]];
   const boxes = {};
@@ -26,7 +26,7 @@ function layout(width) {
   for (const [height, ...parts] of rows) {
     let left = 0;
     for (let i = 0; i < parts.length; i += 2) {
-      const room = parts[i + 1] * width;
+      const room = Math.floor(parts[i + 1] * width); // whole pixels keep letters sharp
       const box = {
         left: left + MARGIN.left,
         top: top + MARGIN.top,
@@ -57,11 +57,14 @@ function scaled(log, sign) {
   return `${minus}${short(10 ** (decades - whole))}×10^${whole < 0 ? "−" : ""}${Math.abs(whole)}`;
 }
 
+let explorers = 0; // of this page: labels need names of their own
+
 export class Explorer {
   constructor(root, given, notify) {
     this.settings = { w: 5, b: -2.5, epsilon: 1, x0: 0.5, steps: 60, theme: "auto", ...given };
     this.notify = notify;
     this.root = root;
+    this.count = explorers++;
     this.kept = {};
     this.build();
     this.unwatch = watch(() => this.redraw());
@@ -88,8 +91,8 @@ export class Explorer {
   }
 
   addSlider(parent, { name, label, low, high, step, least = -1000, most = 1000 }) {
-    const row = document.createElement("label"), value = this.settings[name];
-    row.innerHTML = `<span>${label}</span><input type="number" step="any"><input type="range">`;
+    const row = document.createElement("div"), value = this.settings[name], id = `rnn-explore-${name}-${this.count}`;
+    row.innerHTML = `<label for="${id}">${label}</label><input type="number" step="any"><input type="range" id="${id}">`;
     const [number, range] = row.querySelectorAll("input");
     Object.assign(range, { min: Math.min(low, Math.floor(value)), max: Math.max(high, Math.ceil(value)), step });
     if (name === "epsilon") range.min = Math.min(low, value);

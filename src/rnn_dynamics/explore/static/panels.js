@@ -74,16 +74,26 @@ function drawCycles(axes, w, epsilon, low, high) {
     }
     return;
   }
-  const from = Math.max(axes.across(low), axes.box.left), to = Math.min(axes.across(high), axes.box.left + axes.box.width);
-  ctx.fillStyle = colours.cycle;
-  ctx.globalAlpha = 0.45;
-  for (let px = from; px < to; px += 1) {
-    const [b] = axes.valueAt(px, 0);
+  const { left, top, width, height } = axes.box, ratio = ctx.getTransform().a;
+  const columns = Math.round(width), rows = Math.round(height * ratio), image = ctx.createImageData(columns, rows);
+  const [red, green, blue] = [1, 3, 5].map((at) => parseInt(colours.cycle.slice(at, at + 2), 16));
+  for (let column = 0; column < columns; column++) {
+    const [b] = axes.valueAt(left + ((column + 0.5) / columns) * width, 0);
+    if (!(b > low && b < high)) continue;
     for (const start of [0.2, 0.7]) {
-      for (const x of settled({ w, b, epsilon }, start, 300, 60)) ctx.fillRect(px, axes.up(x) - 0.4, 1, 0.8);
+      for (const x of settled({ w, b, epsilon }, start, 160, 50)) {
+        const at = 4 * (Math.floor((axes.up(x) - top) * ratio) * columns + column);
+        image.data[at] = red;
+        image.data[at + 1] = green;
+        image.data[at + 2] = blue;
+        image.data[at + 3] = Math.min(image.data[at + 3] + 110, 255);
+      }
     }
   }
-  ctx.globalAlpha = 1;
+  const dots = document.createElement("canvas");
+  [dots.width, dots.height] = [columns, rows];
+  dots.getContext("2d").putImageData(image, 0, 0);
+  ctx.drawImage(dots, left, top, width, height);
 }
 
 function diagramFront(axes, { b, x0, run }) {
@@ -115,11 +125,11 @@ function cobwebBack(axes, { neuron, points }) {
 
 function cobwebFront(axes, { x0, points, run }) {
   const { colours } = axes, xs = [x0], ys = [0];
-  for (let t = 0; t + 1 < Math.min(run.x.length, 201); t++) {
+  for (let t = 0; t + 1 < Math.min(run.x.length, 151); t++) {
     xs.push(run.x[t], run.x[t + 1]);
     ys.push(run.x[t + 1], run.x[t + 1]);
   }
-  axes.inside(() => axes.line(xs, ys, { colour: colours.point, width: 1.1 }));
+  axes.inside(() => axes.line(xs, ys, { colour: colours.point, width: 1, alpha: run.x.length > 80 ? 0.6 : 1 }));
   for (const { x, stability } of points) {
     axes.marker(x, x, "dot", { colour: colours.ink, fill: stability === "stable" ? colours.ink : colours.paper, size: 3.8 });
   }
@@ -138,7 +148,7 @@ function orbitBack(axes, { points }) {
 
 function orbitFront(axes, { run, steps }) {
   const { colours, ctx } = axes, t = Array.from(run.x.keys());
-  axes.line(t, run.x, { colour: colours.point, width: 1.2, alpha: 0.75 });
+  axes.line(t, run.x, steps > 120 ? { colour: colours.point } : { colour: colours.point, width: 1.2, alpha: 0.75 });
   if (steps > 120) return;
   ctx.fillStyle = colours.point;
   for (const at of t) {
@@ -175,7 +185,7 @@ function gradientBack(axes) {
 }
 
 function gradientFront(axes, { run }) {
-  const { colours, box } = axes, t = Array.from(run.x.keys());
+  const { colours } = axes, t = Array.from(run.x.keys());
   let isLost = false;
   axes.inside(() => {
     for (const { index, colour } of GRADIENTS) {
@@ -188,19 +198,8 @@ function gradientFront(axes, { run }) {
       axes.line(t, bad, { colour: colours[colour], width: 1.3, dash: [1.5, 3.5], alpha: 0.8 });
     }
   });
-  const right = box.left + box.width, labels = GRADIENTS.map(({ label, colour }) => ({ label, colour: colours[colour], dash: [] }));
-  if (isLost) labels.push({ label: "unresolved", colour: colours.grey, dash: [1.5, 3.5] });
-  labels.forEach(({ label, colour, dash }, i) => {
-    const y = box.top + 7 + 17 * i, { ctx } = axes;
-    ctx.strokeStyle = colour;
-    ctx.lineWidth = 2;
-    ctx.setLineDash(dash);
-    ctx.beginPath();
-    axes.mark(right - 104, y, 20, 0);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    axes.note(label, right - 78, y + 4, { size: 12 });
-  });
+  const labels = GRADIENTS.map(({ label, colour }) => ({ label, colour: colours[colour] }));
+  axes.legend(isLost ? [...labels, { label: "unresolved", dash: [1.5, 3.5] }] : labels);
 }
 
 // ---- e: the parameter plane --------------------------------------------------------------------------------------
@@ -216,7 +215,7 @@ function wedge(from, to, located) {
 }
 
 function planeBack(axes, { epsilon }) {
-  const { colours, x, ctx } = axes, meeting = (-4 * (2 - epsilon)) / epsilon;
+  const { colours, x, ctx, box } = axes, meeting = (-4 * (2 - epsilon)) / epsilon;
   axes.inside(() => {
     for (const [from, to, located, isFold] of [[4, x[1], folds, true], [meeting * (1 + 1e-12), x[0], (w) => flips(w, epsilon), false]]) {
       if (isFold ? to <= from : to >= from) continue;
@@ -225,18 +224,17 @@ function planeBack(axes, { epsilon }) {
       axes.area([...w, ...back], [...low, ...[...high].reverse()], isFold ? colours.light : colours.cycle, isFold ? 0.7 : 0.16);
       axes.line(w, low, { colour, width: 1.7 });
       axes.line(w, high, { colour, width: 1.7 });
-      // A label where its region is wide enough.
-      const middle = from + 0.72 * (to - from), [one, other] = located(middle), tall = Math.abs(axes.up(one.b) - axes.up(other.b));
-      if (tall > 20) {
-        const text = isFold ? "two attractors" : epsilon === 1 ? "2-cycle" : "cycles, chaos";
-        axes.note(text, axes.across(middle), axes.up(-middle / 2) + 4, { align: 0.5, size: 11.5 });
-      }
+      // Off the middle, where walls run.
+      const upper = axes.up(Math.min(high[high.length - 1], axes.y[1])), middle = axes.up(-to / 2);
+      const text = epsilon === 1 ? "2-cycle" : "cycles, chaos";
+      if (!isFold && middle - upper > 36) axes.note(text, box.left + 8, (2 * upper + middle) / 3 + 4);
     }
     axes.marker(CUSP.w, CUSP.b, "diamond", { colour: colours.ink, fill: colours.wall, size: 4 });
     axes.note("cusp", axes.across(CUSP.w) - 9, axes.up(CUSP.b) + 14, { align: 1 });
     if (meeting > x[0]) axes.note("flip", axes.across(meeting) + 6, axes.up(-meeting / 2) - 6);
-    const [, fold] = folds(0.6 * x[1] + 2);
-    axes.note("fold", axes.across(0.6 * x[1] + 2) - 6, axes.up(fold.b) + 16, { align: 1 });
+    const at = Math.max(...x) * 0.75, [, fold] = folds(at);
+    const below = axes.up(fold.b) + 14;
+    if (below < box.top + box.height - 4) axes.note("folds: two attractors between", axes.across(at) - 8, below, { align: 1 });
   });
   ctx.fillStyle = colours.ink;
   axes.frame({ letter: "e", title: `parameter plane at *ε* = ${short(epsilon)}`, across: "weight *w*", up: "bias *b*" });
@@ -254,15 +252,7 @@ function planeFront(axes, { w, b, epsilon, x0 }) {
     axes.line(x, [b, b], { colour: colours.point, width: 0.8, dash: [2, 3] });
   });
   if (Number.isFinite(wall(x[1], x0, epsilon))) {
-    const { ctx, box } = axes, px = box.left + box.width - 98, py = box.top + 8;
-    ctx.strokeStyle = colours.wall;
-    ctx.lineWidth = 1.8;
-    ctx.setLineDash(style.dash);
-    ctx.beginPath();
-    axes.mark(px - 26, py, 22, 0);
-    ctx.stroke();
-    ctx.setLineDash([]);
-    axes.note(`wall of *x*_0 = ${short(x0)}`, px, py + 4);
+    axes.legend([{ label: `wall of *x*_0 = ${short(x0)}`, ...style }]);
   }
 }
 
