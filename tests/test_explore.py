@@ -390,7 +390,9 @@ def driven(tmp_path: Path) -> Any:
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: said.append(request.url) if "file:" not in request.url else None)
+        page.on(
+            "request", lambda request: said.append(request.url) if request.url.startswith("http") else None
+        )
         page.goto(path.as_uri())
         page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
         yield Driven(page, said)
@@ -409,7 +411,7 @@ def test_sliders_and_points_move_the_picture(driven: Driven) -> None:
         before = driven.setting(name)
         driven.page.locator("input[type=range]").nth(index).press("ArrowLeft")
         moved(name, before)
-    for panel, name, dx in (("a", "b", 30), ("e", "w", -60), ("b", "x0", 25)):
+    for panel, name, dx in (("a", "b", 30), ("b", "w", -60), ("c", "x0", 25)):
         before = driven.setting(name)
         driven.drag(panel, dx, -12)
         moved(name, before)
@@ -445,6 +447,57 @@ def test_it_follows_the_theme_and_fits_a_narrow_page(driven: Driven) -> None:
         driven.page.set_viewport_size({"width": width, "height": 900})
         driven.settled()
         assert driven.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert driven.said == []
+
+
+def test_a_finger_drags_a_point_and_scrolls_elsewhere(driven: Driven) -> None:
+    client = driven.page.context.new_cdp_session(driven.page)
+    client.send("Emulation.setTouchEmulationEnabled", {"enabled": True})
+
+    def stroke(x: float, y: float) -> None:
+        for kind, dx in (("touchStart", 0), ("touchMove", 20), ("touchMove", 40)):
+            client.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x + dx, "y": y}]})
+        client.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        driven.settled()
+
+    box = driven.page.locator(".rnn-explore-point[data-panel=a]").bounding_box()
+    stroke(box["x"] + 80, box["y"] + 30)
+    assert driven.setting("b") == -2.5
+    stroke(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert driven.setting("b") > -2.49
+    assert driven.said == []
+
+
+def test_the_notebooks_door_follows_the_model_both_ways(driven: Driven) -> None:
+    module = base64.b64encode(bundle.module().encode()).decode()
+    program = """async (module) => {
+        const { default: widget } = await import(`data:text/javascript;base64,${module}`);
+        const values = { w: 6, b: -3, epsilon: 1, x0: 0.4, steps: 20, theme: "dark" }, heard = {}, saved = [];
+        const model = {
+            get: (name) => values[name],
+            set: (name, value) => { values[name] = value; },
+            save_changes: () => saved.push({ ...values }),
+            on: (event, answer) => { heard[event] = answer; },
+            off: (event) => { delete heard[event]; },
+        };
+        const el = document.body.appendChild(document.createElement("div"));
+        const frames = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        const end = widget.render({ model, el });
+        await frames();
+        const slider = el.querySelectorAll("input[type=range]")[1];
+        slider.value = "-2.9";
+        slider.dispatchEvent(new Event("input"));
+        await frames();
+        values.x0 = 0.6;
+        heard["change:x0"]();
+        await frames();
+        const shown = el.querySelectorAll("input[type=range]")[3].value;
+        end();
+        return { saved, shown, left: [Object.keys(heard).length, el.querySelectorAll("canvas").length] };
+    }"""
+    found = driven.page.evaluate(program, module)
+    assert [saved["b"] for saved in found["saved"]] == [-2.9]
+    assert (found["shown"], found["left"]) == ("0.6", [0, 0])
     assert driven.said == []
 
 

@@ -18,9 +18,9 @@ const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], Arrow
 
 /** Boxes of the panels for a width: {letter: {left, top, width, height}}, and the height of all. */
 function layout(width) {
-  const rows = width >= 1000 ? [[300, "a", 0.56, "e", 0.44], [290, "b", 0.24, "c", 0.35, "d", 0.41]]
-    : width >= 600 ? [[290, "a", 0.54, "e", 0.46], [270, "b", 0.42, "c", 0.58], [230, "d", 1]]
-    : [[280, "a", 1], [280, "e", 1], [300, "b", 1], [230, "c", 1], [230, "d", 1]];
+  const rows = width >= 1000 ? [[300, "a", 0.56, "b", 0.44], [290, "c", 0.24, "d", 0.35, "e", 0.41]]
+    : width >= 600 ? [[290, "a", 0.54, "b", 0.46], [270, "c", 0.42, "d", 0.58], [230, "e", 1]]
+    : [[280, "a", 1], [280, "b", 1], [300, "c", 1], [230, "d", 1], [230, "e", 1]];
   const boxes = {};
   let top = 0;
   for (const [height, ...parts] of rows) {
@@ -33,7 +33,7 @@ function layout(width) {
         width: room - MARGIN.left - MARGIN.right,
         height: height - MARGIN.top - MARGIN.bottom,
       };
-      if (parts[i] === "b") box.width = box.height = Math.min(box.width, box.height); // the diagonal at 45°
+      if (parts[i] === "c") box.width = box.height = Math.min(box.width, box.height); // the diagonal at 45°
       boxes[parts[i]] = box;
       left += room;
     }
@@ -134,6 +134,7 @@ export class Explorer {
 
   /** A press in a panel brings its point there. */
   pressed(event) {
+    if (event.pointerType === "touch") return; // a finger on the picture scrolls; it drags the points alone
     const { left, top } = this.canvas.getBoundingClientRect();
     const px = event.clientX - left, py = event.clientY - top;
     for (const [letter, axes] of Object.entries(this.axes)) {

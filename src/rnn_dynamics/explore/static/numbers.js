@@ -154,13 +154,13 @@ export function twoCycle({ w, b, epsilon }) {
 // ---- orbits ------------------------------------------------------------------------------------------------------
 
 /** x after `settling` steps and then `kept` states. */
-export function settled(neuron, x0, settling, kept) {
+export function settled({ w, b, epsilon }, x0, settling, kept) {
+  const states = new Float64Array(kept), keep = 1 - epsilon;
   let x = x0;
-  for (let t = 0; t < settling; t++) x = step(neuron, x);
-  const states = new Float64Array(kept);
-  for (let t = 0; t < kept; t++) {
-    states[t] = x;
-    x = step(neuron, x);
+  // Written out, as thousands of these make a diagram; no |z| met here makes e^(−z) worse than ∞.
+  for (let t = -settling; t < kept; t++) {
+    if (t >= 0) states[t] = x;
+    x = keep * x + epsilon / (1 + Math.exp(-(w * x + b)));
   }
   return states;
 }

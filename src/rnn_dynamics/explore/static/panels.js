@@ -59,6 +59,9 @@ function diagramBack(axes, { w, epsilon }) {
     across: "bias *b*",
     up: "state *x*",
   });
+  const lines = [{ label: "stable", colour: colours.ink }, { label: "unstable", colour: colours.ink, dash: [5, 3] }];
+  if (first && w < 0) lines.push({ label: epsilon === 1 ? "2-cycle" : "cycles, chaos", colour: colours.cycle });
+  if (axes.box.width > 340) axes.legend(lines);
 }
 
 /** The 2-cycle as a line at ε = 1; else where orbits are after many steps, as dots. */
@@ -81,7 +84,7 @@ function drawCycles(axes, w, epsilon, low, high) {
     const [b] = axes.valueAt(left + ((column + 0.5) / columns) * width, 0);
     if (!(b > low && b < high)) continue;
     for (const start of [0.2, 0.7]) {
-      for (const x of settled({ w, b, epsilon }, start, 160, 50)) {
+      for (const x of settled({ w, b, epsilon }, start, 140, 40)) {
         const at = 4 * (Math.floor((axes.up(x) - top) * ratio) * columns + column);
         image.data[at] = red;
         image.data[at + 1] = green;
@@ -107,102 +110,7 @@ function diagramFront(axes, { b, x0, run }) {
   axes.note("*x*_T", axes.across(b) + (right ? 9 : -9), axes.up(end) + 4, { align: right ? 0 : 1, colour: colours.point, size: 12 });
 }
 
-// ---- b: the cobweb -----------------------------------------------------------------------------------------------
-
-function cobwebBack(axes, { neuron, points }) {
-  const { colours } = axes, x = range(200);
-  axes.inside(() => {
-    if (points.length === 3) {
-      const at = points[1].x;
-      axes.area([-1, at, at, -1], [-1, -1, 2, 2], colours.low, colours.shade);
-      axes.area([at, 2, 2, at], [-1, -1, 2, 2], colours.high, colours.shade);
-    }
-    axes.line([0, 1], [0, 1], { colour: colours.grey, width: 0.9 });
-    axes.line(x, x.map((one) => step(neuron, one)), { colour: colours.ink, width: 2 });
-  });
-  axes.frame({ letter: "b", title: "map and orbit", across: "*x*_t", up: "*x*_{t+1}" });
-}
-
-function cobwebFront(axes, { x0, points, run }) {
-  const { colours } = axes, xs = [x0], ys = [0];
-  for (let t = 0; t + 1 < Math.min(run.x.length, 151); t++) {
-    xs.push(run.x[t], run.x[t + 1]);
-    ys.push(run.x[t + 1], run.x[t + 1]);
-  }
-  axes.inside(() => axes.line(xs, ys, { colour: colours.point, width: 1, alpha: run.x.length > 80 ? 0.6 : 1 }));
-  for (const { x, stability } of points) {
-    axes.marker(x, x, "dot", { colour: colours.ink, fill: stability === "stable" ? colours.ink : colours.paper, size: 3.8 });
-  }
-}
-
-// ---- c: the orbit ------------------------------------------------------------------------------------------------
-
-function orbitBack(axes, { points }) {
-  const { colours } = axes;
-  for (const { x, stability } of points) {
-    const dash = stability === "stable" ? [] : [5, 3];
-    axes.line(axes.x, [x, x], { colour: colours.grey, width: 1.1, dash });
-  }
-  axes.frame({ letter: "c", title: "orbit", across: "step *t*", up: "state *x*_t" });
-}
-
-function orbitFront(axes, { run, steps }) {
-  const { colours, ctx } = axes, t = Array.from(run.x.keys());
-  axes.line(t, run.x, steps > 120 ? { colour: colours.point } : { colour: colours.point, width: 1.2, alpha: 0.75 });
-  if (steps > 120) return;
-  ctx.fillStyle = colours.point;
-  for (const at of t) {
-    ctx.beginPath();
-    ctx.arc(axes.across(at), axes.up(run.x[at]), 2.3, 0, 2 * Math.PI);
-    ctx.fill();
-  }
-}
-
-// ---- d: the gradients --------------------------------------------------------------------------------------------
-
-const GRADIENTS = [
-  { index: 0, label: "|∂*x*_T/∂*x*_0|", colour: "byStart" },
-  { index: 2, label: "|∂*x*_T/∂*b*|", colour: "byBias" },
-];
-
-/** Limits of the decades, rounded outward so that they rest while a point is dragged. */
-function gradientLimits({ run, steps }) {
-  let low = -1, high = 1;
-  for (const { index } of GRADIENTS) {
-    for (const log of run.logs[index]) {
-      if (!Number.isFinite(log)) continue;
-      low = Math.min(low, log / Math.LN10);
-      high = Math.max(high, log / Math.LN10);
-    }
-  }
-  const unit = 10 ** Math.floor(Math.log10(high - low)) / 2;
-  return { x: [0, Math.max(steps, 1)], y: [Math.floor(low / unit) * unit, Math.ceil((high + 0.15 * (high - low)) / unit) * unit] };
-}
-
-function gradientBack(axes) {
-  axes.line(axes.x, [0, 0], { colour: axes.colours.grey, width: 0.9 });
-  axes.frame({ letter: "d", title: "gradients", across: "number of steps *T*", up: "log_{10} of the size" });
-}
-
-function gradientFront(axes, { run }) {
-  const { colours } = axes, t = Array.from(run.x.keys());
-  let isLost = false;
-  axes.inside(() => {
-    for (const { index, colour } of GRADIENTS) {
-      const decades = Array.from(run.logs[index], (log) => log / Math.LN10), known = run.resolved[index];
-      // The steps on either side of the first unknown value belong to both parts, so that the line has no gap.
-      const good = decades.map((one, i) => (known[i] ? one : NaN));
-      const bad = decades.map((one, i) => (known[i] && known[i + 1] !== 0 ? NaN : one));
-      isLost ||= known.includes(0);
-      axes.line(t, good, { colour: colours[colour], width: 1.9 });
-      axes.line(t, bad, { colour: colours[colour], width: 1.3, dash: [1.5, 3.5], alpha: 0.8 });
-    }
-  });
-  const labels = GRADIENTS.map(({ label, colour }) => ({ label, colour: colours[colour] }));
-  axes.legend(isLost ? [...labels, { label: "unresolved", dash: [1.5, 3.5] }] : labels);
-}
-
-// ---- e: the parameter plane --------------------------------------------------------------------------------------
+// ---- b: the parameter plane --------------------------------------------------------------------------------------
 
 function planeLimits({ w, b }) {
   return { x: [Math.min(-12, w - 2), Math.max(12, w + 2)], y: [Math.min(-10, b - 2), Math.max(10, b + 2)] };
@@ -237,7 +145,7 @@ function planeBack(axes, { epsilon }) {
     if (below < box.top + box.height - 4) axes.note("folds: two attractors between", axes.across(at) - 8, below, { align: 1 });
   });
   ctx.fillStyle = colours.ink;
-  axes.frame({ letter: "e", title: `parameter plane at *ε* = ${short(epsilon)}`, across: "weight *w*", up: "bias *b*" });
+  axes.frame({ letter: "b", title: `parameter plane at *ε* = ${short(epsilon)}`, across: "weight *w*", up: "bias *b*" });
 }
 
 function planeFront(axes, { w, b, epsilon, x0 }) {
@@ -254,6 +162,101 @@ function planeFront(axes, { w, b, epsilon, x0 }) {
   if (Number.isFinite(wall(x[1], x0, epsilon))) {
     axes.legend([{ label: `wall of *x*_0 = ${short(x0)}`, ...style }]);
   }
+}
+
+// ---- c: the cobweb -----------------------------------------------------------------------------------------------
+
+function cobwebBack(axes, { neuron, points }) {
+  const { colours } = axes, x = range(200);
+  axes.inside(() => {
+    if (points.length === 3) {
+      const at = points[1].x;
+      axes.area([-1, at, at, -1], [-1, -1, 2, 2], colours.low, colours.shade);
+      axes.area([at, 2, 2, at], [-1, -1, 2, 2], colours.high, colours.shade);
+    }
+    axes.line([0, 1], [0, 1], { colour: colours.grey, width: 0.9 });
+    axes.line(x, x.map((one) => step(neuron, one)), { colour: colours.ink, width: 2 });
+  });
+  axes.frame({ letter: "c", title: "map and orbit", across: "*x*_t", up: "*x*_{t+1}" });
+}
+
+function cobwebFront(axes, { x0, points, run }) {
+  const { colours } = axes, xs = [x0], ys = [0];
+  for (let t = 0; t + 1 < Math.min(run.x.length, 151); t++) {
+    xs.push(run.x[t], run.x[t + 1]);
+    ys.push(run.x[t + 1], run.x[t + 1]);
+  }
+  axes.inside(() => axes.line(xs, ys, { colour: colours.point, width: 1, alpha: run.x.length > 80 ? 0.6 : 1 }));
+  for (const { x, stability } of points) {
+    axes.marker(x, x, "dot", { colour: colours.ink, fill: stability === "stable" ? colours.ink : colours.paper, size: 3.8 });
+  }
+}
+
+// ---- d: the orbit ------------------------------------------------------------------------------------------------
+
+function orbitBack(axes, { points }) {
+  const { colours } = axes;
+  for (const { x, stability } of points) {
+    const dash = stability === "stable" ? [] : [5, 3];
+    axes.line(axes.x, [x, x], { colour: colours.grey, width: 1.1, dash });
+  }
+  axes.frame({ letter: "d", title: "orbit", across: "step *t*", up: "state *x*_t" });
+}
+
+function orbitFront(axes, { run, steps }) {
+  const { colours, ctx } = axes, t = Array.from(run.x.keys());
+  axes.line(t, run.x, steps > 120 ? { colour: colours.point } : { colour: colours.point, width: 1.2, alpha: 0.75 });
+  if (steps > 120) return;
+  ctx.fillStyle = colours.point;
+  for (const at of t) {
+    ctx.beginPath();
+    ctx.arc(axes.across(at), axes.up(run.x[at]), 2.3, 0, 2 * Math.PI);
+    ctx.fill();
+  }
+}
+
+// ---- e: the gradients --------------------------------------------------------------------------------------------
+
+const GRADIENTS = [
+  { index: 0, label: "|∂*x*_T/∂*x*_0|", colour: "byStart" },
+  { index: 2, label: "|∂*x*_T/∂*b*|", colour: "byBias" },
+];
+
+/** Limits of the decades, rounded outward so that they rest while a point is dragged. */
+function gradientLimits({ run, steps }) {
+  let low = -1, high = 1;
+  for (const { index } of GRADIENTS) {
+    for (const log of run.logs[index]) {
+      if (!Number.isFinite(log)) continue;
+      low = Math.min(low, log / Math.LN10);
+      high = Math.max(high, log / Math.LN10);
+    }
+  }
+  const unit = 10 ** Math.floor(Math.log10(high - low)) / 2;
+  return { x: [0, Math.max(steps, 1)], y: [Math.floor(low / unit) * unit, Math.ceil((high + 0.15 * (high - low)) / unit) * unit] };
+}
+
+function gradientBack(axes) {
+  axes.line(axes.x, [0, 0], { colour: axes.colours.grey, width: 0.9 });
+  axes.frame({ letter: "e", title: "gradients", across: "number of steps *T*", up: "log_{10} of the size" });
+}
+
+function gradientFront(axes, { run }) {
+  const { colours } = axes, t = Array.from(run.x.keys());
+  let isLost = false;
+  axes.inside(() => {
+    for (const { index, colour } of GRADIENTS) {
+      const decades = Array.from(run.logs[index], (log) => log / Math.LN10), known = run.resolved[index];
+      // The steps on either side of the first unknown value belong to both parts, so that the line has no gap.
+      const good = decades.map((one, i) => (known[i] ? one : NaN));
+      const bad = decades.map((one, i) => (known[i] && known[i + 1] !== 0 ? NaN : one));
+      isLost ||= known.includes(0);
+      axes.line(t, good, { colour: colours[colour], width: 1.9 });
+      axes.line(t, bad, { colour: colours[colour], width: 1.3, dash: [1.5, 3.5], alpha: 0.8 });
+    }
+  });
+  const labels = GRADIENTS.map(({ label, colour }) => ({ label, colour: colours[colour] }));
+  axes.legend(isLost ? [...labels, { label: "unresolved", dash: [1.5, 3.5] }] : labels);
 }
 
 const round = (value, digits) => Number(value.toFixed(digits));
@@ -273,25 +276,6 @@ export const PANELS = {
     },
   },
   b: {
-    limits: () => ({ x: [0, 1], y: [0, 1] }),
-    key: ({ w, b, epsilon }) => [w, b, epsilon],
-    back: cobwebBack,
-    front: cobwebFront,
-    handle: {
-      name: "start x0 below the map",
-      axes: ["x0", null],
-      at: ({ x0 }) => [x0, 0],
-      to: (x0) => ({ x0: round(x0, 4) }),
-    },
-  },
-  c: {
-    limits: ({ steps }) => ({ x: [0, Math.max(steps, 1)], y: [-0.03, 1.03] }),
-    key: ({ w, b, epsilon }) => [w, b, epsilon],
-    back: orbitBack,
-    front: orbitFront,
-  },
-  d: { limits: gradientLimits, key: () => [], back: gradientBack, front: gradientFront },
-  e: {
     limits: planeLimits,
     key: ({ epsilon }) => [epsilon],
     back: planeBack,
@@ -303,4 +287,23 @@ export const PANELS = {
       to: (w, b) => ({ w: round(w, 3), b: round(b, 3) }),
     },
   },
+  c: {
+    limits: () => ({ x: [0, 1], y: [0, 1] }),
+    key: ({ w, b, epsilon }) => [w, b, epsilon],
+    back: cobwebBack,
+    front: cobwebFront,
+    handle: {
+      name: "start x0 below the map",
+      axes: ["x0", null],
+      at: ({ x0 }) => [x0, 0],
+      to: (x0) => ({ x0: round(x0, 4) }),
+    },
+  },
+  d: {
+    limits: ({ steps }) => ({ x: [0, Math.max(steps, 1)], y: [-0.03, 1.03] }),
+    key: ({ w, b, epsilon }) => [w, b, epsilon],
+    back: orbitBack,
+    front: orbitFront,
+  },
+  e: { limits: gradientLimits, key: () => [], back: gradientBack, front: gradientFront },
 };
