@@ -54,7 +54,7 @@ def _factor(log: float) -> str:
     return f"×10^{short(math.floor(decades + 0.5))}" if math.isfinite(decades) else "×0"
 
 
-def _gradient_clause(neuron: Neuron, x0: float, steps: int) -> str:
+def gradient_clause(neuron: Neuron, x0: float, steps: int) -> str:
     """What ∂x_T/∂x_0 does up to T."""
     x, log, highest, at = x0, 0.0, 0.0, 0
     for t in range(1, steps + 1):
@@ -94,7 +94,8 @@ def _long_run(neuron: Neuron, x0: float) -> str:
     return "is chaotic" if total / _AVERAGED > 0.01 else f"has settled on no cycle after {_SETTLING} steps"
 
 
-def _place(neuron: Neuron, x0: float, points: Sequence[Point], cycle: tuple[float, float] | None) -> str:
+def place(neuron: Neuron, x0: float, points: Sequence[Point], cycle: Sequence[float]) -> str:
+    """Where x_0 lies and where its orbit goes; ``cycle`` has the two states of an attracting 2-cycle, or none."""
     symmetric = x0 == 0.5 and neuron.b == -neuron.w / 2
     if len(points) == 3:
         low, middle, high = (point.x for point in points)
@@ -121,27 +122,17 @@ def _place(neuron: Neuron, x0: float, points: Sequence[Point], cycle: tuple[floa
     return f"The only equilibrium, {short(x)}, repels: the orbit {where}"
 
 
-def sentence(
-    neuron: Neuron,
-    x0: float,
-    steps: int,
-    points: Sequence[Point],
-    cycle: tuple[float, float] | None,
-    *,
-    resolved: bool,
-) -> str:
+def sentence(where: str, gradient: str, steps: int, *, resolved: bool) -> str:
     """Where the orbit goes, what the gradient does on the way, and whether floats carry it.
 
     Args:
-        neuron: its parameters.
-        x0: the start.
+        where: from ``place``.
+        gradient: from ``gradient_clause``.
         steps: T.
-        points: the equilibria, ascending.
-        cycle: the attracting 2-cycle, or ``None``.
         resolved: whether floats carry the derivatives at T.
 
     Returns:
         One sentence, or two.
     """
-    said = f"{_place(neuron, x0, points, cycle)}; {_gradient_clause(neuron, x0, steps)}."
+    said = f"{where}; {gradient}."
     return said if resolved else f"{said} Floating-point numbers do not resolve it at T = {steps}."

@@ -4,6 +4,7 @@ import base64
 import functools
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from rnn_dynamics.explore import bundle
@@ -101,51 +102,56 @@ def state(settings: Settings) -> dict[str, Any]:
     """
     import jax
 
-    with jax.enable_x64(True):
-        return _state(settings)
-
-
-def _state(settings: Settings) -> dict[str, Any]:
     from rnn_dynamics import doya
     from rnn_dynamics.explore import regime
     from rnn_dynamics.numerics.status import Status
 
     w, b, epsilon, x0, steps, _ = settings
-    found = doya.equilibria(w, b, epsilon)
-    count = int(found.count)
-    kinds = [
-        "marginal" if found.marginal[i] else "stable" if found.stable[i] else "unstable" for i in range(count)
-    ]
-    points = [regime.Point(float(x), kind) for x, kind in zip(found.points[:count], kinds, strict=True)]
-    cycle = _numbers(doya.two_cycle(w, b).x) if epsilon == 1 else []
-    folds, flips = doya.folds(w), doya.flips(w, epsilon)
-    at_end = doya.sensitivities(w, b, x0, steps, epsilon=epsilon)
-    status = Status(int(at_end.status))
-    wall = float(doya.wall(w, x0, epsilon))
-    derivatives = (at_end.initial, *at_end.parameters)
-    said = regime.sentence(
-        regime.Neuron(w, b, epsilon),
-        x0,
-        steps,
-        points,
-        (cycle[0], cycle[1]) if cycle else None,
-        resolved=status != Status.UNRESOLVED,
-    )
+    with jax.enable_x64(True):
+        shown = _long_run(settings)
+        at_end = doya.sensitivities(w, b, x0, steps, epsilon=epsilon)
+        derivatives = dict(zip(("x0", "w", "b"), (at_end.initial, *at_end.parameters), strict=True))
+        status = Status(int(at_end.status))
+        x = float(at_end.state)
+        logarithms = {name: float(one.log10()) for name, one in derivatives.items()}
+        signs = {name: _sign(float(one.unit)) for name, one in derivatives.items()}
+    gradient = regime.gradient_clause(regime.Neuron(w, b, epsilon), x0, steps)
+    lost = status == Status.UNRESOLVED
     return {
         **settings._asdict(),
-        "equilibria": [
-            {"x": point.x, "stability": point.stability, "multiplier": float(found.multipliers[i])}
-            for i, point in enumerate(points)
-        ],
-        "folds": _events(folds),
-        "flips": _events(flips),
+        **shown,
+        "x_T": x,
+        "log10": logarithms,
+        "sign": signs,
+        "status": status.name,
+        "regime": regime.sentence(shown["regime"], gradient, steps, resolved=not lost),
+    }
+
+
+def _long_run(settings: Settings) -> dict[str, Any]:
+    """Closed forms and where the orbit goes; nothing here waits for a compiler."""
+    from rnn_dynamics import doya
+    from rnn_dynamics.explore import regime
+
+    w, b, epsilon, x0, *_ = settings
+    found = doya.equilibria(w, b, epsilon)
+    kinds = [
+        "marginal" if marginal else "stable" if stable else "unstable"
+        for marginal, stable in zip(found.marginal.tolist(), found.stable.tolist(), strict=True)
+    ]
+    rows = list(zip(found.points.tolist(), kinds, found.multipliers.tolist(), strict=True))[
+        : int(found.count)
+    ]
+    points = [regime.Point(x, kind) for x, kind, _ in rows]
+    cycle = _numbers(doya.two_cycle(w, b).x) if epsilon == 1 else []
+    wall = float(doya.wall(w, x0, epsilon)) if 0 < x0 < 1 else math.nan
+    return {
+        "equilibria": [{"x": x, "stability": kind, "multiplier": number} for x, kind, number in rows],
+        "folds": _events(doya.folds(w)),
+        "flips": _events(doya.flips(w, epsilon)),
         "wall": None if math.isnan(wall) else wall,
         "cycle": cycle or None,
-        "x_T": float(at_end.state),
-        "log10": dict(zip(("x0", "w", "b"), (float(d.log10()) for d in derivatives), strict=True)),
-        "sign": dict(zip(("x0", "w", "b"), (_sign(float(d.unit)) for d in derivatives), strict=True)),
-        "status": status.name,
-        "regime": said,
+        "regime": regime.place(regime.Neuron(w, b, epsilon), x0, points, cycle),
     }
 
 
@@ -154,7 +160,7 @@ def _sign(value: float) -> int:
 
 
 def _numbers(values: Any) -> list[float]:
-    return [float(value) for value in values if not math.isnan(float(value))]
+    return [value for value in values.tolist() if not math.isnan(value)]
 
 
 def _events(found: Any) -> list[dict[str, float]]:
@@ -172,10 +178,10 @@ def picture(settings: Settings) -> bytes:
     from rnn_dynamics.plots import palette
 
     w, b, epsilon, x0, steps, _ = settings
-    shown = state(settings)
-    events = [event["b"] for event in shown["folds"] + shown["flips"]]
-    reach = 1.2 * max(1.0, abs(b + w / 2), *(abs(event + w / 2) for event in events))
     with jax.enable_x64(True):
+        shown = _long_run(settings)
+        events = [abs(event["b"] + w / 2) for event in shown["folds"] + shown["flips"]]
+        reach = max(0.35, 1.15 * abs(b + w / 2), *(event * (2.2 if w > 0 else 1.25) for event in events))
         diagram = doya.bifurcation_diagram(w, np.linspace(-w / 2 - reach, -w / 2 + reach, 401), epsilon)
     orbit = [x0]
     for _ in range(steps):
@@ -183,12 +189,16 @@ def picture(settings: Settings) -> bytes:
     with plots.style():
         figure = Figure(figsize=(9, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        plots.bifurcation_diagram(diagram, left)
+        plots.bifurcation_diagram(diagram, left, legend=False)
+        left.legend(loc="upper left")
         left.plot([b, b], [x0, orbit[-1]], color=palette.VERMILION, linewidth=1)
         left.plot(b, x0, "o", color=palette.VERMILION, zorder=6)
         right.plot(orbit, ".-", color=palette.VERMILION, linewidth=1)
-        right.set(xlabel="step t", ylabel="state $x_t$", ylim=(-0.02, 1.02), title=f"from x₀ = {x0:g}")
-        figure.suptitle(shown["regime"], fontsize=8.5, wrap=True)
+        right.set(xlabel="step t", ylabel="state $x_t$", title=f"from $x_0$ = {x0:g}")
+        for ax in (left, right):
+            ax.set_ylim(-0.02, 1.02)
+        said = re.sub(r"10\^(−?\d+)", r"$10^{\1}$", shown["regime"].replace("x0", "$x_0$"))
+        figure.suptitle(f"{said}.", fontsize=9)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=110)
     return content.getvalue()

@@ -153,16 +153,15 @@ export function twoCycle({ w, b, epsilon }) {
 
 // ---- orbits ------------------------------------------------------------------------------------------------------
 
-/** x after `settling` steps and then `kept` states. */
-export function settled({ w, b, epsilon }, x0, settling, kept) {
-  const states = new Float64Array(kept), keep = 1 - epsilon;
+/** Fill `states` with those of an orbit after `settling` steps. */
+export function settle({ w, b, epsilon }, x0, settling, states) {
+  const keep = 1 - epsilon, kept = states.length;
   let x = x0;
   // Written out, as thousands of these make a diagram; no |z| met here makes e^(−z) worse than ∞.
   for (let t = -settling; t < kept; t++) {
     if (t >= 0) states[t] = x;
     x = keep * x + epsilon / (1 + Math.exp(-(w * x + b)));
   }
-  return states;
 }
 
 // ---- derivatives with running error bounds (doya/kernel.py) ------------------------------------------------------

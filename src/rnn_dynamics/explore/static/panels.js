@@ -1,6 +1,6 @@
 // The five panels. Of each: its limits, what depends on little and is kept (back, with its key), and the rest (front).
 
-import { CUSP, equilibria, flips, folds, history, logit, settled, sigmoid, step, twoCycle, wall } from "./numbers.js";
+import { CUSP, equilibria, flips, folds, history, logit, settle, sigmoid, step, twoCycle, wall } from "./numbers.js";
 import { short } from "./regime.js";
 
 const range = (count) => Array.from({ length: count + 1 }, (_, i) => i / count);
@@ -59,10 +59,13 @@ function diagramBack(axes, { w, epsilon }) {
     across: "bias *b*",
     up: "state *x*",
   });
-  const lines = [{ label: "stable", colour: colours.ink }, { label: "unstable", colour: colours.ink, dash: [5, 3] }];
+  const lines = [{ label: "stable", colour: colours.ink }];
+  if (first && w !== 4) lines.push({ label: "unstable", colour: colours.ink, dash: [5, 3] });
   if (first && w < 0) lines.push({ label: epsilon === 1 ? "2-cycle" : "cycles, chaos", colour: colours.cycle });
   if (axes.box.width > 340) axes.legend(lines);
 }
+
+const SAMPLES = new Float64Array(32);
 
 /** The 2-cycle as a line at ε = 1; else where orbits are after many steps, as dots. */
 function drawCycles(axes, w, epsilon, low, high) {
@@ -84,12 +87,15 @@ function drawCycles(axes, w, epsilon, low, high) {
     const [b] = axes.valueAt(left + ((column + 0.5) / columns) * width, 0);
     if (!(b > low && b < high)) continue;
     for (const start of [0.2, 0.7]) {
-      for (const x of settled({ w, b, epsilon }, start, 140, 40)) {
+      settle({ w, b, epsilon }, start, 110, SAMPLES);
+      for (const x of SAMPLES) {
         const at = 4 * (Math.floor((axes.up(x) - top) * ratio) * columns + column);
-        image.data[at] = red;
-        image.data[at + 1] = green;
-        image.data[at + 2] = blue;
-        image.data[at + 3] = Math.min(image.data[at + 3] + 110, 255);
+        for (const below of [at, at + 4 * columns]) {
+          image.data[below] = red;
+          image.data[below + 1] = green;
+          image.data[below + 2] = blue;
+          image.data[below + 3] = Math.min(image.data[below + 3] + 70, 255);
+        }
       }
     }
   }
@@ -188,7 +194,8 @@ function cobwebFront(axes, { x0, points, run }) {
   }
   axes.inside(() => axes.line(xs, ys, { colour: colours.point, width: 1, alpha: run.x.length > 80 ? 0.6 : 1 }));
   for (const { x, stability } of points) {
-    axes.marker(x, x, "dot", { colour: colours.ink, fill: stability === "stable" ? colours.ink : colours.paper, size: 3.8 });
+    const fill = { stable: colours.ink, unstable: colours.paper, marginal: colours.grey }[stability];
+    axes.marker(x, x, "dot", { colour: colours.ink, fill, size: 3.8 });
   }
 }
 
@@ -197,7 +204,7 @@ function cobwebFront(axes, { x0, points, run }) {
 function orbitBack(axes, { points }) {
   const { colours } = axes;
   for (const { x, stability } of points) {
-    const dash = stability === "stable" ? [] : [5, 3];
+    const dash = stability === "unstable" ? [5, 3] : [];
     axes.line(axes.x, [x, x], { colour: colours.grey, width: 1.1, dash });
   }
   axes.frame({ letter: "d", title: "orbit", across: "step *t*", up: "state *x*_t" });
