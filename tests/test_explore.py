@@ -221,6 +221,8 @@ def test_the_widget_keeps_its_numbers_and_says_what_it_shows() -> None:
     assert state["wall"] == pytest.approx(np.log(0.4999 / 0.5001) - 5 * 0.4999)
     assert "below the separatrix" in state["regime"]
     json.dumps(state)
+    found.set_state({"x0": 1, "steps": 0})  # as the browser does
+    assert (found.x0, found.steps, found.state()["x_T"]) == (1.0, 0, 1.0)
 
 
 def test_the_widget_counts_in_doubles_without_x64() -> None:
@@ -422,6 +424,11 @@ def test_sliders_and_points_move_the_picture(driven: Driven) -> None:
     driven.page.locator("input[type=number]").nth(0).press("Enter")
     moved("w", 5.0)
     assert driven.setting("w") == -20
+    driven.page.evaluate("explorer.set({ x0: 1 })")
+    driven.settled()
+    driven.page.locator(".rnn-explore-point[data-panel=a]").press("Shift+ArrowUp")
+    driven.settled()
+    assert driven.setting("x0") == 1
     assert driven.said == []
 
 

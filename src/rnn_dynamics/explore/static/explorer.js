@@ -6,9 +6,10 @@ import { PANELS, scene } from "./panels.js";
 import { sentence, short } from "./regime.js";
 import { COLOURS, resolved, watch } from "./theme.js";
 
+// From low to high a slider goes at first, from least to most it may be stretched (settings.py has the same limits).
 const SLIDERS = [
-  { name: "w", label: "weight <i>w</i>", low: -12, high: 12, step: 0.01 },
-  { name: "b", label: "bias <i>b</i>", low: -10, high: 10, step: 0.005 },
+  { name: "w", label: "weight <i>w</i>", low: -12, high: 12, step: 0.01, least: -1000, most: 1000 },
+  { name: "b", label: "bias <i>b</i>", low: -10, high: 10, step: 0.005, least: -1000, most: 1000 },
   { name: "epsilon", label: "step size <i>ε</i>", low: 0.02, high: 1, step: 0.01, least: 1e-6, most: 1 },
   { name: "x0", label: "start <i>x</i><sub>0</sub>", low: 0, high: 1, step: 0.001, least: 0, most: 1 },
   { name: "steps", label: "steps <i>T</i>", low: 0, high: 200, step: 1, least: 0, most: 2000 },
@@ -76,6 +77,7 @@ export class Explorer {
   build() {
     const { root } = this;
     root.classList.add("rnn-explore");
+    root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys
     root.innerHTML = `<div class="rnn-explore-sliders"></div><p class="rnn-explore-regime" aria-hidden="true"></p>
       <div class="rnn-explore-area"><canvas aria-hidden="true"></canvas></div>
       <dl class="rnn-explore-numbers"></dl><p class="rnn-explore-live" aria-live="polite" role="status"></p>`;
@@ -90,7 +92,7 @@ export class Explorer {
     this.canvas.addEventListener("pointerdown", (event) => this.pressed(event));
   }
 
-  addSlider(parent, { name, label, low, high, step, least = -1000, most = 1000 }) {
+  addSlider(parent, { name, label, low, high, step }) {
     const row = document.createElement("div"), value = this.settings[name], id = `rnn-explore-${name}-${this.count}`;
     row.innerHTML = `<label for="${id}">${label}</label><input type="number" step="any"><input type="range" id="${id}">`;
     const [number, range] = row.querySelectorAll("input");
@@ -101,8 +103,7 @@ export class Explorer {
     number.addEventListener("change", () => {
       const typed = Number(number.value);
       if (number.value === "" || !Number.isFinite(typed)) return this.redraw();
-      const whole = name === "steps" ? Math.round(typed) : typed;
-      return this.set({ [name]: Math.min(Math.max(whole, least), most) }, true);
+      return this.set({ [name]: name === "steps" ? Math.round(typed) : typed }, true);
     });
     parent.append(row);
     this.inputs[name] = { range, number };
@@ -113,18 +114,18 @@ export class Explorer {
     element.className = "rnn-explore-point";
     element.tabIndex = 0;
     element.setAttribute("role", "slider");
-    element.setAttribute("aria-label", `${name}: arrow keys move it`);
+    element.setAttribute("aria-label", `${name}: arrow keys move it, with Shift ten times as far`);
     element.dataset.panel = letter;
     element.addEventListener("pointerdown", (event) => this.drag(event, letter, element));
     element.addEventListener("keydown", (event) => {
       if (!(event.key in KEYS)) return;
       event.preventDefault();
+      event.stopPropagation();
       const [dx, dy] = KEYS[event.key], factor = event.shiftKey ? 10 : 1, changes = {};
       for (const [parameter, direction] of [[across, dx], [up, dy]]) {
         if (!parameter || !direction) continue;
-        const { step, low, high } = SLIDERS.find((slider) => slider.name === parameter);
-        const moved = this.settings[parameter] + direction * factor * step;
-        changes[parameter] = Number((parameter === "x0" ? Math.min(Math.max(moved, low), high) : moved).toFixed(6));
+        const { step } = SLIDERS.find((slider) => slider.name === parameter);
+        changes[parameter] = Number((this.settings[parameter] + direction * factor * step).toFixed(6));
       }
       this.set(changes, true);
     });
@@ -159,9 +160,7 @@ export class Explorer {
       const { left, top } = this.canvas.getBoundingClientRect(), { box } = axes;
       const px = Math.min(Math.max(moved.clientX - left, box.left), box.left + box.width);
       const py = Math.min(Math.max(moved.clientY - top, box.top), box.top + box.height);
-      const changes = handle.to(...axes.valueAt(px, py));
-      if ("x0" in changes) changes.x0 = Math.min(Math.max(changes.x0, 0), 1);
-      this.set(changes, true);
+      this.set(handle.to(...axes.valueAt(px, py)), true);
     };
     const stop = () => {
       element.removeEventListener("pointermove", follow);
@@ -173,8 +172,11 @@ export class Explorer {
     follow(event);
   }
 
-  /** Take parameters; `own` are told to the other side. */
+  /** Take parameters; the user's `own` are kept within their limits and told to the other side. */
   set(changes, own = false) {
+    for (const { name, least, most } of own ? SLIDERS : []) {
+      if (name in changes) changes[name] = Math.min(Math.max(changes[name], least), most);
+    }
     const changed = Object.entries(changes).filter(([name, value]) => this.settings[name] !== value);
     if (!changed.length) return;
     Object.assign(this.settings, Object.fromEntries(changed));
