@@ -25,11 +25,12 @@ ROOMS = {
     "training": "tasks, recipes of remedies, runs, studies",
     "plots": "a result on axes",
     "figures": "the published figures, by the room that each shows, and their stored results in `data/`",
+    "explore": "explorers to be played with, in a notebook or a browser; their programs in `static/`",
     "cli": "the commands",
 }
 #: Files beside the rooms, which every room may read.
 LEAVES = ("_version", "_moved")
-DRAWS = ("plots", "figures", "cli")
+DRAWS = ("plots", "figures", "explore", "cli")
 AT_IMPORT = {"jax", "jaxlib", "jaxtyping", "numpy"}
 ALSO_AT_IMPORT = {"training": {"optax"}}
 

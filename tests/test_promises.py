@@ -141,6 +141,7 @@ OPTIONAL = (
     "torch",
     "dask",
     "ipywidgets",
+    "anywidget",
     "IPython",
 )
 WITHOUT = f"""
@@ -199,6 +200,8 @@ def told(call, package, extra):
     assert f"pip install {package}" in str(caught.value) and f"'.[{extra}]'" in str(caught.value)
 
 told(lambda: rd.doya.flow(5.0, -2.5, 0.4, 1.0), "diffrax", "ode")
+told(lambda: rd.explore.neuron(), "anywidget", "notebook")
+assert "<canvas" in rd.explore.page()
 told(lambda: rd.sweep(lambda w: w, {"w": [0.0, 1.0]}).to_xarray(), "xarray", "data")
 open("model.onnx", "wb").write(b"x")
 told(lambda: rd.interop.from_onnx("model.onnx"), "onnx", "interop")

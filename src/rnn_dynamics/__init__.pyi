@@ -6,6 +6,7 @@ from . import (
     diagnosis as diagnosis,
     doya as doya,
     dynamics as dynamics,
+    explore as explore,
     figures as figures,
     gradients as gradients,
     interop as interop,

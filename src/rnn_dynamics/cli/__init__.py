@@ -1,4 +1,4 @@
-"""The command line: the three studies, the published figures, a verdict on a network, remedies compared."""
+"""The command line: the three studies, the published figures, an explorer, a verdict, remedies compared."""
 
 import argparse
 import contextlib
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.cli import comparison, diagnosis, kept, reproducing, retraining, studies
+from rnn_dynamics.cli import comparison, diagnosis, exploring, kept, reproducing, retraining, studies
 from rnn_dynamics.cli.arguments import Parser, Problems, parsed
 from rnn_dynamics.cli.program import FAILED, complain, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
@@ -37,6 +37,7 @@ def _parsers() -> tuple[Parser, Any]:
     )
     info.set_defaults(run=_info, check=None)
     studies.add_to(commands)
+    exploring.add_to(commands)
     diagnosis.add_to(commands)
     comparison.add_to(commands)
     retraining.add_to(commands)

@@ -3,7 +3,14 @@
 import importlib.util
 
 #: The extra of this distribution that installs each package.
-EXTRA_OF: dict[str, str] = {"xarray": "data", "netCDF4": "data", "diffrax": "ode", "onnx": "interop"}
+EXTRA_OF: dict[str, str] = {
+    "xarray": "data",
+    "netCDF4": "data",
+    "diffrax": "ode",
+    "onnx": "interop",
+    "anywidget": "notebook",
+    "traitlets": "notebook",
+}
 
 
 def is_installed(package: str) -> bool:
