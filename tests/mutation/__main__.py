@@ -1,10 +1,10 @@
 """Run the everyday tests on 300 faults of one place: ``python -m tests.mutation`` (``make mutants``), for hours.
 
 First the suite runs once under ``coverage``, which tells the tests that reach each line and how long each takes.
-A fault counts as noticed when one of those fails, or does not end; the quick ones run first, no more than a minute's
-worth in all, then those of the same files that are marked ``shipped``. So the table has a lower bound. Faults that change nothing that could
-be tested are listed in ``equivalent.txt``, each with its reason. What has run is kept in ``.cache/mutation``; the
-table is written to ``tests/mutation/results.md``.
+A fault counts as noticed when one of those fails, or does not end; the quick ones run first, no more than a
+minute's worth in all, then those of the same files that are marked ``shipped``. So the table has a lower bound.
+Faults that change nothing that could be tested are listed in ``equivalent.txt``, each with its reason. What has run
+is kept in ``.cache/mutation``; the table is written to ``tests/mutation/results.md``.
 """
 
 import argparse
