@@ -108,7 +108,7 @@ def _parts(run: Trajectory) -> dict[str, np.ndarray]:
     unit = np.asarray(rows.unit)
 
     def log_norm(part: slice) -> np.ndarray:
-        return np.asarray(Scaled(unit[:, part], rows.exponent, 1).norm().log())[::-1]
+        return np.asarray(Scaled(jax.device_put(unit[:, part]), rows.exponent, 1).norm().log())[::-1]
 
     return {name: log_norm(part) for name, part in run.cell.parts.items()}
 
