@@ -281,6 +281,7 @@ def test_a_diverging_descent_is_labelled_with_its_first_update() -> None:
 def test_zero_updates_and_lists() -> None:
     got = cliff.descend([5, 6], [-2, -3], rate=1, updates=0)
     assert got.w.shape == (1, 2)
+    assert repr(got) == "Descent(pascanu, 0 updates, T=50, shape=(2,))"
     assert cliff.loss([5, 6], -2, steps=0).value.shape == (2,)
     assert int(cliff.loss(5, -2, steps=0).status) == Status.RESOLVED
 
