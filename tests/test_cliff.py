@@ -102,6 +102,7 @@ def test_limits_at_the_wall(w: float, dtype: str) -> None:
     assert abs(float(got.b) - float(exact.b)) <= 4 * np.finfo(dtype).eps / 2 * abs(float(exact.b))
     assert float(got.below) == pytest.approx(float(exact.below), abs=tolerance)
     assert float(got.above) == pytest.approx(float(exact.above), abs=tolerance)
+    assert float(got.multiplier) == pytest.approx(w / 4, rel=float(np.finfo(dtype).eps))  # w x₀ (1 − x₀)
 
 
 def test_published_jump() -> None:
@@ -134,6 +135,7 @@ def test_wall_of_figure_6() -> None:
     got = cliff.wall(np.array([edge - 1e-3, edge + 1e-3, 6.0, 10.0]), model="pascanu")
     assert got.exists.tolist() == [False, True, True, True]
     assert math.isnan(float(got.b[0]))
+    np.testing.assert_allclose(got.multiplier, got.w / edge, rtol=1e-15)
     for i, w in ((2, 6.0), (3, 10.0)):
         exact = oracle.pascanu_limit(w)
         assert abs(float(got.b[i]) - float(exact.b)) <= 4 * 2**-53 * (0.5 + w)
@@ -281,6 +283,7 @@ def test_a_diverging_descent_is_labelled_with_its_first_update() -> None:
 def test_zero_updates_and_lists() -> None:
     got = cliff.descend([5, 6], [-2, -3], rate=1, updates=0)
     assert got.w.shape == (1, 2)
+    assert repr(got) == "Descent(pascanu, 0 updates, T=50, shape=(2,))"
     assert cliff.loss([5, 6], -2, steps=0).value.shape == (2,)
     assert int(cliff.loss(5, -2, steps=0).status) == Status.RESOLVED
 

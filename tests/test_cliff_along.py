@@ -214,7 +214,8 @@ def test_gradients_of_a_network_are_those_of_autodiff() -> None:
     assert causes == ["basin boundary", "fold", "fold"]
 
 
-LEAP, LOGISTIC, NEARLY_CRITICAL, PIVOT, ROOT = 0.0, 1.0, 2.0, 3.0, 4.0
+LEAP, LOGISTIC, NEARLY_CRITICAL, PIVOT, ROOT, SHORT_LEAP, ODD = map(float, range(7))
+EDGE, WIDTH = 5e-4, 5e-6  # of the interval that SHORT_LEAP maps into itself
 
 
 def _one_of(p: Any, kind: Any, x: Any, _: Any) -> Any:
@@ -224,12 +225,14 @@ def _one_of(p: Any, kind: Any, x: Any, _: Any) -> Any:
         jnp.tanh(1.01 * x + p),
         1 / 3 + p * (x - 1 / 3),
         0.5 * x + jnp.sqrt(jnp.maximum(p, 0)),
+        jnp.where(x < EDGE, 0.95 * x, EDGE + jnp.mod(0.95 * (x - EDGE) + p * WIDTH, WIDTH)),
+        -x * (p + x * x),
     ]
     return jnp.stack(maps)[kind.astype(int)]
 
 
 def one_of(p: Any, kind: Any) -> Any:
-    """Five maps of a number as one program."""
+    """Seven maps of a number as one program."""
     return Partial(_one_of, p, kind)
 
 
@@ -248,6 +251,15 @@ def test_an_attractor_that_the_orbit_never_reaches_is_not_its_limit() -> None:
     found = along_one(LEAP, 0.5, 1.0, max_period=1, max_steps=1000)
     assert not (found.limit < 0).any()
     assert (found.limit_status == Status.UNDECIDED).any()
+
+
+def test_an_attractor_next_to_the_orbit_that_never_reaches_it_is_not_its_limit() -> None:
+    """The interval has no fixed point for p in [0.05, 1); 0, 5e-4 below it, attracts with the interval's slope.
+
+    Of the distance to 0 the map departs by a twentieth from its linear part there, by as much as 1 − ρ.
+    """
+    found = along_one(SHORT_LEAP, 0.1, 0.9, x0=EDGE + WIDTH / 2, max_period=1, max_steps=1000)
+    assert (found.limit_status == Status.UNDECIDED).all()
 
 
 def test_a_fold_between_two_points_of_a_coarse_grid() -> None:
@@ -305,6 +317,28 @@ def test_the_saddle_on_a_boundary_is_the_one_that_the_orbit_stays_at() -> None:
     last = found.of_cause("basin boundary")[0]
     assert last.edge is not None
     assert last.edge.orbit[0, 0] == pytest.approx(0.7, abs=1e-9)
+
+
+def test_a_saddle_of_period_two_on_a_boundary() -> None:
+    """−x (p + x²) maps ±√(1 − p) onto one another with slope 2p − 3; beyond them it diverges."""
+    (jump,) = along_one(ODD, 0.3, 0.7, x0=math.sqrt(0.5), points=40).jumps
+    assert jump.cause == "basin boundary"
+    assert jump.parameters[0] == pytest.approx(0.5, abs=1e-14)
+    assert jump.edge is not None
+    np.testing.assert_allclose(jump.edge.orbit[:, 0], [-math.sqrt(0.5), math.sqrt(0.5)], rtol=1e-12)
+    assert jump.growth == pytest.approx(math.log(2), abs=1e-12)
+
+
+def test_attractors_that_do_not_meet_on_a_line_have_branches_of_their_own() -> None:
+    """At w = 5 the folds are at b = −2.66 and −2.34; between them the lower and the upper equilibrium go on."""
+    found = cliff.along(DoyaNeuron, squared, line(-2.6, -2.4), 0.5, steps=50, points=2)
+    assert len(found.branches) == 2
+    assert found.events == ()
+    for branch, (low, high) in zip(found.branches, ((0, 0.27), (0.73, 1)), strict=True):
+        np.testing.assert_allclose(sorted(branch.parameters[[0, -1]]), [-2.6, -2.4])
+        assert ((branch.states > low) & (branch.states < high)).all()
+        equation = 5 * branch.states + branch.parameters - np.log(branch.states / (1 - branch.states))
+        np.testing.assert_allclose(equation, 0, atol=1e-12)
 
 
 def test_divergence_and_chaos_are_labelled() -> None:
