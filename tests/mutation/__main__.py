@@ -181,7 +181,7 @@ def _run(mutants: list[Mutant], reached: Reached, workers: int, again: bool) -> 
 def _equivalent() -> dict[str, str]:
     """The reasons why faults change nothing, by name."""
     lines = (HERE / "equivalent.txt").read_text(encoding="utf-8").splitlines()
-    pairs = (line.split(" | ", 1) for line in lines if line and not line.startswith("#"))
+    pairs = (line.split(" :: ", 1) for line in lines if line and not line.startswith("#"))
     return dict(pairs)
 
 
