@@ -10,11 +10,11 @@ import { scaled, short } from "./words.js";
 const SLIDERS = [
   { name: "w", label: "start <i>w</i>", low: -12, high: 12, step: 0.01, least: -1000, most: 1000 },
   { name: "b", label: "start <i>b</i>", low: -10, high: 10, step: 0.005, least: -1000, most: 1000 },
-  { name: "epsilon", label: "step size <i>ε</i>", low: 0.02, high: 1, step: 0.01, least: 1e-6, most: 1, isFine: true },
+  { name: "epsilon", label: "step <i>ε</i>", low: 0.02, high: 1, step: 0.01, least: 1e-6, most: 1, isFine: true },
   { name: "x0", label: "state <i>x</i><sub>0</sub>", low: 0, high: 1, step: 0.001, least: 0, most: 1 },
   { name: "target", label: "target", low: 0, high: 1, step: 0.005, least: 0, most: 1 },
   { name: "steps", label: "steps <i>T</i>", low: 0, high: 100, step: 1, least: 0, most: 500, whole: true },
-  { name: "rate", label: "learning rate", low: 0.001, high: 10, decades: true, least: 1e-6, most: 1e6 },
+  { name: "rate", label: "rate", low: 0.001, high: 10, decades: true, least: 1e-6, most: 1e6 },
   { name: "clip", label: "threshold", low: 0.001, high: 1000, decades: true, least: 1e-6, most: 1e6 },
   { name: "updates", label: "updates", low: 0, high: 200, step: 1, least: 0, most: 500, whole: true },
 ];

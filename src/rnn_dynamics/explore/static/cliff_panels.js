@@ -216,12 +216,14 @@ function drawBoth(axes, [plain, clipped]) {
 function normBack(axes, { clip }) {
   const at = Math.log10(clip);
   axes.inside(() => axes.line(axes.x, [at, at], { colour: axes.colours.grey, width: 1.1, dash: [5, 3] }));
-  axes.frame({ letter: "d", title: "gradient before clipping", across: "update", up: "log_{10} of the norm" });
+  const edge = axes.box.left + axes.box.width - 4;
+  if (at > axes.y[0] && at < axes.y[1]) axes.note("threshold", edge, axes.up(at) - 6, { align: 1, colour: axes.colours.grey });
+  axes.frame({ letter: "d", title: "gradient", across: "update", up: "log_{10} of the norm" });
 }
 
 function normFront(axes, found) {
   drawBoth(axes, norms(found));
-  axes.legend([{ label: "plain", colour: axes.colours.point }, { label: "clipped", colour: axes.colours.cycle }, { label: "threshold", dash: [5, 3] }]);
+  axes.legend([{ label: "plain", colour: axes.colours.point }, { label: "clipped", colour: axes.colours.cycle }]);
 }
 
 function lossBack(axes) {
