@@ -106,13 +106,19 @@ def _library_paths(rows: np.ndarray, clip: bool) -> list[np.ndarray]:
 @needs_node
 @pytest.mark.parametrize("clip", [False, True], ids=["plain", "clipped"])
 def test_the_browsers_descents_are_the_librarys(clip: bool, tmp_path: Path) -> None:
-    """Left out are paths whose shadow, which starts one double off, comes 1e-12 away: rounding decides them."""
+    """100 updates; left out are paths where rounding decides.
+
+    Those that are not RESOLVED, and those that come 1e-10 off where they start 1e-12 off: the library's own
+    measure, from a start one double off, can meet its path again by luck in a narrow valley.
+    """
     rows = _rows(1600)
     given = np.frombuffer(answers(tmp_path, "explore_loss.mjs", "descents", rows)).reshape(len(rows), -1)
     heads, paths = given[:, 3 * clip : 3 * clip + 3], given[:, 6:].reshape(len(rows), 2, 4, -1)[:, int(clip)]
     w, b, value, log_norm, error, status, first = _library_paths(rows, clip)
     assert (heads[:, 2] == first).all()
-    certain = (status == Status.RESOLVED) & (error.max(axis=1) <= 1e-12)
+    moved = _library_paths(rows + 1e-12 * np.eye(9)[0], clip)
+    off = np.hypot(moved[0] - w, moved[1] - b).max(axis=1)
+    certain = (status == Status.RESOLVED) & (error.max(axis=1) <= 1e-12) & (off <= 1e-10)
     assert certain.mean() > 0.8
     for ours, theirs in ((paths[:, 0], w), (paths[:, 1], b)):
         assert np.isclose(ours, theirs, rtol=1e-9, atol=0)[certain].all()

@@ -7,7 +7,7 @@ import { CUSP, equilibria, folds, logit, wall } from "./numbers.js";
 import { longest, ordinal } from "./outcome.js";
 import { short } from "./words.js";
 
-const LONG = 4e4; // steps of orbits of one path while something moves
+const LONG = 8e3; // steps of orbits of one path while something moves
 const ARROW = { from: -3, perDecade: 7 }; // decades of the norm and pixels
 
 /** What a function gives of a key, once. */
@@ -170,7 +170,7 @@ function alongLimits(found) {
 
 function alongBack(axes, found) {
   const { colours, x, y } = axes, barrier = wall(found.w, found.x0, found.epsilon);
-  const b = biases(x, barrier), loss = lossAlong(b, found), limit = b.map((one) => limitLoss({ ...found, b: one }));
+  const b = biases(x, barrier, found.isQuick ? 80 : 320), loss = lossAlong(b, found), limit = b.map((one) => limitLoss({ ...found, b: one }));
   axes.inside(() => {
     axes.line([barrier, barrier], y, { colour: colours.wall, width: 1.8, dash: [7, 2, 1.5, 2] });
     axes.line(b, limit, { colour: colours.grey, width: 3, dash: [2, 3] });
@@ -256,7 +256,7 @@ export const CLIFF_PANELS = {
   },
   c: {
     limits: alongLimits,
-    key: ({ w, epsilon, x0, steps, target }) => [w, epsilon, x0, steps, target],
+    key: ({ w, epsilon, x0, steps, target, isQuick }) => [w, epsilon, x0, steps, target, isQuick],
     back: alongBack,
     front: alongFront,
   },

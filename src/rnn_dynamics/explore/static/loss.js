@@ -67,9 +67,9 @@ function stepGradient({ dw, db }, threshold) {
 /** One path without labels: arrays over the updates 0 … `updates`. */
 function path(start, { rate, updates }, threshold, evaluate) {
   const found = { w: [], b: [], value: [], logNorm: [], gradient: [], resolved: true, firstDiverged: -1 };
-  let { w, b } = start;
+  let { w, b } = start, at = null;
   for (let update = 0; update <= updates; update++) {
-    const at = evaluate({ ...start, w, b }) ?? lossAt({ ...start, w, b });
+    at ??= evaluate({ ...start, w, b }) ?? lossAt({ ...start, w, b });
     const gradient = stepGradient(at, threshold), direction = stepGradient(at, 1);
     const isFinite = [w, b, at.value, at.dw.unit, at.db.unit].every(Number.isFinite);
     if (!isFinite && found.firstDiverged < 0) found.firstDiverged = update;
@@ -80,7 +80,9 @@ function path(start, { rate, updates }, threshold, evaluate) {
     found.logNorm.push(at.logNorm);
     found.gradient.push(direction);
     if (!isFinite) break;
-    [w, b] = [w - rate * gradient[0], b - rate * gradient[1]];
+    const next = [w - rate * gradient[0], b - rate * gradient[1]];
+    if (next[0] !== w || next[1] !== b) at = null; // where nothing moves any more nothing is computed
+    [w, b] = next;
   }
   return found;
 }
@@ -143,11 +145,11 @@ export function fillStates(states, { x, y, columns, rows }, { epsilon, x0, steps
 }
 
 /** Biases for a curve of L along b: even ones, and ever closer ones about the wall, where L jumps within little. */
-export function biases([low, high], at) {
-  const found = Array.from({ length: 321 }, (_, i) => low + (i / 320) * (high - low));
+export function biases([low, high], at, count) {
+  const found = Array.from({ length: count + 1 }, (_, i) => low + (i / count) * (high - low));
   if (at > low && at < high) {
-    for (let k = 0; k < 160; k++) {
-      const off = (high - low) * 10 ** (-k / 12);
+    for (let k = 0; k < count / 2; k++) {
+      const off = (high - low) * 10 ** ((-26 * k) / count); // down to 10^−13
       found.push(at - off, at + off);
     }
   }
