@@ -474,3 +474,31 @@ def test_a_frame_is_drawn_in_time(driven: Driven) -> None:
         return times.sort((a, b) => a - b)[30];
     }"""
     assert driven.page.evaluate(program) < 16
+
+
+def test_the_plane_is_zoomed_by_keys_buttons_and_wheel(driven: Driven) -> None:
+    def wide() -> float:
+        driven.settled()
+        low, high = driven.page.evaluate("explorer.axes.b.x")
+        return high - low
+
+    point = driven.page.locator(".rnn-explore-point[data-panel=b]")
+    widths = [wide()]
+    point.press("+")
+    widths.append(wide())
+    driven.page.get_by_role("button", name="zoom in (Ctrl and wheel), panel b").press("Enter")
+    widths.append(wide())
+    box = point.bounding_box()
+    driven.page.mouse.move(box["x"] + 30, box["y"] + 30)
+    driven.page.mouse.wheel(0, -100)
+    widths.append(wide())
+    driven.page.keyboard.down("Control")
+    driven.page.mouse.wheel(0, -100)
+    driven.page.keyboard.up("Control")
+    widths.append(wide())
+    assert widths == pytest.approx([24, 12, 6, 6, 6 * np.exp(-0.4)])
+    driven.drag("b", 20, 0)
+    assert 5 < driven.setting("w") < 5.5
+    point.press("0")
+    assert wide() == 24
+    assert driven.said == []

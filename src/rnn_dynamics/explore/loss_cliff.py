@@ -88,7 +88,7 @@ def state(settings: CliffSettings) -> dict[str, Any]:
     from rnn_dynamics.explore import outcome
 
     with jax.enable_x64(True):
-        plain, clipped = (_path(found) for found in _descents(settings))
+        plain, clipped = map(_path, _descents(settings))
         ends = limit_loss(settings.w, settings.b, **_options(settings))
         limit = float(ends.odd if settings.steps % 2 else ends.even)
         inside = 0 < settings.x0 < 1
@@ -117,7 +117,8 @@ def _path(found: "Descent") -> Any:
     first = int(found.first_diverged)
     kept = slice(None) if first < 0 else slice(first)
     arrays = (found.w, found.b, found.loss.value, found.loss.log_gradient_norm)
-    return Path(*(np.asarray(one)[kept].tolist() for one in arrays), first, Status(int(found.status)).name)
+    w, b, value, log_norm = (np.asarray(one)[kept].tolist() for one in arrays)
+    return Path(w, b, value, log_norm, first, Status(int(found.status)).name)
 
 
 def _shown(path: Any) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def picture(settings: CliffSettings) -> bytes:
         over = surface(*axes, steps=settings.steps, **options) if inside else None
         bias = np.linspace(-w / 2 - 0.5, -w / 2 + 0.5, 401)
         along = profile(bias, steps=[settings.steps], w=w, **options) if inside else None
-        said = outcome.sentence(*(_path(found) for found in paths), settings)
+        said = outcome.sentence(_path(paths[0]), _path(paths[1]), settings)
     with plots.style():
         figure = Figure(figsize=(9, 3.8), layout="constrained")
         left, right = figure.subplots(1, 2)

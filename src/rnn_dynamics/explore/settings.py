@@ -75,7 +75,7 @@ class CliffSettings(NamedTuple):
 
 
 Settings = NeuronSettings | CliffSettings
-_Given = TypeVar("_Given", NeuronSettings, CliffSettings)
+_Given = TypeVar("_Given", bound=Settings)
 
 
 def as_json(settings: Settings) -> str:

@@ -239,7 +239,7 @@ export const CLIFF_PANELS = {
     under: planeUnder,
     back: planeBack,
     front: planeFront,
-    zooms: true,
+    zooms: "lower",
     handle: {
       name: "start (w, b) of the descents in the plane",
       axes: ["w", "b"],

@@ -228,13 +228,18 @@ export class Explorer {
       this.drawBack(letter, axes, found, ratio, theme);
       panel.front(axes, found);
       if (panel.handle) this.place(this.handles[letter], axes, panel.handle, found);
-      if (panel.zooms) this.zooms[letter].style.transform = `translate(${axes.box.left + axes.box.width}px, ${axes.box.top}px)`;
+      if (panel.zooms) this.placeZoom(letter, axes.box, panel.zooms);
     }
     this.tell(found);
     clearTimeout(this.refining);
     if (isUnfinished) this.redraw();
     else if (isQuick && study.refines(found)) this.refining = setTimeout(() => this.redraw(), RESTING + 10);
     this.milliseconds = performance.now() - begin;
+  }
+
+  /** In the upper or the lower right corner. */
+  placeZoom(letter, { left, top, width, height }, corner) {
+    this.zooms[letter].style.transform = `translate(${left + width}px, ${corner === "upper" ? top : top + height - 36}px)`;
   }
 
   /** What a panel keeps is drawn anew only where something it depends on has changed. */

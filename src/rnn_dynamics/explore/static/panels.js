@@ -175,7 +175,7 @@ export const PANELS = {
     key: ({ epsilon }) => [epsilon],
     back: planeBack,
     front: planeFront,
-    zooms: true,
+    zooms: "upper",
     handle: {
       name: "weight w and bias b in the parameter plane",
       axes: ["w", "b"],
