@@ -58,7 +58,7 @@ function planeBack(axes, { epsilon, x0, steps }) {
   colourBar(axes, colours.heat);
   axes.frame({ letter: "a", title: `*L* = (*x*_{T} − target)^{2} at *T* = ${steps}`, across: "weight *w*", up: "bias *b*" });
   ctx.fillStyle = colours.ink;
-  const shown = (at, py) => py > box.top + 16 && py < box.top + box.height - 8 && at > x[0] && at < x[1];
+  const shown = (at, py) => py > box.top + 16 && py < box.top + box.height - 44 && at > x[0] && at < x[1];
   const right = x[1] - 0.03 * (x[1] - x[0]), edge = axes.across(right);
   const barrier = axes.up(wall(right, x0, epsilon));
   if (shown(right, barrier)) onPaper(axes, "wall", edge, barrier - 8, { align: 1, colour: colours.wallText });
