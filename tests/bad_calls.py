@@ -85,6 +85,12 @@ def given() -> dict[str, Any]:
 _RUN = {"trajectory": ("trajectory", "run")}
 _NEURON = {"w": ("grid", 5.0), "b": ("grid", -2.0)}
 _EXPLORED = dict.fromkeys(("w", "b", "epsilon", "x0"), ("number", 0.5))
+_CLIFF_EXPLORED = {
+    **_EXPLORED,
+    **dict.fromkeys(("target", "rate", "clip"), ("number", 0.5)),
+    **dict.fromkeys(("steps", "updates"), ("count", 3)),
+    "theme": ("name", "dark"),
+}
 _CURVE = {"family": ("function", "family"), "x": ("array", 0.5)}
 _SADDLE = {"cell": ("cell", "cell"), "point": ("array", "vector"), "length": ("number", 1.0)}
 
@@ -191,6 +197,8 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
         "bias_std": ("number", 0.0),
         "largest_gain": ("number", 20.0),
     },
+    "explore.cliff": {**_CLIFF_EXPLORED},
+    "explore.cliff_page": {**_CLIFF_EXPLORED},
     "explore.neuron": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "explore.page": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "gradient_norms": {**_RUN, "stop": ("count", 4), "ord": ("name", "fro")},

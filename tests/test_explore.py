@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import webbrowser
@@ -17,25 +16,16 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics import cli
-from rnn_dynamics.explore import bundle, regime, settings, widget
+from rnn_dynamics.explore import bundle, one_neuron, regime
+from rnn_dynamics.explore.settings import NeuronSettings
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import neuron as neuron_plots, palette
-
-NODE = shutil.which("node")
-needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
-SCRIPT = Path(__file__).with_name("explore_numbers.mjs")
+from tests.explorers import NODE, Driven, answers, needs_node, opened
 
 
 def _node(folder: Path, what: str, rows: np.ndarray) -> bytes:
     """What the explorer's own modules answer for rows of (w, b, ε, x₀, T)."""
-    modules = folder / "modules"
-    shutil.copytree(bundle.STATIC, modules)
-    (modules / "package.json").write_text('{"type": "module"}', encoding="utf-8")
-    command = [str(NODE), str(SCRIPT), str(modules), what]
-    given = np.ascontiguousarray(rows, np.float64).tobytes()
-    done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
+    return answers(folder, "explore_numbers.mjs", what, rows)
 
 
 class Answers(NamedTuple):
@@ -191,7 +181,7 @@ def test_kernel_and_browser_say_the_same_sentence(tmp_path: Path) -> None:
     said = _node(tmp_path, "sentences", rows).decode().split("\n")
     for row, sentence in zip(rows, said, strict=True):
         numbers = [float(value) for value in row[:4]]
-        shown = widget.state(settings.checked(*numbers, int(row[4]), "auto"))
+        shown = one_neuron.state(NeuronSettings(*numbers, int(row[4]), "auto"))
         assert shown["regime"] == sentence, row
     for sentence, expected in zip(said, NAMED.values(), strict=False):
         assert re.search(re.sub(r"([(^)])", r"\\\1", expected), sentence), sentence
@@ -292,8 +282,9 @@ def test_nothing_is_loaded_before_it_is_asked_for() -> None:
 
 
 @needs_node
-def test_the_module_is_small_and_one_piece(tmp_path: Path) -> None:
-    module = bundle.module()
+@pytest.mark.parametrize("study", ["neuron", "cliff"])
+def test_the_module_is_small_and_one_piece(study: str, tmp_path: Path) -> None:
+    module = bundle.module(study)
     assert len(module.encode()) < 150_000
     assert not re.search(r"^import\b|^export (?!default)", module, flags=re.MULTILINE)
     path = tmp_path / "neuron.mjs"
@@ -302,7 +293,7 @@ def test_the_module_is_small_and_one_piece(tmp_path: Path) -> None:
 
 
 def test_every_module_is_in_the_bundle_and_has_the_colours_of_the_figures() -> None:
-    assert {path.stem for path in bundle.STATIC.glob("*.js")} == set(bundle.MODULES)
+    assert {path.stem for path in bundle.STATIC.glob("*.js")} == set().union(*bundle.MODULES.values())
     known = {
         value.lower() for value in vars(palette).values() if isinstance(value, str) and value.startswith("#")
     }
@@ -357,54 +348,11 @@ def test_the_command_says_all_that_is_wrong(capsys: Any) -> None:
 
 # --- in a browser -----------------------------------------------------------------------------------------------
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-
-class Driven(NamedTuple):
-    """A page in a browser, and what its console said."""
-
-    page: Any
-    said: list[str]
-
-    def setting(self, name: str) -> Any:
-        return self.page.evaluate(f"explorer.settings.{name}")
-
-    def settled(self) -> str:
-        """The picture after two frames."""
-        return self.page.evaluate(
-            "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() =>"
-            " done(document.querySelector('canvas').toDataURL()))))"
-        )
-
-    def drag(self, panel: str, dx: float, dy: float) -> None:
-        box = self.page.locator(f".rnn-explore-point[data-panel={panel}]").bounding_box()
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        self.page.mouse.move(x, y)
-        self.page.mouse.down()
-        self.page.mouse.move(x + dx, y + dy, steps=8)
-        self.page.mouse.up()
-
 
 @pytest.fixture
 def driven(tmp_path: Path) -> Any:
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = tmp_path / "neuron.html"
-    path.write_text(rd.explore.page(x0=0.48), encoding="utf-8")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request", lambda request: said.append(request.url) if request.url.startswith("http") else None
-        )
-        page.goto(path.as_uri())
-        page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
-        yield Driven(page, said)
-        browser.close()
+    with opened(tmp_path / "neuron.html", rd.explore.page(x0=0.48)) as driven:
+        yield driven
 
 
 def test_sliders_and_points_move_the_picture(driven: Driven) -> None:
@@ -482,7 +430,7 @@ def test_a_finger_drags_a_point_and_scrolls_elsewhere(driven: Driven) -> None:
 
 
 def test_the_notebooks_door_follows_the_model_both_ways(driven: Driven) -> None:
-    module = base64.b64encode(bundle.module().encode()).decode()
+    module = base64.b64encode(bundle.module("neuron").encode()).decode()
     program = """async (module) => {
         const { default: widget } = await import(`data:text/javascript;base64,${module}`);
         const values = { w: 6, b: -3, epsilon: 1, x0: 0.4, steps: 20, theme: "dark" }, heard = {}, saved = [];
@@ -526,3 +474,31 @@ def test_a_frame_is_drawn_in_time(driven: Driven) -> None:
         return times.sort((a, b) => a - b)[30];
     }"""
     assert driven.page.evaluate(program) < 16
+
+
+def test_the_plane_is_zoomed_by_keys_buttons_and_wheel(driven: Driven) -> None:
+    def wide() -> float:
+        driven.settled()
+        low, high = driven.page.evaluate("explorer.axes.b.x")
+        return high - low
+
+    point = driven.page.locator(".rnn-explore-point[data-panel=b]")
+    widths = [wide()]
+    point.press("+")
+    widths.append(wide())
+    driven.page.get_by_role("button", name="zoom in (Ctrl and wheel), panel b").press("Enter")
+    widths.append(wide())
+    box = point.bounding_box()
+    driven.page.mouse.move(box["x"] + 30, box["y"] + 30)
+    driven.page.mouse.wheel(0, -100)
+    widths.append(wide())
+    driven.page.keyboard.down("Control")
+    driven.page.mouse.wheel(0, -100)
+    driven.page.keyboard.up("Control")
+    widths.append(wide())
+    assert widths == pytest.approx([24, 12, 6, 6, 6 * np.exp(-0.4)])
+    driven.drag("b", 20, 0)
+    assert 5 < driven.setting("w") < 5.5
+    point.press("0")
+    assert wide() == 24
+    assert driven.said == []

@@ -201,7 +201,8 @@ def told(call, package, extra):
 
 told(lambda: rd.doya.flow(5.0, -2.5, 0.4, 1.0), "diffrax", "ode")
 told(lambda: rd.explore.neuron(), "anywidget", "notebook")
-assert "<canvas" in rd.explore.page()
+told(lambda: rd.explore.cliff(), "anywidget", "notebook")
+assert "<canvas" in rd.explore.page() and "<canvas" in rd.explore.cliff_page()
 told(lambda: rd.sweep(lambda w: w, {"w": [0.0, 1.0]}).to_xarray(), "xarray", "data")
 open("model.onnx", "wb").write(b"x")
 told(lambda: rd.interop.from_onnx("model.onnx"), "onnx", "interop")

@@ -1,18 +1,22 @@
-"""The explorer's program for the browser: one ES module and one style sheet, from the files in ``static``."""
+"""An explorer's program for the browser: one ES module and one style sheet, from the files in ``static``."""
 
 import functools
 import re
 from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
-#: In the order in which they use one another.
-MODULES = ("numbers", "regime", "theme", "axes", "panels", "explorer", "neuron")
+_SHARED = ("numbers", "words", "theme", "axes", "sliders", "explorer", "diagram")
+#: Of each study, in the order in which they use one another.
+MODULES = {
+    "neuron": (*_SHARED, "regime", "panels", "neuron"),
+    "cliff": (*_SHARED, "loss", "heat", "outcome", "cliff_panels", "cliff"),
+}
 
 
 @functools.cache
-def module() -> str:
-    """The modules as one, which imports nothing and exports the last one's default."""
-    texts = [(STATIC / f"{name}.js").read_text(encoding="utf-8") for name in MODULES]
+def module(study: str) -> str:
+    """The modules of a study as one, which imports nothing and exports the last one's default."""
+    texts = [(STATIC / f"{name}.js").read_text(encoding="utf-8") for name in MODULES[study]]
     joined = "\n".join(re.sub(r"^import\s[^;]*;\n", "", text, flags=re.MULTILINE) for text in texts)
     return re.sub(r"^export (?!default)", "", joined, flags=re.MULTILINE)
 
@@ -20,4 +24,4 @@ def module() -> str:
 @functools.cache
 def style() -> str:
     """The style sheet."""
-    return (STATIC / "neuron.css").read_text(encoding="utf-8")
+    return (STATIC / "explorer.css").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 
 export const RESOLVED = "RESOLVED", UNRESOLVED = "UNRESOLVED", DIVERGED = "DIVERGED";
 const UNIT = 2 ** -53; // unit roundoff
-const RESOLUTION = 9.5 * Math.sqrt(UNIT); // largest error of a logarithm, relative to max(1, |ln|)
+export const RESOLUTION = 9.5 * Math.sqrt(UNIT); // largest error of a logarithm, relative to max(1, |ln|)
 const EXPONENT_LIMIT = 2 ** 30;
 const ARGUMENT_LIMIT = 2 ** 28;
 const LN2_HIGH = 0.6931471803691238, LN2_LOW = 1.9082149292705877e-10;
@@ -166,20 +166,20 @@ export function settle({ w, b, epsilon }, x0, settling, states) {
 
 // ---- derivatives with running error bounds (doya/kernel.py) ------------------------------------------------------
 
-const double = new Float64Array(1), words = new Uint32Array(double.buffer);
+const double = new Float64Array(1), halves = new Uint32Array(double.buffer);
 const HIGH = new Uint8Array(new Uint32Array([1]).buffer)[0]; // the word with sign and exponent
 
 /** e with 2^(e−1) ≤ |x| < 2^e; 0 where x is zero, subnormal or not finite. */
-function exponentOf(x) {
+export function exponentOf(x) {
   double[0] = x;
-  const raw = (words[HIGH] >>> 20) & 0x7ff;
+  const raw = (halves[HIGH] >>> 20) & 0x7ff;
   return raw === 0 || raw === 0x7ff ? 0 : raw - 1022;
 }
 
 /** 2^e exactly; 0 below the normal numbers, ∞ above them. */
-function powerOfTwo(e) {
-  words[HIGH] = (Math.min(Math.max(e, -1023), 1024) + 1023) << 20;
-  words[1 - HIGH] = 0;
+export function powerOfTwo(e) {
+  halves[HIGH] = (Math.min(Math.max(e, -1023), 1024) + 1023) << 20;
+  halves[1 - HIGH] = 0;
   return double[0];
 }
 
@@ -272,6 +272,7 @@ export function sensitivities(neuron, x0, steps) {
     error: orbit.error,
     logs: orbit.products.map((product) => product.log),
     signs: orbit.products.map((product) => Math.sign(product.value)),
+    products: orbit.products,
     errors,
     resolved,
     status,

@@ -1,21 +1,9 @@
 // The regime in a plain sentence. regime.py says the same of the library's numbers.
 
 import { UNRESOLVED, equilibria, multiplierAt, sensitivities, step, twoCycle } from "./numbers.js";
+import { short } from "./words.js";
 
 const SETTLING = 2000, LONGEST_PERIOD = 64, AVERAGED = 4000;
-
-/** Three digits as papers print them: .5, −2.66, 31, 4.5×10^−7. */
-export function short(value) {
-  if (value === 0) return "0";
-  const [mantissa, exponent] = value.toExponential(2).split("e").map(Number);
-  const minus = value < 0 ? "−" : "";
-  if (exponent < -4 || exponent > 4) {
-    return `${minus}${Math.abs(mantissa)}×10^${exponent < 0 ? "−" : ""}${Math.abs(exponent)}`;
-  }
-  const fixed = Math.abs(value).toFixed(Math.max(2 - exponent, 0));
-  const trimmed = fixed.includes(".") ? fixed.replace(/\.?0+$/, "") : fixed;
-  return minus + trimmed.replace(/^0\./, ".");
-}
 
 /** A factor of that natural logarithm: ×45.2, ×10^12. */
 function factor(log) {
