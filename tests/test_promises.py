@@ -91,6 +91,7 @@ def test_every_package_of_an_extra_is_used_somewhere() -> None:
         "ipywidgets": "tqdm.auto",
         "netcdf4": "to_netcdf",
         "ruff": "/ruff",
+        "pytest-cov": "--cov=",
         "pyright": "/pyright",
     }
     texts = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md"]
