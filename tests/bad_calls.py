@@ -191,6 +191,15 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
         "bias_std": ("number", 0.0),
         "largest_gain": ("number", 20.0),
     },
+    "explore.gradients": {
+        "units": ("count", 4),
+        "steps": ("count", 5),
+        "seed": ("count", 0),
+        "activation": ("name", "tanh"),
+        **dict.fromkeys(
+            ("spectral_radius", "gain", "bias", "leak", "input_size", "start_size"), ("number", 0.5)
+        ),
+    },
     "explore.neuron": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "explore.page": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "gradient_norms": {**_RUN, "stop": ("count", 4), "ord": ("name", "fro")},

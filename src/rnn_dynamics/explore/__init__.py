@@ -1,6 +1,7 @@
-"""Explorers to be played with in a notebook or a browser: one neuron, its bifurcations, orbits and gradients."""
+"""Explorers to be played with in a notebook or a browser: a neuron, gradients, a verdict, attractors."""
 
+from rnn_dynamics.explore.gradients import gradients
 from rnn_dynamics.explore.page import page
 from rnn_dynamics.explore.widget import neuron
 
-__all__ = ["neuron", "page"]
+__all__ = ["gradients", "neuron", "page"]
