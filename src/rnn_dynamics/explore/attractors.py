@@ -87,9 +87,13 @@ def _checked(cell: Any, starts: Any, u: Any) -> tuple["ndarray", Any]:
     import numpy as np
 
     from rnn_dynamics.cells.arguments import checked_cell, checked_step
+    from rnn_dynamics.cells.shapes import shapes_of
     from rnn_dynamics.numerics import validation
 
     checked_cell(cell)
+    told = shapes_of(cell).state
+    if told is not None and (len(told) != 1 or told[0] < 2):
+        raise ValueError(f"cell: expected a state of two units or more, shape (n,), got shape {told}")
     if starts is not None:
         rows = validation.concrete_array("starts", starts, ndim=2)
         if not len(rows):
@@ -100,7 +104,7 @@ def _checked(cell: Any, starts: Any, u: Any) -> tuple["ndarray", Any]:
         state, _, _ = checked_step(cell, None, u, None, "cell")
         rows = np.random.default_rng(0).uniform(-2, 2, (_STARTS, *state.shape)).astype(state.dtype)
     if state.ndim != 1 or state.size < 2:
-        raise ValueError(f"cell: expected a state of two units or more, shape (n,), got shape {state.shape}")
+        raise ValueError(f"starts: expected states of two units or more, got shape {rows.shape}")
     return rows, u
 
 
@@ -124,8 +128,9 @@ class _Shower:
     def found(self) -> _Found:
         import numpy as np
 
-        from rnn_dynamics.dynamics import equilibria
+        from rnn_dynamics.dynamics import equilibria, planes
         from rnn_dynamics.dynamics.basins import find_attractors
+        from rnn_dynamics.plots.state_space import ARROWS
 
         cell, starts, u = self.map
         with warnings.catch_warnings():
@@ -139,6 +144,8 @@ class _Shower:
         low, high = rows.min(axis=0), rows.max(axis=0)
         room = 0.08 * np.maximum(high - low, 1e-6)
         low, high = low - room, high + room
+        # Arrows are drawn once the basins are hidden: compiled now, so that no control compiles anything.
+        planes.flow(cell, points.inputs, np.zeros((ARROWS[0] * ARROWS[1], starts.shape[1]), starts.dtype))
         return _Found(points, known, behind, (low[0], high[0], low[1], high[1]))
 
     def _run(self, start: "ndarray", steps: int) -> Any:
@@ -347,7 +354,9 @@ def _others(ax: "Axes", known: "Attractors", plane: "Plane") -> None:
     for i in range(len(known)):
         orbit = known.orbit(i)
         x, y = plane.of(orbit.reshape(len(orbit), -1)).T
-        ax.annotate(f"{i}", (x[0], y[0]), (6, 5), textcoords="offset points", fontsize=8, zorder=8)
+        beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "zorder": 8}
+        plate = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
+        ax.annotate(f"{i}", (x[0], y[0]), (7, 6), bbox=plate, **beside)
         if known.periods[i] == 1:
             continue
         mark: dict[str, Any] = {"marker": ".", "markersize": 2.0}

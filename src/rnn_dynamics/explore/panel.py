@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from ipywidgets import VBox
     from matplotlib.figure import Figure
+    from numpy import ndarray
 
 COMPILING = "compiling …"
 _DPI = 100
@@ -96,7 +97,17 @@ def figure(width: float, height: float) -> Iterator["Figure"]:
     from rnn_dynamics import plots
 
     with plots.style():
-        yield Figure(figsize=(width, height), layout="none")
+        yield Figure(figsize=(width, height), dpi=_DPI, layout="none")
+
+
+def drawn(figure: "Figure") -> "ndarray":
+    """A figure's pixels, shape (height, width, 4)."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())
 
 
 def png(drawn: "Figure") -> bytes:
