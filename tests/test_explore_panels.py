@@ -209,7 +209,7 @@ def test_a_phase_portrait_has_the_librarys_points_and_sets(portrait: Any) -> Non
 
 
 def test_more_units_are_shown_in_a_plane() -> None:
-    cell = ElmanRNN(np.random.default_rng(0).normal(size=(4, 4)), np.full(4, 0.1))
+    cell = ElmanRNN(np.random.default_rng(0).normal(size=(4, 4)) / 2, np.full(4, 0.1))
     panel: Any = rd.explore.attractors(cell, np.random.default_rng(1).normal(size=(9, 4)), steps=20)
     panel.state()
     _moved(panel, x=0.6)

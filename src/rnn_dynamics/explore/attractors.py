@@ -264,7 +264,7 @@ def _numbers(results: dict[str, Any], saddles: list[int], start: "ndarray", labe
         ],
         "saddles": [points.points[i].tolist() for i in saddles],
         "start": start.tolist(),
-        "end": np.asarray(results["trajectory"].final).tolist(),
+        "end": np.asarray(results["trajectory"].states)[-1].tolist(),
         "goes_to": {-1: "undecided", -2: "diverged"}.get(label, label),
         "shares": None if labels is None else [float(one) for one in labels.fractions().attractors],
         "sets": {
