@@ -119,6 +119,14 @@ def test_the_first_scaled_bound_is_the_librarys() -> None:
     np.testing.assert_allclose(shown, bounds["scaled"].log / math.log(10), atol=1e-12)
 
 
+def test_without_x64_all_is_single_and_nothing_warns() -> None:
+    with jax.enable_x64(False):
+        panel: Any = rd.explore.gradients(units=4, steps=9)
+        assert panel.results()["bounds"].log_norms.dtype == np.float32
+        panel.bias = 0.5
+        assert "T = 9" in panel.sentence
+
+
 def test_a_redraw_is_quick(sliders: Any) -> None:
     """The processor's time, the least of some: other programs run beside the tests."""
     sliders.state()
@@ -174,8 +182,9 @@ def test_a_verdict_shows_what_each_part_owes(verdict: Any) -> None:
 
 
 def test_a_verdict_without_a_loss_shows_the_norm() -> None:
-    verdict = rd.diagnose(rd.rollout(PAIR, [0.3, 0.2], steps=20))
-    state = rd.explore.network(verdict).state()
+    verdict: Any = rd.diagnose(rd.rollout(PAIR, [0.3, 0.2], steps=20))
+    panel: Any = rd.explore.network(verdict)
+    state = panel.state()
     assert state["choices"] == ["state norm"]
     assert state["reach_percent"] == verdict.state_percent
     np.testing.assert_allclose(

@@ -74,7 +74,7 @@ def gradients(
 
     given = cell_or_trajectory
     source: _Own | _Given
-    common = {"steps": validation.count("steps", steps, minimum=1, maximum=MOST_STEPS)}
+    common: dict[str, Any] = {"steps": validation.count("steps", steps, minimum=1, maximum=MOST_STEPS)}
     own = {
         "spectral_radius": panel.number("spectral_radius", spectral_radius, 0.0, LARGEST),
         "bias": panel.number("bias", bias, -LARGEST, LARGEST),
@@ -148,7 +148,8 @@ class _Own:
         shift = np.full(len(self.W), values["bias"])
         cell = SlidingRNN(radius * self.W, shift, self.w_in, leak, values["activation"])
         inputs = values["input_size"] * self.inputs[: values["steps"]]
-        return rollout(cell, values["start_size"] * self.start, inputs)
+        start, dtype = values["start_size"] * self.start, np.dtype(cell.W.dtype)
+        return rollout(cell, start.astype(dtype), inputs.astype(dtype))
 
 
 class _Given:
@@ -157,8 +158,9 @@ class _Given:
     def __init__(self, cell: Any, start: Any, inputs: Any, longest: int, values: dict[str, Any], fixed: bool):
         self.cell, self.start, self.inputs, self.longest = cell, start, inputs, longest
         self.values, self.fixed = values, fixed
-        structure = getattr(cell, "structure", None)
-        self.weights = structure().weights if callable(structure) else None
+        structure: Any = getattr(cell, "structure", None)
+        declared: Any = structure() if callable(structure) else None
+        self.weights = None if declared is None else declared.weights
 
     def has_gain(self) -> bool:
         """Whether W is one of the cell's parameters."""

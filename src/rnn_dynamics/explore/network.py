@@ -246,7 +246,7 @@ def _draw_overview(ax: "Axes", found: "Diagnosis", chosen: Profile, profiles: di
         ax.set_title(f"{dead} dead, {saturated} saturated of {total} units")
         ax.set_xlabel("median slope φ′ of a unit")
         ax.set_ylabel("units")
-        ax.yaxis.get_major_locator().set_params(integer=True)
+        ax.locator_params(axis="y", integer=True)
         return
     else:
         rows, title, label = [(_NORM, profiles[_NORM].reach(0.01))], "how far back 1 % reaches", "lag (steps)"

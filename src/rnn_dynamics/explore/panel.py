@@ -97,7 +97,8 @@ def figure(width: float, height: float) -> Iterator["Figure"]:
     from rnn_dynamics import plots
 
     with plots.style():
-        yield Figure(figsize=(width, height), dpi=_DPI, layout="none")
+        options: dict[str, Any] = {"layout": "none"}  # a search for the layout takes longer than to draw
+        yield Figure(figsize=(width, height), dpi=_DPI, **options)
 
 
 def drawn(figure: "Figure") -> "ndarray":
@@ -167,7 +168,6 @@ def _panel_class(caller: str) -> type:
         def __init__(self, controls: Sequence[Control], show: Any, what: str) -> None:
             self.controls = {control.name: _widget(control) for control in controls}
             self.image = ipywidgets.Image(format="png", value=b"", layout={"max_width": "100%"})
-            self.image.layout.width = "900px"
             self.status = ipywidgets.HTML()
             title = ipywidgets.HTML(f"<strong>{html.escape(what)}</strong>")
             box = ipywidgets.Box(
@@ -175,6 +175,7 @@ def _panel_class(caller: str) -> type:
             )
             super().__init__([title, box, self.image, self.status])
             self._show, self._shown, self._held = show, None, False
+            self._known = {control.name: control for control in controls}
             self.add_traits(**{control.name: Checked(control) for control in controls})
             for control in controls:
                 setattr(self, control.name, control.value)
@@ -198,9 +199,7 @@ def _panel_class(caller: str) -> type:
 
         def shown(self) -> Shown:
             """What is shown; drawn first where nothing has been."""
-            if self._shown is None:
-                self._draw()
-            return self._shown
+            return self._draw() if self._shown is None else self._shown
 
         def _changed(self, _: Any) -> None:
             if not self._held:
@@ -208,21 +207,25 @@ def _panel_class(caller: str) -> type:
 
         def set(self, **values: Any) -> None:
             """Set several controls, and draw once."""
+            unknown = [name for name in values if name not in self.controls]
+            if unknown:
+                raise ValueError(f"{unknown[0]}: expected one of {', '.join(self.controls)}")
+            checked = {name: self._known[name].checked(value) for name, value in values.items()}
             self._held = True
             try:
-                for name, value in values.items():
-                    if name not in self.controls:
-                        raise ValueError(f"{name}: expected one of {', '.join(self.controls)}")
+                for name, value in checked.items():
                     setattr(self, name, value)
             finally:
                 self._held = False
-                self._draw()
+            self._draw()
 
-        def _draw(self) -> None:
+        def _draw(self) -> Shown:
             self._shown = found = self._show(self.settings())
             self.image.value, self.alt = found.picture, found.alt
+            self.image.layout.width = f"{int.from_bytes(found.picture[16:20], 'big')}px"
             self.image.tooltip = found.alt
             self._say(found.sentence)
+            return found
 
         def _say(self, text: str) -> None:
             self.sentence = text
@@ -273,15 +276,17 @@ def _notice(wanted: bool) -> Iterator[None]:
     """In a notebook say that programs are compiled, while the output that a panel will be in is empty yet."""
     from rnn_dynamics.numerics import packages
 
-    handle = None
-    if wanted and packages.is_installed("IPython"):
-        from IPython.core.getipython import get_ipython
-        from IPython.display import HTML, display
+    if not (wanted and packages.is_installed("IPython")):
+        yield
+        return
+    from IPython.core.getipython import get_ipython
+    from IPython.display import HTML, display
 
-        if hasattr(get_ipython(), "kernel"):
-            handle = display(HTML(f'<div role="status">{COMPILING}</div>'), display_id=True)
+    if not hasattr(get_ipython(), "kernel"):
+        yield
+        return
+    handle: Any = display(HTML(f'<div role="status">{COMPILING}</div>'), display_id=True)
     try:
         yield
     finally:
-        if handle is not None:
-            handle.update(HTML(""))
+        handle.update(HTML(""))

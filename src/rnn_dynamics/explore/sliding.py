@@ -31,7 +31,8 @@ class SlidingRNN:
     kind: Int[Array, ""]
 
     def __init__(self, W: np.ndarray, b: np.ndarray, w_in: np.ndarray, leak: float, activation: str) -> None:
-        arrays = [np.asarray(part, float) for part in (W, b, w_in, leak)]
+        dtype = np.dtype(jnp.result_type(float))
+        arrays = [np.asarray(part, dtype) for part in (W, b, w_in, leak)]
         kind = np.asarray(ACTIVATIONS.index(activation), np.int32)
         names = ("W", "b", "w_in", "leak", "kind")
         set_fields(self, **dict(zip(names, jax.device_put([*arrays, kind]), strict=True)))
