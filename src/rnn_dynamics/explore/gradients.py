@@ -362,7 +362,7 @@ class _Legends:
         key = tuple(label for pair in named for _, label in pair)
         if key not in self.drawn:
             with panel.figure(_WIDTH, _LEGEND) as figure:
-                for x, pair in zip((0.03, 0.53), named, strict=True):
+                for x, pair in zip((0.03, 0.65), named, strict=True):
                     handles, labels = [one for one, _ in pair], [label for _, label in pair]
                     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(x, 1.0), ncols=2)
                 self.drawn[key] = panel.drawn(figure)
