@@ -138,6 +138,16 @@ def test_a_redraw_is_quick(sliders: Any) -> None:
     assert min(taken) < 0.4
 
 
+def test_weights_of_zero_leave_no_gradient(sliders: Any) -> None:
+    sliders.set(spectral_radius=0.0, leak=1.0, steps=20)
+    assert sliders.sentence.startswith(
+        "Over T = 20 steps the gradient vanishes: its norm is 0; a theorem proves"
+    )
+    assert sliders.state()["log10_norms"][:-1] == [None] * 20
+    sliders.spectral_radius = 1.2
+    assert None not in sliders.state()["log10_norms"]
+
+
 def test_networks_of_ones_own_have_the_sliders_that_apply() -> None:
     cell = ElmanRNN(RNG.normal(size=(8, 8)) / 3, np.zeros(8))
     own: Any = rd.explore.gradients(cell, steps=20)

@@ -137,7 +137,7 @@ class _Shower:
             # Cycles of other periods are among the attractors, which are shown beside the points.
             warnings.simplefilter("ignore", equilibria.MissingAttractorWarning)
             points = equilibria.fixed_points(cell, starts, u=u)
-        known = find_attractors(cell, starts, u=u)
+        known = find_attractors(cell, np.concatenate([starts, points.points[points.stable]]), u=u)
         behind = [np.asarray(self._run(start, _BEHIND_STEPS).states)[1:] for start in starts[:_BEHIND]]
         states = [points.points, *(known.orbit(i) for i in range(len(known))), starts]
         rows = np.concatenate([part.reshape(-1, starts.shape[1]) for part in states])

@@ -383,5 +383,7 @@ def _picture(bounds: "Bounds", spectra: "SpectraByLag", legends: _Legends) -> by
             plots.singular_bands(spectra, right, legend=False)
         left.set_title("a   norm of $∂x_T/∂x_k$ and its bounds", y=1.0)  # a given height needs no search
         right.set_title("b   singular values of $∂x_T/∂x_k$", y=1.0)
+        for ax in (left, right):
+            ax.locator_params(axis="x", integer=True)
         figure.figimage(legends.of((left, right)), 0, 0, origin="upper")
         return panel.png(figure)
