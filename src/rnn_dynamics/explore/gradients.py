@@ -385,5 +385,8 @@ def _picture(bounds: "Bounds", spectra: "SpectraByLag", legends: _Legends) -> by
         right.set_title("b   singular values of $∂x_T/∂x_k$", y=1.0)
         for ax in (left, right):
             ax.locator_params(axis="x", integer=True)
+            low, high = ax.get_ylim()
+            if high - low < 1:  # of nothing but zeros, or of a norm that stays
+                ax.set_ylim((low + high - 1) / 2, (low + high + 1) / 2)
         figure.figimage(legends.of((left, right)), 0, 0, origin="upper")
         return panel.png(figure)
