@@ -73,6 +73,7 @@ def given() -> dict[str, Any]:
         "of w": lambda w: w**2,
         "plan": training.Plan(training.task("parity", 5), training.recipe(), units=2),
         "run": run,
+        "verdict": rd.diagnose(run),
         "piecewise": PiecewiseLinearRNN(0.5 * np.ones(2), np.zeros((2, 2)), np.zeros(2)),
         "batch": jax.vmap(lambda x: rd.rollout(cell, x, steps=8))(jnp.full((3, 2), 0.1)),
         "key": jax.random.key(0),
@@ -199,6 +200,21 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     },
     "explore.cliff": {**_CLIFF_EXPLORED},
     "explore.cliff_page": {**_CLIFF_EXPLORED},
+    "explore.attractors": {
+        "cell": ("cell", "cell"),
+        "starts": ("array", np.zeros((2, 2))),
+        "steps": ("count", 3),
+    },
+    "explore.gradients": {
+        "units": ("count", 4),
+        "steps": ("count", 5),
+        "seed": ("count", 0),
+        "activation": ("name", "tanh"),
+        **dict.fromkeys(
+            ("spectral_radius", "gain", "bias", "leak", "input_size", "start_size"), ("number", 0.5)
+        ),
+    },
+    "explore.network": {"verdict": ("trajectory", "verdict")},
     "explore.neuron": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "explore.page": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "gradient_norms": {**_RUN, "stop": ("count", 4), "ord": ("name", "fro")},

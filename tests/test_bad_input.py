@@ -39,6 +39,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("dynamics.lyapunov_spectrum", "exponents"): {"none"},
     ("gradients.jacobian_product", "stop"): {"none"},
     ("gradients.jacobian_products", "stop"): {"none"},
+    ("explore.attractors", "starts"): {"none"},
     ("gradient_norms", "stop"): {"none"},
     ("gradients.pullback", "stop"): {"none"},
     ("gradients.readout_norms", "readout"): {"none"},

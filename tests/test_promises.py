@@ -203,6 +203,7 @@ def told(call, package, extra):
 told(lambda: rd.doya.flow(5.0, -2.5, 0.4, 1.0), "diffrax", "ode")
 told(lambda: rd.explore.neuron(), "anywidget", "notebook")
 told(lambda: rd.explore.cliff(), "anywidget", "notebook")
+told(lambda: rd.explore.gradients(), "ipywidgets", "notebook")
 assert "<canvas" in rd.explore.page() and "<canvas" in rd.explore.cliff_page()
 told(lambda: rd.sweep(lambda w: w, {"w": [0.0, 1.0]}).to_xarray(), "xarray", "data")
 open("model.onnx", "wb").write(b"x")

@@ -6,7 +6,9 @@ has seen the padding. It is cut off on the host, where cutting compiles nothing.
 padding are skipped by a mask inside the scan.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import jax
@@ -21,12 +23,22 @@ LARGEST_PADDED = 2**16
 #: The same where the padding is skipped: what may be copied and held twice.
 LARGEST_SKIPPED = 2**27
 
-_SHORTEST = 64
+_shortest: ContextVar[int] = ContextVar("shortest", default=64)
 
 
 def longer(steps: int) -> int:
     """Return the length that so many steps are padded to."""
-    return power_of_two_above(steps, _SHORTEST) if steps else 0
+    return power_of_two_above(steps, _shortest.get()) if steps else 0
+
+
+@contextlib.contextmanager
+def at_least(steps: int) -> Iterator[None]:
+    """Pad every run of fewer steps to one length for a while, so that all of them share their programs."""
+    before = _shortest.set(longer(steps))
+    try:
+        yield
+    finally:
+        _shortest.reset(before)
 
 
 def surplus(steps: int, size: int, limit: int, *trees: Any) -> int:

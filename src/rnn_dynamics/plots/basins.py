@@ -32,6 +32,11 @@ def _pale(colour: tuple[float, float, float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
+def basin_colour(index: int) -> tuple[float, float, float]:
+    """The colour of the basin of an attractor, by its number."""
+    return _pale(_colour(index))
+
+
 def _planes(starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, int, int, bool]:
     """The values across and up, their coordinates in the state, and whether the grid's first axis runs across."""
     for swapped in (False, True):

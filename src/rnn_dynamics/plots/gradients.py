@@ -51,6 +51,7 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     for entry in bounds.entries():
         formula = entry.formula.replace("J_i", "$J_i$").replace("_∞", "$_∞$").replace("^½", "$^{1/2}$")
+        formula = formula.replace("s_min", "$s_{min}$")
         formula = formula.replace("^(1/dim)", "$^{1/dim}$")
         label = f"{'≤' if entry.above else '≥'} {formula}" if entry.theorem else f"{formula}, no theorem"
         ax.plot(bounds.lags, _finite(entry.log), label=label, **_BOUND_LINES[entry.name])

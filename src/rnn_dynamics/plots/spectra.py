@@ -40,6 +40,9 @@ def singular_bands(result: "SpectraByLag", ax: Any = None, *, legend: bool = Tru
     order = np.argsort(result.lags, kind="stable")
     lags, values = np.asarray(result.lags)[order], np.asarray(result.log, float)[order] * _DECADES
     values = np.where(np.isfinite(values), values, np.nan)
+    ax.set_xlim(lags.min(), max(lags.max(), 1))
+    known = np.isfinite(values).any(axis=1)
+    lags, values = lags[known], values[known]
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     for (low, high, label), alpha in zip(_BANDS, (0.15, 0.25, 0.4), strict=True):
         edges = np.nanquantile(values, [low, high], axis=1)
@@ -51,7 +54,6 @@ def singular_bands(result: "SpectraByLag", ax: Any = None, *, legend: bool = Tru
     )
     ax.set_xlabel("lag n = T − k (steps)")
     ax.set_ylabel("log₁₀ of the singular values")
-    ax.set_xlim(lags.min(), max(lags.max(), 1))
     if legend:
         ax.legend(loc="best")
     return ax

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from rnn_dynamics.dynamics.equilibria import FixedPoints
 
-_ARROWS = (17, 13)
+#: Of the flow, across and up.
+ARROWS = (17, 13)
 RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
 
 
@@ -183,8 +184,8 @@ def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int
     """F(x) − x over the axes' limits in the plane, as grey arrows; limits with some room are fixed by it."""
     _open(ax)
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
-    across = np.linspace(left, right, 2 * _ARROWS[0] + 1)[1::2]
-    up = np.linspace(low, high, 2 * _ARROWS[1] + 1)[1::2]
+    across = np.linspace(left, right, 2 * ARROWS[0] + 1)[1::2]
+    up = np.linspace(low, high, 2 * ARROWS[1] + 1)[1::2]
     grid = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
     states = plane.at(grid).astype(dtype).reshape(-1, *shape)
     moved = planes.flow(cell, inputs, states).reshape(len(states), -1)
@@ -193,7 +194,7 @@ def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int
     largest = np.nanmax(np.where(np.isfinite(speed), speed, np.nan), initial=0.0)
     if largest > 0:
         # In units of the axes' own lengths, so that an arrow lies between its neighbours whatever the aspect.
-        cells = np.array([(right - left) / _ARROWS[0], (high - low) / _ARROWS[1]])
+        cells = np.array([(right - left) / ARROWS[0], (high - low) / ARROWS[1]])
         safe = np.where(speed > 0, speed, 1.0)[:, None]
         drawn = arrows / safe / np.maximum(np.abs(arrows / safe / cells).max(axis=1), 1e-300)[:, None]
         drawn = 0.9 * drawn * np.sqrt(speed / largest)[:, None]
