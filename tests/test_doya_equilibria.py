@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import doya
+from rnn_dynamics.doya import cycles
+from rnn_dynamics.doya.equilibria import _fold_guess
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
@@ -102,6 +105,49 @@ def test_hazard_17_period_two_is_no_equilibrium(dtype: str) -> None:
         equilibrium = doya.equilibria(w[i], b[i])
         assert not bool(equilibrium.stable[0])
     assert np.isnan(np.asarray(doya.two_cycle(-3.9, 1.95).x)).all()
+
+
+@pytest.mark.parametrize(("w", "b"), [(-8.0, 3.0), (-5.0, 2.4), (-30.0, 14.0)])
+def test_how_the_cycle_moves_and_its_multiplier(w: float, b: float) -> None:
+    """Against central differences of the cycle in 60 digits, and w² x(1 − x) y(1 − y) of its states x and y."""
+    low, high = neuron.two_cycle(w, b)
+    multiplier = w**2 * low * (1 - low) * high * (1 - high)
+    np.testing.assert_allclose(float(doya.two_cycle(w, b).multiplier), float(multiplier), rtol=1e-12)
+
+    def moved(*arguments):
+        return cycles._cycle_states_jvp(arguments[:2], arguments[2:])[1]
+
+    step = 2.0**-16
+    for dw, db in ((1.0, 0.0), (0.0, 1.0)):
+        up, down = (neuron.two_cycle(w + sign * dw, b + sign * db) for sign in (step, -step))
+        wanted = [float((u - d) / (2 * step)) for u, d in zip(up, down, strict=True)]
+        found = computed(moved, *(np.full(1, value) for value in (w, b, dw, db)))
+        np.testing.assert_allclose(np.ravel(found), wanted, rtol=1e-6)
+
+
+def test_a_cycle_whose_lower_state_underflows_is_0_and_1(dtype: str) -> None:
+    """Its lower state is e^(−1000)."""
+    w, b = np.array([-2000], dtype), np.array([1000], dtype)
+    found = computed(lambda w, b: cycles._cycle_states(w, b), w, b)
+    assert np.ravel(found).tolist() == [0.0, 1.0]
+    assert np.asarray(doya.two_cycle(w, b).x).tolist() == [[0.0, 1.0]]
+    assert np.asarray(doya.two_cycle(w, b).multiplier).tolist() == [0.0]
+
+
+def test_the_parabola_of_the_fold_is_a_good_start() -> None:
+    """Its distance δ from the turning point is right to (h‴ δ/s)², on either side."""
+    for w in (4.5, 8.0, 50.0):
+        fold = neuron.folds(w)[0][1]
+        b = float(fold) - 2.0**-30
+        s, distance = mpmath.sqrt(1 - 4 / mpmath.mpf(w)), fold - mpmath.mpf(b)
+        turn = -2 * mpmath.atanh(s)
+        for side, true in zip((1.0, -1.0), neuron.relative_equilibria(w, b), strict=False):
+            arguments = [np.full(1, float(value)) for value in (w, s, turn, distance, side)]
+            guess, is_better = computed(lambda *given: _fold_guess(*given), *arguments)
+            delta = float(abs(true.z - turn))
+            assert bool(is_better[0])
+            third = float(2 / mpmath.mpf(w) - s**2)
+            assert abs(float(guess[0]) - float(true.z)) <= (third * delta / float(s)) ** 2 * delta + 1e-15
 
 
 def test_hazard_18_marginal_points_are_labelled() -> None:
