@@ -1,11 +1,15 @@
 """Basin labels: none wrong, and undecided only where nothing can tell."""
 
+import fractions
+
 import jax
+import mpmath
 import numpy as np
 import pytest
 
 from rnn_dynamics import doya
-from rnn_dynamics.doya import Basin
+from rnn_dynamics.doya import Basin, attractors, basins
+from rnn_dynamics.numerics.batching import computed
 from tests.compilations import compilations
 from tests.oracles import neuron
 
@@ -55,6 +59,30 @@ def test_everywhere_else(dtype: str) -> None:
     labels = doya.basin_label(w, b, x0)
     for i in range(300):
         assert Basin(int(labels[i])).name == neuron.basin(float(w[i]), float(b[i]), float(x0[i]))
+
+
+def test_beyond_a_turning_point_the_side_alone_decides() -> None:
+    """Near the cusp x₋ and x₊ lie within ¼ of ½, and the outer equilibria just beyond them."""
+    for w in (4.2, 4.7, 5.2):
+        (_, high), (_, low) = neuron.folds(w)
+        for share in (0.01, 0.5, 0.99):
+            x0 = np.linspace(0.02, 0.98, 49)
+            b = float(low + share * (high - low))
+            arguments = (np.full_like(x0, w), np.full_like(x0, b), x0, np.ones(x0.shape, np.int32))
+            found = computed(lambda *given: basins._increasing(*given), *arguments)
+            assert [Basin(int(label)).name for label in found] == [neuron.basin(w, b, x) for x in x0]
+
+
+def test_labels_keep_their_numbers_and_what_cannot_be_told_is_undecided() -> None:
+    names = ["LOW", "HIGH", "ONLY", "BOUNDARY", "UNDECIDED", "CYCLE", "CHAOS"]
+    assert [Basin(value).name for value in range(7)] == names
+    sides = basins._decreasing(np.array([1, 0, -1]))  # between the flips, not to be told, outside
+    assert sides.tolist() == [Basin.CYCLE, Basin.UNDECIDED, Basin.ONLY]
+
+
+def test_only_the_symmetric_bias_rests_on_a_repeller() -> None:
+    labels = np.asarray(doya.basin_label(-8.0, [3.0, 4.0, 5.0], 0.5))
+    assert labels.tolist() == [Basin.CYCLE, Basin.BOUNDARY, Basin.CYCLE]
 
 
 def test_boundary_is_exact(dtype: str) -> None:
@@ -136,6 +164,62 @@ def test_labels_of_the_leaky_neuron_against_long_orbits() -> None:
             assert periods[0] > 1  # hazard 17: of least period, no equilibrium in disguise
         elif label == Basin.CHAOS:
             assert not periods
+
+
+def test_the_image_of_a_state_is_within_its_radius(dtype: str) -> None:
+    """At a huge weight the rounding of w x is far more than that of the image."""
+    rng = np.random.default_rng(6)
+    w = -np.exp(rng.uniform(2, 12, 40)).astype(dtype)
+    b = (-w * rng.uniform(0.2, 0.8, 40)).astype(dtype)
+    x = ((rng.normal(size=40) - b) / w).astype(dtype)
+    cells = attractors.Neuron(w, b, np.ones_like(w))
+    image, radius, _ = computed(lambda *given: attractors._step(*given), cells, x, np.zeros_like(x))
+    for i in range(w.size):
+        with mpmath.workdps(40):
+            z = mpmath.mpf(float(w[i])) * mpmath.mpf(float(x[i])) + mpmath.mpf(float(b[i]))
+            assert abs(1 / (1 + mpmath.exp(-z)) - mpmath.mpf(float(image[i]))) <= float(radius[i])
+
+
+def test_an_interval_that_is_just_not_mapped_into_itself_proves_nothing(dtype: str) -> None:
+    """Where |F(c) − c| + radius of the image, in exact arithmetic, is not below the radius."""
+    kind = np.dtype(dtype).type
+    cell = attractors.Neuron(*(np.full(1, value, dtype) for value in (-6.0, -1.0, 1.0)))
+    x = np.full(1, float(neuron.relative_equilibria(-6.0, -1.0)[0].x), dtype)
+
+    def closed(radius: np.ndarray) -> bool:
+        image, after, _ = computed(attractors._step, cell, x, radius)
+        shift = fractions.Fraction(float(np.abs(np.asarray(image) - x)[0]))
+        return shift + fractions.Fraction(float(after[0])) < fractions.Fraction(float(radius[0]))
+
+    low, high = np.full(1, 0.001, dtype), np.full(1, 1.0, dtype)
+    assert closed(low)
+    assert not closed(high)
+    while np.nextafter(low, high) < high:
+        middle = low + (high - low) / kind(2)
+        low, high = (middle, high) if closed(middle) else (low, middle)
+    for radius, expected in ((high, False), (low * kind(0.999), True)):
+        orbit = attractors.BoundedOrbit(x, radius / kind(2), np.zeros_like(x))
+        fixed, _ = computed(lambda *given: attractors._trapped(*given), cell, orbit)
+        assert bool(fixed[0]) == expected
+
+
+def test_an_orbit_that_leaves_a_repeller_is_no_chaos() -> None:
+    """Means of ln|F′| over 16 blocks of 192 steps: positive, but by 8 of their standard errors, not by 5."""
+    w, b, epsilon, starts = 5.0, -2.5, 0.007, np.array([0.5025, 0.501])
+    x, logarithms = starts, []
+    for _ in range(16 * 192):
+        image = 1 / (1 + np.exp(-(w * x + b)))
+        logarithms.append(np.log(1 - epsilon + epsilon * w * image * (1 - image)))
+        x = (1 - epsilon) * x + epsilon * image
+    means = np.reshape(logarithms, (16, 192, 2)).mean(axis=1)
+    certainty = means.mean(axis=0) / (means.std(axis=0, ddof=1) / 4)
+    assert 4.5 < certainty[0] < 7
+    assert certainty[1] > 9
+    cells = attractors.Neuron(*(np.full(2, value) for value in (w, b, epsilon)))
+    start = attractors.BoundedOrbit(starts, np.zeros(2), np.zeros(2))
+    orbit, positive = jax.jit(lambda *given: attractors._positive_exponent(*given))(cells, start)
+    assert np.asarray(positive).tolist() == [False, True]
+    np.testing.assert_allclose(orbit.x, x, rtol=1e-10)
 
 
 def test_chaos_of_the_source() -> None:

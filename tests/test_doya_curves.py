@@ -100,6 +100,16 @@ def test_there_is_nothing_where_there_is_nothing() -> None:
     np.testing.assert_allclose(doya.fold_window(5.0), 0.31122068, atol=1e-8)
 
 
+def test_the_bistable_window_to_four_ulp_from_the_cusp_on(dtype: str) -> None:
+    four = np.asarray(4, dtype)
+    w = np.array([np.nextafter(four, np.asarray(5, dtype)), 4.001, 4.1, 4.3, 4.39, 4.4, 4.9, 50], dtype)
+    found = np.asarray(doya.fold_window(w))
+    for weight, width in zip(w, found, strict=True):
+        assert _ulps(width, neuron.fold_window(float(weight)), dtype) <= 4
+    assert float(doya.fold_window(four)) == 0
+    assert np.isnan(doya.fold_window(np.nextafter(four, np.asarray(0, dtype))))
+
+
 def test_derivatives_beside_holes_are_numbers() -> None:
     """A sum over the folds or cycles that exist has a derivative; those that do not exist add nothing to it."""
     w = np.array([3.0, 5.0, -8.0, 0.0])

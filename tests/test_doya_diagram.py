@@ -16,6 +16,7 @@ def test_branches_and_events_at_five(dtype: str) -> None:
     true = sorted((float(b), float(x)) for x, b in neuron.folds(5.0))
     np.testing.assert_allclose(found, true, rtol=4 * np.finfo(dtype).eps)
     assert {event.kind for event in diagram.events} == {"fold"}
+    assert all(event.precision <= 8 * np.finfo(dtype).eps for event in diagram.events)
     for branch in diagram.branches:
         np.testing.assert_allclose(np.log(branch.x / (1 - branch.x)) - 5 * branch.x, branch.b, atol=1e-6)
         inside = branch.multipliers[1:-1]
@@ -43,6 +44,8 @@ def test_flips_and_the_cycle_between_them() -> None:
     true = neuron.two_cycle(-8.0, float(low.b[middle]))
     np.testing.assert_allclose([low.x[middle], high.x[middle]], [float(x) for x in true], rtol=1e-10)
     np.testing.assert_allclose([low.x[0], high.x[0]], diagram.events[0].state)
+    np.testing.assert_array_equal(low.b[[0, -1]], [event.parameter for event in diagram.events])
+    assert 0 < np.diff(low.b).min() < np.diff(low.b).max() < 0.01 * np.ptp(low.b)
     part = doya.bifurcation_diagram(-8.0, np.linspace(0, 2, 21))
     assert all(branch.b.min() >= 0 - 1e-6 and branch.b.max() <= 2 + 1e-6 for branch in part.branches)
 
@@ -93,6 +96,7 @@ def test_the_map_tends_to_the_flow_with_order_one() -> None:
         errors.append([float(end.state - limit.state), float(end.initial.to_float() - limit.initial)])
     orders = np.log2(np.abs(np.array(errors[:-1]) / np.array(errors[1:])))
     np.testing.assert_allclose(orders, 1, atol=0.05)
+    assert float(doya.flow(5.0, -2.4, 0.4, 3.0, w_in=2.0).state) == float(limit.state)  # without an input
 
 
 def test_the_flow_needs_its_extra_and_checks_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

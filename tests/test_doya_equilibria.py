@@ -1,14 +1,22 @@
 """All equilibria of one neuron against 50 digits; stability by the multiplier; 2-cycles."""
 
+import importlib
+
 import jax
 import mpmath
 import numpy as np
 import pytest
 
 from rnn_dynamics import doya
+from rnn_dynamics.doya import cycles
+from rnn_dynamics.doya.bifurcations import turning
+from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.status import Status
 from tests.compilations import compilations
 from tests.oracles import neuron
+
+# The package has a function of that name.
+equilibria = importlib.import_module("rnn_dynamics.doya.equilibria")
 
 
 def _cases(dtype: str) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +98,32 @@ def test_a_point_near_the_least_float_is_right_in_float32(w: float, b: float, wa
     assert abs(float(found) - wanted) <= 4 * np.finfo(np.float32).eps * wanted
 
 
+def test_the_polish_goes_on_to_an_ulp(dtype: str) -> None:
+    """One step of Newton from x (1 + δ) leaves δ²/2 of x: some 5 ulp where δ² is 12 ulp of 1."""
+    w, b = np.zeros(1, dtype), np.full(1, -3, dtype)
+    true = 1 / (1 + mpmath.exp(3))
+    unit = float(np.finfo(dtype).eps)
+    start = np.full((3, 1), float(true) * (1 + np.sqrt(12 * unit)), dtype)
+
+    def polished(w, b, start):
+        return equilibria._polish(equilibria._slots(w, b, turning(w, b * 0 + 1)), start)
+
+    point, _ = computed(polished, w, b, start)
+    assert abs(mpmath.mpf(float(point[0, 0])) - true) <= unit * true
+
+
+@pytest.mark.timeout(20)
+def test_the_polish_ends_where_it_goes_to_and_fro() -> None:
+    """Beside a fold Newton's corrections may alternate in the last digits of float32 for ever."""
+    w = np.array([6240.766, 47208.523, 150907.55, 5021.3765, 126336.36, 251160.92, 547277.3], np.float32)
+    b = np.array([-9.738698, -11.762309, -12.924424, -9.52126, -12.7466955, -13.4338455, -14.212709])
+    found = doya.equilibria(w, b.astype(np.float32))
+    for i in range(w.size):
+        truth = neuron.relative_equilibria(float(w[i]), float(np.float32(b[i])))
+        assert int(found.count[i]) == len(truth)
+        np.testing.assert_allclose(found.points[i, : len(truth)], [float(t.x) for t in truth], rtol=1e-5)
+
+
 def test_hazard_17_period_two_is_no_equilibrium(dtype: str) -> None:
     w = np.array([-4.001, -5, -8, -50], dtype)
     b = (-w / 2 + np.array([0, 0.1, 1, 5])).astype(dtype)
@@ -102,6 +136,49 @@ def test_hazard_17_period_two_is_no_equilibrium(dtype: str) -> None:
         equilibrium = doya.equilibria(w[i], b[i])
         assert not bool(equilibrium.stable[0])
     assert np.isnan(np.asarray(doya.two_cycle(-3.9, 1.95).x)).all()
+
+
+@pytest.mark.parametrize(("w", "b"), [(-8.0, 3.0), (-5.0, 2.4), (-30.0, 14.0)])
+def test_how_the_cycle_moves_and_its_multiplier(w: float, b: float) -> None:
+    """Against central differences of the cycle in 60 digits, and w² x(1 − x) y(1 − y) of its states x and y."""
+    low, high = neuron.two_cycle(w, b)
+    multiplier = w**2 * low * (1 - low) * high * (1 - high)
+    np.testing.assert_allclose(float(doya.two_cycle(w, b).multiplier), float(multiplier), rtol=1e-12)
+
+    def moved(*arguments):
+        return cycles._cycle_states_jvp(arguments[:2], arguments[2:])[1]
+
+    step = 2.0**-16
+    for dw, db in ((1.0, 0.0), (0.0, 1.0)):
+        up, down = (neuron.two_cycle(w + sign * dw, b + sign * db) for sign in (step, -step))
+        wanted = [float((u - d) / (2 * step)) for u, d in zip(up, down, strict=True)]
+        found = computed(moved, *(np.full(1, value) for value in (w, b, dw, db)))
+        np.testing.assert_allclose(np.ravel(found), wanted, rtol=1e-6)
+
+
+def test_a_cycle_whose_lower_state_underflows_is_0_and_1(dtype: str) -> None:
+    """Its lower state is e^(−1000)."""
+    w, b = np.array([-2000], dtype), np.array([1000], dtype)
+    found = computed(lambda w, b: cycles._cycle_states(w, b), w, b)
+    assert np.ravel(found).tolist() == [0.0, 1.0]
+    assert np.asarray(doya.two_cycle(w, b).x).tolist() == [[0.0, 1.0]]
+    assert np.asarray(doya.two_cycle(w, b).multiplier).tolist() == [0.0]
+
+
+def test_the_parabola_of_the_fold_is_a_good_start() -> None:
+    """Its distance δ from the turning point is right to (h‴ δ/s)², on either side."""
+    for w in (4.5, 8.0, 50.0):
+        fold = neuron.folds(w)[0][1]
+        b = float(fold) - 2.0**-30
+        s, distance = mpmath.sqrt(1 - 4 / mpmath.mpf(w)), fold - mpmath.mpf(b)
+        turn = -2 * mpmath.atanh(s)
+        for side, true in zip((1.0, -1.0), neuron.relative_equilibria(w, b), strict=False):
+            arguments = [np.full(1, float(value)) for value in (w, s, turn, distance, side)]
+            guess, is_better = computed(lambda *given: equilibria._fold_guess(*given), *arguments)
+            delta = float(abs(true.z - turn))
+            assert bool(is_better[0])
+            third = float(2 / mpmath.mpf(w) - s**2)
+            assert abs(float(guess[0]) - float(true.z)) <= (third * delta / float(s)) ** 2 * delta + 1e-15
 
 
 def test_hazard_18_marginal_points_are_labelled() -> None:

@@ -300,3 +300,36 @@ def test_a_simpler_program_gives_the_same_bits(dtype: str) -> None:
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+def _one_neuron(w: float, x0: float, epsilon: float, dtype: str) -> tuple:
+    """The neuron with b = −w/2 as the kernels take it, and its orbit before the first step."""
+    w, x0, epsilon = (np.full(1, value, dtype) for value in (w, x0, epsilon))
+    return kernel._Neurons(w, -w / 2, epsilon), kernel._start(x0)
+
+
+def test_where_the_sigmoid_is_steepest_the_bounds_do_not_grow_with_the_weight(dtype: str) -> None:
+    """σ″(0) = 0: there an error h of z, some 4|w|u, moves σ′ by its square alone, in either kernel."""
+    neurons, start = _one_neuron(40.0, 0.5, 1.0, dtype)
+    fast = kernel._unpack(kernel._advance(neurons, kernel._pack(start), 1, True))
+    careful = jax.jit(lambda: kernel._advance_scaled(neurons, start))()
+    for orbit in (fast, careful):
+        pairs = orbit.initial, orbit.by_w, orbit.by_b
+        for pair, exponent, true in zip(pairs, orbit.exponents, (10.0, 0.125, 0.25), strict=True):
+            assert float(pair.real[0]) * 2.0 ** int(exponent[0]) == true
+            assert pair.imag[0] <= 16 * ROUNDOFF[dtype] * pair.real[0]
+
+
+def test_a_steep_leaky_neuron_that_leaves_the_steepest_point(dtype: str) -> None:
+    """σ′ falls from 1/5 to e^(−115) from one step to the next: what it adds is nothing beside what is carried."""
+    neurons, orbit = _one_neuron(1000.0, 0.501, 0.5, dtype)
+    x0 = float(orbit.state.real[0])
+    advance = jax.jit(lambda orbit: kernel._advance_scaled(neurons, orbit))
+    for _ in range(3):
+        orbit = advance(orbit)
+    exact = oracle.sensitivities(1000.0, -500.0, x0, 3, 0.5)
+    pairs = orbit.initial, orbit.by_w, orbit.by_b
+    for pair, exponent, true in zip(pairs, orbit.exponents, (exact.dx0, exact.dw, exact.db), strict=True):
+        unit, bound = float(pair.real[0]), float(pair.imag[0])
+        error = abs(unit - float(true * mpmath.mpf(2) ** -int(exponent[0])))
+        assert error <= bound <= 4000 * ROUNDOFF[dtype] * unit
