@@ -46,14 +46,17 @@ def _constant(name: str, one: object) -> str:
     return f"## rd.{name}\n\n{keys}\n"
 
 
-def _entry(name: str, one: object) -> str:
+def _entry(room: str, name: str, one: object) -> str:
     home = _home(one)
     if not home:
         return _constant(name, one)
+    other = home.split(".")[1]
+    if other != room:
+        return f"## rd.{name}\n\nIt is [`rd.{other}.{one.__name__}`]({other}.md).\n"
     options = [f'heading: "rd.{name}"', f'toc_label: "{name}"']
     if inspect.isclass(one) and not issubclass(one, Warning):
         options += ["members: null", 'filters: ["!^_"]', "inherited_members: false", "summary: true"]
-    lines = [f"[](){{#rd.{name}}}", "", f"::: {home}", "    options:", *(f"      {line}" for line in options)]
+    lines = [f'<a id="rd.{name}"></a>', "", f"::: {home}", "    options:", *(f"      {line}" for line in options)]
     return "\n".join([*lines, ""])
 
 
@@ -61,7 +64,7 @@ def page(room: str) -> str:
     """The Markdown of a room's page."""
     module = importlib.import_module(f"rnn_dynamics.{room}")
     about = (module.__doc__ or "").split("\n\n")[0].replace("``", "`")
-    entries = [_entry(name, one) for name, one in _members(room)]
+    entries = [_entry(room, name, one) for name, one in _members(room)]
     return "\n".join([f"# rd.{room}", "", about, "", *entries])
 
 
