@@ -61,7 +61,9 @@ def outputs(page: Path, folder: Path) -> list[str | None]:
     """What each block of a page prints; ``None`` for those whose packages are missing, which are left out."""
     found = examples(page)
     wanted = [not missing(example.code) for example in found]
-    printed = iter(run([example.code for example, is_wanted in zip(found, wanted, strict=True) if is_wanted], folder))
+    printed = iter(
+        run([example.code for example, is_wanted in zip(found, wanted, strict=True) if is_wanted], folder)
+    )
     return [next(printed) if is_wanted else None for is_wanted in wanted]
 
 

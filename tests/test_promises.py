@@ -92,9 +92,11 @@ def test_every_package_of_an_extra_is_used_somewhere() -> None:
         "netcdf4": "to_netcdf",
         "ruff": "/ruff",
         "pyright": "/pyright",
+        "mkdocs-material": "name: material",
+        "mkdocstrings-python": "mkdocstrings",
     }
-    texts = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md"]
-    for folder in ("src", "tests", "benchmarks", "notebooks"):
+    texts = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "mkdocs.yml"]
+    for folder in ("src", "tests", "benchmarks", "notebooks", "docs"):
         texts += [path for path in (ROOT / folder).rglob("*.py") if path != Path(__file__).resolve()]
     content = "\n".join(path.read_text(encoding="utf-8") for path in texts)
     content = content.replace((ROOT / "pyproject.toml").read_text(encoding="utf-8"), "timeout = ")
@@ -110,6 +112,7 @@ def test_no_line_installs_a_distribution_that_does_not_exist() -> None:
     ]
     for folder in ("src", "notebooks", "examples", "benchmarks"):
         places += (ROOT / folder).rglob("*.py")
+    places += (ROOT / "docs").rglob("*.md")
     for path in places:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"rnn[_-]dynamics\[\w", text), path

@@ -1,9 +1,11 @@
 """The gallery: every published figure with the call that draws it and its rows of published and measured numbers.
 
-The pictures are those of `figures/`, which `make figures` draws, else the quick ones that `make docs` draws first.
+The pictures are those of `figures/`, which `make figures` draws, else quick ones, which this file draws when it is run.
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -22,12 +24,14 @@ ROOMS = {
 }
 
 
-def _folder() -> Path | None:
-    """The folder whose pictures are shown: the first that is complete."""
-    for folder in FOLDERS:
-        if (folder / "report.json").is_file() and all((folder / f"{name}.png").is_file() for name in FIGURES):
-            return folder
-    return None
+def _folder(name: str) -> Path | None:
+    """The folder whose picture of a figure is shown."""
+    return next((folder for folder in FOLDERS if (folder / f"{name}.png").is_file()), None)
+
+
+def _report(folder: Path) -> dict:
+    path = folder / "report.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"quick": False, "rows": []}
 
 
 def _cell(value: object) -> str:
@@ -40,8 +44,15 @@ def _cell(value: object) -> str:
 def _rows(rows: list[dict]) -> list[str]:
     """The numbers of one figure, folded in."""
     wrong = sum(row["verdict"] != "agrees" for row in rows)
-    said = f"{len(rows)} numbers, published against measured" + (f"; {wrong} of the source corrected" if wrong else "")
-    lines = [f'??? note "{said}"', "", "    | quantity | source | published | measured | verdict |", "    |---|---|---|---|---|"]
+    said = f"{len(rows)} numbers, published against measured" + (
+        f"; {wrong} of the source corrected" if wrong else ""
+    )
+    lines = [
+        f'??? note "{said}"',
+        "",
+        "    | quantity | source | published | measured | verdict |",
+        "    |---|---|---|---|---|",
+    ]
     for row in rows:
         verdict = row["verdict"] + (f". {row['note']}" if row["note"] else "")
         cells = (row["quantity"], row["source"], row["published"], row["measured"], verdict)
@@ -58,9 +69,10 @@ def _entry(entry: Entry, has_picture: bool, rows: list[dict]) -> list[str]:
     return lines + (_rows(rows) if rows else [])
 
 
-def page(folder: Path | None) -> str:
+def page() -> str:
     """The Markdown of the gallery."""
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8")) if folder else {"rows": []}
+    reports = {folder: _report(folder) for folder in FOLDERS}
+    folders = {name: _folder(name) for name in FIGURES}
     lines = [
         "# Gallery",
         "",
@@ -69,23 +81,39 @@ def page(folder: Path | None) -> str:
         "`report.md` and `report.json` set each published number against the measured one.",
         "",
     ]
-    if folder is None:
+    if not any(folders.values()):
         lines += ["This build has no pictures: `make docs` draws them.", ""]
-    elif report["quick"]:
+    elif any(folder and reports[folder]["quick"] for folder in folders.values()):
         lines += ["The pictures here were drawn with `--quick`; the numbers are the same without it.", ""]
     for room, title in ROOMS.items():
         lines += [f"## {title}", ""]
         for entry in FIGURES.values():
             if entry.module.split(".")[0] == room:
-                rows = [row for row in report["rows"] if row["figure"] == entry.name]
+                folder = folders[entry.name]
+                found = reports[folder]["rows"] if folder else []
+                rows = [row for row in found if row["figure"] == entry.name]
                 lines += _entry(entry, folder is not None, rows)
     return "\n".join(lines)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The gallery and its pictures among the site's files."""
-    folder = _folder()
-    files.append(File.generated(config, "gallery.md", content=page(folder)))
-    for name in FIGURES if folder else ():
-        files.append(File.generated(config, f"gallery/{name}.png", abs_src_path=str(folder / f"{name}.png")))
+    files.append(File.generated(config, "gallery.md", content=page()))
+    for name in FIGURES:
+        if folder := _folder(name):
+            picture = str(folder / f"{name}.png")
+            files.append(File.generated(config, f"gallery/{name}.png", abs_src_path=picture))
     return files
+
+
+def draw_missing() -> int:
+    """Draw, quickly, the figures that no folder has."""
+    missing = [name for name in FIGURES if _folder(name) is None]
+    if not missing:
+        return 0
+    command = [sys.executable, "-m", "rnn_dynamics", "reproduce", "--quick", "--out", str(FOLDERS[1])]
+    return subprocess.run([*command, "--only", *missing], check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(draw_missing())

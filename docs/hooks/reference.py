@@ -27,7 +27,8 @@ def _members(room: str) -> Iterator[tuple[str, object]]:
     top = {
         name: one
         for name in rd.__all__
-        if _home(one := getattr(rd, name)).startswith(f"{OWN}{room}.") and not isinstance(one, types.ModuleType)
+        if _home(one := getattr(rd, name)).startswith(f"{OWN}{room}.")
+        and not isinstance(one, types.ModuleType)
     }
     inside = {f"{room}.{name}": getattr(module, name) for name in getattr(module, "__all__", ())}
     for name, one in [*inside.items()]:
@@ -56,7 +57,13 @@ def _entry(room: str, name: str, one: object) -> str:
     options = [f'heading: "rd.{name}"', f'toc_label: "{name}"']
     if inspect.isclass(one) and not issubclass(one, Warning):
         options += ["members: null", 'filters: ["!^_"]', "inherited_members: false", "summary: true"]
-    lines = [f'<a id="rd.{name}"></a>', "", f"::: {home}", "    options:", *(f"      {line}" for line in options)]
+    lines = [
+        f'<a id="rd.{name}"></a>',
+        "",
+        f"::: {home}",
+        "    options:",
+        *(f"      {line}" for line in options),
+    ]
     return "\n".join([*lines, ""])
 
 

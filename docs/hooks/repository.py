@@ -31,6 +31,10 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The changelog among the site's files."""
-    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").replace("`docs/hazards.md`", "[traps](hazards.md)")
+    text = (
+        (ROOT / "CHANGELOG.md")
+        .read_text(encoding="utf-8")
+        .replace("`docs/hazards.md`", "[traps](hazards.md)")
+    )
     files.append(File.generated(config, "changelog.md", content=text))
     return files
