@@ -1,7 +1,7 @@
-"""The examples of the pages in ``docs/``, run as a reader would: a page's blocks one after the other, in one process.
+"""The examples of the pages in ``docs/``, run as a reader would: a page's blocks in order, in one process.
 
-``python -m tests.pages`` writes what they print, and the pictures that they save, into the pages; after names of pages
-(``tour``, ``howto/figure-6``) into these alone.
+``python -m tests.pages`` writes what they print, and the pictures that they save, into the pages; with names of
+pages behind it (``tour``, ``howto/figure-6``) into these alone.
 """
 
 import importlib.util

@@ -1,4 +1,4 @@
-"""The documentation site: its examples run as printed, its links lead somewhere, and it loads nothing from elsewhere."""
+"""The site: its examples run as printed, its links lead somewhere, and nothing is loaded from elsewhere."""
 
 import importlib.util
 import os

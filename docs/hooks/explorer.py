@@ -1,8 +1,9 @@
 """The explorer of one neuron, as self-contained pages that the site shows in a frame: one light, one dark."""
 
-import rnn_dynamics as rd
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+import rnn_dynamics as rd
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -1,6 +1,6 @@
 """The gallery: every published figure with the call that draws it and its rows of published and measured numbers.
 
-The pictures are those of `figures/`, which `make figures` draws, else quick ones, which this file draws when it is run.
+The pictures are those of `figures/`, which `make figures` draws, else quick ones, which this file draws when run.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
 from rnn_dynamics.figures import FIGURES, Entry
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,9 +77,9 @@ def page() -> str:
     lines = [
         "# Gallery",
         "",
-        "Every figure is one command, and one call in Python, `rd.figures.FIGURES[name].make().draw()`, which returns",
-        "matplotlib's figure. `--quick` takes coarse grids; `--format svg` or `pdf` is for papers. Beside the pictures",
-        "`report.md` and `report.json` set each published number against the measured one.",
+        "Every figure is one command, and one call in Python, `rd.figures.FIGURES[name].make().draw()`, which",
+        "returns matplotlib's figure. `--quick` takes coarse grids; `--format svg` or `pdf` is for papers. Beside",
+        "the pictures `report.md` and `report.json` set each published number against the measured one.",
         "",
     ]
     if not any(folders.values()):

@@ -5,9 +5,10 @@ import inspect
 import types
 from collections.abc import Iterator
 
-import rnn_dynamics as rd
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+
+import rnn_dynamics as rd
 
 ROOMS = [name for name in rd.__all__ if isinstance(getattr(rd, name), types.ModuleType)]
 #: Programs that are defined elsewhere than in a file of the library have no docstring to show.
@@ -84,8 +85,8 @@ def _index() -> str:
         "# Reference",
         "",
         "Import the library as `rd`: `import rnn_dynamics as rd`. The names that are used first are at the top, as",
-        "`rd.fixed_points`; the others are in the rooms, as `rd.dynamics.edge_state`. Every name stands on the page of",
-        "the room that holds it, under the shortest name by which it is reached.",
+        "`rd.fixed_points`; the others are in the rooms, as `rd.dynamics.edge_state`. Every name stands on the",
+        "page of the room that holds it, under the shortest name by which it is reached.",
         "",
         "| room | what is there |",
         "|---|---|",
