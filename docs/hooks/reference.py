@@ -40,7 +40,8 @@ def _members(room: str) -> Iterator[tuple[str, object]]:
         if id(one) not in seen:
             seen.add(id(one))
             last = name.rpartition(".")[2]
-            yield (last if getattr(rd, last, None) is one else name), one
+            is_at_top = last in rd.__all__ and getattr(rd, last) is one
+            yield (last if is_at_top else name), one
 
 
 def _constant(name: str, one: object) -> str:
