@@ -14,10 +14,17 @@ BLOCK = re.compile(r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>', re.DOTA
 SCRIPTS = {"msub", "msup", "msubsup", "munder", "mover", "munderover"}
 
 
+def _balanced(text: str) -> str:
+    """The formula with norms as pairs of fences, so that an index belongs to all between, and primes as signs."""
+    text = re.sub(r"\\\|(.+?)\\\|", r"\\lVert \1\\rVert ", text, flags=re.DOTALL)
+    text = re.sub(r"(?<!\\left)\\lVert", r"\\left\\lVert", text)
+    return re.sub(r"(?<!\\right)\\rVert", r"\\right\\rVert", text).replace("'", "′")
+
+
 def _tightened(formula: str) -> str:
     """The formula without the space that browsers put beside signs in indices, bars and strokes."""
     root = ElementTree.fromstring(formula.replace(' xmlns="http://www.w3.org/1998/Math/MathML"', ""))
-    tight = {sign for sign in root.iter("mo") if sign.text in ("|", "‖", "/")}
+    tight = {sign for sign in root.iter("mo") if sign.text in ("|", "‖", "/", "′")}
     for one in root.iter():
         if one.tag in SCRIPTS:
             tight |= {sign for script in list(one)[1:] for sign in script.iter("mo")}
@@ -28,7 +35,7 @@ def _tightened(formula: str) -> str:
 
 @cache
 def _converted(text: str, display: str) -> str:
-    formula = convert(html.unescape(text).strip(), display=display)
+    formula = convert(_balanced(html.unescape(text).strip()), display=display)
     if "\\" in formula:  # a command that the converter does not know
         raise PluginError(f"no MathML for {text!r}")
     return _tightened(formula)
