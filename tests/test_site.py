@@ -16,8 +16,8 @@ from tests import house, pages
 HOOKS = house.ROOT / "docs" / "hooks"
 TOOLS = ("mkdocs", "material", "mkdocstrings", "latex2mathml")
 MISSING = [name for name in TOOLS if importlib.util.find_spec(name) is None]
-#: Pages that train networks.
-SLOW = {"howto/remedies"}
+#: Pages that train networks, or look at a thousand of them.
+SLOW = {"howto/figure-6", "howto/remedies"}
 
 
 def _hook(name: str) -> ModuleType:
