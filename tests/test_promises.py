@@ -292,6 +292,13 @@ sys.path.insert(0, ".")
 from benchmarks import neuron_grid
 assert neuron_grid.numba_loop(4, 3, "float64")["numba"]() is None or True
 """
+SITE = f"""
+import os, subprocess, sys
+environment = os.environ | {{"NO_MKDOCS_2_WARNING": "1"}}
+command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
+subprocess.run([*command, os.path.abspath("site")], cwd={str(ROOT)!r}, env=environment, check=True)
+assert os.path.isfile("site/index.html")
+"""
 IMPORTS = "import importlib.util as u\nassert all(u.find_spec(name) for name in {names!r})\n"
 #: What each extra promises, run where nothing but it is installed.
 PROMISES = {
@@ -302,6 +309,7 @@ PROMISES = {
     "data,ode,notebook": [CORE_PROMISES, XARRAY, FLOW, NOTEBOOK],
     "notebook": [NOTEBOOK],
     "bench": [BENCH],
+    "docs": [SITE],
     "peers": [IMPORTS.format(names=sorted(_names(EXTRAS["peers"])))],
     "dev": [
         IMPORTS.format(names=sorted(MODULE_OF.get(n, n.replace("-", "_")) for n in _names(EXTRAS["dev"])))
