@@ -12,6 +12,7 @@ ARGS :=
 CORE := $(VENV)/.installed-core
 DEV := $(VENV)/.installed-dev
 BENCH := $(VENV)/.installed-bench
+DOCS := $(VENV)/.installed-docs
 UV := $(shell command -v uv 2>/dev/null)
 ifeq ($(UV),)
 INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
@@ -26,7 +27,7 @@ BEGIN = { test -t 2 || while sleep 29 2>/dev/null && kill -0 $$$$ 2>/dev/null; d
 END = ; code=$$?; kill $$beat 2>/dev/null; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test shapes soak mutants notebooks bench lint clean
+.PHONY: help figures test shapes soak mutants notebooks bench docs lint clean
 
 help:
 	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
@@ -35,8 +36,9 @@ help:
 	@echo "make mutants    which of 300 small faults the tests notice, in hours"
 	@echo "make notebooks  run the notebooks anew and write them beside their sources"
 	@echo "make bench      benchmarks: ratios to C, NumPy and numba"
+	@echo "make docs       the documentation site, into site/; every link checked, nothing loaded from elsewhere"
 	@echo "make lint       ruff and pyright"
-	@echo "make clean      remove the environment, caches and $(OUT)/"
+	@echo "make clean      remove the environment, caches, site/ and $(OUT)/"
 
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
@@ -67,6 +69,11 @@ notebooks: $(DEV)
 bench: $(BENCH)
 	$(BIN)/python -m benchmarks $(ARGS)
 
+# The gallery shows the pictures of `make figures`, and quick ones, drawn once, of figures that are not there.
+docs: $(DOCS)
+	$(BIN)/python docs/hooks/gallery.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
+
 lint: $(DEV)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,7 +81,7 @@ lint: $(DEV)
 	@$(BEGIN) $(BIN)/pyright --pythonpath $(BIN)/python $(END)
 
 clean:
-	rm -rf $(VENV) "$(OUT)" build dist .pytest_cache .ruff_cache .hypothesis .cache
+	rm -rf $(VENV) "$(OUT)" build dist site .pytest_cache .ruff_cache .hypothesis .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CORE): pyproject.toml | $(BIN)/python
@@ -90,6 +97,11 @@ $(DEV): $(CORE)
 $(BENCH): $(CORE)
 	@echo "Installing what the benchmarks need (once) ..."
 	@$(BEGIN) $(INSTALL) -e ".[bench]" $(END)
+	@touch $@
+
+$(DOCS): $(CORE)
+	@echo "Installing what the site needs (once) ..."
+	@$(BEGIN) $(INSTALL) -e ".[docs]" $(END)
 	@touch $@
 
 # The first interpreter that is new enough: $(PYTHON) if given, else python3 and its numbered names.

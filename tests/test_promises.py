@@ -93,9 +93,11 @@ def test_every_package_of_an_extra_is_used_somewhere() -> None:
         "ruff": "/ruff",
         "pytest-cov": "--cov=",
         "pyright": "/pyright",
+        "mkdocs-material": "name: material",
+        "mkdocstrings-python": "mkdocstrings",
     }
-    texts = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md"]
-    for folder in ("src", "tests", "benchmarks", "notebooks"):
+    texts = [ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "README.md", ROOT / "mkdocs.yml"]
+    for folder in ("src", "tests", "benchmarks", "notebooks", "docs"):
         texts += [path for path in (ROOT / folder).rglob("*.py") if path != Path(__file__).resolve()]
     content = "\n".join(path.read_text(encoding="utf-8") for path in texts)
     content = content.replace((ROOT / "pyproject.toml").read_text(encoding="utf-8"), "timeout = ")
@@ -111,6 +113,7 @@ def test_no_line_installs_a_distribution_that_does_not_exist() -> None:
     ]
     for folder in ("src", "notebooks", "examples", "benchmarks"):
         places += (ROOT / folder).rglob("*.py")
+    places += (ROOT / "docs").rglob("*.md")
     for path in places:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"rnn[_-]dynamics\[\w", text), path
@@ -292,6 +295,13 @@ sys.path.insert(0, ".")
 from benchmarks import neuron_grid
 assert neuron_grid.numba_loop(4, 3, "float64")["numba"]() is None or True
 """
+SITE = f"""
+import os, subprocess, sys
+environment = os.environ | {{"NO_MKDOCS_2_WARNING": "1"}}
+command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir"]
+subprocess.run([*command, os.path.abspath("site")], cwd={str(ROOT)!r}, env=environment, check=True)
+assert os.path.isfile("site/index.html")
+"""
 IMPORTS = "import importlib.util as u\nassert all(u.find_spec(name) for name in {names!r})\n"
 #: What each extra promises, run where nothing but it is installed.
 PROMISES = {
@@ -302,6 +312,7 @@ PROMISES = {
     "data,ode,notebook": [CORE_PROMISES, XARRAY, FLOW, NOTEBOOK],
     "notebook": [NOTEBOOK],
     "bench": [BENCH],
+    "docs": [SITE],
     "peers": [IMPORTS.format(names=sorted(_names(EXTRAS["peers"])))],
     "dev": [
         IMPORTS.format(names=sorted(MODULE_OF.get(n, n.replace("-", "_")) for n in _names(EXTRAS["dev"])))

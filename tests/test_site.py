@@ -1,0 +1,149 @@
+"""The site: its examples run as printed, its links lead somewhere, and nothing is loaded from elsewhere."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from rnn_dynamics.figures import FIGURES
+from tests import house, pages
+
+HOOKS = house.ROOT / "docs" / "hooks"
+TOOLS = ("mkdocs", "material", "mkdocstrings", "latex2mathml")
+MISSING = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+#: Pages that train networks, or look at a thousand of them.
+SLOW = {"howto/figure-6", "howto/remedies"}
+
+
+def _hook(name: str) -> ModuleType:
+    """One of the files that MkDocs calls while it builds."""
+    spec = importlib.util.spec_from_file_location(f"hook_{name}", HOOKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"the site's tools are missing: {', '.join(MISSING)}")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak) if name in SLOW else name for name in pages.PAGES]
+)
+def test_examples_of_a_page_run_and_print_what_it_shows(name: str, tmp_path: Path) -> None:
+    page = pages.PAGES[name]
+    printed = pages.outputs(page, tmp_path)
+    for example, text in zip(pages.examples(page), printed, strict=True):
+        if text is not None and example.shown is not None:
+            assert pages.same(text, example.shown), (
+                f"{example.code}\nprints\n{text}\nand not\n{example.shown}"
+            )
+    for picture in tmp_path.glob("*.png"):
+        assert f"pictures/{picture.name}" in page.read_text(encoding="utf-8")
+        assert (pages.PICTURES / picture.name).is_file()
+
+
+def test_pages_name_what_exists() -> None:
+    program = ["import functools, warnings", "warnings.simplefilter('error', DeprecationWarning)"]
+    texts = [page.read_text(encoding="utf-8") for page in pages.DOCS.rglob("*.md")]
+    chains = {chain for text in texts for chain in re.findall(r"\brd((?:\.[A-Za-z]\w*)+)", text)}
+    program += ["import rnn_dynamics as rd", f"for chain in {sorted(chains)}:"]
+    program += ["    functools.reduce(getattr, chain.strip('.').split('.'), rd)"]
+    subprocess.run([sys.executable, "-c", "\n".join(program)], check=True, timeout=120)
+    linked = {name for text in texts for name in re.findall(r"gallery\.md#(\w+)", text)}
+    assert linked <= set(FIGURES)
+
+
+def test_every_notebook_is_in_the_course_and_every_table_of_results_on_the_page() -> None:
+    plan = (house.ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    course = (pages.DOCS / "course.md").read_text(encoding="utf-8")
+    for path in (house.ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{path.stem}.md" in plan
+        assert f"notebooks/{path.stem}.md" in course
+    shown = set(
+        re.findall(r"<!-- results of (\w+) -->", (pages.DOCS / "speed.md").read_text(encoding="utf-8"))
+    )
+    assert shown == {path.stem for path in (house.ROOT / "benchmarks" / "results").glob("*.md")}
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown", "are_same"),
+    [
+        ("T = 10: 1.234", "T = 10:  1.23", True),
+        ("T = 10: 1.234", "T = 10: 1.33", False),
+        ("T = 10: 1.234", "t = 10: 1.234", False),
+        ("one 1", "one 1 2", False),
+        ("x −5", "x -5", True),
+        ("radius_12 0.5", "radius_13 0.5", False),
+    ],
+)
+def test_printed_text_is_compared_by_words_and_numbers(printed: str, shown: str, are_same: bool) -> None:
+    assert pages.same(printed, shown) is are_same
+
+
+def test_a_docstrings_table_becomes_one_of_the_page() -> None:
+    pytest.importorskip("griffe")
+    text = "One.\n\n===  ====\nA    x|y\n     more\nB    z\n===  ====\n\nTwo."
+    table = "| | |\n|---|---|\n| A | x\\|y more |\n| B | z |"
+    assert table in _hook("docstrings").markdown(text)
+    assert _hook("docstrings").markdown("no table\n====") == "no table\n===="
+
+
+# --- the built site ---------------------------------------------------------------------------------------------
+
+
+@needs_tools
+def test_the_check_sees_links_and_what_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<h1 id="top">A</h1><a href="b.html#there">1</a><a href="b.html#gone">2</a><a href="c.html">3</a>'
+        '<a href="https://elsewhere.org">may be clicked</a><img src="https://elsewhere.org/x.png">'
+        '<link rel="canonical" href="https://elsewhere.org"><link rel="stylesheet" href="//elsewhere.org/a.css">'
+        "<style>@import 'https://elsewhere.org/b.css'; p {background: url(data:,)}</style>",
+        encoding="utf-8",
+    )
+    (tmp_path / "b.html").write_text('<p id="there">', encoding="utf-8")
+    (tmp_path / "c.css").write_text("p {background: url('http://elsewhere.org/c.png')}", encoding="utf-8")
+    found = _hook("check").faults(tmp_path)
+    assert len(found) == 6, found
+    for part in ("x.png", "a.css", "b.css", "c.png", "#gone", "c.html"):
+        assert any(part in each for each in found), part
+
+
+@needs_tools
+def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(house.ROOT / "src")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        capture_output=True,
+        text=True,
+        cwd=house.ROOT,
+        env=environment,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    assert _hook("check").faults(site) == []  # the build has looked already
+    assert (site / "search" / "search_index.js").is_file()
+    assert "\\(" not in (site / "concepts" / "gradients.html").read_text(encoding="utf-8")
+    assert "<math" in (site / "concepts" / "gradients.html").read_text(encoding="utf-8")
+    assert "arithmatex" not in (site / "notebooks" / "03_spectral_bound.html").read_text(encoding="utf-8")
+
+
+@needs_tools
+def test_every_public_name_stands_in_the_reference() -> None:
+    from tests.test_docstrings import PUBLIC
+
+    hook = _hook("reference")
+    text = "\n".join(hook.page(room) for room in hook.ROOMS)
+    shown = set(re.findall(r'^<a id="rd\.([\w.]+)"></a>$|^## rd\.([\w.]+)$', text, flags=re.MULTILINE))
+    names = {first or second for first, second in shown}
+    last = {name.rpartition(".")[2] for name in names}
+    assert {name.rpartition(".")[2] for name in PUBLIC} <= last
