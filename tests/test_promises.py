@@ -88,6 +88,7 @@ def test_every_package_of_an_extra_is_used_somewhere() -> None:
         "nbmake": "nbclient",
         "ipykernel": "jupytext",
         "jupyterlab": "notebooks/",
+        "ipython": "IPython",
         "ipywidgets": "tqdm.auto",
         "netcdf4": "to_netcdf",
         "ruff": "/ruff",

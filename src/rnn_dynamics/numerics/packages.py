@@ -9,6 +9,7 @@ EXTRA_OF: dict[str, str] = {
     "diffrax": "ode",
     "onnx": "interop",
     "anywidget": "notebook",
+    "ipython": "notebook",
     "ipywidgets": "notebook",
     "traitlets": "notebook",
 }
