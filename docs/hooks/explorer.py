@@ -1,4 +1,4 @@
-"""The explorer of one neuron, as self-contained pages that the site shows in a frame: one light, one dark."""
+"""The explorers that need no Python, as self-contained pages that the site shows in frames, light and dark."""
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -7,8 +7,8 @@ import rnn_dynamics as rd
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Both pages among the site's files."""
-    for theme in ("light", "dark"):
-        text = rd.explore.page(theme=theme)
-        files.append(File.generated(config, f"explorer/neuron-{theme}.html", content=text))
+    """The pages among the site's files."""
+    for name, page in (("neuron", rd.explore.page), ("cliff", rd.explore.cliff_page)):
+        for theme in ("light", "dark"):
+            files.append(File.generated(config, f"explorer/{name}-{theme}.html", content=page(theme=theme)))
     return files
