@@ -83,6 +83,35 @@ def test_hazard_14_next_to_a_fold_the_root_is_right(dtype: str) -> None:
         assert float(abs(mpmath.mpf(float(x)) - root.x)) <= 4 * np.spacing(np.asarray(float(root.x), dtype))
 
 
+@pytest.mark.parametrize("ulps", [1, 2, 16, 60, 1000])
+def test_just_above_the_cusp_the_outer_points_are_right(ulps: int) -> None:
+    """At b = −w/2 the three lie √(3 (w − 4))/8 apart: Newton's steps from far outside halve, for two dozen steps."""
+    w = 4 + ulps * np.spacing(4.0)
+    found = doya.equilibria(w, -w / 2)
+    true = neuron.relative_equilibria(w, -w / 2)
+    assert len(true) == int(found.count) == 3
+    for x, status, root in zip(found.points, found.status, true, strict=True):
+        assert float(abs(mpmath.mpf(float(x)) - root.x)) <= 2 * np.spacing(0.5)
+        assert status == Status.CONVERGED
+    assert abs(float(found.multipliers[0]) - float(true[0].multiplier())) < 1e-15
+
+
+def test_beside_the_fold_of_a_huge_weight_float32_says_what_it_cannot_place() -> None:
+    """A float of b inside the fold the residual's rounding, even in pairs, is worth dozens of last digits."""
+    w = np.exp(np.random.default_rng(0).uniform(np.log(2e4), np.log(1e6), 40)).astype(np.float32)
+    b = np.nextafter(np.asarray(doya.folds(w).b)[:, 0], np.float32(-99))
+    found = doya.equilibria(w, b)
+    points, status = np.asarray(found.points), np.asarray(found.status)
+    wrong = 0
+    for i in range(len(w)):
+        for j, root in enumerate(neuron.relative_equilibria(float(w[i]), float(b[i]))):
+            is_off = abs(mpmath.mpf(float(points[i, j])) - root.x) > 4 * np.spacing(points[i, j])
+            assert not is_off or status[i, j] == Status.MAX_STEPS
+            wrong += is_off
+    assert wrong  # else nothing was judged
+    assert (status[:, 2] == Status.CONVERGED).all()
+
+
 @pytest.mark.parametrize(
     ("w", "b", "wanted"),
     [

@@ -25,7 +25,7 @@ from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction
 
 # At most three corrections and the residual after them; a correction below half an ulp is the last.
-_POLISHING_STEPS = 4
+_POLISHING_STEPS = 64  # all but the closest to the cusp take two or three
 
 
 @jax.tree_util.register_dataclass
@@ -190,7 +190,8 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
     """t and the correction that is left below its last digit, by Newton with the double-double residual.
 
     A step δ leaves an error of some δ² (1 + |w|)/gap relative to t: where that is below the last digit the residual
-    is not evaluated anew, what t + δ loses to rounding being known.
+    is not evaluated anew, what t + δ loses to rounding being known. Where the steps come to no end, what is left is
+    the last of them, unless it is one of some last digits that no longer shrink.
     """
     tiny, unit = float(jnp.finfo(t.dtype).tiny), float(jnp.finfo(t.dtype).eps)
     gone = t < tiny
@@ -216,14 +217,15 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
         step, t, rest, is_open = state
         there = moved(t, rest)
         left, is_exact = correction(there)
+        to_and_fro = (jnp.abs(left) >= jnp.abs(rest)) & (jnp.abs(left) <= 4 * unit * there)
         t, rest = jnp.where(is_open, there, t), jnp.where(is_open, left, rest)
-        return step + 1, t, rest, is_open & ~is_exact & (moved(t, rest) != t)
+        return step + 1, t, rest, is_open & ~is_exact & ~to_and_fro & (moved(t, rest) != t)
 
     start = jnp.where(gone, jnp.full_like(t, 0.25), t)
     first = (jnp.int32(0), start, jnp.zeros_like(t), slots.exists & ~gone)
-    _, t, rest, _ = jax.lax.while_loop(goes_on, one, first)
+    _, t, rest, is_open = jax.lax.while_loop(goes_on, one, first)
     there = moved(t, rest)
-    rest = (t - there) + rest  # exact, as both are near
+    rest = jnp.where(is_open, rest, (t - there) + rest)  # the difference is exact, as both are near
     return jnp.where(gone, jnp.zeros_like(t), there), jnp.where(gone, jnp.zeros_like(t), rest)
 
 
@@ -246,7 +248,11 @@ def branch_equilibria(
     x = jnp.where(slots.mirrored, (1 - t) - rest, t + rest)
     z = jnp.where(slots.mirrored, -z, z)
     hole = jnp.full_like(x, jnp.nan)
-    fields = (x, t * (1 - t), gap, z, rest / jnp.maximum(t, jnp.finfo(t.dtype).tiny))
+    # Beside a fold the rounding of the residual, some 2⁻⁵ of its bound, moves the root; ½ is exact.
+    drive = jnp.abs(slots.w) + jnp.abs(slots.c.hi)
+    noise = dd.precision(t.dtype) / 32 * drive * (1 - t) / jnp.where(slots.centred, jnp.inf, jnp.abs(gap))
+    error = jnp.abs(rest) / jnp.maximum(t, jnp.finfo(t.dtype).tiny) + noise
+    fields = (x, t * (1 - t), gap, z, error)
     return ThreeBranches(*(jnp.where(slots.exists, value, hole) for value in fields))
 
 
