@@ -85,7 +85,7 @@ def test_hazard_14_next_to_a_fold_the_root_is_right(dtype: str) -> None:
 
 @pytest.mark.parametrize("ulps", [1, 2, 16, 60, 1000])
 def test_just_above_the_cusp_the_outer_points_are_right(ulps: int) -> None:
-    """At b = −w/2 the three lie √(3 (w − 4))/8 apart: Newton's steps from far outside halve, for two dozen steps."""
+    """At b = −w/2 the three lie √(3 (w − 4))/8 apart: Newton's steps from far outside only halve."""
     w = 4 + ulps * np.spacing(4.0)
     found = doya.equilibria(w, -w / 2)
     true = neuron.relative_equilibria(w, -w / 2)
