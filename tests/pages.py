@@ -67,21 +67,15 @@ def outputs(page: Path, folder: Path) -> list[str | None]:
     return [next(printed) if is_wanted else None for is_wanted in wanted]
 
 
-def run(blocks: list[str], folder: Path) -> list[str]:
-    """What each block prints; they run in one process, in a folder, with JAX as a user has it.
-
-    Raises:
-        RuntimeError: the process failed; its message has the traceback.
-    """
-    program = "\n".join(f'{block}\nprint("{_MARK}")' for block in blocks)
-    (folder / "page.py").write_text(program, encoding="utf-8")
+def as_a_user(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """What Python does in a folder, with JAX as a user has it but for the run's compiled programs."""
     ours = {name: value for name, value in os.environ.items() if name.startswith("JAX_")}
-    kept = {name: value for name, value in ours.items() if "_CACHE_" in name}  # the run's compiled programs
+    kept = {name: value for name, value in ours.items() if "_CACHE_" in name}
     environment = {name: value for name, value in os.environ.items() if name not in ours} | kept
     paths = [str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "page.py"],
+    return subprocess.run(
+        [sys.executable, *arguments],
         capture_output=True,
         text=True,
         encoding="utf-8",
@@ -90,6 +84,17 @@ def run(blocks: list[str], folder: Path) -> list[str]:
         env=environment,
         check=False,
     )
+
+
+def run(blocks: list[str], folder: Path) -> list[str]:
+    """What each block prints; they run in one process, in a folder, with JAX as a user has it.
+
+    Raises:
+        RuntimeError: the process failed; its message has the traceback.
+    """
+    program = "\n".join(f'{block}\nprint("{_MARK}")' for block in blocks)
+    (folder / "page.py").write_text(program, encoding="utf-8")
+    done = as_a_user(["-W", "error", "page.py"], folder)
     if done.returncode:
         raise RuntimeError(done.stderr)
     return [text.lstrip("\n") for text in done.stdout.split(f"{_MARK}\n")[: len(blocks)]]

@@ -1,30 +1,16 @@
 """The README: its example runs as printed, its links and figure names exist."""
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
+
+from tests.pages import as_a_user
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def _run(arguments: list[str], folder: Path) -> str:
-    ours = {name: value for name, value in os.environ.items() if name.startswith("JAX_")}
-    kept = {name: value for name, value in ours.items() if "_CACHE_" in name}  # the run's compiled programs
-    environment = {name: value for name, value in os.environ.items() if name not in ours} | kept
-    environment |= {"MPLBACKEND": "Agg", "PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "utf-8"}
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=240,
-        cwd=folder,
-        env=environment,
-        check=False,
-    )
+    done = as_a_user(arguments, folder)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
