@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
+from rnn_dynamics.dynamics.lyapunov.crossing import cycle_multiplier
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame
 from rnn_dynamics.dynamics.lyapunov.spectrum import _total
 from rnn_dynamics.numerics.status import Status
@@ -412,6 +413,41 @@ def test_covariant_vectors_at_a_fixed_point_are_eigenvectors() -> None:
     assert abs(float(found.angles()[0, 0, 1]) - expected) < 1e-9
 
 
+def test_covariant_vectors_up_to_the_last_state_have_length_one_too() -> None:
+    A = np.array([[1.5, 0.4, 0.1], [0.0, 0.8, 0.7], [0.0, 0.0, 0.3]])
+    found = covariant_vectors(linear_run(A, steps=60), before=20, after=0)
+    vectors = np.asarray(found.vectors)
+    assert np.abs(np.linalg.norm(vectors, axis=1) - 1).max() < 1e-12
+    lengths = np.linalg.norm(np.einsum("ij,tjk->tik", A, vectors[:-1]), axis=1)
+    assert np.abs(np.log(lengths) - found.log_growth).max() < 1e-10
+    assert f"λ_1 = {np.asarray(found.log_growth)[:, 0].mean():.5g}" in repr(found)
+    assert abs(np.asarray(found.log_growth)[-1, 0] - math.log(1.5)) < 1e-12
+
+
+def test_covariant_vectors_take_a_gibibyte_where_nothing_else_is_said() -> None:
+    """A frame and a triangle of 300 × 300 numbers of 8 bytes, and as much again, are 2.88 MB a step."""
+    run = rollout(Partial(_linear, jnp.eye(300)), np.zeros(300), steps=373)
+    with pytest.raises(ValueError, match="take 1074240000 bytes, expected at most 1073741824"):
+        covariant_vectors(run, before=0, after=0)
+
+
+def test_the_doubt_of_a_multiplier_is_that_of_its_product() -> None:
+    """64 n p u ‖M‖ κ/|μ|, with the eigenvalue's condition κ = |l| |r|/|l·r|: M of many like entries, not normal."""
+    period, A = 3, np.ones((5, 5)) + np.triu(np.full((5, 5), 2.0))
+    M = np.linalg.matrix_power(A, period)
+    found, doubt = cycle_multiplier(Partial(_linear, jnp.asarray(A)), np.zeros((period, 5)), None)
+    values, right = np.linalg.eig(M)
+    mu, r = values.real.max(), right[:, values.real.argmax()].real
+    left_values, left = np.linalg.eig(M.T)
+    left = left[:, left_values.real.argmax()].real
+    condition = np.linalg.norm(left) * np.linalg.norm(r) / abs(np.dot(left, r))
+    assert found == pytest.approx(math.log(mu), abs=1e-12)
+    assert condition > 1.1
+    unit = float(np.finfo(float).eps)
+    expected = 64 * 5 * period * unit * np.linalg.norm(M) / mu * condition
+    assert doubt == pytest.approx(expected, rel=1e-6, abs=0)
+
+
 def test_covariant_vectors_label_what_they_cannot_find() -> None:
     run = linear_run([[1.2, 0.3], [0.0, 0.0]], steps=300)
     assert int(Status.UNRESOLVED) in covariant_vectors(run).status.tolist()
@@ -467,6 +503,34 @@ def test_field_of_a_grid_of_neurons() -> None:
     assert found.values.shape == (2, 2, 1)
     assert abs(found.largest[1, 1] - 0.42) < 0.03
     assert found.largest[0, 0] < 0
+
+
+def test_field_with_inputs_leaves_the_first_steps_and_their_inputs_out() -> None:
+    """The exponent of a product of numbers is the mean of the logarithms that are kept."""
+    u = np.exp(np.random.default_rng(3).normal(size=(12, 1)))
+    field = finite_time_exponents(Partial(_scaled), np.ones((1, 1)), steps=7, discard=5, inputs=u)
+    assert abs(field.values.item() - np.log(u[5:]).mean()) < 1e-12
+    assert abs(field.final.item() - u.prod()) < 1e-12
+
+
+def _scaled(x, u):
+    return u * x
+
+
+@pytest.mark.parametrize(("steps", "resolved"), [(10, False), (0, True)])
+def test_a_short_rest_of_one_unit_at_a_repelling_point_is_seen(steps: int, resolved: bool) -> None:
+    """r x (1 − x) has slope 2 − r at 1 − 1/r, which is a float for r = 3.2: ten steps grow by 6, e^1.8."""
+    field = finite_time_exponents(Partial(_logistic, 3.2), 0.6875 if steps else 0.3, steps=10, state_ndim=0)
+    assert (field.status.item() == int(Status.RESOLVED)) == resolved
+    assert field.periods.item() == (0 if resolved else 1)
+
+
+def test_the_first_exponent_tells_a_repelling_point_from_one_at_rest() -> None:
+    """The cat map at 0 repeats after one step; its second exponent falls as the first grows."""
+    field = finite_time_exponents(Partial(_cat), np.zeros((1, 2)), steps=40, exponents=2)
+    assert (field.periods.item(), field.status.item()) == (1, int(Status.UNRESOLVED))
+    golden = 2 * math.log((1 + math.sqrt(5)) / 2)
+    assert np.abs(field.values[0] - [golden, -golden]).max() < 1e-2
 
 
 def test_field_refuses_what_does_not_fit() -> None:

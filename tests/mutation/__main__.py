@@ -2,7 +2,9 @@
 
 First the suite runs once under ``coverage``, which tells the tests that reach each line and how long each takes.
 A fault counts as noticed when one of those fails, or does not end; the quick ones run first, no more than a
-minute's worth in all, then those of the same files that are marked ``shipped``. So the table has a lower bound.
+minute's worth in all, then the rest of the tests in their files, two minutes' worth at most (a line that is traced
+is seen by the test that compiles it, not by those after it), then those marked ``shipped``. So the table has a
+lower bound.
 Faults that change nothing that could be tested are listed in ``equivalent.txt``, each with its reason. What has run
 is kept in ``.cache/mutation``; the table is written to ``tests/mutation/results.md``.
 """
@@ -30,7 +32,7 @@ KEPT = ROOT / ".cache" / "mutation"
 FOLDERS = tuple(
     f"src/rnn_dynamics/{name}" for name in ("gradients", "doya", "cliff", "spectral", "dynamics/lyapunov")
 )
-_QUICK, _MOST = 8.0, 60.0  # seconds' worth of tests of the two runs
+_QUICK, _MOST, _BESIDE = 8.0, 60.0, 120.0  # seconds' worth of tests of the three runs
 _COPIED = (
     "src",
     "tests",
@@ -55,6 +57,12 @@ class Reached(NamedTuple):
         lines = self.lines.get(mutant.file, {})
         found = lines.get(mutant.line) or set().union(*lines.values())
         return sorted((test for test in found if test in self.seconds), key=self.seconds.__getitem__)
+
+    def beside(self, tests: list[str]) -> list[str]:
+        """The other tests in the files of some tests, the quickest first."""
+        files = {test.partition("::")[0] for test in tests}
+        found = {test for test in self.seconds if test.partition("::")[0] in files} - set(tests)
+        return sorted(found, key=self.seconds.__getitem__)
 
 
 def _covered(workers: int) -> None:
@@ -138,6 +146,8 @@ def _noticed_by(tree: Path, mutant: Mutant, reached: Reached) -> str | None:
         found = _fails(tree, quick, 120) if quick else None
         rest = _within(tests, reached.seconds, _MOST)[len(quick) :]
         found = found or (_fails(tree, rest, 600) if rest else None)
+        beside = _within(reached.beside(tests), reached.seconds, _BESIDE)
+        found = found or (_fails(tree, beside, 900) if beside else None)
         files = sorted({test.partition("::")[0] for test in tests})
         as_shipped = [file for file in files if "mark.shipped" in (tree / file).read_text(encoding="utf-8")]
         return found or (
