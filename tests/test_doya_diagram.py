@@ -70,6 +70,16 @@ def test_bad_arguments_are_named(name: str, arguments: tuple) -> None:
         doya.bifurcation_diagram(*arguments)
 
 
+def test_differences_of_a_thousandth_are_taken_where_none_are_given() -> None:
+    found, same = (
+        doya.finite_ratios(5.0, -2.5, [0.3, 0.6], 9, **options) for options in ({}, {"dx0": 1e-3, "db": 1e-3})
+    )
+    assert np.array_equal(found.initial, same.initial)
+    assert np.array_equal(found.bias, same.bias)
+    with pytest.raises(ValueError, match="dx0"):
+        doya.finite_ratios(5.0, -2.5, [0.3, 0.6], 9, dx0=[1e-3, -1e-3])
+
+
 def test_finite_ratios_are_no_derivatives(dtype: str) -> None:
     for delta in (1e-2, 1e-3):
         ratio = doya.finite_ratios(np.asarray(5, dtype), -2.5, 0.5, 1000, dx0=delta)

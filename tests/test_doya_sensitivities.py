@@ -333,3 +333,23 @@ def test_a_steep_leaky_neuron_that_leaves_the_steepest_point(dtype: str) -> None
         unit, bound = float(pair.real[0]), float(pair.imag[0])
         error = abs(unit - float(true * mpmath.mpf(2) ** -int(exponent[0])))
         assert error <= bound <= 4000 * ROUNDOFF[dtype] * unit
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("w", "b", "x0", "epsilon"),
+    [(5.0, -2.5, 0.3, 0.5), (0.25, 3.0, 0.25, 0.75), (-3.0, 0.5, 0.0, 1.0), (0.5, -0.25, 3.0, 0.5)],
+)
+def test_bounds_of_one_step(w: float, b: float, x0: float, epsilon: float, dtype: str) -> None:
+    """With η = u (2 |w| max(|x₀|, 1) + |b|): what z loses moves σ by σ′ η (1 + 1.36 η), what is left rounds."""
+    found = sensitivities(*np.asarray([w, b, x0], dtype), 1, epsilon=np.asarray(epsilon, dtype))
+    u = float(np.finfo(dtype).eps) / 2
+    value = 1 / (1 + math.exp(-(w * x0 + b)))
+    r, slope = min(value, 1 - value), value * (1 - value)
+    eta = u * (2 * abs(w) * max(abs(x0), 1) + abs(b))
+    state = epsilon * slope * (eta + 1.36 * eta**2) + 6 * u * ((1 - epsilon) * abs(x0) + epsilon * value)
+    assert float(found.state_error) == pytest.approx(state, rel=1e-3, abs=0)
+    factor = epsilon * abs(w) * slope * (eta * (1 - 2 * r + 1.36 * eta) + 10 * u) + 6 * u * (1 - epsilon)
+    size = abs(1 - epsilon + epsilon * w * slope)
+    logarithm = u * (2 * 1 + 4)  # the derivative before the step is ½·2¹
+    assert float(found.log_error) == pytest.approx(factor / size + logarithm, rel=1e-3, abs=0)
