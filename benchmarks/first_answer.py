@@ -148,8 +148,9 @@ def _ten_lines() -> None:
     rd.doya.bifurcation_diagram(5.0, jnp.linspace(-3, -2, 501)).plot()
     cell = rd.random_rnn(jax.random.key(0), 64, spectral_radius=1.2)
     run = rd.rollout(cell, jnp.full(64, 0.5), steps=200)
-    rd.product_bounds(run).plot()
-    str(rd.product_bounds(run))
+    bounds = rd.product_bounds(run)
+    bounds.plot()
+    str(bounds)
 
 
 class Clock:

@@ -1,47 +1,96 @@
-"""The README: its example runs as printed, its links and figure names exist."""
+"""The README: its examples run as printed, it is short, and its links lead to files of the repository."""
 
 import re
+import shlex
+import struct
 from pathlib import Path
 
-from tests.pages import as_a_user
+import pytest
+
+from rnn_dynamics import cli
+from rnn_dynamics.cli.arguments import Problems, parsed
+from tests.pages import EXAMPLE, as_a_user, same
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def _run(arguments: list[str], folder: Path) -> str:
-    done = as_a_user(arguments, folder)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+PICTURES = re.findall(r'<img src="([^"]+)"', TEXT)
 
 
 def test_examples_run_as_printed(tmp_path: Path) -> None:
-    first, verdict, second, third = re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL)
-    (tmp_path / "first.py").write_text(first, encoding="utf-8")
-    assert "spectral" in _run(["-W", "error", "first.py"], tmp_path).lower()
-    (tmp_path / "verdict.py").write_text(verdict, encoding="utf-8")
-    printed = _run(["-W", "error", "verdict.py"], tmp_path)
-    (shown,) = re.findall(r"```text\n(.*?)```", TEXT, flags=re.DOTALL)
-    assert printed.splitlines()[0] == shown.splitlines()[0]
-    assert [line.split()[0] for line in printed.splitlines()] == [
-        line.split()[0] for line in shown.splitlines()
-    ]
-    (tmp_path / "second.py").write_text(second, encoding="utf-8")
-    printed = _run(["-W", "error", "second.py"], tmp_path)
-    assert "fold at" in printed
-    assert "Jump(basin boundary" in printed
-    (tmp_path / "third.py").write_text(third, encoding="utf-8")
-    assert "\nclipping+omega" in _run(["-W", "error", "third.py"], tmp_path)
+    found = list(EXAMPLE.finditer(TEXT))
+    assert len(found) == 2
+    for number, example in enumerate(found):
+        (tmp_path / f"{number}.py").write_text(example["code"], encoding="utf-8")
+        done = as_a_user(["-W", "error", f"{number}.py"], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert same(done.stdout, example["shown"]), done.stdout
+    assert (tmp_path / "bounds.png").is_file()
 
 
-def test_figures_of_the_table_are_those_of_the_command(tmp_path: Path) -> None:
-    table = TEXT.split("## Figures")[1].split("\n## ")[0]
-    named = set(re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE))
-    listed = set(re.findall(r"\w+", _run(["-m", "rnn_dynamics", "list"], tmp_path)))
-    assert named
-    assert named <= listed
+def test_it_opens_with_a_sentence_two_pictures_two_commands_and_ten_lines() -> None:
+    parts = ["# rnn_dynamics", "<img", "<img", "```sh", "```python", "```text"]
+    places = [TEXT.index(parts[0])]
+    for part in parts[1:]:
+        places.append(TEXT.index(part, places[-1] + 1))
+    assert places[-1] == TEXT.index("```text")
+    assert len(TEXT[: TEXT.index("<img")].split(". ")) == 1
+    commands = TEXT.split("```sh\n")[1].split("```")[0].splitlines()
+    assert len(commands) == 2
+    assert len(TEXT.split("```python\n")[1].split("```")[0].strip().splitlines()) <= 10
+
+
+def test_it_is_short() -> None:
+    assert len(TEXT.split()) <= 1450
+    assert len(TEXT.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_small_and_has_words(name: str) -> None:
+    content = (ROOT / name).read_bytes()
+    assert len(content) < 120_000
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    width, height = struct.unpack(">II", content[16:24])
+    assert 400 <= width <= 1300
+    assert 400 <= height <= 1300
+    (words,) = re.findall(rf'<img src="{name}"[^>]* alt="([^"]+)"', TEXT)
+    assert len(words) > 40
 
 
 def test_links_into_the_repository_lead_somewhere() -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
-        assert (ROOT / target).is_file(), target
+    for target in [*re.findall(r"\]\((?!https?:)([^)]+)\)", TEXT), *PICTURES]:
+        name, _, place = target.partition("#")
+        assert (ROOT / name).is_file(), target
+        if place:
+            heads = re.findall(r"^#+ (.+)$", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert place in {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}, target
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = sorted(
+    {
+        found.partition("#")[0].strip()
+        for page in PAGES
+        for found in re.findall(r"(?m)(?:^|`)rnn-dynamics ([^`\n]+)", page.read_text(encoding="utf-8"))
+    }
+)
+
+
+@pytest.mark.parametrize("line", [line for line in COMMANDS if not re.search(r"COMMAND|NAME|--help", line)])
+def test_the_command_takes_the_lines_that_the_pages_show(line: str) -> None:
+    parser, commands = cli._parsers()
+    problems = Problems()
+    options = parsed(parser, commands.choices, commands.choices.__getitem__, shlex.split(line), problems)
+    if options.check is not None and options.command != "diagnose":  # whose files are the reader's
+        options.check(options, problems)
+    assert problems.lines == []
+
+
+#: What the site makes; on the repository's own pages links to it lead nowhere.
+MADE = re.compile(r"^(reference/\w+|notebooks/\w+|changelog)\.md$")
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda page: page.stem)
+def test_links_of_a_page_are_right_where_the_repository_is_read(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        file = (page.parent / target).resolve()
+        assert file.is_file() or MADE.match(file.relative_to(ROOT / "docs").as_posix()), target

@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics.figures import FIGURES
 from tests import house, pages
 
@@ -70,6 +71,25 @@ def test_every_notebook_is_in_the_course_and_every_table_of_results_on_the_page(
         re.findall(r"<!-- results of (\w+) -->", (pages.DOCS / "speed.md").read_text(encoding="utf-8"))
     )
     assert shown == {path.stem for path in (house.ROOT / "benchmarks" / "results").glob("*.md")}
+
+
+def test_each_explorer_is_shown_before_and_after_a_drag_in_small_pictures_with_words() -> None:
+    text = (pages.DOCS / "explorer.md").read_text(encoding="utf-8")
+    shown = re.findall(
+        r"!\[([^\]]+)\]\(pictures/explore_(\w+)_(before|after)\.png\)\n\n\*(Before|After): ", text
+    )
+    explorers = [name for name in rd.explore.__all__ if not name.endswith("page")]
+    assert len(explorers) == 5
+    assert [pair[1:3] for pair in shown] == [
+        (name, when) for _, name, _, _ in shown[::2] for when in ("before", "after")
+    ]
+    assert sorted(name for _, name, _, _ in shown[::2]) == sorted(explorers)
+    for words, name, when, caption in shown:
+        assert len(words) > 40
+        assert caption.lower() == when
+        content = (pages.PICTURES / f"explore_{name}_{when}.png").read_bytes()
+        assert len(content) < 150_000
+        assert 700 <= int.from_bytes(content[16:20], "big") <= 900  # of these pixels, wide
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,24 @@
-"""The gallery: every published figure with the call that draws it and its rows of published and measured numbers.
+"""The gallery: below its table every figure, with the call that draws it and its published and measured numbers.
 
 The pictures are those of `figures/`, which `make figures` draws, else quick ones, which this file draws when run.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 from rnn_dynamics.figures import FIGURES, Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = (ROOT / "figures", ROOT / ".cache" / "site" / "figures")
+#: Where on the page the figures stand.
+MARK = "<!-- figures -->"
 ROOMS = {
     "doya": "One neuron",
     "cliff": "The loss cliff",
@@ -70,18 +74,11 @@ def _entry(entry: Entry, has_picture: bool, rows: list[dict]) -> list[str]:
     return lines + (_rows(rows) if rows else [])
 
 
-def page() -> str:
-    """The Markdown of the gallery."""
+def pictures() -> str:
+    """The Markdown of all figures, room by room."""
     reports = {folder: _report(folder) for folder in FOLDERS}
     folders = {name: _folder(name) for name in FIGURES}
-    lines = [
-        "# Gallery",
-        "",
-        "Every figure is one command, and one call in Python, `rd.figures.FIGURES[name].make().draw()`, which",
-        "returns matplotlib's figure. `--quick` takes coarse grids; `--format svg` or `pdf` is for papers. Beside",
-        "the pictures `report.md` and `report.json` set each published number against the measured one.",
-        "",
-    ]
+    lines = []
     if not any(folders.values()):
         lines += ["This build has no pictures: `make docs` draws them.", ""]
     elif any(folder and reports[folder]["quick"] for folder in folders.values()):
@@ -97,9 +94,16 @@ def page() -> str:
     return "\n".join(lines)
 
 
+def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
+    """The gallery with its figures, and each name in its table as a link to the figure."""
+    if page.file.src_uri != "gallery.md":
+        return markdown
+    linked = re.sub(r"(?m)^\| `(\w+)` \|", r"| [`\1`](#\1) |", markdown)
+    return linked.replace(MARK, pictures())
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """The gallery and its pictures among the site's files."""
-    files.append(File.generated(config, "gallery.md", content=page()))
+    """The pictures among the site's files."""
     for name in FIGURES:
         if folder := _folder(name):
             picture = str(folder / f"{name}.png")

@@ -54,6 +54,11 @@ def page(path: Path) -> tuple[str, dict[str, bytes]]:
     return "\n".join([title, "", source, rest, *parts[1:]]), pictures
 
 
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Links to notebooks of the repository, right where a page is read there, as links to the site's pages."""
+    return re.sub(r"\]\(\.\./((?:\.\./)*)notebooks/(\w+)\.ipynb", r"](\1notebooks/\2.md", markdown)
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The pages of all notebooks, with their pictures, among the site's files."""
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):

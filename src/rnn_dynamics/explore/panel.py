@@ -167,7 +167,7 @@ def _panel_class(caller: str) -> type:
 
         def __init__(self, controls: Sequence[Control], show: Any, what: str) -> None:
             self.controls = {control.name: _widget(control) for control in controls}
-            self.image = ipywidgets.Image(format="png", value=b"", layout={"max_width": "100%"})
+            self.image = ipywidgets.HTML()  # an Image has no text for who cannot see it
             self.status = ipywidgets.HTML()
             title = ipywidgets.HTML(f"<strong>{html.escape(what)}</strong>")
             box = ipywidgets.Box(
@@ -221,9 +221,7 @@ def _panel_class(caller: str) -> type:
 
         def _draw(self) -> Shown:
             self._shown = found = self._show(self.settings())
-            self.image.value, self.alt = found.picture, found.alt
-            self.image.layout.width = f"{int.from_bytes(found.picture[16:20], 'big')}px"
-            self.image.tooltip = found.alt
+            self.image.value, self.alt = _tag(found), found.alt
             self._say(found.sentence)
             return found
 
@@ -247,6 +245,16 @@ def _panel_class(caller: str) -> type:
             return data | {"image/png": picture, "text/plain": f"{shown.alt}. {shown.sentence}"}
 
     return Panel
+
+
+def _tag(shown: Shown) -> str:
+    """The picture as a page has it, no wider than the page."""
+    content = base64.b64encode(shown.picture).decode("ascii")
+    width = int.from_bytes(shown.picture[16:20], "big")
+    return (
+        f'<img alt="{html.escape(shown.alt)}" width="{width}" style="max-width: 100%; height: auto"'
+        f' src="data:image/png;base64,{content}">'
+    )
 
 
 def _widget(control: Control) -> Any:
