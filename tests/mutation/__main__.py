@@ -1,10 +1,9 @@
 """Run the everyday tests on 300 faults of one place: ``python -m tests.mutation`` (``make mutants``), for hours.
 
 First the suite runs once under ``coverage``, which tells the tests that reach each line and how long each takes.
-A fault counts as noticed when one of those fails, or does not end; the quick ones run first, no more than a
-minute's worth in all, then the rest of the tests in their files, two minutes' worth at most (a line that is traced
-is seen by the test that compiles it, not by those after it), then those marked ``shipped``. So the table has a
-lower bound.
+A fault counts as noticed when one of those fails, or does not end; the quick ones run first, 40 seconds' worth in
+all, then as much of the other tests in the files that are about that place (a line that is traced is seen by the
+test that compiles it, not by those after it), then those marked ``shipped``. So the table has a lower bound.
 Faults that change nothing that could be tested are listed in ``equivalent.txt``, each with its reason. What has run
 is kept in ``.cache/mutation``; the table is written to ``tests/mutation/results.md``.
 """
@@ -32,7 +31,7 @@ KEPT = ROOT / ".cache" / "mutation"
 FOLDERS = tuple(
     f"src/rnn_dynamics/{name}" for name in ("gradients", "doya", "cliff", "spectral", "dynamics/lyapunov")
 )
-_QUICK, _MOST, _BESIDE = 8.0, 60.0, 120.0  # seconds' worth of tests of the three runs
+_QUICK, _MOST, _BESIDE = 8.0, 40.0, 40.0  # seconds' worth of tests of the three runs
 _COPIED = (
     "src",
     "tests",
@@ -58,10 +57,16 @@ class Reached(NamedTuple):
         found = lines.get(mutant.line) or set().union(*lines.values())
         return sorted((test for test in found if test in self.seconds), key=self.seconds.__getitem__)
 
-    def beside(self, tests: list[str]) -> list[str]:
-        """The other tests in the files of some tests, the quickest first."""
-        files = {test.partition("::")[0] for test in tests}
-        found = {test for test in self.seconds if test.partition("::")[0] in files} - set(tests)
+    def beside(self, mutant: Mutant, tests: list[str]) -> list[str]:
+        """The other tests of the test files that are about the mutant's file: a quarter of their tests reach it."""
+        reaching = set().union(*self.lines.get(mutant.file, {}).values())
+        of_file = Counter(test.partition("::")[0] for test in self.seconds)
+        about = {
+            file
+            for file, count in Counter(test.partition("::")[0] for test in reaching).items()
+            if 4 * count >= of_file[file]
+        }
+        found = {test for test in self.seconds if test.partition("::")[0] in about} - set(tests)
         return sorted(found, key=self.seconds.__getitem__)
 
 
@@ -146,7 +151,7 @@ def _noticed_by(tree: Path, mutant: Mutant, reached: Reached) -> str | None:
         found = _fails(tree, quick, 120) if quick else None
         rest = _within(tests, reached.seconds, _MOST)[len(quick) :]
         found = found or (_fails(tree, rest, 600) if rest else None)
-        beside = _within(reached.beside(tests), reached.seconds, _BESIDE)
+        beside = _within(reached.beside(mutant, tests), reached.seconds, _BESIDE)
         found = found or (_fails(tree, beside, 900) if beside else None)
         files = sorted({test.partition("::")[0] for test in tests})
         as_shipped = [file for file in files if "mark.shipped" in (tree / file).read_text(encoding="utf-8")]
