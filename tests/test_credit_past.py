@@ -30,7 +30,9 @@ from rnn_dynamics.gradients.credit import (
     readout_norms,
     state_gradients,
 )
+from rnn_dynamics.gradients.credit.kernels import _of_groups
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
+from rnn_dynamics.gradients.parameters import Group
 from rnn_dynamics.numerics.status import Status
 
 RNG = np.random.default_rng(11)
@@ -148,6 +150,23 @@ def test_a_direct_probe_says_so():
     found = credit_by_probes(direct, jnp.zeros((5, 2)))
     assert found.derivative == "direct"
     np.testing.assert_allclose(found.states.to_float(), 2 * np.arange(1, 6)[:, None] * np.ones((1, 2)))
+
+
+@pytest.mark.parametrize(("power", "scale"), [(0, 1016), (100, 919)])
+def test_the_floor_of_probes_is_the_least_number_with_all_digits_at_the_largest_scale(power, scale):
+    """2^s ∂E/∂p with ∂E/∂p = 2^power: s is 1016 at most, and 2^(s + power) a sixteenth of the largest float."""
+    found = credit_by_probes(lambda p: 2.0**power * jnp.sum(p[1:]), jnp.zeros((3, 2)))
+    assert found.status.tolist() == [Status.UNRESOLVED, Status.RESOLVED, Status.RESOLVED]
+    np.testing.assert_allclose(found.log_norms[1:], (power + 0.5) * np.log(2), rtol=1e-15)
+    assert found.log_floor == pytest.approx((-1022 + 52 - scale + 0.5) * math.log(2), rel=1e-15)
+
+
+def test_groups_of_small_and_large_numbers_keep_their_size():
+    """Each is measured in units of its largest entry: 1e-200 beside 1 is none of them squared to inf."""
+    share = jnp.asarray([1e-200, 1.0, -3.0, 0.0, 0.0, 2e-200])
+    largest, by_group = _of_groups(share, [Group("", "a", "", 0, 3), Group("", "b", "", 3, 6)])
+    np.testing.assert_allclose(largest, [3.0, 2e-200], rtol=1e-15)
+    np.testing.assert_allclose(by_group, [1 + 1 / 9, 1.0], rtol=1e-15)
 
 
 @pytest.mark.parametrize("loss", ["last", "every"])

@@ -20,7 +20,14 @@ from rnn_dynamics.dynamics.lyapunov import (
     lyapunov_spectrum,
     orbit_check,
 )
-from rnn_dynamics.dynamics.lyapunov.typical import input_period, repetition, tied
+from rnn_dynamics.dynamics.lyapunov.typical import (
+    checked,
+    examined,
+    input_period,
+    repetition,
+    resolved_steps,
+    tied,
+)
 from rnn_dynamics.numerics.status import Status
 
 LN2 = math.log(2)
@@ -389,3 +396,44 @@ def test_a_run_from_zero_is_its_own() -> None:
     inputs = np.random.default_rng(0).normal(size=(60, 1))
     run = rollout(ElmanRNN(0.5 * np.eye(2), np.zeros(2), np.ones((2, 1))), np.zeros(2), inputs)
     assert int(orbit_check(run).resolved_steps) == 60
+
+
+@pytest.mark.parametrize("start", [0.0, 0.9])
+@pytest.mark.parametrize("logs", ["of each step", "of pairs", "none"])
+def test_the_error_of_an_orbit_is_carried_on_step_by_step(logs: str, start: float) -> None:
+    """e ← e^λ e + (n + 6) u |x|, until e is more than the orbit's extent; the orbit lands nowhere."""
+    map_of = Partial(lambda x, u: 1 - 1.8 * jnp.square(x))
+    x = np.asarray(rollout(map_of, start, steps=200).states)
+    each = np.log(np.abs(3.6 * x[:-1]) + 1e-3)
+    given, interval = {
+        "of each step": (each, 1),
+        "of pairs": (each.reshape(-1, 2).sum(axis=1), 2),
+        "none": ([], 1),
+    }[logs]
+    rates = np.repeat(given, interval) / interval if len(given) else np.zeros(200)
+    unit, error, expected = np.finfo(float).eps / 2, 0.0, 200
+    for t, value in enumerate(x):
+        error = (math.exp(rates[t - 1]) * error if t else 0.0) + 7 * unit * max(
+            abs(value), np.finfo(float).tiny / 7 / unit
+        )
+        if error > np.ptp(x[: t + 1]) > 0:
+            expected = t
+            break
+    assert expected == 200 if logs == "none" else 20 < expected < 100
+    assert resolved_steps(x[:, None], np.asarray(given), interval) == expected
+
+
+def test_one_step_is_enough_to_see_that_a_point_repels() -> None:
+    """4 x (1 − x) keeps ¾, with slope −2."""
+    found = examined(logistic, np.array([0.75, 0.75]), None, [LN2])
+    assert (int(found.kind), int(found.period), int(found.begins)) == (OrbitKind.REPELLING_CYCLE, 1, 0)
+    assert float(found.log_multiplier) == pytest.approx(LN2, abs=1e-15)
+
+
+@pytest.mark.parametrize(("units", "kind"), [(1, OrbitKind.REPELLING_CYCLE), (2, OrbitKind.STABLE_CYCLE)])
+def test_what_is_traced_asks_for_clear_growth_of_several_units(units: int, kind: OrbitKind) -> None:
+    """Two nats over all steps are growth of one unit, whose derivative is a number; of two, perhaps transient."""
+    states = jnp.full((5, units), 0.5)
+    found = jax.jit(lambda x: checked(logistic, x, None, jnp.full(4, 0.5), 0.5))(states)
+    assert (int(found.kind), int(found.period), int(found.begins)) == (kind, 1, 3)
+    assert (int(found.resolved_steps), int(found.steps)) == (-1, 4)
