@@ -233,7 +233,7 @@ def test_shares_by_gate_layer_and_parameter():
 
 def test_samples_are_the_runs_one_by_one():
     cell = ElmanRNN(V[0], B, IN)
-    inputs, targets = RNG.normal(size=(4, STEPS, 2)), RNG.normal(size=(4, N))
+    inputs, targets = RNG.normal(size=(6, STEPS, 2)), RNG.normal(size=(6, N))
     batch = jax.vmap(lambda u: rollout(cell, np.zeros(N), u))(inputs)
 
     def loss(x, target):
@@ -250,13 +250,13 @@ def test_samples_are_the_runs_one_by_one():
     assert (low <= middle).all()
     assert (middle <= high).all()
     np.testing.assert_allclose(found[2].log_sums, alone[2].log_sums, atol=1e-11)
-    assert len(found) == 4
-    assert "4 runs" in repr(found)
+    assert len(found) == 6
+    assert "6 runs" in repr(found)
     with pytest.raises(ValueError, match=r"^quantiles:"):
         found.spread(2.0)
     with pytest.raises(IndexError):
-        found[4]
-    with pytest.raises(ValueError, match=r"^targets: .* 4 runs"):
+        found[6]
+    with pytest.raises(ValueError, match=r"^targets: .* 6 runs"):
         credit_of_samples(batch, loss, targets=targets[:2])
     with pytest.raises(ValueError, match=r"^batch: expected runs along one axis"):
         credit_of_samples(rollout(cell, np.zeros(N), U), loss)

@@ -188,6 +188,12 @@ def test_a_geometric_series(ratio, lags, expected):
     assert trend_of(np.log(shares), np.log(np.cumsum(shares))) == expected
 
 
+@pytest.mark.parametrize("size", [-400.0, 0.0, 400.0])
+def test_a_sum_that_swings_does_so_at_any_size(size):
+    sums = np.log(2 + np.cos(0.3 * np.arange(200)))
+    assert trend_of(np.full(200, size), size + sums) == "oscillates"
+
+
 @pytest.mark.parametrize("steps", [100, 1000, 10_000])
 def test_a_power_law_is_no_exponential_fall(steps):
     """At the cusp (w = 4, b = −2) C_m ∝ ((T − m)/T)^{3/2}, whose sum is in proportion to T."""

@@ -242,6 +242,29 @@ def test_ellipsoids_hold_sampled_errors() -> None:
     assert float(bound.size) <= 100 * np.linalg.norm(errors, axis=0).max()
 
 
+def test_ellipsoids_of_numbers_beyond_their_squares() -> None:
+    """A box of half widths r is inside the ellipsoid of size √n |r|, also where r² overflows; inf is no size."""
+    exact = error_ellipsoids.exact(2, jnp.float64)
+    wide = error_ellipsoids.propagate(jnp.eye(2), exact, jnp.asarray([[3e200], [4e200]]))
+    assert float(wide.size) == pytest.approx(math.sqrt(2) * 5e200, rel=1e-12)
+    np.testing.assert_allclose(
+        error_ellipsoids.row_bounds(wide), np.sqrt(2) * np.array([3e200, 4e200]), rtol=1e-12
+    )
+    assert math.isnan(error_ellipsoids.propagate(jnp.eye(2), exact, jnp.asarray([[math.inf], [1.0]])).size)
+
+
+def test_arithmetic_without_underflow_adds_no_smallest_number() -> None:
+    """x ← a x keeps 1e-290 with all its digits: what a function's own underflow may lose is not counted there."""
+    found = sensitivities(_scaling, (0.5,), 1e-290, 20)
+    assert int(found.status) == Status.RESOLVED
+    assert float(found.state) == 1e-290 * 0.5**20
+    assert float(found.state_error) < 1e-13 * float(found.state)
+
+
+def _scaling(a):
+    return jax.tree_util.Partial(lambda a, x, u: a * x, a)
+
+
 def test_resolution_limit() -> None:
     assert resolution_limit(jnp.float64) == pytest.approx(1e-7, rel=0.01)
     assert resolution_limit(jnp.float32) == pytest.approx(2.3e-3, rel=0.02)

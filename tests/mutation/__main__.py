@@ -11,6 +11,7 @@ is kept in ``.cache/mutation``; the table is written to ``tests/mutation/results
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -140,6 +141,19 @@ def _fails(tree: Path, tests: list[str], limit: float) -> str | None:
     return failed[0] if failed else "an error at import"
 
 
+def _shipped(tree: Path, mutant: Mutant, files: set[str]) -> list[str]:
+    """Of the test files with tests marked ``shipped`` those that reach the mutant or name its module."""
+    module = re.compile(rf"\b{Path(mutant.file).stem}\b")
+    texts = {
+        str(file.relative_to(tree)): file.read_text(encoding="utf-8") for file in tree.glob("tests/test_*.py")
+    }
+    return sorted(
+        name
+        for name, text in texts.items()
+        if "mark.shipped" in text and (name in files or module.search(text))
+    )
+
+
 def _noticed_by(tree: Path, mutant: Mutant, reached: Reached) -> str | None:
     """What notices the fault; none where nothing does."""
     file = tree / mutant.file
@@ -153,8 +167,8 @@ def _noticed_by(tree: Path, mutant: Mutant, reached: Reached) -> str | None:
         found = found or (_fails(tree, rest, 600) if rest else None)
         beside = _within(reached.beside(mutant, tests), reached.seconds, _BESIDE)
         found = found or (_fails(tree, beside, 900) if beside else None)
-        files = sorted({test.partition("::")[0] for test in tests})
-        as_shipped = [file for file in files if "mark.shipped" in (tree / file).read_text(encoding="utf-8")]
+        files = {test.partition("::")[0] for test in tests}
+        as_shipped = _shipped(tree, mutant, files) if not found else []
         return found or (
             _fails(tree, ["-m", "shipped and not soak", *as_shipped], 900) if as_shipped else None
         )
