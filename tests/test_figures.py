@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib import pyplot, rcParams
@@ -20,7 +21,7 @@ from tests import test_conventions as conventions
 from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 SOURCE_WRONG = {
     "stability of the curve b = ln(x/(1−x)) − w x at w = 5",
@@ -70,7 +71,7 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     with pytest.MonkeyPatch.context() as patch, single_operations() as operations:
         patch.setattr("rnn_dynamics.cli.reproducing.processes", lambda figures: 1)
         patch.setattr("rnn_dynamics.figures.output.rendered", looked_at)
-        pyplot.close(pyplot.figure())  # the first figure makes matplotlib choose a backend
+        matplotlib.use("Agg")  # as the command does
         before = dict(rcParams)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: lines.append(" ".join(map(str, text))))

@@ -61,7 +61,7 @@ def table_of(result: Any) -> str:
         shown = [cut(line, 200) for line in lines[:_TEXT_LINES]]
         rest = [f"… {len(lines) - _TEXT_LINES} more lines"] * (len(lines) > _TEXT_LINES)
         block = _escaped("\n".join(shown + rest))
-        parts.append(f'<pre style="margin:4px 0;white-space:pre-wrap;{_PLAIN}">{block}</pre>')
+        parts.append(f'<pre style="margin:4px 0;white-space:pre;overflow-x:auto;{_PLAIN}">{block}</pre>')
     else:
         parts.append(f"<div>{_escaped(cut(lines[0], _LONGEST))}</div>")
     above = [_list_of(result), *(_table(one, _CELL) for one in result._tables())]
