@@ -7,19 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from matplotlib import pyplot, rcParams
 
 from rnn_dynamics import cli
 from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import FIGURES, report, select
 from rnn_dynamics.figures.dynamics import flip_flop
 from rnn_dynamics.figures.output import publish, rendered, staging
+from tests import test_conventions as conventions
 from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 SOURCE_WRONG = {
     "stability of the curve b = ln(x/(1−x)) − w x at w = 5",
@@ -39,25 +41,43 @@ PRINTED = (
 
 
 class Reproduced(NamedTuple):
-    """Exit status, folder and table of one quick run, and the single operations asked for meanwhile."""
+    """Exit status, folder and table of one quick run, and what happened meanwhile.
+
+    Single operations asked for, faults of the pictures as SVG and PDF, matplotlib's settings before and after.
+    """
 
     code: int
     folder: Path
     table: str
     operations: list[str]
+    faults: list[str]
+    settings: tuple[dict, dict]
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     """One quick run in this process, whose other core has a worker of its own."""
     folder = tmp_path_factory.mktemp("out") / "figures"
+    faults: list[str] = []
+
+    def looked_at(figure, **options):
+        try:
+            conventions.assert_text_is_text(figure, "")
+            conventions.assert_no_logarithms(figure, "")
+        except AssertionError as error:
+            faults.append(f"{[ax.get_title(loc='left') for ax in figure.axes]}: {error}")
+        return rendered(figure, **options)
+
     with pytest.MonkeyPatch.context() as patch, single_operations() as operations:
         patch.setattr("rnn_dynamics.cli.reproducing.processes", lambda figures: 1)
+        patch.setattr("rnn_dynamics.figures.output.rendered", looked_at)
+        matplotlib.use("Agg")  # as the command does
+        before = dict(rcParams)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: lines.append(" ".join(map(str, text))))
         patch.setenv("COLUMNS", "140")
         code = cli.main(["reproduce", "--quick", "--out", str(folder), "--dpi", "60"])
-    return Reproduced(code, folder, "\n".join(lines), operations)
+    return Reproduced(code, folder, "\n".join(lines), operations, faults, (before, dict(rcParams)))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +95,15 @@ def test_every_picture_and_the_report_are_there_and_nothing_else(reproduced):
         assert min(picture.shape[:2]) > 150
         assert np.std(picture[..., :3]) > 0.02
     assert not pyplot.get_fignums()
+
+
+def test_pictures_keep_their_text_in_svg_and_pdf_and_no_axis_counts_in_logarithms(reproduced):
+    assert not reproduced.faults
+
+
+def test_no_setting_of_matplotlib_is_changed(reproduced):
+    before, after = reproduced.settings
+    assert after == before
 
 
 def test_no_figure_and_no_training_asks_for_single_operations(reproduced):

@@ -288,7 +288,7 @@ def test_a_batch_by_vmap_tells_its_own_steps():
     assert jax.vmap(lambda run: jnp.asarray(run.steps))(batch).tolist() == [5, 5, 5]
     neurons = jax.vmap(lambda x: rd.rollout(DoyaNeuron(5, -2.5), x, steps=4))(jnp.ones(3))
     assert (neurons.steps, neurons.final.shape) == (4, (3,))
-    assert "3 runs, 4 steps of 1" in repr(neurons)
+    assert "3 runs, 4 steps of 1" in " ".join(repr(neurons).split())
     grown = jax.vmap(lambda x: rd.rollout(ElmanRNN([[2.0]], [0.0], activation="linear"), x, steps=1030))
     assert "1 of them not finite from step 1024" in repr(grown(jnp.array([[0.0], [1.0]])))
     drawn = rd.dynamics.equilibria.starts_from(nested, 7, key=jax.random.key(0), skip=5)

@@ -99,6 +99,7 @@ def test_every_public_plot_is_tested() -> None:
         "palette",
         "panel_label",
         "panel_labels",
+        "powers_of_ten",
         "shared_legend",
         "style",
         "log_map",

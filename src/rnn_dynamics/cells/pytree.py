@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from rnn_dynamics.numerics.described import described
+
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -64,7 +66,8 @@ def _cell_repr(self: Any) -> str:
         elif isinstance(value, jax.Array):
             parts.append(f"{field.name}={float(value):g}")
         else:
-            parts.append(f"{field.name}={getattr(value, 'name', value)}")
+            name = value if isinstance(value, str) else getattr(value, "name", None)
+            parts.append(f"{field.name}={name if isinstance(name, str) else described(value, 600)}")
     return f"{type(self).__name__}({', '.join(parts)})"
 
 

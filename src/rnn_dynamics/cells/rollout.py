@@ -18,6 +18,7 @@ from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
 from rnn_dynamics.numerics import padding as time_axes
 from rnn_dynamics.numerics.batching import power_of_two_above, power_of_two_below
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.described import described
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 
@@ -73,7 +74,7 @@ class Trajectory(Result):
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"
         runs = f"{'×'.join(map(str, self.batch))} runs, " if self.batch else ""
-        text = f"Trajectory({self.cell!r}, {runs}{self.steps} steps of {shape} {self.states.dtype}"
+        text = f"Trajectory({described(self.cell)}, {runs}{self.steps} steps of {shape} {self.states.dtype}"
         if isinstance(self.first_nonfinite, Tracer):
             return text + ")"
         first = np.asarray(self.first_nonfinite)
@@ -159,7 +160,7 @@ class Trajectories(Sequence, Result):
         shown = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
         shape = "×".join(map(str, self.runs[0].states.shape[1:])) or "1"
         what = f"{len(self)} runs of {shown} steps of {shape} {self.runs[0].states.dtype}"
-        return f"Trajectories({self.cell!r}, {what})"
+        return f"Trajectories({described(self.cell)}, {what})"
 
 
 def _advance(cell: Any, x: Array, u: Any) -> tuple[Array, Array]:

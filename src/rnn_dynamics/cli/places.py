@@ -54,5 +54,8 @@ def save_picture(found: "Result", path: str | None) -> None:
         OSError: the file cannot be written.
     """
     if path is not None:
+        from rnn_dynamics.plots import style
+
         figure: Any = found.plot().figure
-        figure.savefig(path, bbox_inches="tight", dpi=150)
+        with style():  # text in it stays text
+            figure.savefig(path, bbox_inches="tight", dpi=150)

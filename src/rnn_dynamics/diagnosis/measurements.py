@@ -115,6 +115,14 @@ class Measurements(Result):
     orbit: str = ""
 
     picture: ClassVar = "diagnosis"
+    _units: ClassVar = {
+        **dict.fromkeys(("exponent", "standard_error"), "nats a step"),
+        **dict.fromkeys(("log_norms", "log_owed", "peak"), "nats"),
+        **dict.fromkeys(
+            ("horizon", "horizon_percent", "state_horizon", "state_percent", "plain_limit"), "lags"
+        ),
+        **dict.fromkeys(("steps", "peak_lag"), "steps"),
+    }
 
     @property
     def measured_steps(self) -> int:

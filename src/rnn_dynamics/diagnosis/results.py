@@ -3,12 +3,14 @@
 import dataclasses
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from rnn_dynamics.diagnosis.measurements import Measurements
 from rnn_dynamics.diagnosis.wording import lines
+from rnn_dynamics.numerics.results import Table
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -58,12 +60,37 @@ class Diagnosis(Measurements):
         """Return ``to_dict`` as JSON."""
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False)
 
+    def _tables(self) -> Iterator[Table]:
+        """The verdict by layer and gate, of cells that have gates."""
+        if self.gates or self.carries:
+            names = list(dict.fromkeys((*self.gates, *self.carries)))
+            rows = [
+                (
+                    *_layer_and_gate(name),
+                    _entry(self.gates.get(name), ".2f"),
+                    _entry(self.carries.get(name), "+.3g"),
+                )
+                for name in names
+            ]
+            columns = ("layer", "gate", "mean over units and steps", "kept by it (nats a step)")
+            yield Table(f"{self.regime}, by layer and gate", columns, rows)
+
     def __repr__(self) -> str:
         reach = f"horizon {self.horizon} of {self.steps} steps"
         return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, {reach})"
 
     def __str__(self) -> str:
         return "\n".join(lines(self))
+
+
+def _layer_and_gate(name: str) -> tuple[str, str]:
+    """The two parts of the name that a network of layers has for a gate."""
+    words = name.split(" ")
+    return (" ".join(words[:2]), " ".join(words[2:])) if words[0] == "layer" else ("", name)
+
+
+def _entry(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _plain(value: Any) -> Any:

@@ -210,7 +210,7 @@ def _decades(log: "ndarray") -> "ndarray":
 
 
 def _draw_profile(ax: "Axes", chosen: Profile, others: list[Profile]) -> None:
-    from rnn_dynamics.plots import palette
+    from rnn_dynamics.plots import palette, powers_of_ten
 
     for i, one in enumerate(others):
         label = f"other {chosen.kind}s" if not i else None
@@ -225,7 +225,7 @@ def _draw_profile(ax: "Axes", chosen: Profile, others: list[Profile]) -> None:
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=1.3, label=label)
     ax.set_xlim(0, max(int(chosen.lags[-1]), 1))
     ax.set_xlabel("lag (steps)")
-    ax.set_ylabel("log₁₀ of the norm")
+    powers_of_ten(ax.yaxis, "norm")
     ax.set_title(f"{chosen.name} against the lag")
     ax.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
 

@@ -217,7 +217,7 @@ class Scaled(Result):
         if isinstance(self.unit, Tracer):
             return f"Scaled(traced {kind}, shape={self.shape}, dtype={self.dtype})"
         if not isinstance(self.unit, jax.Array | np.ndarray):  # a placeholder of JAX's, not a number
-            return f"Scaled({kind}, unit={self.unit!r}, exponent={self.exponent!r})"
+            return f"Scaled({kind}, no numbers)"
         if self.unit.ndim == 0:
             return f"Scaled({_decimal(float(self.unit), int(self.exponent))})"
         return f"Scaled({kind}, shape={self.shape}, dtype={self.dtype})"

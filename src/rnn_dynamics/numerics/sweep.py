@@ -9,7 +9,6 @@ same call gives the same bits; ``Sweep.metadata["chunk"]`` names it.
 
 import contextlib
 import dataclasses
-import html
 import inspect
 import json
 import keyword
@@ -23,9 +22,12 @@ from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import packages, storage, validation
+from rnn_dynamics.numerics.described import cut
 from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan, point_key as point_key
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 from rnn_dynamics.numerics.results import Result
+
+_MOST = 40  # names of an axis that are looked at for a line
 
 
 @dataclasses.dataclass(frozen=True, repr=False, eq=False)
@@ -135,18 +137,11 @@ class Sweep(Result):
     def __repr__(self) -> str:
         return "\n".join(["Sweep", *(f"  {kind} {name}: {text}" for kind, name, text in self._rows())])
 
-    def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in self._rows()
-        )
-        return f"<table><caption>Sweep</caption>{rows}</table>"
-
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Return kind, name and description of each axis and value."""
         for name, points in (self.axes | self._labels()).items():
             if isinstance(points, list):
-                yield "axis", name, ", ".join(map(str, points))
+                yield "axis", name, cut(", ".join(map(str, points[:_MOST])), 160)
                 continue
             ends = f"{points[0]} … {points[-1]}" if len(points) > 1 else f"{points[0]}"
             yield "axis", name, f"{len(points)} {points.dtype}, {ends}"

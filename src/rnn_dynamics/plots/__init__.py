@@ -15,6 +15,7 @@ from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, l
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
+from rnn_dynamics.plots.powers import powers_of_ten
 from rnn_dynamics.plots.remedies import comparison
 from rnn_dynamics.plots.sets import attractors, basin_labels, basin_starts, edge_state, side
 from rnn_dynamics.plots.spectra import (
@@ -66,6 +67,7 @@ __all__ = [
     "panel_labels",
     "partial_sums",
     "power_norms",
+    "powers_of_ten",
     "pseudospectrum",
     "radius_atlas",
     "radius_sweep",

@@ -5,6 +5,8 @@ import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnn_dynamics.plots.powers import ticks
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -24,7 +26,8 @@ _SETTINGS: dict[Any, Any] = {
     "image.cmap": "viridis",
     "figure.constrained_layout.use": True,
     "mathtext.fontset": "dejavusans",
-    "pdf.fonttype": 42,
+    "pdf.fonttype": 42,  # fonts as TrueType, and below text as text: both can be searched and edited
+    "svg.fonttype": "none",
     "svg.hashsalt": "rnn_dynamics",
 }
 
@@ -72,7 +75,9 @@ def axes_of(ax: Any) -> "Axes":
     return ax
 
 
-def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None) -> Any:
+def colour_bar(
+    ax: "Axes", artist: Any, label: str, *, extend: str | None = None, powers: bool = False
+) -> Any:
     """A colour bar beside ``ax``; its label carries the unit.
 
     Args:
@@ -80,12 +85,15 @@ def colour_bar(ax: "Axes", artist: Any, label: str, *, extend: str | None = None
         artist: what has the colours, as ``imshow`` returns it.
         label: of the bar.
         extend: which ends are open: "min", "max", "both" or ``None``.
+        powers: whether the colours are those of decades, to be labelled 10^….
 
     Returns:
         The bar.
     """
     assert ax.figure is not None
     options: dict[str, Any] = {} if extend is None else {"extend": extend}
+    if powers:
+        options["ticks"], options["format"] = ticks()
     return ax.figure.colorbar(artist, ax=ax, label=label, fraction=0.06, pad=0.02, **options)
 
 

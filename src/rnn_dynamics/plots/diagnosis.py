@@ -7,6 +7,7 @@ import numpy as np
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of, panel_label, panel_labels, style
+from rnn_dynamics.plots.powers import powers_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def _norms_of_all(ax: "Axes", found: "BatchDiagnosis") -> None:
         logs = _decades(sample.log_norms[::-1])
         ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
     ax.set_xlabel("lag T − k")
-    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+    powers_of_ten(ax.yaxis, r"‖∂x$_T$/∂x$_k$‖")
     ax.legend()
 
 
@@ -93,7 +94,7 @@ def _norms(ax: "Axes", found: "Diagnosis") -> None:
     rate = "" if math.isnan(found.exponent) else f": exponent {found.exponent:+.3g} nats a step"
     ax.set_title(f"{found.regime}{rate}")
     ax.set_xlabel("lag T − k")
-    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+    powers_of_ten(ax.yaxis, r"‖∂x$_T$/∂x$_k$‖")
 
 
 def _horizons(ax: "Axes", found: "Diagnosis") -> None:
@@ -112,7 +113,7 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
         _horizons(ax, found)
         ax.set_title("the loss's gradient by lag")
         ax.set_xlabel("lag m")
-        ax.set_ylabel("log₁₀ norm")
+        powers_of_ten(ax.yaxis, "norm")
         return
     if found.credit is None:
         ax.text(0.5, 0.5, "give a loss to see its shares by lag", ha="center", transform=ax.transAxes)
@@ -124,7 +125,7 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
     _horizons(ax, found)
     ax.set_title("the loss's gradient by lag")
     ax.set_xlabel("lag m")
-    ax.set_ylabel("log₁₀ norm")
+    powers_of_ten(ax.yaxis, "norm")
 
 
 def _units(ax: "Axes", found: "Diagnosis") -> None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of
+from rnn_dynamics.plots.powers import powers_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,7 +72,7 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
         zorder=3,
     )
     ax.set_xlabel("lag n = T − k (steps)")
-    ax.set_ylabel("log₁₀ of the norm")
+    powers_of_ten(ax.yaxis, "norm")
     ax.set_xlim(0, max(bounds.steps, 1))
     _frame(ax, bounds, norms)
     if legend:
@@ -127,7 +128,7 @@ def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: 
     )
     ax.set_xscale("log")
     ax.set_xlabel("lag m (steps)")
-    ax.set_ylabel(rf"$\log_{{10}}$ of the share of $\partial x_T/\partial {parameter}$")
+    powers_of_ten(ax.yaxis, rf"share of $\partial x_T/\partial {parameter}$")
     ax.legend(loc="best")
     return ax
 

@@ -14,7 +14,7 @@ from rnn_dynamics.plots.lines import decades, series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LOG = "log₁₀ of the norm"
+_NORM = "norm"
 _LAG = "lag n = T − k (steps)"
 
 
@@ -22,7 +22,7 @@ def _spectrum(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
     order = np.arange(1, logs.size + 1)
     errors = {"σᵢ": np.asarray(found.log_errors, float) / np.log(10)}
-    series(ax, order, {"σᵢ": logs}, "index i", "log₁₀ σᵢ", errors=errors, zero=True)
+    series(ax, order, {"σᵢ": logs}, "index i", "σᵢ", powers=True, errors=errors, zero=True)
     lost = np.asarray(found.status) != int(Status.RESOLVED)
     if lost.any():
         ax.plot(
@@ -42,18 +42,20 @@ def _against_lag(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
     label = r"$\|\partial x_T/\partial x_k\|_2$"
     errors = {label: np.asarray(found.log_errors, float) / np.log(10)}
-    return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, errors=errors, zero=True)
+    return series(
+        ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _NORM, powers=True, errors=errors, zero=True
+    )
 
 
 def _credit(found: Any, ax: "Axes") -> "Axes":
     lines = {"share of lag m": decades(found.log_shares), "sum of the last m": decades(found.log_sums)}
-    return series(ax, found.lags, lines, "lag m (steps)", "log₁₀ of the norm of ∂E/∂θ")
+    return series(ax, found.lags, lines, "lag m (steps)", "norm of ∂E/∂θ", powers=True)
 
 
 def _credit_of_samples(found: Any, ax: "Axes") -> "Axes":
     shares = decades(found.log_shares if not callable(found.log_shares) else found.log_shares()).T
     lags = np.arange(1, len(shares) + 1)
-    return series(ax, lags, {"run": shares}, "lag m (steps)", "log₁₀ of the share of lag m")
+    return series(ax, lags, {"run": shares}, "lag m (steps)", "share of lag m", powers=True)
 
 
 def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes":
@@ -71,7 +73,7 @@ def _path_lengths(found: Any, ax: "Axes") -> "Axes":
 
 def _probes(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log_norms)
-    series(ax, np.arange(len(logs)), {"∂E/∂p_k": logs}, "probe k", _LOG)
+    series(ax, np.arange(len(logs)), {"∂E/∂p_k": logs}, "probe k", _NORM, powers=True)
     ax.axhline(
         float(decades(found.log_floor)),
         color=palette.VERMILION,
@@ -84,7 +86,15 @@ def _probes(found: Any, ax: "Axes") -> "Axes":
 
 def _past(found: Any, ax: "Axes") -> "Axes":
     total, direct = decades(found.total), decades(found.direct)
-    series(ax, np.arange(len(total))[::-1], {"through all edges": total}, "lag (steps)", _LOG, legend=False)
+    series(
+        ax,
+        np.arange(len(total))[::-1],
+        {"through all edges": total},
+        "lag (steps)",
+        _NORM,
+        powers=True,
+        legend=False,
+    )
     ax.plot(
         np.arange(1, len(direct) + 1),
         direct,
@@ -100,7 +110,7 @@ def _past(found: Any, ax: "Axes") -> "Axes":
 def _bound(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
     label = f"{'≤' if found.above else '≥'} {found.formula}"
-    return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, zero=True)
+    return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _NORM, powers=True, zero=True)
 
 
 def _step_bounds(found: Any, ax: "Axes") -> "Axes":
@@ -110,12 +120,12 @@ def _step_bounds(found: Any, ax: "Axes") -> "Axes":
         "product of smallest": found.smallest,
     }
     logs = {label: decades(values) for label, values in lines.items()}
-    return series(ax, np.arange(len(found.largest))[::-1], logs, _LAG, _LOG, zero=True)
+    return series(ax, np.arange(len(found.largest))[::-1], logs, _LAG, _NORM, powers=True, zero=True)
 
 
 def _scaled_bounds(found: Any, ax: "Axes") -> "Axes":
     lines = {"best scaling": decades(found.log), "no scaling": decades(found.log_plain)}
-    return series(ax, found.lags, lines, "lag n (steps)", "log₁₀ of the bound", zero=True)
+    return series(ax, found.lags, lines, "lag n (steps)", "bound", powers=True, zero=True)
 
 
 def _decades_of(found: Any) -> Any:
@@ -132,7 +142,8 @@ def _scaled(found: Any, ax: "Axes") -> "Axes":
         np.arange(len(rows)),
         {"size": rows[:, 0] if rows.shape[1] == 1 else rows},
         "index",
-        "log₁₀ of the size",
+        "size",
+        powers=True,
         legend=False,
     )
 
@@ -170,7 +181,7 @@ def _sensitivities(found: Any, ax: "Axes") -> "Axes":
     for label, value in lines.items():
         size = np.asarray(value.log10(), float)
         logs[label] = np.where(np.isfinite(size), size, np.nan).reshape(-1)
-    return series(ax, np.arange(max(map(len, logs.values()))), logs, "point", "log₁₀ of the size", zero=True)
+    return series(ax, np.arange(max(map(len, logs.values()))), logs, "point", "size", powers=True, zero=True)
 
 
 DRAWN = {

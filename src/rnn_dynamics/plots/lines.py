@@ -7,6 +7,7 @@ import numpy as np
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of, colour_bar
+from rnn_dynamics.plots.powers import powers_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +32,7 @@ def series(
     *,
     errors: Mapping[str, Any] | None = None,
     zero: bool = False,
+    powers: bool = False,
     legend: bool = True,
     **line: Any,
 ) -> "Axes":
@@ -43,6 +45,7 @@ def series(
         x_label, y_label: of the axes.
         errors: label to (m,), half lengths of bars.
         zero: whether to mark 0.
+        powers: whether the values are decades, to be labelled 10^….
         legend: whether to draw one, where there are several lines.
         line: properties of the lines.
     """
@@ -72,6 +75,8 @@ def series(
             ax.plot(x, column, label=name, **own)
     ax.set_xlabel(x_label)
     ax.set_ylabel(y_label)
+    if powers:
+        powers_of_ten(ax.yaxis)
     if x.dtype.kind in "iu":
         ax.xaxis.get_major_locator().set_params(integer=True)
     count = len(ax.get_legend_handles_labels()[0])

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of, colour_bar
+from rnn_dynamics.plots.powers import powers_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def loss_profile(
     else:
         lines = np.asarray(profile.loss.db.log10())
         lines = np.where(np.isfinite(lines), lines, np.nan)
-        ax.set_ylabel("log₁₀ |∂L/∂b|")
+        powers_of_ten(ax.yaxis, "|∂L/∂b|")
     colours = palette.shades(len(profile.steps))
     for steps, line, colour in zip(profile.steps, lines, colours, strict=True):
         ax.plot(b, line, color=colour, label=f"T = {steps}")
@@ -88,13 +89,13 @@ def loss_surface(
     if logarithmic:
         values = np.asarray(surface.loss.log_gradient_norm).T / np.log(10)
         options = {"cmap": palette.DIVERGING, "norm": Normalize(-limit, limit)}
-        label, extend = "log₁₀ ‖∇L‖", "both"
+        label, extend = "‖∇L‖", "both"
         values = np.where(np.isneginf(values), -1e9, values)
     else:
         values = np.asarray(surface.loss.value).T
         options, label, extend = {"cmap": palette.SEQUENTIAL}, "loss", None
     image = ax.pcolormesh(w, b, values, shading="nearest", rasterized=True, **options)
-    colour_bar(ax, image, label, extend=extend)
+    colour_bar(ax, image, label, extend=extend, powers=logarithmic)
     wall = np.where(np.asarray(surface.wall.exists), np.asarray(surface.wall.b), np.nan)
     wall = np.where((wall >= b.min()) & (wall <= b.max()), wall, np.nan)
     if np.isfinite(wall).any():
@@ -188,7 +189,7 @@ def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None
     name = label or f"T = {result.steps}"
     if quantity == "slope":
         ax.plot(at, _slope(result), label=name)
-        ax.set_ylabel("log₁₀ |dL/dλ|")
+        powers_of_ten(ax.yaxis, "|dL/dλ|")
     else:
         if quantity == "loss":
             ax.plot(at, result.value, label=name)
@@ -212,9 +213,9 @@ def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None
 def _loss_plane(result: "LossAlong", ax: "Axes", quantity: str, _: str | None) -> None:
     values = {"loss": result.value, "limit": result.limit, "slope": None}[quantity]
     values = _slope(result) if values is None else values
-    words = {"loss": f"loss at T = {result.steps}", "limit": "loss, T → ∞", "slope": "log₁₀ |dL/dλ|"}
+    words = {"loss": f"loss at T = {result.steps}", "limit": "loss, T → ∞", "slope": "|dL/dλ|"}
     image = ax.pcolormesh(*result.axes, values.T, shading="nearest", rasterized=True, cmap=palette.SEQUENTIAL)
-    colour_bar(ax, image, words[quantity])
+    colour_bar(ax, image, words[quantity], powers=quantity == "slope")
     for curve in result.curves:
         ax.plot(*curve.parameters.T, color=palette.BLACK, linewidth=1.4, label="fold curve")
         for event in (e for e in curve.events if e.kind == "cusp"):

@@ -116,7 +116,7 @@ def log_map(
     ax: Any = None,
     *,
     limit: float = 6.0,
-    label: str = "log₁₀",
+    label: str = "size",
     unresolved: Any = None,
 ) -> "Axes":
     """Decades over a plane in a diverging map about 0: red grows, blue decays, white keeps its size.
@@ -148,7 +148,7 @@ def log_map(
     )
     low, high = bool((values < -limit).any()), bool((values > limit).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((low, high), "neither")
-    colour_bar(ax, image, label, extend=extend)
+    colour_bar(ax, image, label, extend=extend, powers=True)
     if unresolved is not None and np.any(unresolved):
         mask = np.asarray(unresolved, float)
         ax.contourf(horizontal, vertical, mask, [0.5, 1.5], colors="none", hatches=["xxxx"])
@@ -188,6 +188,6 @@ def sensitivity_map(
         value.log10(),
         ax,
         limit=limit,
-        label=label or rf"$\log_{{10}}|\partial x_T/\partial {name}|$",
+        label=label or rf"$|\partial x_T/\partial {name}|$",
         unresolved=np.asarray(sensitivities.status) != int(Status.RESOLVED),
     )

@@ -6,6 +6,7 @@ import numpy as np
 
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of, colour_bar
+from rnn_dynamics.plots.powers import powers_of_ten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,7 +54,7 @@ def singular_bands(result: "SpectraByLag", ax: Any = None, *, legend: bool = Tru
         lags, np.nanmean(values, axis=1), color=palette.GREEN, linestyle=(0, (4, 2)), label="mean: ln|det|/n"
     )
     ax.set_xlabel("lag n = T − k (steps)")
-    ax.set_ylabel("log₁₀ of the singular values")
+    powers_of_ten(ax.yaxis, "singular values")
     if legend:
         ax.legend(loc="best")
     return ax
@@ -137,7 +138,7 @@ def pseudospectrum(result: "Pseudospectrum", ax: Any = None) -> "Axes":
     filled = ax.contourf(
         result.real, result.imaginary, decades, levels=levels, cmap="viridis_r", extend="both"
     )
-    colour_bar(ax, filled, "log₁₀ of the distance ε to an eigenvalue")
+    colour_bar(ax, filled, "distance ε to an eigenvalue", powers=True)
     angle = np.linspace(0, 2 * np.pi, 400)
     ax.plot(np.cos(angle), np.sin(angle), color=palette.VERMILION, linewidth=1.2, label="|z| = 1")
     across, up = np.real(result.eigenvalues), np.imag(result.eigenvalues)
@@ -188,7 +189,7 @@ def power_norms(result: "PowerNorms", ax: Any = None) -> "Axes":
     ax.set_ylim(max(low, high - 3 * room) - 0.05 * room, high + 0.6 * room)
     ax.set_xlim(0, k[-1])
     ax.set_xlabel("power k")
-    ax.set_ylabel("log₁₀ of the norm")
+    powers_of_ten(ax.yaxis, "norm")
     ax.legend(loc="best")
     return ax
 

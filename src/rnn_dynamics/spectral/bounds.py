@@ -48,6 +48,8 @@ class Bound(Result):
     violated: np.ndarray
     conclusive: str
 
+    _units: ClassVar = {"log": "nats", "tightness": "decades a step"}
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)

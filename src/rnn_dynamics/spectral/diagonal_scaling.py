@@ -15,7 +15,7 @@ Reference: the infimum of ‖S W S⁻¹‖₂ is convex in ln S (R. Sezginer, M.
 import dataclasses
 import itertools
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -52,6 +52,8 @@ class ScaledBounds(Result):
     log_condition: np.ndarray
     norm: np.ndarray
     log_plain: np.ndarray
+
+    _units: ClassVar = dict.fromkeys(("log", "log_units", "log_condition", "log_plain"), "nats")
 
     def __repr__(self) -> str:
         gain = (self.log_plain - self.log).max(initial=0.0) / math.log(10)

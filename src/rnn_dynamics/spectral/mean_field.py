@@ -14,7 +14,7 @@ arXiv 1606.05340.
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import numpy as np
@@ -60,6 +60,8 @@ class MeanField(Result, _MeanField):
     """
 
     __slots__ = ()
+
+    _units: ClassVar = {"exponent": "nats a step"}
 
 
 class _Edge(NamedTuple):

@@ -108,6 +108,7 @@ class PowerNorms(Result):
     about: NonNormality
 
     picture: ClassVar = "power_norms"
+    _units: ClassVar = dict.fromkeys(("log_norms", "log_radius", "log_numerical"), "nats")
 
     @property
     def log_peak(self) -> float:

@@ -48,6 +48,7 @@ class Attractors(Result):
 
     _axes: ClassVar = {"m": "attractor", "length": "phase"}
     _units: ClassVar = {"exponents": "nats a step", "standard_errors": "nats a step", "periods": "steps"}
+    _words: ClassVar = {"kinds": AttractorKind}
 
     @property
     def period(self) -> Int[np.ndarray, " m"]:

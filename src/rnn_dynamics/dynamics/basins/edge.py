@@ -14,6 +14,7 @@ from rnn_dynamics.dynamics.basins.recurrent_sets import RecurrentSets
 from rnn_dynamics.dynamics.basins.search import find_attractors, runner_of
 from rnn_dynamics.dynamics.basins.starts import StartsOfMap, checked_problem
 from rnn_dynamics.dynamics.phases import apart, canonical, wrapped
+from rnn_dynamics.numerics.described import described
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.validation import count, real_array
@@ -59,7 +60,7 @@ class EdgeState(Result):
     def __repr__(self) -> str:
         names = {0: "edge orbit", 1: "saddle"}
         kind = names.get(self.period, f"saddle {self.period}-cycle")
-        where = np.array2string(self.state, precision=6)
+        where = described(self.state)
         return (
             f"EdgeState({kind} at {where} between {self.labels[0]} and {self.labels[1]}, {self.status.name})"
         )

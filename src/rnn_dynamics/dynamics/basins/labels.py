@@ -90,6 +90,7 @@ class BasinLabels(Result):
     picture: ClassVar = "basin_labels"
     _axes: ClassVar = {"...": "start", "m": "attractor"}
     _units: ClassVar = {"steps": "steps"}
+    _words: ClassVar = {"labels": "_word", "trapping": Trapping}
 
     UNDECIDED = UNDECIDED
     DIVERGED = DIVERGED
@@ -120,6 +121,11 @@ class BasinLabels(Result):
     def uncertainty_exponent(self, *, distances: Sequence[int] | None = None) -> UncertaintyExponent:
         """α and the boundary's dimension D − α, of starts on a grid (``boundaries.uncertainty_exponent``)."""
         return boundaries.uncertainty_exponent(self.labels, distances)
+
+    def _word(self, label: int) -> str:
+        """What a label stands for: "0 (fixed point)", "undecided", "diverged"."""
+        other = {UNDECIDED: "undecided", DIVERGED: "diverged"}
+        return other.get(int(label)) or f"{int(label)} ({self.attractors.describe(int(label))})"
 
     def __repr__(self) -> str:
         shares, shape = self.fractions(), "×".join(map(str, self.labels.shape)) or "1"

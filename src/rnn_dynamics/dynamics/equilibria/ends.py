@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -70,6 +71,9 @@ class OrbitEnds(Result):
     states: Float[np.ndarray, "k ..."]
     steps: Int[np.ndarray, " k"]
     nudged: int
+
+    _units: ClassVar = {"period": "steps", "steps": "steps"}
+    _words: ClassVar = {"kind": OrbitEnd}
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -69,6 +70,8 @@ class OrbitCheck(Result):
     affine: Bool[Array, ""]
     resolved_steps: Int[Array, ""]
     steps: Int[Array, ""]
+
+    _words: ClassVar = {"kind": OrbitKind}
 
     @property
     def is_typical(self) -> Bool[Array, ""]:

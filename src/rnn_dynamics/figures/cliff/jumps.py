@@ -225,7 +225,7 @@ def _growth(ax: Axes, results: _Results) -> None:
     ax.plot(steps, logs["fold"], "o", color=palette.BLACK, label="behind the first fold")
     ax.set_title("the steepest slope against T")
     ax.set_xlabel("steps T")
-    ax.set_ylabel("log₁₀ max |dL/dλ|")
+    plots.powers_of_ten(ax.yaxis, "max |dL/dλ|")
     ax.legend(loc="upper left")
 
 

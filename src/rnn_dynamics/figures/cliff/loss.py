@@ -47,7 +47,7 @@ def _growth(ax: Axes, steepest: dict[int, float]) -> None:
     ax.plot(steps, line, color=palette.GREY, linestyle=(0, (4, 2)), label=r"$\propto 1.25^T$")
     ax.plot(steps, sizes, "o", color=palette.BLUE, label="max over b, measured")
     ax.set_xlabel("steps T")
-    ax.set_ylabel("log₁₀ max |dL/db|")
+    plots.powers_of_ten(ax.yaxis, "max |dL/db|")
     ax.set_title("the steepest gradient")
     ax.legend(loc="upper left")
 
@@ -102,7 +102,7 @@ def _losses(ax: Axes, unclipped: Any, clipped: Any) -> None:
     ):
         ax.plot(np.log10(np.asarray(path.loss.value)), color=colour, label=label)
     ax.set_xlabel("update")
-    ax.set_ylabel("log₁₀ $E_{50}$")
+    plots.powers_of_ten(ax.yaxis, "$E_{50}$")
     ax.set_xlim(0, unclipped.updates)
     ax.set_title("the loss along both paths")
     ax.set_ylim(-5, 0.6)

@@ -59,7 +59,7 @@ def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
     ax.set_ylim(-11, 6)
     ax.set_xlim(0, len(derivative) - 1)
     ax.set_xlabel("step t")
-    ax.set_ylabel("log₁₀ of the ratio")
+    plots.powers_of_ten(ax.yaxis, "ratio")
     ax.set_title("the ratio stays, the derivative dies")
     ax.legend(loc="lower left")
 

@@ -89,7 +89,7 @@ def _over_starts(axes: np.ndarray, plane: _Map, events: _Events) -> None:
     plots.sensitivity_map(b, x0, exact, axes[0], limit=_LIMIT)
     axes[0].set_title(f"derivative by $x_0$, T = {_STEPS}, w = {_WEIGHT:g}")
     for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
-        plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta x_0|$")
+        plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$|\Delta x_T/\Delta x_0|$")
         ax.set_title(rf"finite ratio, $\Delta x_0$ = {size:g}")
     for ax in axes:
         ax.plot(events.repeller, events.states, label="wall: $x_0$ on the repeller", **palette.WALL)
@@ -101,11 +101,11 @@ def _over_starts(axes: np.ndarray, plane: _Map, events: _Events) -> None:
 
 def _over_weights(axes: np.ndarray, plane: _Map, events: _Events) -> None:
     w, b, exact, ratios = plane
-    name = r"$\log_{10}|\partial x_T/\partial b|$"
+    name = r"$|\partial x_T/\partial b|$"
     plots.sensitivity_map(w, b, exact, axes[0], parameter=1, limit=_LIMIT, label=name)
     axes[0].set_title(f"derivative by b, T = {_STEPS}, $x_0$ = {_START:g}")
     for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
-        plots.log_map(w, b, _decades(ratio), ax, limit=_LIMIT, label=r"$\log_{10}|\Delta x_T/\Delta b|$")
+        plots.log_map(w, b, _decades(ratio), ax, limit=_LIMIT, label=r"$|\Delta x_T/\Delta b|$")
         ax.set_title(rf"finite ratio, $\Delta b$ = {size:g}")
     for ax in axes:
         _draw_events(ax, events)

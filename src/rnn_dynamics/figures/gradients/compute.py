@@ -195,7 +195,7 @@ def _norm_lines(ax: Axes, results: _Results) -> None:
     ax.set_xlim(0, 400)
     ax.set_title("what $c$ times the updates can tell from 0")
     ax.set_xlabel("lag T − k")
-    ax.set_ylabel("log₁₀ ‖∂$x_T$/∂$x_k$‖, 0 at lag 0")
+    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖, 1 at lag 0")
     ax.legend(fontsize=7.5, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.78))
 
 

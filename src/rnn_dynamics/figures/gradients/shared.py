@@ -300,7 +300,7 @@ def _norms(ax: Axes, results: _Results) -> None:
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set_title(f"the gradient over the states, {results.units} tanh units")
     ax.set_xlabel("lag T − k (steps or layers)")
-    ax.set_ylabel("log₁₀ ‖∂$x_T$/∂$x_k$‖ / √n")
+    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖ / √n")
     ax.legend(fontsize=7.5, ncols=2, loc="lower left")
 
 
@@ -362,7 +362,7 @@ def _gradients(ax: Axes, results: _Results) -> None:
         ax.plot(tied.lags, np.asarray(logs) * _DECADES, **look)
     ax.set_title("the gradient over the parameters, g = 1.2, $σ_b$ = 1")
     ax.set_xlabel("lag m (steps or layers)")
-    ax.set_ylabel("log₁₀ of the norm over lag 1's")
+    plots.powers_of_ten(ax.yaxis, "norm over lag 1's")
     ax.legend(fontsize=7.5, loc="lower left")
 
 

@@ -294,7 +294,7 @@ def _norms(ax: Axes, found: dict[tuple[str, int], Found], depth: int, when: str)
                             alpha=0.15, linewidth=0)  # fmt: skip
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set_xlabel("layer l (0 the image)")
-    ax.set_ylabel("log₁₀ ‖∂$x_L$/∂$x_l$‖ / √n")
+    plots.powers_of_ten(ax.yaxis, "‖∂$x_L$/∂$x_l$‖ / √n")
     ax.set_title(f"{depth} hidden layers, " + ("as initialised" if when == "before" else "trained"))
 
 

@@ -243,7 +243,7 @@ def _along_runs(ax: Axes, results: _Results) -> None:
     ax.set_ylim(-130, 20)
     ax.set_title("a latched bit is kept, its gradient is not")
     ax.set_xlabel("step $t$")
-    ax.set_ylabel("log₁₀ |∂$a_t$/∂$a_0$|")
+    plots.powers_of_ten(ax.yaxis, "|∂$a_t$/∂$a_0$|")
     ax.legend(fontsize=8, loc="lower left")
 
 
@@ -262,7 +262,7 @@ def _along_training(ax: Axes, results: _Results) -> None:
         ax.annotate(text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
     ax.set_title(f"the gradient in training, $w_0$ = {_WEIGHT:g}, $s$ = {_NOISE:g}")
     ax.set_xlabel("length $T$")
-    ax.set_ylabel("log₁₀ |∂$a_T$/∂$a_0$|, median of runs")
+    plots.powers_of_ten(ax.yaxis, "|∂$a_T$/∂$a_0$|, median of runs")
     ax.legend(fontsize=8)
 
 

@@ -147,7 +147,7 @@ def _norms(ax: Axes, results: _Results, names: tuple[str, ...]) -> None:
     ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.axvline(LAG, color=palette.LIGHT, linewidth=0.8, zorder=0)
     ax.set_xlabel("lag $T − k$ (steps)")
-    ax.set_ylabel("log₁₀ ‖∂$x_T$/∂$x_k$‖₂")
+    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖₂")
     ax.legend(fontsize=8)
 
 

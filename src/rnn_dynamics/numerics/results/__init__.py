@@ -6,5 +6,6 @@ that a new field is kept, tabulated and exported without another line.
 
 from rnn_dynamics.numerics.results.base import Result, load
 from rnn_dynamics.numerics.results.missing import NotKept, NotKeptError
+from rnn_dynamics.numerics.results.page import Table
 
-__all__ = ["NotKept", "NotKeptError", "Result", "load"]
+__all__ = ["NotKept", "NotKeptError", "Result", "Table", "load"]

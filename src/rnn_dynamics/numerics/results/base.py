@@ -2,15 +2,16 @@
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import storage
+from rnn_dynamics.numerics.described import fields_described, folded
 from rnn_dynamics.numerics.results import datasets, page
 from rnn_dynamics.numerics.results.reading import Reader
-from rnn_dynamics.numerics.results.registry import class_of
+from rnn_dynamics.numerics.results.registry import class_of, fields_of
 from rnn_dynamics.numerics.results.writing import Writer
 from rnn_dynamics.numerics.storage import StorageError
 
@@ -30,8 +31,12 @@ class Result:
     ``picture`` names the function of ``plots`` that draws it, ``_may_lack`` the parts that a file may do without,
     such as a foreign cell; ``_forgets`` those that no file holds and that come back as their defaults. ``_axes``
     names the dimensions in ``to_xarray`` for the letters of the annotations, ``_coordinates`` the property that
-    holds those of a dimension, ``_units`` the units of fields, and ``_columns`` the properties shown beside the
-    fields in the notebook's list.
+    holds those of a dimension, ``_units`` the units of fields, ``_columns`` the properties shown beside the
+    fields in the notebook's list, and ``_words`` the enumeration of a field of numbers, or the method that has a
+    word for each.
+
+    What ``__repr__`` of a class says is printed in lines of at most 100 characters; a class without one says its
+    fields, of arrays with more than a handful of numbers dtype and shape.
     """
 
     __slots__ = ()
@@ -44,6 +49,22 @@ class Result:
     _units: ClassVar[Mapping[str, str]] = {}
     _coordinates: ClassVar[Mapping[str, str]] = {}
     _columns: ClassVar[tuple[str, ...]] = ()
+    _words: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        said = vars(cls).get("__repr__")
+        if said is not None:
+            cls._said = said
+        # In the class itself, or its decorator would write one that prints arrays whole.
+        cls.__repr__ = Result.__repr__  # type: ignore[method-assign]
+
+    def _said(self) -> str:
+        """What the class says of itself, in lines as long as they are."""
+        return fields_described(type(self).__name__, [(f, getattr(self, f)) for f in fields_of(type(self))])
+
+    def __repr__(self) -> str:
+        return folded(self._said())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result to one ``.npz`` file, whole or not at all, with checksums and without pickle.
@@ -114,6 +135,10 @@ class Result:
         # The one way up to the pictures: no room imports them, and they import every room.
         draw = getattr(importlib.import_module("rnn_dynamics.plots"), self.picture)
         return draw(self, ax, **options)
+
+    def _tables(self) -> Iterable[page.Table]:
+        """Tables of its own that the class shows in a notebook, above its fields."""
+        return ()
 
     def _repr_html_(self) -> str:
         return page.table_of(self)
