@@ -44,8 +44,8 @@ PRINTED = (
 class Reproduced(NamedTuple):
     """Exit status, folder and table of one quick run, and what happened meanwhile.
 
-    Single operations asked for, faults of axes and, of every ninth picture, of its text as SVG and PDF, matplotlib's
-    settings before and after.
+    Single operations asked for, faults of axes and, of every ninth picture, of its text as SVG and PDF, and the
+    settings of matplotlib before and after.
     """
 
     code: int
