@@ -62,7 +62,7 @@ def _with_palette(picture: str) -> str:
     """A picture in base64 with at most 256 colours: half the bytes, and no difference to the eye."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
     buffer = io.BytesIO()
-    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(
         buffer, format="png", optimize=True
     )
     return base64.b64encode(buffer.getvalue()).decode()
