@@ -178,8 +178,8 @@ for (name, seed), colour in zip((("LSTM", 0), ("LSTM", 1), ("LSTM, forget bias 3
     carousel = np.cumsum(np.log(f[::-1]), axis=0).max(axis=1) / np.log(10)
     said = f"{name}, seed {seed} ({100 * accuracies[seed]:.0f} %)"
     print(
-        f"{said:36} mean f {f.mean():.2f}; e-folding: median unit {np.median(folding):4.1f}, best {folding[-1]:4.1f};"
-        f" best ∏ f over 45 steps 10^{carousel[44]:.1f}"
+        f"{said:36} mean f {f.mean():.2f}; e-folding: median {np.median(folding):4.1f}, best {folding[-1]:4.1f};"
+        f" ∏ f over 45 steps 10^{carousel[44]:.1f}"
     )
     axes[0].plot(folding, color=colour)
     axes[1].plot(lags, by_lag(owed(network), "cell"), color=colour, label=said)

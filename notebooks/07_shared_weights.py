@@ -12,7 +12,11 @@
 # ---
 
 # %% [markdown]
-# # Does the vanishing-gradient problem exist when weights are shared?
+# # 07 Does the vanishing-gradient problem exist when weights are shared?
+#
+# **Question.** Does sharing weights in time change anything?
+#
+# *45 minutes; needs 03, 05.*
 #
 # A recurrent network is a deep one whose layers share their weights. Two things are said of that. *In a feed-forward
 # network the problem is wholly different.* And *sharing the weights removes it*: there is one $W$, it gets a gradient
@@ -31,12 +35,17 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import rnn_dynamics as rd
-from rnn_dynamics import doya, plots
+from rnn_dynamics import plots
+
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+from rnn_dynamics import doya
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, FeedForward, deep_parameters
 from rnn_dynamics.figures.gradients import temporal_order
 from rnn_dynamics.figures.registry import FIGURES
 
-plt.rcParams["figure.dpi"] = 72
 UNITS, STEPS, DRAWS = 64, 120, 6
 
 # %% [markdown]
@@ -73,7 +82,7 @@ def norms(gain, spread, is_tied):
 
 print("  g   σ_b   own weights        shared weights     mean field")
 with plots.style():
-    figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 colours = (plots.palette.VERMILION, plots.palette.GREEN, plots.palette.BLUE)
 for colour, (gain, spread) in zip(colours, ((2.0, 0.3), (0.9, 0.0), (1.2, 1.0)), strict=True):
     theory, texts = rd.mean_field(gain, bias_std=spread).exponent, []
@@ -103,9 +112,10 @@ with plots.style():
 with plots.style():
     made = FIGURES["shared_weights"].make(quick=True)
     figure = made.draw()
-    figure.set_dpi(72)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 for row in made.rows:
-    print(f"{row.quantity}\n    said: {row.published}, measured: {row.measured}")
+    measured = f"{row.measured:+.3f}" if isinstance(row.measured, float) else row.measured
+    print(f"{row.quantity}\n    said: {row.published}; measured: {measured}")
 figure
 
 # %% [markdown]
@@ -174,7 +184,7 @@ assert max(decades[99], layers[99]) < -8
 # %%
 with plots.style():
     figure = FIGURES["three_regimes"].make(quick=True).draw()
-    figure.set_dpi(72)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 print("     T   ∂x_T/∂x_0   ∂x_T/∂b, the sum")
 sums = []
 for steps in (100, 1000, 10_000):
@@ -216,3 +226,64 @@ print("tanh networks, right on fresh sequences:", accuracies.round(3), "chance i
 # | the gradient of a shared $W$ vanishes | it does not, as a whole; its long-lag part does |
 # | vanishing terms make the sum converge | not on a cusp; exponential decay does |
 # | so long lags cannot be learned by plain networks | they can, at times: the gradient is small, not zero |
+#
+# ## To take home
+#
+# Time is depth. Sharing weights changes the spread over networks and adds the terms up; it does not keep a single one of
+# them from vanishing. What a recurrent network learns quickly is what the last few steps ask for.
+#
+# ## Reading
+#
+# Hochreiter (1991), who put the question, and Bengio, Simard and Frasconi (1994), section V, for the sum over lags. Newman (1986) for products of
+# independent matrices. Sompolinsky, Crisanti and Sommers (1988) for shared ones. Schaefer, Udluft and Zimmermann (2008), for lags of
+# a hundred learned with shared weights. Full references stand in notebook 00.
+#
+# ## Exercises
+#
+# **1.** Four linear units, $g=1$: draw 2000 matrices $W$ and compare the mean of $\ln\rho(W)$ with Newman's rate for independent
+# ones. In what share of the networks does the gradient explode?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# With shared weights the rate is $\ln\rho(W)$, another for each network: on average above Newman's, and spread so widely
+# that nearly half explode. With their own weights all networks have one rate, and all vanish.
+#
+# ```python
+# from scipy.special import digamma
+#
+# W = np.random.default_rng(0).normal(size=(2000, 4, 4)) / 2
+# rates = np.log(np.abs(np.linalg.eigvals(W)).max(axis=1))
+# newman = (np.log(2) + digamma(2) - np.log(4)) / 2
+# print(f"shared: {rates.mean():.3f}, spread {rates.std():.3f}, {100 * np.mean(rates > 0):.0f} % explode; own: {newman:.3f}")
+# ```
+#
+# ```text
+# shared: -0.030, spread 0.294, 47 % explode; own: -0.135
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** A residual step is $x\leftarrow x+A x$, and $\prod(I+A)$ is a sum over paths, each of which goes through some of the $A$'s and around the
+# others. Let $A=a$ be a number, $a=.1$, in 20 layers. Through how many layers does half of the gradient go, at most?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The paths of length $s$ hold $\binom{20}{s}a^s/(1+a)^{20}$ of it, a binomial law with mean $20\,a/(1+a)=1.8$: two layers at most make up
+# more than half. In this sense a residual network is an ensemble of shallow ones (Veit, Wilber and Belongie 2016). It
+# says which paths carry the gradient, and not that the deep ones could be cut while it is learning.
+#
+# ```python
+# from math import comb
+#
+# shares = np.array([comb(20, s) * 0.1**s for s in range(21)]) / 1.1**20
+# print(np.cumsum(shares)[:5].round(3))
+# ```
+#
+# ```text
+# [0.149 0.446 0.728 0.898 0.971]
+# ```
+#
+# </details>
