@@ -283,7 +283,7 @@ print("tanh networks, right on fresh sequences:", accuracies.round(3), "chance i
 # ```
 #
 # ```text
-# [0.149 0.446 0.728 0.898 0.971]
+# [0.149 0.446 0.728 0.898 0.97 ]
 # ```
 #
 # </details>
