@@ -12,7 +12,11 @@
 # ---
 
 # %% [markdown]
-# # Your own network
+# # 08 Your own network
+#
+# **Question.** What is wrong with my network, and what helps?
+#
+# *40 minutes; needs 06.*
 #
 # You have a recurrent network in PyTorch that does not learn, and you suspect its gradients. This notebook takes the
 # weights, gives a verdict, follows the one remedy that the verdict names, and looks again.
@@ -22,27 +26,44 @@
 # from safetensors.torch import save_file
 # save_file(model.state_dict(), "model.safetensors")
 # ```
-# (With PyTorch in the same process, `rd.interop.from_torch(model.lstm)` takes the module itself.)
+# (With PyTorch in the same process, `rd.interop.from_torch(model.lstm)` takes the module itself; networks of Keras, Flax, Equinox and
+# ONNX come in by `rd.interop` too, and weights of your own from a `.npz` file.)
 #
 # The network here is an `nn.LSTM` of 16 units with an `nn.Linear` on top. Its task is delayed recall: of 60 noisy
 # numbers one, among the first ten, is marked; after the last step the network says whether that one was positive.
-# `data/train_delayed_recall.py` trained it and wrote the files.
+# `data/train_delayed_recall.py` trained it and wrote the files. Its weights are float32, and stay so.
 
 # %%
-import tempfile
-from pathlib import Path
-
 import jax
-import jax.numpy as jnp
+
+jax.config.update("jax_enable_x64", True)
+
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 
 import rnn_dynamics as rd
 from rnn_dynamics import plots
 
-plt.rcParams["figure.dpi"] = 72
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+import tempfile
+import textwrap
+import zipfile
+from pathlib import Path
+
+import jax.numpy as jnp
+import optax
+
 UNITS, STEPS = 16, 60
+
+
+def told(text, indent):
+    """Print a text whose lines may be longer than the page."""
+    for line in str(text).splitlines():
+        print(textwrap.fill(line, 110, subsequent_indent=" " * indent))
+
 
 # %% [markdown]
 # ## 1. What can go wrong at the door
@@ -53,7 +74,8 @@ UNITS, STEPS = 16, 60
 # %%
 with tempfile.TemporaryDirectory() as folder:
     pickle = Path(folder) / "model.safetensors"
-    pickle.write_bytes(b"PK\x03\x04" + bytes(100))
+    with zipfile.ZipFile(pickle, "w") as archive:  # as torch.save writes it
+        archive.writestr("model/data.pkl", b"")
     attempts = {
         "a pickle": (pickle, {}),
         "a whole model": ("data/recall_stuck.safetensors", {}),
@@ -63,7 +85,7 @@ with tempfile.TemporaryDirectory() as folder:
         try:
             rd.interop.load(path, **options)
         except ValueError as error:
-            print(f"{name}:\n  {error}\n")
+            told(f"{name}: {error}", 4)
 
 # %% [markdown]
 # ## 2. The verdict on the network that did not learn
@@ -104,17 +126,26 @@ x0 = np.zeros(2 * UNITS, np.float32)
 cell, *readout = network("stuck")
 run = rd.rollout(cell, x0, inputs[0])
 stuck = rd.diagnose(run, loss_of(readout, positive[0]))
-print(stuck)
+told(stuck, 29)
 
 # %%
-figure = stuck.plot().figure
+with plots.style():
+    figure = stuck.plot().figure
 
 # %% [markdown]
 # **What it shows.** The gradient of the last state with respect to one 50 steps earlier, where the marked number is, has
-# all but vanished. The shares of $\partial E/\partial\theta$ by lag (b) say the same of the loss itself: what
+# all but vanished (a). The shares of $\partial E/\partial\theta$ by lag (b) say the same of the loss itself: what
 # training hears is the last few steps, and those hold only noise. Hence the one remedy whose measurement was made: the
-# forget gate stands near ½, so the carousel, the path $c^+ = f c + i g$ from cell state to cell state, loses half of its
+# forget gate stands at a third, so the carousel, the path $c^+ = f c + i g$ from cell state to cell state, loses two thirds of its
 # content at every step.
+#
+# Which part of the network is it? In a running notebook choose a gate, a parameter, a part of the state or a single unit.
+
+# %%
+rd.explore.network(stuck)
+
+# %% [markdown]
+# All of them hear a few steps only; none is the culprit, and none is spared.
 #
 # ## 3. Before and after
 #
@@ -145,7 +176,7 @@ assert verdicts["stuck"][0].horizon < 10 < 50 < verdicts["learned"][0].horizon
 
 # %%
 with plots.style():
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     lines = {"initial": ("GREY", ":"), "stuck": ("VERMILION", "--"), "learned": ("BLUE", "-")}
     for name, (colour, line) in lines.items():
         (found, credit), look = verdicts[name], {"color": getattr(plots.palette, colour), "linestyle": line}
@@ -171,7 +202,7 @@ for name in ("stuck", "learned"):
     cell = network(name)[0]
     runs = jax.vmap(lambda u, cell=cell: rd.rollout(cell, x0, u))(inputs[:8])
     batch = rd.diagnose(runs)
-    print(name, batch, sep=": ")
+    told(f"{name}: {batch}", 4)
 assert all(sample.horizon == STEPS for sample in batch.samples)
 
 # %% [markdown]
@@ -228,14 +259,14 @@ for step in range(400):
         tracker(step, cell_of(parameters), x0, inputs[0, :SHORT])
     parameters, state, value = update(parameters, state, *batch)
     losses.append(float(value))
-print(tracker, f"loss {losses[0]:.3f} → {losses[-1]:.4f}", sep="\n")
+print(f"{len(tracker.records)} records; loss {losses[0]:.3f} → {losses[-1]:.4f}")
 reach = [record.horizon for record in tracker.records]
 assert losses[-1] < 0.1 < losses[0]
 assert max(reach) > 3 * reach[0]
 
 # %%
 with plots.style():
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
     axes[0].plot(losses, color=plots.palette.BLACK, linewidth=0.8)
     axes[0].set(xlabel="training step", ylabel="loss")
     tracker.plot(axes[1])
@@ -245,6 +276,56 @@ with plots.style():
 # Training found its way out here, since the tail of a gradient over 20 steps is small but not nothing; over 60 steps,
 # above, it did not.
 #
-# **To take home.** Save the weights, load them by prefix, run them on one sequence of your data, and ask. A remedy is
-# named only when its measurement was made; whether it worked is the same measurement once more. From a shell:
+# ## To take home
+#
+# Save the weights, load them by prefix, run them on one sequence of your data, and ask. A remedy is named only when its
+# measurement was made; whether it worked is the same measurement once more. From a shell:
 # `rnn-dynamics diagnose model.safetensors --prefix lstm. --inputs x.npy`.
+#
+# ## Reading
+#
+# Hochreiter and Schmidhuber (1997) and Gers, Schmidhuber and Cummins (2000) for the carousel and its gate. Jozefowicz, Zaremba
+# and Sutskever (2015) for the bias as a remedy. Pascanu, Mikolov and Bengio (2013), section 2, for the shares of a
+# gradient by lag. Full references stand in notebook 00.
+#
+# ## Exercises
+#
+# **1.** Diagnose the *initial* network. What is its regime, how far does the loss's gradient reach, and what is proposed? Then
+# say why it was worth trying before any training.
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Vanishing already, with the same remedy: what training would hear is visible at the first step, in a second of computing.
+#
+# ```python
+# cell, *readout = network("initial")
+# found = rd.diagnose(rd.rollout(cell, x0, inputs[0]), loss_of(readout, positive[0]))
+# print(found.regime, found.horizon_percent, [remedy.key for remedy in found.remedies])
+# ```
+#
+# ```text
+# vanishing 9 ['lstm']
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** The marked number stands 51 to 60 steps before the end. Which mean forget gate lets 1 % of the carousel's content through 50
+# steps, and which bias is that, if nothing else acts on the gate?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $f=.01^{1/50}=.912$, a bias of $\ln\frac f{1-f}=2.34$. The remedy's 5 gives $f=.993$, of which 71 % is left after 50 steps.
+#
+# ```python
+# f = 0.01 ** (1 / 50)
+# print(f"{f:.3f} {np.log(f / (1 - f)):.2f} {(1 / (1 + np.exp(-5.0))) ** 50:.2f}")
+# ```
+#
+# ```text
+# 0.912 2.34 0.71
+# ```
+#
+# </details>
