@@ -44,8 +44,8 @@ from rnn_dynamics import doya
 # %% [markdown]
 # ## 1. The attractors
 #
-# An equilibrium solves $x = \sigma(wx+b)$. Solved for the *bias* that is a closed form,
-# $b = \ln\frac{x}{1-x} - wx$, for every $\varepsilon$; solved for the state it has one root or three. Its *multiplier*
+# An equilibrium solves $x = \sigma(wx+b)$. Solved for the *bias* that is a closed form, $b = \ln\frac{x}{1-x} -
+# wx$, for every $\varepsilon$; solved for the state it has one root or three. Its *multiplier*
 # $1-\varepsilon+\varepsilon w\,x(1-x)$ is the factor by which a step changes a small distance to it.
 
 # %%
@@ -68,9 +68,9 @@ with plots.style():
 # *basin boundary* (anywhere in the band), where the state falls to the other side although no attractor has changed.
 # It is figure 3 of Pascanu, Mikolov and Bengio (2013).
 #
-# **What is said, and what is true.** *Wikipedia*, the free encyclopedia, says of this curve in its article "Vanishing
-# gradient problem" that its points are stable. The part with $x\in(0.2764, 0.7236)$ is not: there $w\,x(1-x)>1$. The point ½ in
-# the table above lies on it.
+# **What is said, and what is true.** *Wikipedia*, the free encyclopedia, says of this curve in its article
+# "Vanishing gradient problem" that its points are stable. The part with $x\in(0.2764, 0.7236)$ is not: there
+# $w\,x(1-x)>1$. The point ½ in the table above lies on it.
 #
 # ## 2. One neuron to play with
 #
@@ -81,9 +81,9 @@ with plots.style():
 rd.explore.neuron(w=5, b=-2.5, x0=0.47)
 
 # %% [markdown]
-# Drag $b$ over a fold, and $x_0$ over the dashed branch: the two ways into trouble. Then take $w$ down to 4, where the two
-# folds meet in the *cusp* at $(w,b)=(4,-2)$ and the memory ends; and to $-8$, where the equilibrium has *flipped*: it
-# hands over to a 2-cycle. The two pictures below are these two places for good.
+# Drag $b$ over a fold, and $x_0$ over the dashed branch: the two ways into trouble. Then take $w$ down to 4, where
+# the two folds meet in the *cusp* at $(w,b)=(4,-2)$ and the memory ends; and to $-8$, where the equilibrium has
+# *flipped*: it hands over to a 2-cycle. The two pictures below are these two places for good.
 
 # %%
 with plots.style():
@@ -100,8 +100,8 @@ with plots.style():
 # %% [markdown]
 # ## 3. The gradient near the boundary
 #
-# Take $w=5$, $b=-2.5$, whose unstable equilibrium is exactly ½, and start next to it. Gradients are printed as powers of
-# ten: they leave the range of floats soon, and are carried as a float and a power of two.
+# Take $w=5$, $b=-2.5$, whose unstable equilibrium is exactly ½, and start next to it. Gradients are printed as
+# powers of ten: they leave the range of floats soon, and are carried as a float and a power of two.
 
 # %%
 for steps in (1, 10, 35, 50, 100, 2000):
@@ -129,12 +129,12 @@ with plots.style():
     plt.gcf().set_size_inches(7.5, 4.2)
 
 # %% [markdown]
-# **A vanishing gradient is no sensitivity.** It is often said that vanishing gradients make the output sensitive to tiny
-# perturbations. It is the reverse: in the blue part the output has forgotten its start.
+# **A vanishing gradient is no sensitivity.** It is often said that vanishing gradients make the output sensitive to
+# tiny perturbations. It is the reverse: in the blue part the output has forgotten its start.
 #
-# **A ratio of differences is not the derivative.** Wikipedia's article writes $\Delta x_T/\Delta x_0$. Across the boundary that
-# ratio tends to the distance between the two attractors divided by $\Delta x_0$, and stays there for every $T$, while the
-# derivative goes to 0:
+# **A ratio of differences is not the derivative.** Wikipedia's article writes $\Delta x_T/\Delta x_0$. Across the
+# boundary that ratio tends to the distance between the two attractors divided by $\Delta x_0$, and stays there for
+# every $T$, while the derivative goes to 0:
 
 # %%
 for steps in (10, 100, 1000):
@@ -170,8 +170,8 @@ with plots.style():
     plt.gcf().set_size_inches(7.5, 4.2)
 
 # %% [markdown]
-# For $\varepsilon<1$ and a strongly negative weight the neuron is chaotic. After some 80 steps rounding has replaced the
-# orbit, and with it the gradient. The running error bound notices; a bare number would not.
+# For $\varepsilon<1$ and a strongly negative weight the neuron is chaotic. After some 80 steps rounding has
+# replaced the orbit, and with it the gradient. The running error bound notices; a bare number would not.
 
 # %%
 for steps in (20, 60, 100, 200):
@@ -185,21 +185,21 @@ for steps in (20, 60, 100, 200):
 # %% [markdown]
 # ## To take home
 #
-# The gradient of this neuron explodes at the boundary of a basin and in chaos; inside a basin it vanishes. A memory that
-# is held by an *attractor* therefore means a gradient that vanishes. Memories of another kind, which let neither die, need
-# something that one squashed neuron does not have (notebook 06).
+# The gradient of this neuron explodes at the boundary of a basin and in chaos; inside a basin it vanishes. A memory
+# that is held by an *attractor* therefore means a gradient that vanishes. Memories of another kind, which let
+# neither die, need something that one squashed neuron does not have (notebook 06).
 #
 # ## Reading
 #
-# Doya (1992) for the neuron and its bifurcations. Pascanu, Mikolov and Bengio (2013), section 2.3, for what they do to
-# gradients. Bengio, Simard and Frasconi (1994) for latching a bit in an attractor, and its price. *Wikipedia*, the free
-# encyclopedia, "Vanishing gradient problem", section "Dynamical systems model". Strogatz (2015), chapters 3 and 10, for folds
-# and maps from scratch. Full references stand in notebook 00.
+# Doya (1992) for the neuron and its bifurcations. Pascanu, Mikolov and Bengio (2013), section 2.3, for what they do
+# to gradients. Bengio, Simard and Frasconi (1994) for latching a bit in an attractor, and its price. *Wikipedia*,
+# the free encyclopedia, "Vanishing gradient problem", section "Dynamical systems model". Strogatz (2015), chapters
+# 3 and 10, for folds and maps from scratch. Full references stand in notebook 00.
 #
 # ## Exercises
 #
-# **1.** For which biases does a neuron with $w=6$ keep a bit? Guess first: is the band wider or narrower than at $w=5$, and
-# around which bias does it lie?
+# **1.** For which biases does a neuron with $w=6$ keep a bit? Guess first: is the band wider or narrower than at
+# $w=5$, and around which bias does it lie?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -218,14 +218,14 @@ for steps in (20, 60, 100, 200):
 # </details>
 
 # %% [markdown]
-# **2.** Wikipedia's article says that along a stable branch $\partial x_\infty/\partial b$ "neither decays nor blows up". Differentiate
-# $x=\sigma(wx+b)$, and look at $w=5$ on the upper branch, near the fold and at $b=30$.
+# **2.** Wikipedia's article says that along a stable branch $\partial x_\infty/\partial b$ "neither decays nor
+# blows up". Differentiate $x=\sigma(wx+b)$, and look at $w=5$ on the upper branch, near the fold and at $b=30$.
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $\partial x_\infty/\partial b=\bigl(\frac1{x(1-x)}-w\bigr)^{-1}$. At a fold $w\,x(1-x)=1$ and it is infinite; where the neuron is
-# saturated $x(1-x)$ goes to 0 and it vanishes. It does neither in between only.
+# $\partial x_\infty/\partial b=\bigl(\frac1{x(1-x)}-w\bigr)^{-1}$. At a fold $w\,x(1-x)=1$ and it is infinite;
+# where the neuron is saturated $x(1-x)$ goes to 0 and it vanishes. It does neither in between only.
 #
 # ```python
 # fold = min(np.asarray(doya.folds(5.0).b))
@@ -246,15 +246,15 @@ for steps in (20, 60, 100, 200):
 # </details>
 
 # %% [markdown]
-# **3.** From $x_0=0.49$ the gradient first grows, then dies. Which state does the orbit pass when the gradient is largest?
-# Find it without computing the gradient.
+# **3.** From $x_0=0.49$ the gradient first grows, then dies. Which state does the orbit pass when the gradient is
+# largest? Find it without computing the gradient.
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Step $t$ multiplies the gradient by $w\,x_t(1-x_t)$, with the state *after* the step. That is above 1 as long as $x_t$ lies
-# between the states of the two folds, .2764 and .7236, for every bias. The gradient peaks at the last step before the orbit passes
-# .2764.
+# Step $t$ multiplies the gradient by $w\,x_t(1-x_t)$, with the state *after* the step. That is above 1 as long as
+# $x_t$ lies between the states of the two folds, .2764 and .7236, for every bias. The gradient peaks at the last
+# step before the orbit passes .2764.
 #
 # ```python
 # orbit = [0.49]

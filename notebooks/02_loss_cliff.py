@@ -18,9 +18,9 @@
 #
 # *30 minutes; needs 01.*
 #
-# Training a recurrent network sometimes goes well for a long time, and then a single update ruins it. Pascanu, Mikolov and
-# Bengio (2013) drew why: the loss has a wall. Here it is computed exactly, with its position, its height, its limit for
-# infinitely many steps, and what clipping the gradient does at it.
+# Training a recurrent network sometimes goes well for a long time, and then a single update ruins it. Pascanu,
+# Mikolov and Bengio (2013) drew why: the loss has a wall. Here it is computed exactly, with its position, its
+# height, its limit for infinitely many steps, and what clipping the gradient does at it.
 
 # %%
 import jax
@@ -42,8 +42,8 @@ from rnn_dynamics import cliff
 # %% [markdown]
 # ## 1. Along one parameter
 #
-# One neuron, $x_{t+1}=\sigma(5x_t+b)$ from $x_0=½$, asked to end at 0.855: $L(b) = (0.855-x_T(b))^2$. It is the example of
-# *Wikipedia*, the free encyclopedia, in its article "Vanishing gradient problem".
+# One neuron, $x_{t+1}=\sigma(5x_t+b)$ from $x_0=½$, asked to end at 0.855: $L(b) = (0.855-x_T(b))^2$. It is the
+# example of *Wikipedia*, the free encyclopedia, in its article "Vanishing gradient problem".
 
 # %%
 b = np.linspace(-2.52, -2.48, 401)
@@ -66,10 +66,10 @@ for steps in (10, 20, 30, 40, 50):
     print(f"T = {steps}   max |dL/db| = {10**slope:8.1f}   / 1.25^T = {10**slope / 1.25**steps:.3f}")
 
 # %% [markdown]
-# **What it shows.** The wall is where the start $x_0$ lies on the boundary between two basins, that is on the unstable
-# equilibrium: $b_{wall}(w) = \ln\frac{x_0}{1-x_0} - w x_0$. No attractor appears or vanishes at it. As $T\to\infty$ the loss
-# *jumps* there. A negative weight has a wall too: there its two sides are the two phases of
-# a 2-cycle. In between there is none.
+# **What it shows.** The wall is where the start $x_0$ lies on the boundary between two basins, that is on the
+# unstable equilibrium: $b_{wall}(w) = \ln\frac{x_0}{1-x_0} - w x_0$. No attractor appears or vanishes at it. As
+# $T\to\infty$ the loss *jumps* there. A negative weight has a wall too: there its two sides are the two phases of a
+# 2-cycle. In between there is none.
 
 # %%
 print("   w      wall at b   loss below   above")
@@ -85,15 +85,16 @@ for w in (3.0, 4.5, 5.0, 8.0, -8.0):
 # ## 2. Descent on it, to play with
 #
 # The loss over both parameters, and two descents from one start: plain, and with *Algorithm 1* of the paper (where
-# $\|g\|\ge$ threshold, $g$ is scaled to the threshold). In a running notebook drag the start, and move threshold and rate.
+# $\|g\|\ge$ threshold, $g$ is scaled to the threshold). In a running notebook drag the start, and move threshold
+# and rate.
 
 # %%
 rd.explore.cliff()
 
 # %% [markdown]
-# Things to try: a rate of .05, and the plain path survives; a rate of .01, and neither is thrown, nor arrives; a threshold of
-# 50, and the clipped path is thrown as well; a start above the wall, from which both find the valley; $T=5$ steps, at which the
-# wall is a slope.
+# Things to try: a rate of .05, and the plain path survives; a rate of .01, and neither is thrown, nor arrives; a
+# threshold of 50, and the clipped path is thrown as well; a start above the wall, from which both find the valley;
+# $T=5$ steps, at which the wall is a slope.
 #
 # ## 3. Figure 6 of the paper
 #
@@ -115,8 +116,8 @@ with plots.style():
     plt.gcf().set_size_inches(7.5, 4.8)
 
 # %% [markdown]
-# **What it shows.** Without clipping one step meets the wall and is thrown across the map, to a plateau from which nothing leads
-# back. With clipping the same step is short, and the descent goes on along the wall's foot.
+# **What it shows.** Without clipping one step meets the wall and is thrown across the map, to a plateau from which
+# nothing leads back. With clipping the same step is short, and the descent goes on along the wall's foot.
 #
 # **How rare is it?** The share of this map where the gradient is larger than a threshold:
 
@@ -130,11 +131,11 @@ for threshold in (0.1, 1.0, 10.0, 100.0):
 #
 # ## 4. What the stories leave out
 #
-# * *"Clipping cures vanishing gradients."* It cannot: it only ever shortens. On the plateau the gradient is small with or
-#   without it (notebook 09).
-# * *"A published path is a number to compare with."* Not always. The descent from $(6,-3)$ with rate 0.1 for 500 updates
-#   is itself chaotic: move the start by one float and it ends elsewhere. `descend` runs a second path one float apart
-#   and says so:
+# * *"Clipping cures vanishing gradients."* It cannot: it only ever shortens. On the plateau the gradient is small
+#   with or without it (notebook 09).
+# * *"A published path is a number to compare with."* Not always. The descent from $(6,-3)$ with rate 0.1 for 500
+#   updates is itself chaotic: move the start by one float and it ends elsewhere. `descend` runs a second path one
+#   float apart and says so:
 
 # %%
 found = cliff.descend(w=6.0, b=-3.0, rate=0.1, updates=500, steps=50)
@@ -145,23 +146,27 @@ print(
 # %% [markdown]
 # ## To take home
 #
-# A wall in the loss is the boundary of a basin, seen in the space of the weights. It stands where the start changes its
-# basin, it is as steep as the repelling state's multiplier to the power $T$, and clipping makes it harmless, not flat.
+# A wall in the loss is the boundary of a basin, seen in the space of the weights. It stands where the start changes
+# its basin, it is as steep as the repelling state's multiplier to the power $T$, and clipping makes it harmless,
+# not flat.
 #
 # ## Reading
 #
-# Pascanu, Mikolov and Bengio (2013), sections 2.3 and 3.2 with Algorithm 1 and figure 6. *Wikipedia*, the free encyclopedia, "Vanishing
-# gradient problem", section "Geometric model". Doya (1992), who saw that learning has to cross such places. Full references stand in
-# notebook 00; of networks with more units and their cliffs, `rnn-dynamics reproduce --only two_neuron_cliff`.
+# Pascanu, Mikolov and Bengio (2013), sections 2.3 and 3.2 with Algorithm 1 and figure 6. *Wikipedia*, the free
+# encyclopedia, "Vanishing gradient problem", section "Geometric model". Doya (1992), who saw that learning has to
+# cross such places. Full references stand in notebook 00; of networks with more units and their cliffs,
+# `rnn-dynamics reproduce --only two_neuron_cliff`.
 #
 # ## Exercises
 #
-# **1.** Move the start to $x_0=0.3$ at $w=6$. Where is the wall now, and by which factor does its slope grow with every step?
+# **1.** Move the start to $x_0=0.3$ at $w=6$. Where is the wall now, and by which factor does its slope grow with
+# every step?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# At $b=\ln\frac{.3}{.7}-6\cdot.3=-2.6473$, and by the multiplier of the unstable equilibrium there, $w\,x_0(1-x_0)=1.26$.
+# At $b=\ln\frac{.3}{.7}-6\cdot.3=-2.6473$, and by the multiplier of the unstable equilibrium there,
+# $w\,x_0(1-x_0)=1.26$.
 #
 # ```python
 # print(round(float(rd.doya.wall(6.0, 0.3)), 4))
@@ -186,9 +191,9 @@ print(
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# For $-4\le w\le4$. A wall needs a repelling equilibrium that $x_0$ can lie on. At $x_0=½$ the multiplier is $w/4$: above 1 for
-# $w>4$, where the other side is the other attractor; below $-1$ for $w<-4$, where it is the other phase of the 2-cycle.
-# In between every start goes to one and the same attractor, and the loss has no place to jump.
+# For $-4\le w\le4$. A wall needs a repelling equilibrium that $x_0$ can lie on. At $x_0=½$ the multiplier is $w/4$:
+# above 1 for $w>4$, where the other side is the other attractor; below $-1$ for $w<-4$, where it is the other phase
+# of the 2-cycle. In between every start goes to one and the same attractor, and the loss has no place to jump.
 #
 # ```python
 # print([bool(np.isnan(float(cliff.wall(w).b))) for w in (-4.1, -3.9, 0.0, 3.9, 4.1)])

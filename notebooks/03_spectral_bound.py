@@ -18,10 +18,10 @@
 #
 # *50 minutes; needs eigenvalues, singular values.*
 #
-# Many textbooks, *Wikipedia*, the free encyclopedia, and the first two versions of Pascanu, Mikolov and Bengio (arXiv
-# 1211.5063) say: if the *spectral radius* $\rho(W)$ of the recurrent weights, the size of the largest eigenvalue, is below
-# $1/\gamma$, with $\gamma$ the largest slope of the activation, gradients vanish. The published paper (2013) says it of the
-# largest *singular value* $s_1(W)$. One of the two is a theorem.
+# Many textbooks, *Wikipedia*, the free encyclopedia, and the first two versions of Pascanu, Mikolov and Bengio
+# (arXiv 1211.5063) say: if the *spectral radius* $\rho(W)$ of the recurrent weights, the size of the largest
+# eigenvalue, is below $1/\gamma$, with $\gamma$ the largest slope of the activation, gradients vanish. The
+# published paper (2013) says it of the largest *singular value* $s_1(W)$. One of the two is a theorem.
 #
 # For $x_{t+1}=\phi(Wx_t+b)$ the gradient over $n=T-k$ steps is a product of Jacobians,
 # $\partial x_T/\partial x_k = J_T\cdots J_{k+1}$, and
@@ -49,8 +49,8 @@ from rnn_dynamics.cells.initializers import non_normal
 # %% [markdown]
 # ## 1. A random network beside every bound
 #
-# Every norm is that of the exact product, carried as a float and a power of two: there is no underflow. $\le$ and $\ge$
-# mark theorems; "decades a step" is how far a bound lies from the norm, in powers of ten for each step.
+# Every norm is that of the exact product, carried as a float and a power of two: there is no underflow. $\le$ and
+# $\ge$ mark theorems; "decades a step" is how far a bound lies from the norm, in powers of ten for each step.
 
 # %%
 with plots.style():
@@ -66,11 +66,12 @@ with plots.style():
 
 # %% [markdown]
 # **What it shows.** The theorem, $(\gamma s_1)^n$, is safe and useless here: decades a step too high. Better units,
-# $\kappa(S)(\gamma\|SWS^{-1}\|_2)^n$, gain a little. The popular line, $(\gamma\rho)^n$, is close, and crossed. A bound
-# that is crossed is no bound.
+# $\kappa(S)(\gamma\|SWS^{-1}\|_2)^n$, gain a little. The popular line, $(\gamma\rho)^n$, is close, and crossed. A
+# bound that is crossed is no bound.
 #
-# Twenty settings say more than two. In a running notebook move the sliders: the radius through 1, a bias that saturates the
-# units, ReLU for tanh, a leak. The sentence below says what the gradient does and which bound decides it.
+# Twenty settings say more than two. In a running notebook move the sliders: the radius through 1, a bias that
+# saturates the units, ReLU for tanh, a leak. The sentence below says what the gradient does and which bound decides
+# it.
 
 # %%
 rd.explore.gradients(spectral_radius=0.95, bias=0.3)
@@ -93,13 +94,15 @@ with plots.style():
     plots.shared_legend(axes.flat)
 
 # %% [markdown]
-# * **Shear.** $W=\begin{pmatrix}.9&1\\0&.9\end{pmatrix}$ has $\rho=0.9$, and $\|W^9\|_2\approx 3.9$. Asymptotically it
-#   does vanish; a network has finitely many steps. The orange bound, from the powers of $|W|$, follows it closely.
-# * **Fixed point.** $\rho(W)=0$, and at a fixed point of the network the gradient doubles with every step, for ever. The
-#   activation's slopes differ from unit to unit; $W\,\mathrm{diag}(\phi')$ is another matrix than $\gamma W$.
+# * **Shear.** $W=\begin{pmatrix}.9&1\\0&.9\end{pmatrix}$ has $\rho=0.9$, and $\|W^9\|_2\approx 3.9$. Asymptotically
+#   it does vanish; a network has finitely many steps. The orange bound, from the powers of $|W|$, follows it
+#   closely.
+# * **Fixed point.** $\rho(W)=0$, and at a fixed point of the network the gradient doubles with every step, for
+#   ever. The activation's slopes differ from unit to unit; $W\,\mathrm{diag}(\phi')$ is another matrix than $\gamma
+#   W$.
 # * **Chaos.** $\rho(W)=0$ and the network is chaotic.
-# * **Rotation.** The example in a note of Wikipedia's article, $W=\begin{pmatrix}0&2\\\epsilon&0\end{pmatrix}$: right algebra, but the
-#   logistic has slope at most ¼, so that it explodes only for $\epsilon>8$.
+# * **Rotation.** The example in a note of Wikipedia's article, $W=\begin{pmatrix}0&2\\\epsilon&0\end{pmatrix}$:
+#   right algebra, but the logistic has slope at most ¼, so that it explodes only for $\epsilon>8$.
 #
 # ## 3. What the radius hides: a matrix that is not normal
 #
@@ -122,9 +125,10 @@ with plots.style():
 # %% [markdown]
 # ## 4. What does decide: the joint spectral radius
 #
-# Each step multiplies by some $W D$ with slopes $D_{ii}\in[0,\gamma]$. The worst growth of all their products is the
-# *joint spectral radius*. It is hard to compute, so it comes as an interval with both ends proved, and a product that
-# attains the lower one. Below 1, every trajectory's gradients vanish; above 1, some sequence of slopes makes them grow.
+# Each step multiplies by some $W D$ with slopes $D_{ii}\in[0,\gamma]$. The worst growth of all their products is
+# the *joint spectral radius*. It is hard to compute, so it comes as an interval with both ends proved, and a
+# product that attains the lower one. Below 1, every trajectory's gradients vanish; above 1, some sequence of slopes
+# makes them grow.
 
 # %%
 nilpotent = rd.slope_radius([[8.0, 8.0], [-8.0, -8.0]])
@@ -145,10 +149,9 @@ with plots.style():
 #
 # ## 5. How often? An atlas
 #
-# 14 radii, 14 biases, 2 seeds. The claim is passed nearly everywhere; a bias pushes units out of the middle of the tanh,
-# where its slope is 1, and gradients vanish at radii well above one. The edge of chaos of mean-field theory, for
-# infinitely many units, lies near where gradients neither grow nor decay; 64 units
-# are few.
+# 14 radii, 14 biases, 2 seeds. The claim is passed nearly everywhere; a bias pushes units out of the middle of the
+# tanh, where its slope is 1, and gradients vanish at radii well above one. The edge of chaos of mean-field theory,
+# for infinitely many units, lies near where gradients neither grow nor decay; 64 units are few.
 
 # %%
 biases = np.linspace(0, 1.5, 14)
@@ -173,9 +176,9 @@ with plots.style():
 # %% [markdown]
 # ## 6. One number is not the gradient
 #
-# A norm is the largest of $n$ singular values. The others lie decades below: most directions vanish where one is kept.
-# They cannot be read off the product matrix, which forgets them after some dozen steps; `spectra_by_lag` decomposes the
-# factors.
+# A norm is the largest of $n$ singular values. The others lie decades below: most directions vanish where one is
+# kept. They cannot be read off the product matrix, which forgets them after some dozen steps; `spectra_by_lag`
+# decomposes the factors.
 
 # %%
 with plots.style():
@@ -211,26 +214,27 @@ print(rd.product_bounds(rd.rollout(cell, np.zeros(16), inputs)))
 # %% [markdown]
 # ## To take home
 #
-# No: a spectral radius below one is neither sufficient nor necessary. For a proof use $s_1(W)$, better units, or the joint
-# spectral radius; for the truth along your trajectory, compute the product.
+# No: a spectral radius below one is neither sufficient nor necessary. For a proof use $s_1(W)$, better units, or
+# the joint spectral radius; for the truth along your trajectory, compute the product.
 #
 # ## Reading
 #
-# Pascanu, Mikolov and Bengio (2013), section 2.1 with its proof; versions 1 and 2 of arXiv 1211.5063 have the radius. Trefethen and
-# Embree (2005), chapters 14 to 16, for powers of matrices that are not normal. Rota and Strang (1960) for the joint spectral radius.
-# Sompolinsky, Crisanti and Sommers (1988) for the edge of chaos. *Wikipedia*, the free encyclopedia, "Vanishing gradient
-# problem", for the popular form. Full references stand in notebook 00.
+# Pascanu, Mikolov and Bengio (2013), section 2.1 with its proof; versions 1 and 2 of arXiv 1211.5063 have the
+# radius. Trefethen and Embree (2005), chapters 14 to 16, for powers of matrices that are not normal. Rota and
+# Strang (1960) for the joint spectral radius. Sompolinsky, Crisanti and Sommers (1988) for the edge of chaos.
+# *Wikipedia*, the free encyclopedia, "Vanishing gradient problem", for the popular form. Full references stand in
+# notebook 00.
 #
 # ## Exercises
 #
-# **1.** $A=\begin{pmatrix}.9&c\\0&.9\end{pmatrix}$ has $\rho=.9$ for every $c$. How large does $\|A^k\|_2$ get for $c=1$, and for $c=10$, and
-# at which $k$?
+# **1.** $A=\begin{pmatrix}.9&c\\0&.9\end{pmatrix}$ has $\rho=.9$ for every $c$. How large does $\|A^k\|_2$ get for
+# $c=1$, and for $c=10$, and at which $k$?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $A^k$ has $.9^k$ on its diagonal and $k\,c\,.9^{k-1}$ above it, which is greatest near $k=-1/\ln .9\approx9.5$, whatever $c$ is; its
-# height grows with $c$ without bound. The spectral radius knows nothing of $c$.
+# $A^k$ has $.9^k$ on its diagonal and $k\,c\,.9^{k-1}$ above it, which is greatest near $k=-1/\ln .9\approx9.5$,
+# whatever $c$ is; its height grows with $c$ without bound. The spectral radius knows nothing of $c$.
 #
 # ```python
 # for c in (1.0, 10.0):
@@ -251,8 +255,9 @@ print(rd.product_bounds(rd.rollout(cell, np.zeros(16), inputs)))
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# One unit with $W=1000$ and $b=-980$, started at 1. It stays there, as $\tanh 20\approx1$, and each step's factor is
-# $1000/\cosh^2 20\approx10^{-13.8}$. A slope that is small enough beats any weight: the radius decides nothing in this direction either.
+# One unit with $W=1000$ and $b=-980$, started at 1. It stays there, as $\tanh 20\approx1$, and each step's factor
+# is $1000/\cosh^2 20\approx10^{-13.8}$. A slope that is small enough beats any weight: the radius decides nothing
+# in this direction either.
 #
 # ```python
 # neuron = rd.ElmanRNN(np.array([[1000.0]]), np.array([-980.0]))
@@ -267,14 +272,16 @@ print(rd.product_bounds(rd.rollout(cell, np.zeros(16), inputs)))
 # </details>
 
 # %% [markdown]
-# **3.** Wikipedia's article says that "only the first $O(\gamma^{-1})$ terms" of the sum over lags matter. Let each step multiply by
-# $\eta=.99$, as a logistic unit does ($\gamma=\frac14$) whose $w=3.96$ at $x=½$. How many of the latest terms hold 99 % of the sum?
+# **3.** Wikipedia's article says that "only the first $O(\gamma^{-1})$ terms" of the sum over lags matter. Let each
+# step multiply by $\eta=.99$, as a logistic unit does ($\gamma=\frac14$) whose $w=3.96$ at $x=½$. How many of the
+# latest terms hold 99 % of the sum?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The $m$ latest terms of a geometric series hold $1-\eta^m$ of it: $m=\ln .01/\ln .99$, 459 terms, not 4. It is the *latest*
-# $O(1/(1-\eta))$ terms that matter, with the decay a step $\eta$. The slope's bound $\gamma$ alone says nothing: it is multiplied by $w$.
+# The $m$ latest terms of a geometric series hold $1-\eta^m$ of it: $m=\ln .01/\ln .99$, 459 terms, not 4. It is the
+# *latest* $O(1/(1-\eta))$ terms that matter, with the decay a step $\eta$. The slope's bound $\gamma$ alone says
+# nothing: it is multiplied by $w$.
 #
 # ```python
 # print(int(np.ceil(np.log(0.01) / np.log(0.99))))

@@ -18,9 +18,9 @@
 #
 # *45 minutes; needs 01.*
 #
-# You bring a cell: any function `cell(x, u) -> x_next`. Of it is asked where it can rest, and how orbits come and go there;
-# where such points appear and vanish as a parameter moves; whose basin a state is in; what the boundary of a basin does to
-# $\partial x_t/\partial x_0$; and what can be said exactly when the cell is piecewise linear.
+# You bring a cell: any function `cell(x, u) -> x_next`. Of it is asked where it can rest, and how orbits come and
+# go there; where such points appear and vanish as a parameter moves; whose basin a state is in; what the boundary
+# of a basin does to $\partial x_t/\partial x_0$; and what can be said exactly when the cell is piecewise linear.
 
 # %%
 import jax
@@ -49,11 +49,11 @@ palette = plots.palette
 # %% [markdown]
 # ## 1. Bring a cell
 #
-# Here are two gated units, written down as one would anywhere. `Partial` keeps the weights apart from the function, so
-# that other weights compile nothing anew. Newton's method starts from 400 states; these states are also simply iterated,
-# as Newton's method may lead all of them to saddles, and what their orbits end at joins the list. The last line says
-# how many orbits end at attractors that are listed and how many elsewhere. No search is complete: a point that neither
-# method met does not show.
+# Here are two gated units, written down as one would anywhere. `Partial` keeps the weights apart from the function,
+# so that other weights compile nothing anew. Newton's method starts from 400 states; these states are also simply
+# iterated, as Newton's method may lead all of them to saddles, and what their orbits end at joins the list. The
+# last line says how many orbits end at attractors that are listed and how many elsewhere. No search is complete: a
+# point that neither method met does not show.
 
 
 # %%
@@ -79,8 +79,9 @@ for kind, x, multipliers in zip(points.kind, points.points, np.abs(points.multip
 print(points.ends)
 
 # %% [markdown]
-# A multiplier inside the unit circle is a direction that is forgotten, one outside a direction in which neighbours part.
-# Four stable points: this network holds two bits. A saddle stands between each two neighbours. Units count from 0.
+# A multiplier inside the unit circle is a direction that is forgotten, one outside a direction in which neighbours
+# part. Four stable points: this network holds two bits. A saddle stands between each two neighbours. Units count
+# from 0.
 
 # %%
 with plots.style():
@@ -93,9 +94,9 @@ with plots.style():
     axes[1].set_title("multipliers")
 
 # %% [markdown]
-# The same cell to play with. In a running notebook type another start, or the number of another saddle: its *stable set*
-# (solid), what flows into it, is the boundary between two basins; its *unstable set* (dashed), what flows out, runs to the
-# attractors on both sides. Hide the basins and the flow is drawn instead.
+# The same cell to play with. In a running notebook type another start, or the number of another saddle: its *stable
+# set* (solid), what flows into it, is the boundary between two basins; its *unstable set* (dashed), what flows out,
+# runs to the attractors on both sides. Hide the basins and the flow is drawn instead.
 
 # %%
 panel = rd.explore.attractors(cell, starts, u=rest)
@@ -103,9 +104,9 @@ panel.set(x=-0.5, y=0.8, saddle=1)
 panel
 
 # %% [markdown]
-# **Slow points.** Hold an input just past the value at which one of the memories is lost. Its fixed point is gone, but
-# orbits linger where it was: there $q=\frac12\|F(x)-x\|^2$ has a minimum above 0. Slow points are kept apart, as they are
-# no fixed points.
+# **Slow points.** Hold an input just past the value at which one of the memories is lost. Its fixed point is gone,
+# but orbits linger where it was: there $q=\frac12\|F(x)-x\|^2$ has a minimum above 0. Slow points are kept apart,
+# as they are no fixed points.
 
 # %%
 push = np.array([0.2, 0.0])
@@ -124,9 +125,9 @@ with plots.style():
 # %% [markdown]
 # ## 2. Where they appear and vanish
 #
-# `continue_branch` follows a fixed point through a parameter, around folds, and locates what happens on the way. Doya's
-# neuron with $w=-8$ flips twice: between the flips the equilibrium is unstable, and `switch` takes the branch of
-# 2-cycles that is born there.
+# `continue_branch` follows a fixed point through a parameter, around folds, and locates what happens on the way.
+# Doya's neuron with $w=-8$ flips twice: between the flips the equilibrium is unstable, and `switch` takes the
+# branch of 2-cycles that is born there.
 
 
 # %%
@@ -170,8 +171,8 @@ with plots.style():
     ax.figure.set_size_inches(7.5, 4.6)
 
 # %% [markdown]
-# **The edge state.** Given one start in each of two basins, bisection and tracking find what the boundary between them
-# leads to. Here it is a saddle, with one multiplier above 1.
+# **The edge state.** Given one start in each of two basins, bisection and tracking find what the boundary between
+# them leads to. Here it is a saddle, with one multiplier above 1.
 
 # %%
 low, high = points.points[points.stable][:2]
@@ -182,8 +183,9 @@ print(f"{edge.state.round(4)}, multipliers {np.real(edge.multipliers).round(4)}"
 # ## 4. What the boundary does to the gradient
 #
 # Start at a distance $d$ beside the saddle. For some $\ln(1/d)/\ln\lambda_u$ steps the orbit stays there, and
-# $\partial x_t/\partial x_0$ grows like $\lambda_u^t$. Then it falls into a basin, and the gradient is forgotten at the
-# attractor's own rate. It explodes for ever only *on* the boundary; nearby it peaks, at about $1/d$, and vanishes.
+# $\partial x_t/\partial x_0$ grows like $\lambda_u^t$. Then it falls into a basin, and the gradient is forgotten at
+# the attractor's own rate. It explodes for ever only *on* the boundary; nearby it peaks, at about $1/d$, and
+# vanishes.
 
 # %%
 grown = max(edge.multipliers.real)
@@ -224,20 +226,23 @@ with plots.style():
 # %% [markdown]
 # ## To take home
 #
-# Attractors say what a network remembers. Saddles between them say where it decides, and their stable sets are the only
-# places, short of chaos, from which a gradient grows for long; next to them it is large for a while and then gone. A bit
-# that is *latched in an attractor* is therefore kept without a gradient (Bengio, Simard and Frasconi 1994). That holds for
-# this way of keeping it. Other ways let the gradient last: notebook 06 has LSTMs and rectifiers that remember with one.
+# Attractors say what a network remembers. Saddles between them say where it decides, and their stable sets are the
+# only places, short of chaos, from which a gradient grows for long; next to them it is large for a while and then
+# gone. A bit that is *latched in an attractor* is therefore kept without a gradient (Bengio, Simard and Frasconi
+# 1994). That holds for this way of keeping it. Other ways let the gradient last: notebook 06 has LSTMs and
+# rectifiers that remember with one.
 #
 # ## Reading
 #
-# Sussillo and Barak (2013) for fixed and slow points of trained networks. Bengio, Simard and Frasconi (1994), section IV, for what
-# latching costs. Doya (1992) for bifurcations met in learning. Eisenmann, Monfared, Göring and Durstewitz (2023) for cycles of
-# piecewise-linear networks. Strogatz (2015), chapters 6 to 8. Full references stand in notebook 00.
+# Sussillo and Barak (2013) for fixed and slow points of trained networks. Bengio, Simard and Frasconi (1994),
+# section IV, for what latching costs. Doya (1992) for bifurcations met in learning. Eisenmann, Monfared, Göring and
+# Durstewitz (2023) for cycles of piecewise-linear networks. Strogatz (2015), chapters 6 to 8. Full references stand
+# in notebook 00.
 #
 # ## Exercises
 #
-# **1.** The input 0.2 to unit 0 erased one of the four memories. How strong must it be to erase the bit of unit 0 altogether?
+# **1.** The input 0.2 to unit 0 erased one of the four memories. How strong must it be to erase the bit of unit 0
+# altogether?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
@@ -261,14 +266,14 @@ with plots.style():
 # </details>
 
 # %% [markdown]
-# **2.** An orbit starts at a distance $d=10^{-5}$ beside the edge state. For how many steps does its gradient grow? Then read it off the
-# picture of section 4.
+# **2.** An orbit starts at a distance $d=10^{-5}$ beside the edge state. For how many steps does its gradient grow?
+# Then read it off the picture of section 4.
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# For about $\ln(1/d)/\ln\lambda_u$ steps, until the distance is of order 1, with $\lambda_u=1.2246$: 57. The factor of the
-# distance at which the orbit leaves the linear range moves it by some steps.
+# For about $\ln(1/d)/\ln\lambda_u$ steps, until the distance is of order 1, with $\lambda_u=1.2246$: 57. The factor
+# of the distance at which the orbit leaves the linear range moves it by some steps.
 #
 # ```python
 # curve = rd.unstable_set(cell, edge.state, u=rest, length=0.5)
@@ -284,16 +289,18 @@ with plots.style():
 # </details>
 
 # %% [markdown]
-# **3.** Give every fixed point of the table the sign of $(1-\lambda_1)(1-\lambda_2)$, its index. What is their sum, and what is it after the
-# push? Why can a search that finds four stable points and three saddles alone not be complete?
+# **3.** Give every fixed point of the table the sign of $(1-\lambda_1)(1-\lambda_2)$, its index. What is their sum,
+# and what is it after the push? Why can a search that finds four stable points and three saddles alone not be
+# complete?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Both sums are 1. All orbits end up in the square in which tanh has its values, and the sum of the indices of a map of a square
-# into itself is 1, however its weights are chosen (Lefschetz). A point and its saddle come and go together, with +1 and −1. Four
-# stable points and three saddles have $4-3=1$ and would do; it is the repelling point of this cell, +1, that asks for the
-# fourth saddle. So the sum does not prove that a list is complete. It proves that one is not, when it is not 1.
+# Both sums are 1. All orbits end up in the square in which tanh has its values, and the sum of the indices of a map
+# of a square into itself is 1, however its weights are chosen (Lefschetz). A point and its saddle come and go
+# together, with +1 and −1. Four stable points and three saddles have $4-3=1$ and would do; it is the repelling
+# point of this cell, +1, that asks for the fourth saddle. So the sum does not prove that a list is complete. It
+# proves that one is not, when it is not 1.
 #
 # ```python
 # for found in (points, pushed):

@@ -20,9 +20,9 @@
 #
 # Carry an orthonormal frame $Q_t$ along the trajectory of a recurrent map,
 # $$J_{t+1}Q_t = Q_{t+1}R_{t+1},\qquad \lambda_i=\frac1K\sum_t \ln|R_{ii}|,$$
-# with $J_{t+1}=\partial x_{t+1}/\partial x_t$. The exponents $\lambda_1\ge\lambda_2\ge\dots$ are growth rates in nats a
-# step; a nat is a factor $e$. A small change, and a gradient $\partial x_T/\partial x_k$, grows like $e^{\lambda_1(T-k)}$:
-# exponents are where gradients go in the long run.
+# with $J_{t+1}=\partial x_{t+1}/\partial x_t$. The exponents $\lambda_1\ge\lambda_2\ge\dots$ are growth rates in
+# nats a step; a nat is a factor $e$. A small change, and a gradient $\partial x_T/\partial x_k$, grows like
+# $e^{\lambda_1(T-k)}$: exponents are where gradients go in the long run.
 
 # %%
 import jax
@@ -46,8 +46,8 @@ from rnn_dynamics.figures.registry import FIGURES
 # %% [markdown]
 # ## 1. A map whose exponent is known
 #
-# The logistic map $x\leftarrow r\,x(1-x)$ at $r=4$ has $\lambda=\ln 2$. Its exponent against $r$, all $r$ at once, shows
-# each period doubling ($\lambda=0$), each window of order ($\lambda<0$) and the chaos between them.
+# The logistic map $x\leftarrow r\,x(1-x)$ at $r=4$ has $\lambda=\ln 2$. Its exponent against $r$, all $r$ at once,
+# shows each period doubling ($\lambda=0$), each window of order ($\lambda<0$) and the chaos between them.
 
 
 # %%
@@ -76,8 +76,8 @@ with plots.style():
 # %% [markdown]
 # ## 2. One neuron
 #
-# Doya's neuron, $x\leftarrow(1-\varepsilon)x+\varepsilon\,\sigma(wx+b)$, has no chaos at $\varepsilon=1$: its periods end
-# at two. At $\varepsilon=\frac12$ and strongly negative $w$ it does.
+# Doya's neuron, $x\leftarrow(1-\varepsilon)x+\varepsilon\,\sigma(wx+b)$, has no chaos at $\varepsilon=1$: its
+# periods end at two. At $\varepsilon=\frac12$ and strongly negative $w$ it does.
 
 
 # %%
@@ -103,9 +103,9 @@ with plots.style():
 # %% [markdown]
 # ## 3. A random network, all its exponents
 #
-# $x\leftarrow J\tanh x$ with $J_{ij}\sim N(0,g^2/N)$ rests at $0$ for $g<1$ and is chaotic for $g>1$ as $N\to\infty$, with
-# $\lambda_1=\frac12\ln\chi$ by mean-field theory. The sum of the positive exponents is the entropy rate; the
-# Kaplan–Yorke dimension is the number of directions that the attractor fills.
+# $x\leftarrow J\tanh x$ with $J_{ij}\sim N(0,g^2/N)$ rests at $0$ for $g<1$ and is chaotic for $g>1$ as
+# $N\to\infty$, with $\lambda_1=\frac12\ln\chi$ by mean-field theory. The sum of the positive exponents is the
+# entropy rate; the Kaplan–Yorke dimension is the number of directions that the attractor fills.
 
 # %%
 J = np.random.default_rng(0).normal(size=(64, 64)) / 8
@@ -134,9 +134,9 @@ figure
 #
 # ## 4. Covariant vectors: the directions themselves
 #
-# The frame's directions depend on the scalar product. Covariant vectors do not: $J_{t+1}v_i(t)\parallel v_i(t+1)$, each
-# growing at its own $\lambda_i$, forward and backward in time. Where the growing and the shrinking one nearly meet, the
-# attractor is close to a tangency, and a gradient meets both.
+# The frame's directions depend on the scalar product. Covariant vectors do not: $J_{t+1}v_i(t)\parallel v_i(t+1)$,
+# each growing at its own $\lambda_i$, forward and backward in time. Where the growing and the shrinking one nearly
+# meet, the attractor is close to a tangency, and a gradient meets both.
 
 
 # %%
@@ -164,12 +164,12 @@ with plots.style():
 #
 # * **Standard errors** come from the scatter of block means. They hold where blocks are long beside the memory of the
 #   local growth: `block_correlation` near 0 says so.
-# * **Rounding.** The frame is made orthonormal anew only every few steps. `rounding` estimates what that costs, and the
-#   default interval keeps it below $\sqrt{\mathrm{eps}}$. Too long an interval, and the small exponents are noise: they
-#   come back labelled.
+# * **Rounding.** The frame is made orthonormal anew only every few steps. `rounding` estimates what that costs, and
+#   the default interval keeps it below $\sqrt{\mathrm{eps}}$. Too long an interval, and the small exponents are
+#   noise: they come back labelled.
 # * **Exact sums.** $\lambda_1+\lambda_2=\ln 0.3$ for the Hénon map, whatever the orbit: a check without statistics.
-# * **The orbit.** Past some $36/\lambda_1$ steps a computed chaotic orbit is not the one of its start, but it is one of
-#   the attractor: averages survive, single states do not.
+# * **The orbit.** Past some $36/\lambda_1$ steps a computed chaotic orbit is not the one of its start, but it is
+#   one of the attractor: averages survive, single states do not.
 
 # %%
 two = rd.lyapunov_spectrum(run, start=500)
@@ -186,26 +186,27 @@ for interval in (1, 4, 16):
 # %% [markdown]
 # ## To take home
 #
-# The largest exponent is the gradient's growth in the long run: negative, it vanishes; positive, it explodes, for nearly
-# every orbit of a chaotic attractor. A network may be bounded, quiet to look at, and still have gradients that nobody can
-# follow for more than some hundred steps.
+# The largest exponent is the gradient's growth in the long run: negative, it vanishes; positive, it explodes, for
+# nearly every orbit of a chaotic attractor. A network may be bounded, quiet to look at, and still have gradients
+# that nobody can follow for more than some hundred steps.
 #
 # ## Reading
 #
-# Sompolinsky, Crisanti and Sommers (1988) for chaos in random networks. Mikhaeil, Monfared and Durstewitz (2022): a stable cycle
-# means vanishing, chaos means exploding gradients. Ginelli and others (2007) for covariant vectors. Engelken (2023) for training
-# that holds exponents near 0. Strogatz (2015), chapters 10 and 12, for the logistic and the Hénon map. Full references stand in
-# notebook 00.
+# Sompolinsky, Crisanti and Sommers (1988) for chaos in random networks. Mikhaeil, Monfared and Durstewitz (2022): a
+# stable cycle means vanishing, chaos means exploding gradients. Ginelli and others (2007) for covariant vectors.
+# Engelken (2023) for training that holds exponents near 0. Strogatz (2015), chapters 10 and 12, for the logistic
+# and the Hénon map. Full references stand in notebook 00.
 #
 # ## Exercises
 #
-# **1.** At $r=3.2$ the logistic map settles on a 2-cycle. Its exponent is $\frac12\ln|4+2r-r^2|$; why, and does it agree?
+# **1.** At $r=3.2$ the logistic map settles on a 2-cycle. Its exponent is $\frac12\ln|4+2r-r^2|$; why, and does it
+# agree?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# On a 2-cycle the factors repeat, so that $\lambda$ is half the logarithm of $f'(x_1)f'(x_2)=r^2(1-2x_1)(1-2x_2)$. The two
-# states have the sum $(r+1)/r$ and the product $(r+1)/r^2$, which makes it $4+2r-r^2$.
+# On a 2-cycle the factors repeat, so that $\lambda$ is half the logarithm of $f'(x_1)f'(x_2)=r^2(1-2x_1)(1-2x_2)$.
+# The two states have the sum $(r+1)/r$ and the product $(r+1)/r^2$, which makes it $4+2r-r^2$.
 #
 # ```python
 # run = rd.rollout(logistic_of(np.asarray(3.2)), 0.3, steps=2000)
@@ -220,15 +221,15 @@ for interval in (1, 4, 16):
 # </details>
 
 # %% [markdown]
-# **2.** The network of 64 units has $\lambda_1\approx .13$. After how many steps has an error of $10^{-16}$, a float's, grown to
-# order 1? And how large is a gradient over 1000 steps?
+# **2.** The network of 64 units has $\lambda_1\approx .13$. After how many steps has an error of $10^{-16}$, a
+# float's, grown to order 1? And how large is a gradient over 1000 steps?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# After $\ln 10^{16}/.13\approx 280$ steps. Over 1000 steps the gradient is about $e^{130}=10^{57}$, though no state leaves
-# $(-1, 1)$ after the tanh, and though its orbit is another one after 280 steps in floats: it is the gradient of the orbit
-# that was computed. A loss at its end has walls everywhere; no clipping makes such a gradient useful.
+# After $\ln 10^{16}/.13\approx 280$ steps. Over 1000 steps the gradient is about $e^{130}=10^{57}$, though no state
+# leaves $(-1, 1)$ after the tanh, and though its orbit is another one after 280 steps in floats: it is the gradient
+# of the orbit that was computed. A loss at its end has walls everywhere; no clipping makes such a gradient useful.
 #
 # ```python
 # run = rd.rollout(cell, np.random.default_rng(1).normal(size=64), steps=1000)
@@ -243,14 +244,15 @@ for interval in (1, 4, 16):
 # </details>
 
 # %% [markdown]
-# **3.** $x\leftarrow \tanh(gQx)$ with an orthogonal $Q$ has $\lambda_i=\ln g$ for all $i$ at $x=0$. What are its exponents for
-# $g=1.1$ once it has left 0?
+# **3.** $x\leftarrow \tanh(gQx)$ with an orthogonal $Q$ has $\lambda_i=\ln g$ for all $i$ at $x=0$. What are its
+# exponents for $g=1.1$ once it has left 0?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Smaller, and none is positive here: away from 0 a unit's slope is below 1, and the state grows until the two balance. This
-# orbit ends on a torus: two exponents are 0, as neighbours on it neither part nor meet, and all others are negative.
+# Smaller, and none is positive here: away from 0 a unit's slope is below 1, and the state grows until the two
+# balance. This orbit ends on a torus: two exponents are 0, as neighbours on it neither part nor meet, and all
+# others are negative.
 #
 # ```python
 # from rnn_dynamics.cells.initializers import orthogonal

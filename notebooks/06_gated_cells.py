@@ -18,14 +18,14 @@
 #
 # *45 minutes; needs 03.*
 #
-# LSTM and GRU are said to have cured the vanishing gradient. Rectifiers are said to have made them unnecessary. Both can
-# be measured: $\|\partial x_T/\partial x_k\|$ against the lag $T-k$, of cells as they are initialised and of the same
-# cells trained.
+# LSTM and GRU are said to have cured the vanishing gradient. Rectifiers are said to have made them unnecessary.
+# Both can be measured: $\|\partial x_T/\partial x_k\|$ against the lag $T-k$, of cells as they are initialised and
+# of the same cells trained.
 #
-# The task is temporal order. Fifty symbols, two of them marked: one 41 to 45 steps before the end, one 21 to 25. Each
-# mark is one of two, so there are four classes, and a guess is right in 25 %. Seven cells of 32 units were trained on it,
-# four seeds each, all with the same 4000 updates of Adam at the same rate and with clipping
-# (`python -m rnn_dynamics.figures.gradients.temporal_order`). No cell's rate was tuned. The weights lie in the package.
+# The task is temporal order. Fifty symbols, two of them marked: one 41 to 45 steps before the end, one 21 to 25.
+# Each mark is one of two, so there are four classes, and a guess is right in 25 %. Seven cells of 32 units were
+# trained on it, four seeds each, all with the same 4000 updates of Adam at the same rate and with clipping (`python
+# -m rnn_dynamics.figures.gradients.temporal_order`). No cell's rate was tuned. The weights lie in the package.
 
 # %%
 import jax
@@ -83,21 +83,22 @@ figure
 # %% [markdown]
 # **What it shows.**
 #
-# * *As initialised, a gate is no remedy.* With PyTorch's weights LSTM and GRU reach as far as the plain tanh network: the
-#   gradient is below 1 % of its greatest value after 7 to 9 steps. Only three cells begin with a gradient that reaches
-#   the marks: the LSTM of 1997, the LSTM with a forget bias of 3, and the rectifier that starts as the identity.
-# * *These three learn, every seed.* Of the others, each in its own way found a long gradient or failed. GRU always found
-#   it, the tanh network in three seeds of four (the fourth has one mark of the two), the LSTM with its default bias once,
-#   the plain rectifier never.
-# * *Learned means reached, here.* Every network that learned has a gradient that reaches all marks, every one at chance
-#   has one that ends before them. It need not be so: a network that latches a bit into an attractor keeps it and has a
-#   vanishing gradient (Bengio et al. 1994). These did not take that way.
+# * *As initialised, a gate is no remedy.* With PyTorch's weights LSTM and GRU reach as far as the plain tanh
+#   network: the gradient is below 1 % of its greatest value after 7 to 9 steps. Only three cells begin with a
+#   gradient that reaches the marks: the LSTM of 1997, the LSTM with a forget bias of 3, and the rectifier that
+#   starts as the identity.
+# * *These three learn, every seed.* Of the others, each in its own way found a long gradient or failed. GRU always
+#   found it, the tanh network in three seeds of four (the fourth has one mark of the two), the LSTM with its
+#   default bias once, the plain rectifier never.
+# * *Learned means reached, here.* Every network that learned has a gradient that reaches all marks, every one at
+#   chance has one that ends before them. It need not be so: a network that latches a bit into an attractor keeps it
+#   and has a vanishing gradient (Bengio et al. 1994). These did not take that way.
 #
 # ## 2. The carousel of 1997
 #
-# The first LSTM has no forget gate: $c_{t+1}=c_t+i_t\,g_t$, and $\partial c_{t+1}/\partial c_t$ at fixed $h$ is exactly 1,
-# the *constant error carousel*. Everything else of the gradient goes through $h$ and the gates. The cells name the parts
-# of their state, so that credit can be read along each.
+# The first LSTM has no forget gate: $c_{t+1}=c_t+i_t\,g_t$, and $\partial c_{t+1}/\partial c_t$ at fixed $h$ is
+# exactly 1, the *constant error carousel*. Everything else of the gradient goes through $h$ and the gates. The
+# cells name the parts of their state, so that credit can be read along each.
 
 
 # %%
@@ -198,8 +199,8 @@ with plots.style():
 # %% [markdown]
 # ## 4. Why LSTMs when there are ReLUs?
 #
-# *A rectifier's slope is 1, so nothing vanishes*: its slope is 1 or 0, and that is not the whole factor. What $W$ does
-# is the other part, and `diagnose` splits them.
+# *A rectifier's slope is 1, so nothing vanishes*: its slope is 1 or 0, and that is not the whole factor. What $W$
+# does is the other part, and `diagnose` splits them.
 
 # %%
 relu = temporal_order.untrained("ReLU", 0)
@@ -210,9 +211,10 @@ assert found.regime == "vanishing"
 assert found.decay.weights < found.decay.slopes < 0
 
 # %% [markdown]
-# Two parts vanish. The inactive units take the smaller one, $W$ the larger. Started as the identity (IRNN), both parts
-# are 0, and it learned the task in every seed: at these lags a rectifier needs no gates. But the identity is an edge.
-# With active units $W=aI$ grows by exactly $\ln a$ a step, and nothing in the cell keeps $a$ at 1. Trained, it is not:
+# Two parts vanish. The inactive units take the smaller one, $W$ the larger. Started as the identity (IRNN), both
+# parts are 0, and it learned the task in every seed: at these lags a rectifier needs no gates. But the identity is
+# an edge. With active units $W=aI$ grows by exactly $\ln a$ a step, and nothing in the cell keeps $a$ at 1.
+# Trained, it is not:
 
 # %%
 for a in (0.95, 1.0, 1.05):
@@ -244,25 +246,28 @@ assert max(size for name, size in reached.items() if "IRNN" not in name) < 1e3
 
 # %% [markdown]
 # **What it shows.** A rectifier can carry a gradient over these lags, if it starts as the identity. What it does
-# not have is anything that holds it there: after training its states and gradients grow exponentially, unnoticed within
-# the 50 steps it was trained on. A gate $f\le1$ cannot make the carousel grow, a tanh bounds the hidden state, and the cell
-# state of 1997 grows by at most a constant a step. That is what gates are for: not a longer gradient at the start, where a
-# forget bias or an identity does as much, but one that stays between vanishing and exploding.
+# not have is anything that holds it there: after training its states and gradients grow exponentially, unnoticed
+# within the 50 steps it was trained on. A gate $f\le1$ cannot make the carousel grow, a tanh bounds the hidden
+# state, and the cell state of 1997 grows by at most a constant a step. That is what gates are for: not a longer
+# gradient at the start, where a forget bias or an identity does as much, but one that stays between vanishing and
+# exploding.
 #
-# Limits: one task, 32 units, four seeds, one rate for all. Another rate may turn a seed. The horizons and norms are exact for
-# the networks that are stored.
+# Limits: one task, 32 units, four seeds, one rate for all. Another rate may turn a seed. The horizons and norms are
+# exact for the networks that are stored.
 #
 # ## To take home
 #
-# A gate is no remedy as such: half closed it forgets in two steps, as a plain network does. What counts is the factor
-# of the path that carries the memory, $f$ for a carousel and $a$ for an identity. The gate's merit is that its factor cannot exceed
-# 1. And a network can remember *with* a gradient that lasts: what notebook 04 says of attractors is one way to keep a bit, not the only one.
+# A gate is no remedy as such: half closed it forgets in two steps, as a plain network does. What counts is the
+# factor of the path that carries the memory, $f$ for a carousel and $a$ for an identity. The gate's merit is that
+# its factor is never above one. And a network can remember *with* a gradient that lasts: what notebook 04 says of
+# attractors is one way to keep a bit, not the only one.
 #
 # ## Reading
 #
-# Hochreiter (1991) for the problem, Hochreiter and Schmidhuber (1997) for the carousel, Gers, Schmidhuber and Cummins (2000) for the
-# forget gate. Jozefowicz, Zaremba and Sutskever (2015) for its bias. Cho and others (2014) for the GRU. Le, Jaitly and Hinton (2015) for
-# rectifiers that start as the identity. Full references stand in notebook 00.
+# Hochreiter (1991) for the problem, Hochreiter and Schmidhuber (1997) for the carousel, Gers, Schmidhuber and
+# Cummins (2000) for the forget gate. Jozefowicz, Zaremba and Sutskever (2015) for its bias. Cho and others (2014)
+# for the GRU. Le, Jaitly and Hinton (2015) for rectifiers that start as the identity. Full references stand in
+# notebook 00.
 #
 # ## Exercises
 #
@@ -271,7 +276,8 @@ assert max(size for name, size in reached.items() if "IRNN" not in name) < 1e3
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# The e-folding is $-1/\ln f=50$, so $f=e^{-1/50}=.980$, and the bias is $\ln\frac{f}{1-f}=3.90$. PyTorch's start is near 0.
+# The e-folding is $-1/\ln f=50$, so $f=e^{-1/50}=.980$, and the bias is $\ln\frac{f}{1-f}=3.90$. PyTorch's start is
+# near 0.
 #
 # ```python
 # f = np.exp(-1 / 50)
@@ -285,14 +291,14 @@ assert max(size for name, size in reached.items() if "IRNN" not in name) < 1e3
 # </details>
 
 # %% [markdown]
-# **2.** An IRNN starts with $W=aI$. How near to 1 must $a$ be for the gradient to stay within a factor of 10 over 1000 steps, with
-# all units active? And over 50?
+# **2.** An IRNN starts with $W=aI$. How near to 1 must $a$ be for the gradient to stay within a factor of 10 over
+# 1000 steps, with all units active? And over 50?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# $|\ln a|\le\ln 10/1000=.0023$, a quarter of a per cent; over 50 steps 4.7 %. Training moves $W$ by more than that, which is what the
-# last table shows.
+# $|\ln a|\le\ln 10/1000=.0023$, a quarter of a per cent; over 50 steps 4.7 %. Training moves $W$ by more than that,
+# which is what the last table shows.
 #
 # ```python
 # print([f"{100 * (10 ** (1 / steps) - 1):.2f} %" for steps in (1000, 50)])
@@ -305,15 +311,15 @@ assert max(size for name, size in reached.items() if "IRNN" not in name) < 1e3
 # </details>
 
 # %% [markdown]
-# **3.** GRU starts with a horizon of 8 or 9 of 50 lags and learns in every seed, though the marks are 21 to 45 steps back. How small
-# is the gradient at lag 45 when training begins? Why may it be enough?
+# **3.** GRU starts with a horizon of 8 or 9 of 50 lags and learns in every seed, though the marks are 21 to 45
+# steps back. How small is the gradient at lag 45 when training begins? Why may it be enough?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# About $10^{-9}$ of its value at lag 0. Small is not zero. A plausible account, though no measurement: the short lags hold
-# only distractors, and over many sequences their pulls cancel, while what arrives from the marks does not; and Adam divides a step
-# by the gradient's own size.
+# About $10^{-9}$ of its value at lag 0. Small is not zero. A plausible account, though no measurement: the short
+# lags hold only distractors, and over many sequences their pulls cancel, while what arrives from the marks does
+# not; and Adam divides a step by the gradient's own size.
 #
 # ```python
 # logs = rd.gradient_norms(run_of(temporal_order.untrained("GRU", 0).cell), ord="fro")[::-1]

@@ -18,9 +18,10 @@
 #
 # *40 minutes; needs 02, 06.*
 #
-# Pascanu, Mikolov and Bengio (2013) give two remedies. *Clipping* shortens a gradient that is longer than a threshold.
-# *Ω* is added to the loss and asks that the error keeps its length on its way back. They are often named in one breath,
-# and clipping alone is often said to cure vanishing gradients. Can it help where a gradient has vanished?
+# Pascanu, Mikolov and Bengio (2013) give two remedies. *Clipping* shortens a gradient that is longer than a
+# threshold. *Ω* is added to the loss and asks that the error keeps its length on its way back. They are often named
+# in one breath, and clipping alone is often said to cure vanishing gradients. Can it help where a gradient has
+# vanished?
 
 # %%
 import jax
@@ -81,9 +82,9 @@ assert losses[-1, 0] > 10 * losses[-1, 1]
 #
 # ## 2. Small networks
 #
-# Temporal order over ten steps: of two marked symbols, which stood first and which second? Four classes, so a guess is
-# wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a hundred times
-# larger one, trained by plain descent, with clipping at 1, and with clipping and Ω.
+# Temporal order over ten steps: of two marked symbols, which stood first and which second? Four classes, so a guess
+# is wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a hundred
+# times larger one, trained by plain descent, with clipping at 1, and with clipping and Ω.
 #
 # Rates, thresholds and strengths are numbers of a recipe, and can differ from run to run of one compiled program. A
 # threshold that no gradient reaches is plain descent; strength 0 is no Ω. `allowed=0` keeps a run going after it has
@@ -138,15 +139,15 @@ assert learned["plain"][1] == 0 < learned["clipping"][1] == SEEDS
 # %% [markdown]
 # **What it shows.** Two troubles, and a remedy for each.
 #
-# * *Large rate: steps are too long.* Plain descent is thrown to losses far above that of a guess. With clipping the same
-#   networks learn.
-# * *Small rate: nothing arrives.* No gradient reaches the threshold, so clipping has nothing to clip, and its runs are
-#   those of plain descent. The loss stays at $\ln 4$. With Ω the horizon grows to all ten lags in most seeds, and the
-#   loss falls.
+# * *Large rate: steps are too long.* Plain descent is thrown to losses far above that of a guess. With clipping the
+#   same networks learn.
+# * *Small rate: nothing arrives.* No gradient reaches the threshold, so clipping has nothing to clip, and its runs
+#   are those of plain descent. The loss stays at $\ln 4$. With Ω the horizon grows to all ten lags in most seeds,
+#   and the loss falls.
 #
-# *"Clipping cures vanishing gradients"* can be refuted with a number: the horizon at the start is the same, and so is
-# everything that follows. A clipped gradient is the gradient times one factor of at most 1, so the share that each lag
-# has in it does not change either.
+# *"Clipping cures vanishing gradients"* can be refuted with a number: the horizon at the start is the same, and so
+# is everything that follows. A clipped gradient is the gradient times one factor of at most 1, so the share that
+# each lag has in it does not change either.
 
 # %%
 for name in LINES:
@@ -216,14 +217,15 @@ assert max(over_all["plain"], over_all["clipping"]) < 1e-2
 assert 0.1 < over_all["clipping and Ω"] < 10
 
 # %% [markdown]
-# Before training each step loses more than half of the error, and after 1500 updates of plain descent, clipped or not,
-# it still does. With Ω the ratios lie around 1, and the error arrives at the first step about as large as it set out.
+# Before training each step loses more than half of the error, and after 1500 updates of plain descent, clipped or
+# not, it still does. With Ω the ratios lie around 1, and the error arrives at the first step about as large as it
+# set out.
 #
 # ## 4. Against the length: figure 7
 #
-# The experiment of the paper with fewer updates, from runs that are stored in the package
-# (`python -m rnn_dynamics.figures.training.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω. Fifty
-# units, rate 0.01, three ways to draw the first weights.
+# The experiment of the paper with fewer updates, from runs that are stored in the package (`python -m
+# rnn_dynamics.figures.training.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω.
+# Fifty units, rate 0.01, three ways to draw the first weights.
 
 # %%
 with plots.style():
@@ -242,36 +244,38 @@ assert reach["MSGD-C"][0] == 0 < reach["MSGD-CR"][0]
 figure
 
 # %% [markdown]
-# **What it shows.** Over the three starts together, plain descent gives up first as the length grows, and clipping with
-# Ω reaches further than clipping alone. From the logistic start nothing is learned without Ω. The paper's runs are 250
-# times longer; the direction is what is compared.
+# **What it shows.** Over the three starts together, plain descent gives up first as the length grows, and clipping
+# with Ω reaches further than clipping alone. From the logistic start nothing is learned without Ω. The paper's runs
+# are 250 times longer; the direction is what is compared.
 #
-# **Limits.** Ω keeps the error's norm along the sequences it has seen, in the direction of the error, at the price of
-# a gradient of its own: it is not the gradient of the loss, and it goes on moving the weights after the task is learned.
-# Nor is a horizon of all lags sufficient: notebook 10 has networks whose gradient lasts and that have not learned.
+# **Limits.** Ω keeps the error's norm along the sequences it has seen, in the direction of the error, at the price
+# of a gradient of its own: it is not the gradient of the loss, and it goes on moving the weights after the task is
+# learned. Nor is a horizon of all lags sufficient: notebook 10 has networks whose gradient lasts and that have not
+# learned.
 #
 # ## To take home
 #
-# Clipping makes a step short that was too long, and nothing else: where a gradient has vanished it has nothing to clip. Ω makes
-# short gradients longer, at a price. Each is a remedy for the trouble that it was made for.
+# Clipping makes a step short that was too long, and nothing else: where a gradient has vanished it has nothing to
+# clip. Ω makes short gradients longer, at a price. Each is a remedy for the trouble that it was made for.
 #
 # ## Reading
 #
-# Pascanu, Mikolov and Bengio (2013), section 3, with Algorithm 1, equations 9 and 10, and figure 7. Bengio, Simard and Frasconi (1994) for
-# temporal order's forerunners. Full references stand in notebook 00. To go on: another threshold, `numbers={"threshold": 0.1}`; another strength,
-# `numbers={"omega": 1.0}`; longer sequences, `task("temporal-order", 20)`.
+# Pascanu, Mikolov and Bengio (2013), section 3, with Algorithm 1, equations 9 and 10, and figure 7. Bengio, Simard
+# and Frasconi (1994) for temporal order's forerunners. Full references stand in notebook 00. To go on: another
+# threshold, `numbers={"threshold": 0.1}`; another strength, `numbers={"omega": 1.0}`; longer sequences,
+# `task("temporal-order", 20)`.
 #
 # ## Exercises
 #
-# **1.** "Then do not clip but *normalise*: divide every gradient by its length, so that a short one becomes long." Does that bring the
-# far lags back? Try it on a gradient with the shares 1, .1, .01, … of ten lags.
+# **1.** "Then do not clip but *normalise*: divide every gradient by its length, so that a short one becomes long."
+# Does that bring the far lags back? Try it on a gradient with the shares 1, .1, .01, … of ten lags.
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# No. Normalising multiplies all shares by one number, as clipping does: the far lag has a billionth of the first one's share before and
-# after, and the nearest lags' noise is amplified with it. What it does change is the length of the step, and with it how fast
-# a plateau is left.
+# No. Normalising multiplies all shares by one number, as clipping does: the far lag has a billionth of the first
+# one's share before and after, and the nearest lags' noise is amplified with it. What it does change is the length
+# of the step, and with it how fast a plateau is left.
 #
 # ```python
 # shares = 0.1 ** np.arange(10)
@@ -287,15 +291,15 @@ figure
 # </details>
 
 # %% [markdown]
-# **2.** Ω has two published forms: $(r-1)^2$ with the ratio $r$ of the norms, and $(r^2-1)^2$, which the authors' code uses. Which of the two
-# minds a step that halves the error more than one that doubles it?
+# **2.** Ω has two published forms: $(r-1)^2$ with the ratio $r$ of the norms, and $(r^2-1)^2$, which the authors'
+# code uses. Which of the two minds a step that halves the error more than one that doubles it?
 
 # %% [markdown]
 # <details><summary>Answer</summary>
 #
-# Neither. With norms halving costs .25 and doubling 1, with squares .56 and 9: both mind growth more, squares much more. And
-# where a gradient has all but vanished, squares hardly pull at it, as their slope $4r(r^2-1)$ goes to 0 with $r$; with norms the
-# slope is still $-2$.
+# Neither. With norms halving costs .25 and doubling 1, with squares .56 and 9: both mind growth more, squares much
+# more. And where a gradient has all but vanished, squares hardly pull at it, as their slope $4r(r^2-1)$ goes to 0
+# with $r$; with norms the slope is still $-2$.
 #
 # ```python
 # for r in (0.5, 2.0, 0.01):
