@@ -69,8 +69,8 @@ run = rd.rollout(cell, np.full(64, 0.5), steps=200)
 bounds = rd.product_bounds(run)
 with plots.style():
     ax = bounds.plot()
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    ax.figure.set_size_inches(9, 4)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    ax.figure.set_size_inches(7, 4.8)
 print(bounds)
 
 # %% [markdown]
@@ -93,9 +93,10 @@ rd.explore.neuron(w=5, b=-2.5, x0=0.4999)
 #
 # 1. *Drag the start* $x_0$ up to ½ and over it. The orbit changes its mind, and next to ½ the gradient grows for a
 #    while before it dies. At ½ itself it grows for ever.
-# 2. *Drag the fold.* Move $b$ to the right until the lower resting state is gone. While you get there the orbit
-#    becomes slower and slower; behind the fold only one state is left, and the gradient dies.
-# 3. *Take the weight to* $-8$. The neuron does not rest any more, it alternates between two states.
+# 2. *Drag the fold.* Put the start at 0 and move $b$ to the right. The nearer the fold, the slower the orbit, and the
+#    longer its gradient lasts. Just behind it, at $b=-2.34$, only one state is left: the orbit creeps past the place
+#    where the other was, its gradient rises once more, and dies.
+# 3. *Take the weight to* $-8$ *and the bias to* 4. The neuron does not rest any more, it alternates between two states.
 #
 # The first, in numbers:
 
@@ -114,16 +115,16 @@ for steps in (1, 10, 20, 35, 50, 100):
 #
 # | notebook | question | minutes | needs |
 # |---|---|---|---|
-# | 01 One neuron | Which states does one neuron keep, and where does its gradient go? | 40 | derivatives |
-# | 02 The cliff | Why does one update throw the weights far away? | 30 | 01 |
-# | 03 The spectral bound | Is a spectral radius below one enough? | 50 | eigenvalues, singular values |
-# | 04 Fixed points and basins | Where does a map rest, and which start goes where? | 45 | 01 |
-# | 05 Exponents and chaos | How fast do near states part? | 40 | 03 |
-# | 06 Gated cells | How far do gradients of LSTM, GRU and ReLU reach, initial and trained? | 45 | 03 |
-# | 07 Shared weights | Does sharing weights in time change anything? | 45 | 03, 05 |
-# | 08 Your own network | What is wrong with my network, and what helps? | 40 | 06 |
-# | 09 Clipping and Ω | What can clipping do, and what can Ω? | 40 | 02, 06 |
-# | 10 Remedies | What does each published remedy change, and does the network learn? | 60 | 09 |
+# | [01 One neuron](01_doya_bifurcation.ipynb) | Which states does one neuron keep, and where does its gradient go? | 40 | derivatives |
+# | [02 The cliff](02_loss_cliff.ipynb) | Why does one update throw the weights far away? | 30 | 01 |
+# | [03 The spectral bound](03_spectral_bound.ipynb) | Is a spectral radius below one enough? | 50 | eigenvalues, singular values |
+# | [04 Fixed points and basins](04_fixed_points_and_basins.ipynb) | Where does a map rest, and which start goes where? | 45 | 01 |
+# | [05 Exponents and chaos](05_exponents_and_chaos.ipynb) | How fast do near states part? | 40 | 03 |
+# | [06 Gated cells](06_gated_cells.ipynb) | How far do gradients of LSTM, GRU and ReLU reach, initial and trained? | 45 | 03 |
+# | [07 Shared weights](07_shared_weights.ipynb) | Does sharing weights in time change anything? | 45 | 03, 05 |
+# | [08 Your own network](08_your_own_network.ipynb) | What is wrong with my network, and what helps? | 40 | 06 |
+# | [09 Clipping and Ω](09_clipping_and_regularisation.ipynb) | What can clipping do, and what can Ω? | 40 | 02, 06 |
+# | [10 Remedies](10_remedies.ipynb) | What does each published remedy change, and does the network learn? | 60 | 09 |
 #
 # Each has a question, experiments with their pictures, what they show, what to read, and exercises with folded
 # answers. Three ways through: *dynamics*, 01 02 04 05; *a network that does not learn*, 03 06 08 09; *one lecture*,

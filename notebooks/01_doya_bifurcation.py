@@ -81,8 +81,8 @@ with plots.style():
 rd.explore.neuron(w=5, b=-2.5, x0=0.47)
 
 # %% [markdown]
-# Drag $b$ over a fold, and $x_0$ over the dashed branch: the two ways into trouble. Then take $w$ down to 4, where
-# the two folds meet in the *cusp* at $(w,b)=(4,-2)$ and the memory ends; and to $-8$, where the equilibrium has
+# Drag $b$ over a fold, and $x_0$ over the dashed branch: the two ways into trouble. Then take $w$ down to 4, where the
+# two folds meet in the *cusp* at $(w,b)=(4,-2)$ and the memory ends; and to $w=-8$, $b=4$, where the equilibrium has
 # *flipped*: it hands over to a 2-cycle. The two pictures below are these two places for good.
 
 # %%
@@ -225,7 +225,7 @@ for steps in (20, 60, 100, 200):
 # <details><summary>Answer</summary>
 #
 # $\partial x_\infty/\partial b=\bigl(\frac1{x(1-x)}-w\bigr)^{-1}$. At a fold $w\,x(1-x)=1$ and it is infinite;
-# where the neuron is saturated $x(1-x)$ goes to 0 and it vanishes. It does neither in between only.
+# where the neuron is saturated $x(1-x)$ goes to 0 and it vanishes. Only in between it does neither.
 #
 # ```python
 # fold = min(np.asarray(doya.folds(5.0).b))
