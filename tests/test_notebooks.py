@@ -77,7 +77,7 @@ def test_the_course_tells_of_each_what_it_tells_of_itself() -> None:
     for source in SOURCES:
         _, question, row = jupytext.read(source).cells[0].source.split("\n\n")[:3]
         minutes, needs = re.findall(r"^\*(\d+) minutes; needs (.*)\.\*$", row)[0]
-        (line,) = [one for one in course.splitlines() if f"notebooks/{source.stem}.md" in one]
+        (line,) = [one for one in course.splitlines() if re.match(rf"\| .*notebooks/{source.stem}\.md", one)]
         asked, told, needed = [one.strip() for one in line.split("|")[2:5]]
         assert question == f"**Question.** {asked}"
         assert (told, needed) == (minutes, needs)
