@@ -99,7 +99,7 @@ with plots.style():
 # runs to the attractors on both sides. Hide the basins and the flow is drawn instead.
 
 # %%
-panel = rd.explore.attractors(cell, starts, u=rest)
+panel = rd.explore.attractors(cell, starts[:100], u=rest)
 panel.set(x=-0.5, y=0.8, saddle=1)
 panel
 
