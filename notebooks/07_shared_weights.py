@@ -12,7 +12,11 @@
 # ---
 
 # %% [markdown]
-# # Does the vanishing-gradient problem exist when weights are shared?
+# # 07 Does the vanishing-gradient problem exist when weights are shared?
+#
+# **Question.** Does sharing weights in time change anything?
+#
+# *45 minutes; needs 03, 05.*
 #
 # A recurrent network is a deep one whose layers share their weights. Two things are said of that. *In a feed-forward
 # network the problem is wholly different.* And *sharing the weights removes it*: there is one $W$, it gets a gradient
@@ -31,19 +35,24 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import rnn_dynamics as rd
-from rnn_dynamics import doya, plots
+from rnn_dynamics import plots
+
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+from rnn_dynamics import doya
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, FeedForward, deep_parameters
 from rnn_dynamics.figures.gradients import temporal_order
 from rnn_dynamics.figures.registry import FIGURES
 
-plt.rcParams["figure.dpi"] = 72
 UNITS, STEPS, DRAWS = 64, 120, 6
 
 # %% [markdown]
 # ## 1. One measurement for both
 #
-# `FeedForward` takes each layer's parameters as the input of its step. `deep_parameters` draws them, one set a layer or
-# (`tied=True`) one for all. Tied, it is the recurrent network to the last digit.
+# `FeedForward` takes each layer's parameters as the input of its step. `deep_parameters` draws them, one set a
+# layer or (`tied=True`) one for all. Tied, it is the recurrent network to the last digit.
 
 # %%
 own = deep_parameters(jax.random.key(0), STEPS, UNITS, gain=1.2, bias=1.0)
@@ -55,9 +64,10 @@ tied = rd.rollout(FeedForward("tanh"), start, shared)
 assert np.allclose(tied.states, in_time.states, rtol=0, atol=1e-12)
 
 # %% [markdown]
-# Now $\|\partial x_T/\partial x_k\|$ for both, at equal gain $g$ ($W_{ij}\sim N(0,g^2/n)$) and equal spread $\sigma_b$ of
-# the biases. Its growth a step is the slope of its logarithm between lags 20 and 100, with the standard error over
-# draws. For wide layers, mean-field theory has one value for both: $\frac12\ln\chi$, $\chi=g^2\,\mathrm E\,\phi'^2$.
+# Now $\|\partial x_T/\partial x_k\|$ for both, at equal gain $g$ ($W_{ij}\sim N(0,g^2/n)$) and equal spread
+# $\sigma_b$ of the biases. Its growth a step is the slope of its logarithm between lags 20 and 100, with the
+# standard error over draws. For wide layers, mean-field theory has one value for both: $\frac12\ln\chi$,
+# $\chi=g^2\,\mathrm E\,\phi'^2$.
 
 
 # %%
@@ -73,7 +83,7 @@ def norms(gain, spread, is_tied):
 
 print("  g   σ_b   own weights        shared weights     mean field")
 with plots.style():
-    figure, ax = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 colours = (plots.palette.VERMILION, plots.palette.GREEN, plots.palette.BLUE)
 for colour, (gain, spread) in zip(colours, ((2.0, 0.3), (0.9, 0.0), (1.2, 1.0)), strict=True):
     theory, texts = rd.mean_field(gain, bias_std=spread).exponent, []
@@ -94,38 +104,40 @@ with plots.style():
     ax.legend(loc="lower left")
 
 # %% [markdown]
-# **Both vanish, both explode, and at the same gains.** With their own weights all networks stay near the theory's line. With
-# shared weights each $W$ has a line of its own: at $g=2$ one network even settles down, with an exponent near 0 where the
-# others are chaotic, and vanishing is a little slower on average. That is the finite width, 64 units here. The published
-# figure has both, and `rnn-dynamics reproduce --only shared_weights` draws it for 128 units.
+# **Both vanish, both explode, and at the same gains.** With their own weights all networks stay near the theory's
+# line. With shared weights each $W$ has a line of its own: at $g=2$ one network even settles down, with an exponent
+# near 0 where the others are chaotic, and vanishing is a little slower on average. That is the finite width, 64
+# units here. The published figure has both, and `rnn-dynamics reproduce --only shared_weights` draws it for 128
+# units.
 
 # %%
 with plots.style():
     made = FIGURES["shared_weights"].make(quick=True)
     figure = made.draw()
-    figure.set_dpi(72)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 for row in made.rows:
-    print(f"{row.quantity}\n    said: {row.published}, measured: {row.measured}")
+    measured = f"{row.measured:+.3f}" if isinstance(row.measured, float) else row.measured
+    print(f"{row.quantity}\n    said: {row.published}; measured: {measured}")
 figure
 
 # %% [markdown]
 # ## 2. By the weights, or by $\phi'$?
 #
-# At each step $W$ changes a tangent's length and then $\phi'$ does (panel b). Neither part knows whether the weights are
-# shared. In the first and last case $W$ *lengthens* the tangent, and $\phi'$, the saturation of the units, decides. In
-# the middle case the units rest at 0, where $\phi'=1$, and all the decay is that of the weights. `diagnose` says which it
-# is for a network of yours, when it is recurrent: `rd.diagnose(run).decay`.
+# At each step $W$ changes a tangent's length and then $\phi'$ does (panel b). Neither part knows whether the
+# weights are shared. In the first and last case $W$ *lengthens* the tangent, and $\phi'$, the saturation of the
+# units, decides. In the middle case the units rest at 0, where $\phi'=1$, and all the decay is that of the weights.
+# `diagnose` says which it is for a network of yours, when it is recurrent: `rd.diagnose(run).decay`.
 #
 # ## 3. Where they do differ: narrow networks, long lags
 #
-# Without a nonlinearity both can be computed. Powers $W^n$ grow like $\rho(W)^n$ in the end, whatever the gain says on
-# average: each $W$ has its own spectral radius, and the scatter of panel d is that. Products of *independent* Gaussian
-# matrices all grow alike, at Newman's rate $\lambda_1=\ln g+\frac12\bigl(\ln 2+\psi(n/2)-\ln n\bigr)$, which lies below
-# $\ln g$: chance turns of direction cost. Both close on $\ln g$ as $n\to\infty$. Sharing widens the spread of what may
-# happen. It has no preference for 0.
+# Without a nonlinearity both can be computed. Powers $W^n$ grow like $\rho(W)^n$ in the end, whatever the gain says
+# on average: each $W$ has its own spectral radius, and the scatter of panel d is that. Products of *independent*
+# Gaussian matrices all grow alike, at Newman's rate $\lambda_1=\ln g+\frac12\bigl(\ln 2+\psi(n/2)-\ln n\bigr)$,
+# which lies below $\ln g$: chance turns of direction cost. Both close on $\ln g$ as $n\to\infty$. Sharing widens
+# the spread of what may happen. It has no preference for 0.
 #
-# Nor is the spectral radius all of it when weights are shared. A non-normal $W$ grows first and decays later, and every
-# lag of interest may lie in the transient.
+# Nor is the spectral radius all of it when weights are shared. A non-normal $W$ grows first and decays later, and
+# every lag of interest may lie in the transient.
 
 # %%
 powers = [np.linalg.norm(np.linalg.matrix_power(np.array([[0.9, 1.0], [0.0, 0.9]]), n), 2) for n in range(61)]
@@ -136,9 +148,9 @@ assert abs(max(powers) - 3.91) < 0.005
 # %% [markdown]
 # ## 4. What sharing changes: the sum
 #
-# The gradient of a shared $W$ is a sum over lags, $\partial E/\partial W=\sum_m C_m$, and $S(m)=C_1+\dots+C_m$. `credit_by_lag`
-# measures every term, the sums, and what the sums do. In a deep network the terms belong to different parameters and
-# are never added.
+# The gradient of a shared $W$ is a sum over lags, $\partial E/\partial W=\sum_m C_m$, and $S(m)=C_1+\dots+C_m$.
+# `credit_by_lag` measures every term, the sums, and what the sums do. In a deep network the terms belong to
+# different parameters and are never added.
 
 
 # %%
@@ -159,22 +171,22 @@ assert abs(kept[19] - 1) < 0.05
 assert max(decades[99], layers[99]) < -8
 
 # %% [markdown]
-# **This is the true core of "there is one $W$, so something always arrives".** The whole gradient does not vanish: it is
-# the short lags' gradient, complete after some ten terms (panel c). What vanishes is the *part that knows about the past*. Its
-# terms fall as fast as those of a deep network's early layers. A deep network's first layers stand still; a recurrent
-# network learns, but only what the last few steps ask for. A norm of $\partial E/\partial W$, watched during training,
-# cannot show this. Credit by lag does.
+# **This is the true core of "there is one $W$, so something always arrives".** The whole gradient does not vanish:
+# it is the short lags' gradient, complete after some ten terms (panel c). What vanishes is the *part that knows
+# about the past*. Its terms fall as fast as those of a deep network's early layers. A deep network's first layers
+# stand still; a recurrent network learns, but only what the last few steps ask for. A norm of $\partial E/\partial
+# W$, watched during training, cannot show this. Credit by lag does.
 #
 # ## 5. Vanish, explode, neither
 #
 # Does the sum over lags converge? Exponential decay of the terms suffices. That they vanish does not. One neuron
-# $x\leftarrow\sigma(wx+b)$ shows all three of Bengio's cases. On its cusp, $w=4$, $b=-2$, $\partial x_T/\partial x_0$ goes
-# to 0 like a power of $T$, and the sum $\partial x_T/\partial b$ grows without end.
+# $x\leftarrow\sigma(wx+b)$ shows all three of Bengio's cases. On its cusp, $w=4$, $b=-2$, $\partial x_T/\partial
+# x_0$ goes to 0 like a power of $T$, and the sum $\partial x_T/\partial b$ grows without end.
 
 # %%
 with plots.style():
     figure = FIGURES["three_regimes"].make(quick=True).draw()
-    figure.set_dpi(72)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 print("     T   ∂x_T/∂x_0   ∂x_T/∂b, the sum")
 sums = []
 for steps in (100, 1000, 10_000):
@@ -189,23 +201,23 @@ for name, (w, b, x0) in {"vanish": (5.0, -2.5, 0.3), "explode": (5.0, -2.5, 0.5)
 figure
 
 # %% [markdown]
-# With one $T$ the cusp is hard to tell from convergence: at fixed $T$ the terms of the longest lags are small, and only
-# as $T$ itself grows do the sums grow with it. The two limits must not be mixed.
+# With one $T$ the cusp is hard to tell from convergence: at fixed $T$ the terms of the longest lags are small, and
+# only as $T$ itself grows do the sums grow with it. The two limits must not be mixed.
 #
 # ## 6. And yet lags are learned
 #
-# A small gradient is not an impossible task. Seven cells were trained on temporal order, where the marks lie 20 to 45
-# steps back (`python -m rnn_dynamics.figures.gradients.temporal_order`). The plain tanh network has shared weights, no gates, and a
-# gradient that vanishes as it is initialised:
+# A small gradient is not an impossible task. Seven cells were trained on temporal order, where the marks lie 20 to
+# 45 steps back (`python -m rnn_dynamics.figures.gradients.temporal_order`). The plain tanh network has shared
+# weights, no gates, and a gradient that vanishes as it is initialised:
 
 # %%
 networks, accuracies = temporal_order.trained("tanh")
 print("tanh networks, right on fresh sequences:", accuracies.round(3), "chance is .25")
 
 # %% [markdown]
-# Schaefer, Udluft and Zimmermann (2008) report lags of 100 steps and more learned by plain networks with shared weights.
-# That is no contradiction: a term that is small beside those of short lags still decides where these cancel or ask for
-# nothing, and training moves $W$ towards gains at which the terms are less small.
+# Schaefer, Udluft and Zimmermann (2008) report lags of 100 steps and more learned by plain networks with shared
+# weights. That is no contradiction: a term that is small beside those of short lags still decides where these
+# cancel or ask for nothing, and training moves $W$ towards gains at which the terms are less small.
 #
 # ## What was said, and what was measured
 #
@@ -216,3 +228,67 @@ print("tanh networks, right on fresh sequences:", accuracies.round(3), "chance i
 # | the gradient of a shared $W$ vanishes | it does not, as a whole; its long-lag part does |
 # | vanishing terms make the sum converge | not on a cusp; exponential decay does |
 # | so long lags cannot be learned by plain networks | they can, at times: the gradient is small, not zero |
+#
+# ## To take home
+#
+# Time is depth. Sharing weights changes the spread over networks and adds the terms up; it does not keep a single
+# one of them from vanishing. What a recurrent network learns quickly is what the last few steps ask for.
+#
+# ## Reading
+#
+# Hochreiter (1991), who put the question, and Bengio, Simard and Frasconi (1994), section V, for the sum over lags.
+# Newman (1986) for products of independent matrices. Sompolinsky, Crisanti and Sommers (1988) for shared ones.
+# Schaefer, Udluft and Zimmermann (2008), for lags of a hundred learned with shared weights. Full references stand
+# in notebook 00.
+#
+# ## Exercises
+#
+# **1.** Four linear units, $g=1$: draw 2000 matrices $W$ and compare the mean of $\ln\rho(W)$ with Newman's rate
+# for independent ones. In what share of the networks does the gradient explode?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# With shared weights the rate is $\ln\rho(W)$, another for each network: on average above Newman's, and spread so
+# widely that nearly half explode. With their own weights all networks have one rate, and all vanish.
+#
+# ```python
+# from scipy.special import digamma
+#
+# W = np.random.default_rng(0).normal(size=(2000, 4, 4)) / 2
+# rates = np.log(np.abs(np.linalg.eigvals(W)).max(axis=1))
+# newman = (np.log(2) + digamma(2) - np.log(4)) / 2
+# print(f"shared: {rates.mean():.3f}, spread {rates.std():.3f}, {100 * np.mean(rates > 0):.0f} % explode; own: {newman:.3f}")
+# ```
+#
+# ```text
+# shared: -0.030, spread 0.294, 47 % explode; own: -0.135
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** A residual step is $x\leftarrow x+A x$, and $\prod(I+A)$ is a sum over paths, each of which goes through
+# some of the $A$'s and around the others. Let $A=a$ be a number, $a=.1$, in 20 layers. Through how many layers does
+# half of the gradient go, at most?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# The paths of length $s$ hold $\binom{20}{s}a^s/(1+a)^{20}$ of it, a binomial law with mean $20\,a/(1+a)=1.8$: two
+# layers at most make up more than half. In this sense a residual network is an ensemble of shallow ones (Veit,
+# Wilber and Belongie 2016). It says which paths carry the gradient, and not that the deep ones could be cut while
+# it is learning.
+#
+# ```python
+# from math import comb
+#
+# shares = np.array([comb(20, s) * 0.1**s for s in range(21)]) / 1.1**20
+# print(np.cumsum(shares)[:5].round(3))
+# ```
+#
+# ```text
+# [0.149 0.446 0.728 0.898 0.97 ]
+# ```
+#
+# </details>

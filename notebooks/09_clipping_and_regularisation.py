@@ -12,17 +12,18 @@
 # ---
 
 # %% [markdown]
-# # Clipping and Ω: what each can do
+# # 09 Clipping and Ω: what each can do
 #
-# Pascanu, Mikolov and Bengio (2013) give two remedies. *Clipping* shortens a gradient that is longer than a threshold.
-# *Ω* is added to the loss and asks that the error keeps its length on its way back. They are often named in one breath,
-# and clipping alone is often said to cure vanishing gradients.
+# **Question.** What can clipping do, and what can Ω?
 #
-# **Question.** Which of the two does what, and can clipping help where a gradient has vanished?
+# *40 minutes; needs 02, 06.*
+#
+# Pascanu, Mikolov and Bengio (2013) give two remedies. *Clipping* shortens a gradient that is longer than a
+# threshold. *Ω* is added to the loss and asks that the error keeps its length on its way back. They are often named
+# in one breath, and clipping alone is often said to cure vanishing gradients. Can it help where a gradient has
+# vanished?
 
 # %%
-import dataclasses
-
 import jax
 
 jax.config.update("jax_enable_x64", True)
@@ -30,15 +31,22 @@ jax.config.update("jax_enable_x64", True)
 import matplotlib.pyplot as plt
 import numpy as np
 
-from rnn_dynamics import cliff, plots
+import rnn_dynamics as rd
+from rnn_dynamics import plots
+
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+import dataclasses
+
+from rnn_dynamics import cliff
 from rnn_dynamics.figures.training.success import INITIALIZERS, METHODS, stored, success_by_length
 from rnn_dynamics.plots import palette
 from rnn_dynamics.training import Plan, recipe, task, train
 from rnn_dynamics.training.recipes.clipping import loss_and_gradient
 from rnn_dynamics.training.recipes.recipe import initial_network
 from rnn_dynamics.training.recipes.terms import norm_ratios
-
-plt.rcParams["figure.dpi"] = 72
 
 # %% [markdown]
 # ## 1. One step over the cliff
@@ -53,7 +61,7 @@ steps = np.hypot(np.diff(paths.w, axis=0), np.diff(paths.b, axis=0))
 losses = np.asarray(paths.loss.value)
 
 with plots.style():
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
     for ax, values, label in zip(axes, (losses, steps), ("E", "length of the step"), strict=True):
         ax.semilogy(values[:, 0], color=palette.VERMILION, linewidth=2.2, label="unclipped")
         ax.semilogy(values[:, 1], color=palette.BLUE, label="clipped at 1")
@@ -74,9 +82,9 @@ assert losses[-1, 0] > 10 * losses[-1, 1]
 #
 # ## 2. Small networks
 #
-# Temporal order over ten steps: of two marked symbols, which stood first and which second? Four classes, so a guess is
-# wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a hundred times
-# larger one, trained by plain descent, with clipping at 1, and with clipping and Ω.
+# Temporal order over ten steps: of two marked symbols, which stood first and which second? Four classes, so a guess
+# is wrong in 75 %. Sixteen tanh units, four seeds at each of two learning rates, the published 0.01 and a hundred
+# times larger one, trained by plain descent, with clipping at 1, and with clipping and Ω.
 #
 # Rates, thresholds and strengths are numbers of a recipe, and can differ from run to run of one compiled program. A
 # threshold that no gradient reaches is plain descent; strength 0 is no Ω. `allowed=0` keeps a run going after it has
@@ -108,7 +116,7 @@ def runs(name, i):
 QUANTITIES = {"loss": "loss", "largest_norm": "longest gradient of 50", "horizon": "horizon (lags)"}
 updates = 50 * np.arange(len(panel.history["loss"]))
 with plots.style():
-    figure, axes = plt.subplots(2, 3, figsize=(10.5, 5), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(2, 3, figsize=(9, 5.2), layout="constrained", sharex=True)
     for i, row in enumerate(axes):
         for ax, (quantity, label) in zip(row, QUANTITIES.items(), strict=True):
             for name, line in LINES.items():
@@ -131,22 +139,23 @@ assert learned["plain"][1] == 0 < learned["clipping"][1] == SEEDS
 # %% [markdown]
 # **What it shows.** Two troubles, and a remedy for each.
 #
-# * *Large rate: steps are too long.* Plain descent is thrown to losses far above that of a guess. With clipping the same
-#   networks learn.
-# * *Small rate: nothing arrives.* No gradient reaches the threshold, so clipping has nothing to clip, and its runs are
-#   those of plain descent. The loss stays at $\ln 4$. With Ω the horizon grows to all ten lags in most seeds, and the
-#   loss falls.
+# * *Large rate: steps are too long.* Plain descent is thrown to losses far above that of a guess. With clipping the
+#   same networks learn.
+# * *Small rate: nothing arrives.* No gradient reaches the threshold, so clipping has nothing to clip, and its runs
+#   are those of plain descent. The loss stays at $\ln 4$. With Ω the horizon grows to all ten lags in most seeds,
+#   and the loss falls.
 #
-# *"Clipping cures vanishing gradients"* can be refuted with a number: the horizon at the start is the same, and so is
-# everything that follows. A clipped gradient is the gradient times one factor of at most 1, so the share that each lag
-# has in it does not change either.
+# *"Clipping cures vanishing gradients"* can be refuted with a number: the horizon at the start is the same, and so
+# is everything that follows. A clipped gradient is the gradient times one factor of at most 1, so the share that
+# each lag has in it does not change either.
 
 # %%
 for name in LINES:
     at_start, then = (panel.history["horizon"][check, runs(name, 0)] for check in (0, -1))
     longest = np.nanmax(panel.history["largest_norm"][:, runs(name, 0)])
     print(
-        f"{name:15s} rate {RATES[0]}: horizon {at_start} at the start, {then} at the end; longest gradient {longest:.2f}"
+        f"{name:15} rate {RATES[0]}: horizons {at_start.astype(int)} at the start, {then.astype(int)} at the end;"
+        f" longest gradient {longest:.2f}"
     )
 assert np.array_equal(*(panel.history["horizon"][0, runs(name, 0)] for name in ("plain", "clipping")))
 for quantity in QUANTITIES:
@@ -191,7 +200,7 @@ for name in list(LINES):
 LINES["before"] = {"color": palette.GREY}
 over_all = {}
 with plots.style():
-    figure, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    figure, ax = plt.subplots(figsize=(8, 3.6), layout="constrained")
     for name, network in networks.items():
         ratios = np.asarray(ratios_of(network)).swapaxes(1, 2).reshape(-1, order.steps - 1)
         low, middle, high = np.quantile(ratios, (0.1, 0.5, 0.9), axis=0)
@@ -208,19 +217,20 @@ assert max(over_all["plain"], over_all["clipping"]) < 1e-2
 assert 0.1 < over_all["clipping and Ω"] < 10
 
 # %% [markdown]
-# Before training each step loses more than half of the error, and after 1500 updates of plain descent, clipped or not,
-# it still does. With Ω the ratios lie around 1, and the error arrives at the first step about as large as it set out.
+# Before training each step loses more than half of the error, and after 1500 updates of plain descent, clipped or
+# not, it still does. With Ω the ratios lie around 1, and the error arrives at the first step about as large as it
+# set out.
 #
 # ## 4. Against the length: figure 7
 #
-# The experiment of the paper with fewer updates, from runs that are stored in the package
-# (`python -m rnn_dynamics.figures.training.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω. Fifty
-# units, rate 0.01, three ways to draw the first weights.
+# The experiment of the paper with fewer updates, from runs that are stored in the package (`python -m
+# rnn_dynamics.figures.training.success`): MSGD is plain descent, MSGD-C adds clipping, MSGD-CR clipping and Ω.
+# Fifty units, rate 0.01, three ways to draw the first weights.
 
 # %%
 with plots.style():
     figure = success_by_length().draw()
-    figure.set_dpi(72)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 series, made = stored()
 print(f"at most {made['updates']} updates, {made['seeds']} seeds; the longest length that a run learned:")
 reach = {}
@@ -234,13 +244,72 @@ assert reach["MSGD-C"][0] == 0 < reach["MSGD-CR"][0]
 figure
 
 # %% [markdown]
-# **What it shows.** Over the three starts together, plain descent gives up first as the length grows, and clipping with
-# Ω reaches further than clipping alone. From the logistic start nothing is learned without Ω. The paper's runs are 250
-# times longer; the direction is what is compared.
+# **What it shows.** Over the three starts together, plain descent gives up first as the length grows, and clipping
+# with Ω reaches further than clipping alone. From the logistic start nothing is learned without Ω. The paper's runs
+# are 250 times longer; the direction is what is compared.
 #
-# **Limits.** Ω keeps the error's norm along the sequences it has seen, in the direction of the error, at the price of
-# a gradient of its own: it is not the gradient of the loss, and it goes on moving the weights after the task is learned.
-# Nor is a horizon of all lags sufficient: notebook 10 has networks whose gradient lasts and that have not learned.
+# **Limits.** Ω keeps the error's norm along the sequences it has seen, in the direction of the error, at the price
+# of a gradient of its own: it is not the gradient of the loss, and it goes on moving the weights after the task is
+# learned. Nor is a horizon of all lags sufficient: notebook 10 has networks whose gradient lasts and that have not
+# learned.
 #
-# **To edit.** Another threshold, `numbers={"threshold": 0.1}`; another strength, `numbers={"omega": 1.0}`; longer
-# sequences, `task("temporal-order", 20)`; Ω without squares, `recipe("clipping", "omega, norms")`.
+# ## To take home
+#
+# Clipping makes a step short that was too long, and nothing else: where a gradient has vanished it has nothing to
+# clip. Ω makes short gradients longer, at a price. Each is a remedy for the trouble that it was made for.
+#
+# ## Reading
+#
+# Pascanu, Mikolov and Bengio (2013), section 3, with Algorithm 1, equations 9 and 10, and figure 7. Bengio, Simard
+# and Frasconi (1994) for temporal order's forerunners. Full references stand in notebook 00. To go on: another
+# threshold, `numbers={"threshold": 0.1}`; another strength, `numbers={"omega": 1.0}`; longer sequences,
+# `task("temporal-order", 20)`.
+#
+# ## Exercises
+#
+# **1.** "Then do not clip but *normalise*: divide every gradient by its length, so that a short one becomes long."
+# Does that bring the far lags back? Try it on a gradient with the shares 1, .1, .01, … of ten lags.
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# No. Normalising multiplies all shares by one number, as clipping does: the far lag has a billionth of the first
+# one's share before and after, and the nearest lags' noise is amplified with it. What it does change is the length
+# of the step, and with it how fast a plateau is left.
+#
+# ```python
+# shares = 0.1 ** np.arange(10)
+# for name, scaled in (("clipped", shares * min(1, 1 / shares.sum())), ("normalised", shares / shares.sum())):
+#     print(f"{name}: the last share over the first {scaled[-1] / scaled[0]:.0e}")
+# ```
+#
+# ```text
+# clipped: the last share over the first 1e-09
+# normalised: the last share over the first 1e-09
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** Ω has two published forms: $(r-1)^2$ with the ratio $r$ of the norms, and $(r^2-1)^2$, which the authors'
+# code uses. Which of the two minds a step that halves the error more than one that doubles it?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Neither. With norms halving costs .25 and doubling 1, with squares .56 and 9: both mind growth more, squares much
+# more. And where a gradient has all but vanished, squares hardly pull at it, as their slope $4r(r^2-1)$ goes to 0
+# with $r$; with norms the slope is still $-2$.
+#
+# ```python
+# for r in (0.5, 2.0, 0.01):
+#     print(f"r = {r:4}: {(r - 1) ** 2:.3f} {(r * r - 1) ** 2:.3f}, slopes {2 * (r - 1):.2f} {4 * r * (r * r - 1):.2f}")
+# ```
+#
+# ```text
+# r =  0.5: 0.250 0.562, slopes -1.00 -1.50
+# r =  2.0: 1.000 9.000, slopes 2.00 24.00
+# r = 0.01: 0.980 1.000, slopes -1.98 -0.04
+# ```
+#
+# </details>

@@ -12,47 +12,63 @@
 # ---
 
 # %% [markdown]
-# # Remedies: what each changes, and whether the network learns
+# # 10 Remedies: what each changes, and whether the network learns
+#
+# **Question.** What does each published remedy change, and does the network learn?
+#
+# *60 minutes; needs 09.*
 #
 # Some forty remedies for vanishing and exploding gradients have been published. Each is said to help, and most were
 # shown on a task of their own. Here each is a named piece that changes a *recipe*, all are measured on one task, and
-# twice: how far does the gradient reach, and is the task learned?
-#
-# **Question.** Is a gradient that does not vanish enough?
+# twice: how far does the gradient reach, and is the task learned? Is a gradient that does not vanish enough?
 
 # %%
 import jax
 
 jax.config.update("jax_enable_x64", True)
 
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 
 import rnn_dynamics as rd
-import rnn_dynamics.training as training
 from rnn_dynamics import plots
+
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+import textwrap
+
+import jax.numpy as jnp
+
+import rnn_dynamics.training as training
 from rnn_dynamics.cells.initializers import orthogonal
 from rnn_dynamics.figures.training import depth, latch, remedies
 from rnn_dynamics.training.recipes import terms
 from rnn_dynamics.training.recipes.networks import Network, states
 
-plt.rcParams["figure.dpi"] = 72
+
+def told(text, indent):
+    """Print a text whose lines may be longer than the page."""
+    print(textwrap.fill(text, 110, subsequent_indent=" " * indent, break_on_hyphens=False))
+
+
 kinds = {}
 for name, remedy in training.REMEDIES.items():
     kinds.setdefault(remedy.kind, []).append(name)
 for kind, names in kinds.items():
-    print(f"{kind:14s} {', '.join(names)}")
+    told(f"{kind:14s} {', '.join(names)}", 15)
 
 # %% [markdown]
 # ## 1. Recipes
 #
-# A recipe has a slot for everything that decides how a network learns. A remedy sets some of them, and several are set
-# together. What cannot stand together is refused before anything is trained.
+# A recipe has a slot for everything that decides how a network learns. A remedy sets some of them, and several are
+# set together. What cannot stand together is refused before anything is trained.
 
 # %%
 made = training.recipe("clipping", "omega", "orthogonal")
-print(made.initializer, made.clip, made.terms, dict(made.numbers), sep="\n")
+print(f"initializer {made.initializer}, clip by {made.clip}, terms {[term.name for term in made.terms]}")
+print(dict(made.numbers))
 for pair in (
     ("orthogonal", "irnn"),
     ("lstm", "relu"),
@@ -62,7 +78,7 @@ for pair in (
     try:
         training.recipe(*pair)
     except ValueError as refused:
-        print(f"\n{' + '.join(pair)}: {refused}")
+        told(f"{' + '.join(pair)}: {refused}", 4)
     else:
         raise AssertionError(pair)
 
@@ -104,14 +120,18 @@ table = training.compare(
     every=200,
     workers=3,
 )
-print(table)
+for row in table.rows:
+    horizons = ", ".join(f"{row.horizon_at(moment):.0f}" for moment in ("initial", "final"))
+    print(
+        f"{row.remedy:28} learned {row.successes} of {len(row.seeds)}; horizon at the start and the end: {horizons}"
+    )
 with plots.style():
     table.plot()
 
 # %% [markdown]
 # A bar is the share of runs that learned, with its 95 % interval, which is wide for three runs. On the right is the
-# horizon as a share of $T$: at the start (ring), halfway (small dot) and at the end. Grey: ten steps are too few to name
-# a regime. Both rows begin with the short gradient of the plain start. The term lengthens it.
+# horizon as a share of $T$: at the start (ring), halfway (small dot) and at the end. Grey: ten steps are too few to
+# name a regime. Both rows begin with the short gradient of the plain start. The term lengthens it.
 
 # %%
 clipped, kept = table.rows
@@ -154,11 +174,11 @@ long, short = reaching("initial", 0.9), reaching("initial", 0, 0.9)
 print("horizon of .9 T and more at the start:", share(long)[0])
 print("shorter at the start:                 ", share(short)[0])
 grown = [row for row in reaching("initial", 0, 1 / 3) if row.success_rate == 1]
-print("\nshort at the start, and every run learned:", names(grown))
+told(f"short at the start, and every run learned: {names(grown)}", 4)
 never = [row for row in reaching("final", 0, 1 / 3) if not row.successes]
-print("\nshort to the end, and no run learned:", names(never))
+told(f"short to the end, and no run learned: {names(never)}", 4)
 failing = [row for row in reaching("final", 0.9) if row.success_rate < 1]
-print("\nlong at the end, and runs that have not learned:", names(failing))
+told(f"long at the end, and runs that have not learned: {names(failing)}", 4)
 assert share(long)[1] > share(short)[1]
 assert {"clipping+omega", "clipping+momentum", "clipping+adam", "clipping+lstm"} <= {
     row.remedy for row in grown
@@ -172,14 +192,15 @@ assert stored.row("plain").successes == stored.row("clipping").successes == 0
 # **What it shows.**
 #
 # * *A gradient that lasts from the start helps.* Such rows learn more often than the others.
-# * *It is not needed at the start.* Ω, momentum, Adam and the LSTM begin with a horizon of two or three lags, lengthen it
-#   while they train, and learn in every seed. Where it stays short to the end, hardly a run learns.
+# * *It is not needed at the start.* Ω, momentum, Adam and the LSTM begin with a horizon of two or three lags,
+#   lengthen it while they train, and learn in every seed. Where it stays short to the end, hardly a run learns.
 # * *It is not enough.* A gradient that does not vanish is not yet a task that is learned: attention has every past
-#   state one step away and fails in some seeds, and some rows end with a gradient over all steps and have not learned.
+#   state one step away and fails in some seeds, and some rows end with a gradient over all steps and have not
+#   learned.
 # * *Clipping stands where nothing stands.* Its horizon at the start is that of the plain network (notebook 09).
 #
-# One task, one length, one rate of each remedy and five seeds: a row here is a measurement, not a verdict on a method.
-# `training.compare(..., rates=[…])` tries several rates for every remedy alike.
+# One task, one length, one rate of each remedy and five seeds: a row here is a measurement, not a verdict on a
+# method. `training.compare(..., rates=[…])` tries several rates for every remedy alike.
 #
 # ## 4. Two claims checked
 #
@@ -200,8 +221,9 @@ for g in (0.9, 1.0, 1.1):
             assert values.max() < np.log(g)
 
 # %% [markdown]
-# *"Flossing drives the exponents to 0."* It does so to any target, here $\lambda^*=-0.1$ for all eight exponents of a
-# small network, by clipped descent on the term alone. They are measured afterwards by `lyapunov_spectrum`, over other inputs.
+# *"Flossing drives the exponents to 0."* It does so to any target, here $\lambda^*=-0.1$ for all eight exponents of
+# a small network, by clipped descent on the term alone. They are measured afterwards by `lyapunov_spectrum`, over
+# other inputs.
 
 # %%
 u = jnp.asarray(np.random.default_rng(1).normal(size=(60, 1, 1)))
@@ -245,7 +267,7 @@ assert np.abs(values + 0.1).max() < 0.1
 # %%
 with plots.style():
     figure = depth.depth_norms().draw()
-    figure.set_dpi(60)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 found, _ = depth.stored()
 for name in ("logistic", "ReLU, batch norm", "logistic, layer norm"):
     one = found[name, 15]
@@ -259,9 +281,9 @@ assert (found["logistic", 15].updates < 0).all()
 figure
 
 # %% [markdown]
-# Again the two do not go together. ReLU with batch normalisation has a gradient that explodes as initialised, and every
-# seed learns. Normalisation is no remedy in itself either: before a logistic unit, layer normalisation leaves a
-# vanishing gradient.
+# Again the two do not go together. ReLU with batch normalisation has a gradient that explodes as initialised, and
+# every seed learns. Normalisation is no remedy in itself either: before a logistic unit, layer normalisation leaves
+# a vanishing gradient.
 #
 # ## 6. The other way round: learned, and the gradient vanishes
 #
@@ -271,15 +293,87 @@ figure
 with plots.style():
     shown = latch.latch(quick=True)
     figure = shown.draw()
-    figure.set_dpi(60)
+    figure.set_dpi(plt.rcParams["figure.dpi"])
 assert all(row.verdict != "DIFFERS" for row in shown.rows)
 print(shown.rows[6].quantity, shown.rows[6].measured, sep="\n    ")
 figure
 
 # %% [markdown]
-# **The answer.** A gradient that lasts helps and is not enough, as the table shows, and it is not needed in the end, as
-# the latch shows: a network that holds a bit in an attractor has a gradient that vanishes, *because* it holds it. What a remedy gives is
-# a gradient while there is something to learn. Whether it is learned has to be measured beside it.
+# **What it shows.** A network that holds a bit in an attractor has a gradient that vanishes, *because* it holds it.
+# A gradient that lasts is not needed in the end.
 #
-# **To edit.** Other remedies and tasks in section 2 (`training.TASKS`), `seeds=5`, a `store=` folder to go on from;
-# another strength of `soft`; other targets of flossing.
+# ## To take home
+#
+# A gradient that lasts helps and is not enough, as the table shows, and it is not needed in the end, as the latch
+# shows. What a remedy gives is a gradient while there is something to learn. Whether it is learned has to be
+# measured beside it.
+#
+# ## Reading
+#
+# The paper of each remedy is named by `training.REMEDIES[name].reference`. Bengio, Simard and Frasconi (1994) for
+# the latch. Hinton, Osindero and Teh (2006) for layers trained one by one. Vorontsov, Trabelsi, Kadoury and Pal
+# (2017) for soft orthogonality, Engelken (2023) for flossing. Yang and others (2019): batch normalisation makes
+# gradients explode at the start. Full references stand in notebook 00. To go on: other remedies and tasks in
+# section 2 (`training.TASKS`), `seeds=5`, another strength of `soft`, other targets of flossing.
+#
+# ## Exercises
+#
+# **1.** "Faster hardware made it possible." Let a gradient lose a share $1-\eta$ of itself a step. With $c$ times
+# the compute one can wait for a gradient that is $c$ times smaller. How many more lags are that for $c=1000$ and
+# $\eta=.5$, $.9$, $.99$?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $\eta^m=1/c$, so $m=\ln c/\ln(1/\eta)$: ten, sixty-six and some seven hundred. Compute buys lags by its logarithm;
+# what changes $\eta$ buys them by a factor. (`rnn-dynamics reproduce --only compute_and_lags` measures it.)
+#
+# ```python
+# print([round(float(np.log(1000) / np.log(1 / eta)), 1) for eta in (0.5, 0.9, 0.99)])
+# ```
+#
+# ```text
+# [10.0, 65.6, 687.3]
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** The bars give 95 % intervals after Wilson, whose lower end for $n$ successes of $n$ is $n/(n+1.96^2)$. Five
+# of five reach down to which rate? How many seeds, all successful, would show a rate above .9?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# Down to .57: two remedies with five of five and three of five need not differ. For .9 it takes 35 seeds.
+#
+# ```python
+# ends = {n: n / (n + 1.96**2) for n in range(1, 100)}
+# print(f"{ends[5]:.2f}", min(n for n, low in ends.items() if low > 0.9))
+# ```
+#
+# ```text
+# 0.57 35
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **3.** Flossing was given the target $-0.1$. The usual target is 0. At which target does a
+# gradient over 200 steps keep a hundredth of its length, and why would one not always take 0?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $e^{200\lambda}=.01$ gives $\lambda=-.023$. At 0 every old input stays as loud as the newest one. A little below 0
+# the network forgets what nobody asked for, and noise is damped rather than kept.
+#
+# ```python
+# print(f"{np.log(0.01) / 200:.3f}")
+# ```
+#
+# ```text
+# -0.023
+# ```
+#
+# </details>

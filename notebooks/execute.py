@@ -30,22 +30,39 @@ def executed(source: Path, *, timeout: int = 300) -> nbformat.NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     client = NotebookClient(
-        notebook, timeout=timeout, resources={"metadata": {"path": str(HERE)}}, record_timing=False
+        notebook,
+        timeout=timeout,
+        resources={"metadata": {"path": str(HERE)}},
+        record_timing=False,
+        coalesce_streams=True,  # in one piece, whenever the kernel sent it
+        store_widget_state=False,  # programs of some 100 kB, for a kernel that is gone
     )
     client.execute()
     notebook.metadata.pop("language_info", None)
     for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "image/png" in output.get("data", {}):
-                output.data["image/png"] = _with_palette(output.data["image/png"])
+        if "outputs" in cell:
+            cell.outputs = [output for output in map(_kept, cell.outputs) if output is not None]
     return notebook
+
+
+def _kept(output: nbformat.NotebookNode) -> nbformat.NotebookNode | None:
+    """An output as the file has it: of an explorer, whose kernel is gone, its picture; nothing of an empty one."""
+    found = output.get("data")
+    if found is None:
+        return output
+    for form in ("application/vnd.jupyter.widget-view+json", "text/html"):
+        if "image/png" in found:
+            found.pop(form, None)
+    if "image/png" in found:
+        found["image/png"] = _with_palette(found["image/png"])
+    return output if any(found.values()) and found.get("text/html") != "" else None
 
 
 def _with_palette(picture: str) -> str:
     """A picture in base64 with at most 256 colours: half the bytes, and no difference to the eye."""
     image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
     buffer = io.BytesIO()
-    image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE).save(
         buffer, format="png", optimize=True
     )
     return base64.b64encode(buffer.getvalue()).decode()

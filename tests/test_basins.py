@@ -483,7 +483,7 @@ def test_pictures() -> None:
         grid = basins(_henon, _grid(-2, 2, 20), **SHORT)
         assert "chaotic set" in grid.plot().get_legend().get_texts()[0].get_text()
         swapped = basins(_henon, _grid(-2, 2, 20).swapaxes(0, 1), grid.attractors, **SHORT)
-        assert plots.basins(swapped).get_xlabel() == "state $x_{1}$"
+        assert plots.basins(swapped).get_xlabel() == "state of unit 0"
         line = fractions_along(
             lambda b: DoyaNeuron(5.0, b), [-2.6, -2.5, -2.4], np.linspace(0, 1, 101), **SHORT
         )

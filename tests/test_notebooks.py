@@ -1,6 +1,7 @@
-"""Every notebook runs from top to bottom, and is the notebook of its py:percent source."""
+"""Every notebook runs from top to bottom, is the notebook of its py:percent source, and a lesson of one course."""
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
+
+from tests import pages
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -40,6 +43,63 @@ def test_pair_agrees_and_is_small(source: Path) -> None:
     assert any("image/png" in output.get("data", {}) for c in code for output in c.outputs)
 
 
+def _answers(source: Path) -> list[str]:
+    """The folded answers' Markdown."""
+    texts = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "markdown"]
+    return [text for text in texts if "<details>" in text]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_it_is_a_lesson_as_the_others_are(source: Path) -> None:
+    cells = jupytext.read(source).cells
+    first, *_ = [cell.source for cell in cells if cell.cell_type == "code"]
+    assert first == next(c.source for c in jupytext.read(SOURCES[0]).cells if c.cell_type == "code")
+    text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert cells[0].source.startswith(f"# {source.stem[:2]} ")
+    assert cells[0].source.split("\n\n")[1].startswith("**Question.** ")
+    assert re.match(r"\*\d+ minutes; needs .*\.\*$", cells[0].source.split("\n\n")[2])
+    *_, home, reading, exercises = re.findall(r"(?m)^## (.*)$", text)
+    assert (home, reading, exercises) == ("To take home", "Reading", "Exercises")
+    asked = re.findall(r"(?m)^\*\*(\d)\.\*\* ", text.split("## Exercises")[1])
+    assert asked == [str(i) for i in range(1, len(asked) + 1)]
+    answers = _answers(source)
+    assert 1 <= len(answers) == len(asked) <= 3
+    for answer in answers:
+        assert re.fullmatch(
+            r"<details><summary>Answer</summary>\n\n.*\n\n</details>", answer, flags=re.DOTALL
+        )
+    assert "encyclopedia" not in " ".join(text.split()).replace("*Wikipedia*, the free encyclopedia", "")
+
+
+def test_the_course_tells_of_each_what_it_tells_of_itself() -> None:
+    course = (NOTEBOOKS.parent / "docs" / "course.md").read_text(encoding="utf-8")
+    start = SOURCES[0].read_text(encoding="utf-8")
+    for source in SOURCES:
+        _, question, row = jupytext.read(source).cells[0].source.split("\n\n")[:3]
+        minutes, needs = re.findall(r"^\*(\d+) minutes; needs (.*)\.\*$", row)[0]
+        (line,) = [one for one in course.splitlines() if re.match(rf"\| .*notebooks/{source.stem}\.md", one)]
+        asked, told, needed = [one.strip() for one in line.split("|")[2:5]]
+        assert question == f"**Question.** {asked}"
+        assert (told, needed) == (minutes, needs)
+        if source != SOURCES[0]:
+            assert f"| {asked} | {told} | {needed} |" in start
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_what_is_stored_is_read_without_a_kernel(source: Path) -> None:
+    notebook = nbformat.read(source.with_suffix(".ipynb"), as_version=4)
+    assert "widgets" not in notebook.metadata
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    for output in outputs:
+        if output.output_type == "stream":
+            assert output.name == "stdout"
+            assert max(map(len, output.text.splitlines())) <= 116
+            assert "Scaled(" not in output.text
+        else:
+            assert "image/png" in output.data
+            assert "application/vnd.jupyter.widget-view+json" not in output.data
+
+
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_cells_run_from_top_to_bottom(
     source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -58,8 +118,15 @@ def test_cells_run_from_top_to_bottom(
             exec(compile(cell, f"{source.name}, cell {number}", "exec"), names)
             drawn += len(plt.get_fignums())
             plt.close("all")
-    assert drawn
-    assert not capsys.readouterr().err
+        assert drawn
+        assert not capsys.readouterr().err
+        for answer in _answers(source):
+            for code, shown in re.findall(
+                r"```python\n(.*?)```\n\n```text\n(.*?)```", answer, flags=re.DOTALL
+            ):
+                exec(compile(code, f"{source.name}, an answer", "exec"), names)
+                assert pages.same(capsys.readouterr().out, shown)
+            assert answer.count("```python") == answer.count("```text")
 
 
 @pytest.mark.soak

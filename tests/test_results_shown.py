@@ -172,6 +172,12 @@ class TestTables:
             layer, gate = re.fullmatch(r"(layer \d) (.+)", name).groups()  # type: ignore[union-attr]
             assert re.search(rf"{layer}{re.escape(gate)}{mean:.2f}", page.text)
 
+    def test_one_scaled_number_is_no_list(self) -> None:
+        one = rd.doya.sensitivities(5.0, -2.5, 0.4999, 10).initial
+        with pytest.raises(TypeError, match="without batch axes"):
+            len(one)
+        assert repr(one) in one._repr_html_()
+
     def test_inside_jit_nothing_is_asked_of_the_numbers(self) -> None:
         texts = []
 

@@ -28,6 +28,8 @@ def _shown(output: dict) -> tuple[str, bytes | None]:
 
 def _spaced(text: str) -> str:
     """Lists and displayed equations with the empty lines around them that Markdown asks for."""
+    text = text.replace("<details>", '<details markdown="1">')  # else what is folded stays plain text
+    text = re.sub(r"\]\((\d\d_\w+)\.ipynb\)", r"](\1.md)", text)
     text = re.sub(r"(?m)^(?!\s*(?:[-*]|\d+\.)\s)(\S.*)\n(?=(?:[-*]|\d+\.) )", r"\1\n\n", text)
     return re.sub(r"\s*\$\$(.+?)\$\$\s*", r"\n\n$$\1$$\n\n", text, flags=re.DOTALL)
 

@@ -137,6 +137,8 @@ def _fails(tree: Path, tests: list[str], limit: float) -> str | None:
         return "time"
     if done.returncode in (0, 5):  # all pass, or none is left to run
         return None
+    if done.returncode == 4:
+        raise RuntimeError(f"the tests are others than those of {KEPT}: remove it\n{done.stderr[-2000:]}")
     failed = [line.split()[1] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     return failed[0] if failed else "an error at import"
 

@@ -191,7 +191,7 @@ def _picture(
 
     with panel.figure(9.0, 3.7) as figure:
         left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.075, right=0.985, top=0.92, bottom=0.14, wspace=0.42)
+        figure.subplots_adjust(left=0.09, right=0.985, top=0.92, bottom=0.14, wspace=0.42)
         others = [one for one in profiles.values() if one.kind == chosen.kind and one.name != chosen.name]
         if chosen.kind == _UNIT and units is not None:
             lags = _from(0, len(units))

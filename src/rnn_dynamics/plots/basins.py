@@ -104,8 +104,8 @@ def basins(labels: "BasinLabels", ax: Any = None, *, legend: bool = True) -> "Ax
     ax.pcolormesh(across, up, values, cmap=cmap, norm=norm, shading="nearest", rasterized=True)
     _hatch(ax, across, up, values)
     _mark(ax, labels, a, b)
-    ax.set_xlabel(f"state $x_{{{a + 1}}}$")
-    ax.set_ylabel(f"state $x_{{{b + 1}}}$")
+    ax.set_xlabel(f"state of unit {a}")
+    ax.set_ylabel(f"state of unit {b}")
     ax.set_xlim(across.min(), across.max())
     ax.set_ylim(up.min(), up.max())
     if legend:

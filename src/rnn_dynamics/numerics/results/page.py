@@ -191,7 +191,10 @@ def _list_of(result: Any) -> str:
     """The first rows of a result that is a list: its fields of one number each, and the properties it names."""
     if not hasattr(result, "__len__") or isinstance(result, tuple):
         return ""
-    length = len(result)
+    try:
+        length = len(result)
+    except TypeError:  # of one number, as a Scaled without batch axes
+        return ""
     columns = dict(_columns(result, length)) if 0 < length <= _LOOKED_AT else {}
     if not columns:
         return ""
