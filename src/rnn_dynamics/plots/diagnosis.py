@@ -58,7 +58,7 @@ def diagnoses(found: "BatchDiagnosis", ax: Any = None) -> "Axes":
         _, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
         _norms_of_all(left, found)
         right.hist(
-            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor="white"
+            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor=palette.WHITE
         )
         right.set_xlabel("horizon at 1/e, lags")
         right.set_ylabel("runs")
@@ -73,9 +73,9 @@ def _norms_of_all(ax: "Axes", found: "BatchDiagnosis") -> None:
         named.add(sample.regime)
         colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
         logs = _decades(sample.log_norms[::-1])
-        ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
+        ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=palette.THIN, label=label)
     ax.set_xlabel("lag T − k")
-    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+    ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖"))
     ax.legend()
 
 
@@ -86,21 +86,25 @@ def _decades(logs: Any) -> np.ndarray:
 
 def _norms(ax: "Axes", found: "Diagnosis") -> None:
     lags = np.arange(found.measured_steps + 1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot(lags, _decades(found.log_norms[::-1]), color=palette.BLACK)
     if not found.has_loss:
         _horizons(ax, found)
     rate = "" if math.isnan(found.exponent) else f": exponent {found.exponent:+.3g} nats a step"
     ax.set_title(f"{found.regime}{rate}")
     ax.set_xlabel("lag T − k")
-    ax.set_ylabel(r"log₁₀ ‖∂x$_T$/∂x$_k$‖")
+    ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖"))
 
 
 def _horizons(ax: "Axes", found: "Diagnosis") -> None:
     marks = ((found.horizon, "1/e", "-."), (found.horizon_percent, "1 %", ":"))
     for lag, share, line in marks:
         ax.axvline(
-            lag, color=palette.ORANGE, linestyle=line, linewidth=1.2, label=f"horizon at {share}: {lag}"
+            lag,
+            color=palette.ORANGE,
+            linestyle=line,
+            linewidth=palette.LINE,
+            label=f"horizon at {share}: {lag}",
         )
     ax.legend()
 
@@ -108,11 +112,16 @@ def _horizons(ax: "Axes", found: "Diagnosis") -> None:
 def _shares(ax: "Axes", found: "Diagnosis") -> None:
     if found.credit is None and found.log_owed is not None:
         lags = np.arange(1, len(found.log_owed) + 1)
-        ax.plot(lags, _decades(found.log_owed), color=palette.BLUE, label="∂E/∂x, m − 1 steps back")
+        ax.plot(
+            lags,
+            _decades(found.log_owed),
+            color=palette.BLUE,
+            label=palette.typeset("∂E/∂x") + ", $m - 1$ steps back",
+        )
         _horizons(ax, found)
         ax.set_title("the loss's gradient by lag")
         ax.set_xlabel("lag m")
-        ax.set_ylabel("log₁₀ norm")
+        ax.set_ylabel(f"{palette.LOG} of the norm")
         return
     if found.credit is None:
         ax.text(0.5, 0.5, "give a loss to see its shares by lag", ha="center", transform=ax.transAxes)
@@ -124,13 +133,15 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
     _horizons(ax, found)
     ax.set_title("the loss's gradient by lag")
     ax.set_xlabel("lag m")
-    ax.set_ylabel("log₁₀ norm")
+    ax.set_ylabel(f"{palette.LOG} of the norm")
 
 
 def _units(ax: "Axes", found: "Diagnosis") -> None:
     if found.units is not None:
         largest = max(1.0, float(found.units.median_slope.max()))
-        ax.hist(found.units.median_slope, bins=20, range=(0, largest), color=palette.SKY, edgecolor="white")
+        ax.hist(
+            found.units.median_slope, bins=20, range=(0, largest), color=palette.SKY, edgecolor=palette.WHITE
+        )
         ax.set_title(
             f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units"
         )
@@ -152,12 +163,12 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
     with np.errstate(invalid="ignore"):
         growth = np.diff(logs)
     lags = np.arange(1, found.measured_steps + 1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot(
         lags,
         np.where(np.isfinite(growth), growth, np.nan),
         color=palette.GREY,
-        linewidth=0.8,
+        linewidth=palette.THIN,
         label="one step",
     )
     if math.isfinite(found.exponent):
@@ -203,7 +214,7 @@ def tracked(tracker: "Tracker", ax: Any = None) -> "Axes":
         chosen = columns["regime"] == regime
         if chosen.any():
             at = columns["step"][chosen], columns["horizon"][chosen]
-            ax.plot(*at, marker, color=colour, markersize=4, linestyle="none", label=regime)
+            ax.plot(*at, marker, color=colour, markersize=palette.MARK, linestyle="none", label=regime)
     ax.plot(columns["step"], columns["steps"], color=palette.GREY, linestyle=":", label="length of the runs")
     ax.set_xlabel("training step")
     ax.set_ylabel("horizon at 1/e, lags")

@@ -14,22 +14,21 @@ from rnn_dynamics.plots.lines import decades, series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LOG = "log₁₀ of the norm"
-_LAG = "lag n = T − k (steps)"
+_LOG, _LAG = f"{palette.LOG} of the norm", palette.LAG
 
 
 def _spectrum(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
     order = np.arange(1, logs.size + 1)
-    errors = {"σᵢ": np.asarray(found.log_errors, float) / np.log(10)}
-    series(ax, order, {"σᵢ": logs}, "index i", "log₁₀ σᵢ", errors=errors, zero=True)
+    errors = {"$σ_i$": np.asarray(found.log_errors, float) / np.log(10)}
+    series(ax, order, {"$σ_i$": logs}, "index $i$", palette.typeset("log₁₀ σᵢ"), errors=errors, zero=True)
     lost = np.asarray(found.status) != int(Status.RESOLVED)
     if lost.any():
         ax.plot(
             order[lost],
             logs[lost],
             "o",
-            markersize=6,
+            markersize=palette.BIG,
             color=palette.VERMILION,
             fillstyle="none",
             label="unresolved",
@@ -40,20 +39,22 @@ def _spectrum(found: Any, ax: "Axes") -> "Axes":
 
 def _against_lag(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
-    label = r"$\|\partial x_T/\partial x_k\|_2$"
+    label = palette.NORM
     errors = {label: np.asarray(found.log_errors, float) / np.log(10)}
     return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, errors=errors, zero=True)
 
 
 def _credit(found: Any, ax: "Axes") -> "Axes":
-    lines = {"share of lag m": decades(found.log_shares), "sum of the last m": decades(found.log_sums)}
-    return series(ax, found.lags, lines, "lag m (steps)", "log₁₀ of the norm of ∂E/∂θ")
+    lines = {"share of lag $m$": decades(found.log_shares), "sum of the last $m$": decades(found.log_sums)}
+    return series(
+        ax, found.lags, lines, "lag $m$ (steps)", f"{palette.LOG} of the norm of {palette.typeset('∂E/∂θ')}"
+    )
 
 
 def _credit_of_samples(found: Any, ax: "Axes") -> "Axes":
     shares = decades(found.log_shares if not callable(found.log_shares) else found.log_shares()).T
     lags = np.arange(1, len(shares) + 1)
-    return series(ax, lags, {"run": shares}, "lag m (steps)", "log₁₀ of the share of lag m")
+    return series(ax, lags, {"run": shares}, "lag $m$ (steps)", f"{palette.LOG} of the share of lag $m$")
 
 
 def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes":
@@ -62,21 +63,28 @@ def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes
 
 def _path_lengths(found: Any, ax: "Axes") -> "Axes":
     shares = np.asarray(found.shares, float)
-    ax.bar(np.arange(len(shares)), shares, 0.7, color=palette.SKY, edgecolor=palette.BLACK, linewidth=0.6)
-    ax.axhline(0, color=palette.BLACK, linewidth=0.8)
+    ax.bar(
+        np.arange(len(shares)),
+        shares,
+        0.7,
+        color=palette.SKY,
+        edgecolor=palette.BLACK,
+        linewidth=palette.THIN,
+    )
+    ax.axhline(0, color=palette.BLACK, linewidth=palette.THIN)
     ax.set_xlabel("length of the path (branches)")
-    ax.set_ylabel("share of ∂E/∂x₀")
+    ax.set_ylabel(f"share of {palette.typeset('∂E/∂x₀')}")
     return ax
 
 
 def _probes(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log_norms)
-    series(ax, np.arange(len(logs)), {"∂E/∂p_k": logs}, "probe k", _LOG)
+    series(ax, np.arange(len(logs)), {palette.typeset("∂E/∂p_k"): logs}, "probe $k$", _LOG)
     ax.axhline(
         float(decades(found.log_floor)),
         color=palette.VERMILION,
-        linestyle=(0, (4, 2)),
-        linewidth=1.0,
+        linestyle=palette.DASHED,
+        linewidth=palette.THIN,
         label="floor of the floats",
     )
     return ax
@@ -90,7 +98,7 @@ def _past(found: Any, ax: "Axes") -> "Axes":
         direct,
         "s",
         color=palette.VERMILION,
-        markersize=5,
+        markersize=palette.MARK,
         label="one direct edge",
     )
     ax.legend(loc="best")
@@ -99,7 +107,7 @@ def _past(found: Any, ax: "Axes") -> "Axes":
 
 def _bound(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
-    label = f"{'≤' if found.above else '≥'} {found.formula}"
+    label = f"{'≤' if found.above else '≥'} {palette.typeset(found.formula)}"
     return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _LOG, zero=True)
 
 
@@ -115,7 +123,7 @@ def _step_bounds(found: Any, ax: "Axes") -> "Axes":
 
 def _scaled_bounds(found: Any, ax: "Axes") -> "Axes":
     lines = {"best scaling": decades(found.log), "no scaling": decades(found.log_plain)}
-    return series(ax, found.lags, lines, "lag n (steps)", "log₁₀ of the bound", zero=True)
+    return series(ax, found.lags, lines, "lag $n$ (steps)", f"{palette.LOG} of the bound", zero=True)
 
 
 def _decades_of(found: Any) -> Any:
@@ -132,7 +140,7 @@ def _scaled(found: Any, ax: "Axes") -> "Axes":
         np.arange(len(rows)),
         {"size": rows[:, 0] if rows.shape[1] == 1 else rows},
         "index",
-        "log₁₀ of the size",
+        f"{palette.LOG} of the size",
         legend=False,
     )
 
@@ -140,7 +148,7 @@ def _scaled(found: Any, ax: "Axes") -> "Axes":
 def _covariant(found: Any, ax: "Axes") -> "Axes":
     growth = np.asarray(found.log_growth, float)
     steps = np.arange(found.start + 1, found.start + 1 + len(growth))
-    return series(ax, steps, {"vector": growth}, "step t", "growth of the vector (nats)", zero=True)
+    return series(ax, steps, {"vector": growth}, "step $t$", "growth of the vector (nats)", zero=True)
 
 
 def _finite_time(found: Any, ax: "Axes") -> "Axes":
@@ -165,12 +173,15 @@ def _finite_time(found: Any, ax: "Axes") -> "Axes":
 
 
 def _sensitivities(found: Any, ax: "Axes") -> "Axes":
-    lines = {"∂x_T/∂x_0": found.initial} | {f"∂x_T/∂θ_{i}": p for i, p in enumerate(found.parameters)}
+    lines = {palette.BY_START: found.initial}
+    lines |= {palette.typeset(f"∂x_T/∂θ_{i}"): p for i, p in enumerate(found.parameters)}
     logs = {}
     for label, value in lines.items():
         size = np.asarray(value.log10(), float)
         logs[label] = np.where(np.isfinite(size), size, np.nan).reshape(-1)
-    return series(ax, np.arange(max(map(len, logs.values()))), logs, "point", "log₁₀ of the size", zero=True)
+    return series(
+        ax, np.arange(max(map(len, logs.values()))), logs, "point", f"{palette.LOG} of the size", zero=True
+    )
 
 
 DRAWN = {

@@ -44,11 +44,11 @@ def comparison(result: "Comparison", ax: Any = None) -> "Axes":
     ax.set_xlim(-0.03, _GAP + 1.04)
     ticks = (0.0, 0.5, 1.0)
     ax.set_xticks([*ticks, *(_GAP + tick for tick in ticks)], ["0", "½", "1", "0", "½", "1"])
-    ax.text(0.5, -0.75, "share of runs that learned", ha="center", va="bottom", fontsize="small")
-    ax.text(_GAP + 0.5, -0.75, "horizon / T", ha="center", va="bottom", fontsize="small")
+    ax.text(0.5, -0.75, "share of runs that learned", ha="center", va="bottom", fontsize=palette.NOTE)
+    ax.text(_GAP + 0.5, -0.75, "horizon / T", ha="center", va="bottom", fontsize=palette.NOTE)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="y", linewidth=0.3, alpha=0.5)
+    ax.grid(axis="y", linewidth=palette.THIN, alpha=0.5)
     _legend(ax)
     return ax
 
@@ -60,11 +60,11 @@ def _success(ax: Any, place: int, row: "ComparisonRow") -> None:
     low, high = row.interval
     rate = row.success_rate
     ax.barh(place, rate, height=0.55, color=palette.SKY, zorder=2)
-    ax.plot([low, high], [place, place], color="black", linewidth=1, zorder=3)
-    ax.plot(rate, place, "|", color="black", markersize=7, zorder=3)
+    ax.plot([low, high], [place, place], color=palette.BLACK, linewidth=palette.THIN, zorder=3)
+    ax.plot(rate, place, "|", color=palette.BLACK, markersize=palette.BIG, zorder=3)
     took = "" if math.isnan(row.steps_to_success) else f"{_short(row.steps_to_success)} updates"
     note = ", ".join(filter(None, (took, f"{row.diverged} diverged" if row.diverged else "")))
-    ax.text(1.02, place, note, va="center", fontsize="x-small", ha="left")
+    ax.text(1.02, place, note, va="center", fontsize=palette.NOTE, ha="left")
 
 
 def _short(value: float) -> str:
@@ -75,12 +75,14 @@ def _story(ax: Any, place: int, row: "ComparisonRow") -> None:
     shares = [row.horizon_at(moment) / row.steps_of_task for moment in _MOMENTS]
     known = [share for share in shares if not math.isnan(share)]
     if not known:
-        ax.text(_GAP + 0.5, place, "not measured", va="center", ha="center", fontsize="x-small")
+        ax.text(_GAP + 0.5, place, "not measured", va="center", ha="center", fontsize=palette.NOTE)
         return
-    ax.plot(_GAP + np.asarray(known), [place] * len(known), color=palette.GREY, linewidth=0.8, zorder=1)
+    ax.plot(
+        _GAP + np.asarray(known), [place] * len(known), color=palette.GREY, linewidth=palette.THIN, zorder=1
+    )
     for moment, share, size in zip(_MOMENTS, shares, (7, 3.5, 6), strict=True):
         colour = _COLOURS.get(row.regime_at(moment), _OTHER)
-        face = "white" if moment == "initial" else colour
+        face = palette.WHITE if moment == "initial" else colour
         ax.plot(_GAP + share, place, "o", color=colour, markerfacecolor=face, markersize=size, zorder=3)
 
 
@@ -92,12 +94,19 @@ def _legend(ax: Any) -> None:
         for name, colour in _COLOURS.items()
     ]
     handles.append(
-        Line2D([], [], marker="o", linestyle="", color="black", markerfacecolor="white", label="at the start")
+        Line2D(
+            [],
+            [],
+            marker="o",
+            linestyle="",
+            color=palette.BLACK,
+            markerfacecolor=palette.WHITE,
+            label="at the start",
+        )
     )
     ax.legend(
         handles=handles,
         ncols=4,
-        fontsize="x-small",
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
         borderaxespad=3.5,

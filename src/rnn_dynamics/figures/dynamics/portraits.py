@@ -85,7 +85,7 @@ def _states(points: FixedPoints, kind: str) -> list[tuple[np.ndarray, int]]:
 
 
 def _picture(portraits: list[_Portrait]) -> Figure:
-    figure = Figure(figsize=(13.5, 5.2))
+    figure = Figure(figsize=(palette.FULL, 3.7))
     axes = figure.subplots(1, 3)
     for ax, one, letter in zip(axes, portraits, "abc", strict=True):
         _draw(ax, one)
@@ -99,27 +99,39 @@ def _draw(ax: Axes, one: _Portrait) -> None:
     for curve in (*one.unstable, *one.stable):
         plots.invariant_set(curve, ax)
     repelling = np.array([x for x, _ in _states(one.points, "repelling")])
-    ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor="white"))
+    ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor=palette.WHITE))
     found = one.labels.attractors
     for i in np.flatnonzero(found.kinds == AttractorKind.INVARIANT_CIRCLE):
-        ax.plot(*found.orbit(int(i)).T, ".", color=palette.VERMILION, markersize=2.5, zorder=6)
+        ax.plot(*found.orbit(int(i)).T, ".", color=palette.VERMILION, markersize=palette.DOT, zorder=6)
     shares = ", ".join(f"{100 * share:.0f}" for share in one.labels.fractions().attractors)
     ax.set_title(f"{one.title}, {shares} %")
     ax.set_aspect("equal")
 
 
 def _mark(marker: str, **style: Any) -> dict[str, Any]:
-    shape = {"marker": marker, "linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
-    return shape | {"markerfacecoloralt": "white"} | style
+    shape = {
+        "marker": marker,
+        "linestyle": "none",
+        "markersize": palette.BIG,
+        "markeredgecolor": palette.BLACK,
+    }
+    return shape | {"markerfacecoloralt": palette.WHITE} | style
 
 
 def _handles() -> list[Line2D]:
     return [
         Line2D([], [], label="attractor, in its basin", **_mark("o", markerfacecolor=palette.BLUE)),
         Line2D([], [], label="saddle", **_mark("o", markerfacecolor=palette.VERMILION, fillstyle="left")),
-        Line2D([], [], label="repelling", **_mark("o", markerfacecolor="white")),
-        Line2D([], [], color=palette.BLACK, linewidth=1.4, label="stable set of a saddle"),
-        Line2D([], [], color=palette.BLACK, linewidth=1.1, linestyle=(0, (3, 1.5)), label="its unstable set"),
+        Line2D([], [], label="repelling", **_mark("o", markerfacecolor=palette.WHITE)),
+        Line2D([], [], color=palette.BLACK, linewidth=palette.LINE, label="stable set of a saddle"),
+        Line2D(
+            [],
+            [],
+            color=palette.BLACK,
+            linewidth=palette.THIN,
+            linestyle=palette.SHORT,
+            label="its unstable set",
+        ),
     ]
 
 

@@ -176,7 +176,7 @@ def _rows(results: _Results) -> tuple[ReportRow, ...]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(13, 4.4))
+    figure = Figure(figsize=(palette.FULL, 3.3))
     axes = figure.subplots(1, 3)
     for ax, draw, letter in zip(axes, (_norm_lines, _bought_lines, _average_lines), "abc", strict=True):
         draw(ax, results)
@@ -186,32 +186,32 @@ def _picture(results: _Results) -> Figure:
 
 def _norm_lines(ax: Axes, results: _Results) -> None:
     for colour, rate, logs in zip(palette.shades(len(_RATES)), _RATES, results.norms, strict=True):
-        ax.plot(np.arange(1, 401), logs[1:401] * _DECADES, color=colour, label=f"η = {rate:g}")
+        ax.plot(np.arange(1, 401), logs[1:401] * _DECADES, color=colour, label=f"$η = {rate:g}$")
     for c, text in ((1, "1"), (1e3, "10³"), (1e6, "10⁶"), (1e9, "10⁹")):
         level = math.log10(_FLOOR / c)
-        ax.axhline(level, color=palette.GREY, linewidth=0.8, linestyle=":")
-        ax.text(395, level + 0.12, f"$c$ = {text}", fontsize=7.5, color=palette.GREY, ha="right")
+        ax.axhline(level, color=palette.GREY, linewidth=palette.THIN, linestyle=":")
+        ax.text(395, level + 0.12, f"$c = {text}$", fontsize=palette.NOTE, color=palette.GREY, ha="right")
     ax.set_ylim(-12, 0.8)
     ax.set_xlim(0, 400)
     ax.set_title("what $c$ times the updates can tell from 0")
-    ax.set_xlabel("lag T − k")
-    ax.set_ylabel("log₁₀ ‖∂$x_T$/∂$x_k$‖, 0 at lag 0")
-    ax.legend(fontsize=7.5, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.78))
+    ax.set_xlabel(palette.LAG)
+    ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖") + ", 0 at lag 0")
+    ax.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 0.78))
 
 
 def _bought_lines(ax: Axes, results: _Results) -> None:
     factors = np.logspace(0, 9, 200)
     for colour, rate, bought in zip(palette.shades(len(_RATES)), _RATES, results.bought, strict=True):
-        ax.plot(factors, np.maximum(_theory(factors, rate), 1e-3), color=colour, label=f"η = {rate:g}")
-        ax.plot(_FACTORS[1:], bought[1:], "o", color=colour, markersize=4)
-    ax.plot([], [], "o", color=palette.GREY, markersize=4, label="measured")
-    ax.plot([], [], color=palette.GREY, label="ln $c$ / ln(1/η)")
-    ax.axvline(_HARDWARE, color=palette.LIGHT, linewidth=1, zorder=0)
+        ax.plot(factors, np.maximum(_theory(factors, rate), 1e-3), color=colour, label=f"$η = {rate:g}$")
+        ax.plot(_FACTORS[1:], bought[1:], "o", color=colour, markersize=palette.MARK)
+    ax.plot([], [], "o", color=palette.GREY, markersize=palette.MARK, label="measured")
+    ax.plot([], [], color=palette.GREY, label=palette.typeset("ln c / ln(1/η)"))
+    ax.axvline(_HARDWARE, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
     ax.text(
         _HARDWARE * 0.75,
         1.15,
         "a computer of 2015\nover one of 1991",
-        fontsize=7,
+        fontsize=palette.NOTE,
         color=palette.GREY,
         ha="right",
     )
@@ -222,7 +222,7 @@ def _bought_lines(ax: Axes, results: _Results) -> None:
     ax.set_title("lags bought")
     ax.set_xlabel("$c$, times the updates")
     ax.set_ylabel("lags more")
-    ax.legend(fontsize=7.5, ncols=2, loc="upper left")
+    ax.legend(ncols=2, loc="upper left")
 
 
 def _average_lines(ax: Axes, results: _Results) -> None:
@@ -230,15 +230,21 @@ def _average_lines(ax: Axes, results: _Results) -> None:
     for rate, lags, errors in zip(_SAMPLED, results.averaged, results.errors, strict=True):
         colour = shades[_RATES.index(rate)]
         ax.errorbar(
-            results.samples, lags, 2 * errors, fmt="o", color=colour, markersize=4, label=f"η = {rate:g}"
+            results.samples,
+            lags,
+            2 * errors,
+            fmt="o",
+            color=colour,
+            markersize=palette.MARK,
+            label=f"$η = {rate:g}$",
         )
         half = lags[0] + _theory(results.samples / results.samples[0], rate) / 2
         ax.plot(results.samples, half, color=colour)
-        ax.plot(results.samples, 2 * half - lags[0], color=colour, linestyle=":", linewidth=1)
-    for line, label in (("-", "½ ln $c$ / ln(1/η)"), (":", "ln $c$ / ln(1/η)")):
-        ax.plot([], [], color=palette.GREY, linestyle=line, label=label)
+        ax.plot(results.samples, 2 * half - lags[0], color=colour, linestyle=":", linewidth=palette.THIN)
+    for line, label in (("-", "½ ln c / ln(1/η)"), (":", "ln c / ln(1/η)")):
+        ax.plot([], [], color=palette.GREY, linestyle=line, label=palette.typeset(label))
     ax.set_xscale("log")
     ax.set_title("averages over samples buy half")
     ax.set_xlabel("sequences in the average")
     ax.set_ylabel("lag still told from noise")
-    ax.legend(fontsize=8)
+    ax.legend()

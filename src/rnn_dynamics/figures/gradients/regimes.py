@@ -12,6 +12,7 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.credit import PartialSums, partial_sums
+from rnn_dynamics.plots import palette
 
 _STEPS = 1000
 _CASES = (
@@ -29,7 +30,7 @@ def three_regimes(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(split: list[PartialSums]) -> Figure:
-    figure = Figure(figsize=(11, 3.7))
+    figure = Figure(figsize=(palette.FULL, 3.3))
     axes = figure.subplots(1, 3)
     for ax, sums, (title, _, limits), letter in zip(axes, split, _CASES, "abc", strict=True):
         plots.partial_sums(sums, "b", ax)

@@ -185,7 +185,7 @@ def _case_rows(results: _Results) -> list[ReportRow]:
         rows.append(
             number(
                 f"{where}, own weights: nats a layer",
-                "mean field, ½ ln χ",
+                f"mean field, {palette.typeset('½ ln χ')}",
                 f"{theory.exponent:.4f}",
                 untied.exponents.mean(),
                 within=max(4 * _error(untied.exponents), 2 / results.units),
@@ -276,7 +276,7 @@ def _sharing_rows(results: _Results) -> list[ReportRow]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(11, 8))
+    figure = Figure(figsize=(palette.FULL, 6.8))
     axes = figure.subplots(2, 2).ravel()
     for ax, draw, letter in zip(axes, (_norms, _parts, _gradients, _widths), "abcd", strict=True):
         draw(ax, results)
@@ -294,19 +294,25 @@ def _norms(ax: Axes, results: _Results) -> None:
             middle, spread = logs.mean(axis=0), logs.std(axis=0)
             ax.plot(lags, middle, color=colour, linestyle=line, label=label if line == "-" else None)
             ax.fill_between(lags, middle - spread, middle + spread, color=colour, alpha=0.13, linewidth=0)
-        ax.plot(lags, theory.exponent * lags * _DECADES, color=palette.BLACK, linestyle=":", linewidth=1)
-    for line, label in (("-", _TIED), ("--", _UNTIED), (":", "mean field, ½ ln χ")):
+        ax.plot(
+            lags,
+            theory.exponent * lags * _DECADES,
+            color=palette.BLACK,
+            linestyle=":",
+            linewidth=palette.THIN,
+        )
+    for line, label in (("-", _TIED), ("--", _UNTIED), (":", f"mean field, {palette.typeset('½ ln χ')}")):
         ax.plot([], [], color=palette.BLACK, linestyle=line, label=label)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.set_title(f"the gradient over the states, {results.units} tanh units")
-    ax.set_xlabel("lag T − k (steps or layers)")
-    ax.set_ylabel("log₁₀ ‖∂$x_T$/∂$x_k$‖ / √n")
-    ax.legend(fontsize=7.5, ncols=2, loc="lower left")
+    ax.set_xlabel("lag $T - k$ (steps or layers)")
+    ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖ / √n"))
+    ax.legend(ncols=2, loc="lower left")
 
 
 def _parts(ax: Axes, results: _Results) -> None:
     """What W and what φ′ add a step, and both."""
-    names = ("W", "φ′", "both")
+    names = ("$W$", "$φ′$", "both")
     for i, (tied, untied, theory, colour) in enumerate(
         zip(results.tied, results.untied, results.theory, _COLOURS, strict=True)
     ):
@@ -321,24 +327,24 @@ def _parts(ax: Axes, results: _Results) -> None:
                     part.mean(),
                     0.38,
                     yerr=_error(part),
-                    color="white" if hatch else colour,
+                    color=palette.WHITE if hatch else colour,
                     edgecolor=colour,
                     hatch=hatch,
                     ecolor=palette.BLACK,
                 )
             ax.plot([at - 0.45, at + 0.45], [predicted[j]] * 2, color=palette.BLACK, linestyle=":")
-    ax.axhline(0, color=palette.BLACK, linewidth=0.8)
+    ax.axhline(0, color=palette.BLACK, linewidth=palette.THIN)
     labels: list[str] = [*names, *names, *names]
     for i, (gain, _, _) in enumerate(CASES):
-        labels[3 * i + 1] += f"\ng = {gain:g}"
+        labels[3 * i + 1] += f"\n$g = {gain:g}$"
     ax.set_xticks([i * 4 + j for i in range(3) for j in range(3)], labels)
     ax.tick_params(axis="x", length=0)
-    for hatch, face, label in (("", palette.GREY, _TIED), ("////", "white", _UNTIED)):
+    for hatch, face, label in (("", palette.GREY, _TIED), ("////", palette.WHITE, _UNTIED)):
         ax.bar([0], [0], color=face, edgecolor=palette.GREY, hatch=hatch, label=label)
     ax.plot([], [], color=palette.BLACK, linestyle=":", label="mean field")
     ax.set_title("growth a step, by what makes it")
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=7.5)
+    ax.legend()
 
 
 def _gradients(ax: Axes, results: _Results) -> None:
@@ -347,40 +353,50 @@ def _gradients(ax: Axes, results: _Results) -> None:
     lines: tuple[tuple[Any, dict[str, Any]], ...] = (
         (
             np.asarray(tied.log_sums) - top,
-            {"color": palette.BLUE, "linewidth": 2.2, "label": "shared: ‖S(m)‖, the sum to lag m"},
+            {
+                "color": palette.BLUE,
+                "linewidth": palette.BOLD,
+                "label": f"shared: {palette.typeset('‖S(m)‖')}, the sum to lag $m$",
+            },
         ),
         (
             np.asarray(tied.log_shares) - top,
-            {"color": palette.BLUE, "linewidth": 1.1, "label": "shared: the term of lag m"},
+            {"color": palette.BLUE, "linewidth": palette.THIN, "label": "shared: the term of lag $m$"},
         ),
         (
             own - own[0],
-            {"color": palette.VERMILION, "linestyle": "--", "label": "own: all that layer T − m + 1 gets"},
+            {"color": palette.VERMILION, "linestyle": "--", "label": "own: all that layer $T - m + 1$ gets"},
         ),
     )
     for logs, look in lines:
         ax.plot(tied.lags, np.asarray(logs) * _DECADES, **look)
-    ax.set_title("the gradient over the parameters, g = 1.2, $σ_b$ = 1")
-    ax.set_xlabel("lag m (steps or layers)")
-    ax.set_ylabel("log₁₀ of the norm over lag 1's")
-    ax.legend(fontsize=7.5, loc="lower left")
+    ax.set_title("the gradient over the parameters, $g = 1.2$, $σ_b = 1$")
+    ax.set_xlabel("lag $m$ (steps or layers)")
+    ax.set_ylabel(f"{palette.LOG} of the norm over lag 1's")
+    ax.legend(loc="lower left")
 
 
 def _widths(ax: Axes, results: _Results) -> None:
     """Where tied and untied differ: narrow networks over long lags."""
     widths = np.asarray(results.widths, float)
     for name, label, colour, marker, shift in (
-        ("tied", "shared: ln ρ(W), another for each W", palette.BLUE, "o", 0.95),
+        ("tied", f"shared: {palette.typeset('ln ρ(W)')}, another for each $W$", palette.BLUE, "o", 0.95),
         ("untied", "own: one exponent for all", palette.VERMILION, "s", 1.05),
     ):
         for at, values in zip(widths, results.by_width[name], strict=True):
-            ax.plot(np.full(len(values), at * shift), values, marker, color=colour, markersize=3.5, alpha=0.55,
+            ax.plot(np.full(len(values), at * shift), values, marker, color=colour, markersize=palette.DOT, alpha=0.55,
                     label=label if at == widths[0] else None)  # fmt: skip
     fine = np.geomspace(widths[0], widths[-1], 100)
-    ax.plot(fine, newman(fine), color=palette.BLACK, linestyle=":", label="Newman: ½(ln 2 + ψ(n/2) − ln n)")
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(
+        fine,
+        newman(fine),
+        color=palette.BLACK,
+        linestyle=":",
+        label="Newman: " + palette.typeset("½(ln 2 + ψ(n/2) − ln n)"),
+    )
+    ax.axhline(0, **palette.ZERO)
     ax.set_xscale("log", base=2)
-    ax.set_title("where they differ: linear, g = 1, lags 200 to 400")
-    ax.set_xlabel("units n")
+    ax.set_title("where they differ: linear, $g = 1$, lags 200 to 400")
+    ax.set_xlabel("units $n$")
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=7.5, loc="lower right")
+    ax.legend(loc="lower right")
