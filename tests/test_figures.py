@@ -16,6 +16,8 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import FIGURES, report, select
 from rnn_dynamics.figures.dynamics import flip_flop
 from rnn_dynamics.figures.output import publish, rendered, staging
+from rnn_dynamics.plots import palette
+from tests.drawn_texts import Texts, texts_of
 from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
@@ -39,25 +41,34 @@ PRINTED = (
 
 
 class Reproduced(NamedTuple):
-    """Exit status, folder and table of one quick run, and the single operations asked for meanwhile."""
+    """Exit status, folder and table of one quick run, the single operations asked for meanwhile, and the texts."""
 
     code: int
     folder: Path
     table: str
     operations: list[str]
+    texts: dict[str, Texts]
 
 
 @pytest.fixture(scope="module")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     """One quick run in this process, whose other core has a worker of its own."""
     folder = tmp_path_factory.mktemp("out") / "figures"
+    found: list[Texts] = []
+
+    def looked_at(figure, *, format, dpi):
+        picture = rendered(figure, format=format, dpi=dpi)
+        found.append(texts_of(figure, dpi=dpi))
+        return picture
+
     with pytest.MonkeyPatch.context() as patch, single_operations() as operations:
         patch.setattr("rnn_dynamics.cli.reproducing.processes", lambda figures: 1)
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: lines.append(" ".join(map(str, text))))
         patch.setenv("COLUMNS", "140")
+        patch.setattr("rnn_dynamics.figures.output.rendered", looked_at)
         code = cli.main(["reproduce", "--quick", "--out", str(folder), "--dpi", "60"])
-    return Reproduced(code, folder, "\n".join(lines), operations)
+    return Reproduced(code, folder, "\n".join(lines), operations, dict(zip(FIGURES, found, strict=True)))
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +86,21 @@ def test_every_picture_and_the_report_are_there_and_nothing_else(reproduced):
         assert min(picture.shape[:2]) > 150
         assert np.std(picture[..., :3]) > 0.02
     assert not pyplot.get_fignums()
+
+
+def test_the_smallest_text_of_every_figure_is_seven_points_in_print(reproduced):
+    small = {name: (texts.width, *texts.smallest) for name, texts in reproduced.texts.items()
+             if texts.in_print < palette.SMALLEST - 1e-9}  # fmt: skip
+    assert not small
+
+
+def test_no_text_leaves_its_figure_or_lies_over_another(reproduced):
+    wrong = {name: (texts.outside, texts.colliding) for name, texts in reproduced.texts.items()}
+    assert {name: found for name, found in wrong.items() if any(found)} == {}
+
+
+def test_mathematics_is_typeset_in_every_figure(reproduced):
+    assert {name: texts.plain for name, texts in reproduced.texts.items() if texts.plain} == {}
 
 
 def test_no_figure_and_no_training_asks_for_single_operations(reproduced):

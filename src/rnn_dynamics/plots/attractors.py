@@ -20,7 +20,7 @@ MARKS: dict[str, dict[str, Any]] = {
     "saddle": {
         "marker": "o",
         "fillstyle": "left",
-        "markerfacecolor": palette.VERMILION,
+        "markerfacecolor": palette.BLACK,
         "markerfacecoloralt": palette.WHITE,
     },
     "repelling": {"marker": "o", "markerfacecolor": palette.WHITE},

@@ -181,13 +181,15 @@ def basin_fractions(result: "FractionsAlong", ax: Any = None, *, legend: bool = 
     Returns:
         The axes.
     """
+    from matplotlib.colors import to_rgb
+
     ax = axes_of(ax)
     base = np.zeros(len(result.parameters))
     parts = [
         (result.fractions[:, i], _colour(i), "", f"{i}: {result.describe(i)}")
         for i in range(result.fractions.shape[1])
     ]
-    parts.append((result.undecided, palette.FADED, "", "undecided"))
+    parts.append((result.undecided, to_rgb(palette.FADED), "", "undecided"))
     parts.append((result.diverged, (1.0, 1.0, 1.0), "///", "diverged"))
     for share, colour, hatch, name in parts:
         if not share.any():

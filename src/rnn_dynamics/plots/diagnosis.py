@@ -32,7 +32,7 @@ def diagnosis(found: "Diagnosis", ax: Any = None) -> "Axes":
         _norms(axes_of(ax), found)
         return axes_of(ax)
     with style():
-        _, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
+        _, axes = pyplot.subplots(2, 2, figsize=(palette.FULL, 6.2))
         for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
             draw(ax, found)
             panel_label(ax, letter)
@@ -55,7 +55,7 @@ def diagnoses(found: "BatchDiagnosis", ax: Any = None) -> "Axes":
         _norms_of_all(axes_of(ax), found)
         return axes_of(ax)
     with style():
-        _, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+        _, (left, right) = pyplot.subplots(1, 2, figsize=(palette.FULL, 3.2))
         _norms_of_all(left, found)
         right.hist(
             [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor=palette.WHITE

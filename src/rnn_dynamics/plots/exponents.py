@@ -46,11 +46,13 @@ def lyapunov_spectrum(
     ax.set_ylabel("Lyapunov exponent $λ_i$ (nats a step)")
     ax.xaxis.get_major_locator().set_params(integer=True)
     if inset and shown.any():
-        corner = ax.inset_axes((0.1, 0.14, 0.4, 0.34))
+        corner = ax.inset_axes((0.16, 0.15, 0.38, 0.26))
         exponent_convergence(result, corner, count=3)
         corner.tick_params(labelsize=palette.NOTE)
         corner.set_xlabel("steps", fontsize=palette.NOTE)
-        corner.set_ylabel("λᵢ so far", fontsize=palette.NOTE)
+        # Above it: beside it the name would lie on the numbers of the axis around.
+        corner.set_ylabel("")
+        corner.set_title(f"the first {min(3, len(values))} as they converge", fontsize=palette.NOTE)
     return ax
 
 

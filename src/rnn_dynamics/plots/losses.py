@@ -103,6 +103,7 @@ def loss_surface(
 
     ax = axes_of(ax)
     w, b = np.asarray(surface.w), np.asarray(surface.b)
+    options: dict[str, Any]
     if logarithmic:
         values = np.asarray(surface.loss.log_gradient_norm).T / np.log(10)
         options = {"cmap": palette.DIVERGING, "norm": Normalize(-limit, limit)}
@@ -110,7 +111,8 @@ def loss_surface(
         values = np.where(np.isneginf(values), -1e9, values)
     else:
         values = np.asarray(surface.loss.value).T
-        options, label, extend = {"cmap": palette.SEQUENTIAL}, "loss $L$", None
+        label, extend = "loss $L$", None
+        options = {"cmap": palette.SEQUENTIAL}
         if floor is not None:
             options["norm"], extend = LogNorm(floor, float(np.nanmax(values))), "min"
             values = np.maximum(values, 0.1 * floor)

@@ -21,6 +21,7 @@ DIVERGING, DECAYING = "RdBu_r", "Blues_r"
 # 7 in print.
 SCALE = 8 / 7
 HALF, FULL = 3.4 * SCALE, 7.0 * SCALE
+SMALLEST = 7.0  # of all letters in print, in points
 
 # Letters, in points as drawn: titles and names of axes; numbers, legends and notes.
 FONT = "DejaVu Sans"  # ships with matplotlib and has every sign of the field

@@ -83,6 +83,7 @@ def radius_atlas(
         ValueError: another quantity, or a sweep of other axes.
     """
     from matplotlib.colors import Normalize, TwoSlopeNorm
+    from matplotlib.ticker import MaxNLocator
 
     if show not in _QUANTITIES:
         raise ValueError(f"show: expected one of {', '.join(_QUANTITIES)}, got {show!r}")
@@ -102,7 +103,12 @@ def radius_atlas(
     # Between the points as the contours are, unless one has no value.
     between = "gouraud" if np.isfinite(values).all() else "nearest"
     mesh = ax.pcolormesh(radii, biases, values, cmap=colours, norm=norm, shading=between, rasterized=True)
-    colour_bar(ax, mesh, _QUANTITIES[show], extend="both" if about_zero else None)
+    bar = colour_bar(ax, mesh, _QUANTITIES[show], extend="min" if about_zero else None)
+    if about_zero:
+        few = [MaxNLocator(2).tick_values(*ends) for ends in ((-reach, 0.0), (0.0, norm.vmax or reach))]
+        bar.set_ticks(
+            [tick for tick in np.unique(np.concatenate(few)) if -reach <= tick <= (norm.vmax or reach)]
+        )
     if about_zero:
         ax.contour(radii, biases, values, levels=[0.0], colors=palette.BLACK, linewidths=palette.LINE)
         ax.plot([], [], color=palette.BLACK, linewidth=palette.LINE, label="norm neither grows nor decays")

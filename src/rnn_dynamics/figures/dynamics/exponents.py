@@ -100,13 +100,14 @@ def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, Lyapun
         label=f"mean field, {palette.typeset('½ ln χ')}",
     )
     first.set_ylabel("largest exponent $λ_1$ (nats a step)")
-    first.set_title(palette.typeset("x⁺ = J tanh x, J ~ N(0, g²/N)"))
+    first.set_title(r"$x^+ = J\,\tanh x$, $J \sim N(0, g^2/N)$")
     second.set_ylabel("Kaplan–Yorke dimension / $N$")
-    second.set_title("share of the directions the attractor fills")
+    second.set_title("share of directions it fills")
     first.legend(loc="lower right")
-    for (g, one), colour in zip(spectra.items(), palette.SERIES, strict=False):
-        plots.lyapunov_spectrum(one, third, inset=False, label=f"$g = {g:g}$", color=colour)
-    third.set_title(f"full spectra, $N = {swept[-1].units}$")
+    for (g, one), colour, mark in zip(spectra.items(), palette.SERIES, "osD^", strict=False):
+        look = {"color": colour, "marker": mark}
+        plots.lyapunov_spectrum(one, third, inset=False, label=f"$g = {g:g}$", **look)
+    third.set_title(f"spectra, $N = {swept[-1].units}$ (± 2 s.e.)")
     third.legend(loc="lower left")
     plots.panel_labels((first, second, third))
     return figure

@@ -73,7 +73,7 @@ def _picture(run: Played, branches: list[Branch], diagrams: list[OrbitDiagram], 
         _bit(ax, run, bit)
     upper.set_title("two bits held by 16 units")
     upper.tick_params(labelbottom=False)
-    lower.set_xlabel("step t")
+    lower.set_xlabel("step $t$")
     upper.legend(loc="upper left", bbox_to_anchor=(0, 0.0), ncols=3, columnspacing=1.0)
     right = figure.add_subplot(grid[:, 1])
     _diagram(right, branches, diagrams, unit)
@@ -96,10 +96,10 @@ def _bit(ax: Axes, run: Played, bit: int) -> None:
 def _diagram(ax: Axes, branches: list[Branch], diagrams: list[OrbitDiagram], unit: int) -> None:
     for i, diagram in enumerate(diagrams):
         for states, colour, name in (
-            (diagram.down, palette.ORANGE, "u falling"),
-            (diagram.up, palette.SKY, "u rising"),
+            (diagram.down, palette.VERMILION, "$u$ falling"),
+            (diagram.up, palette.SKY, "$u$ rising"),
         ):
-            width = 6.0 if name == "u falling" else 3.0
+            width = (2 if name == "$u$ falling" else 1) * palette.WIDE
             ax.plot(
                 diagram.parameters,
                 states[:, -1, unit],
@@ -109,7 +109,7 @@ def _diagram(ax: Axes, branches: list[Branch], diagrams: list[OrbitDiagram], uni
             )
     for branch in branches:
         plots.branch(branch, ax, component=unit)
-    ax.set_xlabel("first input, held at u")
+    ax.set_xlabel("first input, held at $u$")
     ax.set_ylabel(f"state of unit {unit}")
     ax.set_title("where the first bit is lost: fixed points against a held input")
     ax.set_xlim(*_RANGE)

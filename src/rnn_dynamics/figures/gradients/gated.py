@@ -203,7 +203,7 @@ def _span(values: np.ndarray) -> str:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(palette.FULL, 6.8))
+    figure = Figure(figsize=(palette.FULL, 7.0))
     axes = figure.subplots(2, 2).ravel()
     for ax, norms, title in (
         (axes[0], results.before, "as initialised"),
@@ -215,11 +215,10 @@ def _picture(results: _Results) -> Figure:
         ax.axhline(0, **palette.ZERO)
         ax.set_ylim(-20, 4)
         ax.set_xlabel(palette.LAG)
-        ax.set_ylabel(f"{palette.LOG} of the norm")
+        ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖") + ", 0 at lag 0")
         ax.set_title(title)
-    axes[0].legend(ncols=2, loc="lower left")
     axes[1].plot([], [], ":", color=palette.GREY, label="seeds that did not learn")
-    axes[1].legend(loc="lower left", handles=axes[1].lines[-1:])
+    plots.shared_legend(axes[:2], columns=4)
     _reached(axes[2], results)
     _carousel(axes[3], results.parts)
     plots.panel_labels(axes)
@@ -271,12 +270,20 @@ def _reached(ax: Axes, results: _Results) -> None:
 
 
 def _carousel(ax: Axes, parts: dict[str, dict[str, np.ndarray]]) -> None:
-    for when, line in (("initial", "--"), ("trained", "-")):
-        for part, colour, sign in (("cell", palette.VERMILION, "c_k"), ("hidden", palette.BLUE, "h_k")):
+    colour = _LINES["LSTM of 1997"]["color"]
+    for when, line in (("initial", palette.DASHED), ("trained", "-")):
+        for part, mark, sign in (("cell", "", "c_k"), ("hidden", "s", "h_k")):
             label = f"to the {part} state, ${sign}$, {when}"
-            ax.plot(_finite(parts[when][part]), color=colour, linestyle=line, label=label)
+            look = {
+                "linestyle": line,
+                "marker": mark,
+                "markevery": 5,
+                "markersize": palette.DOT,
+                "color": colour,
+            }
+            ax.plot(_finite(parts[when][part]), label=label, **look)
     ax.axhline(0, **palette.ZERO)
-    ax.set_title("LSTM of 1997: what a loss of $h_T$ owes to each part")
+    ax.set_title("LSTM of 1997: the gradient of $h_T$ by part")
     ax.set_xlabel(palette.LAG)
     ax.set_ylabel(f"{palette.LOG} of the norm")
     low, high = ax.get_ylim()

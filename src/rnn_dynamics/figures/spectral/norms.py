@@ -48,7 +48,7 @@ def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) ->
         plots.norms_against_lag(bounds, ax)
         ax.set_title(f"tanh, $ρ(W) = {radius:g}$")
     plots.norms_against_lag(leaky, axes[4])
-    axes[4].set_title("leaky, $α = .3$, $ρ(W) = .95$")
+    axes[4].set_title("leaky, $α = 0.3$, $ρ(W) = 0.95$")
     plots.radius_sweep(swept, axes[5])
     for line in axes[5].lines[-3:-1]:  # the bound and the claim look as in the other panels
         line.set_label("_")

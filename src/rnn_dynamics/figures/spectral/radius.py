@@ -41,7 +41,7 @@ def _picture(cases: tuple[spectral.Counterexample, ...]) -> Figure:
 
 
 _TITLES = {
-    "shear": r"$\|W^9\|_2 ≈ 3.91$, $ρ^9 ≈ .387$",
+    "shear": r"$\|W^9\|_2 \approx 3.91$, $ρ^9 \approx 0.387$",
     "Jordan block": "grows like $k$ at $ρ(W) = 1$",
     "fixed point": "$ρ(W) = 0$: doubles every step",
     "chaos": "$ρ(W) = 0$ on a chaotic attractor",

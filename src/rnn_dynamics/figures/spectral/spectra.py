@@ -118,7 +118,7 @@ def _maps(swept: RadiusSweep, edge: Edge, units: int) -> Figure:
         if ax is not axes[0]:
             ax.set_ylabel("")
     plots.panel_labels(axes)
-    plots.shared_legend(axes)
+    plots.shared_legend(axes, columns=3)
     return figure
 
 
@@ -198,7 +198,7 @@ def non_normal_growth(*, quick: bool = False) -> Reproduction:
 
 
 def _transient(near: Any, powers: Any, bounds: Any) -> Figure:
-    figure = Figure(figsize=(palette.FULL, 3.5))
+    figure = Figure(figsize=(palette.FULL, 4.4))
     axes = figure.subplots(1, 3)
     plots.pseudospectrum(near, axes[0])
     axes[0].set_title(palette.typeset("s_min(z − W)") + f", $ρ(W) = {powers.about.spectral_radius:.2g}$")
@@ -222,9 +222,9 @@ def joint_radius(*, quick: bool = False) -> Reproduction:
     damped = [[0.0, 1.0], [-0.5, 0.9]]
     W = np.asarray(random_rnn(jax.random.key(1), 3, spectral_radius=0.95).W)
     found = {
-        "two matrices: [[1, 1], [0, 1]] and .7 [[1, 0], [1, 1]]": joint_spectral_radius(pair),
+        "{[[1, 1], [0, 1]], .7 [[1, 0], [1, 1]]}": joint_spectral_radius(pair),
         "slopes in [0, 1], $ρ(W) = 0$": slope_radius(_NILPOTENT),
-        "slopes in [0, 1], 3 units, $ρ(W) = .95$": slope_radius(W),
+        "slopes in [0, 1], 3 units, $ρ(W) = 0.95$": slope_radius(W),
         "slopes in [0, 1], $s_1(W) = 1.38$": slope_radius(damped),
     }
     return Reproduction(
@@ -286,5 +286,5 @@ def _intervals(found: dict[str, JointRadius]) -> Figure:
             ax.axhline(1, label="1: above it a product grows", **line)
             ax.set_ylim(min(low, 0.98), max(high, 1.02))
     plots.panel_labels(axes)
-    plots.shared_legend(axes)
+    plots.shared_legend(axes, columns=3)
     return figure

@@ -165,24 +165,39 @@ def _near_jump(results: _Results) -> np.ndarray:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(palette.FULL, 7.4))
-    grid = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.15))
+    figure = Figure(figsize=(palette.FULL, 8.6))
+    grid = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.2))
     window = (_WINDOW[0] + 8, _WINDOW[1] - 8)
     for row, draw in enumerate((_loss, _states, _growth)):
         for column, limits in enumerate(((0, UPDATES), window)):
             ax = figure.add_subplot(grid[row, column])
             draw(ax, results, column == 1)
-            for position in results.found.positions(DRAWN):
-                ax.axvline(position, zorder=0, **palette.WALL)
+            _events(ax, results)
             ax.set_xlim(*limits)
             if row == 2:
                 ax.set_xlabel("updates")
-    figure.axes[0].set_title(f"run {DRAWN} of {RUNS}: {UNITS} tanh units learn a latch of length {LENGTH}")
-    figure.axes[1].set_title("the same about its bifurcations")
-    ax = figure.add_subplot(grid[3, :])
-    _raster(ax, results)
+    titles = (f"run {DRAWN}: {UNITS} units, latch of {LENGTH}", "the same about its bifurcations")
+    titles += ("where orbits end", "the same", "growth along orbits", "events, located between updates")
+    for ax, title in zip(figure.axes, titles, strict=True):
+        ax.set_title(title)
+    raster = figure.add_subplot(grid[3, :])
+    _raster(raster, results)
     plots.panel_labels(figure.axes)
+    plots.shared_legend(figure.axes, columns=4)
     return figure
+
+
+def _events(ax: Axes, results: _Results) -> None:
+    """A line at each bifurcation of the run drawn; another where no attractor takes part."""
+    own = results.found.events[results.found.events[:, 0] == DRAWN]
+    other = {"color": palette.GREY, "linestyle": palette.DOTTED}
+    for look, label, is_stable in (
+        (palette.WALL, "bifurcation of an attractor", True),
+        (other, "bifurcation without one", False),
+    ):
+        for _, position, _, _, unstable in own:
+            if (unstable == 0) == is_stable:
+                ax.axvline(position, zorder=0, label=label, **look)
 
 
 def _loss(ax: Axes, results: _Results, is_near: bool) -> None:
@@ -198,26 +213,24 @@ def _loss(ax: Axes, results: _Results, is_near: bool) -> None:
     )
     ax.set_ylabel("loss, gradient norm")
     if not is_near:
-        ax.plot([], [], label="bifurcation", **palette.WALL)
-        ax.set_ylim(bottom=3e-4)  # room for the legend
-        ax.legend(loc="lower left", ncols=2)
+        ax.set_ylim(bottom=1e-3)
 
 
 def _states(ax: Axes, results: _Results, is_near: bool) -> None:
     """Where orbits without input end, both classes; and the fixed point."""
     updates = np.arange(UPDATES)
-    for orbits, read, colour, name in zip(
-        np.moveaxis(results.settled, 1, 0),
-        results.read.swapaxes(0, 1),
-        (palette.BLUE, palette.GREEN),
-        ("0", "1"),
-        strict=True,
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": palette.BLUE, "linewidth": palette.BOLD},
+        {"color": palette.GREEN, "linestyle": palette.DASHED},  # over the other where both are the same
+    )
+    size = palette.DOT if is_near else palette.DUST
+    for orbits, read, look, name in zip(
+        np.moveaxis(results.settled, 1, 0), results.read.swapaxes(0, 1), looks, "01", strict=True
     ):
-        size = 3 if is_near else 0.8
         at = np.repeat(updates, orbits.shape[1])
-        ax.plot(at, orbits[..., 0].ravel(), ".", color=colour, markersize=size, alpha=0.5, markeredgewidth=0)
-        ax.plot(updates, read[:, 0], color=colour, linewidth=palette.LINE, alpha=0.9)
-        ax.plot([], [], color=colour, label=None if is_near else f"class {name} when it is read")
+        dots = {"color": look["color"], "markersize": size, "alpha": 0.5, "markeredgewidth": 0}
+        ax.plot(at, orbits[..., 0].ravel(), ".", **dots)
+        ax.plot(updates, read[:, 0], label=f"class {name} when it is read", **look)
     if is_near:
         along = results.along
         at = np.repeat(np.arange(len(along.points)), along.numbers[:, 0]) + _WINDOW[0]
@@ -241,11 +254,9 @@ def _states(ax: Axes, results: _Results, is_near: bool) -> None:
             label="unstable fixed point",
         )
     else:
-        ax.plot([], [], ".", color=palette.GREY, label=f"{SETTLED} steps later")
+        ax.plot([], [], ".", color=palette.GREY, label=f"dots: {SETTLED} steps later")
     ax.set_ylim(-1.1, 1.1)
     ax.set_ylabel("$x_1$")
-    where: Any = {"loc": "center right", "bbox_to_anchor": (1, 0.78)} if is_near else {"loc": "lower left"}
-    ax.legend(**where)
 
 
 def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
@@ -272,7 +283,7 @@ def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
         for event in known:
             at = event.position + _WINDOW[0]
             ax.annotate(
-                f"{event.kind.capitalize().replace('-s', '–S')}\n{at:.2f}",
+                f"{event.kind.capitalize().replace('-s', '–S')}\nat {at:.2f}",
                 (at, 1.9),
                 (-4 if event.kind == "neimark-sacker" else 4, -2),
                 textcoords="offset points",
@@ -284,7 +295,6 @@ def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
     if is_near:
         ax.set_ylim(-2.4, 2)
     ax.set_ylabel("nats a step")
-    ax.legend(loc="lower left", frameon=True, edgecolor="none")
 
 
 def _raster(ax: Axes, results: _Results) -> None:
@@ -310,9 +320,8 @@ def _raster(ax: Axes, results: _Results) -> None:
             ax.plot(
                 [learned[0], UPDATES],
                 [run, run],
-                color=palette.GREEN,
+                color=palette.LIGHT,
                 linewidth=palette.WIDE,
-                alpha=0.3,
                 zorder=0,
             )
     ax.vlines([], 0, 0, color=palette.VERMILION, label="jump of the loss")
@@ -325,8 +334,10 @@ def _raster(ax: Axes, results: _Results) -> None:
             markersize=palette.MARK,
             label=name.replace("n", "N", 1).replace("-s", "–S") if "-" in name else name,
         )
-    ax.plot([], [], "o", color=palette.BLACK, markerfacecolor=palette.WHITE, label="no attractor takes part")
-    ax.plot([], [], color=palette.GREEN, linewidth=palette.WIDE, alpha=0.3, label="learned")
+    ax.plot(
+        [], [], "o", color=palette.BLACK, markerfacecolor=palette.WHITE, label="open: no attractor takes part"
+    )
+    ax.plot([], [], color=palette.LIGHT, linewidth=palette.WIDE, label="learned")
     ax.set_title(
         f"{chance.found} of {chance.jumps} jumps have a bifurcation at most {_WITHIN:g} updates away; "
         f"by chance {chance.expected:.1f}"
@@ -336,4 +347,3 @@ def _raster(ax: Axes, results: _Results) -> None:
     ax.set_yticks(range(RUNS))
     ax.set_xlabel("updates")
     ax.set_ylabel("run")
-    ax.legend(ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -201,12 +201,12 @@ def _map(ax: Axes, results: _Results) -> None:
     top = found.noise.max() + (found.noise[1] - found.noise[0]) / 2
     h = np.asarray(critical_input(w))
     ax.plot(w, h, color=palette.WHITE, linewidth=palette.BOLD)
-    ax.plot(w, h, color=palette.VERMILION, linewidth=palette.LINE, label="$h^*(w_0)$")
+    ax.plot(w, h, color=palette.VERMILION, linewidth=palette.LINE, label="critical input $h^*(w_0)$")
     ax.set_ylim(2 * found.noise[0] - found.noise[1] / 2 - found.noise[0] / 2, top)
     ax.set_title(f"{found.runs} runs of training each, $T = {_LENGTH}$")
     ax.set_xlabel("initial weight $w_0$")
     ax.set_ylabel("noise $s$")
-    ax.legend(loc="upper left", facecolor=palette.WHITE, framealpha=1, frameon=True)
+    ax.legend(loc="upper left", **palette.OVER)
 
 
 def _curves(ax: Axes, results: _Results) -> None:
@@ -217,9 +217,9 @@ def _curves(ax: Axes, results: _Results) -> None:
         ax.plot(found.lengths, 100 * learned / found.runs_by_length, "o-", color=colour, label=f"$s = {s:g}$")
         ax.fill_between(found.lengths, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set_ylim(-3, 103)
-    ax.set_title(f"the same against the length, $w_0 = {_WEIGHT:g}$, {found.runs_by_length} runs each")
+    ax.set_title(f"against the length, $w_0 = {_WEIGHT:g}$")
     ax.set_xlabel("length $T$")
-    ax.set_ylabel("runs that learned (%), 95 % interval")
+    ax.set_ylabel(f"learned, % of {found.runs_by_length} runs (95 %)")
     ax.legend()
 
 
@@ -251,7 +251,7 @@ def _along_training(ax: Axes, results: _Results) -> None:
     found = results.found
     chosen = [i for i, n in enumerate(found.checks) if n in (0, 100, 300, 1000)]
     for colour, i in zip(palette.shades(len(chosen)), chosen, strict=True):
-        label = f"{found.checks[i]} updates" if i else "before training"
+        label = f"after {found.checks[i]} updates" if i else "before training"
         ax.plot(found.lengths, found.log_gradients[:, i] * _DECADES, "o-", color=colour, label=label)
     ax.axhline(0, **palette.ZERO)
     ax.plot([], [], " ", label="$w$: its median then")
@@ -262,9 +262,10 @@ def _along_training(ax: Axes, results: _Results) -> None:
         ax.annotate(
             text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=palette.NOTE
         )
+    ax.set_ylim(-130, 20)
     ax.set_title(f"the gradient in training, $w_0 = {_WEIGHT:g}$, $s = {_NOISE:g}$")
     ax.set_xlabel("length $T$")
-    ax.set_ylabel(palette.typeset("log₁₀ |∂a_T/∂a_0|") + ", median of runs")
+    ax.set_ylabel(palette.typeset("log₁₀ |∂a_T/∂a_0|") + ", median")
     ax.legend()
 
 

@@ -90,13 +90,13 @@ def _rows(found: Comparison) -> tuple[ReportRow, ...]:
 
 
 def _picture(found: Comparison) -> Figure:
-    figure = Figure(figsize=(palette.FULL, 1.6 + 0.25 * len(found.rows)))
+    figure = Figure(figsize=(palette.FULL, 2.0 + 0.175 * len(found.rows)))
     plots.comparison(found, figure.subplots())
     title = (
         f"temporal order of length {LENGTH}, 50 units, {found.settings['seeds']} runs of at most "
         f"{found.settings['updates']} updates"
     )
-    figure.suptitle(title, fontsize=palette.NOTE)
+    figure.suptitle(title, fontsize=palette.TEXT)
     return figure
 
 

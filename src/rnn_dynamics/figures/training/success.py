@@ -170,9 +170,9 @@ def _picture(series: _ALL_SERIES, made: dict[str, Any]) -> Figure:
 
 
 _TITLES = {
-    "sigmoid": "logistic, W from N(0, .01)",
-    "basic tanh": "tanh, W from N(0, .1)",
-    "smart tanh": "tanh, W sparse with ρ = .95",
+    "sigmoid": r"logistic, $W \sim N(0, 0.01)$",
+    "basic tanh": r"tanh, $W \sim N(0, 0.1)$",
+    "smart tanh": "tanh, sparse $W$, $ρ = 0.95$",
 }
 
 

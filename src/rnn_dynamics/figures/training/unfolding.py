@@ -122,7 +122,7 @@ def _picture(results: _Results) -> Figure:
     _norms(axes[0], results, ("omega",))
     axes[0].set_title(f"learned: {METHODS['omega'][0]}")
     _norms(axes[1], results, ("clipping", "orthogonal"))
-    axes[1].set_title("not learned: without Ω")
+    axes[1].set_title("not learned: without Ω (other scale)")
     _horizons(axes[2], results)
     _way(axes[3], results)
     plots.panel_labels(axes)
@@ -146,7 +146,7 @@ def _norms(ax: Axes, results: _Results, names: tuple[str, ...]) -> None:
                 named = None
     ax.axhline(0, **palette.ZERO)
     ax.axvline(LAG, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
-    ax.set_xlabel("lag $T − k$ (steps)")
+    ax.set_xlabel(palette.LAG)
     ax.set_ylabel(palette.LOG_NORM)
     ax.legend()
 
@@ -176,7 +176,8 @@ def _horizons(ax: Axes, results: _Results) -> None:
     ax.plot([], [], "o", color=palette.BLACK, markerfacecolor=palette.WHITE, label="after, not learned")
     ax.axhline(LAG, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
     ax.set_xticks(range(len(METHODS)), [label.replace(", ", ",\n") for label, _, _ in METHODS.values()])
-    ax.set_ylim(-5, 125)
+    ax.set_ylim(-5, 120)
+    ax.set_yticks(range(0, LAG + 1, 20))
     ax.set_ylabel("largest lag with 1/e of the\ngreatest " + palette.typeset("‖∂x_T/∂x_k‖") + " (steps)")
     ax.set_title(f"how far the gradient reaches; learned, of {SEEDS} seeds")
     ax.legend(loc="center right")
