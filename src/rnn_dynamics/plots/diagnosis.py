@@ -74,7 +74,7 @@ def _norms_of_all(ax: "Axes", found: "BatchDiagnosis") -> None:
         colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
         logs = _decades(sample.log_norms[::-1])
         ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=palette.THIN, label=label)
-    ax.set_xlabel("lag T − k")
+    ax.set_xlabel("lag $T - k$")
     ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖"))
     ax.legend()
 
@@ -92,7 +92,7 @@ def _norms(ax: "Axes", found: "Diagnosis") -> None:
         _horizons(ax, found)
     rate = "" if math.isnan(found.exponent) else f": exponent {found.exponent:+.3g} nats a step"
     ax.set_title(f"{found.regime}{rate}")
-    ax.set_xlabel("lag T − k")
+    ax.set_xlabel("lag $T - k$")
     ax.set_ylabel(palette.typeset("log₁₀ ‖∂x_T/∂x_k‖"))
 
 
@@ -145,7 +145,7 @@ def _units(ax: "Axes", found: "Diagnosis") -> None:
         ax.set_title(
             f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units"
         )
-        ax.set_xlabel("median slope φ′ of a unit")
+        ax.set_xlabel("median slope $φ′$ of a unit")
         ax.set_ylabel("units")
     elif found.gates:
         names = list(found.gates)
@@ -175,9 +175,9 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
         ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
     if found.decay is not None:
         ax.axhline(found.decay.weights, color=palette.BLUE, linestyle="--", label="by the weights")
-        ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by φ′")
+        ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by $φ′$")
     ax.set_title("growth of the norm")
-    ax.set_xlabel("lag T − k")
+    ax.set_xlabel("lag $T - k$")
     ax.set_ylabel("nats a step")
     ax.legend()
 

@@ -124,7 +124,7 @@ def _first_if_same(cells: Any) -> Any:
 def _in_time(ax: "Axes", lines: list[np.ndarray]) -> "Axes":
     for line in lines:
         ax.plot(np.arange(len(line)), line, linewidth=palette.THIN)
-    ax.set_xlabel("step t")
+    ax.set_xlabel("step $t$")
     ax.set_ylabel("state $x_t$")
     ax.set_xlim(0, max(*(len(line) - 1 for line in lines), 1))
     return ax
