@@ -77,10 +77,10 @@ def _surfaces(surface: Any, near: Any, unclipped: Any, clipped: Any) -> Figure:
         _paths(ax, unclipped, clipped)
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
-    corner, extent = (near.w[0], near.b[0]), (np.ptp(near.w), np.ptp(near.b))
+    w, b = np.asarray(near.w), np.asarray(near.b)
     frame = {"fill": False, "edgecolor": palette.BLACK, "linewidth": palette.LINE}
-    first.add_patch(Rectangle(corner, *extent, **frame))
-    first.text(near.w[-1] + 0.2, near.b[0] - 0.7, "panel b", fontsize=palette.NOTE, va="center")
+    first.add_patch(Rectangle((w[0], b[0]), float(np.ptp(w)), float(np.ptp(b)), **frame))
+    first.text(w[-1] + 0.2, b[0] - 0.7, "panel b", fontsize=palette.NOTE, va="center")
     _losses(third, unclipped, clipped)
     plots.panel_labels((first, second, third))
     plots.shared_legend((first, second))
