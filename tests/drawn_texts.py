@@ -45,7 +45,8 @@ def _numbers(axis: Axis) -> list[Text]:
     """The numbers of an axis that are drawn: those inside its limits."""
     low, high = sorted(axis.get_view_interval())
     room = 1e-9 * (high - low)
-    shown = [tick for tick in axis.majorTicks if low - room <= tick.get_loc() <= high + room]
+    current = axis.majorTicks[: len(axis.get_majorticklocs())]  # behind them are some of earlier limits
+    shown = [tick for tick in current if low - room <= tick.get_loc() <= high + room]
     return [label for tick in shown for label in (tick.label1, tick.label2)]
 
 
@@ -68,7 +69,7 @@ def texts_of(figure: Figure, *, dpi: float) -> Texts:
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = {text: text.get_window_extent(renderer) for text in _drawn(figure)}
     plain = {text.get_text() for text in boxes if PLAIN.search(re.sub(r"\$[^$]*\$", "", text.get_text()))}
-    frame = figure.bbox.padded(SHARED)
+    frame = figure.bbox.padded(1.0)
     return Texts(
         float(figure.get_size_inches()[0]),
         min((float(text.get_fontsize()), text.get_text()) for text in boxes),

@@ -49,7 +49,7 @@ def _growth(ax: Axes, steepest: dict[int, float]) -> None:
     ax.plot(steps, sizes, "o", color=palette.BLUE, label="measured")
     ax.set_xlabel("steps $T$")
     ax.set_ylabel(palette.typeset("log₁₀ max |∂L/∂b|"))
-    ax.set_title("steepest gradient over $b$")
+    ax.set_title("the steepest gradient")
     ax.legend(loc="upper left")
 
 
@@ -80,7 +80,7 @@ def _surfaces(surface: Any, near: Any, unclipped: Any, clipped: Any) -> Figure:
     w, b = np.asarray(near.w), np.asarray(near.b)
     frame = {"fill": False, "edgecolor": palette.BLACK, "linewidth": palette.LINE}
     first.add_patch(Rectangle((w[0], b[0]), float(np.ptp(w)), float(np.ptp(b)), **frame))
-    first.text(w[-1] + 0.2, b[0] - 0.7, "panel b", fontsize=palette.NOTE, va="center")
+    first.text(w[-1] + 0.1, b[0] - 1.6, "panel b", fontsize=palette.NOTE, va="center")
     _losses(third, unclipped, clipped)
     plots.panel_labels((first, second, third))
     plots.shared_legend((first, second))

@@ -200,9 +200,9 @@ def _inputs(ax: Axes, inputs: np.ndarray, rest: np.ndarray) -> None:
     ax.axhline(0, color=palette.GREY, linewidth=palette.THIN)
     ax.set_xlim(0, len(inputs))
     ax.set_ylim(-3.2, 3.2)
+    ax.set_title("the inputs")
     ax.set_xlabel("step $t$")
     ax.set_ylabel("input $u_t$")
-    ax.legend(loc="upper left", bbox_to_anchor=(0.27, 1.1), ncols=2)
 
 
 def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[ReportRow, ...]:
