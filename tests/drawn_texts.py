@@ -4,6 +4,7 @@ import itertools
 import re
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -43,10 +44,12 @@ class Texts(NamedTuple):
 
 def _numbers(axis: Axis) -> list[Text]:
     """The numbers of an axis that are drawn: those inside its limits."""
-    low, high = sorted(axis.get_view_interval())
-    room = 1e-9 * (high - low)
     current = axis.majorTicks[: len(axis.get_majorticklocs())]  # behind them are some of earlier limits
-    shown = [tick for tick in current if low - room <= tick.get_loc() <= high + room]
+    places = [*axis.get_view_interval(), *(tick.get_loc() for tick in current)]
+    ends, at = np.split(axis.get_transform().transform(places), [2])
+    room = 1e-9 * float(np.ptp(ends))
+    inside = (at >= ends.min() - room) & (at <= ends.max() + room)
+    shown = [current[i] for i in np.flatnonzero(inside)]
     return [label for tick in shown for label in (tick.label1, tick.label2)]
 
 
