@@ -1,6 +1,5 @@
 """Every published figure once in quick mode, through the command that users call, and its report."""
 
-import itertools
 import json
 import re
 import tomllib
@@ -18,7 +17,9 @@ from rnn_dynamics.cells import ElmanRNN
 from rnn_dynamics.figures import FIGURES, report, select
 from rnn_dynamics.figures.dynamics import flip_flop
 from rnn_dynamics.figures.output import publish, rendered, staging
+from rnn_dynamics.plots import palette
 from tests import test_conventions as conventions
+from tests.drawn_texts import Texts, texts_of
 from tests.eager import single_operations
 
 # The first test draws every figure, on a machine that may be busy with other tests.
@@ -44,8 +45,8 @@ PRINTED = (
 class Reproduced(NamedTuple):
     """Exit status, folder and table of one quick run, and what happened meanwhile.
 
-    Single operations asked for, faults of axes and, of every ninth picture, of its text as SVG and PDF, and the
-    settings of matplotlib before and after.
+    Single operations asked for, faults of axes and, of every ninth picture, of its text in SVG and PDF, settings of
+    matplotlib before and after, and the texts as they are drawn.
     """
 
     code: int
@@ -54,6 +55,7 @@ class Reproduced(NamedTuple):
     operations: list[str]
     faults: list[str]
     settings: tuple[dict, dict]
+    texts: dict[str, Texts]
 
 
 @pytest.fixture(scope="module")
@@ -61,16 +63,18 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
     """One quick run in this process, whose other core has a worker of its own."""
     folder = tmp_path_factory.mktemp("out") / "figures"
     faults: list[str] = []
-    drawn = itertools.count()
+    found: list[Texts] = []
 
-    def looked_at(figure, **options):
+    def looked_at(figure, *, format, dpi):
         try:
             conventions.assert_no_logarithms(figure, "")
-            if next(drawn) % 9 == 0:  # one style sets the text of all
+            if len(found) % 9 == 0:  # one style sets the text of all
                 conventions.assert_text_is_text(figure, "")
         except AssertionError as error:
             faults.append(f"{[ax.get_title(loc='left') for ax in figure.axes]}: {error}")
-        return rendered(figure, **options)
+        picture = rendered(figure, format=format, dpi=dpi)
+        found.append(texts_of(figure, dpi=dpi))
+        return picture
 
     with pytest.MonkeyPatch.context() as patch, single_operations() as operations:
         patch.setattr("rnn_dynamics.cli.reproducing.processes", lambda figures: 1)
@@ -80,8 +84,11 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Reproduced:
         lines: list[str] = []
         patch.setattr("builtins.print", lambda *text, **_: lines.append(" ".join(map(str, text))))
         patch.setenv("COLUMNS", "140")
+        patch.setattr("rnn_dynamics.figures.output.rendered", looked_at)
         code = cli.main(["reproduce", "--quick", "--out", str(folder), "--dpi", "60"])
-    return Reproduced(code, folder, "\n".join(lines), operations, faults, (before, dict(rcParams)))
+    texts = dict(zip(FIGURES, found, strict=False))
+    settings = before, dict(rcParams)
+    return Reproduced(code, folder, "\n".join(lines), operations, faults, settings, texts)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +115,22 @@ def test_pictures_keep_their_text_in_svg_and_pdf_and_no_axis_counts_in_logarithm
 def test_no_setting_of_matplotlib_is_changed(reproduced):
     before, after = reproduced.settings
     assert after == before
+
+
+def test_the_smallest_text_of_every_figure_is_seven_points_in_print(reproduced):
+    assert list(reproduced.texts) == list(FIGURES)
+    small = {name: (texts.width, *texts.smallest) for name, texts in reproduced.texts.items()
+             if texts.in_print < palette.SMALLEST - 1e-9}  # fmt: skip
+    assert not small
+
+
+def test_no_text_leaves_its_figure_or_lies_over_another(reproduced):
+    wrong = {name: (texts.outside, texts.colliding) for name, texts in reproduced.texts.items()}
+    assert {name: found for name, found in wrong.items() if any(found)} == {}
+
+
+def test_mathematics_is_typeset_in_every_figure(reproduced):
+    assert {name: texts.plain for name, texts in reproduced.texts.items() if texts.plain} == {}
 
 
 def test_no_figure_and_no_training_asks_for_single_operations(reproduced):

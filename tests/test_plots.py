@@ -146,7 +146,7 @@ def test_stable_is_solid_unstable_dashed_folds_filled_dots_flips_open_squares() 
     assert folded["fold"].get_markerfacecolor() == plots.palette.BLACK
     flipped = _labelled(CASES["bifurcation_diagram"](None))
     assert flipped["flip"].get_marker() == "s"
-    assert flipped["flip"].get_markerfacecolor() == "white"
+    assert flipped["flip"].get_markerfacecolor() == plots.palette.WHITE
 
 
 def test_a_violated_claim_is_crossed_and_named_no_theorem() -> None:
@@ -161,7 +161,7 @@ def test_a_violated_claim_is_crossed_and_named_no_theorem() -> None:
 
 def test_an_atlas_shows_one_grid_and_one_of_three_quantities() -> None:
     for show in ("excess", "gap"):
-        assert plots.radius_atlas(_swept(), show=show).get_xlabel() == "spectral radius ρ(W)"
+        assert plots.radius_atlas(_swept(), show=show).get_xlabel() == plots.palette.RADIUS_AXIS
     with pytest.raises(ValueError, match=r"^show:.*gap"):
         plots.radius_atlas(_swept(), show="norm")
     several = spectral.radius_sweep([0.5, 1.0], biases=[0.0, 1.0], gains=[1.0], n=3, steps=3)

@@ -680,7 +680,7 @@ class TestStateSpace:
         ends = {line.get_label(): line.get_data() for line in ax.get_lines()}
         assert np.ravel(ends["$x_0$"]) == pytest.approx(np.asarray(run.initial))
         assert np.ravel(ends["$x_T$"]) == pytest.approx(np.asarray(run.final))
-        assert run.plot(kind="time").get_xlabel() == "step t"
+        assert run.plot(kind="time").get_xlabel() == "step $t$"
         with pytest.raises(ValueError, match="kind"):
             run.plot(kind="movie")
 

@@ -88,7 +88,7 @@ def _loss(found: Any, ax: "Axes") -> "Axes":
 
 def _wall(found: Any, ax: "Axes") -> "Axes":
     w, b = _flat(found.w), _flat(found.b)
-    ax.plot(b, w, marker="o", markersize=3, **palette.WALL)
+    ax.plot(b, w, marker="o", markersize=palette.DOT, **palette.WALL)
     ax.set_xlabel("bias b of the wall")
     ax.set_ylabel("weight w")
     return ax
@@ -99,7 +99,7 @@ def _two_places(found: Any, ax: "Axes") -> "Axes":
     b, x = np.asarray(found.b, float).reshape(-1, 2), np.asarray(found.x, float).reshape(-1, 2)
     mark = palette.FOLD if type(found).__name__ == "Folds" else palette.FLIP
     for i, name in enumerate(("lower", "upper")):
-        ax.plot(b[:, i], x[:, i], color=palette.SERIES[i], linewidth=0.8, zorder=1)
+        ax.plot(b[:, i], x[:, i], color=palette.SERIES[i], linewidth=palette.THIN, zorder=1)
         ax.plot(b[:, i], x[:, i], **mark, label=name if not i else None, zorder=2)
     ax.set_xlabel("bias b")
     ax.set_ylabel("state x")
@@ -112,12 +112,12 @@ def _equilibria(found: Any, ax: "Axes") -> "Axes":
     at = np.broadcast_to(np.arange(len(points))[:, None], points.shape)
     for chosen, face, label in (
         (stable, palette.BLUE, "stable"),
-        (~stable & np.isfinite(points), "white", "not stable"),
+        (~stable & np.isfinite(points), palette.WHITE, "not stable"),
     ):
         style = {
             "markerfacecolor": face,
             "markeredgecolor": palette.BLACK,
-            "markersize": 5,
+            "markersize": palette.MARK,
             "linestyle": "none",
         }
         ax.plot(at[chosen], points[chosen], marker="o", label=label, **style)
@@ -158,8 +158,8 @@ def _non_normality(found: Any, ax: "Axes") -> "Axes":
     complex_plane(ax, found.eigenvalues, radius=1.0, label="eigenvalues")
     angle = np.linspace(0, 2 * np.pi, 361)
     for size, label, style in (
-        (found.numerical_radius, "numerical radius", (0, (5, 2))),
-        (found.norm, "norm ‖A‖₂", (0, (1.5, 1.5))),
+        (found.numerical_radius, "numerical radius", palette.DASHED),
+        (found.norm, f"norm {palette.typeset('‖A‖₂')}", palette.DOTTED),
     ):
         ax.plot(
             size * np.cos(angle), size * np.sin(angle), color=palette.ORANGE, linestyle=style, label=label
@@ -257,7 +257,7 @@ def _along_training(found: Any, ax: "Axes") -> "Axes":
         ax, np.arange(len(counts)), {"fixed points": counts}, "network of the path", "number", legend=False
     )
     for event in found.events:
-        ax.axvline(event.position, color=palette.VERMILION, linewidth=0.8, linestyle=(0, (2, 2)))
+        ax.axvline(event.position, color=palette.VERMILION, linewidth=palette.THIN, linestyle=palette.SHORT)
     return ax
 
 
@@ -292,7 +292,9 @@ _DRAWN: dict[str, Callable[..., Any]] = growth.DRAWN | {
     "Wall": _wall,
     "NeuronBranch": _doya_branch,
     "Equilibria": _equilibria,
-    "FiniteRatios": _over_points({"initial": "Δx_T/Δx₀", "bias": "Δx_T/Δb"}, "point", "ratio"),
+    "FiniteRatios": _over_points(
+        {"initial": palette.typeset("Δx_T/Δx₀"), "bias": palette.typeset("Δx_T/Δb")}, "point", "ratio"
+    ),
     "Flips": _two_places,
     "Folds": _two_places,
     "TwoCycle": _over_points({"x": "state"}, "point", "state x", linestyle="none", marker="s"),

@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from rnn_dynamics.dynamics.equilibria import FixedPoints
     from rnn_dynamics.dynamics.manifolds import InvariantSet
 
-POINT: dict[str, Any] = {"linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
+POINT: dict[str, Any] = {"linestyle": "none", "markersize": palette.BIG, "markeredgecolor": palette.BLACK}
 # Filled, half filled, open: how many directions decay.
 MARKS: dict[str, dict[str, Any]] = {
     "stable": {"marker": "o", "markerfacecolor": palette.BLUE},
     "saddle": {
         "marker": "o",
         "fillstyle": "left",
-        "markerfacecolor": palette.VERMILION,
-        "markerfacecoloralt": "white",
+        "markerfacecolor": palette.BLACK,
+        "markerfacecoloralt": palette.WHITE,
     },
-    "repelling": {"marker": "o", "markerfacecolor": "white"},
+    "repelling": {"marker": "o", "markerfacecolor": palette.WHITE},
     "marginal": {"marker": "D", "markerfacecolor": palette.ORANGE},
 }
 
 _SETS: dict[str, dict[str, Any]] = {
-    "stable": {"color": palette.BLACK, "linestyle": "-", "linewidth": 1.4},
-    "unstable": {"color": palette.BLACK, "linestyle": (0, (3, 1.5)), "linewidth": 1.1},
+    "stable": {"color": palette.BLACK, "linestyle": "-", "linewidth": palette.LINE},
+    "unstable": {"color": palette.BLACK, "linestyle": palette.SHORT, "linewidth": palette.THIN},
 }
 
 
@@ -70,7 +70,7 @@ def invariant_set(
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
     if not ax.get_xlabel():
-        ax.set_xlabel("state x" if size == 1 else f"state of unit {axes[0]}")
+        ax.set_xlabel(palette.STATE_AXIS if size == 1 else f"state of unit {axes[0]}")
     if not ax.get_ylabel() and size > 1:
         ax.set_ylabel(f"state of unit {axes[1]}")
     return ax
@@ -89,18 +89,18 @@ def multipliers(result: "FixedPoints", ax: Any = None, *, legend: bool = True) -
     """
     ax = axes_of(ax)
     angle = np.linspace(0, 2 * np.pi, 361)
-    ax.plot(np.cos(angle), np.sin(angle), color=palette.GREY, linewidth=1.0, zorder=1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.axvline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(np.cos(angle), np.sin(angle), color=palette.GREY, linewidth=palette.THIN, zorder=1)
+    ax.axhline(0, **palette.ZERO)
+    ax.axvline(0, **palette.ZERO)
     kinds = np.array(result.kind)
     for kind, mark in MARKS.items():
         values = result.multipliers[kinds == kind].reshape(-1)
         if values.size:
-            style = POINT | mark | {"markersize": 4.5, "markeredgewidth": 0.7}
+            style = POINT | mark | {"markersize": palette.MARK, "markeredgewidth": palette.THIN}
             ax.plot(np.real(values), np.imag(values), **style, label=kind, zorder=3)
     ax.set_aspect("equal", adjustable="datalim")
-    ax.set_xlabel("Re λ")
-    ax.set_ylabel("Im λ")
+    ax.set_xlabel(palette.typeset("Re λ"))
+    ax.set_ylabel(palette.typeset("Im λ"))
     if legend and ax.get_legend_handles_labels()[0]:
         ax.legend(loc="best", title="multipliers of")
     return ax

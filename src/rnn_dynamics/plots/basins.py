@@ -24,7 +24,7 @@ def _colour(index: int) -> tuple[float, float, float]:
 
     if index < len(palette.SERIES) - 1:
         return to_rgb(palette.SERIES[index])
-    return to_rgb(colormaps["viridis"]((0.37 * (index - len(palette.SERIES) + 2)) % 1.0))
+    return to_rgb(colormaps[palette.SEQUENTIAL]((0.37 * (index - len(palette.SERIES) + 2)) % 1.0))
 
 
 def _pale(colour: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -98,7 +98,7 @@ def basins(labels: "BasinLabels", ax: Any = None, *, legend: bool = True) -> "Ax
     across, up, a, b, swapped = _planes(starts)
     values = labels.labels.T if swapped else labels.labels
     count = len(labels.attractors)
-    colours = [(1.0, 1.0, 1.0), (0.6, 0.6, 0.6), *(_pale(_colour(i)) for i in range(count))]
+    colours = [(1.0, 1.0, 1.0), palette.FADED, *(_pale(_colour(i)) for i in range(count))]
     norm = BoundaryNorm(np.arange(count + 3) - 2.5, count + 2)
     cmap = ListedColormap(colours)
     ax.pcolormesh(across, up, values, cmap=cmap, norm=norm, shading="nearest", rasterized=True)
@@ -126,9 +126,13 @@ def _mark(ax: "Axes", labels: "BasinLabels", a: int, b: int) -> None:
     for i in range(len(found)):
         orbit = found.orbit(i).reshape(-1, found.points.shape[-1])
         if found.periods[i]:
-            style = {"marker": _MARKS[i % len(_MARKS)], "markersize": 6, "markeredgecolor": palette.BLACK}
+            style = {
+                "marker": _MARKS[i % len(_MARKS)],
+                "markersize": palette.BIG,
+                "markeredgecolor": palette.BLACK,
+            }
         else:
-            style = {"marker": ".", "markersize": 1.2, "markeredgecolor": "none", "alpha": 0.9}
+            style = {"marker": ".", "markersize": palette.DUST, "markeredgecolor": "none", "alpha": 0.9}
         dark = tuple(0.75 * part for part in _colour(i))
         shown = _colour(i) if found.periods[i] else dark
         ax.plot(orbit[:, a], orbit[:, b], linestyle="none", color=shown, zorder=4, **style)
@@ -144,16 +148,21 @@ def _legend(ax: "Axes", labels: "BasinLabels") -> None:
         text = f"{i}: {found.describe(i)}, {_percent(shares.attractors[i])}"
         mark = _MARKS[i % len(_MARKS)] if found.periods[i] else "s"
         face = _colour(i) if found.periods[i] else _pale(_colour(i))
-        line = {"marker": mark, "markerfacecolor": face, "markeredgecolor": palette.BLACK, "markersize": 6}
+        line = {
+            "marker": mark,
+            "markerfacecolor": face,
+            "markeredgecolor": palette.BLACK,
+            "markersize": palette.BIG,
+        }
         handles.append(Line2D([], [], linestyle="none", label=text, **line))
     if len(found) > _MOST_NAMED:
         handles.append(Patch(facecolor="none", label=f"and {len(found) - _MOST_NAMED} more"))
     if shares.undecided:
         text = f"undecided, {_percent(shares.undecided)}"
-        handles.append(Patch(facecolor=(0.6, 0.6, 0.6), edgecolor=palette.GREY, label=text))
+        handles.append(Patch(facecolor=palette.FADED, edgecolor=palette.GREY, label=text))
     if shares.diverged:
         text = f"diverged, {_percent(shares.diverged)}"
-        handles.append(Patch(facecolor="white", edgecolor=palette.GREY, hatch="///", label=text))
+        handles.append(Patch(facecolor=palette.WHITE, edgecolor=palette.GREY, hatch="///", label=text))
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0)
 
 
@@ -172,13 +181,15 @@ def basin_fractions(result: "FractionsAlong", ax: Any = None, *, legend: bool = 
     Returns:
         The axes.
     """
+    from matplotlib.colors import to_rgb
+
     ax = axes_of(ax)
     base = np.zeros(len(result.parameters))
     parts = [
         (result.fractions[:, i], _colour(i), "", f"{i}: {result.describe(i)}")
         for i in range(result.fractions.shape[1])
     ]
-    parts.append((result.undecided, (0.6, 0.6, 0.6), "", "undecided"))
+    parts.append((result.undecided, to_rgb(palette.FADED), "", "undecided"))
     parts.append((result.diverged, (1.0, 1.0, 1.0), "///", "diverged"))
     for share, colour, hatch, name in parts:
         if not share.any():
@@ -193,7 +204,7 @@ def basin_fractions(result: "FractionsAlong", ax: Any = None, *, legend: bool = 
             "linewidth": 0.0,
         }
         ax.fill_between(result.parameters, base, top, label=name, **fill)
-        ax.plot(result.parameters, np.where(share > 0, top, np.nan), color=line, linewidth=1.2)
+        ax.plot(result.parameters, np.where(share > 0, top, np.nan), color=line, linewidth=palette.LINE)
         base = top
     ax.set_xlabel("parameter")
     ax.set_ylabel("fraction of the starts")

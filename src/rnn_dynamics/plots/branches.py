@@ -66,7 +66,7 @@ def branch(
     seen = set(ax.get_legend_handles_labels()[1])
     for event in result.events:
         height = event.state if np.ndim(event.state) == 0 else np.asarray(event.state)[component]
-        label = None if event.kind in seen else event.kind
+        label = None if event.kind in seen else event.kind.replace("neimark-sacker", "Neimark–Sacker")
         seen.add(event.kind)
         ax.plot(event.parameter, height, label=label, zorder=4, **_MARKERS.get(event.kind, _OTHER))
     ax.set_xlabel("parameter")
@@ -96,7 +96,11 @@ def branches(result: "Branches", ax: "Axes | None" = None, *, component: int = 0
         values = _component(result.states[i], component)
         label = f"q = {result.q[i]:g}" if i in named and result.q.ndim == 1 else None
         for first, last, stable in _runs(result.stable[i, :number]) if number else []:
-            look = {**(palette.BRANCH if stable else palette.UNSTABLE), "linewidth": 1.4, "color": colour}
+            look = {
+                **(palette.BRANCH if stable else palette.UNSTABLE),
+                "linewidth": palette.LINE,
+                "color": colour,
+            }
             ax.plot(result.parameters[i, first:last], values[first:last], label=label, **look)
             label = None
     ax.set_xlabel("parameter")
@@ -120,12 +124,20 @@ def bifurcation_curve(
         The axes.
     """
     ax = axes_of(ax)
-    style = (0, (5, 1.5)) if result.kind == "flip" else "-"
+    style = palette.DASHED if result.kind == "flip" else "-"
     colour = _CURVES[result.kind]
-    ax.plot(*result.parameters.T, color=colour, linestyle=style, linewidth=1.6, label=label or result.kind)
+    ax.plot(
+        *result.parameters.T,
+        color=colour,
+        linestyle=style,
+        linewidth=palette.LINE,
+        label=label or result.kind,
+    )
     for event in result.events:
         ax.plot(*event.parameter, zorder=4, **_MARKERS.get(event.kind, _OTHER))
-        ax.annotate(event.kind, event.parameter, xytext=(6, 4), textcoords="offset points", fontsize=8)
+        ax.annotate(
+            event.kind, event.parameter, xytext=(6, 4), textcoords="offset points", fontsize=palette.NOTE
+        )
     ax.set_xlabel("first parameter")
     ax.set_ylabel("second parameter")
     return ax

@@ -5,6 +5,7 @@ import string
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.powers import ticks
 
 if TYPE_CHECKING:
@@ -12,18 +13,28 @@ if TYPE_CHECKING:
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib and has every sign of the field
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.labelsize": 9,
+    "font.sans-serif": [palette.FONT],
+    "font.size": palette.TEXT,
+    "axes.titlesize": palette.TEXT,
+    "axes.labelsize": palette.TEXT,
+    "figure.titlesize": palette.TEXT,
+    "xtick.labelsize": palette.NOTE,
+    "ytick.labelsize": palette.NOTE,
+    "legend.fontsize": palette.NOTE,
+    "legend.title_fontsize": palette.NOTE,
+    "legend.frameon": False,
+    "legend.handlelength": 1.8,
+    "legend.labelspacing": 0.35,
+    "legend.columnspacing": 1.2,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
+    "axes.linewidth": palette.THIN,
     "axes.unicode_minus": True,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.5,
-    "image.cmap": "viridis",
+    "lines.linewidth": palette.LINE,
+    "lines.markersize": palette.MARK,
+    "patch.linewidth": palette.THIN,
+    "image.cmap": palette.SEQUENTIAL,
     "figure.constrained_layout.use": True,
     "mathtext.fontset": "dejavusans",
     "pdf.fonttype": 42,  # fonts as TrueType, and below text as text: both can be searched and edited
@@ -76,15 +87,22 @@ def axes_of(ax: Any) -> "Axes":
 
 
 def colour_bar(
-    ax: "Axes", artist: Any, label: str, *, extend: str | None = None, powers: bool = False
+    ax: "Axes",
+    artist: Any,
+    label: str,
+    *,
+    extend: str | None = None,
+    location: str = "bottom",
+    powers: bool = False,
 ) -> Any:
-    """A colour bar beside ``ax``; its label carries the unit.
+    """A colour bar below ``ax``, where its label, which carries the unit, meets no other axis's.
 
     Args:
         ax: the axes that the colours are in.
         artist: what has the colours, as ``imshow`` returns it.
         label: of the bar.
         extend: which ends are open: "min", "max", "both" or ``None``.
+        location: the side of the axes: "bottom" or "right".
         powers: whether the colours are those of decades, to be labelled 10^….
 
     Returns:
@@ -94,7 +112,8 @@ def colour_bar(
     options: dict[str, Any] = {} if extend is None else {"extend": extend}
     if powers:
         options["ticks"], options["format"] = ticks()
-    return ax.figure.colorbar(artist, ax=ax, label=label, fraction=0.06, pad=0.02, **options)
+    shape = {"fraction": 0.06, "pad": 0.03, "aspect": 30}
+    return ax.figure.colorbar(artist, ax=ax, label=label, location=location, **shape, **options)
 
 
 def panel_label(ax: "Axes", text: str) -> None:
@@ -129,7 +148,7 @@ def shared_legend(axes: Sequence["Axes"], *, columns: int = 5) -> None:
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            plain = label.replace("(1−α) + αγ", "γ")
+            plain = label.replace(r"(1-α)\,+\,αγ", "γ")
             handles.setdefault("claim violated at that lag" if "violated" in plain else plain, handle)
         own = ax.get_legend()
         if own is not None:

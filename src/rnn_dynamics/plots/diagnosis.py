@@ -33,7 +33,7 @@ def diagnosis(found: "Diagnosis", ax: Any = None) -> "Axes":
         _norms(axes_of(ax), found)
         return axes_of(ax)
     with style():
-        _, axes = pyplot.subplots(2, 2, figsize=(9, 6.2))
+        _, axes = pyplot.subplots(2, 2, figsize=(palette.FULL, 6.2))
         for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
             draw(ax, found)
             panel_label(ax, letter)
@@ -56,10 +56,10 @@ def diagnoses(found: "BatchDiagnosis", ax: Any = None) -> "Axes":
         _norms_of_all(axes_of(ax), found)
         return axes_of(ax)
     with style():
-        _, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.4))
+        _, (left, right) = pyplot.subplots(1, 2, figsize=(palette.FULL, 3.2))
         _norms_of_all(left, found)
         right.hist(
-            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor="white"
+            [sample.horizon for sample in found.samples], bins=20, color=palette.SKY, edgecolor=palette.WHITE
         )
         right.set_xlabel("horizon at 1/e, lags")
         right.set_ylabel("runs")
@@ -74,9 +74,9 @@ def _norms_of_all(ax: "Axes", found: "BatchDiagnosis") -> None:
         named.add(sample.regime)
         colour = _REGIMES.get(sample.regime, _REGIMES["undecided"])[0]
         logs = _decades(sample.log_norms[::-1])
-        ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=0.8, label=label)
-    ax.set_xlabel("lag T − k")
-    powers_of_ten(ax.yaxis, r"‖∂x$_T$/∂x$_k$‖")
+        ax.plot(np.arange(len(logs)), logs, color=colour, linewidth=palette.THIN, label=label)
+    ax.set_xlabel("lag $T - k$")
+    powers_of_ten(ax.yaxis, palette.typeset("‖∂x_T/∂x_k‖"))
     ax.legend()
 
 
@@ -87,21 +87,25 @@ def _decades(logs: Any) -> np.ndarray:
 
 def _norms(ax: "Axes", found: "Diagnosis") -> None:
     lags = np.arange(found.measured_steps + 1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot(lags, _decades(found.log_norms[::-1]), color=palette.BLACK)
     if not found.has_loss:
         _horizons(ax, found)
     rate = "" if math.isnan(found.exponent) else f": exponent {found.exponent:+.3g} nats a step"
     ax.set_title(f"{found.regime}{rate}")
-    ax.set_xlabel("lag T − k")
-    powers_of_ten(ax.yaxis, r"‖∂x$_T$/∂x$_k$‖")
+    ax.set_xlabel("lag $T - k$")
+    powers_of_ten(ax.yaxis, palette.typeset("‖∂x_T/∂x_k‖"))
 
 
 def _horizons(ax: "Axes", found: "Diagnosis") -> None:
     marks = ((found.horizon, "1/e", "-."), (found.horizon_percent, "1 %", ":"))
     for lag, share, line in marks:
         ax.axvline(
-            lag, color=palette.ORANGE, linestyle=line, linewidth=1.2, label=f"horizon at {share}: {lag}"
+            lag,
+            color=palette.ORANGE,
+            linestyle=line,
+            linewidth=palette.LINE,
+            label=f"horizon at {share}: {lag}",
         )
     ax.legend()
 
@@ -109,7 +113,12 @@ def _horizons(ax: "Axes", found: "Diagnosis") -> None:
 def _shares(ax: "Axes", found: "Diagnosis") -> None:
     if found.credit is None and found.log_owed is not None:
         lags = np.arange(1, len(found.log_owed) + 1)
-        ax.plot(lags, _decades(found.log_owed), color=palette.BLUE, label="∂E/∂x, m − 1 steps back")
+        ax.plot(
+            lags,
+            _decades(found.log_owed),
+            color=palette.BLUE,
+            label=palette.typeset("∂E/∂x") + ", $m - 1$ steps back",
+        )
         _horizons(ax, found)
         ax.set_title("the loss's gradient by lag")
         ax.set_xlabel("lag m")
@@ -131,11 +140,13 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
 def _units(ax: "Axes", found: "Diagnosis") -> None:
     if found.units is not None:
         largest = max(1.0, float(found.units.median_slope.max()))
-        ax.hist(found.units.median_slope, bins=20, range=(0, largest), color=palette.SKY, edgecolor="white")
+        ax.hist(
+            found.units.median_slope, bins=20, range=(0, largest), color=palette.SKY, edgecolor=palette.WHITE
+        )
         ax.set_title(
             f"{found.units.dead} dead, {found.units.saturated} saturated of {found.units.total} units"
         )
-        ax.set_xlabel("median slope φ′ of a unit")
+        ax.set_xlabel("median slope $φ′$ of a unit")
         ax.set_ylabel("units")
     elif found.gates:
         names = list(found.gates)
@@ -153,21 +164,21 @@ def _growth(ax: "Axes", found: "Diagnosis") -> None:
     with np.errstate(invalid="ignore"):
         growth = np.diff(logs)
     lags = np.arange(1, found.measured_steps + 1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot(
         lags,
         np.where(np.isfinite(growth), growth, np.nan),
         color=palette.GREY,
-        linewidth=0.8,
+        linewidth=palette.THIN,
         label="one step",
     )
     if math.isfinite(found.exponent):
         ax.axhline(found.exponent, color=palette.ORANGE, linestyle="-.", label="Lyapunov exponent")
     if found.decay is not None:
         ax.axhline(found.decay.weights, color=palette.BLUE, linestyle="--", label="by the weights")
-        ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by φ′")
+        ax.axhline(found.decay.slopes, color=palette.GREEN, linestyle=":", label="by $φ′$")
     ax.set_title("growth of the norm")
-    ax.set_xlabel("lag T − k")
+    ax.set_xlabel("lag $T - k$")
     ax.set_ylabel("nats a step")
     ax.legend()
 
@@ -204,7 +215,7 @@ def tracked(tracker: "Tracker", ax: Any = None) -> "Axes":
         chosen = columns["regime"] == regime
         if chosen.any():
             at = columns["step"][chosen], columns["horizon"][chosen]
-            ax.plot(*at, marker, color=colour, markersize=4, linestyle="none", label=regime)
+            ax.plot(*at, marker, color=colour, markersize=palette.MARK, linestyle="none", label=regime)
     ax.plot(columns["step"], columns["steps"], color=palette.GREY, linestyle=":", label="length of the runs")
     ax.set_xlabel("training step")
     ax.set_ylabel("horizon at 1/e, lags")

@@ -32,19 +32,27 @@ def lyapunov_spectrum(
     values, errors = (np.asarray(part, float) for part in (result.exponents, result.standard_errors))
     shown = np.isfinite(values)
     number = np.arange(1, len(values) + 1)[shown]
-    options = {"color": palette.BLUE, "marker": "o", "markersize": 3, "linewidth": 1.0, "capsize": 0} | line
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    options = {
+        "color": palette.BLUE,
+        "marker": "o",
+        "markersize": palette.DOT,
+        "linewidth": palette.THIN,
+        "capsize": 0,
+    } | line
+    ax.axhline(0, **palette.ZERO)
     bars = np.where(np.isfinite(errors[shown]), 2 * errors[shown], 0)
     ax.errorbar(number, values[shown], yerr=bars, label=label, **options)
-    ax.set_xlabel("index i")
-    ax.set_ylabel("Lyapunov exponent λᵢ (nats a step)")
+    ax.set_xlabel("index $i$")
+    ax.set_ylabel("Lyapunov exponent $λ_i$ (nats a step)")
     ax.xaxis.get_major_locator().set_params(integer=True)
     if inset and shown.any():
-        corner = ax.inset_axes((0.1, 0.14, 0.4, 0.34))
+        corner = ax.inset_axes((0.16, 0.15, 0.38, 0.26))
         exponent_convergence(result, corner, count=3)
-        corner.tick_params(labelsize=7)
-        corner.set_xlabel("steps", fontsize=7)
-        corner.set_ylabel("λᵢ so far", fontsize=7)
+        corner.tick_params(labelsize=palette.NOTE)
+        corner.set_xlabel("steps", fontsize=palette.NOTE)
+        # Above it: beside it the name would lie on the numbers of the axis around.
+        corner.set_ylabel("")
+        corner.set_title(f"the first {min(3, len(values))} as they converge", fontsize=palette.NOTE)
     return ax
 
 
@@ -69,7 +77,7 @@ def exponent_convergence(result: "LyapunovSpectrum", ax: Any = None, *, count: i
         colour = palette.SERIES[i % len(palette.SERIES)]
         error = 2 * errors[i]
         ax.axhspan(line[-1] - error, line[-1] + error, color=colour, alpha=0.15, linewidth=0)
-        ax.plot(steps, line, color=colour, linewidth=1.2, label=f"λ{'₁₂₃₄₅₆₇₈₉'[i] if i < 9 else i + 1}")
+        ax.plot(steps, line, color=colour, linewidth=palette.LINE, label=f"$λ_{{{i + 1}}}$")
     ax.set_xlabel("steps averaged over")
     ax.set_ylabel("estimate (nats a step)")
     return ax
@@ -80,7 +88,8 @@ def exponent_field(
 ) -> "Axes":
     """The largest finite-time exponent over a plane of states or parameters.
 
-    Red grows, blue decays, about 0 in white; the line is where it is 0. Diverged points are left blank.
+    Red grows, blue decays, about 0 in white; where nothing grows the scale ends at 0. Diverged points are left
+    blank.
 
     Args:
         result: from ``finite_time_exponents`` over a grid of shape (len(x), len(y)).
@@ -95,8 +104,9 @@ def exponent_field(
     values = np.where(np.isfinite(result.largest), result.largest, np.nan).T
     top = np.nanmax(values, initial=0.0)
     reach = (top if top > 0 else float(np.nanmax(np.abs(values)))) if limit is None else limit
+    colours, high = (palette.DIVERGING, reach) if top > 0 else (palette.DECAYING, 0.0)
     mesh = ax.pcolormesh(
-        x, y, values, cmap=palette.DIVERGING, vmin=-reach, vmax=reach, shading="nearest", rasterized=True
+        x, y, values, cmap=colours, vmin=-reach, vmax=high, shading="nearest", rasterized=True
     )
     colour_bar(ax, mesh, f"exponent over {result.steps} steps (nats a step)", extend="min")
     return ax

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 _DECADES = 1 / np.log(10)
 _BOUND_LINES = {
-    "steps": {"color": palette.SKY, "linestyle": "-", "linewidth": 2.6},
-    "norm": {"color": palette.BLUE, "linestyle": (0, (5, 2)), "linewidth": 1.4},
-    "scaled": {"color": palette.PURPLE, "linestyle": (0, (7, 1.5, 1.5, 1.5)), "linewidth": 1.4},
-    "absolute": {"color": palette.ORANGE, "linestyle": (0, (3, 1.2)), "linewidth": 1.2},
-    "radius": {"color": palette.VERMILION, "linestyle": (0, (1, 1.2)), "linewidth": 1.8},
-    "volume": {"color": palette.GREEN, "linestyle": "-", "linewidth": 1.4},
-    "smallest": {"color": palette.GREEN, "linestyle": (0, (2, 1.5)), "linewidth": 1.2},
+    "steps": {"color": palette.SKY, "linestyle": "-", "linewidth": palette.BOLD},
+    "norm": {"color": palette.BLUE, "linestyle": palette.DASHED, "linewidth": palette.LINE},
+    "scaled": {"color": palette.PURPLE, "linestyle": palette.DASHDOT, "linewidth": palette.LINE},
+    "absolute": {"color": palette.ORANGE, "linestyle": palette.SHORT, "linewidth": palette.LINE},
+    "radius": {"color": palette.VERMILION, "linestyle": palette.DOTTED, "linewidth": palette.LINE},
+    "volume": {"color": palette.GREEN, "linestyle": "-", "linewidth": palette.LINE},
+    "smallest": {"color": palette.GREEN, "linestyle": palette.SHORT, "linewidth": palette.LINE},
 }
 
 
@@ -49,11 +49,9 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
         The axes.
     """
     ax = axes_of(ax)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     for entry in bounds.entries():
-        formula = entry.formula.replace("J_i", "$J_i$").replace("_∞", "$_∞$").replace("^½", "$^{1/2}$")
-        formula = formula.replace("s_min", "$s_{min}$")
-        formula = formula.replace("^(1/dim)", "$^{1/dim}$")
+        formula = palette.typeset(entry.formula)
         label = f"{'≤' if entry.above else '≥'} {formula}" if entry.theorem else f"{formula}, no theorem"
         ax.plot(bounds.lags, _finite(entry.log), label=label, **_BOUND_LINES[entry.name])
         if entry.violated.any():
@@ -61,17 +59,18 @@ def norms_against_lag(bounds: "Bounds", ax: Any = None, *, legend: bool = True) 
             heights = _finite(entry.log)[entry.violated]
             label = f"violated at {len(at)} of {bounds.steps} lags"
             every = max(1, len(at) // 20)
-            ax.plot(at[::every], heights[::every], "x", color=palette.VERMILION, markersize=4, label=label)
+            cross = {"color": palette.VERMILION, "markersize": palette.MARK, "markeredgewidth": palette.LINE}
+            ax.plot(at[::every], heights[::every], "x", label=label, zorder=5, **cross)
     norms = _finite(bounds.log_norms)
     ax.plot(
         bounds.lags,
         norms,
         color=palette.BLACK,
-        linewidth=2.2,
-        label=r"$\|\partial x_T/\partial x_k\|_2$",
+        linewidth=palette.BOLD,
+        label=palette.NORM,
         zorder=3,
     )
-    ax.set_xlabel("lag n = T − k (steps)")
+    ax.set_xlabel(palette.LAG)
     powers_of_ten(ax.yaxis, "norm")
     ax.set_xlim(0, max(bounds.steps, 1))
     _frame(ax, bounds, norms)
@@ -117,17 +116,17 @@ def partial_sums(sums: "PartialSums", parameter: str, ax: Any = None, *, label: 
     # A negative logarithm of one entry, as decades: the axis stays right where floats would underflow.
     total, share = (np.asarray(part.log10())[:, column] for part in (sums.sums, sums.contributions))
     prefix = f"{label}: " if label else ""
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.plot(lags, np.where(np.isfinite(total), total, np.nan), color=palette.BLACK, label=f"{prefix}|S(m)|")
+    ax.axhline(0, **palette.ZERO)
+    ax.plot(lags, np.where(np.isfinite(total), total, np.nan), color=palette.BLACK, label=f"{prefix}$|S(m)|$")
     ax.plot(
         lags,
         np.where(np.isfinite(share), share, np.nan),
         color=palette.BLUE,
-        linestyle=(0, (4, 2)),
-        label=f"{prefix}|term of lag m|",
+        linestyle=palette.DASHED,
+        label=f"{prefix}|term of lag $m$|",
     )
     ax.set_xscale("log")
-    ax.set_xlabel("lag m (steps)")
+    ax.set_xlabel("lag $m$ (steps)")
     powers_of_ten(ax.yaxis, rf"share of $\partial x_T/\partial {parameter}$")
     ax.legend(loc="best")
     return ax
@@ -166,26 +165,35 @@ def radius_sweep(result: "RadiusSweep", ax: Any = None) -> "Axes":
     biases = np.asarray(result.sweep.axes["bias"])
     lag = result.lags[0]
     colours = palette.shades(len(biases))
+    # Side by side, so that those of one bias do not hide those of another.
+    beside = 0.3 * float(np.diff(radii).min()) if len(radii) > 1 and len(biases) > 1 else 0.0
     for index, (bias, colour) in enumerate(zip(biases, colours, strict=True)):
         rates = result.rate[:, index]
-        across = np.broadcast_to(radii[:, None], rates.shape)
+        shift = beside * (index - (len(biases) - 1) / 2) / max(len(biases) - 1, 1)
+        across = np.broadcast_to(radii[:, None] + shift, rates.shape)
         ax.plot(
             across.ravel(),
             rates.ravel(),
-            "o",
+            "osD^v"[index % 5],
             color=colour,
-            markersize=3,
-            alpha=0.7,
+            markersize=palette.DOT,
             markeredgewidth=0,
-            label=f"networks, b = {bias:g}",
+            label=f"networks, $b = {bias:g}$",
         )
     if result.slope_bound is not None:
         claim = result.log_radius_claim[:, 0, 0, 0] * _DECADES / lag
         theorem = result.log_norm_bound[:, 0].max(axis=1)[:, 0] * _DECADES / lag
-        ax.plot(radii, _gaps(claim), label="γ ρ(W), no theorem", **_BOUND_LINES["radius"])
-        ax.plot(radii, _gaps(theorem), label="γ s₁(W), largest of the seeds", **_BOUND_LINES["norm"])
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.set_xlabel("spectral radius ρ(W)")
+        ax.plot(
+            radii, _gaps(claim), label=f"{palette.typeset('γ ρ(W)')}, no theorem", **_BOUND_LINES["radius"]
+        )
+        ax.plot(
+            radii,
+            _gaps(theorem),
+            label=f"{palette.typeset('γ s₁(W)')}, largest of the seeds",
+            **_BOUND_LINES["norm"],
+        )
+    ax.axhline(0, **palette.ZERO)
+    ax.set_xlabel(palette.RADIUS_AXIS)
     ax.set_ylabel(f"decades a step over {lag} lags")
     ax.legend(loc="best")
     return ax

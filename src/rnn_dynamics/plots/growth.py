@@ -14,22 +14,21 @@ from rnn_dynamics.plots.lines import decades, series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NORM = "norm"
-_LAG = "lag n = T − k (steps)"
+_NORM, _LAG = "norm", palette.LAG
 
 
 def _spectrum(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
     order = np.arange(1, logs.size + 1)
-    errors = {"σᵢ": np.asarray(found.log_errors, float) / np.log(10)}
-    series(ax, order, {"σᵢ": logs}, "index i", "σᵢ", powers=True, errors=errors, zero=True)
+    errors = {"$σ_i$": np.asarray(found.log_errors, float) / np.log(10)}
+    series(ax, order, {"$σ_i$": logs}, "index $i$", "$σ_i$", powers=True, errors=errors, zero=True)
     lost = np.asarray(found.status) != int(Status.RESOLVED)
     if lost.any():
         ax.plot(
             order[lost],
             logs[lost],
             "o",
-            markersize=6,
+            markersize=palette.BIG,
             color=palette.VERMILION,
             fillstyle="none",
             label="unresolved",
@@ -40,7 +39,7 @@ def _spectrum(found: Any, ax: "Axes") -> "Axes":
 
 def _against_lag(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
-    label = r"$\|\partial x_T/\partial x_k\|_2$"
+    label = palette.NORM
     errors = {label: np.asarray(found.log_errors, float) / np.log(10)}
     return series(
         ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _NORM, powers=True, errors=errors, zero=True
@@ -48,14 +47,16 @@ def _against_lag(found: Any, ax: "Axes") -> "Axes":
 
 
 def _credit(found: Any, ax: "Axes") -> "Axes":
-    lines = {"share of lag m": decades(found.log_shares), "sum of the last m": decades(found.log_sums)}
-    return series(ax, found.lags, lines, "lag m (steps)", "norm of ∂E/∂θ", powers=True)
+    lines = {"share of lag $m$": decades(found.log_shares), "sum of the last $m$": decades(found.log_sums)}
+    return series(
+        ax, found.lags, lines, "lag $m$ (steps)", f"norm of {palette.typeset('∂E/∂θ')}", powers=True
+    )
 
 
 def _credit_of_samples(found: Any, ax: "Axes") -> "Axes":
     shares = decades(found.log_shares if not callable(found.log_shares) else found.log_shares()).T
     lags = np.arange(1, len(shares) + 1)
-    return series(ax, lags, {"run": shares}, "lag m (steps)", "share of lag m", powers=True)
+    return series(ax, lags, {"run": shares}, "lag $m$ (steps)", "share of lag $m$", powers=True)
 
 
 def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes":
@@ -64,21 +65,28 @@ def _partial_sums(found: Any, ax: "Axes", parameter: str | None = None) -> "Axes
 
 def _path_lengths(found: Any, ax: "Axes") -> "Axes":
     shares = np.asarray(found.shares, float)
-    ax.bar(np.arange(len(shares)), shares, 0.7, color=palette.SKY, edgecolor=palette.BLACK, linewidth=0.6)
-    ax.axhline(0, color=palette.BLACK, linewidth=0.8)
+    ax.bar(
+        np.arange(len(shares)),
+        shares,
+        0.7,
+        color=palette.SKY,
+        edgecolor=palette.BLACK,
+        linewidth=palette.THIN,
+    )
+    ax.axhline(0, color=palette.BLACK, linewidth=palette.THIN)
     ax.set_xlabel("length of the path (branches)")
-    ax.set_ylabel("share of ∂E/∂x₀")
+    ax.set_ylabel(f"share of {palette.typeset('∂E/∂x₀')}")
     return ax
 
 
 def _probes(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log_norms)
-    series(ax, np.arange(len(logs)), {"∂E/∂p_k": logs}, "probe k", _NORM, powers=True)
+    series(ax, np.arange(len(logs)), {palette.typeset("∂E/∂p_k"): logs}, "probe $k$", _NORM, powers=True)
     ax.axhline(
         float(decades(found.log_floor)),
         color=palette.VERMILION,
-        linestyle=(0, (4, 2)),
-        linewidth=1.0,
+        linestyle=palette.DASHED,
+        linewidth=palette.THIN,
         label="floor of the floats",
     )
     return ax
@@ -100,7 +108,7 @@ def _past(found: Any, ax: "Axes") -> "Axes":
         direct,
         "s",
         color=palette.VERMILION,
-        markersize=5,
+        markersize=palette.MARK,
         label="one direct edge",
     )
     ax.legend(loc="best")
@@ -109,7 +117,7 @@ def _past(found: Any, ax: "Axes") -> "Axes":
 
 def _bound(found: Any, ax: "Axes") -> "Axes":
     logs = decades(found.log)
-    label = f"{'≤' if found.above else '≥'} {found.formula}"
+    label = f"{'≤' if found.above else '≥'} {palette.typeset(found.formula)}"
     return series(ax, np.arange(len(logs))[::-1], {label: logs}, _LAG, _NORM, powers=True, zero=True)
 
 
@@ -125,7 +133,7 @@ def _step_bounds(found: Any, ax: "Axes") -> "Axes":
 
 def _scaled_bounds(found: Any, ax: "Axes") -> "Axes":
     lines = {"best scaling": decades(found.log), "no scaling": decades(found.log_plain)}
-    return series(ax, found.lags, lines, "lag n (steps)", "bound", powers=True, zero=True)
+    return series(ax, found.lags, lines, "lag $n$ (steps)", "bound", powers=True, zero=True)
 
 
 def _decades_of(found: Any) -> Any:
@@ -151,7 +159,7 @@ def _scaled(found: Any, ax: "Axes") -> "Axes":
 def _covariant(found: Any, ax: "Axes") -> "Axes":
     growth = np.asarray(found.log_growth, float)
     steps = np.arange(found.start + 1, found.start + 1 + len(growth))
-    return series(ax, steps, {"vector": growth}, "step t", "growth of the vector (nats)", zero=True)
+    return series(ax, steps, {"vector": growth}, "step $t$", "growth of the vector (nats)", zero=True)
 
 
 def _finite_time(found: Any, ax: "Axes") -> "Axes":
@@ -176,7 +184,8 @@ def _finite_time(found: Any, ax: "Axes") -> "Axes":
 
 
 def _sensitivities(found: Any, ax: "Axes") -> "Axes":
-    lines = {"∂x_T/∂x_0": found.initial} | {f"∂x_T/∂θ_{i}": p for i, p in enumerate(found.parameters)}
+    lines = {palette.BY_START: found.initial}
+    lines |= {palette.typeset(f"∂x_T/∂θ_{i}"): p for i, p in enumerate(found.parameters)}
     logs = {}
     for label, value in lines.items():
         size = np.asarray(value.log10(), float)

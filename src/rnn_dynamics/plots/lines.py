@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DECADES = 1 / np.log(10)
-_STYLES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 1, 1.5)))
 _MOST_NAMED = 8
 
 
@@ -51,13 +50,16 @@ def series(
     """
     ax = axes_of(ax)
     if zero:
-        ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+        ax.axhline(0, **palette.ZERO)
     x = np.asarray(x)
-    short = {"marker": "o", "markersize": 3.5} if len(x) <= 40 else {}
+    short = {"marker": "o", "markersize": palette.DOT} if len(x) <= 40 else {}
     for i, (label, given) in enumerate(values.items()):
         y = np.asarray(given, float)
         style = (
-            {"color": palette.SERIES[i % len(palette.SERIES)], "linestyle": _STYLES[i % len(_STYLES)]}
+            {
+                "color": palette.SERIES[i % len(palette.SERIES)],
+                "linestyle": palette.DASHES[i % len(palette.DASHES)],
+            }
             | short
             | line
         )
@@ -65,7 +67,7 @@ def series(
             bar = None if errors is None else errors.get(label)
             if bar is not None:
                 half = np.where(np.isfinite(bar), bar, 0)
-                ax.errorbar(x, y, yerr=half, label=label, elinewidth=0.9, **style)
+                ax.errorbar(x, y, yerr=half, label=label, elinewidth=palette.THIN, **style)
             else:
                 ax.plot(x, y, label=label, **style)
             continue
@@ -91,7 +93,7 @@ def bars(ax: Any, values: Mapping[str, float], y_label: str, *, errors: Any = No
     """Draw bars of one colour with their names below."""
     ax = axes_of(ax)
     at = np.arange(len(values))
-    ax.bar(at, list(values.values()), 0.6, color=palette.SKY, edgecolor=palette.BLACK, linewidth=0.6)
+    ax.bar(at, list(values.values()), 0.6, color=palette.SKY, edgecolor=palette.BLACK, linewidth=palette.THIN)
     if errors is not None:
         ax.errorbar(at, list(values.values()), yerr=errors, color=palette.BLACK, linestyle="none", capsize=3)
     ax.set_xticks(at, list(values), rotation=20 if max(map(len, values), default=0) > 12 else 0)
@@ -104,11 +106,16 @@ def numbers(ax: Any, values: Mapping[str, Any], label: str = "value") -> "Axes":
     ax = axes_of(ax)
     shown = {name: float(value) for name, value in values.items() if np.isfinite(float(value))}
     at = np.arange(len(shown))[::-1]
-    ax.axvline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.plot(list(shown.values()), at, "o", color=palette.BLUE, markersize=6)
+    ax.axvline(0, **palette.ZERO)
+    ax.plot(list(shown.values()), at, "o", color=palette.BLUE, markersize=palette.BIG)
     for height, value in zip(at, shown.values(), strict=True):
         ax.annotate(
-            f"{value:.5g}", (value, height), (0, 6), textcoords="offset points", ha="center", fontsize=8
+            f"{value:.5g}",
+            (value, height),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=palette.NOTE,
         )
     ax.set_yticks(at, list(shown))
     ax.set_ylim(-0.6, max(len(shown) - 0.3, 0.6))
@@ -121,14 +128,24 @@ def complex_plane(ax: Any, values: Any, *, radius: float = 1.0, label: str | Non
     """Points of the complex plane with a circle about 0, on axes of equal scale."""
     ax = axes_of(ax)
     angle = np.linspace(0, 2 * np.pi, 361)
-    ax.plot(radius * np.cos(angle), radius * np.sin(angle), color=palette.GREY, linewidth=1.0, zorder=1)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.axvline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(
+        radius * np.cos(angle), radius * np.sin(angle), color=palette.GREY, linewidth=palette.THIN, zorder=1
+    )
+    ax.axhline(0, **palette.ZERO)
+    ax.axvline(0, **palette.ZERO)
     values = np.asarray(values).reshape(-1)
-    ax.plot(np.real(values), np.imag(values), "o", color=palette.BLUE, markersize=4.5, label=label, zorder=3)
+    ax.plot(
+        np.real(values),
+        np.imag(values),
+        "o",
+        color=palette.BLUE,
+        markersize=palette.MARK,
+        label=label,
+        zorder=3,
+    )
     ax.set_aspect("equal", adjustable="datalim")
-    ax.set_xlabel("Re λ")
-    ax.set_ylabel("Im λ")
+    ax.set_xlabel(palette.typeset("Re λ"))
+    ax.set_ylabel(palette.typeset("Im λ"))
     return ax
 
 

@@ -15,13 +15,23 @@ if TYPE_CHECKING:
 
 _JUMPS = {
     "basin boundary": palette.WALL,
-    "fold": {"color": palette.BLACK, "linestyle": (0, (1, 1.2)), "linewidth": 1.4},
-    "neither": {"color": palette.GREY, "linestyle": "-", "linewidth": 1.4},
+    "fold": {"color": palette.BLACK, "linestyle": palette.DOTTED, "linewidth": palette.LINE},
+    "neither": {"color": palette.GREY, "linestyle": "-", "linewidth": palette.LINE},
 }
 _POINTS = {
-    "basin boundary": {"marker": "D", "markersize": 4, "color": palette.ORANGE, "markeredgecolor": "white"},
-    "fold": {"marker": "o", "markersize": 4, "color": palette.BLACK, "markeredgecolor": "white"},
-    "neither": {"marker": "x", "markersize": 5, "color": palette.GREY},
+    "basin boundary": {
+        "marker": "D",
+        "markersize": palette.DOT,
+        "color": palette.ORANGE,
+        "markeredgecolor": palette.WHITE,
+    },
+    "fold": {
+        "marker": "o",
+        "markersize": palette.DOT,
+        "color": palette.BLACK,
+        "markeredgecolor": palette.WHITE,
+    },
+    "neither": {"marker": "x", "markersize": palette.DOT, "color": palette.GREY},
 }
 
 
@@ -49,19 +59,21 @@ def loss_profile(
     if quantity == "loss":
         lines = np.asarray(profile.loss.value)
         limit = np.asarray(profile.limit.even)
-        ax.plot(b, limit, color=palette.GREY, linestyle=(0, (1, 1)), linewidth=2, label="T → ∞")
-        ax.set_ylabel("loss L")
+        ax.plot(
+            b, limit, color=palette.GREY, linestyle=palette.DOTTED, linewidth=palette.BOLD, label="$T → ∞$"
+        )
+        ax.set_ylabel("loss $L$")
     else:
         lines = np.asarray(profile.loss.db.log10())
         lines = np.where(np.isfinite(lines), lines, np.nan)
-        powers_of_ten(ax.yaxis, "|∂L/∂b|")
+        powers_of_ten(ax.yaxis, palette.typeset("|∂L/∂b|"))
     colours = palette.shades(len(profile.steps))
     for steps, line, colour in zip(profile.steps, lines, colours, strict=True):
-        ax.plot(b, line, color=colour, label=f"T = {steps}")
+        ax.plot(b, line, color=colour, label=f"$T = {steps}$")
     at = float(profile.wall.b)
     if b.min() <= at <= b.max():
         ax.axvline(at, label="wall", zorder=0, **palette.WALL)
-    ax.set_xlabel("bias b")
+    ax.set_xlabel(palette.BIAS_AXIS)
     ax.set_xlim(float(b.min()), float(b.max()))
     if legend:
         ax.legend(loc="best")
@@ -69,7 +81,12 @@ def loss_profile(
 
 
 def loss_surface(
-    surface: "Surface", ax: Any = None, *, logarithmic: bool = False, limit: float = 6.0
+    surface: "Surface",
+    ax: Any = None,
+    *,
+    logarithmic: bool = False,
+    limit: float = 6.0,
+    floor: float | None = None,
 ) -> "Axes":
     """A loss over (w, b), its wall drawn where it exists.
 
@@ -78,30 +95,36 @@ def loss_surface(
         ax: axes to draw on; new ones by default.
         logarithmic: colour by log₁₀ ‖(∂L/∂w, ∂L/∂b)‖ about 0 instead of by the loss.
         limit: decades at the ends of that scale.
+        floor: of a loss coloured on a logarithmic scale; the scale is linear by default.
 
     Returns:
         The axes, with a colour bar.
     """
-    from matplotlib.colors import Normalize
+    from matplotlib.colors import LogNorm, Normalize
 
     ax = axes_of(ax)
     w, b = np.asarray(surface.w), np.asarray(surface.b)
+    options: dict[str, Any]
     if logarithmic:
         values = np.asarray(surface.loss.log_gradient_norm).T / np.log(10)
         options = {"cmap": palette.DIVERGING, "norm": Normalize(-limit, limit)}
-        label, extend = "‖∇L‖", "both"
+        label, extend = palette.typeset("‖∇L‖"), "both"
         values = np.where(np.isneginf(values), -1e9, values)
     else:
         values = np.asarray(surface.loss.value).T
-        options, label, extend = {"cmap": palette.SEQUENTIAL}, "loss", None
+        label, extend = "loss $L$", None
+        options = {"cmap": palette.SEQUENTIAL}
+        if floor is not None:
+            options["norm"], extend = LogNorm(floor, float(np.nanmax(values))), "min"
+            values = np.maximum(values, 0.1 * floor)
     image = ax.pcolormesh(w, b, values, shading="nearest", rasterized=True, **options)
     colour_bar(ax, image, label, extend=extend, powers=logarithmic)
     wall = np.where(np.asarray(surface.wall.exists), np.asarray(surface.wall.b), np.nan)
     wall = np.where((wall >= b.min()) & (wall <= b.max()), wall, np.nan)
     if np.isfinite(wall).any():
-        ax.plot(w, wall, label="wall (T → ∞)", **palette.WALL)
-    ax.set_xlabel("weight w")
-    ax.set_ylabel("bias b")
+        ax.plot(w, wall, label="wall ($T → ∞$)", **palette.WALL)
+    ax.set_xlabel(palette.WEIGHT_AXIS)
+    ax.set_ylabel(palette.BIAS_AXIS)
     ax.set_xlim(float(w.min()), float(w.max()))
     ax.set_ylim(float(b.min()), float(b.max()))
     return ax
@@ -126,13 +149,27 @@ def descent(path: "Descent", ax: Any = None, *, label: str = "descent", **line: 
         raise ValueError(f"path: expected one path, got shape {path.w.shape[1:]} of them")
     ax = axes_of(ax)
     w, b = np.asarray(path.w), np.asarray(path.b)
-    options = {"color": palette.BLACK, "linewidth": 1.0, "marker": ".", "markersize": 2.5, **line}
+    options = {
+        "color": palette.BLACK,
+        "linewidth": palette.THIN,
+        "marker": ".",
+        "markersize": palette.DOT,
+        **line,
+    }
     ax.plot(w, b, label=label, **options)
-    ends = {"linestyle": "none", "color": options["color"], "markeredgecolor": "white", "zorder": 6}
-    ax.plot(w[0], b[0], marker="o", markersize=7, **ends)
-    ax.plot(w[-1], b[-1], marker="*", markersize=12, **ends)
-    ax.set_xlabel("weight w")
-    ax.set_ylabel("bias b")
+    ends = {"linestyle": "none", "color": options["color"], "markeredgecolor": palette.WHITE, "zorder": 6}
+    named = ax.get_legend_handles_labels()[1]
+    for at, marker, size, name in ((0, "o", palette.BIG, "start"), (-1, "*", palette.STAR, "end")):
+        ax.plot(
+            w[at],
+            b[at],
+            marker=marker,
+            markersize=size,
+            label=None if name in named else name,
+            **ends,
+        )
+    ax.set_xlabel(palette.WEIGHT_AXIS)
+    ax.set_ylabel(palette.BIAS_AXIS)
     return ax
 
 
@@ -186,10 +223,10 @@ def _slope(result: "LossAlong") -> np.ndarray:
 
 def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None) -> None:
     at = result.axes[0]
-    name = label or f"T = {result.steps}"
+    name = label or f"$T = {result.steps}$"
     if quantity == "slope":
         ax.plot(at, _slope(result), label=name)
-        powers_of_ten(ax.yaxis, "|dL/dλ|")
+        powers_of_ten(ax.yaxis, palette.typeset("|∂L/∂λ|"))
     else:
         if quantity == "loss":
             ax.plot(at, result.value, label=name)
@@ -197,9 +234,9 @@ def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None
         places = np.array([jump.position[0] for jump in result.jumps])
         order = np.argsort(np.concatenate([at, places]), kind="stable")
         limit = np.concatenate([result.limit, np.full(len(places), np.nan)])[order]
-        look = {"color": palette.GREY, "linestyle": (0, (1, 1)), "linewidth": 2}
-        ax.plot(np.concatenate([at, places])[order], limit, label="T → ∞", **look)
-        ax.set_ylabel("loss L")
+        look = {"color": palette.GREY, "linestyle": palette.DOTTED, "linewidth": palette.BOLD}
+        ax.plot(np.concatenate([at, places])[order], limit, label="$T → ∞$", **look)
+        ax.set_ylabel("loss $L$")
     seen = set(ax.get_legend_handles_labels()[1])
     for jump in result.jumps:
         new = jump.cause not in seen
@@ -213,11 +250,15 @@ def _loss_line(result: "LossAlong", ax: "Axes", quantity: str, label: str | None
 def _loss_plane(result: "LossAlong", ax: "Axes", quantity: str, _: str | None) -> None:
     values = {"loss": result.value, "limit": result.limit, "slope": None}[quantity]
     values = _slope(result) if values is None else values
-    words = {"loss": f"loss at T = {result.steps}", "limit": "loss, T → ∞", "slope": "|dL/dλ|"}
+    words = {
+        "loss": f"loss at $T = {result.steps}$",
+        "limit": "loss, $T → ∞$",
+        "slope": palette.typeset("|∂L/∂λ|"),
+    }
     image = ax.pcolormesh(*result.axes, values.T, shading="nearest", rasterized=True, cmap=palette.SEQUENTIAL)
     colour_bar(ax, image, words[quantity], powers=quantity == "slope")
     for curve in result.curves:
-        ax.plot(*curve.parameters.T, color=palette.BLACK, linewidth=1.4, label="fold curve")
+        ax.plot(*curve.parameters.T, color=palette.BLACK, linewidth=palette.LINE, label="fold curve")
         for event in (e for e in curve.events if e.kind == "cusp"):
             ax.plot(*event.parameter, label="cusp", zorder=5, **palette.CUSP)
     for cause, look in _POINTS.items():

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rnn_dynamics.gradients.sensitivities import Sensitivities
 
 _BASINS = (
-    ("lower equilibrium", "#9ecae1"),
-    ("upper equilibrium", "#fdd0a2"),
-    ("the only equilibrium", "#ffffff"),
+    ("lower equilibrium", palette.PALE_BLUE),
+    ("upper equilibrium", palette.PALE_ORANGE),
+    ("the only equilibrium", palette.WHITE),
     ("on the boundary", palette.BLACK),
     ("undecided", palette.VERMILION),
-    ("cycle", "#a1d99b"),
-    ("chaos", "#756bb1"),
+    ("cycle", palette.PALE_GREEN),
+    ("chaos", palette.VIOLET),
 )
 
 
@@ -54,9 +54,9 @@ def bifurcation_diagram(diagram: "BifurcationDiagram", ax: Any = None, *, legend
     markers = {"fold": palette.FOLD, "flip": palette.FLIP, "cusp": palette.CUSP}
     for event in diagram.events:
         ax.plot(event.parameter, event.state, zorder=5, label=once(event.kind), **markers[event.kind])
-    ax.set_xlabel("bias b")
-    ax.set_ylabel("state x")
-    ax.set_title(f"w = {diagram.w:g}, ε = {diagram.epsilon:g}".replace("-", "−"))
+    ax.set_xlabel(palette.BIAS_AXIS)
+    ax.set_ylabel(palette.STATE_AXIS)
+    ax.set_title(rf"$w = {diagram.w:g}$, $\varepsilon = {diagram.epsilon:g}$")
     ax.set_xlim(float(diagram.b.min()), float(diagram.b.max()))
     if legend:
         ax.legend(loc="best")
@@ -77,7 +77,7 @@ def orbit(trajectory: "Trajectory", ax: Any = None, **line: Any) -> "Axes":
     ax = axes_of(ax)
     states = np.moveaxis(np.asarray(trajectory.states), len(trajectory.batch), 0)
     ax.plot(np.arange(len(states)), states.reshape(len(states), -1), **line)
-    ax.set_xlabel("step t")
+    ax.set_xlabel("step $t$")
     ax.set_ylabel("state $x_t$")
     ax.set_xlim(0, max(trajectory.steps, 1))
     return ax
@@ -118,6 +118,7 @@ def log_map(
     limit: float = 6.0,
     label: str = "size",
     unresolved: Any = None,
+    bar: bool = True,
 ) -> "Axes":
     """Decades over a plane in a diverging map about 0: red grows, blue decays, white keeps its size.
 
@@ -129,9 +130,10 @@ def log_map(
         limit: decades at the ends of the scale; what lies beyond takes the end colour, and the bar says so.
         label: of the colour bar.
         unresolved: mask of points whose number floats cannot carry; they are hatched out.
+        bar: whether to draw the colour bar.
 
     Returns:
-        The axes, with a colour bar.
+        The axes.
     """
     from matplotlib.colors import Normalize
 
@@ -148,7 +150,8 @@ def log_map(
     )
     low, high = bool((values < -limit).any()), bool((values > limit).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((low, high), "neither")
-    colour_bar(ax, image, label, extend=extend, powers=True)
+    if bar:
+        colour_bar(ax, image, label, extend=extend, powers=True)
     if unresolved is not None and np.any(unresolved):
         mask = np.asarray(unresolved, float)
         ax.contourf(horizontal, vertical, mask, [0.5, 1.5], colors="none", hatches=["xxxx"])
@@ -164,6 +167,7 @@ def sensitivity_map(
     parameter: int | None = None,
     limit: float = 6.0,
     label: str | None = None,
+    bar: bool = True,
 ) -> "Axes":
     """log₁₀ of a derivative of x_T over a plane; points that floats cannot carry are hatched.
 
@@ -174,9 +178,10 @@ def sensitivity_map(
         parameter: which parameter's derivative; ``None`` is that with respect to x_0.
         limit: decades at the ends of the colour scale.
         label: of the colour bar; by default it names the derivative.
+        bar: whether to draw the colour bar.
 
     Returns:
-        The axes, with a colour bar.
+        The axes.
     """
     from rnn_dynamics.numerics.status import Status
 
@@ -190,4 +195,5 @@ def sensitivity_map(
         limit=limit,
         label=label or rf"$|\partial x_T/\partial {name}|$",
         unresolved=np.asarray(sensitivities.status) != int(Status.RESOLVED),
+        bar=bar,
     )

@@ -66,7 +66,11 @@ def attractors(found: "Attractors", ax: Any = None, *, axes: tuple[int, int] | N
         kind = found.describe(i)
         dots = int(found.periods[i]) == 0
         style: dict[str, Any] = {"marker": "."} if dots else {"marker": "o" if len(orbit) == 1 else "s"}
-        style |= {"markersize": 2.5} if dots else {"markersize": 6, "markeredgecolor": palette.BLACK}
+        style |= (
+            {"markersize": palette.DOT}
+            if dots
+            else {"markersize": palette.BIG, "markeredgecolor": palette.BLACK}
+        )
         ax.plot(*_placed(plane, orbit), color=colour, linestyle="none", label=f"{i}: {kind}", **style)
     _named(ax, plane)
     if orbits:
@@ -99,10 +103,10 @@ def basin_starts(found: "BasinLabels", ax: Any = None, *, axes: tuple[int, int] 
             f"to {label}: {known.describe(label)}" if label >= 0 else {-1: "undecided", -2: "diverged"}[label]
         )
         mark = "." if label >= 0 else {-1: "x", -2: "+"}[label]
-        ax.plot(*_placed(plane, chosen), mark, color=colour, markersize=4, alpha=0.7, label=name)
+        ax.plot(*_placed(plane, chosen), mark, color=colour, markersize=palette.MARK, alpha=0.7, label=name)
     for i, orbit in enumerate(orbits):
         style = {"color": palette.SERIES[i % len(palette.SERIES)], "markeredgecolor": palette.BLACK}
-        ax.plot(*_placed(plane, orbit), "o", markersize=7, **style, zorder=4)
+        ax.plot(*_placed(plane, orbit), "o", markersize=palette.BIG, **style, zorder=4)
     _named(ax, plane)
     ax.legend(loc="best", frameon=True, framealpha=0.9, edgecolor="none")
     return ax
@@ -158,7 +162,7 @@ def side(found: "Side", ax: Any = None, *, axes: tuple[int, int] | None = None) 
     states = found.states.reshape(len(found.states), -1)
     plane = _plane(states, axes)
     x, y = _placed(plane, states)
-    ax.plot(x, y, color=palette.BLACK, linewidth=1.4)
+    ax.plot(x, y, color=palette.BLACK, linewidth=palette.LINE)
     ax.plot(x[:1], y[:1], **POINT | MARKS["saddle"])
     _named(ax, plane)
     return ax

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 _DECADES = 1 / np.log(10)
 _BANDS = ((0.0, 1.0, "all"), (0.1, 0.9, "middle 80 %"), (0.25, 0.75, "middle half"))
 _QUANTITIES = {
-    "rate": "decades a step of the norm",
-    "excess": "decades above the claim (γ ρ)ⁿ",
-    "gap": "decades a step by which (γ s₁)ⁿ is too high",
+    "rate": "decades a step: " + palette.typeset("log₁₀ ‖∂x_T/∂x_0‖₂ / T"),
+    "excess": f"decades above {palette.typeset('(γ ρ)ⁿ')}, worst lag",
+    "gap": f"decades a step below {palette.typeset('(γ s₁)ⁿ')}",
 }
 
 
@@ -44,16 +44,20 @@ def singular_bands(result: "SpectraByLag", ax: Any = None, *, legend: bool = Tru
     ax.set_xlim(lags.min(), max(lags.max(), 1))
     known = np.isfinite(values).any(axis=1)
     lags, values = lags[known], values[known]
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     for (low, high, label), alpha in zip(_BANDS, (0.15, 0.25, 0.4), strict=True):
         edges = np.nanquantile(values, [low, high], axis=1)
         ax.fill_between(lags, *edges, color=palette.BLUE, alpha=alpha, linewidth=0, label=label)
-    ax.plot(lags, values[:, 0], color=palette.BLACK, linewidth=2.0, label="largest: the norm")
+    ax.plot(lags, values[:, 0], color=palette.BLACK, linewidth=palette.BOLD, label="largest: the norm")
     ax.plot(lags, np.nanmedian(values, axis=1), color=palette.BLUE, label="median")
     ax.plot(
-        lags, np.nanmean(values, axis=1), color=palette.GREEN, linestyle=(0, (4, 2)), label="mean: ln|det|/n"
+        lags,
+        np.nanmean(values, axis=1),
+        color=palette.GREEN,
+        linestyle=palette.DASHED,
+        label="mean: " + palette.typeset("ln|det|/n"),
     )
-    ax.set_xlabel("lag n = T − k (steps)")
+    ax.set_xlabel(palette.LAG)
     powers_of_ten(ax.yaxis, "singular values")
     if legend:
         ax.legend(loc="best")
@@ -79,6 +83,9 @@ def radius_atlas(
     Raises:
         ValueError: another quantity, or a sweep of other axes.
     """
+    from matplotlib.colors import Normalize, TwoSlopeNorm
+    from matplotlib.ticker import MaxNLocator
+
     if show not in _QUANTITIES:
         raise ValueError(f"show: expected one of {', '.join(_QUANTITIES)}, got {show!r}")
     if result.sweep.names != ("radius", "bias", "seed") or min(result.sweep.shape[:2]) < 2:
@@ -88,19 +95,32 @@ def radius_atlas(
     values = _finite_mean(_quantity(result, show)).T
     about_zero = show == "rate"
     reach = max(float(np.nanquantile(np.abs(values), 0.8)), 1e-300)
-    limits = {"vmin": -reach, "vmax": reach} if about_zero else {"vmin": min(0.0, float(np.nanmin(values)))}
     colours = palette.DIVERGING if about_zero else palette.SEQUENTIAL
-    mesh = ax.pcolormesh(radii, biases, values, cmap=colours, shading="nearest", rasterized=True, **limits)
-    colour_bar(ax, mesh, _QUANTITIES[show], extend="both" if about_zero else None)
+    low, high = min(0.0, float(np.nanmin(values))), float(np.nanmax(values))
+    if about_zero:  # each side of 0 has all of its colours
+        norm: Normalize = TwoSlopeNorm(0.0, vmin=-reach, vmax=min(reach, high) if high > 0 else reach)
+    else:
+        norm = Normalize(low, max(high, low + 1e-12))
+    # Between the points as the contours are, unless one has no value.
+    between = "gouraud" if np.isfinite(values).all() else "nearest"
+    mesh = ax.pcolormesh(radii, biases, values, cmap=colours, norm=norm, shading=between, rasterized=True)
+    bar = colour_bar(ax, mesh, _QUANTITIES[show], extend="min" if about_zero else None)
     if about_zero:
-        ax.contour(radii, biases, values, levels=[0.0], colors=palette.BLACK, linewidths=1.4)
-        ax.plot([], [], color=palette.BLACK, linewidth=1.4, label="neither grows nor decays")
+        few = [MaxNLocator(2).tick_values(*ends) for ends in ((-reach, 0.0), (0.0, norm.vmax or reach))]
+        bar.set_ticks(
+            [tick for tick in np.unique(np.concatenate(few)) if -reach <= tick <= (norm.vmax or reach)]
+        )
+    if about_zero:
+        ax.contour(radii, biases, values, levels=[0.0], colors=palette.BLACK, linewidths=palette.LINE)
+        ax.plot([], [], color=palette.BLACK, linewidth=palette.LINE, label="norm neither grows nor decays")
     if edge is not None:
         inside = np.where(edge.gain <= radii.max(), edge.gain, np.nan)
-        ax.plot(inside, biases, color=palette.ORANGE, linestyle=(0, (5, 2)), label="mean-field edge of chaos")
-    ax.axvline(1, color=palette.GREY, linewidth=1.0, linestyle=(0, (1, 1.5)), label="ρ = 1")
+        ax.plot(
+            inside, biases, color=palette.ORANGE, linestyle=palette.DASHED, label="mean-field edge of chaos"
+        )
+    ax.axvline(1, color=palette.GREY, linewidth=palette.THIN, linestyle=palette.DOTTED, label="$ρ = 1$")
     ax.set_xlim(radii.min(), radii.max())
-    ax.set_xlabel("spectral radius ρ(W)")
+    ax.set_xlabel(palette.RADIUS_AXIS)
     ax.set_ylabel("bias of every unit")
     ax.legend(loc="upper left", framealpha=0.85, frameon=True)
     return ax
@@ -136,19 +156,24 @@ def pseudospectrum(result: "Pseudospectrum", ax: Any = None) -> "Axes":
     top = np.floor(2 * decades.max()) / 2
     levels = top - np.arange(9)[::-1] * (1.0 if decades.min() < top - 4 else 0.5)
     filled = ax.contourf(
-        result.real, result.imaginary, decades, levels=levels, cmap="viridis_r", extend="both"
+        result.real, result.imaginary, decades, levels=levels, cmap=palette.FALLING, extend="both"
     )
-    colour_bar(ax, filled, "distance ε to an eigenvalue", powers=True)
+    colour_bar(ax, filled, "distance $ε$ to an eigenvalue", powers=True)
     angle = np.linspace(0, 2 * np.pi, 400)
-    ax.plot(np.cos(angle), np.sin(angle), color=palette.VERMILION, linewidth=1.2, label="|z| = 1")
+    ax.plot(np.cos(angle), np.sin(angle), color=palette.VERMILION, linewidth=palette.LINE, label="$|z| = 1$")
     across, up = np.real(result.eigenvalues), np.imag(result.eigenvalues)
-    points = {"color": "white", "markeredgecolor": palette.BLACK, "markersize": 4, "label": "eigenvalues"}
+    points = {
+        "color": palette.WHITE,
+        "markeredgecolor": palette.BLACK,
+        "markersize": palette.MARK,
+        "label": "eigenvalues",
+    }
     ax.plot(np.asarray(across), np.asarray(up), "o", **points)
     ax.set_aspect("equal")
     ax.set_xlim(result.real.min(), result.real.max())
     ax.set_ylim(result.imaginary.min(), result.imaginary.max())
-    ax.set_xlabel("Re z")
-    ax.set_ylabel("Im z")
+    ax.set_xlabel(palette.typeset("Re z"))
+    ax.set_ylabel(palette.typeset("Im z"))
     ax.legend(loc="upper right", frameon=True, framealpha=0.85)
     return ax
 
@@ -170,25 +195,31 @@ def power_norms(result: "PowerNorms", ax: Any = None) -> "Axes":
         for line in (result.log_norms, result.log_radius, result.log_numerical)
     )
     constant = result.about.kreiss_constant
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.plot(k, numerical, color=palette.BLUE, linestyle=(0, (5, 2)), label="≤ min(2 wᵏ, s₁ᵏ)")
-    ax.plot(k, norms, color=palette.BLACK, linewidth=2.2, label="$\\|A^k\\|_2$")
+    ax.axhline(0, **palette.ZERO)
+    ax.plot(
+        k,
+        numerical,
+        color=palette.BLUE,
+        linestyle=palette.DASHED,
+        label=f"≤ {palette.typeset('min(2 wᵏ, s₁ᵏ)')}",
+    )
+    ax.plot(k, norms, color=palette.BLACK, linewidth=palette.BOLD, label="$\\|A^k\\|_2$")
     ax.plot(
         k,
         radius,
         color=palette.VERMILION,
-        linestyle=(0, (1, 1.2)),
-        linewidth=1.8,
-        label="ρᵏ, below it for every k",
+        linestyle=palette.DOTTED,
+        linewidth=palette.LINE,
+        label="$ρ^k$, below it for every $k$",
     )
     if np.isfinite(constant):
         label = f"Kreiss: the peak is at least {constant:.3g}"
-        ax.axhline(np.log10(constant), color=palette.GREEN, linewidth=1.2, label=label)
+        ax.axhline(np.log10(constant), color=palette.GREEN, linewidth=palette.LINE, label=label)
     low, high = np.nanmin([np.nanmin(norms), np.nanmin(radius)]), np.nanmax(norms)
     room = max(high - low, 1.0)
     ax.set_ylim(max(low, high - 3 * room) - 0.05 * room, high + 0.6 * room)
     ax.set_xlim(0, k[-1])
-    ax.set_xlabel("power k")
+    ax.set_xlabel("power $k$")
     powers_of_ten(ax.yaxis, "norm")
     ax.legend(loc="best")
     return ax
@@ -211,10 +242,18 @@ def joint_radius(result: "JointRadius", ax: Any = None, *, legend: bool = True) 
     ax.fill_between(
         lengths, low, high, color=palette.SKY, alpha=0.35, linewidth=0, label="certified interval"
     )
-    ax.plot(lengths, high, color=palette.BLUE, marker="v", markersize=4, label="upper end: norms")
-    ax.plot(lengths, low, color=palette.GREEN, marker="^", markersize=4, label="lower end: spectral radii")
+    ax.plot(lengths, high, color=palette.BLUE, marker="v", markersize=palette.MARK, label="upper end: norms")
+    ax.plot(
+        lengths,
+        low,
+        color=palette.GREEN,
+        marker="^",
+        markersize=palette.MARK,
+        label="lower end: spectral radii",
+    )
     ends = "exact" if result.exact else f"[{result.lower:.4g}, {result.upper:.4g}]"
-    ax.axhline(result.lower, color=palette.BLACK, linewidth=0.8, linestyle=(0, (4, 2)))
+    look = {"color": palette.BLACK, "linewidth": palette.THIN, "linestyle": palette.DASHED}
+    ax.axhline(result.lower, label="the lower end reached", **look)
     ax.set_title(f"{result.lower:.6g}, exact" if result.exact else ends)
     ax.set_xlabel("length of the products")
     ax.set_ylabel("joint spectral radius")

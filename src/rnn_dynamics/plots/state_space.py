@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 #: Of the flow, across and up.
 ARROWS = (17, 13)
-RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": 1.0, "alpha": 0.85}
+RUN: dict[str, Any] = {"color": palette.BLUE, "linewidth": palette.THIN, "alpha": 0.85}
 
 
 def fixed_points(
@@ -122,18 +122,20 @@ def _marked(result: "FixedPoints", ax: "Axes", plane: Plane) -> None:
     size = result.multipliers.shape[1]
     if len(result.slow):
         x, y = plane.of(result.slow.points.reshape(-1, size)).T
-        ax.plot(x, y, "x", color=palette.GREY, markersize=5, label="slow point", zorder=4)
+        ax.plot(x, y, "x", color=palette.GREY, markersize=palette.MARK, label="slow point", zorder=4)
     kinds = np.array(result.kind)
     for kind, mark in MARKS.items():
         for is_cycle in (False, True):
             chosen = np.flatnonzero((kinds == kind) & ((result.period > 1) == is_cycle))
             name = f"{kind} {'cycle' if is_cycle else 'fixed point'}"
-            shape = {"marker": "s" if kind != "marginal" else "D", "markersize": 5.0} if is_cycle else {}
+            shape = (
+                {"marker": "s" if kind != "marginal" else "D", "markersize": palette.MARK} if is_cycle else {}
+            )
             for place, i in enumerate(chosen):
                 x, y = plane.of(result.orbits[i, : result.period[i]].reshape(-1, size)).T
                 if is_cycle:
                     line = np.append(np.arange(len(x)), 0)
-                    ax.plot(x[line], y[line], color=palette.GREY, linewidth=0.7, zorder=2)
+                    ax.plot(x[line], y[line], color=palette.GREY, linewidth=palette.THIN, zorder=2)
                 ax.plot(x, y, **POINT | mark | shape, label=None if place else name, zorder=5)
 
 
@@ -156,7 +158,13 @@ def _unstable(result: "FixedPoints", ax: "Axes", plane: Plane, count: int) -> No
             x, y = (plane.of(result.points[i].reshape(-1)) + np.array([[-1], [1]]) * step).T
             label = None if named else "unstable direction"
             ax.plot(
-                x, y, color=palette.VERMILION, linewidth=1.4, label=label, zorder=3, solid_capstyle="round"
+                x,
+                y,
+                color=palette.VERMILION,
+                linewidth=palette.LINE,
+                label=label,
+                zorder=3,
+                solid_capstyle="round",
             )
             named = True
 
@@ -199,7 +207,7 @@ def draw_flow(ax: "Axes", plane: Plane, cell: Any, inputs: Any, shape: tuple[int
         drawn = arrows / safe / np.maximum(np.abs(arrows / safe / cells).max(axis=1), 1e-300)[:, None]
         drawn = 0.9 * drawn * np.sqrt(speed / largest)[:, None]
         options: dict[str, Any] = {"angles": "xy", "scale_units": "xy", "scale": 1.0, "pivot": "mid"}
-        ax.quiver(*grid.T, *drawn.T, **options, color="#b0b0b0", width=0.0026, headwidth=4, zorder=0.5)
+        ax.quiver(*grid.T, *drawn.T, **options, color=palette.FADED, width=0.0026, headwidth=4, zorder=0.5)
     ax.set_xlim(left, right)
     ax.set_ylim(low, high)
 
@@ -222,7 +230,7 @@ def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray]
             slow if with_map else 0 * slow,
             "x",
             color=palette.GREY,
-            markersize=5,
+            markersize=palette.MARK,
             label="slow point",
             zorder=4,
         )
@@ -231,12 +239,14 @@ def _neuron(result: "FixedPoints", ax: "Axes", cell: Any, runs: list[np.ndarray]
         for is_cycle in (False, True):
             chosen = np.flatnonzero((kinds == kind) & ((result.period > 1) == is_cycle))
             name = f"{kind} {'cycle' if is_cycle else 'fixed point'}"
-            shape = {"marker": "s" if kind != "marginal" else "D", "markersize": 5.0} if is_cycle else {}
+            shape = (
+                {"marker": "s" if kind != "marginal" else "D", "markersize": palette.MARK} if is_cycle else {}
+            )
             for place, i in enumerate(chosen):
                 x = orbits[i, : result.period[i]]
                 following = np.roll(x, -1)
                 if is_cycle and with_map:
-                    ax.plot(*cobweb(np.append(x, x[0])), color=palette.GREY, linewidth=0.7, zorder=2)
+                    ax.plot(*cobweb(np.append(x, x[0])), color=palette.GREY, linewidth=palette.THIN, zorder=2)
                 y = following if with_map else np.zeros_like(x)
                 ax.plot(x, y, **POINT | mark | shape, label=None if place else name, zorder=5)
     ax.set_xlabel("state $x_t$" if with_map else "state x")
@@ -263,8 +273,8 @@ def graph(ax: "Axes", states: np.ndarray, cell: Any, inputs: Any, like: np.ndarr
     room = 0.15 * (high - low) if high > low else 1.0
     x = np.linspace(low - room, high + room, 301).astype(like.dtype)
     image = x + planes.flow(cell, inputs, x.reshape(-1, *like.shape[1:])).reshape(-1)
-    ax.plot(x, x, color=palette.LIGHT, linewidth=1.0, zorder=1)
-    ax.plot(x, image, color=palette.BLACK, linewidth=1.5, label="$x_{t+1} = F(x_t)$", zorder=3)
+    ax.plot(x, x, color=palette.LIGHT, linewidth=palette.THIN, zorder=1)
+    ax.plot(x, image, color=palette.BLACK, linewidth=palette.LINE, label="$x_{t+1} = F(x_t)$", zorder=3)
 
 
 def cobweb(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

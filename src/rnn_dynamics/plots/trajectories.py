@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 
 _END: dict[str, Any] = {
-    "markersize": 5.5,
+    "markersize": palette.MARK,
     "markeredgecolor": palette.BLUE,
     "linestyle": "none",
     "marker": "o",
@@ -66,9 +66,9 @@ def trajectory(
     plane = planes.principal_plane(np.concatenate(lines)) if plane is None else plane
     for place, line in enumerate(lines):
         x, y = plane.of(line).T
-        options: dict[str, Any] = {"marker": ".", "markersize": 3} if len(line) < 200 else {}
+        options: dict[str, Any] = {"marker": ".", "markersize": palette.DOT} if len(line) < 200 else {}
         ax.plot(x, y, **RUN | options, zorder=2)
-        ax.plot(x[:1], y[:1], **_END, markerfacecolor="white", label=None if place else "$x_0$")
+        ax.plot(x[:1], y[:1], **_END, markerfacecolor=palette.WHITE, label=None if place else "$x_0$")
         ax.plot(x[-1:], y[-1:], **_END, markerfacecolor=palette.BLUE, label=None if place else "$x_T$")
     label_plane(ax, plane)
     if cell is not None:
@@ -123,8 +123,8 @@ def _first_if_same(cells: Any) -> Any:
 
 def _in_time(ax: "Axes", lines: list[np.ndarray]) -> "Axes":
     for line in lines:
-        ax.plot(np.arange(len(line)), line, linewidth=1.0)
-    ax.set_xlabel("step t")
+        ax.plot(np.arange(len(line)), line, linewidth=palette.THIN)
+    ax.set_xlabel("step $t$")
     ax.set_ylabel("state $x_t$")
     ax.set_xlim(0, max(*(len(line) - 1 for line in lines), 1))
     return ax

@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from rnn_dynamics import cliff, plots
 from rnn_dynamics.cells import ElmanRNN
@@ -156,24 +157,25 @@ def _rows(results: _Results) -> tuple[ReportRow, ...]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(11, 6.6))
+    figure = Figure(figsize=(palette.FULL, 6.2))
     axes = figure.subplots(2, 3)
     _losses(axes[0, 0], results)
     _slopes(axes[1, 0], results)
     _units(axes[0, 1], results)
     _growth(axes[1, 1], results)
-    _plane(axes[0, 2], results)
-    _orbits(axes[1, 2], results)
+    _orbits(axes[0, 2], results)
+    _plane(axes[1, 2], results)
     plots.panel_labels(axes.T.ravel())
+    plots.shared_legend(axes.T.ravel(), columns=4)
     return figure
 
 
 def _losses(ax: Axes, results: _Results) -> None:
     for steps, colour in zip(_STEPS, palette.shades(len(_STEPS)), strict=True):
-        ax.plot(results.line.axes[0], results.losses[:, steps], color=colour, label=f"T = {steps}")
-    plots.loss_along(results.line, ax, quantity="limit")
-    ax.set_title("the loss along a line of biases")
-    ax.set_xlabel("position on the line λ")
+        ax.plot(results.line.axes[0], results.losses[:, steps], color=colour, label=f"$T = {steps}$")
+    plots.loss_along(results.line, ax, quantity="limit", legend=False)
+    ax.set_title("loss along a line of biases")
+    ax.set_xlabel(r"position on the line $\lambda$")
 
 
 def _slopes(ax: Axes, results: _Results) -> None:
@@ -183,7 +185,7 @@ def _slopes(ax: Axes, results: _Results) -> None:
     plots.loss_along(results.line, ax, quantity="slope", legend=False)
     ax.lines[len(_STEPS) - 1].set_color(shades[-1])
     ax.set_title("its slope")
-    ax.set_xlabel("position on the line λ")
+    ax.set_xlabel(r"position on the line $\lambda$")
 
 
 def _units(ax: Axes, results: _Results) -> None:
@@ -194,18 +196,23 @@ def _units(ax: Axes, results: _Results) -> None:
     for jump in line.jumps:
         known[np.argmin(np.abs(line.axes[0] - jump.position[0]))] = np.nan
     ax.plot(
-        line.axes[0], known, color=palette.SKY, linewidth=6, alpha=0.5, zorder=0, label="where $x_T$ goes"
+        line.axes[0],
+        known,
+        color=palette.SKY,
+        linewidth=palette.WIDE,
+        alpha=0.5,
+        zorder=0,
+        label="where $x_T$ goes",
     )
     ax.axvline(
         line.of_cause("basin boundary")[0].position[0], zorder=0, label="basin boundary", **palette.WALL
     )
-    ax.set_title("fixed points, and where $x_T$ goes")
-    ax.set_xlabel("position on the line λ")
+    ax.set_title("fixed points along the line")
+    ax.set_xlabel(r"position on the line $\lambda$")
     ax.set_ylabel("$x_2$")
     ax.set_xlim(0, 1)
-    ax.set_ylim(-1.1, 1.75)
+    ax.set_ylim(-1.1, 1.1)
     ax.set_yticks([-1, 0, 1])
-    ax.legend(loc="upper center", ncols=2)
 
 
 def _growth(ax: Axes, results: _Results) -> None:
@@ -218,25 +225,31 @@ def _growth(ax: Axes, results: _Results) -> None:
         steps,
         exponential,
         color=palette.ORANGE,
-        label=f"∝ {math.exp(growth):.3f}$^T$, the saddle's",
+        label=rf"$\propto {math.exp(growth):.3f}^T$, of the saddle",
     )
-    ax.plot(steps, cubic, color=palette.GREY, linestyle=(0, (4, 2)), label="∝ $T^3$")
-    ax.plot(steps, logs["basin boundary"], "D", color=palette.ORANGE, label="at the basin boundary")
-    ax.plot(steps, logs["fold"], "o", color=palette.BLACK, label="behind the first fold")
-    ax.set_title("the steepest slope against T")
-    ax.set_xlabel("steps T")
-    plots.powers_of_ten(ax.yaxis, "max |dL/dλ|")
-    ax.legend(loc="upper left")
+    ax.plot(steps, cubic, color=palette.GREY, linestyle=palette.DASHED, label=r"$\propto T^3$")
+    ax.plot(steps, logs["basin boundary"], "D", color=palette.ORANGE, label="slope at the boundary")
+    ax.plot(steps, logs["fold"], "o", color=palette.BLACK, label="slope behind the fold")
+    ax.set_title("the steepest slope against $T$")
+    ax.set_xlabel("steps $T$")
+    plots.powers_of_ten(ax.yaxis, palette.typeset("max |∂L/∂λ|"))
 
 
 def _plane(ax: Axes, results: _Results) -> None:
     plots.loss_along(results.plane, ax, legend=False)
-    ax.plot(*zip(*_LINE, strict=True), color="white", linewidth=1.6)
-    for share in (0, 1):
+    halo = [withStroke(linewidth=palette.BOLD, foreground=palette.WHITE)]
+    ax.plot(*zip(*_LINE, strict=True), color=palette.BLACK, linestyle=palette.SHORT, path_effects=halo)
+    for share, above in ((0, 5), (1, -13)):
         ax.annotate(
-            f"λ = {share}", _at(share), (0, 5), textcoords="offset points", color="white", ha="center"
+            rf"$\lambda = {share}$",
+            _at(share),
+            (0, above),
+            textcoords="offset points",
+            ha="center",
+            path_effects=halo,
+            zorder=6,
         )
-    ax.set_title("the loss over both biases, T = 50")
+    ax.set_title("loss over both biases")
     ax.set_xlabel("bias $b_1$")
     ax.set_ylabel("bias $b_2$")
 
@@ -247,13 +260,19 @@ def _orbits(ax: Axes, results: _Results) -> None:
         share = jump.position[0] + side * 1e-8
         biases = (jnp.asarray(bias) for bias in _at(share))
         states = np.asarray(rollout(COUPLED(*biases), _START, steps=100).states)
-        label = f"λ {'−' if side < 0 else '+'} 10⁻⁸"
-        ax.plot(*states.T, "o-", color=colour, markersize=3, linewidth=0.8, label=label)
-        ax.plot(*states[-1], "*", color=colour, markersize=12, zorder=4)
-    ax.plot(*_START, "s", color=palette.BLACK, markersize=5, label="$x_0$")
+        label = f"orbit, $10^{{-8}}$ {'before' if side < 0 else 'behind'} the boundary"
+        ax.plot(*states.T, "o-", color=colour, markersize=palette.DOT, linewidth=palette.THIN, label=label)
+        ax.plot(*states[-1], "*", color=colour, markersize=palette.STAR, zorder=4)
+    ax.plot(*_START, "s", color=palette.BLACK, markersize=palette.MARK, label="$x_0$")
     if jump.edge is not None:
-        ax.plot(*jump.edge.orbit[0], "X", color=palette.ORANGE, markersize=9, label="saddle", zorder=5)
-    ax.set_title("on both sides of the basin boundary")
+        ax.plot(
+            *jump.edge.orbit[0],
+            "X",
+            color=palette.ORANGE,
+            markersize=palette.BIG,
+            label="saddle on the boundary",
+            zorder=5,
+        )
+    ax.set_title("either side of the boundary")
     ax.set_xlabel("$x_1$")
     ax.set_ylabel("$x_2$")
-    ax.legend(loc="best")

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from rnn_dynamics import cliff, plots
 from rnn_dynamics.figures.cliff import loss_facts
@@ -28,10 +29,10 @@ def cliff_profile(*, quick: bool = False) -> Reproduction:
 
 
 def _profiles(wide: Any, steepest: dict[int, float]) -> Figure:
-    figure = Figure(figsize=(11, 3.6))
+    figure = Figure(figsize=(palette.FULL, 3.2))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.2, 1.2, 0.9))
     plots.loss_profile(wide, first)
-    first.set_title("w = 5, $x_0$ = ½, target .855")
+    first.set_title("$w = 5$, $x_0 = ½$, target .855")
     plots.loss_profile(wide, second, quantity="gradient", legend=False)
     second.set_ylim(-5, 5.2)
     second.set_title("its gradient")
@@ -44,10 +45,10 @@ def _growth(ax: Axes, steepest: dict[int, float]) -> None:
     steps = np.array(list(steepest))
     sizes = np.log10(list(steepest.values()))
     line = sizes[-1] + (steps - steps[-1]) * math.log10(1.25)
-    ax.plot(steps, line, color=palette.GREY, linestyle=(0, (4, 2)), label=r"$\propto 1.25^T$")
-    ax.plot(steps, sizes, "o", color=palette.BLUE, label="max over b, measured")
-    ax.set_xlabel("steps T")
-    plots.powers_of_ten(ax.yaxis, "max |dL/db|")
+    ax.plot(steps, line, color=palette.GREY, linestyle=palette.DASHED, label=r"$\propto 1.25^T$")
+    ax.plot(steps, sizes, "o", color=palette.BLUE, label="measured")
+    ax.set_xlabel("steps $T$")
+    plots.powers_of_ten(ax.yaxis, palette.typeset("max |∂L/∂b|"))
     ax.set_title("the steepest gradient")
     ax.legend(loc="upper left")
 
@@ -65,20 +66,24 @@ def cliff_surface(*, quick: bool = False) -> Reproduction:
 
 
 def _surfaces(surface: Any, near: Any, unclipped: Any, clipped: Any) -> Figure:
-    figure = Figure(figsize=(12, 3.9))
-    first, second, third = figure.subplots(1, 3, width_ratios=(1.25, 1.25, 1))
-    plots.loss_surface(surface, first)
+    figure = Figure(figsize=(palette.FULL, 3.4))
+    first, second, third = figure.subplots(1, 3, width_ratios=(1.15, 1.15, 1))
+    plots.loss_surface(surface, first, floor=1e-3)
     plots.loss_surface(near, second, logarithmic=True, limit=2.0)
-    first.set_title("$E_{50}$ and descent, rate .1")
-    second.set_title("its gradient between start and wall")
+    first.set_title("loss at $T = 50$")
+    second.set_title("its gradient; red is clipped")
     for ax in (first, second):
         limits = ax.get_xlim(), ax.get_ylim()
         _paths(ax, unclipped, clipped)
         ax.set_xlim(limits[0])
         ax.set_ylim(limits[1])
-    first.legend(loc="lower right", frameon=True, framealpha=0.85)
+    w, b = np.asarray(near.w), np.asarray(near.b)
+    frame = {"fill": False, "edgecolor": palette.BLACK, "linewidth": palette.LINE}
+    first.add_patch(Rectangle((w[0], b[0]), float(np.ptp(w)), float(np.ptp(b)), **frame))
+    first.text(w[-1] + 0.1, b[0] - 1.6, "panel b", fontsize=palette.NOTE, va="center")
     _losses(third, unclipped, clipped)
     plots.panel_labels((first, second, third))
+    plots.shared_legend((first, second))
     return figure
 
 
@@ -91,8 +96,8 @@ def _single(paths: cliff.Descent, index: int, updates: int) -> cliff.Descent:
 
 
 def _paths(ax: Axes, unclipped: Any, clipped: Any) -> None:
-    plots.descent(unclipped, ax, label="unclipped", color=palette.VERMILION)
     plots.descent(clipped, ax, label="clipped at 1", color=palette.BLACK)
+    plots.descent(unclipped, ax, label="unclipped", color=palette.VERMILION)
 
 
 def _losses(ax: Axes, unclipped: Any, clipped: Any) -> None:
@@ -102,8 +107,9 @@ def _losses(ax: Axes, unclipped: Any, clipped: Any) -> None:
     ):
         ax.plot(np.log10(np.asarray(path.loss.value)), color=colour, label=label)
     ax.set_xlabel("update")
-    plots.powers_of_ten(ax.yaxis, "$E_{50}$")
+    plots.powers_of_ten(ax.yaxis, palette.typeset("L"))
     ax.set_xlim(0, unclipped.updates)
-    ax.set_title("the loss along both paths")
-    ax.set_ylim(-5, 0.6)
-    ax.legend(loc="upper right", ncols=2)
+    ax.set_title("along both paths, rate .1")
+    ax.set_ylim(-5, 0.1)
+    note = {"color": palette.VERMILION, "fontsize": palette.NOTE, "ha": "right"}
+    ax.text(unclipped.updates, -0.35, "unclipped: on a plateau", **note)

@@ -34,31 +34,31 @@ def nearby_starts(*, quick: bool = False) -> Reproduction:
 
 def _picture_of_starts(low: Trajectory, high: Trajectory, derivative: np.ndarray) -> Figure:
     starts = float(low.initial), float(high.initial)
-    figure = Figure(figsize=(9, 3.6))
+    figure = Figure(figsize=(palette.FULL, 3.2))
     left, right = figure.subplots(1, 2)
     plots.orbit(low, left, color=palette.BLUE, label=f"$x_0$ = {starts[0]:.4f}")
     plots.orbit(high, left, color=palette.ORANGE, label=f"$x_0$ = {starts[1]:.4f}")
-    left.axhline(0.5, label="separatrix x = ½", **palette.UNSTABLE)
+    left.axhline(0.5, label="separatrix $x$ = ½", **palette.UNSTABLE)
     left.set_ylim(0, 1)
-    left.set_title("w = 5, b = −2.5")
-    left.legend(loc="upper left")
+    left.set_title("$w = 5$, $b = -2.5$")
+    left.legend(loc="center right", bbox_to_anchor=(1.0, 0.68))
     _distances(right, np.asarray(high.states) - np.asarray(low.states), derivative)
     plots.panel_labels((left, right))
     return figure
 
 
 def _distances(ax: Axes, apart: np.ndarray, derivative: np.ndarray) -> None:
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ratio = np.log10(apart / apart[0])
-    ax.plot(ratio, color=palette.VERMILION, label=r"finite ratio $\Delta x_t/\Delta x_0$")
+    ax.plot(ratio, color=palette.BLACK, label=r"finite ratio $\Delta x_t/\Delta x_0$")
     ax.plot(
         derivative, color=palette.BLUE, label=r"derivative $\partial x_t/\partial x_0$ at the lower start"
     )
     growth = np.arange(len(derivative)) * np.log10(1.25)
-    ax.plot(growth, color=palette.BLACK, linewidth=1, linestyle=(0, (1, 1.5)), label="$1.25^t$")
+    ax.plot(growth, color=palette.GREY, linestyle=palette.DOTTED, label="$1.25^t$")
     ax.set_ylim(-11, 6)
     ax.set_xlim(0, len(derivative) - 1)
-    ax.set_xlabel("step t")
+    ax.set_xlabel("step $t$")
     plots.powers_of_ten(ax.yaxis, "ratio")
     ax.set_title("the ratio stays, the derivative dies")
     ax.legend(loc="lower left")
@@ -127,12 +127,13 @@ def input_over_boundary(*, quick: bool = False) -> Reproduction:
 
 
 def _picture_of_bit(run: Trajectory, inputs: np.ndarray, rest: np.ndarray) -> Figure:
-    figure = Figure(figsize=(10, 4))
+    figure = Figure(figsize=(palette.FULL, 3.9))
     axes = figure.subplot_mosaic("ab;ac", width_ratios=(1, 1.7), height_ratios=(2.4, 1))
     _step_and_input(axes["a"], rest)
     _stored_bit(axes["b"], run)
     _inputs(axes["c"], inputs, rest)
     plots.panel_labels(axes.values())
+    plots.shared_legend(list(axes.values()), columns=4)
     return figure
 
 
@@ -140,40 +141,51 @@ def _step_and_input(ax: Axes, rest: np.ndarray) -> None:
     """The autonomous step F̃, its equilibria, and one input that carries the lower state over the boundary."""
     x = np.linspace(-4, 4, 201)
     ax.plot(x, 5 / (1 + np.exp(-x)) - 2.5, color=palette.BLACK, label=r"$\tilde F(x) = 5\,\sigma(x) - 2.5$")
-    ax.plot(x, x, color=palette.GREY, linewidth=0.8, label="next state = state")
+    ax.plot(x, x, color=palette.GREY, linewidth=palette.THIN, label="next state = state")
     ax.plot([0, 0], [-4, 4], label="boundary", **palette.UNSTABLE)
-    ax.plot(rest[[0, 2]], rest[[0, 2]], "o", color=palette.BLACK, markersize=6, label="attractors")
-    ax.plot(rest[1], rest[1], "o", markerfacecolor="white", markeredgecolor=palette.BLACK, markersize=6)
+    ax.plot(rest[[0, 2]], rest[[0, 2]], "o", color=palette.BLACK, markersize=palette.BIG, label="attractors")
+    ax.plot(
+        rest[1],
+        rest[1],
+        "o",
+        markerfacecolor=palette.WHITE,
+        markeredgecolor=palette.BLACK,
+        markersize=palette.BIG,
+        label="repeller",
+    )
     kick = max(_KICKS.values())
     ax.annotate(
         "",
         xy=(rest[0] + kick, rest[0]),
         xytext=(rest[0], rest[0]),
-        arrowprops={"arrowstyle": "-|>", "color": palette.VERMILION, "linewidth": 1.6},
+        arrowprops={"arrowstyle": "-|>", "color": palette.VERMILION, "linewidth": palette.LINE},
     )
     ax.text(
-        rest[0] + kick + 0.1, rest[0], "the input\nmoves x", color=palette.VERMILION, fontsize=8, va="center"
+        rest[0] + kick + 0.1,
+        rest[0],
+        "the input\nmoves $x$",
+        color=palette.VERMILION,
+        fontsize=palette.NOTE,
+        va="center",
     )
-    ax.set_xlabel("state x")
+    ax.set_xlabel(palette.STATE_AXIS)
     ax.set_ylabel("next state, without input")
     ax.set_title(r"$F_t = U_t \circ \tilde F$, $U_t(x) = x + u_t$")
     ax.set_xlim(-4, 4)
-    ax.set_ylim(-4, 5.6)
-    ax.legend(loc="upper left", ncols=2, columnspacing=1.0, fontsize=7.5)
+    ax.set_ylim(-4, 4)
 
 
 def _stored_bit(ax: Axes, run: Trajectory) -> None:
     plots.orbit(run, ax, color=palette.BLACK, label="state")
     ax.axhline(0, label="boundary", **palette.UNSTABLE)
-    ax.axhspan(0, 4, color="#fdd0a2", alpha=0.45, linewidth=0, zorder=0)
-    ax.axhspan(-4, 0, color="#9ecae1", alpha=0.45, linewidth=0, zorder=0)
-    ax.text(1, 3.3, "bit 1", fontsize=8)
-    ax.text(1, -3.7, "bit 0", fontsize=8)
+    ax.axhspan(0, 4, color=palette.PALE_ORANGE, alpha=0.45, linewidth=0, zorder=0)
+    ax.axhspan(-4, 0, color=palette.PALE_BLUE, alpha=0.45, linewidth=0, zorder=0)
+    ax.text(1, 3.3, "bit 1", fontsize=palette.NOTE)
+    ax.text(1, -3.7, "bit 0", fontsize=palette.NOTE)
     ax.set_ylim(-4, 4)
     ax.set_title("one bit, kept between the inputs")
     ax.set_xlabel("")
     ax.tick_params(labelbottom=False)
-    ax.legend(loc="lower right", ncols=2)
 
 
 def _inputs(ax: Axes, inputs: np.ndarray, rest: np.ndarray) -> None:
@@ -184,13 +196,13 @@ def _inputs(ax: Axes, inputs: np.ndarray, rest: np.ndarray) -> None:
         (sets, palette.VERMILION, "sets the bit"),
         (~sets & (inputs != 0), palette.GREY, "too small"),
     ):
-        ax.vlines(steps[mask], 0, inputs[mask], color=colour, linewidth=2.4, label=label)
-    ax.axhline(0, color=palette.GREY, linewidth=0.8)
+        ax.vlines(steps[mask], 0, inputs[mask], color=colour, linewidth=palette.BOLD, label=label)
+    ax.axhline(0, color=palette.GREY, linewidth=palette.THIN)
     ax.set_xlim(0, len(inputs))
     ax.set_ylim(-3.2, 3.2)
-    ax.set_xlabel("step t")
+    ax.set_title("the inputs")
+    ax.set_xlabel("step $t$")
     ax.set_ylabel("input $u_t$")
-    ax.legend(loc="upper left", bbox_to_anchor=(0.27, 1.1), ncols=2)
 
 
 def _bit_rows(run: Trajectory, rest: np.ndarray) -> tuple[ReportRow, ...]:

@@ -112,7 +112,7 @@ def _chart(
 
 
 def _picture(sweep: OrbitDiagram, cascade: _Cascade, charts: list[_Chart]) -> Figure:
-    figure = Figure(figsize=(11, 7))
+    figure = Figure(figsize=(palette.FULL, 6.2))
     grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.25))
     first = figure.add_subplot(grid[0, 0])
     inner = grid[0, 1].subgridspec(2, 1, height_ratios=(2, 1), hspace=0.05)
@@ -123,59 +123,70 @@ def _picture(sweep: OrbitDiagram, cascade: _Cascade, charts: list[_Chart]) -> Fi
     for ax, chart in zip(lower, charts, strict=True):
         _plane(ax, chart)
     plots.panel_labels((first, second, *lower))
+    plots.shared_legend((first, *lower), columns=4)
     return figure
 
 
 def _hysteresis(ax: Axes, sweep: OrbitDiagram) -> None:
     for states, colour, name, width in (
-        (sweep.down, palette.VERMILION, "b falling", 4.0),
-        (sweep.up, palette.BLUE, "b rising", 1.8),
+        (sweep.down, palette.VERMILION, "$b$ falling", 4.0),
+        (sweep.up, palette.BLUE, "$b$ rising", 1.8),
     ):
         ax.plot(sweep.parameters, states[:, -1], color=colour, linewidth=width, label=name)
     low, high = np.sort(np.asarray(doya.folds(_BISTABLE).x))
     x = np.linspace(low, high, 100)
     ax.plot(doya.wall(_BISTABLE, x), x, **palette.UNSTABLE, label="unstable equilibrium")
     ax.plot(doya.folds(_BISTABLE).b, doya.folds(_BISTABLE).x, label="fold", **palette.FOLD)
-    ax.set_title("hysteresis: w = 5, ε = 1")
-    ax.set_xlabel("bias b")
-    ax.set_ylabel("state x")
+    ax.set_title(r"hysteresis: $w = 5$, $\varepsilon = 1$")
+    ax.set_xlabel(palette.BIAS_AXIS)
+    ax.set_ylabel(palette.STATE_AXIS)
     ax.set_xlim(sweep.parameters[0], sweep.parameters[-1])
-    ax.legend(loc="center right")
 
 
 def _doubling(above: Axes, below: Axes, cascade: _Cascade) -> None:
     states = cascade.orbits.up
     at = np.broadcast_to(cascade.orbits.parameters[:, None], states.shape)
     above.plot(at.ravel(), states.ravel(), ",", color=palette.BLACK, alpha=0.35, rasterized=True)
-    above.set_ylabel("state x")
-    above.set_title("period doubling to chaos: w = −100, ε = ½")
+    above.set_ylabel(palette.STATE_AXIS)
+    above.set_title(r"period doubling to chaos: $w = -100$, $\varepsilon = ½$")
     above.tick_params(labelbottom=False)
-    below.axhline(0, color=palette.GREY, linewidth=0.8)
-    below.plot(cascade.orbits.parameters, cascade.exponents, color=palette.BLUE, linewidth=0.8)
+    below.axhline(0, color=palette.GREY, linewidth=palette.THIN)
+    below.plot(cascade.orbits.parameters, cascade.exponents, color=palette.BLUE, linewidth=palette.THIN)
     below.set_ylim(-1.5, 0.7)
-    below.set_ylabel("exponent λ\n(nats a step)")
-    below.set_xlabel("bias b")
+    below.set_ylabel("exponent $λ$\n(nats a step)")
+    below.set_xlabel(palette.BIAS_AXIS)
     below.set_xlim(cascade.orbits.parameters[0], cascade.orbits.parameters[-1])
 
 
 def _plane(ax: Axes, chart: _Chart) -> None:
-    plots.exponent_field(chart.field, chart.w, chart.b, ax, limit=4.0 if chart.epsilon == 1 else 0.7)
-    halo = [withStroke(linewidth=3.5, foreground="white")]
-    ax.plot(*chart.folds.T, color=palette.BLACK, linewidth=1.6, label="fold", path_effects=halo)
-    for i, curve in enumerate(chart.flips):
-        ax.plot(
-            *curve.T, color=palette.ORANGE, linewidth=1.6, linestyle=(0, (4, 1.5)), label="" if i else "flip"
+    plots.exponent_field(chart.field, chart.w, chart.b, ax, limit=12.0 if chart.epsilon == 1 else 0.7)
+    halo = [withStroke(linewidth=palette.WIDE, foreground=palette.WHITE)]
+    line: dict[str, Any] = {"color": palette.BLACK, "path_effects": halo}
+    if chart.epsilon == 1:
+        ax.plot(*chart.folds.T, label="curve of folds", **line)
+        w, b, _ = doya.cusp()
+        ax.plot(w, b, label="cusp", **palette.CUSP)
+        ax.set_xlim(chart.w[0], chart.w[-1])
+        # Between the folds the colour is that of the attractor which the start reaches: it changes at the wall.
+        ax.annotate(
+            f"between the folds: of the\nattractor that $x_0 = {_START:g}$ reaches",
+            xy=(8.0, -4.0),
+            xytext=(-15.5, -5.6),
+            fontsize=palette.NOTE,
+            va="center",
+            arrowprops={"arrowstyle": "->", "linewidth": palette.THIN},
         )
-    w, b, _ = doya.cusp()
-    ax.plot(w, b, label="cusp", **palette.CUSP)
-    if chart.epsilon < 1:
-        ax.axvline(_WILD, color=palette.GREY, linewidth=0.9, linestyle=(0, (1, 1.5)), label="w = −100")
-    ax.set_xlabel("weight w")
-    ax.set_ylabel("bias b")
-    ax.set_xlim(chart.w[0], chart.w[-1])
+    else:
+        ax.axvline(_WILD, color=palette.WHITE, linestyle=palette.DOTTED)
+        ax.text(_WILD + 2, chart.b[-1], "panel b", color=palette.WHITE, fontsize=palette.NOTE, va="top")
+        ax.set_xlim(chart.w[0], 0)
+    for i, curve in enumerate(chart.flips):
+        name = "" if i else "curve of flips"
+        ax.plot(*curve.T, linestyle=palette.DASHED, label=name, **line)
+    ax.set_xlabel(palette.WEIGHT_AXIS)
+    ax.set_ylabel(palette.BIAS_AXIS)
     ax.set_ylim(chart.b[0], chart.b[-1])
-    ax.set_title(f"events over the exponent: ε = {'1' if chart.epsilon == 1 else '½'}")
-    ax.legend(loc="upper right", frameon=True, framealpha=0.9)
+    ax.set_title(rf"events over the exponent, $\varepsilon = {'1' if chart.epsilon == 1 else '½'}$")
 
 
 def _sweep_rows(sweep: OrbitDiagram) -> list[ReportRow]:

@@ -14,6 +14,7 @@ from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.gradients.sensitivities import Sensitivities
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.powers import ticks
 
 _STEPS = 50
 _WEIGHT = 5.0
@@ -71,11 +72,26 @@ class _Events(NamedTuple):
 
 
 def _picture(starts: _Map, weights: _Map, events: _Events) -> Figure:
-    figure = Figure(figsize=(12, 6.6))
-    top, bottom = figure.subplots(2, 3)
+    figure = Figure(figsize=(palette.FULL, 5.0))
+    top, bottom = figure.subplots(2, 3, sharey="row")
     _over_starts(top, starts, events)
     _over_weights(bottom, weights, events)
+    for row, by in ((top, "x_0"), (bottom, "b")):
+        label = rf"$|∂x_T/∂{by}|$, $|Δx_T/Δ{by}|$"
+        places, texts = ticks()
+        shape = {
+            "ticks": places,
+            "format": texts,
+            "location": "right",
+            "fraction": 0.03,
+            "pad": 0.02,
+            "aspect": 20,
+        }
+        figure.colorbar(row[0].collections[0], ax=list(row), label=label, extend="min", **shape)
+        for ax in row[1:]:
+            ax.set_ylabel("")
     plots.panel_labels((*top, *bottom))
+    plots.shared_legend((*top, *bottom), columns=5)
     return figure
 
 
@@ -86,42 +102,45 @@ def _decades(values: object) -> np.ndarray:
 
 def _over_starts(axes: np.ndarray, plane: _Map, events: _Events) -> None:
     b, x0, exact, ratios = plane
-    plots.sensitivity_map(b, x0, exact, axes[0], limit=_LIMIT)
-    axes[0].set_title(f"derivative by $x_0$, T = {_STEPS}, w = {_WEIGHT:g}")
+    plots.sensitivity_map(b, x0, exact, axes[0], limit=_LIMIT, bar=False)
+    axes[0].set_title(f"$∂x_T/∂x_0$, $T = {_STEPS}$, $w = {_WEIGHT:g}$")
     for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
-        plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, label=r"$|\Delta x_T/\Delta x_0|$")
-        ax.set_title(rf"finite ratio, $\Delta x_0$ = {size:g}")
+        plots.log_map(b, x0, _decades(ratio), ax, limit=_LIMIT, bar=False)
+        ax.set_title(f"$Δx_T/Δx_0$, $Δx_0 = {size:g}$")
     for ax in axes:
         ax.plot(events.repeller, events.states, label="wall: $x_0$ on the repeller", **palette.WALL)
         ax.plot(np.asarray(events.fold.b), np.asarray(events.fold.x), label="fold", **palette.FOLD)
-        ax.set_xlabel("bias b")
-        ax.set_ylabel("start $x_0$")
-    axes[0].legend(loc="lower left", fontsize=7.5, frameon=True, framealpha=0.85)
+        ax.set_xlabel(palette.BIAS_AXIS)
+        ax.set_ylabel(palette.START_AXIS)
 
 
 def _over_weights(axes: np.ndarray, plane: _Map, events: _Events) -> None:
     w, b, exact, ratios = plane
-    name = r"$|\partial x_T/\partial b|$"
-    plots.sensitivity_map(w, b, exact, axes[0], parameter=1, limit=_LIMIT, label=name)
-    axes[0].set_title(f"derivative by b, T = {_STEPS}, $x_0$ = {_START:g}")
+    plots.sensitivity_map(w, b, exact, axes[0], parameter=1, limit=_LIMIT, bar=False)
+    axes[0].set_title(f"$∂x_T/∂b$, $T = {_STEPS}$, $x_0 = {_START:g}$")
     for ax, size, ratio in zip(axes[1:], _SIZES, ratios, strict=True):
-        plots.log_map(w, b, _decades(ratio), ax, limit=_LIMIT, label=r"$|\Delta x_T/\Delta b|$")
-        ax.set_title(rf"finite ratio, $\Delta b$ = {size:g}")
+        plots.log_map(w, b, _decades(ratio), ax, limit=_LIMIT, bar=False)
+        ax.set_title(f"$Δx_T/Δb$, $Δb = {size:g}$")
     for ax in axes:
         _draw_events(ax, events)
-        ax.set_xlabel("weight w")
-        ax.set_ylabel("bias b")
+        ax.set_xlabel(palette.WEIGHT_AXIS)
+        ax.set_ylabel(palette.BIAS_AXIS)
         ax.set_ylim(float(b.min()), float(b.max()))
-    axes[0].legend(loc="upper right", fontsize=7.5, frameon=True, framealpha=0.85)
 
 
 def _draw_events(ax: Axes, events: _Events) -> None:
     ax.plot(events.weights, events.wall, label="wall: $x_0$ on the repeller", **palette.WALL)
     (up, fold), (down, flip) = events.folds, events.flips
     for side in range(2):
-        ax.plot(up, fold[:, side], color=palette.BLACK, linewidth=1.3, label="fold" if not side else "_")
-        line = {"color": palette.BLACK, "linewidth": 1, "linestyle": (0, (2, 1.5))}
-        ax.plot(down, flip[:, side], label="flip" if not side else "_", **line)
+        ax.plot(
+            up,
+            fold[:, side],
+            color=palette.BLACK,
+            linewidth=palette.LINE,
+            label="curve of folds" if not side else "_",
+        )
+        line = {"color": palette.BLACK, "linewidth": palette.THIN, "linestyle": palette.SHORT}
+        ax.plot(down, flip[:, side], label="curve of flips" if not side else "_", **line)
     ax.plot(*doya.cusp()[:2], label="cusp", **palette.CUSP)
 
 

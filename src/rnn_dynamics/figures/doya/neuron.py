@@ -28,14 +28,14 @@ def doya_bifurcation(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(bistable: Any, held: np.ndarray, cyclic: Any, folds: tuple, flips: dict) -> Figure:
-    figure = Figure(figsize=(11, 3.7))
+    figure = Figure(figsize=(palette.FULL, 3.2))
     first, second, third = figure.subplots(1, 3, width_ratios=(1.35, 1, 1))
     _crossings(first, bistable, held)
-    plots.bifurcation_diagram(cyclic, second)
-    second.set_ylim(-0.05, 1.4)
-    second.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
+    plots.bifurcation_diagram(cyclic, second, legend=False)
+    second.set_ylim(-0.02, 1.02)
     _chart(third, folds, flips)
     plots.panel_labels((first, second, third))
+    plots.shared_legend((first, second, third), columns=4)
     return figure
 
 
@@ -43,16 +43,12 @@ def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
     """The diagram with its two bifurcation crossings, and the range of b where the boundary is crossed."""
     plots.bifurcation_diagram(diagram, ax, legend=False)
     low, high = sorted(event.parameter for event in diagram.events)
-    ax.fill_between([low, high], -0.02, 1, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
+    ax.axvspan(low, high, color=palette.LIGHT, alpha=0.5, linewidth=0, zorder=0)
+    note: dict[str, Any] = {"fontsize": palette.NOTE, "va": "center", "linespacing": 1.1}
     for b in (low, high):
-        ax.plot([b, b], [-0.02, 1], color=palette.BLUE, linewidth=1, linestyle=(0, (1, 1.5)), zorder=1)
-    ax.annotate(
-        "bifurcation crossing:\none of two values of b",
-        (high, 0.9),
-        (high + 0.025, 0.42),
-        fontsize=8,
-        color=palette.BLUE,
-        arrowprops={"arrowstyle": "->", "color": palette.BLUE},
+        ax.axvline(b, color=palette.BLUE, linewidth=palette.THIN, linestyle=palette.DOTTED, zorder=1)
+    ax.text(
+        high + 0.015, 0.45, "bifurcation\ncrossing: at\na fold, one\nof two $b$", color=palette.BLUE, **note
     )
     across, states = held
     ax.plot(
@@ -60,49 +56,44 @@ def _crossings(ax: Axes, diagram: Any, held: np.ndarray) -> None:
         states,
         linestyle="none",
         marker="o",
-        markersize=6,
-        markerfacecolor="white",
+        markersize=palette.BIG,
+        markerfacecolor=palette.WHITE,
         markeredgecolor=palette.VERMILION,
-        markeredgewidth=1.4,
-        label="boundary crossing, in the band",
+        markeredgewidth=palette.LINE,
+        label="boundary crossing (three of them)",
         zorder=6,
     )
-    ax.annotate(
-        "",
-        xy=(across[1] + 0.12, states[1]),
-        xytext=(across[1] - 0.12, states[1]),
-        arrowprops={"arrowstyle": "->", "color": palette.VERMILION},
-    )
-    ax.text(across[1] + 0.035, states[1] + 0.025, "b grows", fontsize=8, color=palette.VERMILION)
-    ax.set_ylim(-0.02, 1.16)
-    ax.legend(loc="upper left", ncols=2, fontsize=7.5, columnspacing=1.0, handlelength=1.8)
+    for b, x in zip(across, states, strict=True):
+        arrow = {"arrowstyle": "->", "color": palette.VERMILION, "linewidth": palette.THIN}
+        ax.annotate("", xy=(b + 0.07, x), xytext=(b - 0.07, x), arrowprops=arrow, zorder=5)
+    text = "boundary\ncrossing:\nany $b$ in\nthe band"
+    ax.text(low - 0.015, 0.55, text, color=palette.VERMILION, ha="right", **note)
+    ax.set_ylim(-0.02, 1.02)
 
 
 def _chart(ax: Axes, folds: tuple[np.ndarray, np.ndarray], flips: dict[float, tuple]) -> None:
     """Folds and the cusp, and flips for two Euler steps, over (w, b)."""
     up, fold = folds
     for side in range(2):
-        label = "fold" if not side else "_nolegend_"
-        ax.plot(up, fold[:, side], color=palette.BLACK, linewidth=1.8, label=label)
-    ax.fill_between(up, fold[:, 1], fold[:, 0], color=palette.LIGHT, alpha=0.6, linewidth=0)
-    ax.annotate(
-        "two attractors",
-        xy=(10, -4.8),
-        xytext=(6.2, 0.6),
-        fontsize=8,
-        ha="center",
-        arrowprops={"arrowstyle": "->", "color": palette.GREY},
-    )
+        label = "curve of folds" if not side else "_nolegend_"
+        ax.plot(up, fold[:, side], color=palette.BLACK, linewidth=palette.LINE, label=label)
+    ax.fill_between(up, fold[:, 1], fold[:, 0], color=palette.LIGHT, linewidth=0, label="two attractors")
     w, b, _ = doya.cusp()
     ax.plot(w, b, label="cusp", **palette.CUSP)
-    for epsilon, dashes in ((1.0, "-"), (0.5, (0, (3, 1.5)))):
+    for epsilon, dashes, name in ((1.0, "-", "1"), (0.5, palette.SHORT, "½")):
         down, flip = flips[epsilon]
         for side in range(2):
-            label = f"flip, ε = {epsilon:g}" if not side else "_nolegend_"
-            ax.plot(down, flip[:, side], color=palette.BLUE, linestyle=dashes, linewidth=1.4, label=label)
+            label = f"curve of flips, $\\varepsilon$ = {name}" if not side else "_nolegend_"
+            ax.plot(
+                down,
+                flip[:, side],
+                color=palette.BLUE,
+                linestyle=dashes,
+                linewidth=palette.LINE,
+                label=label,
+            )
         ax.plot(down[-1], -down[-1] / 2, zorder=5, **palette.FLIP)
-    ax.set_xlabel("weight w")
-    ax.set_ylabel("bias b")
+    ax.set_xlabel(palette.WEIGHT_AXIS)
+    ax.set_ylabel(palette.BIAS_AXIS)
     ax.set_xlim(-16, 12)
-    ax.set_title("events over (w, b)")
-    ax.legend(loc="upper right")
+    ax.set_title("events over $(w, b)$")

@@ -82,31 +82,32 @@ def random_tanh_exponents(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, LyapunovSpectrum]) -> Figure:
-    figure = Figure(figsize=(12, 3.8))
+    figure = Figure(figsize=(palette.FULL, 3.1))
     first, second, third = figure.subplots(1, 3)
     for ax in (first, second):
-        ax.axvline(1, color=palette.GREY, linewidth=1.0, linestyle=(0, (1, 1.5)))
-        ax.set_xlabel("gain g")
-    first.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    for one, colour in zip(swept, plots.palette.shades(len(swept)), strict=True):
-        _band(first, gains, one.largest, colour, f"N = {one.units}")
-        _band(second, gains, one.dimension / one.units, colour, f"N = {one.units}")
+        ax.axvline(1, color=palette.GREY, linewidth=palette.THIN, linestyle=palette.DOTTED)
+        ax.set_xlabel("gain $g$")
+    first.axhline(0, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
+    for one, colour in zip(swept, palette.shades(len(swept)), strict=True):
+        _band(first, gains, one.largest, colour, f"$N = {one.units}$")
+        _band(second, gains, one.dimension / one.units, colour, f"$N = {one.units}$")
     dense = np.linspace(gains[0], gains[-1], 25)
     first.plot(
         dense,
         [mean_field(g).exponent for g in dense],
         color=palette.ORANGE,
-        linestyle=(0, (5, 2)),
-        label="mean field, ½ ln χ",
+        linestyle=palette.DASHED,
+        label=f"mean field, {palette.typeset('½ ln χ')}",
     )
-    first.set_ylabel("largest exponent λ₁ (nats a step)")
-    first.set_title("x⁺ = J tanh x, J ~ N(0, g²/N)")
-    second.set_ylabel("Kaplan–Yorke dimension / N")
-    second.set_title("share of the directions the attractor fills")
+    first.set_ylabel("largest exponent $λ_1$ (nats a step)")
+    first.set_title(r"$x^+ = J\,\tanh x$, $J \sim N(0, g^2/N)$")
+    second.set_ylabel("Kaplan–Yorke dimension / $N$")
+    second.set_title("share of directions it fills")
     first.legend(loc="lower right")
-    for (g, one), colour in zip(spectra.items(), palette.SERIES, strict=False):
-        plots.lyapunov_spectrum(one, third, inset=False, label=f"g = {g:g}", color=colour)
-    third.set_title(f"full spectra, N = {swept[-1].units}, bars: 2 standard errors")
+    for (g, one), colour, mark in zip(spectra.items(), palette.SERIES, "osD^", strict=False):
+        look = {"color": colour, "marker": mark}
+        plots.lyapunov_spectrum(one, third, inset=False, label=f"$g = {g:g}$", **look)
+    third.set_title(f"spectra, $N = {swept[-1].units}$ (± 2 s.e.)")
     third.legend(loc="lower left")
     plots.panel_labels((first, second, third))
     return figure
@@ -115,7 +116,7 @@ def _picture(gains: np.ndarray, swept: list[_Swept], spectra: dict[float, Lyapun
 def _band(ax: Axes, gains: np.ndarray, values: np.ndarray, colour: Any, label: str) -> None:
     """Mean over the seeds, and the range of them as a band."""
     ax.fill_between(gains, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.2, linewidth=0)
-    ax.plot(gains, values.mean(axis=1), color=colour, marker="o", markersize=3, label=label)
+    ax.plot(gains, values.mean(axis=1), color=colour, marker="o", markersize=palette.DOT, label=label)
 
 
 def _logistic(x: jax.Array, _: None) -> jax.Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from rnn_dynamics import plots
@@ -85,12 +86,27 @@ def _states(points: FixedPoints, kind: str) -> list[tuple[np.ndarray, int]]:
 
 
 def _picture(portraits: list[_Portrait]) -> Figure:
-    figure = Figure(figsize=(13.5, 5.2))
-    axes = figure.subplots(1, 3)
-    for ax, one, letter in zip(axes, portraits, "abc", strict=True):
+    figure = Figure(figsize=(palette.FULL, 3.45))
+    axes = figure.subplots(1, 3, sharey=True)
+    titles = ("two bits: four fixed points", "fixed points and a 2-cycle", "an invariant circle")
+    for ax, one, title in zip(axes, portraits, titles, strict=True):
         _draw(ax, one)
-        plots.panel_label(ax, letter)
-    figure.legend(handles=_handles(), loc="outside lower center", ncols=5)
+        ax.set_title(title)
+        if ax is not axes[0]:
+            ax.set_ylabel("")
+    plots.panel_labels(axes)
+    several = tuple(_handle(mark, markerfacecolor=palette.GREY) for mark in "osD^")
+    handles: dict[str, Any] = {"attractors, each in its basin (with share)": several} | _handles()
+    labels = list(handles)
+    spread = {tuple: HandlerTuple(ndivide=None, pad=0.4)}
+    figure.legend(
+        list(handles.values()),
+        labels,
+        loc="outside lower center",
+        ncols=3,
+        handler_map=spread,
+        handlelength=3.5,
+    )
     return figure
 
 
@@ -98,29 +114,61 @@ def _draw(ax: Axes, one: _Portrait) -> None:
     plots.basins(one.labels, ax, legend=False)
     for curve in (*one.unstable, *one.stable):
         plots.invariant_set(curve, ax)
+        for way in curve.sides:
+            _arrow(ax, way, inwards=curve.kind == "stable")
     repelling = np.array([x for x, _ in _states(one.points, "repelling")])
-    ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor="white"))
-    found = one.labels.attractors
-    for i in np.flatnonzero(found.kinds == AttractorKind.INVARIANT_CIRCLE):
-        ax.plot(*found.orbit(int(i)).T, ".", color=palette.VERMILION, markersize=2.5, zorder=6)
-    shares = ", ".join(f"{100 * share:.0f}" for share in one.labels.fractions().attractors)
-    ax.set_title(f"{one.title}, {shares} %")
+    ax.plot(*repelling.T, zorder=5, **_mark("o", markerfacecolor=palette.WHITE))
+    found, shares = one.labels.attractors, one.labels.fractions().attractors
+    for i, share in enumerate(shares):
+        states = found.orbit(i)
+        is_circle = found.kinds[i] == AttractorKind.INVARIANT_CIRCLE
+        if is_circle:
+            ax.plot(*states.T, ".", color=palette.VERMILION, markersize=palette.DOT, zorder=6)
+        x, y = (0.0, 0.9) if is_circle else 0.55 * states[0]
+        text = f"{100 * share:.0f} %" + ("\n2-cycle" if found.periods[i] == 2 else "")
+        ax.text(x, y, text, fontsize=palette.NOTE, ha="center", va="center", zorder=4)
     ax.set_aspect("equal")
 
 
+def _arrow(ax: Axes, way: Side, *, inwards: bool) -> None:
+    """Where a side leads: to the saddle on its stable set, away from it on the unstable one."""
+    inside = np.flatnonzero((np.abs(way.states) < _EDGE - 0.05).all(axis=1))
+    if len(inside) < 3:
+        return
+    steps = np.linalg.norm(np.diff(way.states, axis=0), axis=1)
+    length = np.concatenate([[0.0], np.cumsum(steps)])
+    middle = int(np.searchsorted(length, 0.5 * length[inside[-1]]))
+    middle = min(max(middle, 1), len(way.states) - 2)
+    here, there = way.states[middle], way.states[middle] + (way.states[middle + 1] - way.states[middle - 1])
+    tail, head = (there, here) if inwards else (here, there)
+    arrow = {"arrowstyle": "-|>", "color": palette.BLACK, "linewidth": 0, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", xy=head, xytext=tail, arrowprops=arrow | {"mutation_scale": palette.TEXT}, zorder=3)
+
+
 def _mark(marker: str, **style: Any) -> dict[str, Any]:
-    shape = {"marker": marker, "linestyle": "none", "markersize": 6.5, "markeredgecolor": palette.BLACK}
-    return shape | {"markerfacecoloralt": "white"} | style
+    shape = {
+        "marker": marker,
+        "linestyle": "none",
+        "markersize": palette.BIG,
+        "markeredgecolor": palette.BLACK,
+    }
+    return shape | {"markerfacecoloralt": palette.WHITE} | style
 
 
-def _handles() -> list[Line2D]:
-    return [
-        Line2D([], [], label="attractor, in its basin", **_mark("o", markerfacecolor=palette.BLUE)),
-        Line2D([], [], label="saddle", **_mark("o", markerfacecolor=palette.VERMILION, fillstyle="left")),
-        Line2D([], [], label="repelling", **_mark("o", markerfacecolor="white")),
-        Line2D([], [], color=palette.BLACK, linewidth=1.4, label="stable set of a saddle"),
-        Line2D([], [], color=palette.BLACK, linewidth=1.1, linestyle=(0, (3, 1.5)), label="its unstable set"),
-    ]
+def _handle(marker: str, **style: Any) -> Line2D:
+    return Line2D([], [], **_mark(marker, **style))
+
+
+def _handles() -> dict[str, Line2D]:
+    line: dict[str, Any] = {"color": palette.BLACK}
+    circle = Line2D([], [], color=palette.VERMILION, linewidth=palette.BOLD)
+    return {
+        "invariant circle, in its basin": circle,
+        "saddle": _handle("o", markerfacecolor=palette.BLACK, fillstyle="left"),
+        "repelling": _handle("o", markerfacecolor=palette.WHITE),
+        "stable set of a saddle": Line2D([], [], linewidth=palette.LINE, **line),
+        "its unstable set": Line2D([], [], linewidth=palette.THIN, linestyle=palette.SHORT, **line),
+    }
 
 
 def _rows(one: _Portrait, places: int) -> list[ReportRow]:

@@ -65,7 +65,7 @@ def _holds(branch: Branch, x: np.ndarray) -> bool:
 
 
 def _picture(run: Played, branches: list[Branch], diagrams: list[OrbitDiagram], unit: int) -> Figure:
-    figure = Figure(figsize=(11, 4.4))
+    figure = Figure(figsize=(palette.FULL, 3.8))
     grid = figure.add_gridspec(2, 2, width_ratios=(1, 1.5))
     upper = figure.add_subplot(grid[0, 0])
     lower = figure.add_subplot(grid[1, 0], sharex=upper)
@@ -73,8 +73,8 @@ def _picture(run: Played, branches: list[Branch], diagrams: list[OrbitDiagram], 
         _bit(ax, run, bit)
     upper.set_title("two bits held by 16 units")
     upper.tick_params(labelbottom=False)
-    lower.set_xlabel("step t")
-    upper.legend(loc="upper left", bbox_to_anchor=(0, 0.0), ncols=3, fontsize=7.5, columnspacing=1.0)
+    lower.set_xlabel("step $t$")
+    upper.legend(loc="upper left", bbox_to_anchor=(0, 0.0), ncols=3, columnspacing=1.0)
     right = figure.add_subplot(grid[:, 1])
     _diagram(right, branches, diagrams, unit)
     plots.panel_labels((upper, right))
@@ -84,10 +84,10 @@ def _picture(run: Played, branches: list[Branch], diagrams: list[OrbitDiagram], 
 def _bit(ax: Axes, run: Played, bit: int) -> None:
     inputs, targets, outputs = (part[0, :_SHOWN, bit] for part in run)
     steps = np.arange(_SHOWN)
-    ax.step(steps, targets, where="mid", color=palette.LIGHT, linewidth=4, label="to be held")
-    ax.plot(steps, outputs, color=palette.BLUE, linewidth=1.2, label="read out")
+    ax.step(steps, targets, where="mid", color=palette.LIGHT, linewidth=palette.WIDE, label="to be held")
+    ax.plot(steps, outputs, color=palette.BLUE, linewidth=palette.LINE, label="read out")
     pulses = np.flatnonzero(inputs)
-    ax.plot(pulses, inputs[pulses], "v", color=palette.VERMILION, markersize=5, label="pulse")
+    ax.plot(pulses, inputs[pulses], "v", color=palette.VERMILION, markersize=palette.MARK, label="pulse")
     ax.set_ylabel(f"bit {bit + 1}")
     ax.set_ylim(-1.4, 1.4)
     ax.set_yticks([-1, 0, 1])
@@ -96,10 +96,10 @@ def _bit(ax: Axes, run: Played, bit: int) -> None:
 def _diagram(ax: Axes, branches: list[Branch], diagrams: list[OrbitDiagram], unit: int) -> None:
     for i, diagram in enumerate(diagrams):
         for states, colour, name in (
-            (diagram.down, palette.ORANGE, "u falling"),
-            (diagram.up, palette.SKY, "u rising"),
+            (diagram.down, palette.VERMILION, "$u$ falling"),
+            (diagram.up, palette.SKY, "$u$ rising"),
         ):
-            width = 6.0 if name == "u falling" else 3.0
+            width = (2 if name == "$u$ falling" else 1) * palette.WIDE
             ax.plot(
                 diagram.parameters,
                 states[:, -1, unit],
@@ -109,7 +109,7 @@ def _diagram(ax: Axes, branches: list[Branch], diagrams: list[OrbitDiagram], uni
             )
     for branch in branches:
         plots.branch(branch, ax, component=unit)
-    ax.set_xlabel("first input, held at u")
+    ax.set_xlabel("first input, held at $u$")
     ax.set_ylabel(f"state of unit {unit}")
     ax.set_title("where the first bit is lost: fixed points against a held input")
     ax.set_xlim(*_RANGE)

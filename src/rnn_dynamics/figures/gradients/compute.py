@@ -176,53 +176,52 @@ def _rows(results: _Results) -> tuple[ReportRow, ...]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(13, 4.4))
+    figure = Figure(figsize=(palette.FULL, 3.6))
     axes = figure.subplots(1, 3)
-    for ax, draw, letter in zip(axes, (_norm_lines, _bought_lines, _average_lines), "abc", strict=True):
+    for ax, draw in zip(axes, (_norm_lines, _bought_lines, _average_lines), strict=True):
         draw(ax, results)
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
+    plots.shared_legend(axes, columns=4)
     return figure
 
 
 def _norm_lines(ax: Axes, results: _Results) -> None:
     for colour, rate, logs in zip(palette.shades(len(_RATES)), _RATES, results.norms, strict=True):
-        ax.plot(np.arange(1, 401), logs[1:401] * _DECADES, color=colour, label=f"η = {rate:g}")
+        ax.plot(np.arange(1, 401), logs[1:401] * _DECADES, color=colour, label=f"$η = {rate:g}$")
     for c, text in ((1, "1"), (1e3, "10³"), (1e6, "10⁶"), (1e9, "10⁹")):
         level = math.log10(_FLOOR / c)
-        ax.axhline(level, color=palette.GREY, linewidth=0.8, linestyle=":")
-        ax.text(395, level + 0.12, f"$c$ = {text}", fontsize=7.5, color=palette.GREY, ha="right")
+        ax.axhline(level, color=palette.GREY, linewidth=palette.THIN, linestyle=":")
+        ax.text(395, level + 0.12, f"$c = {text}$", fontsize=palette.NOTE, color=palette.GREY, ha="right")
     ax.set_ylim(-12, 0.8)
     ax.set_xlim(0, 400)
-    ax.set_title("what $c$ times the updates can tell from 0")
-    ax.set_xlabel("lag T − k")
-    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖, 1 at lag 0")
-    ax.legend(fontsize=7.5, ncols=2, loc="upper right", bbox_to_anchor=(1, 0.78))
+    ax.set_title("told from 0 by $c$ times the work")
+    ax.set_xlabel(palette.LAG)
+    plots.powers_of_ten(ax.yaxis, palette.typeset("‖∂x_T/∂x_k‖") + ", 1 at lag 0")
 
 
 def _bought_lines(ax: Axes, results: _Results) -> None:
     factors = np.logspace(0, 9, 200)
     for colour, rate, bought in zip(palette.shades(len(_RATES)), _RATES, results.bought, strict=True):
-        ax.plot(factors, np.maximum(_theory(factors, rate), 1e-3), color=colour, label=f"η = {rate:g}")
-        ax.plot(_FACTORS[1:], bought[1:], "o", color=colour, markersize=4)
-    ax.plot([], [], "o", color=palette.GREY, markersize=4, label="measured")
-    ax.plot([], [], color=palette.GREY, label="ln $c$ / ln(1/η)")
-    ax.axvline(_HARDWARE, color=palette.LIGHT, linewidth=1, zorder=0)
+        ax.plot(factors, np.maximum(_theory(factors, rate), 1e-3), color=colour, linestyle=palette.DOTTED)
+        ax.plot(_FACTORS[1:], bought[1:], "o", color=colour, markersize=palette.MARK)
+    ax.plot([], [], "o", color=palette.GREY, markersize=palette.MARK, label="measured")
+    ax.axvline(_HARDWARE, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
     ax.text(
         _HARDWARE * 0.75,
-        1.15,
+        4700,
         "a computer of 2015\nover one of 1991",
-        fontsize=7,
+        fontsize=palette.NOTE,
         color=palette.GREY,
         ha="right",
+        va="top",
     )
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlim(1, 1e9)
     ax.set_ylim(1, 6000)
-    ax.set_title("lags bought")
+    ax.set_title("lags bought by updates")
     ax.set_xlabel("$c$, times the updates")
-    ax.set_ylabel("lags more")
-    ax.legend(fontsize=7.5, ncols=2, loc="upper left")
+    ax.set_ylabel("lags bought")
 
 
 def _average_lines(ax: Axes, results: _Results) -> None:
@@ -230,15 +229,20 @@ def _average_lines(ax: Axes, results: _Results) -> None:
     for rate, lags, errors in zip(_SAMPLED, results.averaged, results.errors, strict=True):
         colour = shades[_RATES.index(rate)]
         ax.errorbar(
-            results.samples, lags, 2 * errors, fmt="o", color=colour, markersize=4, label=f"η = {rate:g}"
+            results.samples,
+            lags,
+            2 * errors,
+            fmt="o",
+            color=colour,
+            markersize=palette.MARK,
+            label=f"$η = {rate:g}$",
         )
         half = lags[0] + _theory(results.samples / results.samples[0], rate) / 2
         ax.plot(results.samples, half, color=colour)
-        ax.plot(results.samples, 2 * half - lags[0], color=colour, linestyle=":", linewidth=1)
-    for line, label in (("-", "½ ln $c$ / ln(1/η)"), (":", "ln $c$ / ln(1/η)")):
-        ax.plot([], [], color=palette.GREY, linestyle=line, label=label)
+        ax.plot(results.samples, 2 * half - lags[0], color=colour, linestyle=palette.DOTTED)
+    for line, label in (("-", "½ ln c / ln(1/η)"), (palette.DOTTED, "ln c / ln(1/η)")):
+        ax.plot([], [], color=palette.GREY, linestyle=line, label=palette.typeset(label))
     ax.set_xscale("log")
-    ax.set_title("averages over samples buy half")
+    ax.set_title("averages buy half as many")
     ax.set_xlabel("sequences in the average")
     ax.set_ylabel("lag still told from noise")
-    ax.legend(fontsize=8)

@@ -203,7 +203,7 @@ def _span(values: np.ndarray) -> str:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(11, 8))
+    figure = Figure(figsize=(palette.FULL, 7.0))
     axes = figure.subplots(2, 2).ravel()
     for ax, norms, title in (
         (axes[0], results.before, "as initialised"),
@@ -212,14 +212,13 @@ def _picture(results: _Results) -> Figure:
         for name in CELLS:
             good = results.accuracies[name] > _LEARNED
             _lines(ax, name, norms[name], good if norms is results.after else np.full(SEEDS, True))
-        ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+        ax.axhline(0, **palette.ZERO)
         ax.set_ylim(-20, 4)
-        ax.set_xlabel("lag T − k")
-        plots.powers_of_ten(ax.yaxis, "norm")
-        ax.set_title(f"‖∂$x_T$/∂$x_k$‖ over its value at lag 0, {title}")
-    axes[0].legend(ncols=2, fontsize=7, loc="lower left")
+        ax.set_xlabel(palette.LAG)
+        plots.powers_of_ten(ax.yaxis, palette.typeset("‖∂x_T/∂x_k‖") + ", 1 at lag 0")
+        ax.set_title(title)
     axes[1].plot([], [], ":", color=palette.GREY, label="seeds that did not learn")
-    axes[1].legend(fontsize=7, loc="lower left", handles=axes[1].lines[-1:])
+    plots.shared_legend(axes[:2], columns=4)
     _reached(axes[2], results)
     _carousel(axes[3], results.parts)
     plots.panel_labels(axes)
@@ -229,7 +228,7 @@ def _picture(results: _Results) -> Figure:
 def _lines(ax: Axes, name: str, logs: np.ndarray, learned: np.ndarray) -> None:
     """The mean over the seeds that learned, one standard deviation to both sides; the others one by one."""
     colour, lags, decades = _LINES[name]["color"], np.arange(logs.shape[1]), _finite(logs)
-    ax.plot(lags, decades[~learned].T, color=colour, linestyle=":", linewidth=0.9)
+    ax.plot(lags, decades[~learned].T, color=colour, linestyle=":", linewidth=palette.THIN)
     if learned.any():
         middle, spread = decades[learned].mean(axis=0), decades[learned].std(axis=0)
         ax.plot(lags, middle, label=name, **_LINES[name])
@@ -243,35 +242,53 @@ def _reached(ax: Axes, results: _Results) -> None:
         pairs = zip(horizons(results.before[name]), horizons(results.after[name]), strict=True)
         for i, (first, last) in enumerate(pairs):
             at = row + 0.18 * (i - (SEEDS - 1) / 2)
-            ax.plot([first, last], [at, at], color=colour, linewidth=0.8, alpha=0.6)
-            ax.plot(last, at, "o", color=colour, markersize=4)
-            ax.plot(first, at, "o", markerfacecolor="white", markeredgecolor=colour, markersize=4)
-        ax.text(STEPS + 2, row, _percents(results.accuracies[name]), va="center", fontsize=7.5)
-    ax.text(STEPS + 2, -0.75, "right, %, top seed first", va="center", fontsize=7.5)
-    for face, label in (("white", "as initialised"), (palette.GREY, "trained")):
-        ax.plot([], [], "o", markerfacecolor=face, markeredgecolor=palette.GREY, markersize=4, label=label)
+            ax.plot([first, last], [at, at], color=colour, linewidth=palette.THIN, alpha=0.6)
+            ax.plot(last, at, "o", color=colour, markersize=palette.MARK)
+            ax.plot(
+                first, at, "o", markerfacecolor=palette.WHITE, markeredgecolor=colour, markersize=palette.MARK
+            )
+        ax.text(STEPS + 2, row, _percents(results.accuracies[name]), va="center", fontsize=palette.NOTE)
+    ax.text(STEPS + 2, -0.75, "right, %, top seed first", va="center", fontsize=palette.NOTE)
+    for face, label in ((palette.WHITE, "as initialised"), (palette.GREY, "trained")):
+        ax.plot(
+            [],
+            [],
+            "o",
+            markerfacecolor=face,
+            markeredgecolor=palette.GREY,
+            markersize=palette.MARK,
+            label=label,
+        )
     ax.axvspan(21, 45, color=palette.LIGHT, alpha=0.35, linewidth=0, zorder=0, label="lags of the marks")
-    ax.set_yticks(range(len(CELLS)), CELLS, fontsize=8)
+    ax.set_yticks(range(len(CELLS)), CELLS)
     ax.set_ylim(len(CELLS) - 0.4, -1)
     ax.set_xlim(-1, STEPS + 23)
     ax.set_xticks(range(0, STEPS + 1, 10))
     ax.set_xlabel("horizon: the largest lag with 1 % of the greatest norm")
     ax.set_title("how far each seed's gradient reaches")
-    ax.legend(fontsize=7, loc="lower left")
+    ax.legend(loc="lower left")
 
 
 def _carousel(ax: Axes, parts: dict[str, dict[str, np.ndarray]]) -> None:
-    for when, line in (("initial", "--"), ("trained", "-")):
-        for part, colour, sign in (("cell", palette.VERMILION, "c_k"), ("hidden", palette.BLUE, "h_k")):
+    colour = _LINES["LSTM of 1997"]["color"]
+    for when, line in (("initial", palette.DASHED), ("trained", "-")):
+        for part, mark, sign in (("cell", "", "c_k"), ("hidden", "s", "h_k")):
             label = f"to the {part} state, ${sign}$, {when}"
-            ax.plot(_finite(parts[when][part]), color=colour, linestyle=line, label=label)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.set_title("LSTM of 1997: what a loss of $h_T$ owes to each part")
-    ax.set_xlabel("lag T − k")
+            look = {
+                "linestyle": line,
+                "marker": mark,
+                "markevery": 5,
+                "markersize": palette.DOT,
+                "color": colour,
+            }
+            ax.plot(_finite(parts[when][part]), label=label, **look)
+    ax.axhline(0, **palette.ZERO)
+    ax.set_title("LSTM of 1997: the gradient of $h_T$ by part")
+    ax.set_xlabel(palette.LAG)
     plots.powers_of_ten(ax.yaxis, "norm")
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.3 * (high - low), high)
-    ax.legend(fontsize=7, loc="lower right")
+    ax.legend(loc="lower right")
 
 
 def _finite(logs: np.ndarray) -> np.ndarray:

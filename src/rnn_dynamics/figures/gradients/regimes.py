@@ -12,12 +12,13 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.gradients.credit import PartialSums, partial_sums
+from rnn_dynamics.plots import palette
 
 _STEPS = 1000
 _CASES = (
-    ("vanish: w = 5, b = −2.5, x_0 = .3", (5.0, -2.5, 0.3), (-16, 1)),
-    ("explode: the same from x_0 = ½", (5.0, -2.5, 0.5), (-2, 102)),
-    ("neither: the cusp, w = 4, b = −2, x_0 = .3", (4.0, -2.0, 0.3), (-6, 3)),
+    ("vanish: $x_0 = 0.3$,\n$w = 5$, $b = -2.5$", (5.0, -2.5, 0.3), (-16, 1)),
+    ("explode: $x_0 = ½$,\n$w = 5$, $b = -2.5$", (5.0, -2.5, 0.5), (-2, 102)),
+    ("neither: $x_0 = 0.3$,\nthe cusp, $w = 4$, $b = -2$", (4.0, -2.0, 0.3), (-6, 3)),
 )
 
 
@@ -29,15 +30,19 @@ def three_regimes(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(split: list[PartialSums]) -> Figure:
-    figure = Figure(figsize=(11, 3.7))
+    figure = Figure(figsize=(palette.FULL, 3.4))
     axes = figure.subplots(1, 3)
     for ax, sums, (title, _, limits), letter in zip(axes, split, _CASES, "abc", strict=True):
         plots.partial_sums(sums, "b", ax)
-        ax.set_title(title.replace("x_0", "$x_0$"))
+        ax.set_title(title)
+        own = ax.get_legend()
+        if own is not None:
+            own.remove()
         ax.set_ylim(limits)
         if title.startswith("explode"):  # exponential growth is a straight line against the lag itself
             ax.set_xscale("linear")
         plots.panel_label(ax, letter)
+    plots.shared_legend(axes)
     return figure
 
 

@@ -26,9 +26,9 @@ _STEPS, _FIRST, _LAST = 120, 20, 100
 _LONG = 400
 # Gain, spread of the biases, what happens.
 CASES = (
-    (2.0, 0.3, "explode: g = 2, $σ_b$ = .3"),
-    (0.9, 0.0, "vanish by the weights: g = .9, $σ_b$ = 0"),
-    (1.2, 1.0, "vanish by φ′: g = 1.2, $σ_b$ = 1"),
+    (2.0, 0.3, "explode: $g = 2$, $σ_b = 0.3$"),
+    (0.9, 0.0, "vanish by the weights: $g = 0.9$, $σ_b = 0$"),
+    (1.2, 1.0, "vanish by $φ′$: $g = 1.2$, $σ_b = 1$"),
 )
 _COLOURS = (palette.VERMILION, palette.GREEN, palette.BLUE)
 _TIED, _UNTIED = ("shared, in time", "own, in depth")
@@ -276,11 +276,12 @@ def _sharing_rows(results: _Results) -> list[ReportRow]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(11, 8))
+    figure = Figure(figsize=(palette.FULL, 7.0))
     axes = figure.subplots(2, 2).ravel()
-    for ax, draw, letter in zip(axes, (_norms, _parts, _gradients, _widths), "abcd", strict=True):
+    for ax, draw in zip(axes, (_norms, _parts, _gradients, _widths), strict=True):
         draw(ax, results)
-        plots.panel_label(ax, letter)
+    plots.panel_labels(axes)
+    plots.shared_legend(axes[:2], columns=3)
     return figure
 
 
@@ -294,19 +295,28 @@ def _norms(ax: Axes, results: _Results) -> None:
             middle, spread = logs.mean(axis=0), logs.std(axis=0)
             ax.plot(lags, middle, color=colour, linestyle=line, label=label if line == "-" else None)
             ax.fill_between(lags, middle - spread, middle + spread, color=colour, alpha=0.13, linewidth=0)
-        ax.plot(lags, theory.exponent * lags * _DECADES, color=palette.BLACK, linestyle=":", linewidth=1)
-    for line, label in (("-", _TIED), ("--", _UNTIED), (":", "mean field, ½ ln χ")):
+        ax.plot(
+            lags,
+            theory.exponent * lags * _DECADES,
+            color=palette.BLACK,
+            linestyle=":",
+            linewidth=palette.THIN,
+        )
+    for line, label in (
+        ("-", _TIED),
+        ("--", _UNTIED),
+        (palette.DOTTED, f"mean field, {palette.typeset('½ ln χ')}"),
+    ):
         ax.plot([], [], color=palette.BLACK, linestyle=line, label=label)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.set_title(f"the gradient over the states, {results.units} tanh units")
-    ax.set_xlabel("lag T − k (steps or layers)")
-    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖ / √n")
-    ax.legend(fontsize=7.5, ncols=2, loc="lower left")
+    ax.axhline(0, **palette.ZERO)
+    ax.set_title(f"gradient over the states, {results.units} tanh units")
+    ax.set_xlabel("lag $T - k$ (steps or layers)")
+    plots.powers_of_ten(ax.yaxis, palette.typeset("‖∂x_T/∂x_k‖ / √n"))
 
 
 def _parts(ax: Axes, results: _Results) -> None:
     """What W and what φ′ add a step, and both."""
-    names = ("W", "φ′", "both")
+    names = ("$W$", "$φ′$", "both")
     for i, (tied, untied, theory, colour) in enumerate(
         zip(results.tied, results.untied, results.theory, _COLOURS, strict=True)
     ):
@@ -321,66 +331,64 @@ def _parts(ax: Axes, results: _Results) -> None:
                     part.mean(),
                     0.38,
                     yerr=_error(part),
-                    color="white" if hatch else colour,
+                    color=palette.WHITE if hatch else colour,
                     edgecolor=colour,
                     hatch=hatch,
                     ecolor=palette.BLACK,
                 )
             ax.plot([at - 0.45, at + 0.45], [predicted[j]] * 2, color=palette.BLACK, linestyle=":")
-    ax.axhline(0, color=palette.BLACK, linewidth=0.8)
-    labels: list[str] = [*names, *names, *names]
-    for i, (gain, _, _) in enumerate(CASES):
-        labels[3 * i + 1] += f"\ng = {gain:g}"
-    ax.set_xticks([i * 4 + j for i in range(3) for j in range(3)], labels)
+    ax.axhline(0, color=palette.BLACK, linewidth=palette.THIN)
+    ax.set_xticks([i * 4 + j for i in range(3) for j in range(3)], [*names, *names, *names])
+    ax.xaxis.remove_overlapping_locs = False  # the names of the cases, below
+    ax.set_xticks([i * 4 + 1 for i in range(3)], [f"$g = {gain:g}$" for gain, _, _ in CASES], minor=True)
+    ax.tick_params(axis="x", which="minor", length=0, pad=1.8 * palette.NOTE)
     ax.tick_params(axis="x", length=0)
-    for hatch, face, label in (("", palette.GREY, _TIED), ("////", "white", _UNTIED)):
+    for hatch, face, label in (("", palette.GREY, f"{_TIED} (b)"), ("////", palette.WHITE, f"{_UNTIED} (b)")):
         ax.bar([0], [0], color=face, edgecolor=palette.GREY, hatch=hatch, label=label)
-    ax.plot([], [], color=palette.BLACK, linestyle=":", label="mean field")
     ax.set_title("growth a step, by what makes it")
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=7.5)
 
 
 def _gradients(ax: Axes, results: _Results) -> None:
     tied, untied = results.credit["tied"], results.credit["untied"]
     top, own = float(np.asarray(tied.log_shares)[0]), np.asarray(untied.log_shares)
-    lines: tuple[tuple[Any, dict[str, Any]], ...] = (
-        (
-            np.asarray(tied.log_sums) - top,
-            {"color": palette.BLUE, "linewidth": 2.2, "label": "shared: ‖S(m)‖, the sum to lag m"},
-        ),
-        (
-            np.asarray(tied.log_shares) - top,
-            {"color": palette.BLUE, "linewidth": 1.1, "label": "shared: the term of lag m"},
-        ),
-        (
-            own - own[0],
-            {"color": palette.VERMILION, "linestyle": "--", "label": "own: all that layer T − m + 1 gets"},
-        ),
+    total = f"shared: {palette.typeset('‖S(m)‖')}, the sum to lag $m$"
+    layer = "own: all that layer $T - m + 1$ gets"
+    lines: tuple[tuple[Any, str, dict[str, Any]], ...] = (
+        (np.asarray(tied.log_sums) - top, total, {"linewidth": palette.BOLD}),
+        (np.asarray(tied.log_shares) - top, "shared: the term of lag $m$", {"linewidth": palette.THIN}),
+        (own - own[0], layer, {"linestyle": palette.DASHED}),
     )
-    for logs, look in lines:
-        ax.plot(tied.lags, np.asarray(logs) * _DECADES, **look)
-    ax.set_title("the gradient over the parameters, g = 1.2, $σ_b$ = 1")
-    ax.set_xlabel("lag m (steps or layers)")
+    for logs, label, look in lines:
+        ax.plot(tied.lags, np.asarray(logs) * _DECADES, color=_COLOURS[-1], label=label, **look)
+    ax.set_title("gradient over the parameters, $g = 1.2$")
+    ax.set_xlabel("lag $m$ (steps or layers)")
     plots.powers_of_ten(ax.yaxis, "norm over lag 1's")
-    ax.legend(fontsize=7.5, loc="lower left")
+    ax.legend(loc="lower left")
 
 
 def _widths(ax: Axes, results: _Results) -> None:
     """Where tied and untied differ: narrow networks over long lags."""
     widths = np.asarray(results.widths, float)
-    for name, label, colour, marker, shift in (
-        ("tied", "shared: ln ρ(W), another for each W", palette.BLUE, "o", 0.95),
-        ("untied", "own: one exponent for all", palette.VERMILION, "s", 1.05),
+    for tied, label, colour, marker, shift in (
+        ("tied", f"shared: {palette.typeset('ln ρ(W)')}, another for each $W$", palette.BLACK, "o", 0.95),
+        ("untied", "own: one exponent for all", palette.GREY, "s", 1.05),
     ):
-        for at, values in zip(widths, results.by_width[name], strict=True):
-            ax.plot(np.full(len(values), at * shift), values, marker, color=colour, markersize=3.5, alpha=0.55,
-                    label=label if at == widths[0] else None)  # fmt: skip
+        for at, values in zip(widths, results.by_width[tied], strict=True):
+            look = {"color": colour, "markersize": palette.DOT, "alpha": 0.55}
+            name = label if at == widths[0] else None
+            ax.plot(np.full(len(values), at * shift), values, marker, label=name, **look)
     fine = np.geomspace(widths[0], widths[-1], 100)
-    ax.plot(fine, newman(fine), color=palette.BLACK, linestyle=":", label="Newman: ½(ln 2 + ψ(n/2) − ln n)")
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot(
+        fine,
+        newman(fine),
+        color=palette.BLACK,
+        linestyle=":",
+        label="Newman: " + palette.typeset("½(ln 2 + ψ(n/2) − ln n)"),
+    )
+    ax.axhline(0, **palette.ZERO)
     ax.set_xscale("log", base=2)
-    ax.set_title("where they differ: linear, g = 1, lags 200 to 400")
-    ax.set_xlabel("units n")
-    ax.set_ylabel("nats a step")
-    ax.legend(fontsize=7.5, loc="lower right")
+    ax.set_title("where they differ: linear, $g = 1$")
+    ax.set_xlabel("units $n$")
+    ax.set_ylabel("nats a step, lags 200 to 400")
+    ax.legend(loc="lower right")

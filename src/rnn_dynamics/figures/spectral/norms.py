@@ -17,6 +17,7 @@ from rnn_dynamics.figures.report import ReportRow, claim
 from rnn_dynamics.figures.spectral.random_facts import random_rows
 from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
+from rnn_dynamics.plots import palette
 from rnn_dynamics.spectral.bounds import Bounds, product_bounds
 
 _UNITS, _STEPS = 32, 100
@@ -41,18 +42,21 @@ def norms_against_lag(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(found: list[Bounds], leaky: Bounds, swept: spectral.RadiusSweep) -> Figure:
-    figure = Figure(figsize=(11, 6.4))
+    figure = Figure(figsize=(palette.FULL, 6.0))
     axes = figure.subplots(2, 3).ravel()
     for ax, bounds, radius in zip(axes, found, _RADII, strict=False):
         plots.norms_against_lag(bounds, ax)
-        ax.set_title(f"tanh, 32 units, ρ(W) = {radius:g}")
+        ax.set_title(f"tanh, $ρ(W) = {radius:g}$")
     plots.norms_against_lag(leaky, axes[4])
-    axes[4].set_title("leaky, α = .3, ρ(W) = .95")
+    axes[4].set_title("leaky, $α = 0.3$, $ρ(W) = 0.95$")
     plots.radius_sweep(swept, axes[5])
+    for line in axes[5].lines[-3:-1]:  # the bound and the claim look as in the other panels
+        line.set_label("_")
     axes[5].set_title(f"{swept.rate.size} networks of {_UNITS} units")
+    for ax in axes[:5]:  # one range, so that slopes compare
+        ax.set_ylim(-35, 40)
     plots.panel_labels(axes)
-    plots.shared_legend(axes[:5])
-    axes[5].legend(fontsize=6.5)
+    plots.shared_legend(axes, columns=3)
     return figure
 
 

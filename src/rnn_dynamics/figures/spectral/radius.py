@@ -29,15 +29,25 @@ def counterexamples(*, quick: bool = False) -> Reproduction:
 
 
 def _picture(cases: tuple[spectral.Counterexample, ...]) -> Figure:
-    figure = Figure(figsize=(11, 6.6))
+    figure = Figure(figsize=(palette.FULL, 6.2))
     axes = figure.subplots(2, 3).ravel()
     for ax, case, letter in zip(axes, cases, "abcdef", strict=True):
         plots.counterexample(case, ax, legend=False)
-        ax.set_title(f"{case.name}\n{case.truth}")
+        ax.set_title(f"{case.name}\n{_TITLES[case.name]}")
         plots.panel_label(ax, letter)
         _claim_of_zero(ax, case.bounds)
-    plots.shared_legend(axes, columns=6)
+    plots.shared_legend(axes, columns=3)
     return figure
+
+
+_TITLES = {
+    "shear": r"$\|W^9\|_2 \approx 3.91$, $ρ^9 \approx 0.387$",
+    "Jordan block": "grows like $k$ at $ρ(W) = 1$",
+    "fixed point": "$ρ(W) = 0$: doubles every step",
+    "chaos": "$ρ(W) = 0$ on a chaotic attractor",
+    "rotation": "$ε = 9 > 8$: explodes",
+    "slow rotation": "$ε = 7 < 8$: vanishes",
+}
 
 
 def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
@@ -46,7 +56,15 @@ def _claim_of_zero(ax: Axes, bounds: Bounds) -> None:
         top = 1.08 * float(np.max(bounds["norm"].log)) / math.log(10)
         ax.set_ylim(-0.25 * top, top)
         text = "claim: 0 from lag 1 on, far below"
-        ax.text(0.97, 0.05, text, transform=ax.transAxes, ha="right", fontsize=8, color=palette.VERMILION)
+        ax.text(
+            0.97,
+            0.05,
+            text,
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=palette.NOTE,
+            color=palette.VERMILION,
+        )
 
 
 def _shear_rows() -> list[ReportRow]:

@@ -45,12 +45,18 @@ def singular_values(*, quick: bool = False) -> Reproduction:
 
 
 def _bands(found: dict[str, SpectraByLag]) -> Figure:
-    figure = Figure(figsize=(11, 3.6))
+    figure = Figure(figsize=(palette.FULL, 3.2))
     axes = figure.subplots(1, 3)
-    for ax, (name, spectra), letter in zip(axes, found.items(), "abc", strict=True):
-        plots.singular_bands(spectra, ax, legend=letter == "a")
-        ax.set_title(name)
-        plots.panel_label(ax, letter)
+    gaussian, orthogonal_weights, with_biases = found.values()
+    titles = (r"Gaussian $W$, $ρ = 1.3$", "the same with biases $N(0, 1)$", "orthogonal $W$ (own scale)")
+    for ax, spectra, title in zip(axes, (gaussian, with_biases, orthogonal_weights), titles, strict=True):
+        plots.singular_bands(spectra, ax, legend=False)
+        ax.set_title(title)
+    lowest = min(ax.get_ylim()[0] for ax in axes[:2])
+    for ax in axes[:2]:  # one range, so that slopes compare
+        ax.set_ylim(lowest, -0.05 * lowest)
+    plots.panel_labels(axes)
+    plots.shared_legend(axes, columns=6)
     return figure
 
 
@@ -99,16 +105,20 @@ def radius_atlas(*, quick: bool = False) -> Reproduction:
 
 
 def _maps(swept: RadiusSweep, edge: Edge, units: int) -> Figure:
-    figure = Figure(figsize=(12, 3.7))
+    figure = Figure(figsize=(palette.FULL, 3.5))
     titles = {
-        "rate": f"‖∂x_T/∂x_0‖₂, tanh, {units} units, T = {swept.steps}",
-        "excess": "where ρ is taken for a bound: worst lag",
-        "gap": "where s₁ is: how loose",
+        "rate": f"norm, {units} units, $T = {swept.steps}$",
+        "excess": "the claim " + palette.typeset("(γ ρ)ⁿ") + " fails",
+        "gap": "the bound " + palette.typeset("(γ s₁)ⁿ") + " is loose",
     }
-    for ax, (show, title), letter in zip(figure.subplots(1, 3), titles.items(), "abc", strict=True):
+    axes = figure.subplots(1, 3, sharey=True)
+    for ax, (show, title) in zip(axes, titles.items(), strict=True):
         plots.radius_atlas(swept, ax, show=show, edge=edge)
         ax.set_title(title)
-        plots.panel_label(ax, letter)
+        if ax is not axes[0]:
+            ax.set_ylabel("")
+    plots.panel_labels(axes)
+    plots.shared_legend(axes, columns=3)
     return figure
 
 
@@ -188,16 +198,16 @@ def non_normal_growth(*, quick: bool = False) -> Reproduction:
 
 
 def _transient(near: Any, powers: Any, bounds: Any) -> Figure:
-    figure = Figure(figsize=(12, 4.3))
+    figure = Figure(figsize=(palette.FULL, 4.4))
     axes = figure.subplots(1, 3)
     plots.pseudospectrum(near, axes[0])
-    axes[0].set_title(f"σ_min(z − W), ρ(W) = {powers.about.spectral_radius:.2g}")
+    axes[0].set_title(palette.typeset("s_min(z − W)") + f", $ρ(W) = {powers.about.spectral_radius:.2g}$")
     plots.power_norms(powers, axes[1])
-    axes[1].set_title("powers of W")
+    axes[1].set_title("powers of $W$")
     plots.norms_against_lag(bounds, axes[2])
-    plots.shared_legend(axes[2:])
-    axes[2].set_title("gradients of x⁺ = W tanh x near rest")
+    axes[2].set_title("gradients, " + palette.typeset("x⁺ = W tanh x"))
     plots.panel_labels(axes)
+    plots.shared_legend(axes, columns=4)
     return figure
 
 
@@ -213,9 +223,9 @@ def joint_radius(*, quick: bool = False) -> Reproduction:
     W = np.asarray(random_rnn(jax.random.key(1), 3, spectral_radius=0.95).W)
     found = {
         "{[[1, 1], [0, 1]], .7 [[1, 0], [1, 1]]}": joint_spectral_radius(pair),
-        "slopes in [0, 1], ρ(W) = 0": slope_radius(_NILPOTENT),
-        "slopes in [0, 1], 3 units, ρ(W) = .95": slope_radius(W),
-        "slopes in [0, 1], s₁(W) = 1.38": slope_radius(damped),
+        "slopes in [0, 1], $ρ(W) = 0$": slope_radius(_NILPOTENT),
+        "slopes in [0, 1], 3 units, $ρ(W) = 0.95$": slope_radius(W),
+        "slopes in [0, 1], $s_1(W) = 1.38$": slope_radius(damped),
     }
     return Reproduction(
         functools.partial(_intervals, found), _interval_rows(W, damped, list(found.values())[1:])
@@ -264,14 +274,17 @@ def _interval_rows(W: np.ndarray, damped: list, found: list[JointRadius]) -> tup
 
 
 def _intervals(found: dict[str, JointRadius]) -> Figure:
-    figure = Figure(figsize=(12, 3.4))
-    for ax, (name, interval), letter in zip(figure.subplots(1, 4), found.items(), "abcd", strict=True):
-        plots.joint_radius(interval, ax, legend=letter == "a")
+    figure = Figure(figsize=(palette.FULL, 4.8))
+    axes = figure.subplots(2, 2).ravel()
+    for ax, (name, interval) in zip(axes, found.items(), strict=True):
+        plots.joint_radius(interval, ax, legend=False)
         ends = ", exact" if interval.exact else f" to {interval.upper:.5g}"
         ax.set_title(f"{name}\n{interval.lower:.5g}{ends}: {interval.conclusive}")
-        plots.panel_label(ax, letter)
         low, high = ax.get_ylim()
         if 0.8 < low < 1.2:
-            ax.axhline(1, color=palette.VERMILION, linewidth=1.2, linestyle=(0, (1, 1.5)))
-            ax.set_ylim(min(low, 0.98), high)
+            line = {"color": palette.VERMILION, "linestyle": palette.DOTTED}
+            ax.axhline(1, label="1: above it a product grows", **line)
+            ax.set_ylim(min(low, 0.98), max(high, 1.02))
+    plots.panel_labels(axes)
+    plots.shared_legend(axes, columns=3)
     return figure

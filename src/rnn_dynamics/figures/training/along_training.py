@@ -165,76 +165,98 @@ def _near_jump(results: _Results) -> np.ndarray:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(12, 9.6))
-    grid = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.15))
+    figure = Figure(figsize=(palette.FULL, 8.6))
+    grid = figure.add_gridspec(4, 2, height_ratios=(1, 1, 1, 1.2))
     window = (_WINDOW[0] + 8, _WINDOW[1] - 8)
     for row, draw in enumerate((_loss, _states, _growth)):
         for column, limits in enumerate(((0, UPDATES), window)):
             ax = figure.add_subplot(grid[row, column])
             draw(ax, results, column == 1)
-            for position in results.found.positions(DRAWN):
-                ax.axvline(position, zorder=0, **palette.WALL)
+            _events(ax, results)
             ax.set_xlim(*limits)
             if row == 2:
                 ax.set_xlabel("updates")
-    figure.axes[0].set_title(f"run {DRAWN} of {RUNS}: {UNITS} tanh units learn a latch of length {LENGTH}")
-    figure.axes[1].set_title("the same about its bifurcations")
-    ax = figure.add_subplot(grid[3, :])
-    _raster(ax, results)
+    titles = (f"run {DRAWN}: {UNITS} units, latch of {LENGTH}", "the same about its bifurcations")
+    titles += ("where orbits end", "the same", "growth along orbits", "events, located between updates")
+    for ax, title in zip(figure.axes, titles, strict=True):
+        ax.set_title(title)
+    raster = figure.add_subplot(grid[3, :])
+    _raster(raster, results)
     plots.panel_labels(figure.axes)
+    plots.shared_legend(figure.axes, columns=4)
     return figure
+
+
+def _events(ax: Axes, results: _Results) -> None:
+    """A line at each bifurcation of the run drawn; another where no attractor takes part."""
+    own = results.found.events[results.found.events[:, 0] == DRAWN]
+    other = {"color": palette.GREY, "linestyle": palette.DOTTED}
+    for look, label, is_stable in (
+        (palette.WALL, "bifurcation of an attractor", True),
+        (other, "bifurcation without one", False),
+    ):
+        for _, position, _, _, unstable in own:
+            if (unstable == 0) == is_stable:
+                ax.axvline(position, zorder=0, label=label, **look)
 
 
 def _loss(ax: Axes, results: _Results, is_near: bool) -> None:
     losses, norms = results.found.losses[DRAWN], results.found.norms[DRAWN]
     updates, mark = np.arange(UPDATES), "o" if is_near else ""
-    ax.semilogy(updates, losses, color=palette.BLACK, marker=mark, markersize=3, label="loss")
-    ax.semilogy(updates, norms, color=palette.SKY, linewidth=0.9, label="‖∂E/∂θ‖", zorder=1)
+    ax.semilogy(updates, losses, color=palette.BLACK, marker=mark, markersize=palette.DOT, label="loss")
+    ax.semilogy(
+        updates, norms, color=palette.SKY, linewidth=palette.THIN, label=palette.typeset("‖∂E/∂θ‖"), zorder=1
+    )
     at = results.jumps[DRAWN]
-    ax.semilogy(at, losses[at], "v", color=palette.VERMILION, markersize=7, label="a jump begins", zorder=5)
+    ax.semilogy(
+        at, losses[at], "v", color=palette.VERMILION, markersize=palette.BIG, label="a jump begins", zorder=5
+    )
     ax.set_ylabel("loss, gradient norm")
     if not is_near:
-        ax.plot([], [], label="bifurcation", **palette.WALL)
-        ax.set_ylim(bottom=3e-4)  # room for the legend
-        ax.legend(fontsize=8, loc="lower left", ncols=2)
+        ax.set_ylim(bottom=1e-3)
 
 
 def _states(ax: Axes, results: _Results, is_near: bool) -> None:
     """Where orbits without input end, both classes; and the fixed point."""
     updates = np.arange(UPDATES)
-    for orbits, read, colour, name in zip(
-        np.moveaxis(results.settled, 1, 0),
-        results.read.swapaxes(0, 1),
-        (palette.BLUE, palette.GREEN),
-        ("0", "1"),
-        strict=True,
+    looks: tuple[dict[str, Any], ...] = (
+        {"color": palette.BLUE, "linewidth": palette.BOLD},
+        {"color": palette.GREEN, "linestyle": palette.DASHED},  # over the other where both are the same
+    )
+    size = palette.DOT if is_near else palette.DUST
+    for orbits, read, look, name in zip(
+        np.moveaxis(results.settled, 1, 0), results.read.swapaxes(0, 1), looks, "01", strict=True
     ):
-        size = 3 if is_near else 0.8
         at = np.repeat(updates, orbits.shape[1])
-        ax.plot(at, orbits[..., 0].ravel(), ".", color=colour, markersize=size, alpha=0.5, markeredgewidth=0)
-        ax.plot(updates, read[:, 0], color=colour, linewidth=1.2, alpha=0.9)
-        ax.plot([], [], color=colour, label=None if is_near else f"class {name} when it is read")
+        dots = {"color": look["color"], "markersize": size, "alpha": 0.5, "markeredgewidth": 0}
+        ax.plot(at, orbits[..., 0].ravel(), ".", **dots)
+        ax.plot(updates, read[:, 0], label=f"class {name} when it is read", **look)
     if is_near:
         along = results.along
         at = np.repeat(np.arange(len(along.points)), along.numbers[:, 0]) + _WINDOW[0]
         x = np.concatenate([points.points[:, 0] for points in along.points])
         stable = np.concatenate([points.stable for points in along.points])
-        ax.plot(at[stable], x[stable], "o", color=palette.BLACK, markersize=3.5, label="stable fixed point")
+        ax.plot(
+            at[stable],
+            x[stable],
+            "o",
+            color=palette.BLACK,
+            markersize=palette.DOT,
+            label="stable fixed point",
+        )
         ax.plot(
             at[~stable],
             x[~stable],
             "o",
             color=palette.BLACK,
-            markerfacecolor="white",
-            markersize=3.5,
+            markerfacecolor=palette.WHITE,
+            markersize=palette.DOT,
             label="unstable fixed point",
         )
     else:
-        ax.plot([], [], ".", color=palette.GREY, label=f"{SETTLED} steps later")
+        ax.plot([], [], ".", color=palette.GREY, label=f"dots: {SETTLED} steps later")
     ax.set_ylim(-1.1, 1.1)
     ax.set_ylabel("$x_1$")
-    where: Any = {"loc": "center right", "bbox_to_anchor": (1, 0.78)} if is_near else {"loc": "lower left"}
-    ax.legend(fontsize=7.5, **where)
 
 
 def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
@@ -243,30 +265,36 @@ def _growth(ax: Axes, results: _Results, is_near: bool) -> None:
         exponents,
         color=palette.PURPLE,
         marker="o" if is_near else "",
-        markersize=3,
-        label="$λ_1$, of the orbit",
+        markersize=palette.DOT,
+        label="$λ_1$ of the orbit",
     )
     if is_near:
         sizes = [np.log(np.abs(points.multipliers).max(axis=1).min()) for points in results.along.points]
         at = _WINDOW[0] + np.arange(len(sizes))
-        ax.plot(at, sizes, "s-", color=palette.BLACK, markersize=3, label="ln max |μ|, of the fixed point")
+        ax.plot(
+            at,
+            sizes,
+            "s-",
+            color=palette.BLACK,
+            markersize=palette.DOT,
+            label=palette.typeset("ln max |μ|") + " of the fixed point",
+        )
         known = [event for event in results.along.events if event.unstable == 0 or event.kind != "fold"]
         for event in known:
             at = event.position + _WINDOW[0]
             ax.annotate(
-                f"{event.kind.capitalize().replace('-s', '–S')}\n{at:.2f}",
+                f"{event.kind.capitalize().replace('-s', '–S')}\nat {at:.2f}",
                 (at, 1.9),
                 (-4 if event.kind == "neimark-sacker" else 4, -2),
                 textcoords="offset points",
                 ha="right" if event.kind == "neimark-sacker" else "left",
                 va="top",
-                fontsize=8,
+                fontsize=palette.NOTE,
             )
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     if is_near:
         ax.set_ylim(-2.4, 2)
     ax.set_ylabel("nats a step")
-    ax.legend(fontsize=8, loc="lower left", frameon=True, edgecolor="none")
 
 
 def _raster(ax: Axes, results: _Results) -> None:
@@ -274,17 +302,28 @@ def _raster(ax: Axes, results: _Results) -> None:
     found, chance = results.found, results.chance
     markers = {"fold": "o", "flip": "s", "neimark-sacker": "D"}
     for run, jumps in enumerate(results.jumps):
-        ax.vlines(jumps, run - 0.32, run + 0.32, color=palette.VERMILION, linewidth=1.2)
+        ax.vlines(jumps, run - 0.32, run + 0.32, color=palette.VERMILION, linewidth=palette.LINE)
         own = found.events[found.events[:, 0] == run]
         for _, position, kind, _, unstable in own:
             name = KINDS[int(kind)]
-            face = palette.BLACK if unstable == 0 else "white"
+            face = palette.BLACK if unstable == 0 else palette.WHITE
             ax.plot(
-                position, run, markers.get(name, "^"), color=palette.BLACK, markerfacecolor=face, markersize=5
+                position,
+                run,
+                markers.get(name, "^"),
+                color=palette.BLACK,
+                markerfacecolor=face,
+                markersize=palette.MARK,
             )
         learned = np.flatnonzero(found.losses[run] < 0.05)
         if learned.size:
-            ax.plot([learned[0], UPDATES], [run, run], color=palette.GREEN, linewidth=5, alpha=0.3, zorder=0)
+            ax.plot(
+                [learned[0], UPDATES],
+                [run, run],
+                color=palette.LIGHT,
+                linewidth=palette.WIDE,
+                zorder=0,
+            )
     ax.vlines([], 0, 0, color=palette.VERMILION, label="jump of the loss")
     for name, marker in markers.items():
         ax.plot(
@@ -292,11 +331,13 @@ def _raster(ax: Axes, results: _Results) -> None:
             [],
             marker,
             color=palette.BLACK,
-            markersize=5,
+            markersize=palette.MARK,
             label=name.replace("n", "N", 1).replace("-s", "–S") if "-" in name else name,
         )
-    ax.plot([], [], "o", color=palette.BLACK, markerfacecolor="white", label="no attractor takes part")
-    ax.plot([], [], color=palette.GREEN, linewidth=5, alpha=0.3, label="learned")
+    ax.plot(
+        [], [], "o", color=palette.BLACK, markerfacecolor=palette.WHITE, label="open: no attractor takes part"
+    )
+    ax.plot([], [], color=palette.LIGHT, linewidth=palette.WIDE, label="learned")
     ax.set_title(
         f"{chance.found} of {chance.jumps} jumps have a bifurcation at most {_WITHIN:g} updates away; "
         f"by chance {chance.expected:.1f}"
@@ -306,4 +347,3 @@ def _raster(ax: Axes, results: _Results) -> None:
     ax.set_yticks(range(RUNS))
     ax.set_xlabel("updates")
     ax.set_ylabel("run")
-    ax.legend(fontsize=8, ncols=1, loc="center left", bbox_to_anchor=(1.0, 0.5))

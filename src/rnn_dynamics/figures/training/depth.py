@@ -268,15 +268,20 @@ def _direction_row(found: dict[tuple[str, int], Found]) -> ReportRow:
 
 
 def _picture(found: dict[tuple[str, int], Found]) -> Figure:
-    figure = Figure(figsize=(13, 8))
+    figure = Figure(figsize=(palette.FULL, 7.2))
     axes = figure.subplots(len(DEPTHS), 3, width_ratios=(1, 1, 0.8))
     for row, depth in zip(axes, DEPTHS, strict=True):
         _norms(row[0], found, depth, "before")
         _norms(row[1], found, depth, "after")
         _learned(row[2], found, depth)
-    axes[0, 0].legend(fontsize=7, loc="lower right")
-    axes[0, 1].plot([], [], ":", color=palette.GREY, label="seeds that did not learn")
-    axes[0, 1].legend(fontsize=7, loc="lower right", handles=axes[0, 1].lines[-1:])
+    axes[0, 1].plot([], [], linestyle=palette.DOTTED, color=palette.GREY, label="seeds that did not learn")
+    axes[0, 1].plot([], [], "x", color=palette.GREY, label=f"not learned in {_UPDATES} updates")
+    low = min(ax.get_ylim()[0] for ax in axes[:, :2].ravel())
+    for ax in axes[:, :2].ravel():  # one range, so that slopes compare
+        ax.set_ylim(low, 2.2)
+    for ax in axes[:, 1]:
+        ax.set_ylabel("")
+    plots.shared_legend(axes[:, 0].tolist() + axes[:, 1].tolist(), columns=4)
     plots.panel_labels(axes.ravel())
     return figure
 
@@ -286,16 +291,17 @@ def _norms(ax: Axes, found: dict[tuple[str, int], Found], depth: int, when: str)
         one = found[name, depth]
         logs = getattr(one, when) * _DECADES
         learned = one.updates >= 0 if when == "after" else np.ones(len(logs), bool)
-        ax.plot(logs[~learned].T, color=look["color"], linestyle=":", linewidth=0.8)
+        ax.plot(logs[~learned].T, color=look["color"], linestyle=palette.DOTTED, linewidth=palette.THIN)
         if learned.any():
             middle, spread = logs[learned].mean(axis=0), logs[learned].std(axis=0)
             ax.plot(middle, label=name, **look)
             ax.fill_between(np.arange(depth + 1), middle - spread, middle + spread, color=look["color"],
                             alpha=0.15, linewidth=0)  # fmt: skip
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.set_xlabel("layer l (0 the image)")
-    plots.powers_of_ten(ax.yaxis, "‖∂$x_L$/∂$x_l$‖ / √n")
-    ax.set_title(f"{depth} hidden layers, " + ("as initialised" if when == "before" else "trained"))
+    ax.axhline(0, **palette.ZERO)
+    ax.set_xlabel("layer $l$ (0 the image)")
+    ax.set_xticks(range(0, depth + 1, 5))
+    plots.powers_of_ten(ax.yaxis, palette.typeset("‖∂x_L/∂x_l‖ / √n"))
+    ax.set_title(f"{depth} layers, " + ("as initialised" if when == "before" else "trained"))
 
 
 def _learned(ax: Axes, found: dict[tuple[str, int], Found], depth: int) -> None:
@@ -305,15 +311,21 @@ def _learned(ax: Axes, found: dict[tuple[str, int], Found], depth: int) -> None:
         for i, spent in enumerate(updates):
             at = row + 0.14 * (i - (len(updates) - 1) / 2)
             if spent >= 0:
-                ax.plot(spent, at, "o", color=look["color"], markersize=4)
+                ax.plot(spent, at, "o", color=look["color"], markersize=palette.MARK)
             else:
-                ax.plot(1.5 * _UPDATES, at, "x", color=look["color"], markersize=4)
-        ax.text(2.4 * _UPDATES, row, f"{(updates >= 0).sum()} of {len(updates)}", va="center", fontsize=8)
+                ax.plot(1.5 * _UPDATES, at, "x", color=look["color"], markersize=palette.MARK)
+        ax.text(
+            2.4 * _UPDATES,
+            row,
+            f"{(updates >= 0).sum()} of {len(updates)}",
+            va="center",
+            fontsize=palette.NOTE,
+        )
     ax.set_xscale("log")
-    ax.set_yticks(range(len(_LINES)), list(_LINES), fontsize=8)
+    ax.set_yticks(range(len(_LINES)), list(_LINES))
     ax.set_ylim(len(_LINES) - 0.4, -0.6)
-    ax.set_xlabel("updates until learned (×: not in 20 000)")
-    ax.set_title(f"{depth} hidden layers: learned")
+    ax.set_xlabel("updates until learned")
+    ax.set_title(f"{depth} layers: learned")
 
 
 def retrain(out: Path) -> None:

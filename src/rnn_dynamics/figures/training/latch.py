@@ -182,7 +182,7 @@ def _trained_rows(results: _Results) -> tuple[ReportRow, ...]:
 
 
 def _picture(results: _Results) -> Figure:
-    figure = Figure(figsize=(11, 8))
+    figure = Figure(figsize=(palette.FULL, 6.8))
     axes = figure.subplots(2, 2).ravel()
     for ax, draw, letter in zip(axes, (_map, _curves, _along_runs, _along_training), "abcd", strict=True):
         draw(ax, results)
@@ -200,13 +200,13 @@ def _map(ax: Axes, results: _Results) -> None:
     w = np.linspace(1, found.weights.max(), 200)
     top = found.noise.max() + (found.noise[1] - found.noise[0]) / 2
     h = np.asarray(critical_input(w))
-    ax.plot(w, h, color="white", linewidth=2.6)
-    ax.plot(w, h, color=palette.VERMILION, linewidth=1.5, label="$h^*(w_0)$")
+    ax.plot(w, h, color=palette.WHITE, linewidth=palette.BOLD)
+    ax.plot(w, h, color=palette.VERMILION, linewidth=palette.LINE, label="critical input $h^*(w_0)$")
     ax.set_ylim(2 * found.noise[0] - found.noise[1] / 2 - found.noise[0] / 2, top)
-    ax.set_title(f"{found.runs} runs of training each, $T$ = {_LENGTH}")
+    ax.set_title(f"{found.runs} runs of training each, $T = {_LENGTH}$")
     ax.set_xlabel("initial weight $w_0$")
     ax.set_ylabel("noise $s$")
-    ax.legend(loc="upper left", fontsize=8, facecolor="white", framealpha=1, frameon=True)
+    ax.legend(loc="upper left", **palette.OVER)
 
 
 def _curves(ax: Axes, results: _Results) -> None:
@@ -214,56 +214,59 @@ def _curves(ax: Axes, results: _Results) -> None:
     for i, (s, colour) in enumerate(zip(_NOISES, _COLOURS, strict=True)):
         learned = found.by_length[:, i]
         low, high = 100 * wilson(learned, found.runs_by_length)
-        ax.plot(found.lengths, 100 * learned / found.runs_by_length, "o-", color=colour, label=f"$s$ = {s:g}")
+        ax.plot(found.lengths, 100 * learned / found.runs_by_length, "o-", color=colour, label=f"$s = {s:g}$")
         ax.fill_between(found.lengths, low, high, color=colour, alpha=0.15, linewidth=0)
     ax.set_ylim(-3, 103)
-    ax.set_title(f"the same against the length, $w_0$ = {_WEIGHT:g}, {found.runs_by_length} runs each")
+    ax.set_title(f"against the length, $w_0 = {_WEIGHT:g}$")
     ax.set_xlabel("length $T$")
-    ax.set_ylabel("runs that learned (%), 95 % interval")
+    ax.set_ylabel(f"learned, % of {found.runs_by_length} runs (95 %)")
     ax.legend()
 
 
 def _along_runs(ax: Axes, results: _Results) -> None:
     steps = np.arange(_STEPS + 1)
     decades = results.logs * _DECADES
-    ax.plot(steps, decades.T, color=palette.BLUE, linewidth=0.6, alpha=0.5)
-    ax.plot([], [], color=palette.BLUE, label=f"{len(decades)} networks that learned, $s$ = {_NOISE:g}")
+    ax.plot(steps, decades.T, color=palette.BLUE, linewidth=palette.THIN, alpha=0.5)
+    ax.plot([], [], color=palette.BLUE, label=f"{len(decades)} networks that learned, $s = {_NOISE:g}$")
     w = float(np.median(results.found.latches[:, 0]))
     rest = w / math.cosh(float(np.asarray(latch_attractors(w))[1])) ** 2
-    label = f"at rest in ā, $w$ = {w:.2f}: {rest:.2f}$^t$"
+    label = f"at rest in $ā$, $w = {w:.2f}$: ${rest:.2f}^t$"
     ax.plot(steps, steps * math.log10(rest), color=palette.BLACK, linestyle="--", label=label)
     ax.plot(
         steps,
         steps * math.log10(_WEIGHT),
         color=palette.VERMILION,
         linestyle=":",
-        label=f"on the repeller 0, no bit: {_WEIGHT:g}$^t$",
+        label=f"on the repeller 0, no bit: ${_WEIGHT:g}^t$",
     )
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.set_ylim(-130, 20)
     ax.set_title("a latched bit is kept, its gradient is not")
     ax.set_xlabel("step $t$")
-    plots.powers_of_ten(ax.yaxis, "|∂$a_t$/∂$a_0$|")
-    ax.legend(fontsize=8, loc="lower left")
+    plots.powers_of_ten(ax.yaxis, palette.typeset("|∂a_t/∂a_0|"))
+    ax.legend(loc="lower left")
 
 
 def _along_training(ax: Axes, results: _Results) -> None:
     found = results.found
     chosen = [i for i, n in enumerate(found.checks) if n in (0, 100, 300, 1000)]
     for colour, i in zip(palette.shades(len(chosen)), chosen, strict=True):
-        label = f"{found.checks[i]} updates" if i else "before training"
+        label = f"after {found.checks[i]} updates" if i else "before training"
         ax.plot(found.lengths, found.log_gradients[:, i] * _DECADES, "o-", color=colour, label=label)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot([], [], " ", label="$w$: its median then")
     for place in (found.lengths == _LENGTH, found.lengths == found.lengths[-1]):
         i = int(np.flatnonzero(place)[0])
         at = (float(found.lengths[i]), float(found.log_gradients[i, -1]) * _DECADES)
-        text = f"$w$ = {found.final_weights[i]:.2f}"
-        ax.annotate(text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=8)
-    ax.set_title(f"the gradient in training, $w_0$ = {_WEIGHT:g}, $s$ = {_NOISE:g}")
+        text = f"$w = {found.final_weights[i]:.2f}$"
+        ax.annotate(
+            text, at, xytext=(-8, -4), textcoords="offset points", ha="right", va="top", fontsize=palette.NOTE
+        )
+    ax.set_ylim(-130, 20)
+    ax.set_title(f"the gradient in training, $w_0 = {_WEIGHT:g}$, $s = {_NOISE:g}$")
     ax.set_xlabel("length $T$")
-    plots.powers_of_ten(ax.yaxis, "|∂$a_T$/∂$a_0$|, median of runs")
-    ax.legend(fontsize=8)
+    plots.powers_of_ten(ax.yaxis, palette.typeset("|∂a_T/∂a_0|") + ", median")
+    ax.legend()
 
 
 def retrain(out: Path) -> None:

@@ -13,6 +13,7 @@ from rnn_dynamics import plots
 from rnn_dynamics.figures import stored as kept
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim
+from rnn_dynamics.plots import palette
 from rnn_dynamics.training import REMEDIES, Comparison, compare, load_comparison
 
 LENGTH, SEEDS, UPDATES = 30, 5, 5000
@@ -89,13 +90,13 @@ def _rows(found: Comparison) -> tuple[ReportRow, ...]:
 
 
 def _picture(found: Comparison) -> Figure:
-    figure = Figure(figsize=(9, 1.6 + 0.25 * len(found.rows)))
+    figure = Figure(figsize=(palette.FULL, 2.0 + 0.175 * len(found.rows)))
     plots.comparison(found, figure.subplots())
     title = (
         f"temporal order of length {LENGTH}, 50 units, {found.settings['seeds']} runs of at most "
         f"{found.settings['updates']} updates"
     )
-    figure.suptitle(title, fontsize="small")
+    figure.suptitle(title, fontsize=palette.TEXT)
     return figure
 
 

@@ -31,8 +31,8 @@ _FULL_SEEDS, _FULL_UPDATES, _FULL_LENGTHS = 5, 5_000_000, tuple(range(50, 251, 2
 
 _SOURCE = "Pascanu et al. 2013, figure 7"
 _STYLES = {
-    "MSGD": {"color": palette.VERMILION, "marker": "s", "linestyle": (0, (1, 1.5))},
-    "MSGD-C": {"color": palette.BLUE, "marker": "^", "linestyle": (0, (5, 2))},
+    "MSGD": {"color": palette.VERMILION, "marker": "s", "linestyle": palette.DOTTED},
+    "MSGD-C": {"color": palette.BLUE, "marker": "^", "linestyle": palette.DASHED},
     "MSGD-CR": {"color": palette.GREEN, "marker": "o", "linestyle": "-"},
 }
 _ALL_SERIES = dict[tuple[str, str], "Series"]
@@ -153,7 +153,7 @@ def _at_one_length(series: _ALL_SERIES) -> ReportRow:
 
 
 def _picture(series: _ALL_SERIES, made: dict[str, Any]) -> Figure:
-    figure = Figure(figsize=(11, 4.1))
+    figure = Figure(figsize=(palette.FULL, 3.6))
     axes = figure.subplots(1, 3, sharey=True)
     for ax, initializer, letter in zip(axes, INITIALIZERS, "abc", strict=True):
         for place, method in enumerate(METHODS):
@@ -165,14 +165,14 @@ def _picture(series: _ALL_SERIES, made: dict[str, Any]) -> Figure:
         plots.panel_label(ax, letter)
     axes[0].set_ylabel("runs that learned (%)")
     plots.shared_legend(axes[:1])
-    figure.suptitle(_reduction(made), fontsize="x-small", color=palette.GREY)
+    figure.suptitle(_reduction(made), fontsize=palette.NOTE, color=palette.GREY)
     return figure
 
 
 _TITLES = {
-    "sigmoid": "logistic, W from N(0, .01)",
-    "basic tanh": "tanh, W from N(0, .1)",
-    "smart tanh": "tanh, W sparse with ρ = .95",
+    "sigmoid": r"logistic, $W \sim N(0, 0.01)$",
+    "basic tanh": r"tanh, $W \sim N(0, 0.1)$",
+    "smart tanh": "tanh, sparse $W$, $ρ = 0.95$",
 }
 
 
@@ -188,8 +188,8 @@ def _curve(ax: Axes, series: Series, method: str, shift: float) -> None:
         bars,
         label=method,
         capsize=2,
-        elinewidth=0.8,
-        markersize=5,
+        elinewidth=palette.THIN,
+        markersize=palette.MARK,
         **_STYLES[method],
     )
 

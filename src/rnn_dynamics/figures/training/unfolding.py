@@ -117,12 +117,12 @@ def _measured(seeds: int) -> _Results:
 
 def _picture(results: _Results) -> Figure:
     """Norms before and after of those that learn and of those that do not, horizons, and the way there."""
-    figure = Figure(figsize=(11, 7.6))
+    figure = Figure(figsize=(palette.FULL, 6.4))
     axes = figure.subplots(2, 2).ravel()
     _norms(axes[0], results, ("omega",))
     axes[0].set_title(f"learned: {METHODS['omega'][0]}")
     _norms(axes[1], results, ("clipping", "orthogonal"))
-    axes[1].set_title("not learned: without Ω")
+    axes[1].set_title("not learned: without Ω (other scale)")
     _horizons(axes[2], results)
     _way(axes[3], results)
     plots.panel_labels(axes)
@@ -131,24 +131,24 @@ def _picture(results: _Results) -> Figure:
 
 def _norms(ax: Axes, results: _Results, names: tuple[str, ...]) -> None:
     lags = np.arange(LAG + 2)
-    for name, dashes in zip(names, ("-", (0, (1, 1))), strict=False):
+    for name, dashes in zip(names, ("-", palette.DOTTED), strict=False):
         label, _, colour = METHODS[name]
         prefix = "" if len(names) == 1 else f"{label}, "
         for found, when, style in (
-            (results.before[name], "before", {"color": palette.GREY, "linestyle": (0, (4, 2))}),
+            (results.before[name], "before", {"color": palette.GREY, "linestyle": palette.DASHED}),
             (results.after[name], "after", {"color": colour, "linestyle": dashes}),
         ):
             named: str | None = f"{prefix if when == 'after' else ''}{when} training"
             if when == "before" and name != names[0]:
                 named = None
             for one in found:
-                ax.plot(lags, one.log_norms[0][::-1] * _DECADES, linewidth=1.2, label=named, **style)
+                ax.plot(lags, one.log_norms[0][::-1] * _DECADES, linewidth=palette.LINE, label=named, **style)
                 named = None
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.axvline(LAG, color=palette.LIGHT, linewidth=0.8, zorder=0)
-    ax.set_xlabel("lag $T − k$ (steps)")
-    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖₂")
-    ax.legend(fontsize=8)
+    ax.axhline(0, **palette.ZERO)
+    ax.axvline(LAG, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
+    ax.set_xlabel(palette.LAG)
+    plots.powers_of_ten(ax.yaxis, palette.NORM)
+    ax.legend()
 
 
 def _horizons(ax: Axes, results: _Results) -> None:
@@ -159,19 +159,28 @@ def _horizons(ax: Axes, results: _Results) -> None:
         places = j + np.linspace(-0.25, 0.25, len(reached))
         learned = results.methods[name].succeeded[: len(reached)].astype(bool)
         for x, (start, end), has_learned in zip(places, reached, learned, strict=True):
-            ax.plot([x, x], [start, end], color=colour, linewidth=1, alpha=0.6)
-            ax.plot(x, start, "_", color=palette.GREY, markersize=9, markeredgewidth=2)
-            ax.plot(x, end, "o", color=colour, markerfacecolor=colour if has_learned else "white")
-        ax.text(j, 112, f"{learned.sum()} of {len(learned)}", ha="center", fontsize=9)
-    ax.plot([], [], "_", color=palette.GREY, markersize=9, markeredgewidth=2, label="before training")
+            ax.plot([x, x], [start, end], color=colour, linewidth=palette.THIN, alpha=0.6)
+            ax.plot(x, start, "_", color=palette.GREY, markersize=palette.BIG, markeredgewidth=palette.BOLD)
+            ax.plot(x, end, "o", color=colour, markerfacecolor=colour if has_learned else palette.WHITE)
+        ax.text(j, 112, f"{learned.sum()} of {len(learned)}", ha="center", fontsize=palette.TEXT)
+    ax.plot(
+        [],
+        [],
+        "_",
+        color=palette.GREY,
+        markersize=palette.BIG,
+        markeredgewidth=palette.BOLD,
+        label="before training",
+    )
     ax.plot([], [], "o", color=palette.BLACK, label="after, learned")
-    ax.plot([], [], "o", color=palette.BLACK, markerfacecolor="white", label="after, not learned")
-    ax.axhline(LAG, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.plot([], [], "o", color=palette.BLACK, markerfacecolor=palette.WHITE, label="after, not learned")
+    ax.axhline(LAG, color=palette.LIGHT, linewidth=palette.THIN, zorder=0)
     ax.set_xticks(range(len(METHODS)), [label.replace(", ", ",\n") for label, _, _ in METHODS.values()])
-    ax.set_ylim(-5, 125)
-    ax.set_ylabel("largest lag with 1/e of the\ngreatest ‖∂$x_T$/∂$x_k$‖ (steps)")
+    ax.set_ylim(-5, 120)
+    ax.set_yticks(range(0, LAG + 1, 20))
+    ax.set_ylabel("largest lag with 1/e of the\ngreatest " + palette.typeset("‖∂x_T/∂x_k‖") + " (steps)")
     ax.set_title(f"how far the gradient reaches; learned, of {SEEDS} seeds")
-    ax.legend(fontsize=8, loc="center right")
+    ax.legend(loc="center right")
 
 
 def _way(ax: Axes, results: _Results) -> None:
@@ -180,16 +189,16 @@ def _way(ax: Axes, results: _Results) -> None:
         history = results.methods[name].exponents
         updates = np.arange(len(history)) * 500
         for i, of_seed in enumerate(history.T):
-            ax.plot(updates, of_seed, color=colour, linewidth=1.2, label=label if i == 0 else None)
+            ax.plot(updates, of_seed, color=colour, linewidth=palette.LINE, label=label if i == 0 else None)
             last = int(np.flatnonzero(np.isfinite(of_seed))[-1])
             if results.methods[name].succeeded[i]:
                 ax.plot(updates[last], of_seed[last], "o", color=colour, zorder=4)
-    ax.axhline(0, color=palette.LIGHT, linewidth=0.8, zorder=0)
+    ax.axhline(0, **palette.ZERO)
     ax.plot([], [], "o", color=palette.BLACK, label="learned")
     ax.set_title("the gradient's exponent in training")
     ax.set_xlabel("updates")
     ax.set_ylabel("mean growth by lag (nats a step)")
-    ax.legend(fontsize=8, loc="upper right", bbox_to_anchor=(1, 0.9))
+    ax.legend(loc="upper right", bbox_to_anchor=(1, 0.9))
 
 
 def _rows(results: _Results) -> tuple[ReportRow, ...]:
