@@ -198,7 +198,8 @@ with plots.style():
         ax.plot(log, color=colour, label=f"d = {distance:g}" if distance else "on the saddle (in floats)")
     t = np.arange(91)
     ax.plot(t, t * np.log10(grown), color=palette.GREY, linestyle=":", label="$\\lambda_u^t$")
-    ax.set(xlabel="step t", ylabel="log₁₀ ‖(∂$x_t$/∂$x_0$) v‖", ylim=(-16, 10))
+    ax.set(xlabel="step t", ylim=(-16, 10))
+    plots.powers_of_ten(ax.yaxis, "‖(∂$x_t$/∂$x_0$) v‖")
     ax.set_title("a gradient peaks where the orbit leaves the boundary")
     ax.legend(loc="lower left", ncols=2)
 

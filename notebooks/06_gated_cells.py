@@ -132,11 +132,8 @@ with plots.style():
             decades = by_lag(credit, part)
             ax.plot(np.arange(1, STEPS + 1), decades, line, color=colour, label=f"{part} state, {when}")
             print(f"{when:8s} {part:6s}: log₁₀ over lag 1 at lags 10, 21, 45:", decades[[9, 20, 44]].round(2))
-    ax.set(
-        xlabel="lag T − k",
-        ylabel="log₁₀ over lag 1's",
-        title="LSTM of 1997: the cross-entropy's gradient by part",
-    )
+    ax.set(xlabel="lag T − k", title="LSTM of 1997: the cross-entropy's gradient by part")
+    plots.powers_of_ten(ax.yaxis, "norm over lag 1's")
     ax.legend()
 
 # %% [markdown]
@@ -190,11 +187,8 @@ with plots.style():
         xlabel="unit, sorted", ylabel="−1/mean ln f (steps)", yscale="log", title="memory of each unit's gate"
     )
     axes[1].legend(fontsize=8)
-    axes[1].set(
-        xlabel="lag T − k",
-        ylabel="log₁₀ over lag 1's",
-        title="∂E/∂$c_k$ (solid), the best unit's ∏ f (dotted)",
-    )
+    axes[1].set(xlabel="lag T − k", title="∂E/∂$c_k$ (solid), the best unit's ∏ f (dotted)")
+    plots.powers_of_ten(axes[1].yaxis, "norm over lag 1's")
 
 # %% [markdown]
 # ## 4. Why LSTMs when there are ReLUs?

@@ -99,8 +99,8 @@ for colour, (gain, spread) in zip(colours, ((2.0, 0.3), (0.9, 0.0), (1.2, 1.0)),
 with plots.style():
     for line, name in (("-", "shared"), ("--", "own"), (":", "mean field")):
         ax.plot([], [], color="black", linestyle=line, label=name)
-    ax.set(xlabel="lag T − k (steps, or layers)", ylabel="log₁₀ ‖∂$x_T$/∂$x_k$‖ / √n", xlim=(0, STEPS + 28),
-           title="one line a network")  # fmt: skip
+    ax.set(xlabel="lag T − k (steps, or layers)", xlim=(0, STEPS + 28), title="one line a network")
+    plots.powers_of_ten(ax.yaxis, "‖∂$x_T$/∂$x_k$‖ / √n")
     ax.legend(loc="lower left")
 
 # %% [markdown]

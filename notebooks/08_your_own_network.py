@@ -184,8 +184,10 @@ with plots.style():
         (found, credit), look = verdicts[name], {"color": getattr(plots.palette, colour), "linestyle": line}
         axes[0].plot(np.arange(STEPS + 1), found.log_norms[::-1] / np.log(10), **look, label=name)
         axes[1].plot(credit.lags, credit.log_shares / np.log(10), **look, label=name)
-    axes[0].set(xlabel="lag T − k", ylabel=r"log₁₀ ‖∂x$_T$/∂x$_k$‖", title="gradient of the state")
-    axes[1].set(xlabel="lag m", ylabel="log₁₀ ‖share of lag m‖", title="the loss's gradient by lag")
+    axes[0].set(xlabel="lag T − k", title="gradient of the state")
+    plots.powers_of_ten(axes[0].yaxis, "‖∂$x_T$/∂$x_k$‖")
+    axes[1].set(xlabel="lag m", title="the loss's gradient by lag")
+    plots.powers_of_ten(axes[1].yaxis, "‖share of lag m‖")
     axes[1].axvspan(STEPS - 9, STEPS, color=plots.palette.LIGHT, zorder=0, label="the marked number is here")
     axes[1].legend()
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def executed(source: Path, *, timeout: int = 300) -> nbformat.NotebookNode:
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.
     """
+    os.environ.pop("MPLBACKEND", None)  # the kernel's own puts pictures into the notebook
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
