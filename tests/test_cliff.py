@@ -1,6 +1,7 @@
 """The loss cliff against balls of 50 digits: loss and gradient, limits, the wall, descent, bad input."""
 
 import functools
+import itertools
 import math
 import time
 
@@ -307,6 +308,27 @@ def test_loss_inside_jit_and_results_print() -> None:
     for result in (got, cliff.wall(5.0), cliff.limit_loss(5.0, -2.4), cliff.loss(5.0, -2.4, steps=3)):
         assert len(repr(result)) < 200
     assert "RESOLVED" in repr(cliff.descend(4.75, -2.0, rate=0.1, updates=100))
+
+
+def test_the_error_of_a_path_is_that_of_paths_from_all_floats_about_its_start() -> None:
+    """A steep step brings two near starts to the same floats: from there they never part, while others do."""
+    w, b, x0, target, rate = np.transpose(
+        [
+            (4.60, -2.378, 0.55, 0.72, 0.16),
+            (5.10, -2.375, 0.89, 0.75, 0.16),
+            (4.76, -2.387, 0.57, 0.73, 0.41),
+            (4.43, -2.182, 0.28, 0.73, 0.38),
+            (4.36, -2.151, 0.73, 0.73, 0.49),
+        ]
+    )
+    options: dict = {"rate": rate, "x0": x0, "target": target, "updates": 40, "steps": 80}
+    found = cliff.descend(w, b, **options)
+    apart = np.zeros(len(w))
+    for up, right in itertools.product([-9.0, 9.0], repeat=2):
+        other = cliff.descend(np.nextafter(w, right), np.nextafter(b, up), **options)
+        apart = np.maximum(apart, np.hypot(other.w - found.w, other.b - found.b).max(axis=0))
+    assert (apart > 5e-12).all()
+    assert (apart <= 16 * np.asarray(found.path_error).max(axis=0)).all()
 
 
 BAD = [

@@ -28,8 +28,8 @@ class Descent(Result):
         w: weights, shape (updates + 1, …).
         b: biases, likewise.
         loss: loss and gradient (before clipping) at every point of the path.
-        path_error: distance to a second path that starts one float further in w and b and is otherwise the
-            same: how much the path amplifies rounding. A measurement, no bound.
+        path_error: distance to a second path that starts one float off in w and b, is moved by one more after
+            every update, and is otherwise the same: how much the path amplifies rounding. A measurement, no bound.
         first_diverged: the first update after which w, b, the loss or its gradient is not a finite number, or
             −1, shape (…).
         status: for every path: RESOLVED; UNRESOLVED where a gradient on it is, or where ``path_error`` passes
@@ -170,28 +170,30 @@ def _descend(
     clip: Array | None,
     steps: Array,
 ) -> tuple[Array, Array, Loss, Array, Array, Array]:
-    """All paths at once, each followed by its shadow, which starts one float off."""
-    shadow = problem._replace(w=_next_float(problem.w), b=_next_float(problem.b))
-    both, rate, clip = jax.tree_util.tree_map(
-        lambda a, c: jnp.concatenate([a, c]), (problem, rate, clip), (shadow, rate, clip)
-    )
-    fixed = (both, rate, clip, steps)
-    state = None if optimizer is None else jax.vmap(optimizer.init)((both.w, both.b))
+    """All paths at once, each followed by its shadow, which is moved by one float at the start and every update."""
+    count = problem.w.size
+    both, rate, clip = jax.tree_util.tree_map(lambda a: jnp.concatenate([a, a]), (problem, rate, clip))
+    shadow = jnp.arange(2 * count) >= count
+    w, b = _moved(both.w, both.b, shadow, jnp.int32(0))
+    fixed = (both, rate, clip, steps, shadow)
+    state = None if optimizer is None else jax.vmap(optimizer.init)((w, b))
     body = functools.partial(_update, optimizer, model, fixed)
     # The loss at the end of the path is that of one update more, which is not taken: the loss stands once.
-    _, (w, b, losses) = jax.lax.scan(body, (both.w, both.b, state), length=updates + 1)
-    count = problem.w.size
+    _, (w, b, losses) = jax.lax.scan(body, (w, b, state), jnp.arange(1, updates + 2, dtype=jnp.int32))
     error = jnp.hypot(w[:, count:] - w[:, :count], b[:, count:] - b[:, :count])
     w, b, losses = jax.tree_util.tree_map(lambda a: a[:, :count], (w, b, losses))
     return (*_labelled(w, b, losses, error),)
 
 
-def _next_float(x: Array) -> Array:
-    return jnp.nextafter(x, jnp.full_like(x, jnp.inf))
+def _moved(w: Array, b: Array, shadow: Array, update: Array) -> tuple[Array, Array]:
+    """Shadows at the next float in w, and the next or the previous in b by turns: rounding's own size, all ways."""
+    up = jnp.full_like(w, jnp.inf)
+    turn = jnp.where(update % 2 == 0, up, -up)
+    return jnp.where(shadow, jnp.nextafter(w, up), w), jnp.where(shadow, jnp.nextafter(b, turn), b)
 
 
-def _update(optimizer: Any, model: str, fixed: tuple, carry: tuple, _: None) -> tuple[tuple, tuple]:
-    problem, rate, clip, steps = fixed
+def _update(optimizer: Any, model: str, fixed: tuple, carry: tuple, update: Array) -> tuple[tuple, tuple]:
+    problem, rate, clip, steps, shadow = fixed
     w, b, state = carry
     at = evaluate(problem._replace(w=w, b=b), steps, model)
     gradient = (at.dw.to_float(), at.db.to_float()) if clip is None else clipped(at.dw, at.db, clip)
@@ -199,7 +201,8 @@ def _update(optimizer: Any, model: str, fixed: tuple, carry: tuple, _: None) -> 
         change = tuple(-rate * g for g in gradient)
     else:
         change, state = jax.vmap(optimizer.update)(gradient, state, (w, b))
-    return (w + change[0].astype(w.dtype), b + change[1].astype(b.dtype), state), (w, b, at)
+    after = _moved(w + change[0].astype(w.dtype), b + change[1].astype(b.dtype), shadow, update)
+    return (*after, state), (w, b, at)
 
 
 def _labelled(w: Array, b: Array, losses: Loss, error: Array) -> tuple:
