@@ -323,6 +323,19 @@ def test_the_map_is_refined_when_idle(driven: Driven) -> None:
     assert driven.page.evaluate("explorer.memory.map.shown.level") == 6
 
 
+def test_long_paths_are_judged_at_rest_a_while_in_each_frame(driven: Driven) -> None:
+    driven.page.evaluate("explorer.set({ steps: 500, updates: 500, rate: 0.01 }, true)")
+    driven.settled()
+    assert driven.page.locator(".rnn-explore-numbers").get_attribute("data-status") == "…"
+    ends = "[0, 1].map(i => explorer.memory.rough.value[i].w[500])"
+    rough = driven.page.evaluate(ends)
+    driven.page.wait_for_function("explorer.memory.judged.value[1].w.length === 501")
+    assert driven.page.evaluate(ends.replace("rough", "judged")) == pytest.approx(rough, rel=1e-9)
+    driven.settled()
+    assert driven.page.locator(".rnn-explore-numbers").get_attribute("data-status") == "RESOLVED"
+    assert driven.said == []
+
+
 def test_a_frame_is_drawn_in_time(driven: Driven) -> None:
     """The median of the frames of a drag; the limit is wide, as other programs run beside the tests."""
     program = """async () => {
