@@ -19,7 +19,7 @@ _DPI = 100
 
 
 def number(name: str, value: Any, low: float, high: float) -> float:
-    """``value`` as a Python float.
+    """``value`` as a Python float, of all its digits whether or not JAX has float64.
 
     Raises:
         TypeError, ValueError: no real number, or out of its range.
@@ -28,7 +28,8 @@ def number(name: str, value: Any, low: float, high: float) -> float:
 
     from rnn_dynamics.numerics import validation
 
-    found = float(np.asarray(validation.concrete_array(name, value, ndim=0)))
+    validation.concrete_array(name, value, ndim=0)
+    found = float(np.asarray(value))
     if not low <= found <= high:
         raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {found:g}")
     return found
@@ -159,6 +160,11 @@ def _panel_class(caller: str) -> type:
         def validate(self, obj: Any, value: Any) -> Any:
             return self.control.checked(value)
 
+    class Picture(ipywidgets.Image):
+        """An image whose view can show a tooltip: it asks for a description, which plain images have not."""
+
+        description = traitlets.Unicode().tag(sync=True)
+
     class Panel(ipywidgets.VBox):
         """Controls, a picture and a sentence."""
 
@@ -167,7 +173,7 @@ def _panel_class(caller: str) -> type:
 
         def __init__(self, controls: Sequence[Control], show: Any, what: str) -> None:
             self.controls = {control.name: _widget(control) for control in controls}
-            self.image = ipywidgets.Image(format="png", value=b"", layout={"max_width": "100%"})
+            self.image = Picture(format="png", value=b"", layout={"max_width": "100%"})
             self.status = ipywidgets.HTML()
             title = ipywidgets.HTML(f"<strong>{html.escape(what)}</strong>")
             box = ipywidgets.Box(

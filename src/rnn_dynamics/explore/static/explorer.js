@@ -62,7 +62,6 @@ export class Explorer {
   build() {
     const { root, study } = this;
     root.classList.add("rnn-explore");
-    root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys
     root.innerHTML = `<div class="rnn-explore-sliders"></div><p class="rnn-explore-regime" aria-hidden="true"></p>
       <div class="rnn-explore-area"><canvas aria-hidden="true"></canvas></div>
       <dl class="rnn-explore-numbers"></dl><p class="rnn-explore-live" aria-live="polite" role="status"></p>`;
@@ -77,6 +76,8 @@ export class Explorer {
       if (handle) this.addHandle(letter, handle);
       if (zooms) this.addZoom(letter);
     }
+    // JupyterLab would take the arrow keys; it asks what has the focus before what is around it.
+    for (const one of [root, ...root.querySelectorAll("input, button, [tabindex]")]) one.dataset.lmSuppressShortcuts = "true";
     this.canvas.addEventListener("pointerdown", (event) => this.pressed(event));
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
   }
