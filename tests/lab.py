@@ -129,10 +129,8 @@ class Notebook:
 
     def complaints(self) -> list[str]:
         """Tracebacks and warnings among the outputs."""
-        found = self.page.locator(
-            '.jp-OutputArea-output[data-mime-type*="stderr"], .jp-OutputArea-output[data-mime-type*="error"]'
-        )
-        return found.all_inner_texts()
+        selectors = [f'.jp-OutputArea-output[data-mime-type*="{kind}"]' for kind in ("stderr", "error")]
+        return self.page.locator(", ".join(selectors)).all_inner_texts()
 
     def save(self) -> None:
         """Ctrl+S, until the file is written."""
