@@ -132,6 +132,7 @@ def report(*, quick: bool) -> str:
         for name, (page, panel) in DRAGS.items():
             row = drag(driven, page(), panel, seconds=1.0 if quick else 4.0)
             lines.append(f"| {name} | {' | '.join(row)} |")
+            print(lines[-1], flush=True)
         paints = [1000 * seconds for seconds in first_paint(driven, repetitions=1 if quick else 5)]
         if driven.faults:
             raise RuntimeError("\n".join(driven.faults))
