@@ -102,7 +102,7 @@ def first_paint(driven: Browser, *, repetitions: int) -> list[float]:
         path = lab.notebook(pathlib.Path(folder) / "first.ipynb", cells)
         with lab.server(path.parent, pathlib.Path(home)) as address:
             for _ in range(repetitions):
-                opened = lab.Notebook(driven, address, path.name)
+                opened = lab.Notebook(driven, address, path)
                 opened.cells.first.locator(".cm-content").click()
                 opened.page.keyboard.press("Shift+Enter")
                 found.append(opened.page.evaluate(_PAINT) / 1000)

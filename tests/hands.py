@@ -104,10 +104,19 @@ class Panel:
         try:
             self.page.wait_for_function(_SEEN, arg=[self.image.element_handle(), before], timeout=30_000)
         except Exception as error:
-            raise AssertionError(f"{what}: the picture stays") from error
+            raise AssertionError(f"{what}: the picture stays\n{self.root.inner_text()}") from error
 
-    def move_all(self) -> None:
-        """Every slider by mouse and by keyboard, every menu, box and typed number."""
+    def move_all(self, **choices: str) -> None:
+        """Every menu and box, every slider by mouse and by keyboard, every typed number.
+
+        Args:
+            choices: of a menu, by what stands beside it; else its second one.
+        """
+        for menu in self.root.locator(".widget-dropdown").all():
+            name, select = menu.locator("label").inner_text(), menu.locator("select")
+            with self._changes(f"menu {name}"):
+                select.focus()
+                select.select_option(choices.get(name) or select.locator("option").nth(1).inner_text())
         for i, slider in enumerate(self.root.locator(".widget-hslider").all()):
             handle = slider.locator(".noUi-handle")
             low, now, high = (
@@ -118,10 +127,6 @@ class Panel:
                 stroke(self.page, handle, 14 if is_low else -14)
             with self._changes(f"slider {i} by keyboard"):
                 handle.press("ArrowRight" if is_low else "ArrowLeft")
-        for i, menu in enumerate(self.root.locator("select").all()):
-            with self._changes(f"menu {i}"):
-                menu.focus()
-                menu.select_option(index=1)
         for i, box in enumerate(self.root.locator("input[type=checkbox]").all()):
             with self._changes(f"box {i}"):
                 box.press(" ")

@@ -96,14 +96,15 @@ def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 class Notebook:
-    """A notebook that is open in JupyterLab."""
+    """A notebook that is open in JupyterLab, of a file in the folder that it shows."""
 
-    def __init__(self, browser: Browser, address: str, name: str, **options: Any) -> None:
+    def __init__(self, browser: Browser, address: str, path: Path, **options: Any) -> None:
         self.page = browser.open(**options)
         self.page.set_default_timeout(1000 * _START)
-        self.page.goto(address.format(name=name))
+        self.page.goto(address.format(name=path.name))
         self.cells = self.page.locator(".jp-Notebook .jp-Cell")
-        self.cells.first.wait_for()
+        count = len(json.loads(path.read_text(encoding="utf-8"))["cells"])
+        self.cells.nth(count - 1).wait_for(state="attached")  # they come into the page one by one
         self.page.get_by_text(re.compile(r"^Python 3.* \| Idle$")).wait_for()
 
     def run_all(self) -> None:

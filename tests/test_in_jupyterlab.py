@@ -22,13 +22,13 @@ EXPLORERS = {
     "neuron": "rd.explore.neuron()",
     "cliff": "rd.explore.cliff()",
     "gradients": "rd.explore.gradients(units=8, steps=20)",
-    "attractors": "rd.explore.attractors(pair, steps=20)",
+    "attractors": "rd.explore.attractors(pair, steps=5)",
     "network": "rd.explore.network(rd.diagnose(run, lambda x: (x[:4] ** 2).sum()))",
 }
 _NETWORKS = """
 draw = lambda *shape: np.random.default_rng(0).normal(size=shape).astype(np.float32)
 run = rd.rollout(rd.LSTM(draw(16, 4) / 2, draw(16), draw(16, 2)), None, draw(20, 2))
-pair = rd.ElmanRNN(np.array([[1.76, 0.32], [0.48, 0.32]], np.float32), np.zeros(2, np.float32))"""
+pair = rd.ElmanRNN(np.array([[1.05, 0.1], [0.1, 0.5]], np.float32), np.zeros(2, np.float32))"""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def _opened(chromium: Browser, address: tuple[str, Path], names: list[str]) -> l
         cells += [f"{name} = {EXPLORERS[name]}\n{name}", f"found = {name}.settings()"]
         cells[-1] += "\nprint(json.dumps(found if isinstance(found, dict) else found._asdict()))"
     path = lab.notebook(address[1] / f"{'_'.join(names)}.ipynb", cells)
-    opened = lab.Notebook(chromium, address[0], path.name)
+    opened = lab.Notebook(chromium, address[0], path)
     opened.run_all()
     return opened
 
@@ -72,7 +72,7 @@ def _moved(opened: lab.Notebook, index: int, name: str) -> None:
         assert numbers == shown
         assert all(after[key] != before[key] for key in after if key != "theme")
     else:
-        hands.Panel(opened.page, output.locator(".widget-vbox")).move_all()
+        hands.Panel(opened.page, output.locator(".widget-vbox")).move_all(show="unit")
         after = _read(opened, index)
         assert all(after[key] != before[key] for key in after), (before, after)
 
@@ -117,9 +117,10 @@ def test_the_first_notebooks_run_from_their_menu(
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
-    nbformat.write(content, address[1] / f"{name}.ipynb")
-    opened = lab.Notebook(chromium, address[0], f"{name}.ipynb")
+    path = address[1] / f"{name}.ipynb"
+    nbformat.write(content, path)
+    opened = lab.Notebook(chromium, address[0], path)
     opened.run_all()
     for root in opened.page.locator(".rnn-explore").all():
         hands.Drawn(opened.page, root).move_all("ab")
-    _finish(opened, chromium, address[1] / f"{name}.ipynb", 1)
+    _finish(opened, chromium, path, 1)

@@ -149,30 +149,41 @@ def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(
 
 @needs_tools
 @skip_without()
-def test_the_site_is_read_in_a_browser_from_its_files(
+def test_the_site_is_searched_and_dragged_in_a_browser_from_its_files(
     built: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
-    """Its search finds, its explorers are dragged, every page of its plan opens; nothing is asked of elsewhere."""
-    home = (built[0] / "index.html").as_uri()
     with browser() as driven:
         page = driven.open()
-        page.goto(home)
+        page.goto((built[0] / "index.html").as_uri())
         page.locator(".md-search__input").fill("separatrix")
         page.locator(".md-search-result__link").first.wait_for()
         assert "separatrix" in page.locator(".md-search-result__list").inner_text().lower()
-        addresses = page.locator(".md-nav a[href]").evaluate_all("links => links.map(link => link.href)")
-        plan = {address.partition("#")[0] for address in addresses} - {home}
-        inside = sorted(address for address in plan if address.startswith("file:"))
-        assert len(inside) > 30
-        for address in inside:
-            page.goto(address, wait_until="load")
-            assert page.locator("h1").first.inner_text().strip(), address
         page.goto((built[0] / "explorer.html").as_uri())
         for study in ("neuron", "cliff"):
             shown = page.locator(f"iframe.light[src*={study}]")
             shown.scroll_into_view_if_needed()
             inner = shown.element_handle().content_frame()
             hands.Drawn(page, inner.locator(".rnn-explore")).move_all("ab")
+    assert driven.faults == []
+
+
+@needs_tools
+@skip_without()
+@pytest.mark.soak
+def test_every_page_of_the_sites_plan_opens_in_a_browser(
+    built: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home = (built[0] / "index.html").as_uri()
+    with browser() as driven:
+        page = driven.open()
+        page.goto(home)
+        addresses = page.locator(".md-nav a[href]").evaluate_all("links => links.map(link => link.href)")
+        plan = {address.partition("#")[0] for address in addresses} - {home}
+        inside = sorted(address for address in plan if address.startswith("file:"))
+        assert len(inside) > 30
+        for address in inside:
+            page.goto(address)
+            assert page.locator("h1").first.inner_text().strip(), address
     assert driven.faults == []
 
 
