@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.explore import bundle
-from tests.browser import browser
+from tests.browser import Browser
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -56,11 +56,12 @@ class Driven(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Path, document: str) -> Iterator[Driven]:
-    """The page in a browser that reaches no network; skips where there is none."""
+def opened(chromium: Browser, path: Path, document: str) -> Iterator[Driven]:
+    """The page in a browser that reaches no network."""
+    chromium.faults.clear()
     path.write_text(document, encoding="utf-8")
-    with browser(all_said=True) as driven:
-        page = driven.open()
-        page.goto(path.as_uri())
-        page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
-        yield Driven(page, driven.faults)
+    page = chromium.open()
+    page.goto(path.as_uri())
+    page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
+    yield Driven(page, chromium.faults)
+    page.context.close()

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rnn_dynamics import cli
 from rnn_dynamics.explore import bundle, loss_cliff, outcome
 from rnn_dynamics.explore.settings import CliffSettings
 from rnn_dynamics.numerics.status import Status
+from tests.browser import Browser, browser
 from tests.explorers import Driven, answers, needs_node, opened
 
 
@@ -264,9 +266,15 @@ def test_the_command_says_all_that_is_wrong(capsys: Any) -> None:
 # --- in a browser -----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser(all_said=True) as found:
+        yield found
+
+
 @pytest.fixture
-def driven(tmp_path: Path) -> Any:
-    with opened(tmp_path / "cliff.html", rd.explore.cliff_page()) as driven:
+def driven(chromium: Browser, tmp_path: Path) -> Iterator[Driven]:
+    with opened(chromium, tmp_path / "cliff.html", rd.explore.cliff_page()) as driven:
         yield driven
 
 
