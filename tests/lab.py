@@ -70,7 +70,7 @@ def server(folder: Path, home: Path) -> Iterator[str]:
     }
     paths = [str(house.ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | places | {"JUPYTER_TOKEN": token, "PYTHONPATH": os.pathsep.join(paths)}
-    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "HOME": str(home)}
+    environment |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "IPYTHONDIR": str(home / "ipython")}
     environment.pop("MPLBACKEND", None)  # notebooks have their own
     command = [sys.executable, "-m", "jupyterlab", *_OPTIONS, f"--ServerApp.port={port}"]
     command.append(f"--ServerApp.root_dir={folder}")
@@ -79,10 +79,15 @@ def server(folder: Path, home: Path) -> Iterator[str]:
         process = subprocess.Popen(command, env=environment, stdout=file, stderr=subprocess.STDOUT)
         try:
             _wait(f"http://127.0.0.1:{port}/api/status?token={token}", process, log)
-            yield f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}"
+            # What was open before is not opened again.
+            yield f"http://127.0.0.1:{port}/lab/tree/{{name}}?token={token}&reset"
         finally:
             process.terminate()  # and with it the kernels
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()  # kernels end where their server is gone
+                process.wait()
 
 
 def _wait(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
