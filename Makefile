@@ -11,6 +11,7 @@ ARGS :=
 # A stamp for each set of packages: newer than pyproject.toml means installed.
 CORE := $(VENV)/.installed-core
 DEV := $(VENV)/.installed-dev
+BROWSER := $(VENV)/.installed-browser
 BENCH := $(VENV)/.installed-bench
 DOCS := $(VENV)/.installed-docs
 UV := $(shell command -v uv 2>/dev/null)
@@ -19,6 +20,10 @@ INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-
 else
 INSTALL = uv pip install --quiet --python $(BIN)/python
 endif
+
+# The tests that drive a browser take the system's; where there is none they are skipped, and say what to install.
+CHROMIUM := $(shell command -v chromium || command -v chromium-browser || command -v google-chrome)
+DRIVEN := $(if $(CHROMIUM),$(BROWSER))
 
 # Around what is silent for long: a line every half minute where standard error is no terminal. The loop ends with
 # its recipe, even where that is killed, and its sleep holds no pipe open.
@@ -47,7 +52,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The tests marked shipped take XLA's own settings, which a process has from its start. Of the tests that ARGS chooses
 # all may be of one kind: pytest ends with 5 where it has nothing to run.
-test: $(DEV)
+test: $(DEV) $(DRIVEN)
 	$(PYTEST) $(ARGS) || [ $$? -eq 5 ]
 	$(PYTEST) -m "shipped and not soak" $(ARGS) || [ $$? -eq 5 ]
 
@@ -57,7 +62,7 @@ SHAPED = $(addprefix tests/test_,$(addsuffix .py,cells gated equilibria basins p
 shapes: $(DEV)
 	CHECK_SHAPES=1 $(BIN)/python -m pytest $(SHAPED) $(ARGS)
 
-soak: $(DEV)
+soak: $(DEV) $(DRIVEN)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)
 
 mutants: $(DEV)
@@ -92,6 +97,11 @@ $(CORE): pyproject.toml | $(BIN)/python
 $(DEV): $(CORE)
 	@echo "Installing what the tests need (once) ..."
 	@$(BEGIN) $(INSTALL) -e ".[dev,ode,data]" $(END)
+	@touch $@
+
+$(BROWSER): $(DEV)
+	@echo "Installing what drives $(CHROMIUM) in the tests (once) ..."
+	@$(BEGIN) $(INSTALL) -e ".[browser]" $(END)
 	@touch $@
 
 $(BENCH): $(CORE)

@@ -26,7 +26,7 @@ def names() -> list[str]:
     )
 
 
-_OTHERS = {"__main__", "timing", "two_builds", "on_gpu", "waits"}
+_OTHERS = {"__main__", "timing", "two_builds", "on_gpu", "waits", "frames"}
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.explore import bundle
+from tests.browser import Browser
 
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="node is not installed")
@@ -27,9 +28,6 @@ def answers(folder: Path, script: str, what: str, rows: np.ndarray) -> bytes:
     done = subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout
-
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class Driven(NamedTuple):
@@ -58,22 +56,12 @@ class Driven(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: Path, document: str) -> Iterator[Driven]:
-    """The page in a browser that reaches no network; skips where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("chromium is not installed")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def opened(chromium: Browser, path: Path, document: str) -> Iterator[Driven]:
+    """The page in a browser that reaches no network."""
+    chromium.faults.clear()
     path.write_text(document, encoding="utf-8")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        said: list[str] = []
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on(
-            "request", lambda request: said.append(request.url) if request.url.startswith("http") else None
-        )
-        page.goto(path.as_uri())
-        page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
-        yield Driven(page, said)
-        browser.close()
+    page = chromium.open()
+    page.goto(path.as_uri())
+    page.wait_for_function("globalThis.explorer?.milliseconds !== undefined")
+    yield Driven(page, chromium.faults)
+    page.context.close()

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from rnn_dynamics.explore import bundle, one_neuron, regime
 from rnn_dynamics.explore.settings import NeuronSettings
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.plots import neuron as neuron_plots, palette
+from tests.browser import Browser, browser
 from tests.explorers import NODE, Driven, answers, needs_node, opened
 
 
@@ -349,9 +351,15 @@ def test_the_command_says_all_that_is_wrong(capsys: Any) -> None:
 # --- in a browser -----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser(all_said=True) as found:
+        yield found
+
+
 @pytest.fixture
-def driven(tmp_path: Path) -> Any:
-    with opened(tmp_path / "neuron.html", rd.explore.page(x0=0.48)) as driven:
+def driven(chromium: Browser, tmp_path: Path) -> Iterator[Driven]:
+    with opened(chromium, tmp_path / "neuron.html", rd.explore.page(x0=0.48)) as driven:
         yield driven
 
 

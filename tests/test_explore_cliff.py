@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from rnn_dynamics import cli
 from rnn_dynamics.explore import bundle, loss_cliff, outcome
 from rnn_dynamics.explore.settings import CliffSettings
 from rnn_dynamics.numerics.status import Status
+from tests.browser import Browser, browser
 from tests.explorers import Driven, answers, needs_node, opened
 
 
@@ -264,9 +266,15 @@ def test_the_command_says_all_that_is_wrong(capsys: Any) -> None:
 # --- in a browser -----------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser(all_said=True) as found:
+        yield found
+
+
 @pytest.fixture
-def driven(tmp_path: Path) -> Any:
-    with opened(tmp_path / "cliff.html", rd.explore.cliff_page()) as driven:
+def driven(chromium: Browser, tmp_path: Path) -> Iterator[Driven]:
+    with opened(chromium, tmp_path / "cliff.html", rd.explore.cliff_page()) as driven:
         yield driven
 
 
@@ -321,6 +329,19 @@ def test_the_map_is_refined_when_idle(driven: Driven) -> None:
     driven.page.evaluate("explorer.set({ w: 4.7, rate: 0.1 }, true)")
     driven.settled()
     assert driven.page.evaluate("explorer.memory.map.shown.level") == 6
+
+
+def test_long_paths_are_judged_at_rest_a_while_in_each_frame(driven: Driven) -> None:
+    driven.page.evaluate("explorer.set({ steps: 500, updates: 500, rate: 0.01 }, true)")
+    driven.settled()
+    assert driven.page.locator(".rnn-explore-numbers").get_attribute("data-status") == "…"
+    ends = "[0, 1].map(i => explorer.memory.rough.value[i].w[500])"
+    rough = driven.page.evaluate(ends)
+    driven.page.wait_for_function("explorer.memory.judged.value[1].w.length === 501")
+    assert driven.page.evaluate(ends.replace("rough", "judged")) == pytest.approx(rough, rel=1e-9)
+    driven.settled()
+    assert driven.page.locator(".rnn-explore-numbers").get_attribute("data-status") == "RESOLVED"
+    assert driven.said == []
 
 
 def test_a_frame_is_drawn_in_time(driven: Driven) -> None:

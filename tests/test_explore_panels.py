@@ -14,6 +14,7 @@ from matplotlib import rcParams
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import LSTM, ElmanRNN, LeakyRNN
+from rnn_dynamics.explore.panel import number
 from tests.compilations import compilations
 
 pytest.importorskip("ipywidgets")
@@ -64,6 +65,11 @@ def _moved(panel: Any, **values: Any) -> None:
         assert _png(panel).startswith(b"\x89PNG")
         assert _png(panel) != before[0], name
         assert panel.sentence != before[1], name
+
+
+def test_numbers_keep_their_digits_without_x64() -> None:
+    with jax.enable_x64(False):
+        assert number("x", 0.1, 0, 1) == 0.1
 
 
 def test_it_says_that_programs_are_compiled_until_there_is_a_picture() -> None:

@@ -314,6 +314,7 @@ PROMISES = {
     "notebook": [NOTEBOOK],
     "bench": [BENCH],
     "docs": [SITE],
+    "browser": [IMPORTS.format(names=sorted(_names(EXTRAS["browser"])))],
     "peers": [IMPORTS.format(names=sorted(_names(EXTRAS["peers"])))],
     "dev": [
         IMPORTS.format(names=sorted(MODULE_OF.get(n, n.replace("-", "_")) for n in _names(EXTRAS["dev"])))

@@ -12,7 +12,8 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.figures import FIGURES
-from tests import house, pages
+from tests import hands, house, pages
+from tests.browser import browser, skip_without
 
 HOOKS = house.ROOT / "docs" / "hooks"
 TOOLS = ("mkdocs", "material", "mkdocstrings", "latex2mathml")
@@ -135,9 +136,10 @@ def test_the_check_sees_links_and_what_is_loaded(tmp_path: Path) -> None:
         assert any(part in each for each in found), part
 
 
-@needs_tools
-def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(tmp_path: Path) -> None:
-    site = tmp_path / "site"
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """The site's folder, and what was said while it was built."""
+    site = tmp_path_factory.mktemp("built") / "site"
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(house.ROOT / "src")}
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
@@ -148,6 +150,14 @@ def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(tmp_path: Pa
         timeout=240,
         check=False,
     )
+    return site, done
+
+
+@needs_tools
+def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(
+    built: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    site, done = built
     assert done.returncode == 0, done.stderr
     assert "WARNING" not in done.stderr
     assert _hook("check").faults(site) == []  # the build has looked already
@@ -155,6 +165,46 @@ def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(tmp_path: Pa
     assert "\\(" not in (site / "concepts" / "gradients.html").read_text(encoding="utf-8")
     assert "<math" in (site / "concepts" / "gradients.html").read_text(encoding="utf-8")
     assert "arithmatex" not in (site / "notebooks" / "03_spectral_bound.html").read_text(encoding="utf-8")
+
+
+@needs_tools
+@skip_without()
+def test_the_site_is_searched_and_dragged_in_a_browser_from_its_files(
+    built: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    with browser() as driven:
+        page = driven.open()
+        page.goto((built[0] / "index.html").as_uri())
+        page.locator(".md-search__input").fill("separatrix")
+        page.locator(".md-search-result__link").first.wait_for()
+        assert "separatrix" in page.locator(".md-search-result__list").inner_text().lower()
+        page.goto((built[0] / "explorer.html").as_uri())
+        for study in ("neuron", "cliff"):
+            shown = page.locator(f"iframe.light[src*={study}]")
+            shown.scroll_into_view_if_needed()
+            inner = shown.element_handle().content_frame()
+            hands.Drawn(page, inner.locator(".rnn-explore")).move_all("ab")
+    assert driven.faults == []
+
+
+@needs_tools
+@skip_without()
+@pytest.mark.soak
+def test_every_page_of_the_sites_plan_opens_in_a_browser(
+    built: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    home = (built[0] / "index.html").as_uri()
+    with browser() as driven:
+        page = driven.open()
+        page.goto(home)
+        addresses = page.locator(".md-nav a[href]").evaluate_all("links => links.map(link => link.href)")
+        plan = {address.partition("#")[0] for address in addresses} - {home}
+        inside = sorted(address for address in plan if address.startswith("file:"))
+        assert len(inside) > 30
+        for address in inside:
+            page.goto(address)
+            assert page.locator("h1").first.inner_text().strip(), address
+    assert driven.faults == []
 
 
 @needs_tools

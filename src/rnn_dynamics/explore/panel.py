@@ -19,7 +19,7 @@ _DPI = 100
 
 
 def number(name: str, value: Any, low: float, high: float) -> float:
-    """``value`` as a Python float.
+    """``value`` as a Python float, of all its digits whether or not JAX has float64.
 
     Raises:
         TypeError, ValueError: no real number, or out of its range.
@@ -28,7 +28,8 @@ def number(name: str, value: Any, low: float, high: float) -> float:
 
     from rnn_dynamics.numerics import validation
 
-    found = float(np.asarray(validation.concrete_array(name, value, ndim=0)))
+    validation.concrete_array(name, value, ndim=0)
+    found = float(np.asarray(value))
     if not low <= found <= high:
         raise ValueError(f"{name}: expected a number from {low:g} to {high:g}, got {found:g}")
     return found

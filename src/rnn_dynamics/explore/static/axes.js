@@ -31,27 +31,40 @@ function pieces(text, size) {
   });
 }
 
+const known = new Map(), MOST_KNOWN = 500;
+
+/** The pieces of a label with their widths, which most frames share. */
+function laidOut(ctx, text, size, bold) {
+  const key = `${size} ${bold} ${text}`;
+  if (known.has(key)) return known.get(key);
+  if (known.size >= MOST_KNOWN) known.clear();
+  const parts = pieces(text, size).map((part) => {
+    const font = ctx.font = bold ? `bold ${part.font}` : part.font;
+    return { ...part, font, width: ctx.measureText(part.text).width };
+  });
+  const found = { parts, width: parts.reduce((sum, part) => sum + part.width, 0) };
+  known.set(key, found);
+  return found;
+}
+
 /** Write a label; align is 0 for left, ½ for centred, 1 for right. Returns its width. */
 export function write(ctx, text, x, y, { align = 0, size = 12, bold = false, halo = null } = {}) {
-  const parts = pieces(text, size);
-  const widths = parts.map((part) => {
-    ctx.font = bold ? `bold ${part.font}` : part.font;
-    return ctx.measureText(part.text).width;
-  });
-  const width = widths.reduce((sum, one) => sum + one, 0);
+  const { parts, width } = laidOut(ctx, text, size, bold);
   let at = x - align * width;
-  parts.forEach((part, i) => {
-    ctx.font = bold ? `bold ${part.font}` : part.font;
+  for (const part of parts) {
+    ctx.font = part.font;
     if (halo) {
       ctx.strokeStyle = halo;
       ctx.lineWidth = 3;
       ctx.strokeText(part.text, at, y + part.shift);
     }
     ctx.fillText(part.text, at, y + part.shift);
-    at += widths[i];
-  });
+    at += part.width;
+  }
   return width;
 }
+
+const UNSEEN = 0.3; // pixels: of points that are closer together one is drawn
 
 /** A rectangle {left, top, width, height} of a canvas with limits x and y. */
 export class Axes {
@@ -123,15 +136,16 @@ export class Axes {
   line(xs, ys, { colour, width = 1.5, dash = [], alpha = 1 }) {
     const { ctx } = this;
     ctx.beginPath();
-    let isOpen = false;
+    let isOpen = false, lastX = NaN, lastY = NaN;
     for (let i = 0; i < xs.length; i++) {
       const px = this.across(xs[i]), py = this.up(ys[i]);
       if (!Number.isFinite(px) || !Number.isFinite(py)) isOpen = false;
-      else if (isOpen) ctx.lineTo(px, py);
-      else {
+      else if (!isOpen) {
         ctx.moveTo(px, py);
         isOpen = true;
-      }
+      } else if (i + 1 < xs.length && Math.abs(px - lastX) + Math.abs(py - lastY) < UNSEEN) continue;
+      else ctx.lineTo(px, py);
+      [lastX, lastY] = [px, py];
     }
     ctx.strokeStyle = colour;
     ctx.lineWidth = width;
@@ -141,6 +155,22 @@ export class Axes {
     ctx.stroke();
     ctx.setLineDash([]);
     ctx.globalAlpha = 1;
+  }
+
+  /** Dots at points given as arrays. */
+  dots(xs, ys, { colour, size }) {
+    const { ctx } = this;
+    let lastX = NaN, lastY = NaN;
+    ctx.beginPath();
+    for (let i = 0; i < xs.length; i++) {
+      const px = this.across(xs[i]), py = this.up(ys[i]);
+      if (Math.abs(px - lastX) + Math.abs(py - lastY) < UNSEEN) continue;
+      ctx.moveTo(px + size, py);
+      ctx.arc(px, py, size, 0, 2 * Math.PI);
+      [lastX, lastY] = [px, py];
+    }
+    ctx.fillStyle = colour;
+    ctx.fill();
   }
 
   area(xs, ys, colour, alpha) {

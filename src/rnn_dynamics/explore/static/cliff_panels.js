@@ -1,8 +1,8 @@
 // The panels of the loss cliff: the plane with both descents, bifurcations and L over b, and both against the update.
 
 import { DIAGRAM_HANDLE, diagramBack, diagramFront, diagramLimits, range, rounded } from "./diagram.js";
-import { HeatMap, colourBar } from "./heat.js";
-import { biases, descent, limitLoss, lossAlong, lossAt } from "./loss.js";
+import { HeatMap, SLICE, colourBar } from "./heat.js";
+import { Descent, biases, descent, limitLoss, lossAlong, lossAt } from "./loss.js";
 import { CUSP, equilibria, folds, logit, wall } from "./numbers.js";
 import { longest, ordinal } from "./outcome.js";
 import { short } from "./words.js";
@@ -17,21 +17,31 @@ function kept(memory, name, key, compute) {
   return memory[name].value;
 }
 
-/** What all panels show; long descents are neither judged nor bounded while something moves. */
+/** Both paths; long ones are judged once nothing moves, a while in each frame, and are rough until then. */
+function descents(given, isQuick, memory) {
+  const thresholds = [null, given.clip], isLong = 4 * given.steps * (given.updates + 1) > LONG;
+  const rough = () => kept(memory, "rough", given, () => thresholds.map((threshold) => descent(given, threshold, true)));
+  if (isQuick && isLong) return { paths: rough(), isRough: true };
+  const work = kept(memory, "work", given, () => thresholds.map((threshold) => new Descent(given, threshold)));
+  const until = performance.now() + (isLong ? SLICE : Infinity);
+  if (!work.every((one) => one.advance(until))) return { paths: rough(), isRough: true, isUnfinished: true };
+  return { paths: kept(memory, "judged", given, () => work.map((one) => one.judged())), isRough: false };
+}
+
+/** What all panels show. */
 export function cliffScene(settings, isQuick, memory) {
   const { w, b, epsilon, x0, target, steps, rate, clip, updates } = settings, neuron = { w, b, epsilon };
   const given = { w, b, epsilon, x0, target, steps, rate, clip, updates };
-  const isRough = isQuick && 4 * steps * (updates + 1) > LONG;
-  const paths = kept(memory, "paths", [given, isRough], () => [null, clip].map((threshold) => descent(given, threshold, isRough)));
+  const { paths, isRough, isUnfinished = false } = descents(given, isQuick, memory);
   memory.map ??= new HeatMap();
   const at = lossAt(given), [plain, clipped] = paths;
-  return { ...given, neuron, isQuick, isRough, memory, at, run: { x: [at.x] }, points: equilibria(neuron), plain, clipped };
+  return { ...given, neuron, isQuick, isRough, isUnfinished, memory, at, run: { x: [at.x] }, points: equilibria(neuron), plain, clipped };
 }
 
 // ---- a: the plane ------------------------------------------------------------------------------------------------
 
-function planeUnder(axes, { memory, epsilon, x0, steps, target, isQuick }) {
-  return memory.map.draw(axes, { epsilon, x0, steps }, target, axes.colours.heat, isQuick);
+function planeUnder(axes, { memory, epsilon, x0, steps, target, isQuick, isUnfinished }) {
+  return memory.map.prepare(axes, { epsilon, x0, steps }, target, axes.colours.heat, isQuick || isUnfinished);
 }
 
 const onPaper = (axes, text, px, py, options) => axes.note(text, px, py, { size: 11.5, ...options });
@@ -59,27 +69,30 @@ function planeBack(axes, { epsilon, x0, steps }) {
   axes.frame({ letter: "a", title: `*L* = (*x*_{T} − target)^{2} at *T* = ${steps}`, across: "weight *w*", up: "bias *b*" });
   ctx.fillStyle = colours.ink;
   const shown = (at, py) => py > box.top + 16 && py < box.top + box.height - 44 && at > x[0] && at < x[1];
-  const right = x[1] - 0.03 * (x[1] - x[0]), edge = axes.across(right);
-  const barrier = axes.up(wall(right, x0, epsilon));
-  if (shown(right, barrier)) onPaper(axes, "wall", edge, barrier - 8, { align: 1, colour: colours.wallText });
-  if (right > 4) {
-    const [upper, lower] = folds(right).map(({ b }) => axes.up(b));
-    if (shown(right, lower) && Math.abs(lower - barrier) > 30) onPaper(axes, "fold", edge, lower + 16, { align: 1 });
-    if (shown(right, upper) && Math.abs(upper - barrier) > 30) onPaper(axes, "fold", edge, upper - 8, { align: 1 });
-  }
+  // Names stand on what falls to the right, clear of it at their left end too.
+  const right = x[1] - 0.03 * (x[1] - x[0]), edge = axes.across(right), [left] = axes.valueAt(edge - 30, 0);
+  const heights = (at) => [wall(at, x0, epsilon), ...(at > 4 ? folds(at).map(({ b }) => b) : [])].map((b) => axes.up(b));
+  const [barrier, upper, lower] = heights(right), [barrierLeft, upperLeft] = heights(left);
+  if (shown(right, barrier)) onPaper(axes, "wall", edge, Math.min(barrier, barrierLeft) - 5, { align: 1, colour: colours.wallText });
+  if (shown(right, lower) && !(Math.abs(lower - barrier) <= 30)) onPaper(axes, "fold", edge - 22, lower + 16, { align: 1 });
+  if (shown(right, upper) && !(Math.abs(upper - barrier) <= 40)) onPaper(axes, "fold", edge, Math.min(upper, upperLeft) - 5, { align: 1 });
   if (shown(CUSP.w, axes.up(CUSP.b)) && y[0] < CUSP.b) onPaper(axes, "cusp", axes.across(CUSP.w) - 10, axes.up(CUSP.b) + 4, { align: 1 });
 }
 
-/** An arrow on the canvas from (px, py) along a unit vector. */
-function arrow(ctx, px, py, [dx, dy], length, colour, width = 1.3) {
+/** The lines of an arrow on the canvas from (px, py) along a unit vector. */
+function outline(ctx, px, py, [dx, dy], length) {
   const [ex, ey] = [px + dx * length, py + dy * length], head = Math.min(6, 2 + length / 3);
-  ctx.beginPath();
   ctx.moveTo(px, py);
   ctx.lineTo(ex, ey);
   for (const turn of [2.6, -2.6]) {
     ctx.moveTo(ex, ey);
     ctx.lineTo(ex + head * (dx * Math.cos(turn) - dy * Math.sin(turn)), ey + head * (dx * Math.sin(turn) + dy * Math.cos(turn)));
   }
+}
+
+function arrow(ctx, px, py, along, length, colour, width = 1.3) {
+  ctx.beginPath();
+  outline(ctx, px, py, along, length);
   ctx.strokeStyle = colour;
   ctx.lineWidth = width;
   ctx.stroke();
@@ -91,6 +104,7 @@ const lengthOf = (logNorm) => Math.max(0, (logNorm / Math.LN10 - ARROW.from) * A
 function arrows(axes, path, colour) {
   const { ctx, box, x, y } = axes, top = longest(path);
   let last = [-Infinity, -Infinity];
+  ctx.beginPath();
   path.w.forEach((w, i) => {
     const [px, py] = [axes.across(w), axes.up(path.b[i])];
     if (!(Math.hypot(px - last[0], py - last[1]) > 9 || i === top)) return;
@@ -98,21 +112,18 @@ function arrows(axes, path, colour) {
     const size = Math.hypot(...along), length = lengthOf(path.logNorm[i]);
     if (!(size > 0) || length < 1) return;
     last = [px, py];
-    arrow(ctx, px, py, along.map((one) => one / size), length, colour);
+    outline(ctx, px, py, along.map((one) => one / size), length);
   });
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 1.3;
+  ctx.stroke();
 }
 
 /** A path with its points; the plain one is broad, so that it shows under the other where both are one. */
 function track(axes, path, colour, width) {
   axes.line(path.w, path.b, { colour: axes.colours.paper, width: width + 2, alpha: 0.75 });
   axes.line(path.w, path.b, { colour, width });
-  const { ctx } = axes;
-  ctx.fillStyle = colour;
-  path.w.forEach((w, i) => {
-    ctx.beginPath();
-    ctx.arc(axes.across(w), axes.up(path.b[i]), 1 + width / 2, 0, 2 * Math.PI);
-    ctx.fill();
-  });
+  axes.dots(path.w, path.b, { colour, size: 1 + width / 2 });
 }
 
 /** Where the line to a point outside leaves the panel: {px, py, direction}, or null where both are inside. */
@@ -141,7 +152,7 @@ function planeFront(axes, { plain, clipped }) {
       axes.inside(() => arrow(ctx, out.px - 14 * out.direction[0], out.py - 14 * out.direction[1], out.direction, 13, colours.point, 2));
       const text = `${ordinal(at + 1)} step: to (${short(plain.w[at + 1])}, ${short(plain.b[at + 1])})`;
       const py = Math.min(Math.max(out.py + 16, box.top + 18), box.top + box.height - 10), isRight = out.px < box.left + box.width / 2;
-      onPaper(axes, text, out.px + (isRight ? 12 : -12), py, { align: isRight ? 0 : 1, colour: colours.point, size: 12 });
+      onPaper(axes, text, out.px + (isRight ? 12 : -12), py, { align: isRight ? 0 : 1, colour: colours.pointText, size: 12 });
     }
   }
   axes.legend([{ label: "plain", colour: colours.point }, { label: "clipped", colour: colours.cycle }]);

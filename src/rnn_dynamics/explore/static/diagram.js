@@ -109,7 +109,7 @@ export function diagramFront(axes, { b, x0, run }) {
   });
   axes.marker(b, end, "diamond", { colour: colours.paper, fill: colours.point, size: 4.5 });
   const right = axes.across(b) < axes.box.left + axes.box.width - 40;
-  axes.note("*x*_T", axes.across(b) + (right ? 9 : -9), axes.up(end) + 4, { align: right ? 0 : 1, colour: colours.point, size: 12 });
+  axes.note("*x*_T", axes.across(b) + (right ? 9 : -9), axes.up(end) + 4, { align: right ? 0 : 1, colour: colours.pointText, size: 12 });
 }
 
 /** The point (b, x0) of the diagram, which can be moved. */

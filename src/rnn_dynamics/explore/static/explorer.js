@@ -2,8 +2,9 @@
 //
 // A study says what is in it: {defaults, sliders, panels, rows(width), scene(settings, isQuick), words(found)}. A slider
 // goes from low to high at first and may be stretched from least to most; one with `decades` moves in powers of ten.
-// A panel has limits, what depends on little and is kept (back, with its key), and the rest (front). A scene is `rough`
-// where less is computed while something moves, and `unfinished` where the next frame adds to it.
+// A panel has limits, what depends on little and is kept (back, with its key, on a picture that is under it), and the
+// rest (front). A scene is rough where less is computed while something moves, and unfinished where the next frame adds
+// to it.
 
 import { Axes } from "./axes.js";
 import { Sliders } from "./sliders.js";
@@ -49,6 +50,7 @@ export class Explorer {
     this.kept = {};
     this.views = {}; // limits of panels that were zoomed
     this.memory = {}; // what a study keeps from frame to frame
+    this.told = {}; // the words that are shown
     this.moved = -Infinity;
     this.build();
     this.unwatch = watch(() => this.redraw());
@@ -60,14 +62,13 @@ export class Explorer {
   build() {
     const { root, study } = this;
     root.classList.add("rnn-explore");
-    root.dataset.lmSuppressShortcuts = "true"; // JupyterLab would take the arrow keys
     root.innerHTML = `<div class="rnn-explore-sliders"></div><p class="rnn-explore-regime" aria-hidden="true"></p>
       <div class="rnn-explore-area"><canvas aria-hidden="true"></canvas></div>
       <dl class="rnn-explore-numbers"></dl><p class="rnn-explore-live" aria-live="polite" role="status"></p>`;
     const find = (name) => root.querySelector(name);
     [this.regime, this.area, this.canvas] = [find(".rnn-explore-regime"), find(".rnn-explore-area"), find("canvas")];
     [this.table, this.live] = [find("dl"), find(".rnn-explore-live")];
-    this.ctx = this.canvas.getContext("2d");
+    this.ctx = this.canvas.getContext("2d", { alpha: false });
     this.sliders = new Sliders(find(".rnn-explore-sliders"), study.sliders, this.settings, (changes) => this.set(changes, true));
     this.handles = {};
     this.zooms = {};
@@ -75,6 +76,8 @@ export class Explorer {
       if (handle) this.addHandle(letter, handle);
       if (zooms) this.addZoom(letter);
     }
+    // JupyterLab would take the arrow keys; it asks what has the focus before what is around it.
+    for (const one of [root, ...root.querySelectorAll("input, button, [tabindex]")]) one.dataset.lmSuppressShortcuts = "true";
     this.canvas.addEventListener("pointerdown", (event) => this.pressed(event));
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
   }
@@ -219,13 +222,14 @@ export class Explorer {
     ctx.fillStyle = colours.paper;
     ctx.fillRect(0, 0, width, height);
     this.axes = {};
-    let isUnfinished = false;
+    let isUnfinished = found.isUnfinished ?? false;
     for (const [letter, panel] of Object.entries(study.panels)) {
       const rests = this.held?.letter === letter ? this.held.limits : this.views[letter];
       const axes = new Axes(ctx, boxes[letter], rests ?? panel.limits(found), colours);
       this.axes[letter] = axes;
-      if (panel.under?.(axes, found)) isUnfinished = true;
-      this.drawBack(letter, axes, found, ratio, theme);
+      const under = panel.under?.(axes, found);
+      isUnfinished ||= under?.isUnfinished ?? false;
+      this.drawBack(letter, axes, found, ratio, theme, under);
       panel.front(axes, found);
       if (panel.handle) this.place(this.handles[letter], axes, panel.handle, found);
       if (panel.zooms) this.placeZoom(letter, axes.box, panel.zooms);
@@ -243,16 +247,19 @@ export class Explorer {
   }
 
   /** What a panel keeps is drawn anew only where something it depends on has changed. */
-  drawBack(letter, axes, found, ratio, theme) {
+  drawBack(letter, axes, found, ratio, theme, under) {
     const panel = this.study.panels[letter], { box } = axes, { margin } = box;
-    const key = JSON.stringify([panel.key(found), axes.x, axes.y, box, ratio, theme]);
+    const key = JSON.stringify([panel.key(found), axes.x, axes.y, box, ratio, theme, under?.version]);
     const room = { left: box.left - margin.left, top: box.top - margin.top };
     if (this.kept[letter]?.key !== key) {
       const canvas = this.kept[letter]?.canvas ?? document.createElement("canvas");
       canvas.width = Math.ceil((box.width + margin.left + margin.right) * ratio);
       canvas.height = Math.ceil((box.height + margin.top + margin.bottom) * ratio);
-      const ctx = canvas.getContext("2d");
+      const ctx = canvas.getContext("2d", { alpha: false }); // copied in half the time
       ctx.setTransform(ratio, 0, 0, ratio, -room.left * ratio, -room.top * ratio);
+      ctx.fillStyle = axes.colours.paper;
+      ctx.fillRect(room.left, room.top, canvas.width / ratio, canvas.height / ratio);
+      under?.draw(ctx);
       panel.back(new Axes(ctx, box, axes, axes.colours), found);
       this.kept[letter] = { key, canvas };
     }
@@ -274,12 +281,22 @@ export class Explorer {
   tell(found) {
     const { sentence, rows, status } = this.study.words(found);
     this.sliders.show(this.settings);
-    this.regime.innerHTML = typeset(sentence);
-    this.table.innerHTML = [...rows, ["rounding", status.toLowerCase()]]
-      .map(([name, value]) => `<div><dt>${name}</dt><dd>${typeset(value)}</dd></div>`).join("");
-    this.table.dataset.status = status;
+    const numbers = [...rows, ["rounding", status.toLowerCase()]], { table } = this;
+    if (table.childElementCount !== numbers.length) {
+      table.innerHTML = numbers.map(([name]) => `<div><dt>${name}</dt><dd></dd></div>`).join("");
+    }
+    numbers.forEach(([, value], i) => this.put(i, table.children[i].lastElementChild, value));
+    this.put("regime", this.regime, sentence);
+    if (table.dataset.status !== status) table.dataset.status = status;
     clearTimeout(this.waiting);
     if (this.live.textContent !== sentence) this.waiting = setTimeout(() => (this.live.textContent = sentence), 400);
+  }
+
+  /** Words into an element, where they are others than before. */
+  put(name, element, words) {
+    if (this.told[name] === words) return;
+    this.told[name] = words;
+    element.innerHTML = typeset(words);
   }
 
   destroy() {

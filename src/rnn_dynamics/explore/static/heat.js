@@ -3,7 +3,10 @@
 import { fillStates } from "./loss.js";
 
 const CELLS = [16, 12, 8, 6, 4, 2, 1]; // pixels of a side
-const QUICK = 2e5, SLICE = 7; // steps of orbits in a frame while something moves; milliseconds of refining in one
+const QUICK = 2e5; // steps of orbits in a frame while something moves
+
+/** Milliseconds of refining in a frame. */
+export const SLICE = 7;
 
 const SHADES = 4096;
 
@@ -13,7 +16,7 @@ export const DECADES = [-4, 0];
 const channels = (colour) => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 
 /** Red, green and blue at a share of the way through a list of colours. */
-export function mixed(colours, share) {
+function mixed(colours, share) {
   const at = Math.min(Math.max(share, 0), 1) * (colours.length - 1), i = Math.min(Math.floor(at), colours.length - 2);
   const [low, high] = [channels(colours[i]), channels(colours[i + 1])];
   return low.map((one, k) => Math.round(one + (at - i) * (high[k] - one)));
@@ -24,6 +27,7 @@ const shareOf = (loss) => (Math.log10(loss) - DECADES[0]) / (DECADES[1] - DECADE
 export class HeatMap {
   constructor() {
     this.key = null;
+    this.version = 0; // of the picture
     this.canvas = document.createElement("canvas");
   }
 
@@ -44,8 +48,8 @@ export class HeatMap {
     return work.done === work.rows;
   }
 
-  /** Draw the best picture that there is; whether a better one will come. */
-  draw(axes, neuron, target, colours, isQuick) {
+  /** Make the best picture that there is: its version, whether a better one will come, and how it is drawn. */
+  prepare(axes, neuron, target, colours, isQuick) {
     const { box, x, y } = axes, key = JSON.stringify([neuron, x, y, box.width, box.height]);
     if (key !== this.key) {
       this.key = key;
@@ -59,8 +63,8 @@ export class HeatMap {
       if (this.advance(neuron, performance.now() + SLICE)) this.show();
     }
     this.paint(target, colours);
-    axes.ctx.drawImage(this.canvas, box.left, box.top, box.width, box.height);
-    return !isQuick && this.shown.level + 1 < CELLS.length;
+    const draw = (ctx) => ctx.drawImage(this.canvas, box.left, box.top, box.width, box.height);
+    return { version: this.version, isUnfinished: !isQuick && this.shown.level + 1 < CELLS.length, draw };
   }
 
   show() {
@@ -68,13 +72,22 @@ export class HeatMap {
     this.painted = null;
   }
 
+  /** Colours by |x_T − target|, as a logarithm for each pixel takes ten times as long. */
+  shades(colours) {
+    const key = colours.join();
+    if (this.table?.key === key) return this.table.words;
+    const words = new Uint32Array(SHADES + 1), bytes = new Uint8Array(words.buffer);
+    for (let i = 0; i <= SHADES; i++) bytes.set([...mixed(colours, shareOf((i / SHADES) ** 2)), 255], 4 * i);
+    this.table = { key, words };
+    return words;
+  }
+
   paint(target, colours) {
     const { columns, rows, states } = this.shown, key = JSON.stringify([target, colours]);
     if (this.painted === key) return;
     this.painted = key;
-    // By |x_T − target|, as a logarithm for each pixel takes ten times as long.
-    const table = new Uint32Array(SHADES + 1), bytes = new Uint8Array(table.buffer);
-    for (let i = 0; i <= SHADES; i++) bytes.set([...mixed(colours, shareOf((i / SHADES) ** 2)), 255], 4 * i);
+    this.version++;
+    const table = this.shades(colours);
     [this.canvas.width, this.canvas.height] = [columns, rows];
     const ctx = this.canvas.getContext("2d"), image = ctx.createImageData(columns, rows), pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < pixels.length; i++) pixels[i] = table[(Math.abs(states[i] - target) * SHADES) | 0];
@@ -85,10 +98,9 @@ export class HeatMap {
 /** A bar of the colours beside a panel, with its decades. */
 export function colourBar(axes, colours) {
   const { ctx, box } = axes, left = box.left + box.width + 12, width = 10;
-  for (let i = 0; i < box.height; i++) {
-    ctx.fillStyle = `rgb(${mixed(colours, 1 - i / box.height).join(",")})`;
-    ctx.fillRect(left, box.top + i, width, 1.5);
-  }
+  ctx.fillStyle = ctx.createLinearGradient(0, box.top + box.height, 0, box.top);
+  colours.forEach((colour, i) => ctx.fillStyle.addColorStop(i / (colours.length - 1), colour));
+  ctx.fillRect(left, box.top, width, box.height);
   ctx.strokeStyle = axes.colours.grey;
   ctx.lineWidth = 0.8;
   ctx.strokeRect(left, box.top, width, box.height);

@@ -38,15 +38,21 @@ function logNorm(dw, db) {
   return size === 0 ? -Infinity : Math.log(size) + top * Math.LN2;
 }
 
+const LOOK = 8; // steps between looks whether an orbit repeats itself
+
 /** The same without error bounds, in a tenth of the time; null where a product leaves the doubles. */
 function quickLossAt({ w, b, epsilon, x0, steps, target }) {
   const keep = 1 - epsilon;
-  let x = x0, byW = 0, byB = 0;
+  let x = x0, byW = 0, byB = 0, lastX = NaN, lastW = NaN, lastB = NaN;
   for (let t = 0; t < steps; t++) {
-    const e = Math.exp(-Math.abs(w * x + b)), flat = epsilon * (e / (1 + e * (2 + e))), a = keep + flat * w;
+    if ((steps - t) % LOOK === 0) {
+      if (x === lastX && byW === lastW && byB === lastB) break; // and so it ends as it is now
+      [lastX, lastW, lastB] = [x, byW, byB];
+    }
+    const z = w * x + b, e = Math.exp(-Math.abs(z)), flat = epsilon * (e / (1 + e * (2 + e))), a = keep + flat * w;
     byW = a * byW + flat * x;
     byB = a * byB + flat;
-    x = keep * x + epsilon * ((w * x + b >= 0 ? 1 : e) / (1 + e));
+    x = keep * x + epsilon * ((z >= 0 ? 1 : e) / (1 + e));
   }
   const factor = 2 * (x - target), norm = Math.hypot(byW * factor, byB * factor);
   if (!(norm < 1e280)) return null;
@@ -64,38 +70,85 @@ function stepGradient({ dw, db }, threshold) {
   return [byW * (threshold / size), byB * (threshold / size)];
 }
 
-/** One path without labels: arrays over the updates 0 … `updates`. */
-function path(start, { rate, updates }, threshold, evaluate) {
-  const found = { w: [], b: [], value: [], logNorm: [], gradient: [], resolved: true, firstDiverged: -1 };
-  let { w, b } = start, at = null;
-  for (let update = 0; update <= updates; update++) {
-    at ??= evaluate({ ...start, w, b }) ?? lossAt({ ...start, w, b });
-    const gradient = stepGradient(at, threshold), direction = stepGradient(at, 1);
+/** (w, b) at the next double in w, and the next or the previous in b by turns. */
+const moved = (w, b, update) => [nextAbove(w), update % 2 === 0 ? nextAbove(b) : -nextAbove(-b)];
+
+/**
+ * One path without labels: arrays over the updates 0 … `updates`, which are taken a while at a time. A shadow is moved by
+ * one double at the start and after every update.
+ */
+class Path {
+  constructor(settings, threshold, evaluate, isShadow = false) {
+    Object.assign(this, { settings, threshold, evaluate, isShadow, isOver: false, at: null });
+    [this.nextW, this.nextB] = isShadow ? moved(settings.w, settings.b, 0) : [settings.w, settings.b];
+    this.found = { w: [], b: [], value: [], logNorm: [], gradient: [], resolved: true, firstDiverged: -1 };
+  }
+
+  /** Take updates until the time is over; whether there are no more. */
+  advance(until) {
+    while (!this.isOver) {
+      this.take();
+      if (until < Infinity && performance.now() > until) break;
+    }
+    return this.isOver;
+  }
+
+  take() {
+    const { settings, threshold, found, nextW: w, nextB: b } = this, { rate, updates } = settings;
+    const at = (this.at ??= this.evaluate({ ...settings, w, b }) ?? lossAt({ ...settings, w, b }));
+    const gradient = stepGradient(at, threshold);
     const isFinite = [w, b, at.value, at.dw.unit, at.db.unit].every(Number.isFinite);
-    if (!isFinite && found.firstDiverged < 0) found.firstDiverged = update;
+    if (!isFinite && found.firstDiverged < 0) found.firstDiverged = found.w.length;
     found.resolved &&= at.status === RESOLVED;
     found.w.push(w);
     found.b.push(b);
     found.value.push(at.value);
     found.logNorm.push(at.logNorm);
-    found.gradient.push(direction);
-    if (!isFinite) break;
-    const next = [w - rate * gradient[0], b - rate * gradient[1]];
-    if (next[0] !== w || next[1] !== b) at = null; // where nothing moves any more nothing is computed
-    [w, b] = next;
+    found.gradient.push(stepGradient(at, 1));
+    this.isOver = !isFinite || found.w.length > updates;
+    [this.nextW, this.nextB] = [w - rate * gradient[0], b - rate * gradient[1]];
+    if (this.isShadow) [this.nextW, this.nextB] = moved(this.nextW, this.nextB, found.w.length);
+    if (this.nextW !== w || this.nextB !== b) this.at = null; // where nothing moves any more nothing is computed
   }
-  return found;
 }
 
 /**
  * Gradient descent from (w, b), clipped at `threshold` or not (null). Its status is UNRESOLVED where a gradient on it is,
- * or where a second path that starts one double further ends elsewhere; a quick one is not judged.
+ * or where its shadow, a path that every update moves by a double, ends elsewhere; a quick one is not judged.
  */
 export function descent(settings, threshold, isQuick = false) {
-  const found = path(settings, settings, threshold, isQuick ? quickLossAt : lossAt);
-  if (found.firstDiverged >= 0) return { ...found, error: Infinity, status: DIVERGED };
-  if (isQuick) return { ...found, error: 0, status: RESOLVED };
-  const shadow = path({ ...settings, w: nextAbove(settings.w), b: nextAbove(settings.b) }, settings, threshold, lossAt);
+  if (!isQuick) {
+    const whole = new Descent(settings, threshold);
+    whole.advance(Infinity);
+    return whole.judged();
+  }
+  const path = new Path(settings, threshold, quickLossAt);
+  path.advance(Infinity);
+  return path.found.firstDiverged >= 0 ? diverged(path.found) : { ...path.found, error: 0, status: RESOLVED };
+}
+
+const diverged = (found) => ({ ...found, error: Infinity, status: DIVERGED });
+
+/** The same in pieces: to be advanced until it is over, then to be judged. */
+export class Descent {
+  constructor(settings, threshold) {
+    this.path = new Path(settings, threshold, lossAt);
+    this.shadow = new Path(settings, threshold, lossAt, true);
+  }
+
+  advance(until) {
+    if (!this.path.advance(until)) return false;
+    return this.path.found.firstDiverged >= 0 || this.shadow.advance(until);
+  }
+
+  judged() {
+    const [found, shadow] = [this.path.found, this.shadow.found];
+    return found.firstDiverged >= 0 ? diverged(found) : compared(found, shadow);
+  }
+}
+
+/** A path with its status by how far its shadow comes to be from it. */
+function compared(found, shadow) {
   let error = 0, isShaken = false;
   found.w.forEach((w, i) => {
     const off = Math.hypot(shadow.w[i] - w, shadow.b[i] - found.b[i]);
@@ -160,8 +213,14 @@ export function biases([low, high], at, count) {
 export function lossAlong(bias, { w, epsilon, x0, steps, target }) {
   const keep = 1 - epsilon;
   return bias.map((b) => {
-    let x = x0;
-    for (let t = 0; t < steps; t++) x = keep * x + epsilon / (1 + Math.exp(-(w * x + b)));
+    let x = x0, last = NaN;
+    for (let t = 0; t < steps; t++) {
+      if ((steps - t) % LOOK === 0) {
+        if (x === last) break;
+        last = x;
+      }
+      x = keep * x + epsilon / (1 + Math.exp(-(w * x + b)));
+    }
     return (x - target) ** 2;
   });
 }

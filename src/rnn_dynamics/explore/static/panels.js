@@ -106,15 +106,9 @@ function orbitBack(axes, { points }) {
 }
 
 function orbitFront(axes, { run, steps }) {
-  const { colours, ctx } = axes, t = Array.from(run.x.keys());
+  const { colours } = axes, t = Array.from(run.x.keys());
   axes.line(t, run.x, steps > 120 ? { colour: colours.point } : { colour: colours.point, width: 1.2, alpha: 0.75 });
-  if (steps > 120) return;
-  ctx.fillStyle = colours.point;
-  for (const at of t) {
-    ctx.beginPath();
-    ctx.arc(axes.across(at), axes.up(run.x[at]), 2.3, 0, 2 * Math.PI);
-    ctx.fill();
-  }
+  if (steps <= 120) axes.dots(t, run.x, { colour: colours.point, size: 2.3 });
 }
 
 // ---- e: the gradients --------------------------------------------------------------------------------------------

@@ -43,9 +43,11 @@ export class Sliders {
     this.shown = settings;
     for (const input of this.inputs) {
       const { slider, range, number } = input, value = settings[slider.name];
+      if (document.activeElement !== number && number.value !== String(value)) number.value = value;
+      if (input.value === value) continue;
+      input.value = value;
       range.value = this.stretch(input, value);
       if (slider.decades) range.setAttribute("aria-valuetext", String(value));
-      if (document.activeElement !== number) number.value = value;
     }
   }
 }

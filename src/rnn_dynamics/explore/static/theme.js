@@ -5,13 +5,13 @@ export const COLOURS = {
     paper: "#ffffff", ink: "#000000", grey: "#6e6e6e", light: "#d9d9d9",
     point: "#D55E00", cycle: "#0072B2", wall: "#E69F00", byStart: "#0072B2", byBias: "#009E73",
     low: "#9ecae1", high: "#fdd0a2", shade: 0.5,
-    wallText: "#000000", heat: ["#ffffff", "#d9d9d9", "#6e6e6e"],
+    wallText: "#000000", pointText: "#D55E00", heat: ["#ffffff", "#d9d9d9", "#6e6e6e"],
   },
   dark: {
     paper: "#14161a", ink: "#f0f0f0", grey: "#a2a6ad", light: "#3b3f46",
     point: "#D55E00", cycle: "#56B4E9", wall: "#E69F00", byStart: "#56B4E9", byBias: "#009E73",
     low: "#9ecae1", high: "#fdd0a2", shade: 0.17,
-    wallText: "#E69F00", heat: ["#14161a", "#3b3f46", "#8a8f98"],
+    wallText: "#E69F00", pointText: "#F58A42", heat: ["#14161a", "#3b3f46", "#8a8f98"],
   },
 };
 
