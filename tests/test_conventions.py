@@ -1,6 +1,6 @@
 """What holds for every picture: text stays text in SVG and PDF, settings stay, logarithms read as powers of ten.
 
-Here for the pictures of results; those of figures are held to it where all are drawn, in ``test_figures``.
+Pictures of results are held to it in ``test_results_shown``, those of figures in ``test_figures``, where they are drawn.
 """
 
 import re
@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import pyplot
@@ -18,7 +17,6 @@ import rnn_dynamics as rd
 from rnn_dynamics import plots
 from rnn_dynamics.figures.output import rendered
 from rnn_dynamics.plots.powers import places, power
-from tests import results_made
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -48,26 +46,6 @@ def assert_no_logarithms(figure: Any, name: str) -> None:
     for ax in figure.axes:
         for label in (ax.get_xlabel(), ax.get_ylabel()):
             assert not re.search(r"log₁₀|\\log_|log10", label), (name, label)
-
-
-@pytest.fixture(params=results_made.MAKERS)
-def several(request: Any) -> dict[str, Any]:
-    """Results of every class, group by group."""
-    return results_made.group(request.param)
-
-
-def test_pictures_of_results_keep_text_and_settings_and_no_axis_counts_in_logarithms(
-    several: dict[str, Any],
-) -> None:
-    for name, result in several.items():
-        before = dict(mpl.rcParams)
-        ax = result.plot()
-        assert dict(mpl.rcParams) == before, name
-        with plots.style():
-            assert_text_is_text(ax.figure, name)
-        assert_no_logarithms(ax.figure, name)
-        assert dict(mpl.rcParams) == before, name
-        pyplot.close("all")
 
 
 def _ticks(axis: Any) -> list[str]:

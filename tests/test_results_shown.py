@@ -12,16 +12,19 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib import pyplot
 
 import rnn_dynamics as rd
+from rnn_dynamics import plots
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.rollout import Trajectories
 from rnn_dynamics.numerics.described import described, folded
 from rnn_dynamics.numerics.results.page import summary_of
 from rnn_dynamics.numerics.sweep import Sweep
-from tests import results_made
+from tests import results_made, test_conventions as conventions
 from tests.results_made import two_units
 
 _TAGS = {
@@ -71,6 +74,19 @@ def _one_line(text: str) -> str:
 
 def _parts(group: str, *names: str) -> list[Any]:
     return [results_made.group(group)[name] for name in names]
+
+
+def test_pictures_keep_text_and_settings_and_no_axis_counts_in_logarithms(several: dict[str, Any]) -> None:
+    for number, (name, result) in enumerate(several.items()):
+        before = dict(mpl.rcParams)
+        ax = result.plot()
+        assert dict(mpl.rcParams) == before, name
+        if number == 0:  # one style sets the text of all
+            with plots.style():
+                conventions.assert_text_is_text(ax.figure, name)
+        conventions.assert_no_logarithms(ax.figure, name)
+        assert dict(mpl.rcParams) == before, name
+        pyplot.close("all")
 
 
 class TestTables:
