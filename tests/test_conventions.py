@@ -1,6 +1,6 @@
 """What holds for every picture: text stays text in SVG and PDF, settings stay, logarithms read as powers of ten.
 
-Pictures of results are held to it in ``test_results_shown``, those of figures in ``test_figures``, where they are drawn.
+Pictures of results are held to it in ``test_results_shown``, those of figures in ``test_figures``.
 """
 
 import re
