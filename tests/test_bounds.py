@@ -126,7 +126,9 @@ def test_leaky_form():
     ]
     assert float(found.log_norms[0]) / math.log(2) == pytest.approx(float(truth), rel=1e-13)
     assert found["norm"].conclusive == "vanishes"
-    assert "(1−α)" in found["norm"].formula
+    assert found["norm"].formula == "((1−α) + αγ s₁(W))ⁿ"
+    plain = product_bounds(rollout(ElmanRNN(W, b), [0.2, 0.1], steps=2))
+    assert plain["norm"].formula == "(γ s₁(W))ⁿ"
     neuron = product_bounds(rollout(DoyaNeuron(-9.0, 4.0, 0.5), 0.3, steps=20))
     assert neuron["norm"].log[0] == pytest.approx(20 * math.log(0.5 + 0.5 * 0.25 * 9), rel=1e-13)
     assert not neuron["norm"].violated.any()

@@ -310,6 +310,18 @@ def test_loss_inside_jit_and_results_print() -> None:
     assert "RESOLVED" in repr(cliff.descend(4.75, -2.0, rate=0.1, updates=100))
 
 
+def test_a_traced_loss_says_so() -> None:
+    said = []
+
+    def inside(w: jax.Array) -> jax.Array:
+        found = cliff.loss(w, -2.5, steps=3)
+        said.append(repr(found))
+        return found.value
+
+    jax.jit(inside)(5.0)
+    assert said == ["Loss(shape=(), dtype=float64, traced)"]
+
+
 def test_the_error_of_a_path_is_that_of_paths_from_all_floats_about_its_start() -> None:
     """A steep step brings two near starts to the same floats: from there they never part, while others do."""
     w, b, x0, target, rate = np.transpose(

@@ -144,15 +144,17 @@ def _fails(tree: Path, tests: list[str], limit: float) -> str | None:
 
 
 def _shipped(tree: Path, mutant: Mutant, files: set[str]) -> list[str]:
-    """Of the test files with tests marked ``shipped`` those that reach the mutant or name its module."""
-    module = re.compile(rf"\b{Path(mutant.file).stem}\b")
+    """Of the test files with tests marked ``shipped`` those that reach the mutant, or name its folder or module."""
+    path = Path(mutant.file)
+    module = re.compile(rf"\b{path.stem}\b")
     texts = {
-        str(file.relative_to(tree)): file.read_text(encoding="utf-8") for file in tree.glob("tests/test_*.py")
+        file.relative_to(tree): file.read_text(encoding="utf-8") for file in tree.glob("tests/test_*.py")
     }
     return sorted(
-        name
+        str(name)
         for name, text in texts.items()
-        if "mark.shipped" in text and (name in files or module.search(text))
+        if "mark.shipped" in text
+        and (str(name) in files or f"_{path.parent.name}" in name.stem or module.search(text))
     )
 
 
