@@ -116,6 +116,16 @@ def test_bounds_are_attained():
                 assert entry.tightness == pytest.approx(0, abs=1e-12)
 
 
+def test_what_counts_as_rounding_grows_with_the_lag_and_with_the_logarithm():
+    """64 ε of 1 + n + |ln‖∂x_T/∂x_k‖|: a sum of n logarithms, each rounded, and the rounding of the sum."""
+    run = rollout(ElmanRNN(np.array([[1.7, -0.6], [0.8, 1.1]]), np.zeros(2)), [0.2, 0.1], steps=40)
+    found = product_bounds(run)
+    excess, rounding = found._excess(np.zeros(41))
+    np.testing.assert_array_equal(excess, found.log_norms)
+    size = 1 + np.arange(41)[::-1] + np.abs(found.log_norms)
+    np.testing.assert_allclose(rounding, 64 * np.finfo(float).eps * size, rtol=1e-12)
+
+
 def test_leaky_form():
     W, b = np.array([[1.7, -0.6], [0.8, 1.1]]), np.array([0.1, -0.3])
     found = product_bounds(rollout(LeakyRNN(W, b, leak=0.3, activation="logistic"), [0.2, 0.1], steps=50))
