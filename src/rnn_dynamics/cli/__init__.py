@@ -67,7 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.check is not None:
             options.check(options, problems)
-        return problems.told() or options.run(options)
+        code = problems.told() or options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what is written at the interpreter's end fails outside of this
+        return code
     except KeyboardInterrupt as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
         code = complain("interrupted, nothing written", 128 + number)

@@ -56,6 +56,6 @@ def save_picture(found: "Result", path: str | None) -> None:
     if path is not None:
         from rnn_dynamics.plots import style
 
-        figure: Any = found.plot().figure
-        with style():  # text in it stays text
+        with style():  # sizes as of the figures; text in it stays text
+            figure: Any = found.plot().figure
             figure.savefig(path, bbox_inches="tight", dpi=150)

@@ -34,7 +34,7 @@ def comparison(result: "Comparison", ax: Any = None) -> "Axes":
     """
     is_own, ax = ax is None, axes_of(ax)
     if is_own:
-        ax.figure.set_size_inches(palette.FULL, 1.4 + 0.27 * len(result.rows))
+        ax.figure.set_size_inches(palette.FULL, 1.6 + 0.27 * max(len(result.rows), 4))
     several = len({(row.task, row.length) for row in result.rows}) > 1
     for place, row in enumerate(result.rows):
         _success(ax, place, row)
