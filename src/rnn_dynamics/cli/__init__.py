@@ -68,8 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.check is not None:
             options.check(options, problems)
         code = problems.told() or options.run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()  # what is written at the interpreter's end fails outside of this
+        print(end="", flush=True)  # what is written at the interpreter's end fails outside of this
         return code
     except KeyboardInterrupt as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
