@@ -7,7 +7,7 @@ import re
 import time
 import types
 from html.parser import HTMLParser
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -135,7 +135,7 @@ class TestTables:
 
         class Mine(type(bound)):  # type: ignore[misc]
             __doc__ = f"A {_EVIL} of a user."
-            _units = {"log": _EVIL}  # noqa: RUF012
+            _units: ClassVar = {"log": _EVIL}
 
         Mine.__name__ = f"Mine{_EVIL}"
         for result in (
