@@ -85,7 +85,7 @@ def _tasks() -> dict[str, Callable[[], Any]]:
         "continue_branch": lambda: rd.continue_branch(neuron, 0.2, 5.0, p_range=(3.0, 8.0)),
         "stable_set": lambda: rd.stable_set(henon, [0.63, 0.63], length=3.0),
         "unstable_set": lambda: rd.unstable_set(henon, [0.63, 0.63], length=20.0),
-        "lyapunov_spectrum": lambda: np.asarray(rd.lyapunov_spectrum(run).exponents),
+        "lyapunov_spectrum": lambda: np.asarray(rd.lyapunov_spectrum(run).values),
         "slope_radius": lambda: rd.slope_radius([[0.9, 0.7], [-0.5, 0.4]]),
         "non_normality": lambda: rd.non_normality(matrix),
         "diagnose": lambda: str(rd.diagnose(run)),

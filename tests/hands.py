@@ -106,6 +106,12 @@ class Panel:
         except Exception as error:
             raise AssertionError(f"{what}: the picture stays\n{self.root.inner_text()}") from error
 
+    def click(self, across: float, down: float) -> None:
+        """Click in the picture, at shares of it from the left and from above."""
+        box = resting(self.page, self.image)
+        with self._changes("click"):
+            self.page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
     def move_all(self, **choices: str) -> None:
         """Every menu and box, every slider by mouse and by keyboard, every typed number.
 

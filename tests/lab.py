@@ -139,9 +139,8 @@ class Notebook:
         return self.page.locator(", ".join(selectors)).all_inner_texts()
 
     def save(self) -> None:
-        """File → Save Notebook, until the file is written; a control that has the focus keeps all keys."""
-        self.page.locator(".lm-MenuBar-itemLabel", has_text="File").first.click()
-        self.page.locator(".lm-Menu-itemLabel", has_text="Save Notebook").first.click()
+        """Ctrl and S, whatever has the focus, until the file is written."""
+        self.page.keyboard.press("Control+s")
         self.page.locator("#jp-main-dock-panel .lm-TabBar-tab.lm-mod-current:not(.jp-mod-dirty)").wait_for()
 
     def close(self) -> None:

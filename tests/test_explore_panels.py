@@ -1,9 +1,9 @@
 """The explorers that ask the kernel: the library's numbers, sliders that compile nothing, what is said and kept."""
 
 import base64
+import io
 import json
 import math
-import re
 import time
 from typing import Any
 
@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 from matplotlib import rcParams
+from PIL import Image
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells import LSTM, ElmanRNN, LeakyRNN
@@ -50,8 +51,7 @@ def portrait() -> Any:
 
 
 def _png(panel: Any) -> bytes:
-    (content,) = re.findall(r'src="data:image/png;base64,([^"]+)"', panel.image.value)
-    return base64.b64decode(content)
+    return base64.b64decode(panel.image.source.removeprefix("data:image/png;base64,"))
 
 
 def _moved(panel: Any, **values: Any) -> None:
@@ -90,7 +90,7 @@ def test_sliders_of_gradients_compile_nothing(sliders: Any) -> None:
     _moved(sliders, steps=63)
     _moved(sliders, steps=3)
     assert "Left: norm" in sliders.alt
-    assert f'<img alt="{sliders.alt}"' in sliders.image.value  # an Image of ipywidgets has no such text
+    assert sliders.image.alt == sliders.alt
 
 
 def test_numbers_of_gradients_are_the_librarys(sliders: Any) -> None:
@@ -233,6 +233,66 @@ def test_a_phase_portrait_has_the_librarys_points_and_sets(portrait: Any) -> Non
     assert fresh.count == 0
     portrait.saddle = 3
     assert "There is no saddle no. 3: 1 saddle found." in portrait.sentence
+
+
+def _clicked(panel: Any, area: str, x: float, y: float) -> None:
+    """A click as the browser sends it, at the values of axes."""
+    (found,) = [one for one in panel.shown().areas if one.name == area]
+    across, up = found.place(x, y)
+    assert found.at(across, up) == pytest.approx((x, y))
+    with compilations() as fresh:
+        panel.image._handle_custom_msg({"across": across, "up": up}, [])
+    assert fresh.count == 0
+
+
+def test_a_click_sets_the_start_and_one_on_a_saddle_shows_its_sets(portrait: Any) -> None:
+    portrait.set(x=0.1, y=0.1, saddle=0, basins=True)
+    _clicked(portrait, "plane", -0.91, 0.4)
+    assert (portrait.x, portrait.y) == pytest.approx((-0.91, 0.4), abs=1e-3)
+    run = rd.rollout(PAIR, [portrait.x, portrait.y], steps=portrait.steps)
+    np.testing.assert_allclose(portrait.state()["end"], run.final, atol=1e-12)
+    (area,) = portrait.shown().areas
+    # The picture's pixels say where the axes are: their spines are the darkest column and the darkest row.
+    dark = np.asarray(Image.open(io.BytesIO(_png(portrait))).convert("L")) < 60
+    height, width = dark.shape
+    assert dark.sum(axis=0).argmax() == pytest.approx(area.box[0] * width, abs=1.5)
+    assert dark.sum(axis=1).argmax() == pytest.approx((1 - area.box[1]) * height, abs=1.5)
+    across, up = portrait.state()["saddles"][0]
+    _clicked(portrait, "plane", across + 0.01, up)
+    assert (portrait.saddle, portrait.x) == (1, pytest.approx(-0.91, abs=1e-3))
+    assert "both sets are shown" in portrait.sentence
+    _clicked(portrait, "plane", across, up - 0.01)
+    assert portrait.saddle == 0
+    before = portrait.settings()
+    portrait.click(0.99, 0.01)
+    assert portrait.settings() == before
+
+
+def test_a_click_in_a_plane_of_more_units_is_a_place_in_it() -> None:
+    cell = ElmanRNN(np.random.default_rng(0).normal(size=(4, 4)) / 2, np.full(4, 0.1))
+    panel: Any = rd.explore.attractors(cell, np.random.default_rng(1).normal(size=(9, 4)), steps=20)
+    panel.state()
+    panel.set(plane="two units", first=1, second=3)
+    (area,) = panel.shown().areas
+    x, y = np.mean(area.x), np.mean(area.y)
+    _clicked(panel, "plane", x, y)
+    assert panel.state()["start"] == pytest.approx([0.0, x, 0.0, y], abs=2e-3 * np.ptp(area.x))
+
+
+def test_a_click_chooses_a_bar_or_a_unit(verdict: Any) -> None:
+    panel: Any = rd.explore.network(verdict)
+    panel.state()
+    _clicked(panel, "units", 3.0, 5.3)
+    assert (panel.show, panel.unit) == ("unit", 5)
+    assert panel.sentence.startswith("Unit 5: ")
+    bars = list(panel.state()["reaches"])[:14]
+    height = len(bars) - bars.index("gate forget")  # below them the unit has a bar
+    _clicked(panel, "overview", 0.5, height + 0.2)
+    assert panel.show == "gate forget"
+    _clicked(panel, "overview", 0.5, height - 1 - 0.2)
+    assert panel.show == "gate forget"
+    _clicked(panel, "overview", 0.5, len(bars) - 1)
+    assert panel.show == bars[0]
 
 
 def test_more_units_are_shown_in_a_plane() -> None:

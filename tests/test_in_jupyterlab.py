@@ -25,6 +25,8 @@ EXPLORERS = {
     "attractors": "rd.explore.attractors(pair, steps=5)",
     "network": "rd.explore.network(rd.diagnose(run, lambda x: (x[:4] ** 2).sum()))",
 }
+#: Where the picture is clicked, as shares from the left and from above, and what that sets.
+CLICKS = {"attractors": ((0.3, 0.3), {"x", "y"}), "network": ((0.5, 0.6), {"unit"})}
 _NETWORKS = """
 draw = lambda *shape: np.random.default_rng(0).normal(size=shape).astype(np.float32)
 run = rd.rollout(rd.LSTM(draw(16, 4) / 2, draw(16), draw(16, 2)), None, draw(20, 2))
@@ -72,13 +74,21 @@ def _moved(opened: lab.Notebook, index: int, name: str) -> None:
         assert numbers == shown
         assert all(after[key] != before[key] for key in after if key != "theme")
     else:
-        hands.Panel(opened.page, output.locator(".widget-vbox")).move_all(show="unit")
+        panel = hands.Panel(opened.page, output.locator(".widget-vbox"))
+        panel.move_all(show="unit")
         after = _read(opened, index)
+        if name in CLICKS:
+            place, sets = CLICKS[name]
+            panel.click(*place)
+            clicked = _read(opened, index)
+            assert {key for key in after if clicked[key] != after[key]} == sets
         assert all(after[key] != before[key] for key in after), (before, after)
 
 
 def _finish(opened: lab.Notebook, chromium: Browser, path: Path, pictures: int) -> None:
-    """Nothing went wrong, and the saved notebook keeps a picture of each explorer."""
+    """Nothing went wrong, and the notebook, saved with a control in focus, keeps a picture of each explorer."""
+    control = opened.page.locator(".rnn-explore input[type=range], .widget-hslider .noUi-handle").first
+    control.press("ArrowLeft")
     opened.save()
     cells = nbformat.read(path, as_version=4).cells
     outputs = [output for cell in cells for output in cell.get("outputs", [])]

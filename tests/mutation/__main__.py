@@ -218,6 +218,10 @@ def _equivalent() -> dict[str, str]:
     return dict(pairs)
 
 
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
 def _table(mutants: list[Mutant], noticed: dict[str, str], seed: int) -> str:
     equal = _equivalent()
     groups: dict[str, list[Mutant]] = {folder.removeprefix("src/rnn_dynamics/"): [] for folder in FOLDERS}
@@ -247,7 +251,10 @@ def _table(mutants: list[Mutant], noticed: dict[str, str], seed: int) -> str:
     ]
     lines += [
         "|---|---|",
-        *(f"| `{m.name}` | {equal.get(m.name, '**it does: a test is missing**')} |" for m in left),
+        *(
+            f"| `{_cell(m.name)}` | {_cell(equal.get(m.name, '**it does: a test is missing**'))} |"
+            for m in left
+        ),
     ]
     return "\n".join(lines) + "\n"
 

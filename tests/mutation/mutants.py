@@ -1,8 +1,9 @@
 """Faults of one place: an operator swapped, a constant changed, a negation dropped."""
 
 import ast
-import random
+from collections import Counter
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +46,11 @@ _NAMES = {
 
 
 class Mutant(NamedTuple):
-    """One fault: the file below the repository, its line, and what becomes of the characters from start to stop."""
+    """One fault: the file below the repository, its line, and what becomes of the characters from start to stop.
+
+    ``alike`` counts the same changes of the same text in the file, from 1; it and the text tell a fault after lines
+    were added or taken away elsewhere.
+    """
 
     file: str
     line: int
@@ -53,6 +58,8 @@ class Mutant(NamedTuple):
     stop: int
     before: str
     after: str
+    text: str
+    alike: int
 
     def applied(self, source: str) -> str:
         """The source with the fault."""
@@ -62,7 +69,8 @@ class Mutant(NamedTuple):
     @property
     def name(self) -> str:
         """Where it is and what it does, as in the table."""
-        return f"{self.file}:{self.line} {self.before} → {self.after}"
+        number = f" ({self.alike})" if self.alike > 1 else ""
+        return f"{self.file.removeprefix('src/rnn_dynamics/')} | {self.text} | {self.before} → {self.after}{number}"
 
 
 class _Places:
@@ -182,13 +190,17 @@ def _faults(places: _Places, node: ast.AST) -> Iterator[tuple[int, int, str]]:
 def mutants_of(path: Path, root: Path) -> list[Mutant]:
     """All faults of a file."""
     source = path.read_text(encoding="utf-8")
-    places, found = _Places(source), {}
-    for node in _judged(ast.parse(source)):
-        for start, stop, after in _faults(places, node):
-            line = source.count("\n", 0, start) + 1
-            mutant = Mutant(str(path.relative_to(root)), line, start, stop, source[start:stop], after)
-            found[start, stop, after] = mutant
-    return [found[key] for key in sorted(found) if _is_code(found[key].applied(source))]
+    lines, places = source.splitlines(), _Places(source)
+    every = {fault for node in _judged(ast.parse(source)) for fault in _faults(places, node)}
+    found: list[Mutant] = []
+    alike: Counter[tuple[str, str, str]] = Counter()
+    for start, stop, after in sorted(every):
+        line = source.count("\n", 0, start) + 1
+        before, text = source[start:stop], lines[line - 1].strip()
+        alike[text, before, after] += 1
+        number = alike[text, before, after]
+        found.append(Mutant(str(path.relative_to(root)), line, start, stop, before, after, text, number))
+    return [mutant for mutant in found if _is_code(mutant.applied(source))]
 
 
 def _is_code(source: str) -> bool:
@@ -200,7 +212,7 @@ def _is_code(source: str) -> bool:
 
 
 def drawn(root: Path, folders: tuple[str, ...], count: int, seed: int) -> list[Mutant]:
-    """``count`` faults of the folders, each place as likely as any other."""
+    """``count`` faults of the folders, each place as likely as any other; most are drawn again after a change."""
     files = sorted(path for folder in folders for path in (root / folder).rglob("*.py"))
     every = [mutant for path in files for mutant in mutants_of(path, root)]
-    return sorted(random.Random(seed).sample(every, count))
+    return sorted(sorted(every, key=lambda mutant: sha256(f"{seed} {mutant.name}".encode()).digest())[:count])

@@ -242,9 +242,10 @@ class FollowedStart:
 
     def broken(self, first: Ends, second: Ends) -> Bool[np.ndarray, " m"]:
         """Where the end at one position is not that of the other taken along: both ways have to lead there."""
-        there, forward = self.followed(first, second.positions)
-        back, backward = self.followed(second, first.positions)
-        whole = forward & backward & self.same(there, second.states) & self.same(back, first.states)
+        both = Ends(*(np.concatenate(pair) for pair in zip(first, second, strict=True)))
+        others = Ends(*(np.concatenate(pair) for pair in zip(second, first, strict=True)))
+        there, is_stable = self.followed(both, others.positions)
+        whole = (is_stable & self.same(there, others.states)).reshape(2, -1).all(axis=0)
         both_diverge = (first.labels == DIVERGED) & (second.labels == DIVERGED)
         return np.logical_not(whole | both_diverge)
 

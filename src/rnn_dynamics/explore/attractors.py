@@ -1,25 +1,27 @@
 """The attractors' explorer: a phase portrait with fixed points, cycles, basins, and the sets of a saddle."""
 
 import functools
+import math
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rnn_dynamics.explore import panel
+from rnn_dynamics.explore import panel, phase_portrait
 from rnn_dynamics.explore.panel import Control, Shown
+from rnn_dynamics.explore.phase_portrait import TWO_UNITS, Found
+from rnn_dynamics.explore.picture import Area
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-    from matplotlib.axes import Axes
     from numpy import ndarray
 
-    from rnn_dynamics.dynamics.basins import Attractors, BasinLabels
-    from rnn_dynamics.dynamics.equilibria import FixedPoints
+    from rnn_dynamics.dynamics.basins import BasinLabels
     from rnn_dynamics.dynamics.manifolds import InvariantSet
     from rnn_dynamics.dynamics.planes import Plane
 
 MOST_STEPS, LARGEST = 1000, 1e4
 _STARTS, _BEHIND, _BEHIND_STEPS, _GRID, _CHUNK = 64, 8, 40, 101, 1024
-_UNITS, _COMPONENTS = "two units", "principal components"
+_NEAR = 9.0  # pixels within which a click is on a mark
+_COMPONENTS = "principal components"
 
 
 def attractors(cell: Any, starts: Any = None, *, u: Any = None, steps: Any = 60) -> "VBox":
@@ -27,7 +29,8 @@ def attractors(cell: Any, starts: Any = None, *, u: Any = None, steps: Any = 60)
 
     Of two units the plane is that of both, with the basins of all attractors and, of a chosen saddle, the stable
     set (solid) and the unstable set (dashed). Of more it is that of two units or of two principal components of
-    orbits, which are drawn thin. The start is given by its two coordinates in the plane.
+    orbits, which are drawn thin. The start is given by its two coordinates in the plane, or by a click; a click on
+    a saddle of two units shows its sets, and another one hides them.
 
     Args:
         cell: any map ``cell(x, u) -> x_next`` of two units or more.
@@ -63,11 +66,15 @@ def attractors(cell: Any, starts: Any = None, *, u: Any = None, steps: Any = 60)
         controls.append(Control("saddle", "saddle no.", 0, 0, 99, typed=True))
         controls.append(Control("basins", "basins", True))
     else:
-        controls.append(Control("plane", "plane", _COMPONENTS, choices=(_COMPONENTS, _UNITS)))
+        controls.append(Control("plane", "plane", _COMPONENTS, choices=(_COMPONENTS, TWO_UNITS)))
         controls.append(Control("first", "unit across", 0, 0, size - 1))
         controls.append(Control("second", "unit up", 1, 0, size - 1))
     shower = _Shower(_Map(cell, rows, held), longest)
-    return panel.panel("attractors", controls, shower, "Attractors and the orbits between them")
+    hint = (
+        "A click sets the start; on a saddle it shows its sets." if size == 2 else "A click sets the start."
+    )
+    title = "Attractors and the orbits between them."
+    return panel.panel("attractors", controls, shower, title, clicked=shower.clicked, hint=hint)
 
 
 class _Map(NamedTuple):
@@ -108,15 +115,6 @@ def _checked(cell: Any, starts: Any, u: Any) -> tuple["ndarray", Any]:
     return rows, u
 
 
-class _Found(NamedTuple):
-    """What does not depend on a control."""
-
-    points: "FixedPoints"
-    attractors: "Attractors"
-    behind: "list[ndarray]"
-    box: tuple[float, float, float, float]
-
-
 class _Shower:
     """From the controls' values to the picture; what does not depend on them is found once."""
 
@@ -125,7 +123,7 @@ class _Shower:
         self.sets: dict[int, tuple[InvariantSet | None, InvariantSet | None]] = {}
 
     @functools.cached_property
-    def found(self) -> _Found:
+    def found(self) -> Found:
         import numpy as np
 
         from rnn_dynamics.dynamics import equilibria, planes
@@ -146,7 +144,7 @@ class _Shower:
         low, high = low - room, high + room
         # Arrows are drawn once the basins are hidden: compiled now, so that no control compiles anything.
         planes.flow(cell, points.inputs, np.zeros((ARROWS[0] * ARROWS[1], starts.shape[1]), starts.dtype))
-        return _Found(points, known, behind, (low[0], high[0], low[1], high[1]))
+        return Found(points, known, behind, (low[0], high[0], low[1], high[1]))
 
     def _run(self, start: "ndarray", steps: int) -> Any:
         import jax
@@ -203,7 +201,7 @@ class _Shower:
         size = self.map.starts.shape[1]
         if size == 2:
             return planes.of_units(2)
-        if values["plane"] == _UNITS:
+        if values["plane"] == TWO_UNITS:
             return planes.of_units(size, (values["first"], values["second"]))
         return plane_of(self.found.points, self.found.behind, None)
 
@@ -233,8 +231,24 @@ class _Shower:
         numbers = _numbers(results, self.saddles(), start, label)
         coordinates = "two units" if self.map.starts.shape[1] == 2 else "two coordinates"
         alt = f"Phase portrait in {coordinates}: fixed points, attractors and an orbit from an open circle"
-        picture = _picture(results, found, plane, values)
-        return Shown(picture, _sentence(numbers, values, run), alt, numbers, results)
+        picture, area = phase_portrait.drawn(results, found, plane, values)
+        return Shown(picture, _sentence(numbers, values, run), alt, numbers, results, (area,))
+
+    def clicked(self, values: dict[str, Any], shown: Shown, area: Area, x: float, y: float) -> dict[str, Any]:
+        """A saddle whose mark is there, or else the start."""
+        import numpy as np
+
+        if "saddle" in values:
+            across, up = area.place(x, y)
+            states = np.asarray(shown.numbers["saddles"], float).reshape(-1, 2)
+            places = np.array([area.place(*state) for state in states]).reshape(-1, 2)
+            near = np.hypot(*((places - (across, up)) * phase_portrait.SIZE).T) * panel.DPI
+            if len(near) and near.min() <= _NEAR:
+                number = int(near.argmin()) + 1
+                return {"saddle": 0 if values["saddle"] == number else number}
+        # Digits beyond a tenth of a pixel say nothing.
+        digits = [3 - math.floor(math.log10(high - low)) for low, high in (area.x, area.y)]
+        return {"x": round(x, digits[0]), "y": round(y, digits[1])}
 
 
 def _numbers(results: dict[str, Any], saddles: list[int], start: "ndarray", label: int) -> dict[str, Any]:
@@ -300,95 +314,3 @@ def _sentence(numbers: dict[str, Any], values: dict[str, Any], run: Any) -> str:
         ends = {0: "neither set grows", 1: f"the {' '.join(grown)} set is shown"}
         said += f" Of saddle {number} {ends.get(len(grown), 'both sets are shown')}."
     return said
-
-
-def _picture(results: dict[str, Any], found: _Found, plane: "Plane", values: dict[str, Any]) -> bytes:
-    import numpy as np
-
-    from rnn_dynamics import plots
-    from rnn_dynamics.plots import palette
-
-    two = found.points.multipliers.shape[1] == 2
-    axes = None if two or values["plane"] != _UNITS else (values["first"], values["second"])
-    behind = [] if two else found.behind
-    with panel.figure(7.4, 4.8) as figure:
-        ax = figure.subplots()
-        figure.subplots_adjust(left=0.09, right=0.735, top=0.97, bottom=0.11)
-        if results["basins"] is not None:
-            plots.basins(results["basins"], ax, legend=False)
-            for line in list(ax.lines):
-                line.remove()  # its marks of attractors, which are drawn by their stability here
-        elif two:
-            ax.set_xlim(found.box[:2])
-            ax.set_ylim(found.box[2:])
-        _sets(ax, results)
-        with_flow, first = results["basins"] is None, len(ax.lines)
-        directions = 3 if results["unstable_set"] is None else 0
-        options: dict[str, Any] = {"flow": with_flow, "directions": directions, "legend": False}
-        plots.fixed_points(found.points, ax, axes=axes, runs=behind, **options)
-        for line in ax.lines[first : first + len(behind)]:
-            line.set(color=palette.LIGHT, linewidth=0.6)
-        _others(ax, found.attractors, plane)
-        _orbit(ax, plane.of(np.asarray(results["trajectory"].states)))
-        if two:
-            ax.set_xlim(found.box[:2])
-            ax.set_ylim(found.box[2:])
-        ax.set_xlabel(plane.names[0])
-        ax.set_ylabel(plane.names[1])
-        _legend(ax, results["basins"])
-        return panel.png(figure)
-
-
-def _sets(ax: "Axes", results: dict[str, Any]) -> None:
-    from rnn_dynamics import plots
-
-    for name in ("stable_set", "unstable_set"):
-        if results[name] is not None:
-            plots.invariant_set(results[name], ax)
-
-
-def _others(ax: "Axes", known: "Attractors", plane: "Plane") -> None:
-    """The attractors' numbers, and those that are no fixed points: cycles as squares, other sets as dots."""
-    from rnn_dynamics.plots import palette
-
-    for i in range(len(known)):
-        orbit = known.orbit(i)
-        x, y = plane.of(orbit.reshape(len(orbit), -1)).T
-        beside: dict[str, Any] = {"textcoords": "offset points", "fontsize": 8, "zorder": 8}
-        plate = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
-        ax.annotate(f"{i}", (x[0], y[0]), (7, 6), bbox=plate, **beside)
-        if known.periods[i] == 1:
-            continue
-        mark: dict[str, Any] = {"marker": ".", "markersize": 2.0}
-        if known.periods[i]:
-            mark = {"marker": "s", "markersize": 5.0, "markeredgecolor": palette.BLACK}
-        label = f"{known.describe(i)}, attracting"
-        ax.plot(x, y, color=palette.BLUE, linestyle="none", label=label, zorder=5, **mark)
-
-
-def _orbit(ax: "Axes", states: "ndarray") -> None:
-    from rnn_dynamics.plots import palette
-
-    x, y = states.T
-    ax.plot(x, y, ".-", color=palette.GREEN, linewidth=1.0, markersize=3.5, label="orbit", zorder=3.6)
-    end: dict[str, Any] = {"linestyle": "none", "markeredgecolor": palette.GREEN, "zorder": 7}
-    ax.plot(x[:1], y[:1], marker="o", markersize=7, markerfacecolor="white", label="its start", **end)
-
-
-def _legend(ax: "Axes", labels: "BasinLabels | None") -> None:
-    from matplotlib.patches import Patch
-
-    from rnn_dynamics.plots.basins import basin_colour
-
-    handles, names = ax.get_legend_handles_labels()
-    if labels is not None:
-        shares = labels.fractions()
-        for i, share in enumerate(shares.attractors[:8]):
-            handles.append(Patch(facecolor=basin_colour(i), edgecolor="none"))
-            names.append(f"basin of {i}: {100 * share:.3g} %")
-        rest = ((shares.undecided, "undecided", "#999999"), (shares.diverged, "diverged", "white"))
-        for share, name, colour in rest:
-            if share:
-                handles.append(Patch(facecolor=colour, edgecolor="#6e6e6e", linewidth=0.5))
-                names.append(f"{name}: {100 * share:.3g} %")
-    ax.legend(handles, names, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)

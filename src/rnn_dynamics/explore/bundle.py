@@ -6,10 +6,11 @@ from pathlib import Path
 
 STATIC = Path(__file__).parent / "static"
 _SHARED = ("numbers", "words", "theme", "axes", "sliders", "explorer", "diagram")
-#: Of each study, in the order in which they use one another.
+#: Of each study, and of the picture of a panel, in the order in which they use one another.
 MODULES = {
     "neuron": (*_SHARED, "regime", "panels", "neuron"),
     "cliff": (*_SHARED, "loss", "heat", "outcome", "cliff_panels", "cliff"),
+    "picture": ("theme", "picture"),
 }
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnn_dynamics.explore import panel
 from rnn_dynamics.explore.panel import Control, Shown
+from rnn_dynamics.explore.picture import Area
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _KINDS = ("layer", "gate", "parameter")
 _NORM, _ALL, _OWED, _UNIT = "state norm", "all parameters", "loss by lag", "unit"
 _MOST_ROWS = 14
+_DECADES_OF_UNITS = 8  # of the map of units
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +59,8 @@ def network(verdict: Any) -> "VBox":
     """What a verdict found, by layer, gate, parameter, part and unit; what is chosen shows its profile by lag.
 
     With a loss whose shares were measured each group of parameters has the share of ∂E/∂θ that acted m − 1 steps
-    before the loss, and each unit |∂E/∂x_k|; without one there is ‖∂x_T/∂x_k‖ alone, beside gates or slopes.
+    before the loss, and each unit |∂E/∂x_k|; without one there is ‖∂x_T/∂x_k‖ alone, beside gates or slopes. A
+    click on a bar or on a row of the map of units chooses it.
 
     Args:
         verdict: a ``Diagnosis`` from ``diagnose``, best one with a loss.
@@ -85,7 +88,12 @@ def network(verdict: Any) -> "VBox":
     controls = [Control("show", "show", first, choices=names)]
     if shower.units is not None:
         controls.append(Control("unit", "unit", 0, 0, shower.units.shape[1] - 1))
-    return panel.panel("network", controls, shower, "Where a network's gradients go")
+    hint = (
+        "A click on a bar chooses it." if shower.units is None else "A click on a bar or a unit chooses it."
+    )
+    return panel.panel(
+        "network", controls, shower, "Where a network's gradients go.", clicked=shower.clicked, hint=hint
+    )
 
 
 class _Shower:
@@ -116,8 +124,21 @@ class _Shower:
             "exponent": float(found.exponent) if math.isfinite(found.exponent) else None,
         }
         alt = f"Left: profile of {name} over the lags. Right: {_overview_of(found, self.profiles)}"
-        picture = _picture(found, chosen, self.profiles, self.units, values)
-        return Shown(picture, _sentence(found, chosen), alt, numbers, {"diagnosis": found})
+        if self.units is not None:
+            alt += ". Below: the profiles of all units as a map"
+        picture, areas = _picture(found, chosen, self.profiles, self.units)
+        return Shown(picture, _sentence(found, chosen), alt, numbers, {"diagnosis": found}, areas)
+
+    def clicked(self, values: dict[str, Any], shown: Shown, area: Area, x: float, y: float) -> dict[str, Any]:
+        """The bar, or the unit, of that height."""
+        row = math.floor(y + 0.5)
+        if area.name == "units" and self.units is not None:
+            return {"show": _UNIT, "unit": min(max(row, 0), self.units.shape[1] - 1)}
+        names = [name for name, _ in _rows(self.found, self._chosen(values), self.profiles)][::-1]
+        name = names[row] if 0 <= row < len(names) else ""
+        if name not in self.profiles:
+            name = f"gate {name.removesuffix(' gate')}"
+        return {"show": name} if name in self.profiles else {}
 
     def _chosen(self, values: dict[str, Any]) -> Profile:
         if values["show"] != _UNIT or self.units is None:
@@ -181,26 +202,29 @@ def _overview_of(found: "Diagnosis", profiles: dict[str, Profile]) -> str:
 
 
 def _picture(
-    found: "Diagnosis",
-    chosen: Profile,
-    profiles: dict[str, Profile],
-    units: "ndarray | None",
-    values: dict[str, Any],
-) -> bytes:
+    found: "Diagnosis", chosen: Profile, profiles: dict[str, Profile], units: "ndarray | None"
+) -> tuple[bytes, tuple[Area, ...]]:
     from rnn_dynamics import plots
 
-    with panel.figure(9.0, 3.7) as figure:
-        left, right = figure.subplots(1, 2)
-        figure.subplots_adjust(left=0.09, right=0.985, top=0.92, bottom=0.14, wspace=0.42)
+    with panel.figure(9.0, 3.7 if units is None else 6.4) as figure:
+        letters = [["profile", "overview"]] + ([] if units is None else [["units", "units"]])
+        places = {"left": 0.09, "right": 0.985, "top": 0.92, "bottom": 0.14, "wspace": 0.42}
+        if units is not None:
+            places |= {"top": 0.95, "bottom": 0.08, "hspace": 0.38}
+        axes = figure.subplot_mosaic(letters, gridspec_kw=places)
         others = [one for one in profiles.values() if one.kind == chosen.kind and one.name != chosen.name]
         if chosen.kind == _UNIT and units is not None:
             lags = _from(0, len(units))
             chosen_columns = range(min(units.shape[1], 64))
             others = [Profile("other units", _UNIT, lags, units[::-1, i]) for i in chosen_columns]
-        _draw_profile(left, chosen, others)
-        _draw_overview(right, found, chosen, profiles)
-        plots.panel_labels((left, right))
-        return panel.png(figure)
+        _draw_profile(axes["profile"], chosen, others)
+        has_bars = _draw_overview(axes["overview"], found, chosen, profiles)
+        if units is not None:
+            _draw_units(axes["units"], units, chosen)
+        plots.panel_labels(axes.values())
+        drawn = panel.png(figure)
+        named = [name for name in ("overview", "units") if name in axes and (has_bars or name == "units")]
+        return drawn, tuple(Area.of(name, axes[name]) for name in named)
 
 
 def _decades(log: "ndarray") -> "ndarray":
@@ -230,26 +254,36 @@ def _draw_profile(ax: "Axes", chosen: Profile, others: list[Profile]) -> None:
     ax.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
 
 
-def _draw_overview(ax: "Axes", found: "Diagnosis", chosen: Profile, profiles: dict[str, Profile]) -> None:
-    from rnn_dynamics.plots import palette
-
+def _rows(
+    found: "Diagnosis", chosen: Profile, profiles: dict[str, Profile]
+) -> list[tuple[str, int | float | None]]:
+    """The bars of the overview, from the top."""
     if found.credit is not None:
         rows = [(one.name, one.reach(0.01)) for one in profiles.values()][:_MOST_ROWS]
         if chosen.name not in dict(rows):
             rows[-1:] = [*rows[-1:], (chosen.name, chosen.reach(0.01))]
-        title, label = "how far back 1 % of the greatest reaches", "lag (steps)"
-    elif found.gates:
-        rows, title, label = [(f"{k} gate", v) for k, v in found.gates.items()], "mean gates", "mean"
-    elif found.units is not None:
+        return list(rows)
+    if found.gates:
+        return [(f"{name} gate", float(mean)) for name, mean in found.gates.items()]
+    return [(_NORM, profiles[_NORM].reach(0.01))]
+
+
+def _draw_overview(ax: "Axes", found: "Diagnosis", chosen: Profile, profiles: dict[str, Profile]) -> bool:
+    """Bars, or, without anything to choose, a histogram of slopes; whether they are bars."""
+    from rnn_dynamics.plots import palette
+
+    if found.credit is None and not found.gates and found.units is not None:
         ax.hist(found.units.median_slope, bins=20, color=palette.SKY, edgecolor="white")
         dead, saturated, total = found.units.dead, found.units.saturated, found.units.total
         ax.set_title(f"{dead} dead, {saturated} saturated of {total} units")
         ax.set_xlabel("median slope φ′ of a unit")
         ax.set_ylabel("units")
         ax.locator_params(axis="y", integer=True)
-        return
-    else:
-        rows, title, label = [(_NORM, profiles[_NORM].reach(0.01))], "how far back 1 % reaches", "lag (steps)"
+        return False
+    rows = _rows(found, chosen, profiles)
+    title, label = "how far back 1 % of the greatest reaches", "lag (steps)"
+    if found.credit is None:
+        title, label = ("mean gates", "mean") if found.gates else ("how far back 1 % reaches", label)
     names = [name for name, _ in rows]
     at = list(range(len(rows)))[::-1]
     colours = [palette.VERMILION if name == chosen.name else palette.SKY for name in names]
@@ -264,3 +298,31 @@ def _draw_overview(ax: "Axes", found: "Diagnosis", chosen: Profile, profiles: di
     ax.set_ylim(-0.6, len(rows) - 0.4)
     ax.set_xlabel(label)
     ax.set_title(title)
+    return True
+
+
+def _draw_units(ax: "Axes", units: "ndarray", chosen: Profile) -> None:
+    """|∂E/∂x_k| of each unit over the lags, from the greatest down to a hundred-millionth of it."""
+    import numpy as np
+
+    from rnn_dynamics.plots import palette, powers_of_ten
+
+    decades = _decades(units[::-1].T)
+    top = float(np.nanmax(decades)) if np.isfinite(decades).any() else 0.0
+    low = max(float(np.nanmin(decades)) if np.isfinite(decades).any() else -1.0, top - _DECADES_OF_UNITS)
+    count, steps = decades.shape
+    options: dict[str, Any] = {"aspect": "auto", "origin": "lower", "interpolation": "nearest"}
+    options["extent"] = (-0.5, steps - 0.5, -0.5, count - 0.5)
+    image = ax.imshow(decades, cmap=palette.SEQUENTIAL, vmin=min(low, top - 1), vmax=top, **options)
+    figure, place = ax.get_figure(root=True), ax.get_position()
+    assert figure is not None
+    ax.set_position((place.x0, place.y0, 0.92 * place.width, place.height))
+    beside = figure.add_axes((place.x0 + 0.935 * place.width, place.y0, 0.014, place.height))
+    powers_of_ten(figure.colorbar(image, cax=beside, extend="min").ax.yaxis)
+    if chosen.kind == _UNIT:
+        at = int(chosen.name.removeprefix("unit "))
+        ax.axhspan(at - 0.5, at + 0.5, facecolor="none", edgecolor=palette.VERMILION, linewidth=1.4)
+    ax.set_xlabel("lag (steps)")
+    ax.set_ylabel("unit")
+    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.set_title(r"$|\partial E/\partial x_k|$ of every unit")

@@ -7,7 +7,10 @@ import html
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from rnn_dynamics.explore import picture
+from rnn_dynamics.explore.picture import Area
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from numpy import ndarray
 
 COMPILING = "compiling …"
-_DPI = 100
+DPI = 100
 
 
 def number(name: str, value: Any, low: float, high: float) -> float:
@@ -81,6 +84,7 @@ class Shown(NamedTuple):
         alt: what the picture is of.
         numbers: plain numbers, strings, lists and dictionaries.
         results: what the library found, by name.
+        areas: the axes in which a click means something.
     """
 
     picture: bytes
@@ -88,6 +92,18 @@ class Shown(NamedTuple):
     alt: str
     numbers: dict[str, Any]
     results: dict[str, Any]
+    areas: tuple[Area, ...] = ()
+
+
+class Clicked(Protocol):
+    """What a click chooses.
+
+    It is given the controls' values, what is shown, the axes, and the values there, and gives controls to set.
+    """
+
+    def __call__(
+        self, values: dict[str, Any], shown: Shown, area: Area, x: float, y: float, /
+    ) -> dict[str, Any]: ...
 
 
 @contextmanager
@@ -99,7 +115,7 @@ def figure(width: float, height: float) -> Iterator["Figure"]:
 
     with plots.style():
         options: dict[str, Any] = {"layout": "none"}  # a search for the layout takes longer than to draw
-        yield Figure(figsize=(width, height), dpi=_DPI, **options)
+        yield Figure(figsize=(width, height), dpi=DPI, **options)
 
 
 def drawn(figure: "Figure") -> "ndarray":
@@ -117,12 +133,18 @@ def png(drawn: "Figure") -> bytes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     content = io.BytesIO()
-    FigureCanvasAgg(drawn).figure.savefig(content, format="png", dpi=_DPI)
+    FigureCanvasAgg(drawn).figure.savefig(content, format="png", dpi=DPI)
     return content.getvalue()
 
 
 def panel(
-    caller: str, controls: Sequence[Control], show: Callable[[dict[str, Any]], Shown], what: str
+    caller: str,
+    controls: Sequence[Control],
+    show: Callable[[dict[str, Any]], Shown],
+    what: str,
+    *,
+    clicked: Clicked | None = None,
+    hint: str = "",
 ) -> "VBox":
     """A panel with a trait for each control, which can be set and observed.
 
@@ -133,22 +155,24 @@ def panel(
         controls: in their order.
         show: from the controls' values to what is shown.
         what: a title.
+        clicked: what a click in the picture chooses; every choice has a control too.
+        hint: what can be clicked, behind the title.
 
     Raises:
-        ImportError: ipywidgets is not installed.
+        ImportError: ipywidgets or anywidget is not installed.
     """
-    return _panel_class(caller)(controls, show, what)
+    return _panel_class(caller)(controls, show, what, clicked, hint)
 
 
 @functools.cache
 def _panel_class(caller: str) -> type:
     from rnn_dynamics.numerics import packages
 
-    try:
-        import ipywidgets
-        import traitlets
-    except ImportError as error:
-        raise packages.missing(f"rnn_dynamics.explore.{caller}", "ipywidgets") from error
+    lost = next((name for name in ("ipywidgets", "anywidget") if not packages.is_installed(name)), None)
+    if lost is not None:
+        raise packages.missing(f"rnn_dynamics.explore.{caller}", lost)
+    import ipywidgets
+    import traitlets
 
     class Checked(traitlets.TraitType):
         """A trait whose wrong values are refused in the library's own words."""
@@ -166,11 +190,14 @@ def _panel_class(caller: str) -> type:
         sentence = traitlets.Unicode()
         alt = traitlets.Unicode()
 
-        def __init__(self, controls: Sequence[Control], show: Any, what: str) -> None:
+        def __init__(
+            self, controls: Sequence[Control], show: Any, what: str, clicked: Clicked | None, hint: str
+        ) -> None:
             self.controls = {control.name: _widget(control) for control in controls}
-            self.image = ipywidgets.HTML()  # an Image has no text for who cannot see it
+            self._clicked = clicked
+            self.image: Any = picture.widget(None if clicked is None else self.click)
             self.status = ipywidgets.HTML()
-            title = ipywidgets.HTML(f"<strong>{html.escape(what)}</strong>")
+            title = ipywidgets.HTML(f"<strong>{html.escape(what)}</strong> {html.escape(hint)}")
             box = ipywidgets.Box(
                 list(self.controls.values()), layout={"flex_flow": "row wrap", "max_width": "900px"}
             )
@@ -220,9 +247,21 @@ def _panel_class(caller: str) -> type:
                 self._held = False
             self._draw()
 
+        def click(self, across: float, up: float) -> None:
+            """As a click does, at shares of the picture from the left and from below; outside of axes nothing."""
+            shown = self.shown()
+            for area in shown.areas:
+                values = area.at(across, up)
+                if values is not None and self._clicked is not None:
+                    chosen = self._clicked(self.settings(), shown, area, *values)
+                    if chosen:
+                        self.set(**chosen)
+                    return
+
         def _draw(self) -> Shown:
             self._shown = found = self._show(self.settings())
-            self.image.value, self.alt = _tag(found), found.alt
+            self.image.show(found.picture, found.alt)
+            self.alt = found.alt
             self._say(found.sentence)
             return found
 
@@ -246,16 +285,6 @@ def _panel_class(caller: str) -> type:
             return data | {"image/png": picture, "text/plain": f"{shown.alt}. {shown.sentence}"}
 
     return Panel
-
-
-def _tag(shown: Shown) -> str:
-    """The picture as a page has it, no wider than the page."""
-    content = base64.b64encode(shown.picture).decode("ascii")
-    width = int.from_bytes(shown.picture[16:20], "big")
-    return (
-        f'<img alt="{html.escape(shown.alt)}" width="{width}" style="max-width: 100%; height: auto"'
-        f' src="data:image/png;base64,{content}">'
-    )
 
 
 def _widget(control: Control) -> Any:

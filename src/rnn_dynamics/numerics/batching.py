@@ -40,6 +40,8 @@ def power_of_two_below(count: int) -> int:
 
 def filled(rows: np.ndarray, size: int) -> np.ndarray:
     """The rows with copies of the last one behind them, ``size`` in all; zeros where there are none."""
+    if len(rows) == size:
+        return rows
     if not len(rows):
         return np.zeros((size, *rows.shape[1:]), rows.dtype)
     return rows[np.minimum(np.arange(size), len(rows) - 1)]
@@ -59,7 +61,9 @@ def mapped(kernel: Callable[..., Any], columns: Sequence[np.ndarray], size: int)
     count, parts = len(columns[0]), []
     for first in range(0, max(count, 1), size):
         batch = (filled(column[first : first + size], size) for column in columns)
-        parts.append(jax.tree.map(np.asarray, kernel(*batch)))
+        parts.append(kernel(*batch))
+    if len(parts) == 1:
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], parts[0])
     return jax.tree.map(lambda *leaves: np.concatenate(leaves)[:count], *parts)
 
 

@@ -76,8 +76,11 @@ export class Explorer {
       if (handle) this.addHandle(letter, handle);
       if (zooms) this.addZoom(letter);
     }
-    // JupyterLab would take the arrow keys; it asks what has the focus before what is around it.
-    for (const one of [root, ...root.querySelectorAll("input, button, [tabindex]")]) one.dataset.lmSuppressShortcuts = "true";
+    // JupyterLab, which listens at the document, would take the arrow keys; its own, with Ctrl or ⌘, it keeps.
+    this.keyed = ({ target, ctrlKey, metaKey }) => {
+      if (root.contains(target)) target.toggleAttribute("data-lm-suppress-shortcuts", !(ctrlKey || metaKey));
+    };
+    window.addEventListener("keydown", this.keyed, true);
     this.canvas.addEventListener("pointerdown", (event) => this.pressed(event));
     this.canvas.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
   }
@@ -301,6 +304,7 @@ export class Explorer {
 
   destroy() {
     this.unwatch();
+    window.removeEventListener("keydown", this.keyed, true);
     this.observer.disconnect();
     clearTimeout(this.waiting);
     clearTimeout(this.refining);
