@@ -331,7 +331,8 @@ def _sentence(bounds: "Bounds") -> str:
         if log > _FACTOR
         else "keeps its size within a factor of 10"
     )
-    size = "0" if log == -math.inf else power_of_ten(log)
+    is_plain = log == -math.inf or abs(log) < 3 * math.log(10)
+    size = f"{math.exp(log):.3g}" if is_plain else power_of_ten(log)
     said = f"Over T = {steps} steps the gradient {what}: its norm is {size}"
     proved = {"vanishes": "falls to 0 as lags grow", "explodes": "grows with the lag of this run", "": ""}
     proof = proved[bounds.conclusion]

@@ -249,6 +249,7 @@ def _draw_profile(ax: "Axes", chosen: Profile, others: list[Profile]) -> None:
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=1.3, label=label)
     ax.set_xlim(0, max(int(chosen.lags[-1]), 1))
     ax.set_xlabel("lag (steps)")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     powers_of_ten(ax.yaxis, "norm")
     ax.set_title(f"{chosen.name} against the lag")
     ax.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
@@ -324,5 +325,6 @@ def _draw_units(ax: "Axes", units: "ndarray", chosen: Profile) -> None:
         ax.axhspan(at - 0.5, at + 0.5, facecolor="none", edgecolor=palette.VERMILION, linewidth=1.4)
     ax.set_xlabel("lag (steps)")
     ax.set_ylabel("unit")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.get_major_locator().set_params(integer=True)
     ax.set_title(r"$|\partial E/\partial x_k|$ of every unit")

@@ -187,7 +187,8 @@ function alongBack(axes, found) {
     axes.line(b, limit, { colour: colours.grey, width: 3, dash: [2, 3] });
     axes.line(b, loss, { colour: colours.ink, width: 1.8 });
   });
-  axes.frame({ letter: "c", title: `loss at *w* = ${short(found.w)}`, across: "bias *b*", up: "loss *L*" });
+  const title = axes.box.width < 330 ? "loss" : `loss at *w* = ${short(found.w)}`; // the lines' names stand beside it
+  axes.frame({ letter: "c", title, across: "bias *b*", up: "loss *L*" });
   const lines = [
     { label: `*T* = ${found.steps}`, colour: colours.ink },
     { label: "*T* → ∞", colour: colours.grey, dash: [2, 3] },

@@ -46,7 +46,8 @@ function planeBack(axes, { epsilon }) {
     if (below < box.top + box.height - 4) axes.note("folds: two attractors between", axes.across(at) - 8, below, { align: 1 });
   });
   ctx.fillStyle = colours.ink;
-  axes.frame({ letter: "b", title: `parameter plane at *ε* = ${short(epsilon)}`, across: "weight *w*", up: "bias *b*" });
+  const plane = axes.box.width < 300 ? "plane" : "parameter plane"; // the wall's name stands beside it
+  axes.frame({ letter: "b", title: `${plane} at *ε* = ${short(epsilon)}`, across: "weight *w*", up: "bias *b*" });
 }
 
 function planeFront(axes, { w, b, epsilon, x0 }) {
