@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from jaxtyping import install_import_hook
 
@@ -120,6 +121,24 @@ def dtype(request: pytest.FixtureRequest) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """JAX writes a program's file in place: a worker that reads it at that moment says so, and compiles."""
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache:UserWarning")
+
+
+#: Files that make the same results: one worker makes them once.
+_TOGETHER = ("tests/test_results_kept.py", "tests/test_results_shown.py")
+
+
+def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
+    """As ``--dist loadfile``, some files being one."""
+    from xdist.scheduler.loadfile import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        """A file's tests go to one worker, and so do those of files that belong together."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return _TOGETHER[0] if file in _TOGETHER else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 _LONG_TESTS = Path(__file__).with_name("long_tests.txt")

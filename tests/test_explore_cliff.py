@@ -105,16 +105,23 @@ def _library_paths(rows: np.ndarray, clip: bool) -> list[np.ndarray]:
     return _by_steps(rows, found)
 
 
+@pytest.fixture(scope="module")
+def descents(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray]:
+    """Settings, and what the browser's program finds of them, plain and clipped."""
+    rows = _rows(1600)
+    given = answers(tmp_path_factory.mktemp("descents"), "explore_loss.mjs", "descents", rows)
+    return rows, np.frombuffer(given).reshape(len(rows), -1)
+
+
 @needs_node
 @pytest.mark.parametrize("clip", [False, True], ids=["plain", "clipped"])
-def test_the_browsers_descents_are_the_librarys(clip: bool, tmp_path: Path) -> None:
+def test_the_browsers_descents_are_the_librarys(clip: bool, descents: tuple[np.ndarray, np.ndarray]) -> None:
     """100 updates; left out are paths where rounding decides.
 
     Those that are not RESOLVED, and those that come 1e-10 off where they start 1e-12 off: the library's own
     measure, from a start one double off, can meet its path again by luck in a narrow valley.
     """
-    rows = _rows(1600)
-    given = np.frombuffer(answers(tmp_path, "explore_loss.mjs", "descents", rows)).reshape(len(rows), -1)
+    rows, given = descents
     heads, paths = given[:, 3 * clip : 3 * clip + 3], given[:, 6:].reshape(len(rows), 2, 4, -1)[:, int(clip)]
     w, b, value, log_norm, error, status, first = _library_paths(rows, clip)
     assert (heads[:, 2] == first).all()
