@@ -94,9 +94,9 @@ with plots.style():
     axes[1].set_title("multipliers")
 
 # %% [markdown]
-# The same cell to play with. In a running notebook type another start, or the number of another saddle: its *stable
-# set* (solid), what flows into it, is the boundary between two basins; its *unstable set* (dashed), what flows out,
-# runs to the attractors on both sides. Hide the basins and the flow is drawn instead.
+# The same cell to play with. In a running notebook click another start, or another saddle: its *stable set* (solid),
+# what flows into it, is the boundary between two basins; its *unstable set* (dashed), what flows out, runs to the
+# attractors on both sides. Hide the basins and the flow is drawn instead.
 
 # %%
 panel = rd.explore.attractors(cell, starts[:100], u=rest)

@@ -140,7 +140,7 @@ with plots.style():
 # state to cell state, loses two thirds of its content at every step.
 #
 # Which part of the network is it? In a running notebook choose a gate, a parameter, a part of the state or a single
-# unit.
+# unit, or click its bar or its row.
 
 # %%
 rd.explore.network(stuck)

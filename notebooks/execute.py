@@ -70,16 +70,28 @@ def _with_palette(picture: str) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def chosen(names: list[str]) -> list[Path]:
+    """The sources whose names or numbers are given, all of them by default.
+
+    Raises:
+        SystemExit: a name that no notebook has.
+    """
+    every = sources()
+    unknown = [name for name in names if not any(name in (path.stem, path.stem[:2]) for path in every)]
+    if unknown:
+        raise SystemExit(f"{unknown[0]}: expected {', '.join(path.stem for path in every)}, or their numbers")
+    return [path for path in every if not names or {path.stem, path.stem[:2]} & set(names)]
+
+
 def main() -> None:
-    """Execute all notebooks, or those whose names are given."""
-    wanted = set(sys.argv[1:])
+    """Execute all notebooks, or those whose names or numbers are given."""
+    wanted = chosen(sys.argv[1:])
     with Heartbeat("running notebooks", program="notebooks") as beat:
-        for source in sources():
-            if not wanted or source.stem in wanted:
-                beat.at(f"running {source.stem}")
-                nbformat.write(executed(source), source.with_suffix(".ipynb"))
-                size = source.with_suffix(".ipynb").stat().st_size / 1000
-                print(f"{source.stem}.ipynb: {size:.0f} kB", flush=True)
+        for source in wanted:
+            beat.at(f"running {source.stem}")
+            nbformat.write(executed(source), source.with_suffix(".ipynb"))
+            size = source.with_suffix(".ipynb").stat().st_size / 1000
+            print(f"{source.stem}.ipynb: {size:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import types
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,25 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
 
 
-def _execute(source: Path) -> nbformat.NotebookNode:
+def _runner() -> types.ModuleType:
     spec = importlib.util.spec_from_file_location("execute_notebooks", NOTEBOOKS / "execute.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.executed(source)
+    return module
 
 
 def test_there_are_notebooks() -> None:
     assert len(SOURCES) >= 3
+
+
+def test_notebooks_are_run_by_name_or_number_and_others_refused() -> None:
+    chosen = _runner().chosen
+    assert chosen([]) == SOURCES
+    assert chosen(["08", SOURCES[0].stem]) == [SOURCES[0], SOURCES[8]]
+    with pytest.raises(SystemExit, match=r"^99: expected 00_start_here, "):
+        chosen(["08", "99"])
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
@@ -137,6 +146,6 @@ def test_runs_from_top_to_bottom(source: Path, monkeypatch: pytest.MonkeyPatch) 
     # In the kernel the library's own warnings are errors; the cells' figures need no window.
     monkeypatch.setenv("PYTHONWARNINGS", "error::RuntimeWarning")
     monkeypatch.delenv("MPLBACKEND", raising=False)
-    notebook = _execute(source)
+    notebook = _runner().executed(source)
     streams = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     assert not [o.text for o in streams if o.output_type == "stream" and o.name == "stderr"]
