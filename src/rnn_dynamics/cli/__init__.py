@@ -10,7 +10,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.cli import comparison, diagnosis, exploring, kept, reproducing, retraining, studies
+from rnn_dynamics.cli import (
+    comparison,
+    diagnosis,
+    exploring,
+    kept,
+    reproducing,
+    retraining,
+    studies,
+    sweeping,
+)
 from rnn_dynamics.cli.arguments import Parser, Problems, parsed
 from rnn_dynamics.cli.program import FAILED, complain, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
@@ -41,6 +50,7 @@ def _parsers() -> tuple[Parser, Any]:
     diagnosis.add_to(commands)
     comparison.add_to(commands)
     retraining.add_to(commands)
+    sweeping.add_to(commands)
     kept.add_to(commands)
     return parser, commands
 

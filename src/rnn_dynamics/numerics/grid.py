@@ -11,7 +11,7 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -78,9 +78,12 @@ class Grid:
         """Number of points."""
         return math.prod(self.shape)
 
-    def points(self, start: int, count: int) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
-        """Coordinates and indexes of ``count`` points; past the grid's end its last point is repeated."""
-        indexes = np.minimum(np.arange(start, start + count), self.size - 1)
+    def points(
+        self, start: int, count: int, stop: int | None = None
+    ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
+        """Coordinates and indexes of ``count`` points; from ``stop`` on (the grid's end) copies of the last one."""
+        last = (self.size if stop is None else stop) - 1
+        indexes = np.minimum(np.arange(start, start + count), last)
         places = np.unravel_index(indexes, self.shape)
         points = {name: axis[place] for (name, axis), place in zip(self.axes.items(), places, strict=True)}
         return points, None if self.key is None else indexes.astype(np.uint32)
@@ -102,8 +105,8 @@ def kernel_of(function: Callable[..., Any]) -> Kernel:
     try:
         reference = weakref.ref(function, functools.partial(_forget, id(function)))
     except TypeError:  # an object without weak references is compiled anew by each call
-        return jax.jit(functools.partial(_map_points, lambda: function))
-    kernel = jax.jit(functools.partial(_map_points, reference))
+        return jax.jit(functools.partial(map_points, lambda: function))
+    kernel = jax.jit(functools.partial(map_points, reference))
     _KERNELS[id(function)] = reference, kernel
     return kernel
 
@@ -114,7 +117,8 @@ def _forget(identity: int, reference: weakref.ref) -> None:
         del _KERNELS[identity]
 
 
-def _map_points(reference: Callable[[], Any], points: dict[str, Array], indexes: Any, key: Any) -> Any:
+def map_points(reference: Callable[[], Any], points: dict[str, Array], indexes: Any, key: Any) -> Any:
+    """The values of the function that ``reference`` gives, at many points."""
     function = reference()
 
     def at_point(point: dict[str, Array], index: Any) -> Any:
@@ -165,7 +169,7 @@ def _operations(jaxpr: Any) -> int:
     total = 1
     for equation in jaxpr.eqns:
         name = equation.primitive.name
-        inner = sum(_operations(item) for value in equation.params.values() for item in _jaxprs(value))
+        inner = sum(_operations(item) for value in equation.params.values() for item in inner_jaxprs(value))
         if inner:
             trips = equation.params["length"] if name == "scan" else _UNKNOWN_TRIPS if name == "while" else 1
             total += inner * trips
@@ -187,21 +191,35 @@ def _equation_operations(equation: Any) -> int:
     return weight * sum(outputs)
 
 
-def _jaxprs(value: Any) -> Iterator[Any]:
+def inner_jaxprs(value: Any) -> Iterator[Any]:
     """The traced functions among an equation's parameters; older JAX closes them, newer does not."""
     if hasattr(value, "eqns"):
         yield value
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _jaxprs(item)
+            yield from inner_jaxprs(item)
 
 
-def allocate(kernel: Kernel, grid: Grid, chunk: int) -> tuple[Any, list[str], list[np.ndarray]]:
-    """Return structure, names and empty arrays (grid.size, …) of the results.
+class Outline(NamedTuple):
+    """What a grid's results will be.
+
+    Attributes:
+        structure: how the function's result is nested.
+        names: of its leaves, dotted.
+        leaves: shape of one point's value, and dtype, of each.
+    """
+
+    structure: Any
+    names: list[str]
+    leaves: list[tuple[tuple[int, ...], np.dtype]]
+
+
+def outline(kernel: Kernel, grid: Grid, chunk: int) -> Outline:
+    """The results' names, shapes and dtypes; nothing is computed or allocated.
 
     Raises:
         TypeError: the function returns no array, or one that is not of numbers.
-        ValueError: a name stands for two values or for an axis too, or the arrays do not fit in this machine.
+        ValueError: a name stands for two values or for an axis too.
     """
     paths, structure = jax.tree_util.tree_flatten_with_path(_trace(kernel, grid, chunk).out_info)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") or "value" for path, _ in paths]
@@ -213,13 +231,22 @@ def allocate(kernel: Kernel, grid: Grid, chunk: int) -> tuple[Any, list[str], li
     for name, (_, leaf) in zip(names, paths, strict=True):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             raise TypeError(f"function: expected numbers as result, got {name!r} of dtype {leaf.dtype}")
-    size = sum(grid.size * math.prod(leaf.shape[1:]) * leaf.dtype.itemsize for _, leaf in paths)
-    if size > _host_memory():
-        raise ValueError(f"axes: the results would take {size} bytes, this machine has {_host_memory()}")
-    return structure, names, [np.empty((grid.size, *leaf.shape[1:]), leaf.dtype) for _, leaf in paths]
+    return Outline(structure, names, [(leaf.shape[1:], np.dtype(leaf.dtype)) for _, leaf in paths])
 
 
-def _host_memory() -> float:
+def allocate(found: Outline, points: int) -> list[np.ndarray]:
+    """Empty arrays (points, …) of the results.
+
+    Raises:
+        ValueError: they do not fit in this machine.
+    """
+    size = sum(points * math.prod(shape) * dtype.itemsize for shape, dtype in found.leaves)
+    if size > host_memory():
+        raise ValueError(f"axes: the results would take {size} bytes, this machine has {host_memory()}")
+    return [np.empty((points, *shape), dtype) for shape, dtype in found.leaves]
+
+
+def host_memory() -> float:
     """Bytes of memory of this machine, infinity where the system does not tell."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -244,11 +271,9 @@ def fill(
     """
     while True:
         try:
-            # Several devices, other processes and stored parts take their place here: an ordered list of
-            # starts, each independent of the others, each computed by _map_chunk.
             for start in range(0, grid.size, chunk):
                 stop = min(start + chunk, grid.size)
-                for result, values in zip(results, _map_chunk(kernel, grid, start, chunk), strict=True):
+                for result, values in zip(results, map_chunk(kernel, grid, start, chunk), strict=True):
                     result[start:stop] = values[: stop - start]
                 report(stop)
             return chunk
@@ -258,7 +283,10 @@ def fill(
             chunk //= 2
 
 
-def _map_chunk(kernel: Kernel, grid: Grid, start: int, count: int) -> list[np.ndarray]:
-    """Values of ``count`` points from ``start``, padding included, on the host."""
+def map_chunk(
+    kernel: Kernel, grid: Grid, start: int, count: int, stop: int | None = None
+) -> list[np.ndarray]:
+    """Values of ``count`` points from ``start`` on the host, copies of the last one included."""
+    points, indexes = grid.points(start, count, stop)
     with decomposing:  # one chunk at a time in this process: a sweep keeps every core busy by itself
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(*grid.points(start, count), grid.key))]
+        return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(points, indexes, grid.key))]

@@ -6,6 +6,8 @@ import importlib.util
 EXTRA_OF: dict[str, str] = {
     "xarray": "data",
     "netCDF4": "data",
+    "zarr": "data",
+    "distributed": "distributed",
     "diffrax": "ode",
     "onnx": "interop",
     "anywidget": "notebook",

@@ -8,163 +8,31 @@ same call gives the same bits; ``Sweep.metadata["chunk"]`` names it.
 """
 
 import contextlib
-import dataclasses
 import inspect
-import json
 import keyword
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.numerics import packages, storage, validation
-from rnn_dynamics.numerics.described import cut
-from rnn_dynamics.numerics.grid import Grid, allocate, fill, kernel_of, plan, point_key as point_key
+from rnn_dynamics.numerics import validation
+from rnn_dynamics.numerics.grid import (
+    Grid,
+    Outline,
+    allocate,
+    fill,
+    kernel_of,
+    outline,
+    plan,
+    point_key as point_key,
+)
 from rnn_dynamics.numerics.heartbeat import Heartbeat
-from rnn_dynamics.numerics.results import Result
-
-_MOST = 40  # names of an axis that are looked at for a line
-
-
-@dataclasses.dataclass(frozen=True, repr=False, eq=False)
-class Sweep(Result):
-    """Values of a function on a grid.
-
-    Attributes:
-        axes: name to the axis' points, shape (n,), in the order of the grid's axes.
-        values: name to values, shape (n_1, …, n_k, …): the axes' lengths, then the shape of one value. A
-            nested result has dotted names (``initial.unit``), a bare array the name ``value``.
-        metadata: where the numbers come from: function, chunk, device, versions, key; ``labels`` names the points
-            of axes that stand for no numbers.
-        structure: how the function's result was nested, for :meth:`result`; None after :meth:`load`.
-    """
-
-    axes: dict[str, np.ndarray]
-    values: dict[str, np.ndarray]
-    metadata: dict[str, Any]
-    structure: Any = None
-
-    _forgets: ClassVar = ("structure",)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the axes, in order."""
-        return tuple(self.axes)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes, in order."""
-        return tuple(len(points) for points in self.axes.values())
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name not in self.values:
-            raise KeyError(f"name: expected one of {', '.join(self.values)}, got {name!r}")
-        return self.values[name]
-
-    def result(self) -> PyTree:
-        """Return the values nested as the function returned them, each with the grid's axes in front.
-
-        Raises:
-            ValueError: the sweep was read from a file, which holds arrays only.
-        """
-        if self.structure is None:
-            raise ValueError("structure: expected a sweep that was computed here, got one read from a file")
-        return jax.tree.unflatten(self.structure, list(self.values.values()))
-
-    def to_xarray(self) -> Any:
-        """Return an ``xarray.Dataset``: axes as coordinates, values as variables, metadata as attributes.
-
-        Dimensions behind the grid's are named ``NAME_0``, ``NAME_1``, …
-
-        Raises:
-            ImportError: xarray is not installed.
-        """
-        try:
-            import xarray
-        except ImportError as error:
-            raise packages.missing("to_xarray", "xarray") from error
-        rank = len(self.axes)
-        variables = {
-            name: ((*self.names, *(f"{name}_{i}" for i in range(value.ndim - rank))), value)
-            for name, value in self.values.items()
-        }
-        attributes = {
-            name: item if isinstance(item, str | int | float) else json.dumps(item)
-            for name, item in self.metadata.items()
-        }
-        return xarray.Dataset(variables, coords=self.axes | self._labels(), attrs=attributes)
-
-    def _labels(self) -> dict[str, list[str]]:
-        """Names in the place of numbers, for the axes that have them."""
-        labels = self.metadata.get("labels")
-        fitting = labels if isinstance(labels, dict) else {}
-        return {name: names for name, names in fitting.items() if len(self.axes.get(name, ())) == len(names)}
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], **parts: Any) -> "Sweep":
-        """Read a sweep from a file of :meth:`save`.
-
-        Raises:
-            StorageError: the file is damaged or foreign, or holds something else.
-            OSError: the file cannot be read.
-        """
-        loaded = cls._read(path, parts, "a sweep")
-        loaded._check_file(os.fspath(path))
-        return loaded
-
-    @classmethod
-    def _of_file(cls, path: str, arrays: Mapping[str, np.ndarray], described: Mapping[str, Any]) -> "Sweep":
-        """Read a sweep from the first form of its files."""
-        axes, values = (
-            {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-            for prefix in ("axes.", "values.")
-        )
-        metadata = described.get("sweep")
-        loaded = cls(axes, values, metadata if isinstance(metadata, dict) else {})
-        loaded._check_file(path)
-        return loaded
-
-    def _check_file(self, path: str) -> None:
-        flat = all(points.ndim == 1 for points in self.axes.values())
-        fits = flat and all(value.shape[: len(self.axes)] == self.shape for value in self.values.values())
-        if not self.axes or not self.values or not fits:
-            raise storage.StorageError(f"{path}: expected a sweep, got other arrays")
-
-    def __repr__(self) -> str:
-        return "\n".join(["Sweep", *(f"  {kind} {name}: {text}" for kind, name, text in self._rows())])
-
-    def _rows(self) -> Iterator[tuple[str, str, str]]:
-        """Return kind, name and description of each axis and value."""
-        for name, points in (self.axes | self._labels()).items():
-            if isinstance(points, list):
-                yield "axis", name, cut(", ".join(map(str, points[:_MOST])), 160)
-                continue
-            ends = f"{points[0]} … {points[-1]}" if len(points) > 1 else f"{points[0]}"
-            yield "axis", name, f"{len(points)} {points.dtype}, {ends}"
-        for name, value in self.values.items():
-            yield "value", name, f"{' × '.join(map(str, value.shape))} {value.dtype}"
-        source, device = (str(self.metadata.get(name, "unknown")) for name in ("function", "device"))
-        yield "function", source, f"on {device}"
-
-
-def _flatten_sweep(result: Sweep) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    # Not register_dataclass: that flattens dictionaries in alphabetical order, and the axes have their own.
-    names = tuple(result.axes), tuple(result.values)
-    static = (*names, json.dumps(result.metadata), result.structure)
-    return (*result.axes.values(), *result.values.values()), static
-
-
-def _unflatten_sweep(static: tuple[Any, ...], leaves: Any) -> Sweep:
-    axes, values, metadata, structure = static
-    points = dict(zip(axes, leaves[: len(axes)], strict=True))
-    return Sweep(points, dict(zip(values, leaves[len(axes) :], strict=True)), json.loads(metadata), structure)
-
-
-jax.tree_util.register_pytree_node(Sweep, _flatten_sweep, _unflatten_sweep)
+from rnn_dynamics.numerics.stored.filling import filled
+from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
 
 def sweep(
@@ -175,6 +43,9 @@ def sweep(
     chunk: int | None = None,
     memory_limit: int = 2**30,
     progress: bool | Callable[[int, int], object] | None = None,
+    store: str | os.PathLike[str] | None = None,
+    executor: Any = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Evaluate ``function(name=x, …)`` at every point of the grid that the axes span.
 
@@ -195,15 +66,27 @@ def sweep(
         memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
         progress: True for a bar on standard error (where that is no terminal, a plain line every half minute
             and one at the end), or ``progress(done, total)`` called after each chunk.
+        store: a folder, new or of the same sweep: a Zarr v3 group that ``xarray.open_zarr`` reads, finished or not.
+            Whatever stops the sweep, even a kill or a full disk, the same call goes on from there: blocks that are
+            whole stay, what is missing or damaged is computed, and the end is the same to the bit. A block is a box
+            of the grid of at most ``chunk`` points.
+        executor: who computes the blocks of a store: a number of worker processes, any ``concurrent.futures``
+            executor, or a Dask client. A block that kills its worker three times, or raises, is set aside with an
+            ``IncompleteSweepWarning``, and the rest finishes.
+        about: more for the store's manifest, as JSON.
 
     Returns:
-        The values with the grid's axes in front, on the host.
+        The values with the grid's axes in front, on the host; with a store Zarr arrays of them.
 
     Raises:
         TypeError: the function does not take the names, returns no array, or an argument has a wrong type.
         ValueError: an empty or non-finite axis, a wrong name, rank or chunk; a call that would not fit in
-            ``memory_limit``, or a result that would not fit in this machine.
+            ``memory_limit``, or a result that would not fit in this machine; an executor without a store.
+        StorageError: a ``ValueError``: the store holds another sweep, and what differs, or is damaged, or another
+            process writes there.
+        ImportError: a store without zarr.
     """
+    _check_engine(store, executor)
     grid = _grid(axes, key)
     _check_call(function, grid)
     memory_limit = validation.count("memory_limit", memory_limit, minimum=1, maximum=2**63)
@@ -212,13 +95,54 @@ def sweep(
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
     kernel = kernel_of(function)
     size = plan(kernel, grid, size, memory_limit)
-    structure, names, flat = allocate(kernel, grid, size)
+    found = outline(kernel, grid, size)
+    if store is not None:
+        return _stored(function, grid, kernel, found, size, store, executor, progress, about)
+    flat = allocate(found, grid.size)
     with reporter(progress, grid.size) as report:
         size = fill(kernel, grid, size, flat, report)
     values = {
-        name: array.reshape(*grid.shape, *array.shape[1:]) for name, array in zip(names, flat, strict=True)
+        name: array.reshape(*grid.shape, *array.shape[1:])
+        for name, array in zip(found.names, flat, strict=True)
     }
-    return Sweep(grid.axes, values, _metadata(function, grid, size), structure)
+    return Sweep(grid.axes, values, _metadata(function, grid, size), found.structure)
+
+
+def _check_engine(store: Any, executor: Any) -> None:
+    if store is not None and not isinstance(store, str | os.PathLike):
+        raise TypeError(f"store: expected the path of a folder, got {type(store).__name__}")
+    if executor is None:
+        return
+    if store is None:
+        raise ValueError("executor: expected a store too, through which workers hand over what they compute")
+    if isinstance(executor, bool) or not (
+        isinstance(executor, int) or callable(getattr(executor, "submit", None))
+    ):
+        raise TypeError(
+            "executor: expected a number of processes, an executor of concurrent.futures or a Dask client, got"
+            f" {type(executor).__name__}"
+        )
+    if isinstance(executor, int) and not 1 <= executor <= 4096:
+        raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")
+
+
+def _stored(
+    function: Any,
+    grid: Grid,
+    kernel: Any,
+    found: Outline,
+    size: int,
+    path: Any,
+    executor: Any,
+    progress: Any,
+    about: Any,
+) -> Sweep:
+    """The sweep of a store, once it is filled."""
+    manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
+    filled_store = filled(
+        function, grid, kernel, found, size, path, about=manifest, executor=executor, progress=progress
+    )
+    return of_store(filled_store, found.structure)
 
 
 def _grid(axes: Mapping[str, Any], key: Any) -> Grid:

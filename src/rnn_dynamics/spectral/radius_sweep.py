@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import jax
@@ -146,11 +146,14 @@ def _drawn(setting: _Setting, key: Any, radius: Array) -> Array:
     return radius * W if setting.ensemble in _OF_RADIUS_ONE else with_spectral_radius(W, radius)
 
 
-@functools.lru_cache(maxsize=64)
-def _network_at(setting: _Setting) -> Callable[..., Any]:
-    """The function of one grid point; one object a setting."""
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Network:
+    """The function of one grid point, which worker processes can be sent."""
 
-    def network_at(radius: Array, bias: Array, gain: Array, seed: Array) -> dict[str, Array]:
+    setting: _Setting
+
+    def __call__(self, radius: Array, bias: Array, gain: Array, seed: Array) -> dict[str, Array]:
+        setting = self.setting
         drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
         W = gain * _drawn(setting, drawn, radius)
         n, dtype = setting.n, setting.dtype
@@ -158,7 +161,8 @@ def _network_at(setting: _Setting) -> Callable[..., Any]:
         start = jax.random.normal(started, (n,), dtype) / math.sqrt(n)
         return _measured(setting, cell, start, W)
 
-    return network_at
+
+_network_at = functools.lru_cache(maxsize=64)(_Network)  # one object a setting
 
 
 def _measured(setting: _Setting, cell: Any, start: Array, W: Array) -> dict[str, Array]:
@@ -225,6 +229,9 @@ def radius_sweep(
     ensemble: Any = "gaussian",
     spectra: bool = False,
     progress: Any = None,
+    store: Any = None,
+    executor: Any = None,
+    about: Any = None,
 ) -> RadiusSweep:
     """ln‖∂x_T/∂x_k‖₂ over a grid of spectral radii, biases, gains, seeds, activations and ensembles.
 
@@ -247,6 +254,8 @@ def radius_sweep(
         spectra: whether every singular value of ∂x_T/∂x_0 and the bounds of the steps are taken too, at some
             twenty times the work.
         progress: as for ``sweep``.
+        store, executor, about: as for ``sweep``, of one activation and one ensemble: the grid is a Zarr group in a
+            folder, and the same call goes on from what is there.
 
     Returns:
         ``RadiusSweep``: natural logarithms, an axis for each of the lists given and one of lags.
@@ -274,14 +283,21 @@ def radius_sweep(
     form, spectra = choice("form", form, list(_FORMS)), flag("spectra", spectra)
     bounded = all(each.slope_bound is not None for each in found)
     common = (form, bounded, spectra, axes["radius"].dtype)
+    if store is not None and len(found) * len(names) > 1:
+        raise ValueError("store: expected one activation and one ensemble, each has a store of its own")
     parts = []
     for phi, family in itertools.product(found, names):
         setting = _Setting(n, steps, tuple(asked.tolist()), phi, common[0], family, *common[1:])
         report = _report(progress, len(parts), len(found) * len(names))
-        parts.append(sweep(_network_at(setting), axes, progress=report))
+        kept: dict[str, Any] = {"store": store, "executor": executor, "about": about}
+        parts.append(
+            sweep(_network_at(setting), axes, progress=report, **(kept if store is not None else {}))
+        )
     labels = {"activation": [phi.name for phi in found], "ensemble": names}
-    kept = [name for name, many in zip(labels, (many_activations, many_ensembles), strict=True) if many]
-    whole = _joined(parts, {name: labels[name] for name in kept}, drop=() if gains is not None else ("gain",))
+    shown = [name for name, many in zip(labels, (many_activations, many_ensembles), strict=True) if many]
+    whole = _joined(
+        parts, {name: labels[name] for name in shown}, drop=() if gains is not None else ("gain",)
+    )
     return RadiusSweep(whole, asked, steps, tuple(phi.slope_bound for phi in found))
 
 

@@ -1,0 +1,129 @@
+"""A sweep into a store: what is missing or damaged is computed, what is there stays."""
+
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnn_dynamics.numerics.grid import Grid, Kernel, Outline
+from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.stored import workers
+from rnn_dynamics.numerics.stored.identity import identity_of
+from rnn_dynamics.numerics.stored.opening import check_same, create, is_free, opened
+from rnn_dynamics.numerics.stored.store import Part, Store
+
+
+class IncompleteSweepWarning(UserWarning):
+    """Some blocks of a sweep were set aside; the others are there."""
+
+
+def filled(
+    function: Callable[..., Any],
+    grid: Grid,
+    kernel: Kernel,
+    found: Outline,
+    points: int,
+    path: str | os.PathLike[str],
+    *,
+    about: Mapping[str, Any],
+    executor: Any,
+    progress: bool | Callable[[int, int], object] | None,
+) -> Store:
+    """The store at ``path`` with every block computed that can be.
+
+    Args:
+        function: of one point; ``kernel`` and ``found`` are its map and its results.
+        grid: the points.
+        points: of one call, at most.
+        path: a store of the same sweep, or nothing.
+        about: metadata and what else the manifest holds.
+        executor: ``None`` for this process.
+        progress: as for ``sweep``.
+
+    Raises:
+        StorageError: the folder holds something else, or another process writes there.
+    """
+    identity = identity_of(function, grid)
+    parts = {name: Part(dtype, shape) for name, (shape, dtype) in zip(found.names, found.leaves, strict=True)}
+    if is_free(Path(path)):
+        store = create(path, grid.axes, parts, points, {"identity": identity, **about})
+    else:
+        store = opened(path)
+        check_same(store, identity, parts)
+    with store.locked():
+        for index in store.damaged():
+            store.forget(index)
+        _fill(store, function, grid, kernel, executor, progress)
+    _warn(store)
+    return store
+
+
+def _fill(
+    store: Store, function: Callable[..., Any], grid: Grid, kernel: Kernel, executor: Any, progress: Any
+) -> None:
+    wanted = [int(index) for index in np.flatnonzero(~store.done())]
+    before, began, aside = len(store.blocks) - len(wanted), time.monotonic(), []
+
+    def failed(index: int, cause: str) -> None:
+        aside.append(index)
+        store.set_aside(index, cause, _ends(store, grid, index))
+
+    with Heartbeat("sweeping", program="sweep") if progress is True else _Silent() as beat:
+
+        def report(done: int) -> None:
+            if callable(progress):
+                count = store.blocks.points * (before + done)
+                progress(min(count, grid.size), grid.size)
+            beat.at("sweeping", _said(len(store.blocks), before, done, len(aside), time.monotonic() - began))
+
+        if executor is None:
+            workers.here(kernel, grid, store, wanted, report)
+        elif wanted:
+            workers.elsewhere(workers.Task.of(function, grid, store), executor, wanted, report, failed)
+        if progress is True:
+            beat.line(f"{len(store.blocks) - len(aside)} of {len(store.blocks)} blocks are there")
+
+
+class _Silent:
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def at(self, doing: str, detail: str = "") -> None:
+        pass
+
+    def line(self, what: str) -> None:
+        pass
+
+
+def _said(total: int, before: int, done: int, aside: int, seconds: float) -> str:
+    """How far it is, how quickly it goes, and how long the rest takes."""
+    words = f"{before + done} of {total} blocks"
+    if done:
+        left = (total - before - done - aside) * seconds / done
+        words += f", {60 * done / max(seconds, 1e-9):.3g} a minute, {left:.0f} s left"
+    return words + (f", {aside} set aside" if aside else "")
+
+
+def _ends(store: Store, grid: Grid, index: int) -> dict[str, list[Any]]:
+    """First and last point of each axis in a block."""
+    boxes = zip(grid.axes.items(), store.blocks.box_at(index), strict=True)
+    return {name: [points[one][0].item(), points[one][-1].item()] for (name, points), one in boxes}
+
+
+def _warn(store: Store) -> None:
+    failures = store.failures()
+    if failures:
+        index, first = next(iter(failures.items()))
+        warnings.warn(
+            f"{store.path}: {len(failures)} of {len(store.blocks)} blocks were set aside; block {index},"
+            f" {first.get('points')}: {first.get('cause')}",
+            IncompleteSweepWarning,
+            stacklevel=4,
+        )

@@ -1,0 +1,77 @@
+"""What tells one sweep from another: the traced function with its constants, the grid, versions and device."""
+
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from rnn_dynamics._version import __version__
+from rnn_dynamics.numerics.grid import Grid, inner_jaxprs, map_points
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
+
+
+def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
+    """Digests and names of what the numbers depend on; equal where, and only where, a sweep would be the same.
+
+    The function's is that of its jaxpr and of the arrays that it captured, so that an edited notebook function is
+    another one whatever its name.
+
+    Args:
+        function: of one point.
+        grid: its points.
+    """
+    traced = jax.make_jaxpr(functools.partial(map_points, lambda: function))(*grid.shapes(1), grid.key)
+    code = hashlib.sha256(_ADDRESS.sub("", str(traced.jaxpr)).encode())
+    for constant in _constants(traced):
+        code.update(_bytes_of(constant))
+    axes = {
+        f"axis {name}": f"{len(points)} {points.dtype}, {hashlib.sha256(points.tobytes()).hexdigest()}"
+        for name, points in grid.axes.items()
+    }
+    key = "none" if grid.key is None else np.asarray(jax.random.key_data(grid.key)).tobytes().hex()
+    return {
+        "axes": ", ".join(grid.axes),
+        **axes,
+        "key": key,
+        "jax": jax.__version__,
+        "rnn_dynamics": __version__,
+        "device": jax.devices()[0].device_kind,
+        "function": code.hexdigest(),
+    }
+
+
+def _constants(traced: Any) -> Iterator[Any]:
+    """The arrays that a traced function captured, and those of the functions inside it."""
+    yield from getattr(traced, "consts", ())
+    for equation in traced.jaxpr.eqns if hasattr(traced, "jaxpr") else traced.eqns:
+        for value in equation.params.values():
+            for inner in inner_jaxprs(value):
+                yield from _constants(inner)
+
+
+def _bytes_of(constant: Any) -> bytes:
+    if jax.numpy.issubdtype(getattr(constant, "dtype", np.float64), jax.dtypes.extended):
+        constant = jax.random.key_data(constant)
+    array = np.asarray(constant)
+    return f"{array.dtype} {array.shape} ".encode() + array.tobytes()
+
+
+def difference(stored: dict[str, str], wanted: dict[str, str]) -> str | None:
+    """What differs first, in words; ``None`` where nothing does."""
+    for name in [*wanted, *(name for name in stored if name not in wanted)]:
+        was, now = stored.get(name), wanted.get(name)
+        if was == now:
+            continue
+        if name == "function":
+            return "the function is another one, or an array that it captured is"
+        if (
+            name.startswith("axis ") and was is not None and now is not None
+        ):  # lengths and dtypes, then digests
+            was, now = was.partition(", ")[0], now.partition(", ")[0]
+        return f"{name} is {was} there and {now} here" if was != now else f"{name} has other points there"
+    return None
