@@ -260,6 +260,21 @@ sizes = ["--seeds", "1", "--updates", "10", "--units", "4", "--lengths", "10", "
 assert cli.main(["compare", *sizes, "--out", "table.nc"]) == 0
 assert "remedy" in xarray.open_dataset("table.nc").coords
 """
+STORE = """
+import numpy as np, xarray
+import rnn_dynamics as rd
+rd.sweep(lambda w: w * w, {"w": np.linspace(0, 1, 5)}, store="grid.zarr", chunk=2)
+data = xarray.open_zarr("grid.zarr")
+assert bool(data.computed.all()) and np.allclose(data["value"], np.linspace(0, 1, 5) ** 2)
+"""
+DASK = """
+import numpy as np
+from distributed import Client
+import rnn_dynamics as rd
+if __name__ == "__main__":
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        rd.sweep(lambda w: w * w, {"w": np.linspace(0, 1, 5)}, store="grid.zarr", chunk=2, executor=client)
+"""
 FLOW = """
 import jax; jax.config.update("jax_enable_x64", True)
 import rnn_dynamics as rd
@@ -307,7 +322,8 @@ IMPORTS = "import importlib.util as u\nassert all(u.find_spec(name) for name in 
 #: What each extra promises, run where nothing but it is installed.
 PROMISES = {
     "": [CORE_PROMISES, "import jax\nfrom rnn_dynamics import cli\nassert cli.main(['info']) == 0"],
-    "data": [XARRAY],
+    "data": [XARRAY, STORE],
+    "data,distributed": [DASK],
     "ode": [FLOW],
     "interop": [ONNX],
     "data,ode,notebook": [CORE_PROMISES, XARRAY, FLOW, NOTEBOOK],

@@ -7,6 +7,7 @@ EXTRA_OF: dict[str, str] = {
     "xarray": "data",
     "netCDF4": "data",
     "zarr": "data",
+    "numcodecs": "data",
     "distributed": "distributed",
     "diffrax": "ode",
     "onnx": "interop",

@@ -4,7 +4,9 @@ These are the codecs ``bytes`` and ``crc32c`` of Zarr v3. Zarr's own local store
 tells a chunk that is missing from one of fill values; here a file is there in full, or is not there.
 """
 
+import functools
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,15 +28,16 @@ def encoded(block: np.ndarray, shape: tuple[int, ...]) -> bytes:
         whole[tuple(slice(length) for length in block.shape)] = block
         block = whole
     content = np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes()
-    return content + _check(content)
+    return bytes(_codec().encode(content))
 
 
-def _check(content: bytes) -> bytes:
+@functools.cache
+def _codec() -> Any:
     try:
-        import google_crc32c
+        from numcodecs.checksum32 import CRC32C
     except ImportError as error:
         raise packages.missing("a store", "zarr") from error
-    return google_crc32c.value(content).to_bytes(_CHECK, "little")
+    return CRC32C(location="end")
 
 
 def write(path: Path, content: bytes) -> None:
@@ -58,4 +61,4 @@ def fault(path: Path, size: int) -> str | None:
         return f"unreadable ({error.strerror})"
     if len(content) != size + _CHECK:
         return "cut short" if len(content) < size + _CHECK else "too long"
-    return None if _check(content[:-_CHECK]) == content[-_CHECK:] else "damaged"
+    return None if bytes(_codec().encode(content[:-_CHECK])) == content else "damaged"
