@@ -207,7 +207,7 @@ def _picture(
     from rnn_dynamics import plots
 
     with panel.figure(9.0, 3.7 if units is None else 6.4) as figure:
-        letters = [["profile", "overview"]] + ([] if units is None else [["units", "units"]])
+        letters: list[Any] = [["profile", "overview"]] + ([] if units is None else [["units", "units"]])
         places = {"left": 0.09, "right": 0.985, "top": 0.92, "bottom": 0.14, "wspace": 0.42}
         if units is not None:
             places |= {"top": 0.95, "bottom": 0.08, "hspace": 0.38}
@@ -249,7 +249,7 @@ def _draw_profile(ax: "Axes", chosen: Profile, others: list[Profile]) -> None:
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=1.3, label=label)
     ax.set_xlim(0, max(int(chosen.lags[-1]), 1))
     ax.set_xlabel("lag (steps)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     powers_of_ten(ax.yaxis, "norm")
     ax.set_title(f"{chosen.name} against the lag")
     ax.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
@@ -325,6 +325,5 @@ def _draw_units(ax: "Axes", units: "ndarray", chosen: Profile) -> None:
         ax.axhspan(at - 0.5, at + 0.5, facecolor="none", edgecolor=palette.VERMILION, linewidth=1.4)
     ax.set_xlabel("lag (steps)")
     ax.set_ylabel("unit")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="both", integer=True)
     ax.set_title(r"$|\partial E/\partial x_k|$ of every unit")
