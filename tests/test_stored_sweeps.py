@@ -439,6 +439,11 @@ def test_chunks_are_those_that_zarr_writes(tmp_path: Path) -> None:
         ({"store": "a.zarr", "executor": "dask"}, "executor: expected a number of processes"),
         ({"store": "a.zarr", "executor": True}, "executor: expected a number of processes"),
         ({"store": "a.zarr", "executor": 0}, "executor: expected 1 to 4096 processes"),
+        ({"mesh": 2}, "mesh: expected a jax.sharding.Mesh"),
+        (
+            {"store": "a.zarr", "executor": 2, "mesh": jax.make_mesh((1,), ("x",))},
+            "mesh: expected no executor",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(
@@ -457,3 +462,38 @@ def test_functions_that_cannot_be_sent_and_names_that_are_no_folders_are_refused
         with pytest.raises(ValueError, match="expected names of words for a store"):
             sweep(lambda w, b, name=name: {name: w * b}, AXES, store=tmp_path / "b.zarr")
     assert not (tmp_path / "b.zarr").exists()
+
+
+_DEVICES = """
+import hashlib, sys, jax
+jax.config.update("jax_enable_x64", True)
+import numpy as np
+from rnn_dynamics.numerics.sweep import sweep
+from tests import sweeps
+axes = {name: np.linspace(*ends) for name, ends in sweeps.AXES.items()}
+mesh = jax.make_mesh((len(jax.devices()),), ("points",)) if len(jax.devices()) > 1 else None
+found = sweep(sweeps.orbit, axes, store=sys.argv[1], chunk=int(sys.argv[2]), mesh=mesh)
+memory = sweep(sweeps.orbit, axes, mesh=mesh)
+for name in ("x", "both"):
+    assert np.allclose(memory[name], found[name], rtol=1e-15, atol=0), name
+np.savez(sys.argv[3], devices=len(jax.devices()), **{name: found[name] for name in found.values})
+"""
+
+
+@pytest.mark.parametrize(("devices", "chunk"), [(2, 4), (8, 63), (8, 5)])
+def test_devices_share_a_call_and_change_no_label(
+    devices: int, chunk: int, finished: Path, tmp_path: Path
+) -> None:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    root = str(Path(__file__).resolve().parents[1])
+    path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    arguments = [str(tmp_path / "a.zarr"), str(chunk), str(tmp_path / "out.npz")]
+    command = [sys.executable, "-c", _DEVICES, *arguments]
+    subprocess.run(
+        command, env=os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": path}, check=True, timeout=200
+    )
+    found = np.load(tmp_path / "out.npz")
+    assert found["devices"] == devices
+    wanted = opened(finished)
+    np.testing.assert_array_equal(found["high"], wanted.read("high")[...])
+    np.testing.assert_allclose(found["x"], wanted.read("x")[...], rtol=1e-14)

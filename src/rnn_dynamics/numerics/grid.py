@@ -255,7 +255,12 @@ def host_memory() -> float:
 
 
 def fill(
-    kernel: Kernel, grid: Grid, chunk: int, results: list[np.ndarray], report: Callable[[int], object]
+    kernel: Kernel,
+    grid: Grid,
+    chunk: int,
+    results: list[np.ndarray],
+    report: Callable[[int], object],
+    mesh: Any = None,
 ) -> int:
     """Map the whole grid into ``results``, and return the chunk that it took.
 
@@ -268,12 +273,15 @@ def fill(
         chunk: points of one call.
         results: of :func:`allocate`; overwritten.
         report: called with the number of points done.
+        mesh: of the devices that share each call; the default one by default.
     """
     while True:
         try:
             for start in range(0, grid.size, chunk):
                 stop = min(start + chunk, grid.size)
-                for result, values in zip(results, map_chunk(kernel, grid, start, chunk), strict=True):
+                for result, values in zip(
+                    results, map_chunk(kernel, grid, start, chunk, mesh=mesh), strict=True
+                ):
                     result[start:stop] = values[: stop - start]
                 report(stop)
             return chunk
@@ -284,9 +292,17 @@ def fill(
 
 
 def map_chunk(
-    kernel: Kernel, grid: Grid, start: int, count: int, stop: int | None = None
+    kernel: Kernel, grid: Grid, start: int, count: int, stop: int | None = None, mesh: Any = None
 ) -> list[np.ndarray]:
-    """Values of ``count`` points from ``start`` on the host, copies of the last one included."""
-    points, indexes = grid.points(start, count, stop)
+    """Values of ``count`` points from ``start`` on the host, copies of the last one included.
+
+    Over a mesh of devices each takes an equal share of the points.
+    """
+    shares = 1 if mesh is None else mesh.size
+    points, indexes = grid.points(start, -(-count // shares) * shares, stop)
+    if mesh is not None:
+        share = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names))
+        points, indexes = jax.device_put((points, indexes), share)
     with decomposing:  # one chunk at a time in this process: a sweep keeps every core busy by itself
-        return [np.asarray(leaf) for leaf in jax.tree.leaves(kernel(points, indexes, grid.key))]
+        leaves = jax.tree.leaves(kernel(points, indexes, grid.key))
+        return [np.asarray(leaf)[:count] for leaf in leaves]

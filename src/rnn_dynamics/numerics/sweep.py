@@ -22,7 +22,6 @@ from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.grid import (
     Grid,
-    Outline,
     allocate,
     fill,
     kernel_of,
@@ -31,7 +30,7 @@ from rnn_dynamics.numerics.grid import (
     point_key as point_key,
 )
 from rnn_dynamics.numerics.heartbeat import Heartbeat
-from rnn_dynamics.numerics.stored.filling import filled
+from rnn_dynamics.numerics.stored.filling import Computation, Means, filled
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
 
@@ -45,6 +44,7 @@ def sweep(
     progress: bool | Callable[[int, int], object] | None = None,
     store: str | os.PathLike[str] | None = None,
     executor: Any = None,
+    mesh: Any = None,
     about: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Evaluate ``function(name=x, …)`` at every point of the grid that the axes span.
@@ -73,6 +73,7 @@ def sweep(
         executor: who computes the blocks of a store: a number of worker processes, any ``concurrent.futures``
             executor, or a Dask client. A block that kills its worker three times, or raises, is set aside with an
             ``IncompleteSweepWarning``, and the rest finishes.
+        mesh: a ``jax.sharding.Mesh``: each call's points are shared among its devices, in this process.
         about: more for the store's manifest, as JSON.
 
     Returns:
@@ -86,7 +87,7 @@ def sweep(
             process writes there.
         ImportError: a store without zarr.
     """
-    _check_engine(store, executor)
+    _check_engine(store, executor, mesh)
     grid = _grid(axes, key)
     _check_call(function, grid)
     memory_limit = validation.count("memory_limit", memory_limit, minimum=1, maximum=2**63)
@@ -97,10 +98,12 @@ def sweep(
     size = plan(kernel, grid, size, memory_limit)
     found = outline(kernel, grid, size)
     if store is not None:
-        return _stored(function, grid, kernel, found, size, store, executor, progress, about)
+        manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
+        swept = Computation(function, grid, kernel, found, size)
+        return of_store(filled(swept, store, manifest, Means(executor, mesh, progress)), found.structure)
     flat = allocate(found, grid.size)
     with reporter(progress, grid.size) as report:
-        size = fill(kernel, grid, size, flat, report)
+        size = fill(kernel, grid, size, flat, report, mesh)
     values = {
         name: array.reshape(*grid.shape, *array.shape[1:])
         for name, array in zip(found.names, flat, strict=True)
@@ -108,7 +111,11 @@ def sweep(
     return Sweep(grid.axes, values, _metadata(function, grid, size), found.structure)
 
 
-def _check_engine(store: Any, executor: Any) -> None:
+def _check_engine(store: Any, executor: Any, mesh: Any) -> None:
+    if mesh is not None and not isinstance(mesh, jax.sharding.Mesh):
+        raise TypeError(f"mesh: expected a jax.sharding.Mesh, got {type(mesh).__name__}")
+    if mesh is not None and executor is not None:
+        raise ValueError("mesh: expected no executor beside it: a worker has devices of its own")
     if store is not None and not isinstance(store, str | os.PathLike):
         raise TypeError(f"store: expected the path of a folder, got {type(store).__name__}")
     if executor is None:
@@ -124,25 +131,6 @@ def _check_engine(store: Any, executor: Any) -> None:
         )
     if isinstance(executor, int) and not 1 <= executor <= 4096:
         raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")
-
-
-def _stored(
-    function: Any,
-    grid: Grid,
-    kernel: Any,
-    found: Outline,
-    size: int,
-    path: Any,
-    executor: Any,
-    progress: Any,
-    about: Any,
-) -> Sweep:
-    """The sweep of a store, once it is filled."""
-    manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
-    filled_store = filled(
-        function, grid, kernel, found, size, path, about=manifest, executor=executor, progress=progress
-    )
-    return of_store(filled_store, found.structure)
 
 
 def _grid(axes: Mapping[str, Any], key: Any) -> Grid:

@@ -5,7 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,50 +21,62 @@ class IncompleteSweepWarning(UserWarning):
     """Some blocks of a sweep were set aside; the others are there."""
 
 
-def filled(
-    function: Callable[..., Any],
-    grid: Grid,
-    kernel: Kernel,
-    found: Outline,
-    points: int,
-    path: str | os.PathLike[str],
-    *,
-    about: Mapping[str, Any],
-    executor: Any,
-    progress: bool | Callable[[int, int], object] | None,
-) -> Store:
+class Computation(NamedTuple):
+    """What is swept.
+
+    Attributes:
+        function: of one point.
+        grid: the points.
+        kernel: the function's map over points.
+        outline: its results.
+        points: of one call, at most.
+    """
+
+    function: Callable[..., Any]
+    grid: Grid
+    kernel: Kernel
+    outline: Outline
+    points: int
+
+
+class Means(NamedTuple):
+    """Who computes: an executor's workers, or this process and the devices of a mesh; and who is told of it."""
+
+    executor: Any
+    mesh: Any
+    progress: bool | Callable[[int, int], object] | None
+
+
+def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means) -> Store:
     """The store at ``path`` with every block computed that can be.
 
     Args:
-        function: of one point; ``kernel`` and ``found`` are its map and its results.
-        grid: the points.
-        points: of one call, at most.
+        swept: what is computed.
         path: a store of the same sweep, or nothing.
         about: metadata and what else the manifest holds.
-        executor: ``None`` for this process.
-        progress: as for ``sweep``.
+        means: who computes.
 
     Raises:
         StorageError: the folder holds something else, or another process writes there.
     """
+    function, grid, found = swept.function, swept.grid, swept.outline
     identity = identity_of(function, grid)
     parts = {name: Part(dtype, shape) for name, (shape, dtype) in zip(found.names, found.leaves, strict=True)}
     if is_free(Path(path)):
-        store = create(path, grid.axes, parts, points, {"identity": identity, **about})
+        store = create(path, grid.axes, parts, swept.points, {"identity": identity, **about})
     else:
         store = opened(path)
         check_same(store, identity, parts)
     with store.locked():
         for index in store.damaged():
             store.forget(index)
-        _fill(store, function, grid, kernel, executor, progress)
+        _fill(store, swept, means)
     _warn(store)
     return store
 
 
-def _fill(
-    store: Store, function: Callable[..., Any], grid: Grid, kernel: Kernel, executor: Any, progress: Any
-) -> None:
+def _fill(store: Store, swept: Computation, means: Means) -> None:
+    grid, progress = swept.grid, means.progress
     wanted = [int(index) for index in np.flatnonzero(~store.done())]
     before, began, aside = len(store.blocks) - len(wanted), time.monotonic(), []
 
@@ -80,10 +92,11 @@ def _fill(
                 progress(min(count, grid.size), grid.size)
             beat.at("sweeping", _said(len(store.blocks), before, done, len(aside), time.monotonic() - began))
 
-        if executor is None:
-            workers.here(kernel, grid, store, wanted, report)
+        if means.executor is None:
+            workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
-            workers.elsewhere(workers.Task.of(function, grid, store), executor, wanted, report, failed)
+            task = workers.Task.of(swept.function, grid, store)
+            workers.elsewhere(task, means.executor, wanted, report, failed)
         if progress is True:
             beat.line(f"{len(store.blocks) - len(aside)} of {len(store.blocks)} blocks are there")
 

@@ -75,21 +75,23 @@ def compute(task: Task, index: int) -> int:
     return index
 
 
-def values_of(kernel: Any, grid: Grid, store: Store, index: int) -> list[np.ndarray]:
+def values_of(kernel: Any, grid: Grid, store: Store, index: int, mesh: Any = None) -> list[np.ndarray]:
     """The values of one block's points, computed in a call of a whole block's shape."""
     count = math.prod(one.stop - one.start for one in store.blocks.box_at(index))
     start = store.blocks.start(index)
-    found = map_chunk(kernel, grid, start, store.blocks.points, start + count)
+    found = map_chunk(kernel, grid, start, store.blocks.points, start + count, mesh)
     return [value[:count] for value in found]
 
 
-def here(kernel: Any, grid: Grid, store: Store, wanted: list[int], report: Callable[[int], object]) -> None:
+def here(
+    kernel: Any, grid: Grid, store: Store, mesh: Any, wanted: list[int], report: Callable[[int], object]
+) -> None:
     """Compute blocks in this process; a thread writes them meanwhile."""
     with futures.ThreadPoolExecutor(1) as writer:
         waiting: deque[futures.Future[None]] = deque()
         try:
             for number, index in enumerate(wanted):
-                values = values_of(kernel, grid, store, index)
+                values = values_of(kernel, grid, store, index, mesh)
                 waiting.append(writer.submit(store.write, index, values))
                 while len(waiting) > 2:
                     waiting.popleft().result()
