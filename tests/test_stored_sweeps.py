@@ -23,6 +23,7 @@ import pytest
 import xarray
 
 from rnn_dynamics.numerics import files
+from rnn_dynamics.numerics.progress import words
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored import chunks, filling, opening
 from rnn_dynamics.numerics.stored.blocks import Blocks
@@ -547,3 +548,19 @@ def test_devices_share_a_call_and_change_no_label(
     wanted = opened(finished)
     np.testing.assert_array_equal(found["high"], wanted.read("high")[...])
     np.testing.assert_allclose(found["x"], wanted.read("x")[...], rtol=1e-14)
+
+
+def test_lines_say_how_far_it_is_how_quickly_it_goes_and_what_was_set_aside(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words(100, "block", 10, 10, 0, 3.0) == "10 of 100 blocks"
+    assert words(100, "block", 10, 40, 0, 60.0) == "40 of 100 blocks, 30 a minute, 120 s left"
+    assert words(100, "block", 10, 40, 20, 60.0) == "40 of 100 blocks, 30 a minute, 80 s left, 20 set aside"
+    sweep(sweeps.orbit, AXES, store=finished, chunk=4, progress=True)
+    assert capsys.readouterr().err == "sweep: 18 blocks evaluated\n"
+
+
+def test_progress_counts_points_of_the_grid(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    sweep(sweeps.orbit, AXES, store=tmp_path / "a.zarr", chunk=21, progress=lambda *both: told.append(both))
+    assert told == [(21, POINTS), (42, POINTS), (63, POINTS)]

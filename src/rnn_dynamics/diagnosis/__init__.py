@@ -13,7 +13,7 @@ from rnn_dynamics.diagnosis.measures import Decay, Rest, Units
 from rnn_dynamics.diagnosis.overflow import Overflow
 from rnn_dynamics.diagnosis.tracking import Record, Tracker
 from rnn_dynamics.diagnosis.verdict import Diagnosis, of_one_run, of_runs
-from rnn_dynamics.numerics.sweep import reporter
+from rnn_dynamics.numerics.progress import reporter
 from rnn_dynamics.numerics.validation import flag
 
 __all__ = [

@@ -7,11 +7,10 @@ follows from the function, the size of the grid and ``memory_limit`` alone, neve
 same call gives the same bits; ``Sweep.metadata["chunk"]`` names it.
 """
 
-import contextlib
 import inspect
 import keyword
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -29,7 +28,7 @@ from rnn_dynamics.numerics.grid import (
     plan,
     point_key as point_key,
 )
-from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored.filling import Computation, Means, filled
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
@@ -41,7 +40,7 @@ def sweep(
     key: Key[Array, ""] | None = None,
     chunk: int | None = None,
     memory_limit: int = 2**30,
-    progress: bool | Callable[[int, int], object] | None = None,
+    progress: Progress = None,
     store: str | os.PathLike[str] | None = None,
     executor: Any = None,
     mesh: Any = None,
@@ -192,26 +191,6 @@ def _check_call(function: Any, grid: Grid) -> None:
         raise TypeError(
             f"function: expected one that takes {', '.join(names)} by name, got {signature} ({error})"
         ) from None
-
-
-@contextlib.contextmanager
-def reporter(progress: Any, total: int, unit: str = "point") -> Iterator[Callable[[int], object]]:
-    """Give a function that is told how many points are done."""
-    if progress is True:
-        from tqdm.auto import tqdm
-
-        beat = Heartbeat("evaluating", program="sweep")
-        if beat.is_plain and not any(each.__module__ == "tqdm.notebook" for each in tqdm.__mro__):
-            with beat:
-                yield lambda done: beat.at("evaluating", f"{done} of {total} {unit}s")
-            beat.line(f"{total} {unit}s evaluated")
-            return
-        with tqdm(total=total, unit=unit) as bar:
-            yield lambda done: bar.update(done - bar.n)
-    elif callable(progress):
-        yield lambda done: progress(done, total)
-    else:
-        yield lambda done: None
 
 
 def _metadata(function: Any, grid: Grid, chunk: int) -> dict[str, Any]:

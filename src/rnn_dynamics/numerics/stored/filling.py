@@ -1,7 +1,6 @@
 """A sweep into a store: what is missing or damaged is computed, what is there stays."""
 
 import os
-import time
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_dynamics.numerics.grid import Grid, Kernel, Outline
-from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored import workers
 from rnn_dynamics.numerics.stored.identity import identity_of
 from rnn_dynamics.numerics.stored.opening import check_same, create, is_free, opened
@@ -44,7 +43,7 @@ class Means(NamedTuple):
 
     executor: Any
     mesh: Any
-    progress: bool | Callable[[int, int], object] | None
+    progress: Progress
 
 
 def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means) -> Store:
@@ -78,50 +77,28 @@ def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str,
 def _fill(store: Store, swept: Computation, means: Means) -> None:
     grid, progress = swept.grid, means.progress
     wanted = [int(index) for index in np.flatnonzero(~store.done())]
-    before, began, aside = len(store.blocks) - len(wanted), time.monotonic(), []
+    total, aside = len(store.blocks), 0
+    before = total - len(wanted)
 
     def failed(index: int, cause: str) -> None:
-        aside.append(index)
+        nonlocal aside
+        aside += 1
         store.set_aside(index, cause, _ends(store, grid, index))
 
-    with Heartbeat("sweeping", program="sweep") if progress is True else _Silent() as beat:
+    def in_points(done: int, _: int) -> None:
+        if callable(progress):
+            progress(min(store.blocks.points * done, grid.size), grid.size)
+
+    with reporter(in_points if callable(progress) else progress, total, "block", before) as told:
 
         def report(done: int) -> None:
-            if callable(progress):
-                count = store.blocks.points * (before + done)
-                progress(min(count, grid.size), grid.size)
-            beat.at("sweeping", _said(len(store.blocks), before, done, len(aside), time.monotonic() - began))
+            told(before + done, aside)
 
         if means.executor is None:
             workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
             task = workers.Task.of(swept.function, grid, store)
             workers.elsewhere(task, means.executor, wanted, report, failed)
-        if progress is True:
-            beat.line(f"{len(store.blocks) - len(aside)} of {len(store.blocks)} blocks are there")
-
-
-class _Silent:
-    def __enter__(self) -> "_Silent":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def at(self, doing: str, detail: str = "") -> None:
-        pass
-
-    def line(self, what: str) -> None:
-        pass
-
-
-def _said(total: int, before: int, done: int, aside: int, seconds: float) -> str:
-    """How far it is, how quickly it goes, and how long the rest takes."""
-    words = f"{before + done} of {total} blocks"
-    if done:
-        left = (total - before - done - aside) * seconds / done
-        words += f", {60 * done / max(seconds, 1e-9):.3g} a minute, {left:.0f} s left"
-    return words + (f", {aside} set aside" if aside else "")
 
 
 def _ends(store: Store, grid: Grid, index: int) -> dict[str, list[Any]]:
