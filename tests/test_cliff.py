@@ -366,16 +366,16 @@ BAD = [
     (
         lambda: cliff.descend(5, -2, updates=3, optimizer=SimpleNamespace(init=tuple)),
         TypeError,
-        "optimizer: expected an optax",
+        "optimizer: expected an optax transformation",
     ),
     (
         lambda: cliff.descend(5, -2, updates=3, optimizer=SimpleNamespace(update=tuple)),
         TypeError,
-        "optimizer: expected an optax",
+        r"optimizer: expected an optax transformation \(init, update\)",
     ),
     (lambda: cliff.descend(5, -2, updates=-3, rate=1), ValueError, "updates"),
     (lambda: cliff.descend(5, -2, updates=3, rate=-1), ValueError, "rate: expected positive"),
-    (lambda: cliff.descend(5, -2, updates=3, rate=[1, -1]), ValueError, "rate: expected positive"),
+    (lambda: cliff.descend(5, -2, updates=3, rate=[1, -1]), ValueError, "rate: expected positive numbers"),
     (lambda: cliff.descend(5, -2, updates=3, rate=1, clip=0), ValueError, "clip: expected positive"),
     (lambda: cliff.descend(5, -2, updates=3, rate=1, clip=math.nan), ValueError, "clip: expected finite"),
 ]
