@@ -4,6 +4,7 @@ import functools
 import itertools
 import math
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -362,8 +363,19 @@ BAD = [
     (lambda: cliff.descend(5, -2, updates=3), ValueError, "rate, optimizer: expected exactly one"),
     (lambda: cliff.descend(5, -2, updates=3, rate=1, optimizer=optax.sgd(1)), ValueError, "got both"),
     (lambda: cliff.descend(5, -2, updates=3, optimizer=3), TypeError, "optimizer: expected an optax"),
+    (
+        lambda: cliff.descend(5, -2, updates=3, optimizer=SimpleNamespace(init=tuple)),
+        TypeError,
+        "optimizer: expected an optax transformation",
+    ),
+    (
+        lambda: cliff.descend(5, -2, updates=3, optimizer=SimpleNamespace(update=tuple)),
+        TypeError,
+        r"optimizer: expected an optax transformation \(init, update\)",
+    ),
     (lambda: cliff.descend(5, -2, updates=-3, rate=1), ValueError, "updates"),
     (lambda: cliff.descend(5, -2, updates=3, rate=-1), ValueError, "rate: expected positive"),
+    (lambda: cliff.descend(5, -2, updates=3, rate=[1, -1]), ValueError, "rate: expected positive numbers"),
     (lambda: cliff.descend(5, -2, updates=3, rate=1, clip=0), ValueError, "clip: expected positive"),
     (lambda: cliff.descend(5, -2, updates=3, rate=1, clip=math.nan), ValueError, "clip: expected finite"),
 ]

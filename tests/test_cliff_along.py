@@ -329,6 +329,15 @@ def test_a_saddle_of_period_two_on_a_boundary() -> None:
     assert jump.growth == pytest.approx(math.log(2), abs=1e-12)
 
 
+def test_an_input_that_is_held_is_that_of_every_step() -> None:
+    """x/2 + p + u from 0 is p + u after one step, on its way to 2 (p + u)."""
+    family = Partial(lambda p: Partial(lambda p, x, u: 0.5 * x + p + u, p))
+    found = cliff.along(family, itself, (0.0, 1.0), 0.0, steps=1, points=5, u=0.25, events=False)
+    np.testing.assert_array_equal(found.value, found.axes[0] + 0.25)
+    np.testing.assert_array_equal(found.slope.to_float()[:, 0], 1)
+    np.testing.assert_allclose(found.limit, 2 * (found.axes[0] + 0.25), rtol=1e-14)
+
+
 def test_attractors_that_do_not_meet_on_a_line_have_branches_of_their_own() -> None:
     """At w = 5 the folds are at b = −2.66 and −2.34; between them the lower and the upper equilibrium go on."""
     found = cliff.along(DoyaNeuron, squared, line(-2.6, -2.4), 0.5, steps=50, points=2)

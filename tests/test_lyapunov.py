@@ -12,8 +12,8 @@ from jax.tree_util import Partial
 from rnn_dynamics.cells import DoyaNeuron, ElmanRNN, PreActivationRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.dynamics.lyapunov import covariant_vectors, finite_time_exponents, lyapunov_spectrum
-from rnn_dynamics.dynamics.lyapunov.crossing import cycle_multiplier
-from rnn_dynamics.dynamics.lyapunov.frames import first_frame
+from rnn_dynamics.dynamics.lyapunov.crossing import cycle_multiplier, transverse_growth
+from rnn_dynamics.dynamics.lyapunov.frames import first_frame, measure
 from rnn_dynamics.dynamics.lyapunov.spectrum import _total
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral.mean_field import mean_field
@@ -93,6 +93,7 @@ def test_diagonal_map_keeps_small_exponents_to_their_digits(dtype) -> None:
 def test_default_interval_falls_back_where_the_spread_is_wide() -> None:
     assert lyapunov_spectrum(linear_run(np.diag([1e-12, 2.0, 1.0, 1e-6])), discard=200).interval == 1
     assert lyapunov_spectrum(linear_run(np.diag([1.1, 2.0, 1.0, 1.5])), discard=200).interval > 1
+    assert lyapunov_spectrum(linear_run(np.diag([1.1, 2.0])), discard=200).interval > 1
 
 
 def test_orthogonal_map_has_all_exponents_equal(dtype) -> None:
@@ -117,6 +118,28 @@ def test_zero_map_is_minus_infinity() -> None:
     found = lyapunov_spectrum(linear_run(np.zeros((2, 2))), exponents=1)
     assert float(found.values[0]) == -math.inf
     assert int(found.status[0]) == int(Status.UNRESOLVED)
+    assert "2 unresolved" in repr(lyapunov_spectrum(linear_run(np.zeros((2, 2)))))
+
+
+@pytest.mark.parametrize("power", [-30, 0, 30])
+def test_a_factorisation_is_measured_beside_the_lengths_of_its_columns(power: int, dtype: str) -> None:
+    """A second column of 3 and 4 has length 5; 4 roundings of a column of 2 units are its zero."""
+    R = np.array([[4, 3], [0, -4]], dtype) * np.array(2.0**power, dtype)
+    found = measure(jnp.asarray(R), 2)
+    np.testing.assert_allclose(found.logs, (2 + power) * math.log(2), rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(found.loss, [1, 1.25], rtol=4 * np.finfo(dtype).eps)
+    for roundings, is_zero in ((3, True), (6, False)):
+        R[:, 1] = R[0, 0] * np.array([1, roundings * np.finfo(dtype).eps], dtype)
+        found = measure(jnp.asarray(R), 2)
+        assert bool(np.isneginf(found.logs[1])) is is_zero
+        assert (float(found.loss[1]) == 1) is is_zero
+
+
+def test_a_column_of_nothing_loses_nothing(dtype: str) -> None:
+    for m in (1, 2):
+        found = measure(jnp.zeros((m, m), dtype), m)
+        assert (np.asarray(found.logs) == -math.inf).all()
+        assert (np.asarray(found.loss) == 1).all()
 
 
 # Sums and their errors
@@ -129,6 +152,10 @@ def test_standard_errors_are_those_of_the_mean_of_blocks() -> None:
     wanted = means.std(axis=0, ddof=1) / math.sqrt(7)
     assert (wanted > 0).all()
     np.testing.assert_allclose(found.standard_errors, wanted, rtol=1e-10)
+    centred = means - means.mean(axis=0)
+    correlation = (centred[1:] * centred[:-1]).sum(axis=0) / (centred**2).sum(axis=0)
+    np.testing.assert_allclose(found.block_correlation, correlation, rtol=1e-9)
+    np.testing.assert_allclose(found.history, np.cumsum(means, axis=0) / np.arange(1, 8)[:, None], rtol=1e-13)
 
 
 def test_what_a_long_sum_loses_is_added_again(dtype: str) -> None:
@@ -326,6 +353,7 @@ def test_kaplan_yorke_dimension() -> None:
 
     assert dimension([2.0, 0.25]) == pytest.approx(1.5)
     assert dimension([4.0, 0.5]) == 2
+    assert dimension([3.0, 0.9, 0.1]) == pytest.approx(2 + math.log(2.7) / math.log(10))
     assert dimension([0.5, 0.25]) == 0
     assert math.isnan(dimension([2.0, 0.25], exponents=1))
     assert dimension([0.5, 0.25], exponents=1) == 0
@@ -401,8 +429,9 @@ def test_covariant_vectors_grow_at_their_exponents_and_map_to_one_another() -> N
     assert np.abs(angles[:, range(6), range(6)]).max() == 0
 
 
-def test_covariant_vectors_at_a_fixed_point_are_eigenvectors() -> None:
-    A = np.array([[1.5, 0.4, 0.1], [0.0, 0.8, 0.7], [0.0, 0.0, 0.3]])
+@pytest.mark.parametrize("turn", [np.eye(3), np.linalg.qr(np.random.default_rng(8).normal(size=(3, 3)))[0]])
+def test_covariant_vectors_at_a_fixed_point_are_eigenvectors(turn: np.ndarray) -> None:
+    A = turn @ np.array([[1.5, 0.4, 0.1], [0.0, 0.8, 0.7], [0.0, 0.0, 0.3]]) @ turn.T
     found = covariant_vectors(linear_run(A, steps=300))
     values, vectors = np.linalg.eig(A)
     order = np.argsort(-np.abs(values))
@@ -446,6 +475,23 @@ def test_the_doubt_of_a_multiplier_is_that_of_its_product() -> None:
     unit = float(np.finfo(float).eps)
     expected = 64 * 5 * period * unit * np.linalg.norm(M) / mu * condition
     assert doubt == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+def test_cycles_of_nearly_one_length_are_one_program() -> None:
+    cell = Partial(_linear, 2 * jnp.eye(7))
+    assert cycle_multiplier(cell, np.zeros((5, 7)), None)[0] == pytest.approx(5 * math.log(2))
+    with compilations() as fresh:
+        assert cycle_multiplier(cell, np.zeros((7, 7)), None)[0] == pytest.approx(7 * math.log(2))
+    assert fresh.count == 0
+
+
+@pytest.mark.parametrize("rate", [0.5, 4.0])
+def test_growth_across_a_subspace_is_that_of_its_own_multiplier(rate: float) -> None:
+    """The first axis is kept to by the second line of [[3, 1], [0, rate]], the second one by nothing."""
+    cell, states = Partial(_linear, jnp.array([[3.0, 1.0], [0.0, rate]])), np.zeros((6, 2))
+    growth = transverse_growth(cell, states, None, np.diag([0.0, 1.0]))
+    assert growth == pytest.approx(6 * math.log(rate), rel=1e-14)
+    assert transverse_growth(cell, states, None, np.diag([1.0, 0.0])) is None
 
 
 def test_covariant_vectors_label_what_they_cannot_find() -> None:

@@ -203,6 +203,20 @@ def test_no_steps_is_the_identity(dtype: str) -> None:
     assert got.state.dtype == dtype
 
 
+def test_no_inputs_are_no_steps(dtype: str) -> None:
+    got = sensitivities(
+        lambda w: ElmanRNN(np.zeros((2, 2), dtype), np.zeros(2, dtype), w),
+        (np.ones((2, 3), dtype),),
+        np.array([0.5, -0.25], dtype),
+        None,
+        inputs=np.zeros((0, 3), dtype),
+    )
+    np.testing.assert_array_equal(got.state, [0.5, -0.25])
+    np.testing.assert_array_equal(got.initial.to_float(), np.eye(2))
+    np.testing.assert_array_equal(got.parameters[0].to_float(), np.zeros((2, 6)))
+    assert int(got.status) == Status.RESOLVED
+
+
 def test_an_orbit_that_leaves_the_numbers_is_diverged() -> None:
     got = sensitivities(network("elman", "linear"), (np.eye(2) * 1e10, np.zeros(2)), np.ones(2), 100)
     assert int(got.status) == Status.DIVERGED

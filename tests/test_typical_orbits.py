@@ -14,6 +14,7 @@ from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.diagnosis import diagnose
 from rnn_dynamics.dynamics.basins import find_attractors
 from rnn_dynamics.dynamics.lyapunov import (
+    OrbitCheck,
     OrbitKind,
     covariant_vectors,
     finite_time_exponents,
@@ -428,6 +429,96 @@ def test_one_step_is_enough_to_see_that_a_point_repels() -> None:
     found = examined(logistic, np.array([0.75, 0.75]), None, [LN2])
     assert (int(found.kind), int(found.period), int(found.begins)) == (OrbitKind.REPELLING_CYCLE, 1, 0)
     assert float(found.log_multiplier) == pytest.approx(LN2, abs=1e-15)
+
+
+def test_a_point_just_reached_repels_by_its_multiplier_however_the_orbit_came_there() -> None:
+    """All tangents shrank on the way to 0, where one of two grows by √e a step."""
+    rate = 0.5
+    cell = Partial(_linear, jnp.diag(jnp.array([math.exp(rate), 0.1])))
+    states = np.append(np.random.default_rng(0).normal(size=(20, 2)), np.zeros((2, 2)), axis=0)
+    found = examined(cell, states, None, [-2.0] * 20 + [rate])
+    assert (int(found.kind), int(found.period)) == (OrbitKind.REPELLING_CYCLE, 1)
+    assert float(found.log_multiplier) == pytest.approx(rate, abs=1e-14)
+    shrinking = examined(cell, states, None, [-2.0] * 20 + [-rate])
+    assert int(shrinking.kind) == OrbitKind.STABLE_CYCLE
+
+
+def test_the_multiplier_of_a_cycle_longer_than_what_was_measured_is_that_of_its_mean_growth() -> None:
+    states = np.tile([[0.1], [0.2], [0.4], [0.3]], (3, 1))
+    found = examined(logistic, states, None, [LN2, 2 * LN2])
+    assert (int(found.kind), int(found.period)) == (OrbitKind.REPELLING_CYCLE, 4)
+    assert float(found.log_multiplier) == pytest.approx(6 * LN2, abs=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("logs", "kind"),
+    [
+        (np.full(40, 0.5), OrbitKind.REPELLING_CYCLE),
+        (2 * np.log(1 + 1 / np.arange(1, 41)), OrbitKind.STABLE_CYCLE),  # t² after t steps
+    ],
+)
+def test_of_many_units_exponential_growth_tells_a_point_that_repels(
+    logs: np.ndarray, kind: OrbitKind
+) -> None:
+    """Their Jacobian has more than 2^20 entries, too many to look at its eigenvalues."""
+    found = examined(logistic, np.zeros((41, 1025)), None, logs)
+    assert (int(found.kind), int(found.period)) == (kind, 1)
+    assert float(found.log_multiplier) == pytest.approx(logs.mean(), abs=1e-14)
+
+
+def _steeply_gated(x, u):
+    return jnp.stack([3.9 * x[0] * (1 - x[0]), 20 * x[0] * x[1]])
+
+
+@pytest.mark.parametrize(
+    ("logs", "kind"),
+    [
+        ([2.0] * 3, OrbitKind.ORDINARY),  # too few steps
+        ([2.0] * 4, OrbitKind.REPELLING_SUBSPACE),
+        ([-9.0] * 48 + [1.0] * 48, OrbitKind.REPELLING_SUBSPACE),
+        ([9.0] * 48 + [0.01] * 48, OrbitKind.ORDINARY),
+    ],
+)
+def test_a_tie_is_looked_at_where_tangents_grow_in_the_later_half(logs: list[float], kind: OrbitKind) -> None:
+    """The second coordinate is kept at 0, which its neighbours leave by 20 x a step."""
+    cell = Partial(_steeply_gated)
+    states = np.asarray(rollout(cell, np.array([0.3, 0.0]), steps=len(logs)).states)
+    assert int(examined(cell, states, None, logs).kind) == kind
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_two_units_that_start_at_nothing_are_tied(sign: float) -> None:
+    states = np.array([[0.0, 0.0], [1.0, sign], [-2.0, -2 * sign]])
+    across = tied(states, 2)
+    assert across is not None
+    np.testing.assert_allclose(across, [[0.5, -0.5 * sign], [-0.5 * sign, 0.5]], atol=1e-15)
+
+
+def rests(period: int) -> OrbitCheck:
+    """On a cycle with multiplier e."""
+    whole = [np.int32(n) for n in (OrbitKind.REPELLING_CYCLE, period, 0)]
+    return OrbitCheck(*whole, np.float64(1.0), np.bool_(False), np.int32(500), np.int32(500))
+
+
+def test_a_long_cycle_is_called_one_of_floats() -> None:
+    said = "the orbit rests on a repelling {}-cycle (multiplier 2.718): "
+    assert rests(64).describe() == said.format(64) + "these are its exponents, not those of a typical orbit"
+    assert rests(65).describe() == said.format(65) + (
+        "of floats, so that its exponents are a mean over 65 steps only"
+    )
+
+
+def test_what_is_traced_and_what_is_a_batch_says_its_shape() -> None:
+    said = []
+
+    def inside(check: OrbitCheck) -> jax.Array:
+        said.append((repr(check), check.describe()))
+        return check.period
+
+    jax.jit(inside)(rests(2))
+    batch = jax.tree_util.tree_map(lambda leaf: np.stack([leaf, leaf]), rests(2))
+    inside(batch)
+    assert said == [("OrbitCheck(shape ())", ""), ("OrbitCheck(shape (2,))", "")]
 
 
 @pytest.mark.parametrize(("units", "kind"), [(1, OrbitKind.REPELLING_CYCLE), (2, OrbitKind.STABLE_CYCLE)])

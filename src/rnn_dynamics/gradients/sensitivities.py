@@ -295,6 +295,10 @@ def evaluate(
     ravelled = [ravel_pytree(parameter) for parameter in parameters]
     flat, unravel = tuple(vector for vector, _ in ravelled), [back for _, back in ravelled]
     x, n = x0.reshape(-1), x0.size
+    # Without any step the loop is traced all the same: a row that nothing reads.
+    inputs = jax.tree_util.tree_map(
+        lambda leaf: leaf if leaf.shape[0] else jnp.zeros((1, *leaf.shape[1:]), leaf.dtype), inputs
+    )
 
     def body(t: Array, carry: _Carry) -> _Carry:
         u = jax.tree_util.tree_map(lambda leaf: leaf[t], inputs)
