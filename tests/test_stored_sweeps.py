@@ -25,7 +25,7 @@ import xarray
 from rnn_dynamics.numerics import files
 from rnn_dynamics.numerics.progress import words
 from rnn_dynamics.numerics.storage import StorageError
-from rnn_dynamics.numerics.stored import chunks, filling, opening
+from rnn_dynamics.numerics.stored import chunks, filling, opening, workers
 from rnn_dynamics.numerics.stored.blocks import Blocks
 from rnn_dynamics.numerics.stored.opening import opened
 from rnn_dynamics.numerics.sweep import Sweep, sweep
@@ -233,16 +233,32 @@ def test_a_block_that_kills_its_worker_is_set_aside_and_the_rest_is_there(tmp_pa
     assert second["box"] == [[8, 9], [4, 7]]
 
 
-@pytest.mark.parametrize("workers", ["pool", "threads"])
+def test_a_pool_that_breaks_while_blocks_are_given_out_is_renewed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renewed, real = [], workers.Spawned.submit
+
+    def submitted(self: Any, *arguments: Any) -> Any:
+        if arguments[2] in (3, 9) and renewed.count(arguments[2]) < 1:
+            renewed.append(arguments[2])
+            raise futures.BrokenExecutor
+        return real(self, *arguments)
+
+    monkeypatch.setattr(workers.Spawned, "submit", submitted)
+    _same(sweep(sweeps.orbit, AXES, store=tmp_path / "a.zarr", chunk=4, executor=1), finished)
+    assert renewed == [3, 9]
+
+
+@pytest.mark.parametrize("executor", ["pool", "threads"])
 def test_any_executor_computes_and_what_raises_is_set_aside_with_its_words(
-    workers: str, finished: Path, tmp_path: Path
+    executor: str, finished: Path, tmp_path: Path
 ) -> None:
     import multiprocessing
 
     context = multiprocessing.get_context("spawn")
     pool: Any = (
         futures.ProcessPoolExecutor(1, mp_context=context)
-        if workers == "pool"
+        if executor == "pool"
         else futures.ThreadPoolExecutor(2)
     )
     with pool:

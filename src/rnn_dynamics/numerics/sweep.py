@@ -29,7 +29,12 @@ from rnn_dynamics.numerics.grid import (
     point_key as point_key,
 )
 from rnn_dynamics.numerics.progress import Progress, reporter
-from rnn_dynamics.numerics.stored.filling import Computation, Means, filled
+from rnn_dynamics.numerics.stored.filling import (
+    Computation,
+    IncompleteSweepWarning as IncompleteSweepWarning,
+    Means,
+    filled,
+)
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
 

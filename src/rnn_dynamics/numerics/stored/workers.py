@@ -32,6 +32,7 @@ class Task:
         path: of the store.
         mark: of the store; another one at the same path has another.
         x64: whether JAX has float64.
+        programs: the folder in which JAX keeps compiled programs, if it does.
     """
 
     function: Callable[..., Any]
@@ -40,6 +41,7 @@ class Task:
     path: str
     mark: str
     x64: bool
+    programs: str | None
 
     @classmethod
     def of(cls, function: Callable[..., Any], grid: Grid, store: Store) -> "Task":
@@ -47,8 +49,9 @@ class Task:
         key = None
         if grid.key is not None:
             key = np.asarray(jax.random.key_data(grid.key)), str(jax.random.key_impl(grid.key))
-        path, x64 = os.fspath(store.path.resolve()), bool(jax.config.values["jax_enable_x64"])
-        return cls(function, grid.axes, key, path, store.manifest["made"], x64)
+        path, settings = os.fspath(store.path.resolve()), jax.config.values
+        x64, programs = bool(settings["jax_enable_x64"]), settings["jax_compilation_cache_dir"]
+        return cls(function, grid.axes, key, path, store.manifest["made"], x64, programs)
 
     def grid(self) -> Grid:
         """The grid."""
@@ -67,6 +70,8 @@ def compute(task: Task, index: int) -> int:
     with jax.enable_x64(task.x64):
         known = _PREPARED.get(task.mark)
         if known is None:
+            if jax.config.values["jax_compilation_cache_dir"] is None:
+                jax.config.update("jax_compilation_cache_dir", task.programs)
             known = kernel_of(task.function), task.grid(), opened(task.path), task.function
             _PREPARED.clear()
             _PREPARED[task.mark] = known
@@ -187,10 +192,19 @@ class _Rounds:
         while todo or self.suspects or self.running:
             while (todo or self.suspects) and len(self.running) < (1 if self.suspects else self.width):
                 index = self.suspects.popleft() if self.suspects else todo.popleft()
-                future = _submitted(self.engine, self.task, index)
+                try:
+                    future = _submitted(self.engine, self.task, index)
+                except futures.BrokenExecutor:  # a worker has just died
+                    if not isinstance(self.engine, Spawned):
+                        raise
+                    self.suspects.append(index)
+                    if not self.running:
+                        self.engine.renew()
+                    break
                 self.running[future] = index
                 future.add_done_callback(self.ended.put)
-            self._take(self.ended.get())
+            if self.running:
+                self._take(self.ended.get())
 
     def _take(self, future: Any) -> None:
         index = self.running.pop(future, None)
