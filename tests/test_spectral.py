@@ -226,6 +226,7 @@ def wave(z):
         ({"radii": [0.5], "activation": []}, "activation"),
         ({"radii": [0.5], "ensemble": "wishart"}, "ensemble"),
         ({"radii": [0.5], "ensemble": ["gaussian", "chain"]}, "radii"),
+        ({"radii": [0.0, 0.5], "ensemble": "chain"}, "radii"),
         ({"radii": [0.0], "ensemble": []}, "ensemble"),
         ({"radii": [0.5], "gains": [-1.0]}, "gains"),
         ({"radii": [0.5], "gains": 2.0}, "gains"),
