@@ -14,7 +14,8 @@ from hypothesis import given, settings, strategies as st
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.spectral.joint_radius.certificates import _cluster, power_bounds, radius_below
-from rnn_dynamics.spectral.joint_radius.polytopes import polytope_bound
+from rnn_dynamics.spectral.joint_radius.interval import _many_units
+from rnn_dynamics.spectral.joint_radius.polytopes import _Hull, polytope_bound
 from rnn_dynamics.spectral.joint_radius.search import (
     _primitive,
     _Search,
@@ -495,6 +496,15 @@ def test_the_upper_end_is_the_largest_norm_but_for_its_rounding():
         assert 1 <= upper <= np.linalg.norm(turns, 2, axis=(1, 2)).max() * (1 + 85 * 2.0**-52)
 
 
+@pytest.mark.parametrize(("point", "least"), [((1.0, 1.0), 1), ((2.0, 1.0), 2), ((-1.0, 3.0), 4)])
+def test_the_weights_of_a_point_have_the_least_sum(point, least):
+    """Over (1, 0), (0, 1) and (1, 1), where the least squares have a larger sum of sizes."""
+    hull = _Hull(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]))
+    found = hull.weights(np.array(point), least)
+    assert np.abs(found).sum() == pytest.approx(least, rel=1e-12)
+    np.testing.assert_allclose(np.matmul(hull.vertices, found), point, rtol=1e-12)
+
+
 def test_a_polytope_of_a_small_radius_has_that_radius():
     """The shears over 32: the polytope of the golden product, whose radius is far below 1."""
     seeds = np.linalg.eig(SHEARS[0] @ SHEARS[1])[1]
@@ -504,7 +514,7 @@ def test_a_polytope_of_a_small_radius_has_that_radius():
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0, 1.1, 2.0])
 def test_what_the_bounded_real_lemma_proves_of_one_unit(share):
-    """P w² (c², c r; c r, r²) ≤ μ² diag(P − 1, 1) from μ² = P w² (c²/(P − 1) + r²) on; no level is proved below it."""
+    """P w² (c², c r; c r, r²) ≤ μ² diag(P − 1, 1) from μ² = P w² (c²/(P − 1) + r²) on, and not below."""
     for w, centre, reach, gram in ((0.7, 0.4, 0.6, 1.8), (1.1, 0.1, 0.9, 1.1), (0.2, 0.9, 0.1, 4.0)):
         true = math.sqrt(gram * w**2 * (centre**2 / (gram - 1) + reach**2))
         level = share * true
@@ -522,6 +532,14 @@ def test_climbing_reaches_the_corner_of_the_largest_radius(seed):
     bits = _uphill(W, ends, np.ones(4, bool))
     largest = max(np.abs(np.linalg.eigvals(corner)).max() for corner in slope_corners(W, 0.3, 1.0))
     assert np.abs(np.linalg.eigvals(W * ends[bits.astype(int)])).max() == pytest.approx(largest, rel=1e-12)
+
+
+def test_many_units_know_no_lower_end_before_the_product_is_seen():
+    """Of a product of two the history has 0 for products of one."""
+    found = _many_units(0.3 * np.random.default_rng(3).normal(size=(4, 4)), 0.0, 1.0, 2000)
+    assert len(found.word) == 2
+    assert 0 < found.lower <= found.upper < 1
+    assert found.history == [(0, found.upper), (found.lower, found.upper)]
 
 
 def test_flips_are_tried_within_their_limit():
