@@ -80,6 +80,20 @@ def test_labels_keep_their_numbers_and_what_cannot_be_told_is_undecided() -> Non
     assert sides.tolist() == [Basin.CYCLE, Basin.UNDECIDED, Basin.ONLY]
 
 
+def test_a_start_that_pairs_of_floats_cannot_tell_from_the_repeller_is_undecided() -> None:
+    """In float32, whose pairs have 2⁻⁴³: h(x₀) is below that, and at the floats beside x₀ it is not."""
+    for w, b, x0 in (
+        (5.015463352203369, -2.649507999420166, 0.6647750735282898),
+        (7.0823140144348145, -3.0756304264068604, 0.3416530191898346),
+        (7.3024163246154785, -3.5341501235961914, 0.4644812345504761),
+    ):
+        x = np.float32(x0)
+        starts = np.array([np.nextafter(x, np.float32(0)), x, np.nextafter(x, np.float32(1))])
+        cells = np.full(3, w, np.float32), np.full(3, b, np.float32)
+        found = computed(lambda *given: basins._increasing(*given), *cells, starts, np.ones(3, np.int32))
+        assert found.tolist() == [Basin.LOW, Basin.UNDECIDED, Basin.HIGH]
+
+
 def test_only_the_symmetric_bias_rests_on_a_repeller() -> None:
     labels = np.asarray(doya.basin_label(-8.0, [3.0, 4.0, 5.0], 0.5))
     assert labels.tolist() == [Basin.CYCLE, Basin.BOUNDARY, Basin.CYCLE]
