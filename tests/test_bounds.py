@@ -211,6 +211,9 @@ def test_a_bound_that_does_not_fall_below_one_proves_nothing():
         found = product_bounds(rollout(ElmanRNN(gain * np.eye(2), np.zeros(2)), [0.1, 0.2], steps=5))
         assert found["norm"].log[0] == pytest.approx(5 * math.log(gain), abs=1e-14)
         assert found["norm"].conclusive == ""
+    for steps in (1, 2):  # one step suffices where γ s₁ < 1
+        found = product_bounds(rollout(ElmanRNN(0.5 * np.eye(2), np.zeros(2)), [0.1, 0.2], steps=steps))
+        assert found["norm"].conclusive == "vanishes"
 
 
 def test_the_condition_of_the_radius_is_that_of_the_worst_leading_eigenvalue():
