@@ -236,6 +236,33 @@ def test_an_orbit_that_leaves_a_repeller_is_no_chaos() -> None:
     np.testing.assert_allclose(orbit.x, x, rtol=1e-10)
 
 
+def test_long_cycles_and_ends_close_to_a_flip_are_proved() -> None:
+    """Periods up to sixteen by 20 000 steps in NumPy; equilibria beside a flip by its closed form."""
+    cells = (
+        (-114.59, 91.2672, 0.307, 9),
+        (-44.554, 32.806, 0.4906, 10),
+        (-67.302, 46.2437, 0.311, 11),
+        (-119.3, 36.529, 0.4039, 12),
+        (-56.286, 15.5357, 0.4634, 14),
+        (-89.404, 58.63, 0.40257, 16),
+        (-7.24149256130104, 3.318130728502582, 0.7133617766850511, 2),
+        (-21.60265847942305, 7.641246962674173, 0.327378427822785, 1),
+        (-23.554726088999615, 17.841521839166624, 0.3460465824345285, 1),
+    )
+    w, b, epsilon, period = np.array(cells).T
+    x = np.full(len(cells), 0.3)
+    for _ in range(20_000):
+        x = (1 - epsilon) * x + epsilon / (1 + np.exp(-(w * x + b)))
+    later, found = x, np.zeros(len(cells))
+    for steps in range(1, 17):
+        later = (1 - epsilon) * later + epsilon / (1 + np.exp(-(w * later + b)))
+        found = np.where((found == 0) & (abs(later - x) < 1e-9), steps, found)
+    assert found[period > 1].tolist() == period[period > 1].tolist()
+    assert np.asarray(doya.equilibria(w, b, epsilon).stable[:, 0]).tolist() == (period == 1).tolist()
+    labels = np.asarray(doya.basin_label(w, b, 0.3, epsilon))
+    assert labels.tolist() == np.where(period > 1, Basin.CYCLE, Basin.ONLY).tolist()
+
+
 def test_chaos_of_the_source() -> None:
     assert int(doya.basin_label(-100.0, 90.0, 0.3, 0.5)) == Basin.CHAOS
 

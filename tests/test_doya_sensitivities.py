@@ -65,6 +65,7 @@ CASES = {
     "chaotic, early": Case(-100.0, 90.0, 0.3, 20, 0.5),
     "chaotic": Case(-100.0, 90.0, 0.3, 200, 0.5, resolved=False),
     "chaotic, late": Case(-100.0, 90.0, 0.3, 10_000, 0.5, resolved=False),
+    "large bias": Case(1.0, 700.0, 0.3, 64, calm=True),
     "start far away": Case(1.0, 0.5, -300.0, 50, 0.2),
     "no weight": Case(0.0, 0.3, 0.2, 5, calm=True),
 }
