@@ -205,6 +205,24 @@ def test_what_each_bound_proves():
             product_bounds(rollout(cell, start, steps=2)).joint_radius()
 
 
+def test_a_bound_that_does_not_fall_below_one_proves_nothing():
+    """γ s₁ = 1: the bound is 1 at every lag. γ s₁ = 1.05: 1.05⁵ < e, and it grows."""
+    for gain in (1.0, 1.05):
+        found = product_bounds(rollout(ElmanRNN(gain * np.eye(2), np.zeros(2)), [0.1, 0.2], steps=5))
+        assert found["norm"].log[0] == pytest.approx(5 * math.log(gain), abs=1e-14)
+        assert found["norm"].conclusive == ""
+    for steps in (1, 2):  # one step suffices where γ s₁ < 1
+        found = product_bounds(rollout(ElmanRNN(0.5 * np.eye(2), np.zeros(2)), [0.1, 0.2], steps=steps))
+        assert found["norm"].conclusive == "vanishes"
+
+
+def test_the_condition_of_the_radius_is_that_of_the_worst_leading_eigenvalue():
+    """1 and −1 are both leading: of 1 the condition is 1, of −1 in [[−1, 5], [0, 0]] it is √26."""
+    W = np.array([[1.0, 0.0, 0.0], [0.0, -1.0, 5.0], [0.0, 0.0, 0.0]])
+    found = product_bounds(rollout(ElmanRNN(W, np.zeros(3)), [0.1, 0.2, 0.3], steps=1))
+    assert found.radius_condition == pytest.approx(math.sqrt(26), rel=1e-12)
+
+
 def test_powers_of_the_absolute_weights():
     """ln √(‖Mⁿ‖₁‖Mⁿ‖_∞) with M from NumPy; the same for a new length without a new compilation."""
     W, b = np.array([[0.5, -1.2, 0.0], [0.3, 0.1, 2.0], [-0.7, 0.0, 0.2]]), np.zeros(3)

@@ -1,5 +1,6 @@
 """Credit by lag against autodiff with a copy of the parameters for every step, and closed forms."""
 
+import dataclasses
 import math
 
 import jax
@@ -10,6 +11,7 @@ import pytest
 from rnn_dynamics.cells import GRU, LSTM, LSTM1997, DoyaNeuron, ElmanRNN, FeedForward
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.credit import credit_by_lag, input_norms, partial_sums
+from rnn_dynamics.gradients.credit.trend import trend_of
 from tests.compilations import compilations
 from tests.marks import FLOAT32_IN_SOAK
 
@@ -158,6 +160,65 @@ def test_parts_of_the_state_and_words():
             found.horizon(wrong)
     assert 1 <= found.horizon() <= found.horizon(0.01) <= STEPS
     assert "9 lags" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("logs", "share", "horizon"),
+    [
+        ([0.0, -0.5, -1.0, -3.0, -0.75, -5.0], math.exp(-1), 5),
+        ([0.0, -0.5, -1.5, -3.0, -5.0, -9.0], 0.01, 4),
+        ([-7.0, 2.0, 1.0, 0.0, -1.0, -2.0], 1.0, 2),
+        ([3.0, -math.inf, 2.5, -math.inf, -math.inf, -math.inf], 0.5, 3),
+        ([-math.inf] * 6, 0.5, 0),
+        ([0.0, -1.0, math.nan, -3.0, -4.0, -5.0], 0.5, -1),
+        ([0.0, -1.0, math.inf, -3.0, -4.0, -5.0], 0.5, -1),
+    ],
+)
+def test_the_horizon_is_the_last_lag_with_its_share_of_the_greatest(logs, share, horizon):
+    run = rollout(ElmanRNN(np.eye(2), np.zeros(2)), [0.1, 0.2], steps=6)
+    found = dataclasses.replace(credit_by_lag(run, lambda x: x[0]), log_shares=jnp.asarray(logs))
+    assert found.horizon(share) == horizon
+    assert found.is_finite == (horizon >= 0)
+
+
+def test_shares_of_many_runs_are_told_by_their_shape():
+    run = rollout(ElmanRNN(np.eye(2), np.zeros(2)), [0.1, 0.2], steps=6)
+    found = credit_by_lag(run, lambda x: x[0])
+    several = dataclasses.replace(found, log_shares=jnp.stack([found.log_shares] * 2))
+    assert repr(several) == "CreditByLag(shares of shape (2, 6))"
+    words = []
+
+    def told(shares):
+        words.append(repr(dataclasses.replace(found, log_shares=shares)))
+        return shares
+
+    jax.eval_shape(told, found.log_shares)
+    assert words == ["CreditByLag(shares of shape (6,))"]
+
+
+LAGS = np.arange(1, 201)
+
+
+@pytest.mark.parametrize(
+    ("log_shares", "sums", "trend"),
+    [
+        (-0.2 * LAGS, None, "converges"),
+        (-0.01 * LAGS, None, "undecided"),  # what is to come is 16 % of what has been added
+        (0.0 * LAGS, None, "grows"),
+        (0.01 * LAGS, None, "grows"),
+        (np.where(LAGS % 2, 0.0, -np.inf), None, "grows"),
+        (np.where(LAGS <= 100, 0.0, -np.inf), None, "converges"),
+        (np.where(LAGS <= 20, 0.0, -0.02 * LAGS), None, "undecided"),
+        (0.0 * LAGS, 1 + 0.5 * np.cos(LAGS / 3), "oscillates"),
+        (0.0 * LAGS, 1 + 0.01 * np.cos(LAGS / 3), "undecided"),
+        (0.0 * LAGS, np.full(200, np.nan), "undecided"),
+        (0.0 * LAGS[:14], None, "undecided"),
+    ],
+)
+def test_the_trend_of_given_shares_and_sums(log_shares, sums, trend):
+    """Sums of what does not change its direction, where none are given."""
+    log_sums = np.logaddexp.accumulate(log_shares) if sums is None else np.log(sums)
+    assert trend_of(log_shares, log_sums) == trend
 
 
 def test_neurons_and_networks_without_inputs():

@@ -31,6 +31,7 @@ from rnn_dynamics.gradients.credit import (
     state_gradients,
 )
 from rnn_dynamics.gradients.credit.kernels import _of_groups
+from rnn_dynamics.gradients.credit.probes import _at_several_scales, _chosen
 from rnn_dynamics.gradients.jacobians import gradient_norms, pullback
 from rnn_dynamics.gradients.parameters import Group
 from rnn_dynamics.numerics.status import Status
@@ -159,6 +160,29 @@ def test_the_floor_of_probes_is_the_least_number_with_all_digits_at_the_largest_
     assert found.status.tolist() == [Status.UNRESOLVED, Status.RESOLVED, Status.RESOLVED]
     np.testing.assert_allclose(found.log_norms[1:], (power + 0.5) * np.log(2), rtol=1e-15)
     assert found.log_floor == pytest.approx((-1022 + 52 - scale + 0.5) * math.log(2), rel=1e-15)
+
+
+def test_a_probe_takes_the_largest_seed_at_which_nothing_after_it_is_lost():
+    """Of seed 1 the second row has sunk and those before it are lost; of seed 2⁸ the first has overflown."""
+    found = np.zeros((2, 4, 2), np.float32)
+    found[:, :, 0] = [[1, 1e-35, 2, 3], [np.inf, 5, 512, 768]]
+    rows, good = _chosen(found, np.array([0, 8]))
+    assert good.tolist() == [False, True, True, True]
+    np.testing.assert_array_equal(rows.to_float()[:, 0], [0, 5 / 256, 2, 3])
+    np.testing.assert_array_equal(rows.to_float()[:, 1], 0)
+
+
+def test_one_scale_that_holds_the_derivatives_is_enough(monkeypatch):
+    """1e−70 in float32: of seeds up to 2^60 nothing is left, of 2^120 it is 1e−34."""
+
+    def pulled(loss, probes, seeds):
+        return np.asarray(seeds)[:, None, None] * np.full((1, 2, 3), 1e-35, np.float32) * np.float32(1e-35)
+
+    monkeypatch.setattr("rnn_dynamics.gradients.credit.probes._pulled", pulled)
+    found, powers = _at_several_scales(None, jnp.zeros((2, 3), jnp.float32), jnp.float32)
+    assert powers.tolist() == [-120, -60, 0, 60, 120, 120]
+    assert (found[:4] == 0).all()
+    np.testing.assert_allclose(found[4:], 2.0**120 * 1e-70, rtol=1e-6)
 
 
 def test_groups_of_small_and_large_numbers_keep_their_size():

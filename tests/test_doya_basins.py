@@ -80,6 +80,20 @@ def test_labels_keep_their_numbers_and_what_cannot_be_told_is_undecided() -> Non
     assert sides.tolist() == [Basin.CYCLE, Basin.UNDECIDED, Basin.ONLY]
 
 
+def test_a_start_that_pairs_of_floats_cannot_tell_from_the_repeller_is_undecided() -> None:
+    """In float32, whose pairs have 2⁻⁴³: h(x₀) is below that, and at the floats beside x₀ it is not."""
+    for w, b, x0 in (
+        (5.015463352203369, -2.649507999420166, 0.6647750735282898),
+        (7.0823140144348145, -3.0756304264068604, 0.3416530191898346),
+        (7.3024163246154785, -3.5341501235961914, 0.4644812345504761),
+    ):
+        x = np.float32(x0)
+        starts = np.array([np.nextafter(x, np.float32(0)), x, np.nextafter(x, np.float32(1))])
+        cells = np.full(3, w, np.float32), np.full(3, b, np.float32)
+        found = computed(lambda *given: basins._increasing(*given), *cells, starts, np.ones(3, np.int32))
+        assert found.tolist() == [Basin.LOW, Basin.UNDECIDED, Basin.HIGH]
+
+
 def test_only_the_symmetric_bias_rests_on_a_repeller() -> None:
     labels = np.asarray(doya.basin_label(-8.0, [3.0, 4.0, 5.0], 0.5))
     assert labels.tolist() == [Basin.CYCLE, Basin.BOUNDARY, Basin.CYCLE]
@@ -220,6 +234,33 @@ def test_an_orbit_that_leaves_a_repeller_is_no_chaos() -> None:
     orbit, positive = jax.jit(lambda *given: attractors._positive_exponent(*given))(cells, start)
     assert np.asarray(positive).tolist() == [False, True]
     np.testing.assert_allclose(orbit.x, x, rtol=1e-10)
+
+
+def test_long_cycles_and_ends_close_to_a_flip_are_proved() -> None:
+    """Periods up to sixteen by 20 000 steps in NumPy; equilibria beside a flip by its closed form."""
+    cells = (
+        (-114.59, 91.2672, 0.307, 9),
+        (-44.554, 32.806, 0.4906, 10),
+        (-67.302, 46.2437, 0.311, 11),
+        (-119.3, 36.529, 0.4039, 12),
+        (-56.286, 15.5357, 0.4634, 14),
+        (-89.404, 58.63, 0.40257, 16),
+        (-7.24149256130104, 3.318130728502582, 0.7133617766850511, 2),
+        (-21.60265847942305, 7.641246962674173, 0.327378427822785, 1),
+        (-23.554726088999615, 17.841521839166624, 0.3460465824345285, 1),
+    )
+    w, b, epsilon, period = np.array(cells).T
+    x = np.full(len(cells), 0.3)
+    for _ in range(20_000):
+        x = (1 - epsilon) * x + epsilon / (1 + np.exp(-(w * x + b)))
+    later, found = x, np.zeros(len(cells))
+    for steps in range(1, 17):
+        later = (1 - epsilon) * later + epsilon / (1 + np.exp(-(w * later + b)))
+        found = np.where((found == 0) & (abs(later - x) < 1e-9), steps, found)
+    assert found[period > 1].tolist() == period[period > 1].tolist()
+    assert np.asarray(doya.equilibria(w, b, epsilon).stable[:, 0]).tolist() == (period == 1).tolist()
+    labels = np.asarray(doya.basin_label(w, b, 0.3, epsilon))
+    assert labels.tolist() == np.where(period > 1, Basin.CYCLE, Basin.ONLY).tolist()
 
 
 def test_chaos_of_the_source() -> None:

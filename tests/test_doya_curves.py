@@ -137,6 +137,17 @@ def test_derivatives_are_those_of_the_closed_forms(side: int) -> None:
     np.testing.assert_allclose(slope, (up - down) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.parametrize("epsilon", [0.5, 0.9])
+def test_flips_move_with_the_euler_step(epsilon: float) -> None:
+    """Differences of the flips of the oracle, at 2⁻²⁰ of ε."""
+    w, step = -18.0, epsilon * 2.0**-20
+    moved = jax.jvp(lambda e: doya.flips(w, e), (epsilon,), (1.0,))[1]
+    for side in (0, 1):
+        up, down = (neuron.flips(w, epsilon + s)[side] for s in (step, -step))
+        exact = [float((more - less) / (2 * step)) for more, less in zip(up, down, strict=True)]
+        np.testing.assert_allclose([moved.x[side], moved.b[side]], exact, rtol=1e-8)
+
+
 @pytest.mark.parametrize("call", [doya.folds, doya.flips, lambda w: doya.wall(w, 0.5), doya.fold_window])
 @pytest.mark.parametrize("bad", [None, "5", 1j, float("nan"), [1.0, float("inf")], [[1.0], [1.0, 2.0]]])
 def test_bad_weights_are_named(call, bad) -> None:

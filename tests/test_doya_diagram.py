@@ -24,6 +24,21 @@ def test_branches_and_events_at_five(dtype: str) -> None:
     assert "fold at b = -2.655610" in repr(diagram)
 
 
+def test_branches_meet_at_their_events_and_reach_the_ends_of_the_range() -> None:
+    for w, first, last in ((5.0, -3.0, -2.0), (-8.0, -2.0, 10.0)):
+        diagram = doya.bifurcation_diagram(w, np.linspace(first, last, 11))
+        below, between, above = diagram.branches[:3]
+        assert [below.b[0], above.b[-1]] == pytest.approx([first, last], abs=1e-9)
+        for event, one, other in zip(
+            sorted(diagram.events, key=lambda event: event.state),
+            (below, between),
+            (between, above),
+            strict=True,
+        ):
+            assert one.x[-1] == other.x[0] == event.state
+            assert one.b[-1] == pytest.approx(event.parameter, rel=1e-12)
+
+
 def test_a_range_that_cuts_the_window_keeps_its_branches_apart() -> None:
     diagram = doya.bifurcation_diagram(5.0, np.linspace(-2.5, -2.0, 51))
     assert [branch.stable for branch in diagram.branches] == [True, False, True]
@@ -107,6 +122,8 @@ def test_the_map_tends_to_the_flow_with_order_one() -> None:
     orders = np.log2(np.abs(np.array(errors[:-1]) / np.array(errors[1:])))
     np.testing.assert_allclose(orders, 1, atol=0.05)
     assert float(doya.flow(5.0, -2.4, 0.4, 3.0, w_in=2.0).state) == float(limit.state)  # without an input
+    at_once = doya.flow(5.0, -2.4, 0.4, 0.0)
+    assert (float(at_once.state), float(at_once.initial)) == (0.4, 1.0)
 
 
 def test_the_flow_needs_its_extra_and_checks_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

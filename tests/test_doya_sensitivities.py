@@ -65,6 +65,7 @@ CASES = {
     "chaotic, early": Case(-100.0, 90.0, 0.3, 20, 0.5),
     "chaotic": Case(-100.0, 90.0, 0.3, 200, 0.5, resolved=False),
     "chaotic, late": Case(-100.0, 90.0, 0.3, 10_000, 0.5, resolved=False),
+    "large bias": Case(1.0, 700.0, 0.3, 64, calm=True),
     "start far away": Case(1.0, 0.5, -300.0, 50, 0.2),
     "no weight": Case(0.0, 0.3, 0.2, 5, calm=True),
 }
@@ -353,3 +354,56 @@ def test_bounds_of_one_step(w: float, b: float, x0: float, epsilon: float, dtype
     size = abs(1 - epsilon + epsilon * w * slope)
     logarithm = u * (2 * 1 + 4)  # the derivative before the step is ½·2¹
     assert float(found.log_error) == pytest.approx(factor / size + logarithm, rel=1e-3, abs=0)
+
+
+def _bounds_by_their_formulas(
+    w: float, b: float, x: float, epsilon: float, steps: int, u: float, eta: float
+) -> dict[str, tuple[float, float]]:
+    """Value and bound of x, p, q_w and q_b after some steps, by the formulas at the head of ``doya.kernel``."""
+    d, (p, e_p), (q_b, e_b), (q_w, e_w) = 0.0, (1.0, 0.0), (0.0, 0.0), (0.0, 0.0)
+    for _ in range(steps):
+        value = 1 / (1 + math.exp(-(w * x + b)))
+        r, slope = min(value, 1 - value), value * (1 - value)
+        a, h = 1 - epsilon + epsilon * w * slope, abs(w) * d + eta
+        of_slope = slope * (h * (1 - 2 * r) + 1.36 * h**2 + 10 * u)
+        delta = epsilon * abs(w) * of_slope + 6 * u * (1 - epsilon)
+        e_p = abs(a) * e_p + delta * (abs(p) + e_p)
+        e_b = abs(a) * e_b + delta * (abs(q_b) + e_b) + epsilon * of_slope
+        e_w = abs(a) * e_w + delta * (abs(q_w) + e_w) + epsilon * (of_slope * (abs(x) + d) + slope * d)
+        p, q_b, q_w = a * p, a * q_b + epsilon * slope, a * q_w + epsilon * slope * x
+        rounding = 6 * u * ((1 - epsilon) * abs(x) + epsilon * value)
+        d = abs(a) * d + epsilon * slope * (eta + 1.36 * h**2) + rounding
+        x = (1 - epsilon) * x + epsilon * value
+    return {"state": (x, d), "initial": (p, e_p), "by_w": (q_w, e_w), "by_b": (q_b, e_b)}
+
+
+def test_bounds_of_many_steps_are_those_of_their_formulas(dtype: str) -> None:
+    """In the fast kernel two strides and a step beside; in the other, where η is twice as large, four steps."""
+    u, stride = ROUNDOFF[dtype], kernel.STRIDE[np.dtype(dtype).itemsize]
+    cells = [(3.0, -1.2, 0.25, 0.7), (-9.0, 4.0, 0.3, 1.0), (0.5, 2.0, 0.9, 0.125), (-20.0, 9.0, 0.4, 0.25)]
+    w, b, x0, epsilon = np.asarray(cells, dtype).T
+    neurons, start = kernel._Neurons(w, b, epsilon), kernel._start(x0)
+    fast = kernel._pack(start)
+    for steps in (stride, stride, 1):
+        fast = kernel._advance(neurons, fast, steps, True)
+    careful = start
+    for _ in range(4):
+        careful = kernel._advance_scaled(neurons, careful)
+    for orbit, steps, wide in ((kernel._unpack(fast), 2 * stride + 1, 1), (careful, 4, 2)):
+        at_end = jax.tree.map(np.asarray, orbit)
+        exponents = dict(zip(("initial", "by_w", "by_b"), at_end.exponents, strict=True))
+        for i, cell in enumerate(zip(*map(np.ndarray.tolist, (w, b, x0, epsilon)), strict=True)):
+            eta = wide * u * (2 * abs(cell[0]) + abs(cell[1]))
+            for name, (value, bound) in _bounds_by_their_formulas(*cell, steps, u, eta).items():
+                found = getattr(at_end, name)[i]
+                scale = 2.0 ** int(exponents[name][i]) if name in exponents else 1.0
+                assert float(found.real) * scale == pytest.approx(value, rel=1e4 * u)
+                assert float(found.imag) * scale == pytest.approx(bound, rel=2e-3, abs=0)
+
+
+def test_a_sigmoid_below_the_least_float_is_within_its_bound(dtype: str) -> None:
+    """At z = −1000 floats have σ = 0, and the bound of the state is no less than e^(−1000)."""
+    neurons = kernel._Neurons(*(np.full(1, value, dtype) for value in (-1000.0, 0.0, 1.0)))
+    state = kernel._advance_scaled(neurons, kernel._start(np.ones(1, dtype))).state
+    assert float(state.real[0]) == 0
+    assert float(np.finfo(dtype).tiny) <= float(state.imag[0]) <= 4 * float(np.finfo(dtype).tiny)

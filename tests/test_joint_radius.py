@@ -1,5 +1,6 @@
 """Joint spectral radii: closed forms, brute force in fractions and at 40 digits, and what tempts rounding."""
 
+import dataclasses
 import itertools
 import math
 from fractions import Fraction
@@ -12,9 +13,23 @@ from hypothesis import given, settings, strategies as st
 
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
-from rnn_dynamics.spectral.joint_radius.certificates import power_bounds, radius_below
-from rnn_dynamics.spectral.joint_radius.polytopes import polytope_bound
-from rnn_dynamics.spectral.joint_radius.slopes import upper_of_hull, worst_slopes
+from rnn_dynamics.spectral.joint_radius.certificates import _cluster, power_bounds, radius_below
+from rnn_dynamics.spectral.joint_radius.interval import _many_units
+from rnn_dynamics.spectral.joint_radius.polytopes import _Hull, polytope_bound
+from rnn_dynamics.spectral.joint_radius.search import (
+    _primitive,
+    _Search,
+    _seeds,
+    _shifted,
+    balanced,
+)
+from rnn_dynamics.spectral.joint_radius.slopes import (
+    _flipped,
+    _proved,
+    _uphill,
+    upper_of_hull,
+    worst_slopes,
+)
 
 GOLDEN = (1 + math.sqrt(5)) / 2
 SHEARS = np.array([[[1.0, 1.0], [0.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]])
@@ -247,6 +262,10 @@ def test_a_budget_too_small_still_gives_a_valid_interval():
 
 def _slope_check(found, W, low, high, rng):
     n, reach = len(W), max(abs(low), abs(high))
+    assert found.history.shape == (found.length, 2)
+    assert (np.diff(found.history[:, 0]) >= 0).all()
+    assert (np.diff(found.history[:, 1]) <= 0).all()
+    assert found.history[-1].tolist() == [found.lower, found.upper]
     slopes = rng.uniform(low, high, (20, n))
     ends = np.where(rng.random((20, n)) < 0.5, low, high)
     for each in (*slopes, *ends, np.full(n, low), np.full(n, high)):
@@ -387,6 +406,160 @@ def test_certified_radii_of_matrices_against_fifty_digits():
     for case in plain:
         matrix = case / np.linalg.norm(case)
         assert radius_below(matrix[None]) >= np.abs(np.linalg.eigvals(matrix)).max() * (1 - 1e-10)
+
+
+def test_a_cluster_hangs_together_by_steps_of_the_gap():
+    values = np.array([-0.1, 0.8, 1.0, 0.9, 0.9j])
+    assert _cluster(values, 0.1) == 3
+    assert _cluster(values, 0.05) == 1
+    assert _cluster(values, 2.0) == 5
+
+
+def test_exact_means_ten_digits():
+    found = joint_spectral_radius(SHEARS)
+    for width, is_exact in ((0.0, True), (9e-11, True), (1.1e-10, False), (1e-3, False), (0.5, False)):
+        ends = {"lower": 0.7, "upper": 0.7 * (1 + width)}
+        assert dataclasses.replace(found, **ends).exact is is_exact
+
+
+@pytest.mark.parametrize("exponent", [-1073, -1060, -1000, 0, 40])
+def test_a_multiple_by_a_power_of_two_is_rounded_outward(exponent):
+    """As fractions: below and above the multiple, by one float at most, and equal to it where floats hold it."""
+    for value in (0.0, 0.75, GOLDEN / 2):
+        below, above = (_shifted(value, exponent, side) for side in (-1, 1))
+        true = Fraction(value) * Fraction(2) ** exponent
+        assert 0 <= Fraction(below) <= true <= Fraction(above)
+        assert above <= below + 3 * math.ulp(below)
+        if exponent > -900:
+            assert below == above == true
+
+
+def test_balancing_is_a_change_of_units():
+    """S A S⁻¹/2^e with S of powers of two, the same for every matrix; rows and columns come to one size."""
+    rng = np.random.default_rng(11)
+    matrices = rng.normal(size=(3, 4, 4)) * 10.0 ** rng.uniform(-9, 9, (1, 4, 1))
+    found, exponent = balanced(matrices)
+    ratio = np.ldexp(found / matrices, exponent)
+    np.testing.assert_array_equal(ratio, np.broadcast_to(ratio[:1], ratio.shape))
+    np.testing.assert_array_equal(np.frexp(ratio)[0], 0.5)
+    np.testing.assert_array_equal(ratio[0], np.outer(ratio[0][:, 0], ratio[0][0]))
+    assert 0.5 <= np.abs(found).max() <= 1
+    sizes = np.abs(found).max(axis=0)
+    np.fill_diagonal(sizes, 0)
+    assert (sizes.max(axis=0) <= 16 * sizes.max(axis=1)).all()
+    assert (sizes.max(axis=1) <= 16 * sizes.max(axis=0)).all()
+
+
+def test_a_word_is_told_by_its_shortest_part_and_first_rotation():
+    for word, first in (
+        ((0, 0), (0,)),
+        ((1, 0), (0, 1)),
+        ((2, 0, 1, 2, 0, 1), (0, 1, 2)),
+        ((1, 1, 0, 1), (0, 1, 1, 1)),
+        ((3,), (3,)),
+    ):
+        assert _primitive(word) == first
+
+
+def test_products_that_are_merged_are_as_far_apart_as_the_error_says():
+    """Two that round to the same 13 digits stand for one another, so its error has their distance."""
+    search = _Search(np.random.default_rng(0).normal(size=(1, 4, 4)), 1e-3)
+    product = np.array([[0.5, 0.25, -0.125, 0.0625]] * 4)
+    search.products = np.stack([product + 4.5e-14, product - 4.5e-14, 0.5 * product])
+    search.slacks, search.shifts = np.array([1e-20, 3e-20, 1e-20]), np.zeros(3)
+    search.bounds = np.array([1.0, 1.0, 0.9])
+    assert search._distinct(np.arange(3)).tolist() == [0, 2]
+    apart = np.linalg.norm(search.products[0] - search.products[1])
+    assert apart <= search.slacks[0] < 10 * apart
+    assert search.slacks[2] == 1e-20
+
+
+def test_seeds_follow_the_product_from_factor_to_factor():
+    """Each is where the factor before takes the last one over the radius, and the last factor closes the ring."""
+    matrices = np.random.default_rng(2).uniform(0.1, 1, (2, 3, 3))
+    word = (0, 1, 1, 0)
+    product = matrices[0] @ matrices[1] @ matrices[1] @ matrices[0]
+    radius = np.abs(np.linalg.eigvals(product)).max() ** 0.25
+    seeds = _seeds(matrices, [word], radius)
+    assert seeds.shape == (3, 4)
+    assert np.abs(seeds).max() == 1
+    for place, letter in enumerate(word):
+        image = matrices[letter] @ seeds[:, place] / radius
+        np.testing.assert_allclose(image, seeds[:, (place + 1) % 4], rtol=1e-12)
+
+
+def test_the_upper_end_is_the_largest_norm_and_room_for_its_rounding():
+    """Of eight units, sums of eight products: more than 8 units of rounding, and no more than 16 times as many."""
+    rng = np.random.default_rng(0)
+    turns = np.array([np.linalg.qr(rng.normal(size=(8, 8)))[0] for _ in range(2)])
+    norm = np.linalg.norm(turns, 2, axis=(1, 2)).max()
+    for budget in (1, 100):
+        upper = joint_spectral_radius(turns, budget=budget, tolerance=1e-9).upper
+        assert norm * (1 + 8 * 2.0**-52) <= upper <= norm * (1 + 130 * 2.0**-52)
+
+
+@pytest.mark.parametrize(("point", "least"), [((1.0, 1.0), 1), ((2.0, 1.0), 2), ((-1.0, 3.0), 4)])
+def test_the_weights_of_a_point_have_the_least_sum(point, least):
+    """Over (1, 0), (0, 1) and (1, 1), where the least squares have a larger sum of sizes."""
+    hull = _Hull(np.array([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]]))
+    found = hull.weights(np.array(point), least)
+    assert np.abs(found).sum() == pytest.approx(least, rel=1e-12)
+    np.testing.assert_allclose(np.matmul(hull.vertices, found), point, rtol=1e-12)
+
+
+def test_a_polytope_of_a_small_radius_has_that_radius():
+    """The shears over 32: the polytope of the golden product, whose radius is far below 1."""
+    seeds = np.linalg.eig(SHEARS[0] @ SHEARS[1])[1]
+    upper, _ = polytope_bound(SHEARS / 32, seeds, GOLDEN / 32, 1e-11, 300)
+    assert upper == pytest.approx(GOLDEN / 32, rel=1e-10)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 1.0, 1.1, 2.0])
+def test_what_the_bounded_real_lemma_proves_of_one_unit(share):
+    """P w² (c², c r; c r, r²) ≤ μ² diag(P − 1, 1) from μ² = P w² (c²/(P − 1) + r²) on, and not below."""
+    for w, centre, reach, gram in ((0.7, 0.4, 0.6, 1.8), (1.1, 0.1, 0.9, 1.1), (0.2, 0.9, 0.1, 4.0)):
+        true = math.sqrt(gram * w**2 * (centre**2 / (gram - 1) + reach**2))
+        level = share * true
+        found = _proved(np.array([[w]]), centre, reach, np.array([[gram]]), level)
+        assert found >= max(level, true * (1 - 1e-15))
+        if share >= 1:
+            assert found == pytest.approx(level, rel=1e-11)
+    assert _proved(np.eye(1), 0.5, 0.5, np.eye(1), 1.0) == math.inf
+
+
+@pytest.mark.parametrize("seed", [3, 13, 39])
+def test_climbing_reaches_the_corner_of_the_largest_radius(seed):
+    """From all slopes high, where the leading eigenvalues are complex; the sixteen corners are listed."""
+    W, ends = np.random.default_rng(seed).normal(size=(4, 4)), np.array([0.3, 1.0])
+    bits = _uphill(W, ends, np.ones(4, bool))
+    largest = max(np.abs(np.linalg.eigvals(corner)).max() for corner in slope_corners(W, 0.3, 1.0))
+    assert np.abs(np.linalg.eigvals(W * ends[bits.astype(int)])).max() == pytest.approx(largest, rel=1e-12)
+
+
+def test_many_units_know_no_lower_end_before_the_product_is_seen():
+    """Of a product of two the history has 0 for products of one."""
+    found = _many_units(0.3 * np.random.default_rng(3).normal(size=(4, 4)), 0.0, 1.0, 2000)
+    assert len(found.word) == 2
+    assert 0 < found.lower <= found.upper < 1
+    assert found.history == [(0, found.upper), (found.lower, found.upper)]
+
+
+def test_flips_are_tried_within_their_limit():
+    W, ends = np.random.default_rng(0).normal(size=(4, 4)), np.array([0.0, 1.0])
+    start = np.zeros((2, 4), bool)
+    bits, tried = _flipped(W, ends, start, 7)
+    assert tried == 0
+    assert not bits.any()
+    bits, tried = _flipped(W, ends, start, 100)
+    assert 8 <= tried <= 100
+    assert tried % 8 == 0
+
+
+def test_the_bound_of_many_units_leaves_room_for_rounding():
+    """Of the identity every bound is 1 in floats; sums of n products are known to n units of rounding."""
+    for size in (2, 30):
+        upper, _ = upper_of_hull(np.eye(size), np.array([0.0, 1.0]))
+        assert 1 + size * 2.0**-52 <= upper <= 1 + 1e-12
 
 
 def test_corners():

@@ -5,6 +5,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from scipy import optimize
 
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.numerics.status import Status
@@ -128,6 +129,32 @@ def test_large_variances_and_folds():
     wide = edge_of_chaos([0.0], bias_std=300.0, largest_gain=100.0).gain[0]
     assert mean_field(wide * (1 - 1e-4), bias_std=300.0).susceptibility < 1
     assert mean_field(wide * (1 + 1e-4), bias_std=300.0).susceptibility > 1
+
+
+def test_a_variance_of_1e16_is_the_largest_that_is_finite():
+    at_end, beyond = mean_field(0.0, bias_std=1e8), mean_field(0.0, bias_std=1.0001e8)
+    assert at_end.status == Status.CONVERGED
+    assert at_end.variance == pytest.approx(1e16, rel=1e-12)
+    assert beyond.status == Status.DIVERGED
+    assert math.isinf(beyond.variance)
+
+
+def test_a_fold_is_the_smallest_gain_along_its_branch():
+    """g² = (q − σ_b²)/E σ(b + √q z)², least over q, by a sum over 4000 points and golden sections."""
+    bias, spread = -4.0, 0.4
+    z = np.linspace(-12, 12, 4001)
+    weights = np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()
+
+    def gain(log_q):
+        q = math.exp(log_q)
+        size = np.sum(weights * (1 + np.tanh((bias + math.sqrt(q) * z) / 2)) ** 2) / 4
+        return math.sqrt((q - spread**2) / size)
+
+    grid = np.linspace(0, 8, 400)
+    near = grid[int(np.argmin([gain(each) for each in grid]))]
+    found = optimize.minimize_scalar(gain, bracket=(near - 0.02, near, near + 0.02), options={"xtol": 1e-10})
+    edge = edge_of_chaos([bias], bias_std=spread, activation="logistic").gain[0]
+    assert edge == pytest.approx(found.fun, rel=1e-10)
 
 
 def test_an_edge_at_a_fold_is_where_the_branch_begins():

@@ -99,6 +99,13 @@ def test_pseudospectrum_of_a_normal_matrix_is_the_distance_to_its_eigenvalues():
     np.testing.assert_allclose(found, np.minimum(abs(z - 1), abs(z + 0.5)), atol=1e-15)
 
 
+def test_the_departure_of_tiny_and_of_large_entries():
+    """Of [[r, c], [0, r]] it is c, where squares of the entries are no floats, or nearly so, too."""
+    for size in (1e-200, 1e-160, 1e99):
+        found = non_normality(size * np.array([[0.9, 1.0], [0.0, 0.9]]))
+        assert found.departure == pytest.approx(size, rel=1e-12, abs=0)
+
+
 def test_a_radius_beyond_one_has_no_kreiss_constant():
     found = non_normality([[1.5, 0], [0, 0.2]])
     assert found.kreiss_constant == np.inf

@@ -7,7 +7,7 @@ import pytest
 from rnn_dynamics.cells import ElmanRNN, LeakyRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms
-from rnn_dynamics.spectral.diagonal_scaling import absolute_radius, scaled_bounds
+from rnn_dynamics.spectral.diagonal_scaling import _Objective, _perron_units, absolute_radius, scaled_bounds
 
 SHEAR = np.array([[0.9, 1.0], [0.0, 0.9]])
 
@@ -79,6 +79,29 @@ def test_degenerate_weights():
     nilpotent = scaled_bounds(np.eye(4, k=1), [50.0])
     assert nilpotent.log[0] < -10
     assert scaled_bounds(SHEAR, []).log.shape == (0,)
+
+
+def test_perron_units_bring_the_norm_of_positive_weights_to_their_spectral_radius():
+    W = np.random.default_rng(5).uniform(0.1, 1, (4, 4)) * np.array([50, 1, 1, 0.02])[:, None]
+    units = np.exp(_perron_units(W))
+    assert units.min() == 1
+    radius = np.abs(np.linalg.eigvals(W)).max()
+    assert np.linalg.norm(units[:, None] * W / units, 2) == pytest.approx(radius, rel=1e-12)
+
+
+@pytest.mark.parametrize("leak", [0.25, 1.0])
+def test_the_slope_in_the_units_is_that_of_the_value(leak):
+    """Central differences of ptp D + n ln((1−α) + α γ ‖e^D W e^−D‖₂), D without ties."""
+    rng = np.random.default_rng(1)
+    objective = _Objective(rng.normal(size=(4, 4)), 0.7, leak)
+    units = np.array([0.3, -0.4, 0.1, 0.9])
+    value, slope = objective.with_slope(units, 7.0)
+    assert value == pytest.approx(objective.value(units, 7.0), rel=1e-13)
+    steps = 1e-5 * np.eye(4)
+    measured = [
+        (objective.value(units + step, 7.0) - objective.value(units - step, 7.0)) / 2e-5 for step in steps
+    ]
+    np.testing.assert_allclose(slope, measured, atol=1e-7)
 
 
 @pytest.mark.parametrize(

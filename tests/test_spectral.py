@@ -14,6 +14,7 @@ from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.spectral import counterexamples, held, radius_sweep
 from rnn_dynamics.spectral.bounds import product_bounds
+from rnn_dynamics.spectral.counterexamples import _at_zero
 from tests.compilations import compilations
 from tests.oracles import products
 from tests.oracles.products import Network
@@ -33,6 +34,15 @@ def test_every_counterexample_is_there_and_prints(cases):
         for name in ("steps", "norm"):
             assert not case.bounds[name].violated.any()
         assert not case.bounds["radius"].theorem
+
+
+def test_states_that_are_held_are_fixed_points(cases):
+    """Those of the cases but for the chaotic orbit, and x = 0 of any logistic network with b = −W σ(0)."""
+    held_ones = [case.trajectory for name, case in cases.items() if name != "chaos"]
+    for run in (*held_ones, _at_zero(np.array([[1.0, 2.0, -4.0], [3.0, -1.0, 0.5], [0.25, 0.0, 8.0]]), 2)):
+        states = np.asarray(run.states)
+        np.testing.assert_array_equal(states, np.broadcast_to(states[0], states.shape))
+        np.testing.assert_allclose(run.cell(states[0]), states[0], atol=1e-13)
 
 
 def test_shear(cases):
@@ -226,6 +236,7 @@ def wave(z):
         ({"radii": [0.5], "activation": []}, "activation"),
         ({"radii": [0.5], "ensemble": "wishart"}, "ensemble"),
         ({"radii": [0.5], "ensemble": ["gaussian", "chain"]}, "radii"),
+        ({"radii": [0.0, 0.5], "ensemble": "chain"}, "radii"),
         ({"radii": [0.0], "ensemble": []}, "ensemble"),
         ({"radii": [0.5], "gains": [-1.0]}, "gains"),
         ({"radii": [0.5], "gains": 2.0}, "gains"),

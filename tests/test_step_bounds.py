@@ -79,6 +79,16 @@ def test_a_singular_step_bounds_nothing_and_a_neuron_bounds_all():
         np.testing.assert_allclose(log, gradient_norms(neuron), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_step_of_rank_one_has_no_smallest_singular_value_beyond_rounding(seed):
+    """Entries of many digits: the SVD finds small values where there are none, and they count as 0."""
+    rng = np.random.default_rng(seed)
+    W = np.outer(rng.normal(size=4), rng.normal(size=4))
+    found = step_bounds(rollout(ElmanRNN(W, np.zeros(4), activation="linear"), np.zeros(4), steps=2))
+    assert np.isneginf(np.asarray(found.smallest[:-1])).all()
+    assert float(found.largest[0]) == pytest.approx(2 * np.log(np.linalg.norm(W, 2)), rel=1e-12)
+
+
 def test_jit_vmap_nothing_and_wrong_arguments():
     cell, starts = ElmanRNN(np.eye(3) * 0.9, np.zeros(3)), np.random.default_rng(1).normal(size=(4, 3))
     together = jax.jit(jax.vmap(lambda x: step_bounds(rollout(cell, x, steps=11))))(starts)

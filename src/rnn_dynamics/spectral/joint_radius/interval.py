@@ -234,7 +234,7 @@ def _slope_interval(weights: np.ndarray, low: float, high: float, width: float, 
         index = int(abs(high) >= abs(low) and high > low)
         ends = value, value
         if value and reach != 1:
-            ends = max(0.0, math.nextafter(value, 0.0)), math.nextafter(value, math.inf)
+            ends = math.nextafter(value, 0.0), math.nextafter(value, math.inf)
         return Interval(*ends, (index,), [ends], "euclidean")
     if size <= _MOST_UNITS and (low == high or 2**size <= budget):
         many = _many_units(weights, low, high, min(budget, _FIRST_LOOK))

@@ -60,7 +60,7 @@ class Interval:
 
         def moved(ends: tuple[float, float]) -> tuple[float, float]:
             below, above = (end * factor for end in ends)
-            return max(0.0, math.nextafter(below, 0.0)), math.nextafter(above, math.inf)
+            return math.nextafter(below, 0.0), math.nextafter(above, math.inf)
 
         return Interval(
             *moved((self.lower, self.upper)), self.word, list(map(moved, self.history)), self.norm
@@ -81,7 +81,7 @@ def _shifted(value: float, exponent: int, side: int) -> float:
         return math.inf if side > 0 else sys.float_info.max
     if value == 0 or moved > _TINY:
         return moved
-    return math.nextafter(moved, math.inf) if side > 0 else max(0.0, math.nextafter(moved, 0.0))
+    return math.nextafter(moved, math.inf if side > 0 else 0.0)
 
 
 def balanced(matrices: np.ndarray) -> tuple[np.ndarray, int]:
