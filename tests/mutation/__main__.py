@@ -194,7 +194,11 @@ def _run(mutants: list[Mutant], reached: Reached, workers: int, again: bool) -> 
                 copy(ROOT / name, tree / name)
             trees.put(tree)
 
+        same = {} if again else _equivalent()  # they have their reasons, and would run through all tests
+
         def judge(mutant: Mutant) -> None:
+            if mutant.name in same:
+                noticed.setdefault(mutant.name, "")
             if noticed.get(mutant.name) or (mutant.name in noticed and not again):
                 return
             tree = trees.get()
