@@ -48,13 +48,16 @@ help:
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Three workers for two cores: those that drive a browser or wait for a process leave their core to another.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+SHIPPED = $(shell grep -l "mark.shipped" tests/test_*.py)
 
-# The tests marked shipped take XLA's own settings, which a process has from its start. Of the tests that ARGS chooses
-# all may be of one kind: pytest ends with 5 where it has nothing to run.
+# The tests marked shipped take XLA's own settings, which a process has from its start; without ARGS only the files
+# that have some are collected. Of the tests that ARGS chooses all may be of one kind: pytest ends with 5 where it has
+# nothing to run.
 test: $(DEV) $(DRIVEN)
 	$(PYTEST) $(ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) -m "shipped and not soak" $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m "shipped and not soak" $(or $(ARGS),$(SHIPPED)) || [ $$? -eq 5 ]
 
 # Tests that are run with every call held against its annotations.
 SHAPED = $(addprefix tests/test_,$(addsuffix .py,cells gated equilibria basins phases slow_units orbit_ends bounds credit scaled))
