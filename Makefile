@@ -48,8 +48,7 @@ help:
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
-# Three workers for two cores: those that drive a browser or wait for a process leave their core to another.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 SHIPPED = $(shell grep -l "mark.shipped" tests/test_*.py)
 
 # The tests marked shipped take XLA's own settings, which a process has from its start; without ARGS only the files

@@ -82,7 +82,7 @@ def test_the_table_of_the_extras_has_every_one_and_no_other() -> None:
 def test_every_package_of_an_extra_is_used_somewhere() -> None:
     """In the source, the tests, the benchmarks, or by name in the files that run them."""
     used_as = {
-        "pytest-xdist": "-n 3",
+        "pytest-xdist": "-n 2",
         "pytest-timeout": "timeout = ",
         "python-flint": "flint",
         "nbmake": "nbclient",
