@@ -265,6 +265,8 @@ def test_a_notebook_keeps_a_picture() -> None:
     pytest.importorskip("anywidget")
     found: Any = rd.explore.neuron(-9.0, 4.2)
     data, _ = found._repr_mimebundle_()
+    assert data["text/plain"] == repr(found)
+    assert repr(found).startswith("rnn_dynamics.explore.neuron(w=")
     assert "application/vnd.jupyter.widget-view+json" in data
     picture = base64.b64decode(data["image/png"])
     assert picture.startswith(b"\x89PNG")

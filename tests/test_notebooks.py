@@ -44,6 +44,7 @@ def test_notebooks_are_run_by_name_or_number_and_others_refused() -> None:
 def test_pair_agrees_and_is_small(source: Path) -> None:
     paired = source.with_suffix(".ipynb")
     assert paired.stat().st_size < 300_000
+    assert " object at 0x" not in paired.read_text(encoding="utf-8")  # another one at each run
     cells = [(c.cell_type, c.source) for c in jupytext.read(source).cells]
     stored = nbformat.read(paired, as_version=4).cells
     assert [(c.cell_type, c.source) for c in stored] == cells

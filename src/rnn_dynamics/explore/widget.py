@@ -66,7 +66,12 @@ def _widget_class(kind: type[Settings], state: State, picture: Picture) -> type:
             if found is None:
                 return None
             data, metadata = found if isinstance(found, tuple) else (found, {})
-            return data | {"image/png": base64.b64encode(picture(self.settings())).decode("ascii")}, metadata
+            shown = base64.b64encode(picture(self.settings())).decode("ascii")
+            return data | {"image/png": shown, "text/plain": repr(self)}, metadata
+
+        def __repr__(self) -> str:
+            values = ", ".join(f"{name}={value!r}" for name, value in self.settings()._asdict().items())
+            return f"rnn_dynamics.explore.{kind.study}({values})"
 
     traits = {float: traitlets.Float, int: traitlets.Int, str: traitlets.Unicode}
     named = {name: traits[of]().tag(sync=True) for name, of in kind.__annotations__.items()}
