@@ -371,6 +371,16 @@ def test_no_damage_is_accepted_in_silence(kind: str, count: int, copied: Path, f
         file.write_bytes(content)
 
 
+@pytest.mark.parametrize("at", [0, -1])
+def test_a_damaged_axis_is_named_whether_in_its_points_or_in_their_check(at: int, copied: Path) -> None:
+    file = copied / "b" / "c" / "0"
+    content = bytearray(file.read_bytes())
+    content[at] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(StorageError, match="not the points of axis b that were written"):
+        opened(copied).axes()
+
+
 def test_damaged_blocks_are_named(copied: Path) -> None:
     store = opened(copied)
     first, second = store._file("both", 3), store._file("x", 5)

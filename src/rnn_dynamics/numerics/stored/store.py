@@ -191,7 +191,8 @@ def _axis(path: Path, axis: dict[str, Any]) -> np.ndarray:
         content[: len(content) // dtype.itemsize * dtype.itemsize], dtype.newbyteorder("<")
     )
     points = points.astype(dtype)
-    if len(points) != length or digest(points.tobytes()) != axis["digest"]:
+    is_whole = chunks.fault(file, length * dtype.itemsize) is None
+    if not is_whole or len(points) != length or digest(points.tobytes()) != axis["digest"]:
         raise StorageError(f"{file}: damaged: not the points of axis {axis['name']} that were written")
     return points
 
