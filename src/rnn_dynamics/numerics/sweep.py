@@ -19,15 +19,9 @@ from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import validation
-from rnn_dynamics.numerics.grid import (
-    Grid,
-    allocate,
-    fill,
-    kernel_of,
-    outline,
-    plan,
-    point_key as point_key,
-)
+from rnn_dynamics.numerics.grid import Grid, point_key as point_key
+from rnn_dynamics.numerics.mapped import allocate, fill, kernel_of, outline, plan
+from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored.filling import (
     Computation,
@@ -51,6 +45,7 @@ def sweep(
     store: str | os.PathLike[str] | None = None,
     executor: Any = None,
     mesh: Any = None,
+    traced: bool = True,
     about: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Evaluate ``function(name=x, …)`` at every point of the grid that the axes span.
@@ -81,6 +76,9 @@ def sweep(
             executor, or a Dask client. A block that kills its worker three times, or raises, is set aside with an
             ``IncompleteSweepWarning``, and the rest finishes.
         mesh: a ``jax.sharding.Mesh``: each call's points are shared among its devices, in this process.
+        traced: False for a function that JAX cannot trace, that trains, say, or calls :func:`fixed_points`: it is
+            called point by point with numbers of Python, ``chunk`` is 1 by default, and a store knows its code and
+            that of the functions of its own package that it calls.
         about: more for the store's manifest, as JSON.
 
     Returns:
@@ -96,19 +94,21 @@ def sweep(
         ImportError: a store without zarr.
     """
     _check_engine(store, executor, mesh)
+    if not validation.flag("traced", traced) and mesh is not None:
+        raise ValueError("mesh: expected none beside traced=False")
     grid = _grid(axes, key)
     _check_call(function, grid)
     memory_limit = validation.count("memory_limit", memory_limit, minimum=1, maximum=2**63)
     size = None if chunk is None else validation.count("chunk", chunk, minimum=1)
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
-    kernel = kernel_of(function)
-    size = plan(kernel, grid, size, memory_limit)
-    found = outline(kernel, grid, size)
+    kernel = kernel_of(function) if traced else OnHost(function)
+    size = plan(kernel, grid, size, memory_limit) if traced else size or 1
     if store is not None:
         manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
-        swept = Computation(function, grid, kernel, found, size)
-        return of_store(filled(swept, store, manifest, Means(executor, mesh, progress)), found.structure)
+        swept = Computation(function, grid, kernel, size)
+        return of_store(*filled(swept, store, manifest, Means(executor, mesh, progress)))
+    found = outline(kernel, grid, size)
     flat = allocate(found, grid.size)
     with reporter(progress, grid.size) as report:
         size = fill(kernel, grid, size, flat, report, mesh)

@@ -13,7 +13,7 @@ from jaxtyping import PyTree
 
 from rnn_dynamics.numerics import packages, storage
 from rnn_dynamics.numerics.described import cut
-from rnn_dynamics.numerics.grid import host_memory
+from rnn_dynamics.numerics.mapped import host_memory
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.stored.store import Store
 

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_dynamics.numerics.grid import Grid, Kernel, Outline
+from rnn_dynamics.numerics.grid import Grid
+from rnn_dynamics.numerics.mapped import Kernel, outline
+from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored import workers
 from rnn_dynamics.numerics.stored.identity import identity_of
@@ -27,14 +29,12 @@ class Computation(NamedTuple):
         function: of one point.
         grid: the points.
         kernel: the function's map over points.
-        outline: its results.
         points: of one call, at most.
     """
 
     function: Callable[..., Any]
     grid: Grid
     kernel: Kernel
-    outline: Outline
     points: int
 
 
@@ -46,8 +46,10 @@ class Means(NamedTuple):
     progress: Progress
 
 
-def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means) -> Store:
-    """The store at ``path`` with every block computed that can be.
+def filled(
+    swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means
+) -> tuple[Store, Any]:
+    """The store at ``path`` with every block computed that can be, and how results are nested, where it is known.
 
     Args:
         swept: what is computed.
@@ -58,20 +60,23 @@ def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str,
     Raises:
         StorageError: the folder holds something else, or another process writes there.
     """
-    function, grid, found = swept.function, swept.grid, swept.outline
-    identity = identity_of(function, grid)
-    parts = {name: Part(dtype, shape) for name, (shape, dtype) in zip(found.names, found.leaves, strict=True)}
-    if is_free(Path(path)):
+    grid, on_host, is_new = swept.grid, isinstance(swept.kernel, OnHost), is_free(Path(path))
+    identity = identity_of(swept.function, grid, not on_host)
+    # Of a function on the host it takes a point's whole computation to learn what it returns.
+    found = outline(swept.kernel, grid, swept.points) if is_new or not on_host else None
+    leaves = () if found is None else zip(found.names, found.leaves, strict=True)
+    parts = {name: Part(dtype, shape) for name, (shape, dtype) in leaves}
+    if is_new:
         store = create(path, grid, parts, swept.points, {"identity": identity, **about})
     else:
         store = opened(path)
-        check_same(store, identity, parts)
+        check_same(store, identity, parts if found else store.parts)
     with store.locked():
         for index in store.damaged():
             store.forget(index)
         _fill(store, swept, means)
     _warn(store)
-    return store
+    return store, None if found is None else found.structure
 
 
 def _fill(store: Store, swept: Computation, means: Means) -> None:
@@ -97,7 +102,7 @@ def _fill(store: Store, swept: Computation, means: Means) -> None:
         if means.executor is None:
             workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
-            task = workers.Task.of(swept.function, grid, store)
+            task = workers.Task.of(swept.function, grid, store, not isinstance(swept.kernel, OnHost))
             workers.elsewhere(task, means.executor, wanted, report, failed)
 
 

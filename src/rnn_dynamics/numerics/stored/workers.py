@@ -15,7 +15,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_dynamics.numerics.grid import Grid, kernel_of, map_chunk
+from rnn_dynamics.numerics.grid import Grid
+from rnn_dynamics.numerics.mapped import kernel_of, map_chunk
+from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.stored.opening import opened
 from rnn_dynamics.numerics.stored.store import Store
 
@@ -31,6 +33,7 @@ class Task:
         axes, key, labels: the grid; the key as its data.
         path: of the store.
         mark: of the store; another one at the same path has another.
+        traced: whether JAX can trace the function.
         x64: whether JAX has float64.
         programs: the folder in which JAX keeps compiled programs, if it does.
     """
@@ -41,18 +44,19 @@ class Task:
     labels: dict[str, tuple[str, ...]]
     path: str
     mark: str
+    traced: bool
     x64: bool
     programs: str | None
 
     @classmethod
-    def of(cls, function: Callable[..., Any], grid: Grid, store: Store) -> "Task":
+    def of(cls, function: Callable[..., Any], grid: Grid, store: Store, traced: bool = True) -> "Task":
         """That of a sweep."""
         key = None
         if grid.key is not None:
             key = np.asarray(jax.random.key_data(grid.key)), str(jax.random.key_impl(grid.key))
         path, settings = os.fspath(store.path.resolve()), jax.config.values
         x64, programs = bool(settings["jax_enable_x64"]), settings["jax_compilation_cache_dir"]
-        return cls(function, grid.axes, key, grid.labels, path, store.manifest["made"], x64, programs)
+        return cls(function, grid.axes, key, grid.labels, path, store.manifest["made"], traced, x64, programs)
 
     def grid(self) -> Grid:
         """The grid."""
@@ -73,7 +77,8 @@ def compute(task: Task, index: int) -> int:
         if known is None:
             if jax.config.values["jax_compilation_cache_dir"] is None:
                 jax.config.update("jax_compilation_cache_dir", task.programs)
-            known = kernel_of(task.function), task.grid(), opened(task.path), task.function
+            kernel = kernel_of(task.function) if task.traced else OnHost(task.function)
+            known = kernel, task.grid(), opened(task.path), task.function
             _PREPARED.clear()
             _PREPARED[task.mark] = known
         kernel, grid, store, _ = known
