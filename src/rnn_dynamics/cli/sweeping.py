@@ -11,6 +11,7 @@ from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, check_folder, save_picture
 from rnn_dynamics.cli.program import FAILED, MISUSED, complain, held_signals, settings
 from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.texts import printable
 
 _ATLASES = ("radius",)
 _ACTIONS = ("status", "verify", "resume", "export")
@@ -165,13 +166,17 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _status(store: Any, options: argparse.Namespace) -> int:
+    from rnn_dynamics.numerics.stored.filling import in_smaller_calls
+
     done, failures = int(store.done().sum()), store.failures()
     shape = " × ".join(f"{axis['length']} {axis['name']}" for axis in store.manifest["axes"])
-    about = store.metadata
-    print(f"{about.get('function')} on {about.get('device')}, jax {about.get('jax')}: {shape}")
+    about = {name: printable(store.metadata.get(name), 200) for name in ("function", "device", "jax")}
+    print(f"{about['function']} on {about['device']}, jax {about['jax']}: {shape}")
     print(f"{done} of {len(store.blocks)} blocks of {store.blocks.points} points are there")
     for index, said in failures.items():
-        print(f"set aside: block {index}, {said.get('points')}: {said.get('cause')}")
+        print(f"set aside: block {index}, {printable(said.get('points'))}: {printable(said.get('cause'))}")
+    if (smaller := in_smaller_calls(store)) is not None:
+        print(smaller)
     return 0
 
 
@@ -187,9 +192,20 @@ def _verify(store: Any, options: argparse.Namespace) -> int:
     return FAILED if damaged else 0
 
 
+def _is_atlas(atlas: Any, shape: tuple[int, ...]) -> bool:
+    """Whether that is what an atlas of that shape keeps, and no wish of somebody else."""
+    if not isinstance(atlas, dict) or atlas.get("name") not in _ATLASES:
+        return False
+    asked = atlas.get("options")
+    if not isinstance(asked, dict) or set(asked) != {"units", "points", "seeds", "steps"}:
+        return False
+    is_sized = all(type(number) is int and 1 <= number < 2**31 for number in asked.values())
+    return is_sized and (asked["points"], asked["points"], asked["seeds"]) == (shape[0], shape[1], shape[-1])
+
+
 def _resume(store: Any, options: argparse.Namespace) -> int:
     atlas = store.manifest.get("atlas")
-    if not isinstance(atlas, dict) or atlas.get("name") not in _ATLASES:
+    if not _is_atlas(atlas, store.blocks.shape):
         said = (
             f"{options.path}: a sweep of {store.metadata.get('function')} goes on by the call that began it"
         )

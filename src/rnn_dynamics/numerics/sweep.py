@@ -8,6 +8,7 @@ same call gives the same bits; ``Sweep.metadata["chunk"]`` names it.
 """
 
 import inspect
+import json
 import keyword
 import os
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ from rnn_dynamics.numerics.stored.filling import (
     Means,
     filled,
 )
+from rnn_dynamics.numerics.stored.store import RESERVED
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
 _LONGEST_NAME = 100
@@ -79,7 +81,7 @@ def sweep(
         traced: False for a function that JAX cannot trace, that trains, say, or calls :func:`fixed_points`: it is
             called point by point with numbers of Python, ``chunk`` is 1 by default, and a store knows its code and
             that of the functions of its own package that it calls.
-        about: more for the store's manifest, as JSON.
+        about: more for the store's manifest, as JSON, under names that it does not use itself.
 
     Returns:
         The values with the grid's axes in front, on the host; with a store Zarr arrays of them. An axis of names
@@ -105,6 +107,7 @@ def sweep(
     kernel = kernel_of(function) if traced else OnHost(function)
     size = plan(kernel, grid, size, memory_limit) if traced else size or 1
     if store is not None:
+        _check_about(about)
         manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
         swept = Computation(function, grid, kernel, size)
         return of_store(*filled(swept, store, manifest, Means(executor, mesh, progress)))
@@ -139,6 +142,20 @@ def _check_engine(store: Any, executor: Any, mesh: Any) -> None:
         )
     if isinstance(executor, int) and not 1 <= executor <= 4096:
         raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")
+
+
+def _check_about(about: Any) -> None:
+    if about is None:
+        return
+    if not isinstance(about, Mapping) or not all(isinstance(name, str) for name in about):
+        raise TypeError(f"about: expected a mapping of names, got {type(about).__name__}")
+    taken = sorted(RESERVED & set(about))
+    if taken:
+        raise ValueError(f"about: expected names that the manifest does not use itself, got {taken[0]!r}")
+    try:
+        json.dumps(dict(about), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"about: expected what JSON holds ({error})") from None
 
 
 def _grid(axes: Mapping[str, Any], key: Any) -> Grid:

@@ -16,6 +16,7 @@ from rnn_dynamics.numerics.described import cut
 from rnn_dynamics.numerics.mapped import host_memory
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.stored.store import Store
+from rnn_dynamics.numerics.texts import printable
 
 _MOST = 40  # names of an axis that are looked at for a line
 
@@ -117,7 +118,11 @@ class Sweep(Result):
         """Names in the place of numbers, for the axes that have them."""
         labels = self.metadata.get("labels")
         fitting = labels if isinstance(labels, dict) else {}
-        return {name: names for name, names in fitting.items() if len(self.axes.get(name, ())) == len(names)}
+        return {
+            name: names
+            for name, names in fitting.items()
+            if isinstance(names, list) and len(self.axes.get(name, ())) == len(names)
+        }
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parts: Any) -> "Sweep":
@@ -150,7 +155,9 @@ class Sweep(Result):
             raise storage.StorageError(f"{path}: expected a sweep, got other arrays")
 
     def __repr__(self) -> str:
-        return "\n".join(["Sweep", *(f"  {kind} {name}: {text}" for kind, name, text in self._rows())])
+        return "\n".join(
+            ["Sweep", *(printable(f"  {kind} {name}: {text}") for kind, name, text in self._rows())]
+        )
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Return kind, name and description of each axis and value."""

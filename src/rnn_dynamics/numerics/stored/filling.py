@@ -1,5 +1,7 @@
 """A sweep into a store: what is missing or damaged is computed, what is there stays."""
 
+import contextlib
+import errno
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +18,9 @@ from rnn_dynamics.numerics.stored import workers
 from rnn_dynamics.numerics.stored.identity import identity_of
 from rnn_dynamics.numerics.stored.opening import check_same, create, is_free, opened
 from rnn_dynamics.numerics.stored.store import Part, Store
+from rnn_dynamics.numerics.texts import printable
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class IncompleteSweepWarning(UserWarning):
@@ -59,6 +64,7 @@ def filled(
 
     Raises:
         StorageError: the folder holds something else, or another process writes there.
+        OSError: the disk is full, or not writable and something is missing.
     """
     grid, on_host, is_new = swept.grid, isinstance(swept.kernel, OnHost), is_free(Path(path))
     identity = identity_of(swept.function, grid, not on_host)
@@ -66,15 +72,21 @@ def filled(
     found = outline(swept.kernel, grid, swept.points) if is_new or not on_host else None
     leaves = () if found is None else zip(found.names, found.leaves, strict=True)
     parts = {name: Part(dtype, shape) for name, (shape, dtype) in leaves}
+    store = None
     if is_new:
-        store = create(path, grid, parts, swept.points, {"identity": identity, **about})
-    else:
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            store = create(path, grid, parts, swept.points, {"identity": identity, **about})
+    if store is None:
         store = opened(path)
         check_same(store, identity, parts if found else store.parts)
-    with store.locked():
-        for index in store.damaged():
-            store.forget(index)
-        _fill(store, swept, means)
+    try:
+        with store.locked():
+            for index in store.damaged():
+                store.forget(index)
+            _fill(store, swept, means)
+    except OSError as error:
+        if error.errno not in _READ_ONLY or not store.done().all() or store.damaged():
+            raise
     _warn(store)
     return store, None if found is None else found.structure
 
@@ -122,7 +134,20 @@ def _warn(store: Store) -> None:
         index, first = next(iter(failures.items()))
         warnings.warn(
             f"{store.path}: {len(failures)} of {len(store.blocks)} blocks were set aside; block {index},"
-            f" {first.get('points')}: {first.get('cause')}",
+            f" {printable(first.get('points'))}: {printable(first.get('cause'))}",
             IncompleteSweepWarning,
             stacklevel=4,
         )
+    if (said := in_smaller_calls(store)) is not None:
+        warnings.warn(f"{store.path}: {said}", stacklevel=4)
+
+
+def in_smaller_calls(store: Store) -> str | None:
+    """What it means that there was no memory for a block in one call, if there was none."""
+    sizes = store.smaller()
+    if not sizes:
+        return None
+    return (
+        f"some blocks of {store.blocks.points} points found no memory, and were computed in calls of"
+        f" {' and '.join(map(str, sizes))}: their last bits may be others than those of one call"
+    )
