@@ -24,6 +24,7 @@ from rnn_dynamics.numerics.grid import Grid, point_key as point_key
 from rnn_dynamics.numerics.mapped import allocate, fill, kernel_of, outline, plan
 from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
+from rnn_dynamics.numerics.stored.engines import check_executor
 from rnn_dynamics.numerics.stored.filling import (
     Computation,
     IncompleteSweepWarning as IncompleteSweepWarning,
@@ -129,19 +130,7 @@ def _check_engine(store: Any, executor: Any, mesh: Any) -> None:
         raise ValueError("mesh: expected no executor beside it: a worker has devices of its own")
     if store is not None and not isinstance(store, str | os.PathLike):
         raise TypeError(f"store: expected the path of a folder, got {type(store).__name__}")
-    if executor is None:
-        return
-    if store is None:
-        raise ValueError("executor: expected a store too, through which workers hand over what they compute")
-    if isinstance(executor, bool) or not (
-        isinstance(executor, int) or callable(getattr(executor, "submit", None))
-    ):
-        raise TypeError(
-            "executor: expected a number of processes, an executor of concurrent.futures or a Dask client, got"
-            f" {type(executor).__name__}"
-        )
-    if isinstance(executor, int) and not 1 <= executor <= 4096:
-        raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")
+    check_executor(store, executor)
 
 
 def _check_about(about: Any) -> None:

@@ -88,3 +88,24 @@ def engine_of(executor: Any, mark: str) -> Iterator[tuple[Any, Callable[[], int]
     else:
         told = getattr(executor, "_max_workers", None)
         yield executor, lambda: 2 * told if isinstance(told, int) else 64
+
+
+def check_executor(store: Any, executor: Any) -> None:
+    """Refuse what takes no blocks, and workers without a store.
+
+    Raises:
+        TypeError, ValueError: the message says what is expected.
+    """
+    if executor is None:
+        return
+    if store is None:
+        raise ValueError("executor: expected a store too, through which workers hand over what they compute")
+    if isinstance(executor, bool) or not (
+        isinstance(executor, int) or callable(getattr(executor, "submit", None))
+    ):
+        raise TypeError(
+            "executor: expected a number of processes, an executor of concurrent.futures or a Dask client, got"
+            f" {type(executor).__name__}"
+        )
+    if isinstance(executor, int) and not 1 <= executor <= 4096:
+        raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")

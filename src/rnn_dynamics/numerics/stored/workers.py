@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import enum
+import functools
 import math
 import os
 import pickle
@@ -168,13 +169,14 @@ def here(
 
 
 def elsewhere(
-    task: Task,
+    task: Any,
     executor: Any,
     wanted: list[int],
     report: Callable[[int], object],
     failed: Callable[[int, str], object],
+    call: Callable[[Any, int], Any] = compute,
 ) -> None:
-    """Compute blocks by an executor's workers, which write them.
+    """Compute blocks by an executor's workers, which write them: ``call(task, index)`` for each that is wanted.
 
     Where a process of the library's own pool dies, all that the pool had in hand is lost: each of those blocks is
     given out again alone, so that it is known which one it was, and is set aside the third time. So is one that
@@ -187,14 +189,14 @@ def elsewhere(
     """
     _check_sent(task, executor)
     with engine_of(executor, task.mark) as (engine, width):
-        _Rounds(task, engine, width, report, failed).run(wanted)
+        _Rounds(functools.partial(engine.submit, call, task), engine, width, report, failed).run(wanted)
 
 
 class _Rounds:
     """Blocks on their way to workers and back."""
 
-    def __init__(self, task: Task, engine: Any, width: Callable[[], int], report: Any, failed: Any) -> None:
-        self.task, self.engine, self.width, self.report, self.failed = task, engine, width, report, failed
+    def __init__(self, submit: Any, engine: Any, width: Callable[[], int], report: Any, failed: Any) -> None:
+        self.submit, self.engine, self.width, self.report, self.failed = submit, engine, width, report, failed
         self.todo: deque[int] = deque()
         self.running: dict[Any, int] = {}
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -219,7 +221,7 @@ class _Rounds:
         while (self.todo or self.suspects) and len(self.running) < (1 if self.suspects else self.width()):
             index = self.suspects.popleft() if self.suspects else self.todo.popleft()
             try:
-                future = self.engine.submit(compute, self.task, index)
+                future = self.submit(index)
             except futures.BrokenExecutor:  # a worker has just died
                 if not isinstance(self.engine, Spawned):
                     raise
@@ -302,7 +304,7 @@ def _outcome(future: Any) -> tuple[_End, str, Any]:
     return _End.FAILED, " … ".join(dict.fromkeys([lines[0], lines[-1]])), error
 
 
-def _check_sent(task: Task, executor: Any) -> None:
+def _check_sent(task: Any, executor: Any) -> None:
     """Refuse a function that cannot go to another process, before any is started.
 
     Raises:
@@ -313,7 +315,8 @@ def _check_sent(task: Task, executor: Any) -> None:
     try:
         pickle.dumps(task)
     except Exception as error:  # pickle has no error of its own for all of it
-        name = getattr(task.function, "__qualname__", type(task.function).__name__)
+        function = getattr(task, "function", task)
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise TypeError(
             f"function: expected one that worker processes can import, at the top of a module, got {name} ({error})"
         ) from None
