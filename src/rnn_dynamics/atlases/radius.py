@@ -1,0 +1,88 @@
+"""Random networks over spectral radius, bias and gain: norms of their gradients, and bounds on them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.atlases.atlas import Atlas, Option, numbers, one_of, switch, whole
+from rnn_dynamics.cells import activations
+from rnn_dynamics.numerics.sweep import Sweep
+from rnn_dynamics.plots.grids import Slice, caption, not_computed, panels, slice_of
+from rnn_dynamics.plots.spectra import radius_atlas
+from rnn_dynamics.spectral.radius_sweep import RadiusSweep, radius_sweep
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_ACTIVATIONS = ("tanh", "logistic", "relu", "leaky_relu", "linear")
+_SHOWN = ("rate", "excess", "gap")
+_KEPT = ("radius", "bias", "seed")
+
+
+def _lags(steps: int) -> list[int]:
+    return sorted({lag for lag in (1, 2, 3, 5, 8, 14, 30, 60, 120, 200, steps) if lag <= steps})
+
+
+def _compute(options: Mapping[str, Any], **how: Any) -> RadiusSweep:
+    return radius_sweep(
+        np.linspace(0.2, 2.0, options["points"]),
+        biases=np.linspace(0, 1.5, options["points"]),
+        gains=options["gain"],
+        seeds=range(options["seeds"]),
+        n=options["units"],
+        steps=options["steps"],
+        lags=_lags(options["steps"]),
+        activation=options["activation"],
+        spectra=options["spectra"],
+        **how,
+    )
+
+
+def _of_sweep(found: Sweep, options: Mapping[str, Any]) -> RadiusSweep:
+    lags = np.asarray(_lags(options["steps"]), np.int32)
+    return RadiusSweep(found, lags, options["steps"], (activations.get(options["activation"]).slope_bound,))
+
+
+def _at_one_gain(found: RadiusSweep, cut: Slice) -> RadiusSweep:
+    """What a map shows: no axis of gains, the spectral radius that of g W; NaN where nothing is computed."""
+    axes = {name: found.sweep.axes[name] for name in _KEPT}
+    axes["radius"] = axes["radius"] * cut.held["gain"]
+    values = {}
+    for name, value in cut.values.items():
+        missing = ~cut.computed.reshape(cut.computed.shape + (1,) * (value.ndim - cut.computed.ndim))
+        values[name] = np.where(missing, np.asarray(np.nan, value.dtype), value)
+    return dataclasses.replace(found, sweep=Sweep(axes, values, found.sweep.metadata))
+
+
+def _draw(found: RadiusSweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) -> "Axes":
+    """Three maps over radius and bias: decades a step, by how much the claim is passed, and the theorem's gap."""
+    axes = panels(ax, 1, 3, 3.6)
+    names = [name for name in ("log_norms", "spectral_norm") if name in found.sweep.values]
+    cut = slice_of(found.sweep, names, _KEPT, at)
+    part, there = _at_one_gain(found, cut), cut.computed.any(axis=-1)
+    for panel, show in zip(axes, _SHOWN, strict=False):
+        if there.any():
+            radius_atlas(part, panel, show=show)
+        not_computed(panel, part.sweep.axes["radius"], part.sweep.axes["bias"], there)
+    shown = {"gain": cut.held["gain"]} if len(found.sweep.axes["gain"]) > 1 else {}
+    caption(axes, cut._replace(held=shown, computed=there))
+    return axes[0]
+
+
+ATLAS = Atlas(
+    "norms of ∂x_T/∂x_k and their bounds over spectral radius and bias of random networks",
+    {
+        "units": Option(64, whole(1), "units of a network"),
+        "points": Option(24, whole(2), "points along radius and bias"),
+        "seeds": Option(3, whole(1), "networks of each point"),
+        "steps": Option(200, whole(1), "steps T"),
+        "gain": Option([1.0], numbers(0.0), "factors of the weights"),
+        "activation": Option("tanh", one_of(_ACTIVATIONS), "of every unit"),
+        "spectra": Option(False, switch, "every singular value too"),
+    },
+    _compute,
+    _draw,
+    _of_sweep,
+)
