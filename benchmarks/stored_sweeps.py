@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import timing
+from rnn_dynamics.numerics.grid import Grid
 from rnn_dynamics.numerics.stored import chunks
 from rnn_dynamics.numerics.stored.opening import create, opened
 from rnn_dynamics.numerics.stored.store import Part
@@ -108,7 +109,7 @@ def _opening(chunk_count: int) -> list[dict]:
     folder = Path(tempfile.mkdtemp(dir="."))
     try:
         about = {"identity": {}, "metadata": {}}
-        store = create(folder / "a.zarr", axes, {"value": Part(np.dtype(float), ())}, 1, about)
+        store = create(folder / "a.zarr", Grid(axes), {"value": Part(np.dtype(float), ())}, 1, about)
         mark = chunks.encoded(np.ones((1, 1), bool), (1, 1))
         for i in range(side):
             for name, content in (

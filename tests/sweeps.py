@@ -52,3 +52,16 @@ def slow(w: Any, b: Any) -> Any:
 def noisy(w: Any, b: Any, key: Any) -> Any:
     """A draw of each point."""
     return w + b * jax.random.normal(key, dtype=w.dtype)
+
+
+def named(phi: str, side: str, w: Any, n: Any) -> Any:
+    """An activation of a weight plus a number."""
+    z = {"left": -w, "right": w}[side] + n.astype(w.dtype)
+    return {"y": {"tanh": jnp.tanh, "relu": jax.nn.relu}[phi](z)}
+
+
+def refusing_relu(phi: str, w: Any) -> Any:
+    """Raises at the largest weight of one activation."""
+    if phi == "relu":
+        jax.debug.callback(_raise, w)
+    return w + 1

@@ -35,14 +35,14 @@ def test_an_atlas_is_the_librarys_sweep(atlas: Path) -> None:
         np.linspace(0.2, 2, 3), biases=np.linspace(0, 1.5, 3), seeds=range(2), n=4, steps=9, lags=lags
     )
     found = xarray.open_zarr(atlas)
-    np.testing.assert_allclose(found.log_norms[:, :, 0], wanted.log_norms, rtol=1e-12, atol=1e-12)
-    assert dict(found.sizes) | {"gain": 1, "seed": 2} == dict(found.sizes)
+    np.testing.assert_allclose(found.log_norms, wanted.log_norms, rtol=1e-12, atol=1e-12)
+    assert dict(found.sizes) | {"radius": 3, "bias": 3, "seed": 2} == dict(found.sizes)
 
 
 def test_status_and_verify_say_what_is_there(atlas: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["sweep", "status", str(atlas)]) == 0
     said = capsys.readouterr().out
-    assert "3 radius × 3 bias × 1 gain × 2 seed" in said
+    assert "3 radius × 3 bias × 2 seed" in said
     assert "1 of 1 blocks of 18 points are there" in said
     assert cli.main(["sweep", "verify", str(atlas)]) == 0
     assert "1 of 1 blocks are there and whole" in capsys.readouterr().out

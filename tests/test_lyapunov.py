@@ -1,6 +1,7 @@
 """Lyapunov exponents against closed forms, 50-digit Gram–Schmidt, and each other."""
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from rnn_dynamics.dynamics.lyapunov.crossing import cycle_multiplier, transverse
 from rnn_dynamics.dynamics.lyapunov.frames import first_frame, measure
 from rnn_dynamics.dynamics.lyapunov.spectrum import _total
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.sweep import sweep
 from rnn_dynamics.spectral.mean_field import mean_field
 from tests.compilations import compilations
 from tests.oracles import exponents as oracle
@@ -540,6 +542,37 @@ def test_field_over_parameters_in_chunks() -> None:
 
 def _map_of(r):
     return Partial(_logistic, r)
+
+
+def test_the_field_in_a_sweep_is_that_of_its_parameters() -> None:
+    """0.6875 is a repelling fixed point of r = 3.2 and a float: its orbit rests there, which the label says."""
+    r = np.array([3.2, 4.0, 3.5, 5.0])
+    known = finite_time_exponents(_map_of, 0.6875, parameters=(r,), steps=400, discard=40, state_ndim=0)
+
+    def of_one(r: Any) -> dict[str, Any]:
+        found = finite_time_exponents(Partial(_logistic, r), 0.6875, steps=400, discard=40, state_ndim=0)
+        return {"exponent": found.largest, "status": found.status, "period": found.periods}
+
+    found = sweep(of_one, {"r": r})
+    np.testing.assert_allclose(found["exponent"], known.largest, rtol=1e-12)
+    assert found["status"].tolist() == known.status.tolist()
+    assert found["period"].tolist() == known.periods.tolist()
+    assert found["status"][[0, 3]].tolist() == [int(Status.UNRESOLVED), int(Status.DIVERGED)]
+
+
+@pytest.mark.parametrize("fed", [False, True])
+def test_the_field_in_a_sweep_exempts_affine_maps_at_rest(fed: bool) -> None:
+    """x → 2x at 0 repeats and grows, as every orbit of an affine map does; inputs may be traced too."""
+
+    def of_one(a: Any) -> dict[str, Any]:
+        inputs = jnp.full((8, 1), a) if fed else None
+        cell = Partial(_scaled) if fed else Partial(_linear, jnp.eye(1) * a)
+        found = finite_time_exponents(cell, np.zeros((2, 1)), steps=8, inputs=inputs)
+        return {"exponents": found.exponents, "status": found.status}
+
+    found = sweep(of_one, {"a": [2.0, 0.5]})
+    np.testing.assert_allclose(found["exponents"][..., 0], np.log([[2.0] * 2, [0.5] * 2]), rtol=1e-12)
+    assert (found["status"] == int(Status.RESOLVED)).all()
 
 
 def test_field_of_a_grid_of_neurons() -> None:

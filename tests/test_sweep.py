@@ -259,7 +259,7 @@ class TestHazard27Memory:
         given = grids.Grid(axes)
         asked = []
 
-        def kernel(points, indexes, key):
+        def kernel(points, indexes, key, words):
             asked.append(len(points["w"]))
             if asked[-1] > 2 or len(asked) == 3:
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
@@ -270,7 +270,7 @@ class TestHazard27Memory:
         assert asked[:4] == [8, 4, 2, 1]
         np.testing.assert_array_equal(results[0], axes["w"] * 2.0)
 
-        def broken(points, indexes, key):
+        def broken(points, indexes, key, words):
             raise jax.errors.JaxRuntimeError("INTERNAL: broken")
 
         with pytest.raises(jax.errors.JaxRuntimeError, match="broken"):

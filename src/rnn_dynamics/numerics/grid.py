@@ -3,10 +3,14 @@
 The chunk's size is planned before anything is allocated: from the number of operations of the traced
 function, so that a call lasts about a second at most, and from XLA's own account of the memory that the
 compiled call takes. Neither looks at a clock: the same call always has the same shape, and so the same bits.
+
+Axes of names come first. A name is no array: each combination of names has a program of its own, and no chunk holds
+points of two.
 """
 
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import weakref
@@ -22,6 +26,7 @@ from rnn_dynamics.numerics.batching import power_of_two_below
 from rnn_dynamics.numerics.decompositions import decomposing
 
 Kernel = Any
+Words = tuple[tuple[str, str], ...]  # an axis and one of its names, for each axis of names
 
 # A call of more operations than this is split: 0.1 to 0.8 s on two cores, so that Ctrl-C is heard.
 _WORK = 2**31
@@ -61,12 +66,14 @@ class Grid:
     """The points of a grid in row-major order, made a chunk at a time.
 
     Attributes:
-        axes: name to the axis' points, shape (n,).
+        axes: name to the axis' points, shape (n,); of axes of names, which come first, their numbers.
         key: a random key, or None; the points then come with their indexes.
+        labels: the names of each axis that has some.
     """
 
     axes: dict[str, np.ndarray]
     key: Any = None
+    labels: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,6 +85,32 @@ class Grid:
         """Number of points."""
         return math.prod(self.shape)
 
+    @property
+    def part(self) -> int:
+        """Number of points that share their names."""
+        return self.size // math.prod(len(names) for names in self.labels.values())
+
+    def combinations(self) -> Iterator[Words]:
+        """Every combination of names, in row-major order; an empty one where no axis has names."""
+        for chosen in itertools.product(*self.labels.values()):
+            yield tuple(zip(self.labels, chosen, strict=True))
+
+    def words(self, index: int) -> Words:
+        """The names at a point."""
+        counts = [len(names) for names in self.labels.values()]
+        places = np.unravel_index(index // self.part, counts) if counts else ()
+        return tuple((axis, names[at]) for (axis, names), at in zip(self.labels.items(), places, strict=True))
+
+    @property
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The axes of numbers."""
+        return {name: points for name, points in self.axes.items() if name not in self.labels}
+
+    @property
+    def _is_indexed(self) -> bool:
+        # Without a single axis of numbers there would be nothing to map over.
+        return self.key is not None or len(self.labels) == len(self.axes)
+
     def points(
         self, start: int, count: int, stop: int | None = None
     ) -> tuple[dict[str, np.ndarray], np.ndarray | None]:
@@ -85,13 +118,14 @@ class Grid:
         last = (self.size if stop is None else stop) - 1
         indexes = np.minimum(np.arange(start, start + count), last)
         places = np.unravel_index(indexes, self.shape)
-        points = {name: axis[place] for (name, axis), place in zip(self.axes.items(), places, strict=True)}
-        return points, None if self.key is None else indexes.astype(np.uint32)
+        found = {name: axis[place] for (name, axis), place in zip(self.axes.items(), places, strict=True)}
+        points = {name: found[name] for name in self.numbers}
+        return points, indexes.astype(np.uint32) if self._is_indexed else None
 
     def shapes(self, count: int) -> tuple[dict[str, Any], Any]:
         """Shapes and dtypes of what :meth:`points` returns."""
-        points = {name: jax.ShapeDtypeStruct((count,), axis.dtype) for name, axis in self.axes.items()}
-        return points, None if self.key is None else jax.ShapeDtypeStruct((count,), np.uint32)
+        points = {name: jax.ShapeDtypeStruct((count,), axis.dtype) for name, axis in self.numbers.items()}
+        return points, jax.ShapeDtypeStruct((count,), np.uint32) if self._is_indexed else None
 
 
 def kernel_of(function: Callable[..., Any]) -> Kernel:
@@ -105,8 +139,8 @@ def kernel_of(function: Callable[..., Any]) -> Kernel:
     try:
         reference = weakref.ref(function, functools.partial(_forget, id(function)))
     except TypeError:  # an object without weak references is compiled anew by each call
-        return jax.jit(functools.partial(map_points, lambda: function))
-    kernel = jax.jit(functools.partial(map_points, reference))
+        return jax.jit(functools.partial(map_points, lambda: function), static_argnames="words")
+    kernel = jax.jit(functools.partial(map_points, reference), static_argnames="words")
     _KERNELS[id(function)] = reference, kernel
     return kernel
 
@@ -117,9 +151,11 @@ def _forget(identity: int, reference: weakref.ref) -> None:
         del _KERNELS[identity]
 
 
-def map_points(reference: Callable[[], Any], points: dict[str, Array], indexes: Any, key: Any) -> Any:
-    """The values of the function that ``reference`` gives, at many points."""
-    function = reference()
+def map_points(
+    reference: Callable[[], Any], points: dict[str, Array], indexes: Any, key: Any, words: Words = ()
+) -> Any:
+    """The values of the function that ``reference`` gives, at many points that share their names."""
+    function = functools.partial(reference(), **dict(words))
 
     def at_point(point: dict[str, Array], index: Any) -> Any:
         return function(**point) if key is None else function(**point, key=point_key(key, index))
@@ -133,18 +169,19 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
     Args:
         kernel: the map, of :func:`kernel_of`.
         grid: the points.
-        chunk: the number asked for, or None for the smallest power of two that holds the grid, or less.
+        chunk: the number asked for, or None for the smallest power of two that holds the points that share their
+            names, or less.
         memory_limit: bytes that one call may take.
 
     Raises:
         ValueError: the chunk asked for, or one point, takes more than ``memory_limit``.
     """
-    size = min(power_of_two_below(2 * grid.size - 1), _LARGEST) if chunk is None else chunk
+    size = min(power_of_two_below(2 * grid.part - 1), _LARGEST) if chunk is None else chunk
     if chunk is None:
-        work = _operations(_trace(kernel, grid, size).jaxpr)
+        work = max(_operations(_trace(kernel, grid, size, words).jaxpr) for words in grid.combinations())
         size = min(size, power_of_two_below(size * _WORK // work))
     while True:
-        need = _memory(_trace(kernel, grid, size))
+        need = max(_memory(_trace(kernel, grid, size, words)) for words in grid.combinations())
         if need <= memory_limit:
             return size
         if chunk is not None or size == 1:
@@ -153,8 +190,8 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
         size = min(size // 2, power_of_two_below(size * memory_limit // need))
 
 
-def _trace(kernel: Kernel, grid: Grid, count: int) -> Any:
-    return kernel.trace(*grid.shapes(count), grid.key)
+def _trace(kernel: Kernel, grid: Grid, count: int, words: Words) -> Any:
+    return kernel.trace(*grid.shapes(count), grid.key, words=words)
 
 
 def _memory(traced: Any) -> int:
@@ -219,9 +256,18 @@ def outline(kernel: Kernel, grid: Grid, chunk: int) -> Outline:
 
     Raises:
         TypeError: the function returns no array, or one that is not of numbers.
-        ValueError: a name stands for two values or for an axis too.
+        ValueError: a name stands for two values or for an axis too, or results differ in shape by the names.
     """
-    paths, structure = jax.tree_util.tree_flatten_with_path(_trace(kernel, grid, chunk).out_info)
+    each = {words: _trace(kernel, grid, chunk, words).out_info for words in grid.combinations()}
+    of_first = next(iter(each.values()))
+    for words, found in each.items():
+        if _said(found) != _said(of_first):
+            said = ", ".join(f"{axis}={name!r}" for axis, name in words)
+            raise ValueError(
+                f"function: expected results of the same names, shapes and dtypes for all names, got"
+                f" {_said(found)} at {said} and {_said(of_first)} before"
+            )
+    paths, structure = jax.tree_util.tree_flatten_with_path(of_first)
     names = [jax.tree_util.keystr(path, simple=True, separator=".") or "value" for path, _ in paths]
     if not names:
         raise TypeError("function: expected a pytree of arrays as result, got one without arrays")
@@ -232,6 +278,15 @@ def outline(kernel: Kernel, grid: Grid, chunk: int) -> Outline:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             raise TypeError(f"function: expected numbers as result, got {name!r} of dtype {leaf.dtype}")
     return Outline(structure, names, [(leaf.shape[1:], np.dtype(leaf.dtype)) for _, leaf in paths])
+
+
+def _said(found: Any) -> str:
+    """Names, shapes and dtypes of results at one point."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(found)
+    return ", ".join(
+        f"{jax.tree_util.keystr(path, simple=True, separator='.') or 'value'} {leaf.dtype}{list(leaf.shape[1:])}"
+        for path, leaf in leaves
+    )
 
 
 def allocate(found: Outline, points: int) -> list[np.ndarray]:
@@ -277,13 +332,14 @@ def fill(
     """
     while True:
         try:
-            for start in range(0, grid.size, chunk):
-                stop = min(start + chunk, grid.size)
-                for result, values in zip(
-                    results, map_chunk(kernel, grid, start, chunk, mesh=mesh), strict=True
-                ):
-                    result[start:stop] = values[: stop - start]
-                report(stop)
+            for begin in range(0, grid.size, grid.part):
+                end = begin + grid.part
+                for start in range(begin, end, chunk):
+                    stop = min(start + chunk, end)
+                    found = map_chunk(kernel, grid, start, chunk, stop, mesh)
+                    for result, values in zip(results, found, strict=True):
+                        result[start:stop] = values[: stop - start]
+                    report(stop)
             return chunk
         except jax.errors.JaxRuntimeError as error:
             if chunk == 1 or "RESOURCE_EXHAUSTED" not in str(error):
@@ -296,7 +352,7 @@ def map_chunk(
 ) -> list[np.ndarray]:
     """Values of ``count`` points from ``start`` on the host, copies of the last one included.
 
-    Over a mesh of devices each takes an equal share of the points.
+    All of them share their names. Over a mesh of devices each takes an equal share of the points.
     """
     shares = 1 if mesh is None else mesh.size
     points, indexes = grid.points(start, -(-count // shares) * shares, stop)
@@ -304,5 +360,5 @@ def map_chunk(
         share = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(mesh.axis_names))
         points, indexes = jax.device_put((points, indexes), share)
     with decomposing:  # one chunk at a time in this process: a sweep keeps every core busy by itself
-        leaves = jax.tree.leaves(kernel(points, indexes, grid.key))
+        leaves = jax.tree.leaves(kernel(points, indexes, grid.key, words=grid.words(start)))
         return [np.asarray(leaf)[:count] for leaf in leaves]

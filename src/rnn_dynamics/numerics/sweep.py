@@ -37,6 +37,8 @@ from rnn_dynamics.numerics.stored.filling import (
 )
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
+_LONGEST_NAME = 100
+
 
 def sweep(
     function: Callable[..., PyTree],
@@ -62,11 +64,12 @@ def sweep(
         function: takes one scalar per axis by the axis' name (and ``key``, if one is given), returns a pytree
             of arrays whose shapes do not depend on the values; JAX must be able to trace it.
         axes: name to 1-D array. Floats of mixed width take the widest; arrays of integers or booleans and
-            ranges keep their dtype (seeds, indexes); lists and tuples of numbers become floats.
+            ranges keep their dtype (seeds, indexes); lists and tuples of numbers become floats. Sequences of
+            strings come first: the function takes their names as they are, and is compiled for each combination.
         key: a key of ``jax.random.key``; each point gets its own as ``key``, see :func:`point_key`.
-        chunk: points of one call. By default the smallest power of two that holds the grid, or less: as much
-            as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard between two calls; a
-            ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
+        chunk: points of one call. By default the smallest power of two that holds the grid (of one combination of
+            names), or less: as much as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard
+            between two calls; a ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
         memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
         progress: True for a bar on standard error (where that is no terminal, a plain line every half minute
             and one at the end), or ``progress(done, total)`` called after each chunk.
@@ -81,7 +84,8 @@ def sweep(
         about: more for the store's manifest, as JSON.
 
     Returns:
-        The values with the grid's axes in front, on the host; with a store Zarr arrays of them.
+        The values with the grid's axes in front, on the host; with a store Zarr arrays of them. An axis of names
+        has the points 0, 1, …, and ``metadata["labels"]`` the names.
 
     Raises:
         TypeError: the function does not take the names, returns no array, or an argument has a wrong type.
@@ -148,7 +152,13 @@ def _grid(axes: Mapping[str, Any], key: Any) -> Grid:
             raise TypeError(f"axes: expected strings as names, got {type(name).__name__} {name!r}")
         if not name.isidentifier() or keyword.iskeyword(name) or (name == "key" and key is not None):
             raise ValueError(f"axes: expected names that can be arguments of a function, got {name[:80]!a}")
-    points = {name: _axis(name, values) for name, values in axes.items()}
+    labels = {name: _names(name, values) for name, values in axes.items() if _is_names(values)}
+    if list(labels) != list(axes)[: len(labels)]:
+        raise ValueError(f"axes: expected those of names first, got {', '.join(axes)}")
+    points = {
+        name: np.arange(len(labels[name])) if name in labels else _axis(name, values)
+        for name, values in axes.items()
+    }
     floats = [array.dtype for array in points.values() if array.dtype.kind == "f"]
     widest = np.result_type(*floats) if floats else None
     points = {name: a.astype(widest) if a.dtype.kind == "f" else a for name, a in points.items()}
@@ -158,10 +168,32 @@ def _grid(axes: Mapping[str, Any], key: Any) -> Grid:
         and key.shape == ()
     ):
         raise TypeError(f"key: expected one key of jax.random.key(seed), got {type(key).__name__}")
-    grid = Grid(points, key)
+    grid = Grid(points, key, labels)
     if grid.size >= 2**32:
         raise ValueError(f"axes: expected fewer than 2**32 points, got {' × '.join(map(str, grid.shape))}")
     return grid
+
+
+def _is_names(values: Any) -> bool:
+    if isinstance(values, np.ndarray):
+        return values.dtype.kind in "UT"
+    return isinstance(values, list | tuple) and any(isinstance(value, str) for value in values)
+
+
+def _names(name: str, values: Any) -> tuple[str, ...]:
+    """Return one axis' names, each of them once."""
+    if np.ndim(values) != 1 or not all(isinstance(value, str) for value in values):
+        raise TypeError(f"axes[{name!r}]: expected strings or numbers alone, got both, or more dimensions")
+    names = tuple(str(value) for value in values)
+    if not names:
+        raise ValueError(f"axes[{name!r}]: expected at least one name, got none")
+    for each in names:
+        if not each.strip() or len(each) > _LONGEST_NAME or not each.isprintable() or names.count(each) > 1:
+            raise ValueError(
+                f"axes[{name!r}]: expected different names of 1 to {_LONGEST_NAME} printable characters, got"
+                f" {each[:80]!a}"
+            )
+    return names
 
 
 def _axis(name: str, values: Any) -> np.ndarray:
@@ -208,6 +240,8 @@ def _metadata(function: Any, grid: Grid, chunk: int) -> dict[str, Any]:
         "jax": jax.__version__,
         "rnn_dynamics": __version__,
     }
+    if grid.labels:
+        metadata["labels"] = {name: list(names) for name, names in grid.labels.items()}
     if grid.key is not None:
         metadata["key"] = np.asarray(jax.random.key_data(grid.key)).tolist()
     return metadata

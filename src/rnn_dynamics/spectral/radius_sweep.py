@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -125,25 +124,25 @@ class RadiusSweep(Result):
 
 @dataclasses.dataclass(frozen=True)
 class _Setting:
-    """What one compiled grid has in common; hashable, so that a repeated sweep compiles nothing."""
+    """What the networks of a sweep have in common, and what they may differ in by name; hashable."""
 
     n: int
     steps: int
     lags: tuple[int, ...]
-    activation: Activation
+    activations: tuple[Activation, ...]
     form: str
-    ensemble: str
+    ensembles: tuple[str, ...]
     bounded: bool
     spectra: bool
     dtype: Any
 
 
-def _drawn(setting: _Setting, key: Any, radius: Array) -> Array:
+def _drawn(setting: _Setting, ensemble: str, key: Any, radius: Array) -> Array:
     """Weights with the spectral radius asked for; those without one as they are."""
-    W = ensemble_weights(key, setting.n, setting.ensemble, dtype=setting.dtype)
-    if setting.ensemble in WITHOUT_RADIUS:
+    W = ensemble_weights(key, setting.n, ensemble, dtype=setting.dtype)
+    if ensemble in WITHOUT_RADIUS:
         return W
-    return radius * W if setting.ensemble in _OF_RADIUS_ONE else with_spectral_radius(W, radius)
+    return radius * W if ensemble in _OF_RADIUS_ONE else with_spectral_radius(W, radius)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,17 +151,27 @@ class _Network:
 
     setting: _Setting
 
-    def __call__(self, radius: Array, bias: Array, gain: Array, seed: Array) -> dict[str, Array]:
+    def __call__(
+        self,
+        radius: Array,
+        bias: Array,
+        seed: Array,
+        gain: Array | float = 1.0,
+        activation: str | None = None,
+        ensemble: str | None = None,
+    ) -> dict[str, Array]:
         setting = self.setting
+        phi = next(each for each in setting.activations if activation in (None, each.name))
         drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
-        W = gain * _drawn(setting, drawn, radius)
+        W = gain * _drawn(setting, ensemble or setting.ensembles[0], drawn, radius)
         n, dtype = setting.n, setting.dtype
-        cell = _FORMS[setting.form](W, jnp.full((n,), bias, dtype), activation=setting.activation)
+        cell = _FORMS[setting.form](W, jnp.full((n,), bias, dtype), activation=phi)
         start = jax.random.normal(started, (n,), dtype) / math.sqrt(n)
         return _measured(setting, cell, start, W)
 
 
-_network_at = functools.lru_cache(maxsize=64)(_Network)  # one object a setting
+# One object a setting: a repeated sweep compiles nothing.
+_network_at = functools.lru_cache(maxsize=64)(_Network)
 
 
 def _measured(setting: _Setting, cell: Any, start: Array, W: Array) -> dict[str, Array]:
@@ -171,7 +180,7 @@ def _measured(setting: _Setting, cell: Any, start: Array, W: Array) -> dict[str,
     norms = gradient_norms(run, lags=setting.lags)
     found = {"log_norms": norms, "spectral_norm": spectral_norm(W)}
     if setting.bounded:
-        gamma = setting.activation.slope_bound
+        gamma = cell.activation.slope_bound
         found["log_absolute"] = log_absolute_bound(W, steps=setting.steps, slope_bound=gamma)[places]
     if setting.spectra:
         spectrum, steps = singular_spectrum(run), step_bounds(run)
@@ -206,13 +215,6 @@ def _numbers(radii: Any, biases: Any, gains: Any, ensembles: list[str]) -> dict[
     if not ensembles:
         raise ValueError("ensemble: expected at least one, got none")
     return axes
-
-
-def _report(progress: Any, part: int, parts: int) -> Any:
-    """Progress of one of several equal grids; a bar for each, or one count through all."""
-    if parts == 1 or not callable(progress):
-        return progress
-    return lambda done, total: progress(part * total + done, parts * total)
 
 
 def radius_sweep(
@@ -253,9 +255,8 @@ def radius_sweep(
             of such.
         spectra: whether every singular value of ∂x_T/∂x_0 and the bounds of the steps are taken too, at some
             twenty times the work.
-        progress: as for ``sweep``.
-        store, executor, about: as for ``sweep``, of one activation and one ensemble: the grid is a Zarr group in a
-            folder, and the same call goes on from what is there.
+        progress, store, executor, about: as for ``sweep``: with a store the grid is a Zarr group in a folder, and
+            the same call goes on from what is there.
 
     Returns:
         ``RadiusSweep``: natural logarithms, an axis for each of the lists given and one of lags.
@@ -282,34 +283,22 @@ def radius_sweep(
         raise ValueError("activation: expected at least one, got none")
     form, spectra = choice("form", form, list(_FORMS)), flag("spectra", spectra)
     bounded = all(each.slope_bound is not None for each in found)
-    common = (form, bounded, spectra, axes["radius"].dtype)
-    if store is not None and len(found) * len(names) > 1:
-        raise ValueError("store: expected one activation and one ensemble, each has a store of its own")
-    parts = []
-    for phi, family in itertools.product(found, names):
-        setting = _Setting(n, steps, tuple(asked.tolist()), phi, common[0], family, *common[1:])
-        report = _report(progress, len(parts), len(found) * len(names))
-        kept: dict[str, Any] = {"store": store, "executor": executor, "about": about}
-        parts.append(
-            sweep(_network_at(setting), axes, progress=report, **(kept if store is not None else {}))
-        )
-    labels = {"activation": [phi.name for phi in found], "ensemble": names}
-    shown = [name for name, many in zip(labels, (many_activations, many_ensembles), strict=True) if many]
-    whole = _joined(
-        parts, {name: labels[name] for name in shown}, drop=() if gains is not None else ("gain",)
+    setting = _Setting(
+        n=n,
+        steps=steps,
+        lags=tuple(asked.tolist()),
+        activations=tuple(found),
+        form=form,
+        ensembles=tuple(names),
+        bounded=bounded,
+        spectra=spectra,
+        dtype=axes["radius"].dtype,
     )
-    return RadiusSweep(whole, asked, steps, tuple(phi.slope_bound for phi in found))
-
-
-def _joined(parts: list[Sweep], labels: dict[str, list[str]], drop: tuple[str, ...]) -> Sweep:
-    """Several grids of the same axes as one with named axes in front, without the axes of one point in ``drop``."""
-    inner = {name: points for name, points in parts[0].axes.items() if name not in drop}
-    outer = {name: np.arange(len(names)) for name, names in labels.items()}
-    shape = tuple(len(points) for points in (*outer.values(), *inner.values()))
-    rank = len(parts[0].axes)
-    values = {
-        name: np.stack([part[name] for part in parts]).reshape(shape + parts[0][name].shape[rank:])
-        for name in parts[0].values
-    }
-    metadata = {**parts[0].metadata, "labels": labels} if labels else parts[0].metadata
-    return Sweep({**outer, **inner}, values, metadata)
+    named = {"activation": [phi.name for phi in found]} if many_activations else {}
+    named |= {"ensemble": names} if many_ensembles else {}
+    if gains is None:
+        del axes["gain"]
+    grid = sweep(
+        _network_at(setting), named | axes, progress=progress, store=store, executor=executor, about=about
+    )
+    return RadiusSweep(grid, asked, steps, tuple(phi.slope_bound for phi in found))

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array
 
 from rnn_dynamics.cells.arguments import checked_start
@@ -168,18 +169,43 @@ def _freed(static: Any, arrays: Any, parameters: tuple, found: list, late: Any) 
     return [values, final, status, periods]
 
 
+def _all_points(
+    static: Any, arrays: Any, flat: tuple, states: Any, inputs: tuple, frame: Array, counts: tuple
+) -> tuple[Array, Array, Array, Array]:
+    """All points of traced arguments in one call, their labels freed as those of a chunk."""
+    early, late = inputs
+    is_known = not any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(late))
+    cycle = jnp.int32(input_period(late) if is_known else 0)
+    found = _at_points(static, arrays, flat, jnp.asarray(states), (early, late, cycle), frame, counts)
+    values, final, status, periods = found
+    last = jax.tree_util.tree_map(lambda leaf: leaf[-1], late)
+    affine = _affine_at(static, arrays, flat, final, far_directions(states[0]), last)
+    at_rest = (periods > 0) & (status == int(Status.UNRESOLVED)) & jnp.isfinite(values).all(axis=-1)
+    return values, final, jnp.where(at_rest & affine, jnp.int32(Status.RESOLVED), status), periods
+
+
 def _points(parameters: Any, starts: Any, state_ndim: int) -> tuple[tuple, np.ndarray, tuple[int, ...]]:
     """Parameters and states in one flat list each, and the shape of the grid."""
-    states = np.asarray(real_array("starts", starts))
+    states = _host(real_array("starts", starts))
     if state_ndim > states.ndim:
         raise ValueError(f"starts: expected a state of {state_ndim} dimensions, got shape {states.shape}")
     inner = states.shape[states.ndim - state_ndim :]
     named = {f"parameters[{i}]": p for i, p in enumerate(parameters)}
-    arrays = [np.asarray(a) for a in broadcast_arrays(**named)] if named else []
+    arrays = [_host(a) for a in broadcast_arrays(**named)] if named else []
     grid = np.broadcast_shapes(states.shape[: states.ndim - state_ndim], arrays[0].shape if arrays else ())
-    states = np.broadcast_to(states, grid + inner).reshape(-1, *inner)
-    flat = tuple(np.broadcast_to(a, grid).reshape(-1).astype(states.dtype) for a in arrays)
+    states = _spread(states, grid + inner).reshape(-1, *inner)
+    flat = tuple(_spread(a, grid).reshape(-1).astype(states.dtype) for a in arrays)
     return flat, states, grid
+
+
+def _host(array: Any) -> Any:
+    """The array on the host, one that is traced as it is."""
+    return array if isinstance(array, Tracer) else np.asarray(array)
+
+
+def _spread(array: Any, shape: tuple[int, ...]) -> Any:
+    broadcast = jnp.broadcast_to if isinstance(array, Tracer) else np.broadcast_to
+    return broadcast(array, shape)
 
 
 def finite_time_exponents(
@@ -212,7 +238,8 @@ def finite_time_exponents(
         chunk: points in one call; by default some 2^15 numbers.
 
     Returns:
-        ``FiniteTimeExponents``. Memory is bounded by the chunk and by the results.
+        ``FiniteTimeExponents``. Memory is bounded by the chunk and by the results. Inside ``jit``, ``vmap`` and the
+        function of a ``sweep`` the points are taken at once, and the result's arrays are traced.
 
     Raises:
         TypeError, ValueError: steps below 1, exponents outside 1 … n, shapes that do not fit.
@@ -228,10 +255,16 @@ def finite_time_exponents(
     wanted = shapes_of(first)
     if is_ours(first) and wanted.state not in (None, states.shape[1:]):
         raise TypeError(f"starts: expected {wanted}; got states of shape {states.shape[1:]}")
-    one = states[0] if hasattr(starts, "dtype") else states[0].tolist()  # numbers and lists follow the cell
+    inner = states.shape[1:]
+    is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(starts))
+    # Numbers and lists follow the cell.
+    one = states[0] if is_traced or hasattr(starts, "dtype") else np.asarray(starts, float).reshape(-1, *inner)[0].tolist()
     start, given, total = checked_start(first, one, inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
     size = start.size
+    traced = any(
+        isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves((cell, starts, inputs, parameters))
+    )
     exponents = index("exponents", exponents, minimum=1, maximum=size)
     chunk = max(1, _CHUNK // (size * exponents)) if chunk is None else count("chunk", chunk, minimum=1)
     chunk = min(chunk, states.shape[0])
@@ -241,6 +274,10 @@ def finite_time_exponents(
         for a, b in ((0, discard), (discard, total))
     )
     static, arrays = split(cell)
+    if traced:
+        found = _all_points(static, arrays, flat, states, (early, late), frame, (discard, steps))
+        shaped = [part.reshape(*grid, *part.shape[1:]) for part in found]
+        return FiniteTimeExponents(*shaped[:3], steps, shaped[3])
     series, parts = (early, late, np.int32(input_period(late))), []
     for at in range(0, states.shape[0], chunk):
         take = np.minimum(np.arange(at, at + chunk), states.shape[0] - 1)

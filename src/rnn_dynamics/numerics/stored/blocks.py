@@ -20,10 +20,10 @@ class Blocks:
     box: tuple[int, ...]
 
     @classmethod
-    def of(cls, shape: tuple[int, ...], points: int) -> "Blocks":
-        """The largest blocks of at most ``points`` points."""
+    def of(cls, shape: tuple[int, ...], points: int, single: int = 0) -> "Blocks":
+        """The largest blocks of at most ``points`` points, of one point along the first ``single`` axes."""
         box, whole = [1] * len(shape), 1
-        for axis in reversed(range(len(shape))):
+        for axis in reversed(range(single, len(shape))):
             box[axis] = min(shape[axis], max(points // whole, 1))
             if box[axis] < shape[axis]:
                 break

@@ -62,7 +62,7 @@ def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str,
     identity = identity_of(function, grid)
     parts = {name: Part(dtype, shape) for name, (shape, dtype) in zip(found.names, found.leaves, strict=True)}
     if is_free(Path(path)):
-        store = create(path, grid.axes, parts, swept.points, {"identity": identity, **about})
+        store = create(path, grid, parts, swept.points, {"identity": identity, **about})
     else:
         store = opened(path)
         check_same(store, identity, parts)
@@ -102,9 +102,13 @@ def _fill(store: Store, swept: Computation, means: Means) -> None:
 
 
 def _ends(store: Store, grid: Grid, index: int) -> dict[str, list[Any]]:
-    """First and last point of each axis in a block."""
-    boxes = zip(grid.axes.items(), store.blocks.box_at(index), strict=True)
-    return {name: [points[one][0].item(), points[one][-1].item()] for (name, points), one in boxes}
+    """First and last point of each axis in a block; the name on an axis of names."""
+    boxes = dict(zip(grid.axes, store.blocks.box_at(index), strict=True))
+    ends: dict[str, list[Any]] = {
+        name: [points[boxes[name]][0].item(), points[boxes[name]][-1].item()]
+        for name, points in grid.numbers.items()
+    }
+    return {name: [names[boxes[name].start]] for name, names in grid.labels.items()} | ends
 
 
 def _warn(store: Store) -> None:

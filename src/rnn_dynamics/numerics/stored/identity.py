@@ -25,14 +25,14 @@ def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
         function: of one point.
         grid: its points.
     """
-    traced = jax.make_jaxpr(functools.partial(map_points, lambda: function))(*grid.shapes(1), grid.key)
-    code = hashlib.sha256(_ADDRESS.sub("", str(traced.jaxpr)).encode())
-    for constant in _constants(traced):
-        code.update(_bytes_of(constant))
-    axes = {
-        f"axis {name}": f"{len(points)} {points.dtype}, {hashlib.sha256(points.tobytes()).hexdigest()}"
-        for name, points in grid.axes.items()
-    }
+    code = hashlib.sha256()
+    for words in grid.combinations():
+        mapped = functools.partial(map_points, lambda: function, words=words)
+        traced = jax.make_jaxpr(mapped)(*grid.shapes(1), grid.key)
+        code.update(_ADDRESS.sub("", str(traced.jaxpr)).encode())
+        for constant in _constants(traced):
+            code.update(_bytes_of(constant))
+    axes = {f"axis {name}": _said(points, grid.labels.get(name)) for name, points in grid.axes.items()}
     key = "none" if grid.key is None else np.asarray(jax.random.key_data(grid.key)).tobytes().hex()
     return {
         "axes": ", ".join(grid.axes),
@@ -43,6 +43,12 @@ def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
         "device": jax.devices()[0].device_kind,
         "function": code.hexdigest(),
     }
+
+
+def _said(points: np.ndarray, names: tuple[str, ...] | None) -> str:
+    """How many points of what kind an axis has, and a digest of them."""
+    kind, content = (points.dtype, points.tobytes()) if names is None else ("names", repr(names).encode())
+    return f"{len(points)} {kind}, {hashlib.sha256(content).hexdigest()}"
 
 
 def _constants(traced: Any) -> Iterator[Any]:

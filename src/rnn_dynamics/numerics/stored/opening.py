@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.numerics.grid import Grid
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored import chunks
 from rnn_dynamics.numerics.stored.blocks import Blocks
@@ -35,7 +36,7 @@ _NAME = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
 
 def create(
     path: str | os.PathLike[str],
-    axes: Mapping[str, np.ndarray],
+    grid: Grid,
     parts: Mapping[str, Part],
     box_points: int,
     about: Mapping[str, Any],
@@ -46,7 +47,7 @@ def create(
 
     Args:
         path: a folder that is not there yet.
-        axes: the grid.
+        grid: the points.
         parts: the values.
         box_points: points of a block, at most.
         about: ``identity``, ``metadata`` and what else the manifest holds.
@@ -59,8 +60,8 @@ def create(
     path = Path(path)
     if not is_free(path):
         raise FileExistsError(f"{path}: there is something already")
-    blocks = Blocks.of(tuple(len(points) for points in axes.values()), box_points)
-    for name in (*axes, *parts):
+    blocks = Blocks.of(grid.shape, box_points, len(grid.labels))
+    for name in (*grid.axes, *parts):
         if _NAME.fullmatch(name) is None or len(name) > 100 or name == DONE:
             raise ValueError(
                 f"function: expected names of words for a store, and not {DONE!r}, got {name[:80]!a}"
@@ -68,7 +69,7 @@ def create(
     beside = path.parent / f".{path.name}.{os.getpid()}.new"
     shutil.rmtree(beside, ignore_errors=True)
     try:
-        _make(beside, axes, parts, blocks, about)
+        _make(beside, grid, parts, blocks, about)
         os.rename(beside, path)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -83,11 +84,12 @@ def is_free(path: Path) -> bool:
 
 def _make(
     path: Path,
-    axes: Mapping[str, np.ndarray],
+    grid: Grid,
     parts: Mapping[str, Part],
     blocks: Blocks,
     about: Mapping[str, Any],
 ) -> None:
+    axes = grid.axes
     zarr = zarr_package()
     from zarr.codecs import BytesCodec, Crc32cCodec
 
@@ -99,6 +101,7 @@ def _make(
             "chunks": points.shape,
             "dtype": points.dtype,
             "dimension_names": [name],
+            "attributes": {"labels": list(grid.labels[name])} if name in grid.labels else {},
         }
         group.create_array(name, fill_value=chunks.fill_of(points.dtype), **look, **plain)[:] = points
         # Zarr leaves out a chunk of fill values.

@@ -28,7 +28,7 @@ class Task:
 
     Attributes:
         function: of one point.
-        axes, key: the grid; the key as its data.
+        axes, key, labels: the grid; the key as its data.
         path: of the store.
         mark: of the store; another one at the same path has another.
         x64: whether JAX has float64.
@@ -38,6 +38,7 @@ class Task:
     function: Callable[..., Any]
     axes: dict[str, np.ndarray]
     key: tuple[Any, str] | None
+    labels: dict[str, tuple[str, ...]]
     path: str
     mark: str
     x64: bool
@@ -51,12 +52,12 @@ class Task:
             key = np.asarray(jax.random.key_data(grid.key)), str(jax.random.key_impl(grid.key))
         path, settings = os.fspath(store.path.resolve()), jax.config.values
         x64, programs = bool(settings["jax_enable_x64"]), settings["jax_compilation_cache_dir"]
-        return cls(function, grid.axes, key, path, store.manifest["made"], x64, programs)
+        return cls(function, grid.axes, key, grid.labels, path, store.manifest["made"], x64, programs)
 
     def grid(self) -> Grid:
         """The grid."""
         key = None if self.key is None else jax.random.wrap_key_data(self.key[0], impl=self.key[1])
-        return Grid(self.axes, key)
+        return Grid(self.axes, key, self.labels)
 
 
 _PREPARED: dict[str, tuple[Any, Grid, Store, Any]] = {}
