@@ -35,8 +35,8 @@ class Atlas:
     Attributes:
         about: what it holds, in a sentence.
         options: by name.
-        compute: takes the options, and ``store``, ``executor``, ``progress`` and ``about`` as ``sweep`` does; it
-            returns the sweep, or a result around it.
+        compute: takes the options, and ``store``, ``executor``, ``progress``, ``chunk`` and ``about`` as ``sweep``
+            does; it returns the sweep, or a result around it.
         draw: takes the result, ``ax`` and options of the picture; it returns the axes.
         of_sweep: takes the sweep that a store holds and the options; it returns what ``compute`` does.
     """
@@ -63,16 +63,21 @@ class Atlas:
 
 
 def gridded(
-    function: Callable[[Mapping[str, Any]], Any], axes: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    function: Callable[[Mapping[str, Any]], Any],
+    axes: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    chunk: Callable[[Mapping[str, Any]], int] | None = None,
 ) -> Callable[..., Sweep]:
     """The ``compute`` of an atlas that is one sweep.
 
     Args:
         function: the function of one point for these options, the same object for the same options.
         axes: the grid for these options.
+        chunk: points of one call for these options; by default what ``sweep`` finds.
     """
 
     def compute(options: Mapping[str, Any], **how: Any) -> Sweep:
+        if how["chunk"] is None and chunk is not None:
+            how["chunk"] = chunk(options)
         return sweep(function(options), axes(options), **how)
 
     return compute
@@ -110,11 +115,6 @@ def names(known: Sequence[str]) -> Check:
         return found
 
     return check
-
-
-def one_of(known: Sequence[str]) -> Check:
-    """One of the names."""
-    return lambda name, value: choice(name, value, list(known))
 
 
 def switch(name: str, value: Any) -> bool:

@@ -11,7 +11,7 @@ from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored.opening import opened
 from rnn_dynamics.numerics.sweep import Sweep
 from rnn_dynamics.numerics.swept import of_store
-from rnn_dynamics.numerics.validation import choice
+from rnn_dynamics.numerics.validation import choice, count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 KEY = "atlas"
 
 
-def make(name: str, *, store: Any = None, executor: Any = None, progress: Any = None, **options: Any) -> Any:
+def make(
+    name: str,
+    *,
+    store: Any = None,
+    executor: Any = None,
+    progress: Any = None,
+    chunk: int | None = None,
+    **options: Any,
+) -> Any:
     """Compute an atlas, in memory or in a folder; the same call goes on from what the folder holds.
 
     Args:
-        name: one of ``ATLASES``: "radius", "neuron".
-        store, executor, progress: as for ``sweep``.
+        name: one of ``ATLASES``: "radius", "neuron", "fixed_points", "gated".
+        store, executor, progress, chunk: as for ``sweep``.
         options: of the atlas, see ``ATLASES[name].options``; each has a default.
 
     Returns:
@@ -40,7 +48,9 @@ def make(name: str, *, store: Any = None, executor: Any = None, progress: Any = 
     if executor is not None and store is None:
         raise ValueError("executor: expected a store too, through which workers hand over what they compute")
     said = {KEY: {"name": name, "options": chosen}}
-    found = atlas.compute(chosen, store=store, executor=executor, progress=progress, about=said)
+    size = None if chunk is None else count("chunk", chunk, minimum=1)
+    how = {"store": store, "executor": executor, "progress": progress, "chunk": size}
+    found = atlas.compute(chosen, about=said, **how)
     return _with(found, said) if store is None else read(store)
 
 

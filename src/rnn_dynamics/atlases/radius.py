@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics.atlases.atlas import Atlas, Option, numbers, one_of, switch, whole
+from rnn_dynamics.atlases.atlas import Atlas, Option, names, numbers, switch, whole
 from rnn_dynamics.cells import activations
 from rnn_dynamics.numerics.sweep import Sweep
-from rnn_dynamics.plots.grids import Slice, caption, not_computed, panels, slice_of
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.grids import Slice, caption, labels_of, not_computed, panels, slice_of
 from rnn_dynamics.plots.spectra import radius_atlas
 from rnn_dynamics.spectral.radius_sweep import RadiusSweep, radius_sweep
 
@@ -29,46 +30,63 @@ def _compute(options: Mapping[str, Any], **how: Any) -> RadiusSweep:
     return radius_sweep(
         np.linspace(0.2, 2.0, options["points"]),
         biases=np.linspace(0, 1.5, options["points"]),
-        gains=options["gain"],
+        gains=None if options["gain"] == [1.0] else options["gain"],
         seeds=range(options["seeds"]),
         n=options["units"],
         steps=options["steps"],
         lags=_lags(options["steps"]),
-        activation=options["activation"],
+        activation=_one_or_several(options["activation"]),
         spectra=options["spectra"],
         **how,
     )
 
 
+def _one_or_several(given: list[str]) -> Any:
+    return given if len(given) > 1 else given[0]
+
+
 def _of_sweep(found: Sweep, options: Mapping[str, Any]) -> RadiusSweep:
     lags = np.asarray(_lags(options["steps"]), np.int32)
-    return RadiusSweep(found, lags, options["steps"], (activations.get(options["activation"]).slope_bound,))
+    bounds = tuple(activations.get(name).slope_bound for name in options["activation"])
+    return RadiusSweep(found, lags, options["steps"], bounds)
 
 
-def _at_one_gain(found: RadiusSweep, cut: Slice) -> RadiusSweep:
-    """What a map shows: no axis of gains, the spectral radius that of g W; NaN where nothing is computed."""
+def _at_one(found: RadiusSweep, cut: Slice) -> RadiusSweep:
+    """What a map shows: one activation, and one gain, the spectral radius that of g W; NaN where nothing is."""
     axes = {name: found.sweep.axes[name] for name in _KEPT}
-    axes["radius"] = axes["radius"] * cut.held["gain"]
+    axes["radius"] = axes["radius"] * cut.held.get("gain", 1.0)
     values = {}
     for name, value in cut.values.items():
         missing = ~cut.computed.reshape(cut.computed.shape + (1,) * (value.ndim - cut.computed.ndim))
         values[name] = np.where(missing, np.asarray(np.nan, value.dtype), value)
-    return dataclasses.replace(found, sweep=Sweep(axes, values, found.sweep.metadata))
+    names = labels_of(found.sweep, "activation") if "activation" in cut.held else None
+    bound = found.slope_bounds[names.index(cut.held["activation"]) if names else 0]
+    return dataclasses.replace(found, sweep=Sweep(axes, values, found.sweep.metadata), slope_bounds=(bound,))
 
 
 def _draw(found: RadiusSweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) -> "Axes":
     """Three maps over radius and bias: decades a step, by how much the claim is passed, and the theorem's gap."""
     axes = panels(ax, 1, 3, 3.6)
-    names = [name for name in ("log_norms", "spectral_norm") if name in found.sweep.values]
-    cut = slice_of(found.sweep, names, _KEPT, at)
-    part, there = _at_one_gain(found, cut), cut.computed.any(axis=-1)
+    cut = slice_of(found.sweep, ["log_norms", "spectral_norm"], _KEPT, at)
+    part, there = _at_one(found, cut), cut.computed.any(axis=-1)
     for panel, show in zip(axes, _SHOWN, strict=False):
         if there.any():
             radius_atlas(part, panel, show=show)
         not_computed(panel, part.sweep.axes["radius"], part.sweep.axes["bias"], there)
-    shown = {"gain": cut.held["gain"]} if len(found.sweep.axes["gain"]) > 1 else {}
-    caption(axes, cut._replace(held=shown, computed=there))
+        _shortened(panel, is_first=panel is axes[0])
+        panel.set_xlabel(r"spectral radius $\rho(g\,W)$" if "gain" in cut.held else palette.RADIUS_AXIS)
+        panel.set_ylabel("bias of every unit")
+    caption(axes, cut._replace(computed=there), gain="gain $g$")
     return axes[0]
+
+
+def _shortened(panel: "Axes", *, is_first: bool) -> None:
+    """A legend that a narrow panel has room for, on the first one alone."""
+    legend = panel.get_legend()
+    if legend is not None and not is_first:
+        legend.remove()
+    elif legend is not None:
+        legend.get_texts()[0].set_text("constant norm")
 
 
 ATLAS = Atlas(
@@ -79,7 +97,7 @@ ATLAS = Atlas(
         "seeds": Option(3, whole(1), "networks of each point"),
         "steps": Option(200, whole(1), "steps T"),
         "gain": Option([1.0], numbers(0.0), "factors of the weights"),
-        "activation": Option("tanh", one_of(_ACTIVATIONS), "of every unit"),
+        "activation": Option(["tanh"], names(_ACTIVATIONS), "of every unit"),
         "spectra": Option(False, switch, "every singular value too"),
     },
     _compute,

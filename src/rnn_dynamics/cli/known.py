@@ -31,10 +31,19 @@ ATLASES: dict[str, dict[str, Any]] = {
         "seeds": 3,
         "steps": 200,
         "gain": [1.0],
-        "activation": "tanh",
+        "activation": ["tanh"],
         "spectra": False,
     },
     "neuron": {"points": 64, "steps": 100, "epsilon": [0.25, 0.5, 1.0], "x0": [0.1, 0.5, 0.9]},
+    "fixed_points": {"units": 16, "points": 24, "seeds": 8, "starts": 64},
+    "gated": {
+        "units": 16,
+        "points": 12,
+        "seeds": 3,
+        "steps": 100,
+        "gain": [1.0],
+        "cells": ["lstm", "gru", "minimal_gated_unit", "minimal_rnn"],
+    },
 }
 
 #: Remedy to what it sets: pairs of a slot and its piece.

@@ -23,7 +23,9 @@ _OPTIONS: dict[str, tuple[dict[str, Any], int | None, str]] = {
     "seeds": ({"type": lenient(int), "metavar": "N"}, 1, "networks of each point"),
     "steps": ({"type": lenient(int), "metavar": "N"}, 1, "T"),
     "gain": ({"type": lenient(float), "metavar": "G", "nargs": "+"}, None, "factors of the weights"),
-    "activation": ({"metavar": "NAME"}, None, "of every unit"),
+    "starts": ({"type": lenient(int), "metavar": "K"}, 1, "starts of Newton's method"),
+    "activation": ({"metavar": "NAME", "nargs": "+"}, None, "of every unit"),
+    "cells": ({"metavar": "NAME", "nargs": "+"}, None, "which cells"),
     "spectra": ({"action": "store_const", "const": True}, None, "every singular value too"),
     "epsilon": ({"type": lenient(float), "metavar": "E", "nargs": "+"}, None, "Euler steps"),
     "x0": ({"type": lenient(float), "metavar": "X", "nargs": "+"}, None, "starts of the neuron"),
@@ -103,7 +105,7 @@ def _check_atlas(options: argparse.Namespace, problems: Problems) -> None:
                 "fits": lambda n, least=least: n >= least,
             }
             numbers(problems, f"--{name}", given, **whole)
-        elif isinstance(given, list):
+        elif _OPTIONS[name][0].get("type") is not None:
             numbers(problems, f"--{name}", given, expected="numbers", fits=lambda _: True)
     check_file(problems, "--plot", options.plot, PICTURES)
     _check_workers(options, problems)

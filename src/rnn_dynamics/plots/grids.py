@@ -13,6 +13,13 @@ from rnn_dynamics.plots.lines import series
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_HATCHED: dict[str, Any] = {
+    "facecolor": palette.LIGHT,
+    "edgecolor": palette.FADED,
+    "hatch": "////",
+    "linewidth": 0,
+}
+
 
 class Slice(NamedTuple):
     """A part of a sweep.
@@ -126,8 +133,7 @@ def not_computed(ax: "Axes", x: Any, y: Any, computed: Any) -> None:
     computed = np.asarray(computed)
     if computed.all():
         return
-    look = {"facecolor": palette.LIGHT, "edgecolor": palette.FADED, "hatch": "////", "linewidth": 0}
-    ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, zorder=0.1, **look))
+    ax.add_patch(Rectangle((0, 0), 1, 1, transform=ax.transAxes, zorder=0.1, **_HATCHED))
     white = np.ma.masked_array(np.zeros(computed.T.shape), ~computed.T)
     colour = {"cmap": _only(palette.WHITE), "zorder": 0.2, "rasterized": True}
     ax.pcolormesh(edges(x), edges(y), white, shading="flat", **colour)
@@ -300,7 +306,11 @@ def _lines(
     rows = values.astype(float).reshape(len(x), -1)
     shown = np.where(computed[:, None], rows, np.nan)
     series(ax, x, {label: shown if rows.shape[1] > 1 else shown[:, 0]}, name, label)
+    gaps(ax, x, computed)
+
+
+def gaps(ax: "Axes", x: Any, computed: Any) -> None:
+    """Hatch on grey the stretches of the axis across where nothing is computed."""
     borders = edges(x)
-    for place in np.flatnonzero(~computed):
-        look = {"facecolor": palette.LIGHT, "edgecolor": palette.FADED, "hatch": "////", "linewidth": 0}
-        ax.axvspan(borders[place], borders[place + 1], zorder=0.1, **look)
+    for place in np.flatnonzero(~np.asarray(computed)):
+        ax.axvspan(borders[place], borders[place + 1], zorder=0.1, **_HATCHED)

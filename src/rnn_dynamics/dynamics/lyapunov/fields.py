@@ -258,7 +258,11 @@ def finite_time_exponents(
     inner = states.shape[1:]
     is_traced = any(isinstance(leaf, Tracer) for leaf in jax.tree_util.tree_leaves(starts))
     # Numbers and lists follow the cell.
-    one = states[0] if is_traced or hasattr(starts, "dtype") else np.asarray(starts, float).reshape(-1, *inner)[0].tolist()
+    one = (
+        states[0]
+        if is_traced or hasattr(starts, "dtype")
+        else np.asarray(starts, float).reshape(-1, *inner)[0].tolist()
+    )
     start, given, total = checked_start(first, one, inputs, steps + discard)
     states, flat = states.astype(start.dtype), tuple(p.astype(start.dtype) for p in flat)
     size = start.size
