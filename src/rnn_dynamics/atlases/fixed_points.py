@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +40,11 @@ class _Network:
 
     def __call__(self, gain: Array, size: Array, seed: Array) -> dict[str, Array]:
         drawn, started = jax.random.split(jax.random.fold_in(jax.random.key(0), seed))
-        dtype, inside = gain.dtype, jnp.arange(self.units) < size
+        dtype, inside = gain.dtype, jnp.arange(self.units, dtype=size.dtype) < size
         scale = gain / jnp.sqrt(size.astype(dtype))
         W = jax.random.normal(drawn, (self.units, self.units), dtype) * scale
         W = jnp.where(inside[:, None] & inside[None, :], W, jnp.zeros_like(W))
-        starts = _starts(started, self.starts, self.units, dtype) * inside.astype(dtype)
+        starts = _starts(started, self.starts, self.units, dtype) * inside.astype(dtype)[None]
         points, converged = jax.vmap(functools.partial(_solved, W))(starts)
         first, stable_pairs = _distinct(W, points, converged)
         origin = _contracts(W)
@@ -117,8 +118,9 @@ def _axes(options: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def _points_of_a_call(options: Mapping[str, Any]) -> int:
-    """So many that a call takes a second or less: its loop has no length that could be read off."""
-    return max(1, 2**22 // (options["starts"] * options["units"] ** 2))
+    """So many that a call takes about a second (its loop has no length to be read off), or all of a small grid."""
+    points = math.prod(len(axis) for axis in _axes(options).values())
+    return max(1, min(points, 2**22 // (options["starts"] * options["units"] ** 2)))
 
 
 def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) -> "Axes":

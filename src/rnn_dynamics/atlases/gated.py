@@ -85,9 +85,10 @@ _cell = functools.lru_cache(maxsize=64)(_Cell)
 
 
 def _reach(by_lag: Float[Array, " steps+1"]) -> Int[Array, ""]:
-    """The largest lag at which the norm is at least 1/e of its greatest; −1 where one is not finite."""
+    """The largest lag whose norm is at least 1/e of the greatest; 0 where all are 0, −1 where one is not finite."""
     lags = jnp.arange(len(by_lag), dtype=jnp.int32)
-    far = jnp.max(jnp.where(by_lag >= jnp.max(by_lag) - 1, lags, jnp.zeros_like(lags)))
+    counts = (by_lag >= jnp.max(by_lag) - 1) & (by_lag > -jnp.inf)
+    far = jnp.max(jnp.where(counts, lags, jnp.zeros_like(lags)))
     sound = ~jnp.any(jnp.isnan(by_lag) | jnp.isposinf(by_lag))
     return jnp.where(sound, far, -jnp.ones_like(far))
 

@@ -41,6 +41,7 @@ def add_to(commands: Any) -> None:
     for option, (how, _, what) in _OPTIONS.items():
         defaults = [f"{name} {_shown(has[option])}" for name, has in known.ATLASES.items() if option in has]
         atlas.add_argument(f"--{option}", help=f"{what} [{', '.join(defaults)}]", **how)
+    atlas.add_argument("--chunk", type=lenient(int), metavar="N", help="points of a block, at most")
     atlas.add_argument("--workers", type=lenient(int), metavar="N", help="processes; this one by default")
     atlas.add_argument("--dask", metavar="ADDRESS", help="of a Dask scheduler, as tcp://host:8786")
     atlas.add_argument("--plot", metavar="FILE", help="draw it, as far as it is there: .png, .svg or .pdf")
@@ -107,6 +108,7 @@ def _check_atlas(options: argparse.Namespace, problems: Problems) -> None:
             numbers(problems, f"--{name}", given, **whole)
         elif _OPTIONS[name][0].get("type") is not None:
             numbers(problems, f"--{name}", given, expected="numbers", fits=lambda _: True)
+    numbers(problems, "--chunk", options.chunk, expected="an integer from 1", fits=lambda n: n >= 1)
     check_file(problems, "--plot", options.plot, PICTURES)
     _check_workers(options, problems)
     if not packages.is_installed("zarr"):
@@ -141,7 +143,8 @@ def _executor(options: argparse.Namespace) -> Iterator[Any]:
 
 
 def _atlas(options: argparse.Namespace) -> int:
-    return _computed(options, options.name, _asked(options), options.store, options.plot)
+    asked = _asked(options) | ({} if options.chunk is None else {"chunk": options.chunk})
+    return _computed(options, options.name, asked, options.store, options.plot)
 
 
 def _computed(
