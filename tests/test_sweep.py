@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.numerics import grid as grids, storage
+from rnn_dynamics.numerics import mapped, storage
+from rnn_dynamics.numerics.grid import Grid
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.sweep import Sweep, point_key, sweep
 
@@ -230,7 +231,7 @@ class TestHazard27Memory:
         result = sweep(large, axes, memory_limit=limit)
         chunk = result.metadata["chunk"]
         assert 1 <= chunk < 64
-        assert grids.plan(grids.kernel_of(large), grids.Grid(result.axes), chunk, limit) == chunk
+        assert mapped.plan(mapped.kernel_of(large), Grid(result.axes), chunk, limit) == chunk
         rows = np.arange(256.0)[:, None] * axes["w"]
         truth = np.sum(rows**2, axis=0)
         np.testing.assert_allclose(result["value"], truth, rtol=1e-12)
@@ -256,7 +257,7 @@ class TestHazard27Memory:
 
     def test_hazard_27_an_exhausted_device_halves_the_chunk(self):
         axes = {"w": np.linspace(0, 1, 10)}
-        given = grids.Grid(axes)
+        given = Grid(axes)
         asked = []
 
         def kernel(points, indexes, key, words):
@@ -266,7 +267,7 @@ class TestHazard27Memory:
             return points["w"] * 2.0
 
         results = [np.empty(10)]
-        assert grids.fill(kernel, given, 8, results, lambda done: None) == 1
+        assert mapped.fill(kernel, given, 8, results, lambda done: None) == 1
         assert asked[:4] == [8, 4, 2, 1]
         np.testing.assert_array_equal(results[0], axes["w"] * 2.0)
 
@@ -274,7 +275,7 @@ class TestHazard27Memory:
             raise jax.errors.JaxRuntimeError("INTERNAL: broken")
 
         with pytest.raises(jax.errors.JaxRuntimeError, match="broken"):
-            grids.fill(broken, given, 8, results, lambda done: None)
+            mapped.fill(broken, given, 8, results, lambda done: None)
 
 
 class TestHazard28Interrupts:
@@ -282,7 +283,7 @@ class TestHazard28Interrupts:
         def slow(w):
             return jax.lax.fori_loop(0, 10**5, lambda _, x: jnp.sin(x * w), w)
 
-        planned = grids.plan(grids.kernel_of(slow), grids.Grid({"w": np.linspace(0, 1, 2**16)}), None, 2**30)
+        planned = mapped.plan(mapped.kernel_of(slow), Grid({"w": np.linspace(0, 1, 2**16)}), None, 2**30)
         assert 16 <= planned <= 2**13
 
     def test_hazard_28_ctrl_c_is_heard(self):
@@ -336,11 +337,11 @@ class TestHazard40Compiling:
 
         reference, name = weakref.ref(function), id(function)
         sweep(function, {"w": [1.0]})
-        assert name in grids._KERNELS
+        assert name in mapped._KERNELS
         del function
         gc.collect()
         assert reference() is None
-        assert name not in grids._KERNELS
+        assert name not in mapped._KERNELS
 
     def test_hazard_40_other_callables(self):
         class Scale:

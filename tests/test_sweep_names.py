@@ -110,7 +110,7 @@ def test_results_that_differ_in_shape_by_the_name_are_refused() -> None:
 def test_activations_and_ensembles_of_random_networks_are_axes_of_one_store(tmp_path: Path) -> None:
     asked: dict[str, Any] = {"biases": [0.0, 0.5], "seeds": (1,), "n": 3, "steps": 4}
     both = {"activation": ["tanh", "relu"], "ensemble": ["gaussian", "orthogonal"]}
-    found = radius_sweep([0.5, 1.2], **asked, **both, store=tmp_path / "a.zarr", about={"made": "here"})
+    found = radius_sweep([0.5, 1.2], **asked, **both, store=tmp_path / "a.zarr", about={"note": "here"})
     assert found.sweep.names == ("activation", "ensemble", "radius", "bias", "seed")
     for i, j, activation, ensemble in ((0, 1, "tanh", "orthogonal"), (1, 0, "relu", "gaussian")):
         one = radius_sweep([0.5, 1.2], **asked, activation=activation, ensemble=ensemble)
@@ -118,4 +118,14 @@ def test_activations_and_ensembles_of_random_networks_are_axes_of_one_store(tmp_
         np.testing.assert_allclose(found.rate[i, j], one.rate, rtol=1e-14, atol=1e-14)
     group = json.loads((tmp_path / "a.zarr" / "zarr.json").read_text())
     assert group["attributes"]["rnn_dynamics"]["metadata"]["labels"] == both
-    assert group["attributes"]["rnn_dynamics"]["made"] == "here"
+    assert group["attributes"]["rnn_dynamics"]["note"] == "here"
+
+
+@pytest.mark.parametrize(
+    ("about", "error"),
+    [({"made": "here"}, ValueError), ({"x": np.zeros(2)}, TypeError), ({1: 2}, TypeError), ([], TypeError)],
+)
+def test_what_else_the_manifest_holds_is_checked(about: Any, error: type[Exception], tmp_path: Path) -> None:
+    with pytest.raises(error, match="about: expected"):
+        sweep(lambda w: w, {"w": [1.0]}, store=tmp_path / "a.zarr", about=about)
+    assert not (tmp_path / "a.zarr").exists()

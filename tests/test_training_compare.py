@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import tempfile
+from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,31 @@ def test_the_store_is_resumed_and_longer_runs_go_on_from_it(found: results.Compa
     at_once = compare(ROWS[:1], "temporal-order", 10, rates=(0.01, 0.1), **more)
     np.testing.assert_array_equal(longer.rows[0].steps, [30, 30])
     np.testing.assert_array_equal(longer.rows[0].wrong, at_once.rows[0].wrong)
+
+
+@pytest.mark.parametrize("processes", [0, pytest.param(2, marks=pytest.mark.soak)])
+def test_rows_trained_by_an_executor_are_those_trained_here(
+    processes: int, found: results.Comparison, tmp_path: Path
+) -> None:
+    executor = processes or futures.ThreadPoolExecutor(1)
+    here = compare(ROWS, "temporal-order", 10, workers=1, rates=(0.01, 0.1), **SMALL)
+    sent = compare(ROWS, "temporal-order", 10, store=tmp_path, executor=executor, rates=(0.01, 0.1), **SMALL)
+    for old, new in zip(here.rows, sent.rows, strict=True):
+        np.testing.assert_array_equal(old.wrong, new.wrong)
+        np.testing.assert_array_equal(old.exponent, new.exponent)
+    assert [row.remedy for row in sent.rows] == list(ROWS)
+
+
+def test_rows_that_no_worker_can_train_are_named(tmp_path: Path) -> None:
+    compare("plain", "temporal-order", 10, store=tmp_path, **SMALL)
+    executor = futures.ThreadPoolExecutor(1)
+    sizes = SMALL | {"batch": 5, "store": tmp_path, "executor": executor}
+    said = r"executor: 1 of 2 rows .* plain on temporal-order: .*batch 4, not 5"
+    with pytest.raises(RuntimeError, match=said):
+        compare(["plain", "clipping"], "temporal-order", 10, **sizes)
+    assert len(list(tmp_path.glob("clipping*-10.npz"))) == 1
+    with pytest.raises(ValueError, match="executor: expected a store too"):
+        compare("plain", "temporal-order", 10, executor=2, **SMALL)
 
 
 def test_a_store_of_other_settings_is_refused_by_name(found: results.Comparison, store: Path) -> None:

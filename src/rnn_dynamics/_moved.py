@@ -27,7 +27,7 @@ MODULES = {
     "cells.past": "cells.delayed",
     "cells.slopes": "cells.saturation",
     "cells.structure": "cells.pytree",
-    "chunks": "numerics.grid",
+    "chunks": "numerics.mapped",
     "cliff.ends": "cliff.limit_sets",
     "cliff.losses": "cliff.loss",
     "continuation": "dynamics.continuation",

@@ -35,6 +35,7 @@ class Atlas:
     Attributes:
         about: what it holds, in a sentence.
         options: by name.
+        axes: the grid for given options, in the order of its axes.
         compute: takes the options, and ``store``, ``executor``, ``progress``, ``chunk`` and ``about`` as ``sweep``
             does; it returns the sweep, or a result around it.
         draw: takes the result, ``ax`` and options of the picture; it returns the axes.
@@ -43,6 +44,7 @@ class Atlas:
 
     about: str
     options: Mapping[str, Option]
+    axes: Callable[[Mapping[str, Any]], Mapping[str, Any]]
     compute: Callable[..., Any]
     draw: Callable[..., Any]
     of_sweep: Callable[[Sweep, Mapping[str, Any]], Any] = lambda found, options: found

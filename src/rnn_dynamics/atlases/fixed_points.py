@@ -184,6 +184,7 @@ ATLAS = Atlas(
         "seeds": Option(8, whole(1), "networks of each point"),
         "starts": Option(64, whole(1, 4096), "starts K of Newton's method"),
     },
+    _axes,
     gridded(lambda options: _network(options["units"], options["starts"]), _axes, _points_of_a_call),
     _draw,
 )

@@ -176,6 +176,7 @@ ATLAS = Atlas(
         "gain": Option([1.0], numbers(0.0), "factors of the recurrent weights"),
         "cells": Option(list(_CELLS), names(list(_CELLS)), "which cells"),
     },
+    _axes,
     gridded(lambda options: _cell(options["units"], options["steps"]), _axes),
     _draw,
 )

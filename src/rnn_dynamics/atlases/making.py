@@ -9,6 +9,7 @@ from rnn_dynamics.atlases.atlas import Atlas
 from rnn_dynamics.atlases.registry import ATLASES
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored.opening import opened
+from rnn_dynamics.numerics.stored.store import Store
 from rnn_dynamics.numerics.sweep import Sweep
 from rnn_dynamics.numerics.swept import of_store
 from rnn_dynamics.numerics.validation import choice, count
@@ -78,10 +79,22 @@ def read(path: str | os.PathLike[str]) -> Any:
     if not isinstance(path, str | os.PathLike):
         raise TypeError(f"path: expected the path of a folder, got {type(path).__name__}")
     store = opened(path)
-    said = {KEY: store.manifest.get(KEY)}
-    found = of_store(store)
-    _, atlas, options = _said(said, os.fspath(path))
-    return _with(atlas.of_sweep(found, options), said)
+    name, atlas, options = told(store)
+    said = {KEY: {"name": name, "options": options}}
+    return _with(atlas.of_sweep(of_store(store), options), said)
+
+
+def told(store: Store) -> tuple[str, Atlas, dict[str, Any]]:
+    """Name, atlas and options of a store, of which those of its shape are believed and no others.
+
+    Raises:
+        StorageError: it is none of an atlas.
+    """
+    name, atlas, options = _said(store.manifest, os.fspath(store.path))
+    axes = [(axis["name"], axis["length"]) for axis in store.manifest["axes"]]
+    if axes != [(axis, len(points)) for axis, points in atlas.axes(options).items()]:
+        raise StorageError(f"{store.path}: not the axes that atlas {name} has by its options")
+    return name, atlas, options
 
 
 def _said(metadata: Mapping[str, Any], source: str) -> tuple[str, Atlas, dict[str, Any]]:

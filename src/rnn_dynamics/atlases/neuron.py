@@ -96,6 +96,7 @@ ATLAS = Atlas(
         "epsilon": Option([0.25, 0.5, 1.0], numbers(1e-6, 1.0), "Euler steps"),
         "x0": Option([0.1, 0.5, 0.9], numbers(), "starts"),
     },
+    _axes,
     gridded(lambda options: _neuron(options["steps"]), _axes),
     _draw,
 )

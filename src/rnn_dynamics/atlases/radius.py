@@ -26,23 +26,31 @@ def _lags(steps: int) -> list[int]:
     return sorted({lag for lag in (1, 2, 3, 5, 8, 14, 30, 60, 120, 200, steps) if lag <= steps})
 
 
+def _axes(options: Mapping[str, Any]) -> dict[str, Any]:
+    points, several = options["points"], options["activation"]
+    return {
+        **({"activation": several} if len(several) > 1 else {}),
+        "radius": np.linspace(0.2, 2.0, points),
+        "bias": np.linspace(0, 1.5, points),
+        **({} if options["gain"] == [1.0] else {"gain": options["gain"]}),
+        "seed": range(options["seeds"]),
+    }
+
+
 def _compute(options: Mapping[str, Any], **how: Any) -> RadiusSweep:
+    axes, several = _axes(options), options["activation"]
     return radius_sweep(
-        np.linspace(0.2, 2.0, options["points"]),
-        biases=np.linspace(0, 1.5, options["points"]),
-        gains=None if options["gain"] == [1.0] else options["gain"],
-        seeds=range(options["seeds"]),
+        axes["radius"],
+        biases=axes["bias"],
+        gains=axes.get("gain"),
+        seeds=axes["seed"],
         n=options["units"],
         steps=options["steps"],
         lags=_lags(options["steps"]),
-        activation=_one_or_several(options["activation"]),
+        activation=axes.get("activation", several[0]),
         spectra=options["spectra"],
         **how,
     )
-
-
-def _one_or_several(given: list[str]) -> Any:
-    return given if len(given) > 1 else given[0]
 
 
 def _of_sweep(found: Sweep, options: Mapping[str, Any]) -> RadiusSweep:
@@ -100,6 +108,7 @@ ATLAS = Atlas(
         "activation": Option(["tanh"], names(_ACTIVATIONS), "of every unit"),
         "spectra": Option(False, switch, "every singular value too"),
     },
+    _axes,
     _compute,
     _draw,
     _of_sweep,

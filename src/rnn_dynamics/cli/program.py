@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from rnn_dynamics.numerics.programs import keep_programs
+from rnn_dynamics.numerics.texts import printable
 
 FAILED = 1
 MISUSED = 2
@@ -38,7 +39,7 @@ def held_signals() -> Iterator[Callable[[], None]]:
 
 
 def complain(message: str, code: int) -> int:
-    print(f"rnn-dynamics: {' '.join(message.split())}", file=sys.stderr)
+    print(f"rnn-dynamics: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
 
 

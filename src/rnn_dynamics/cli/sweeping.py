@@ -13,6 +13,7 @@ from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, check_folder
 from rnn_dynamics.cli.program import FAILED, MISUSED, complain, held_signals, settings
 from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.texts import printable
 
 _ACTIONS = ("status", "verify", "resume", "export", "plot")
 _TABLES = (".npz", ".nc")
@@ -205,13 +206,17 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _status(store: Any, options: argparse.Namespace) -> int:
+    from rnn_dynamics.numerics.stored.filling import in_smaller_calls
+
     done, failures = int(store.done().sum()), store.failures()
     shape = " × ".join(f"{axis['length']} {axis['name']}" for axis in store.manifest["axes"])
-    about = store.metadata
-    print(f"{about.get('function')} on {about.get('device')}, jax {about.get('jax')}: {shape}")
+    about = {name: printable(store.metadata.get(name), 200) for name in ("function", "device", "jax")}
+    print(f"{about['function']} on {about['device']}, jax {about['jax']}: {shape}")
     print(f"{done} of {len(store.blocks)} blocks of {store.blocks.points} points are there")
     for index, said in failures.items():
-        print(f"set aside: block {index}, {said.get('points')}: {said.get('cause')}")
+        print(f"set aside: block {index}, {printable(said.get('points'))}: {printable(said.get('cause'))}")
+    if (smaller := in_smaller_calls(store)) is not None:
+        print(smaller)
     return 0
 
 
@@ -228,13 +233,16 @@ def _verify(store: Any, options: argparse.Namespace) -> int:
 
 
 def _resume(store: Any, options: argparse.Namespace) -> int:
-    atlas = store.manifest.get("atlas")
-    if not isinstance(atlas, dict) or atlas.get("name") not in known.ATLASES:
+    from rnn_dynamics.atlases.making import told
+
+    try:
+        name, _, asked = told(store)
+    except ValueError:
         said = (
             f"{options.path}: a sweep of {store.metadata.get('function')} goes on by the call that began it"
         )
         return complain(f"{said}: sweep(function, axes, store={options.path!r})", MISUSED)
-    return _computed(options, atlas["name"], dict(atlas["options"]), options.path, None)
+    return _computed(options, name, asked, options.path, None)
 
 
 def _export(store: Any, options: argparse.Namespace) -> int:

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -109,7 +110,7 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | str | Callable[[
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return path
 
 
@@ -118,7 +119,24 @@ def _open_new(path: Path) -> BinaryIO:
     return open(path, "x+b")
 
 
-def _sync_folder(folder: Path) -> None:
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading, and no pipe, which would be waited for, or device, which might never end.
+
+    Raises:
+        OSError: there is none, or it cannot be read, or is no regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
     """Make a rename inside the folder durable, where the system can sync a folder."""
     if os.name != "posix":
         return

@@ -8,6 +8,7 @@ same call gives the same bits; ``Sweep.metadata["chunk"]`` names it.
 """
 
 import inspect
+import json
 import keyword
 import os
 from collections.abc import Callable, Mapping
@@ -19,22 +20,18 @@ from jaxtyping import Array, Key, PyTree
 
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import validation
-from rnn_dynamics.numerics.grid import (
-    Grid,
-    allocate,
-    fill,
-    kernel_of,
-    outline,
-    plan,
-    point_key as point_key,
-)
+from rnn_dynamics.numerics.grid import Grid, point_key as point_key
+from rnn_dynamics.numerics.mapped import allocate, fill, kernel_of, outline, plan
+from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
+from rnn_dynamics.numerics.stored.engines import check_executor
 from rnn_dynamics.numerics.stored.filling import (
     Computation,
     IncompleteSweepWarning as IncompleteSweepWarning,
     Means,
     filled,
 )
+from rnn_dynamics.numerics.stored.store import RESERVED
 from rnn_dynamics.numerics.swept import Sweep as Sweep, of_store
 
 _LONGEST_NAME = 100
@@ -51,6 +48,7 @@ def sweep(
     store: str | os.PathLike[str] | None = None,
     executor: Any = None,
     mesh: Any = None,
+    traced: bool = True,
     about: Mapping[str, Any] | None = None,
 ) -> Sweep:
     """Evaluate ``function(name=x, …)`` at every point of the grid that the axes span.
@@ -81,7 +79,10 @@ def sweep(
             executor, or a Dask client. A block that kills its worker three times, or raises, is set aside with an
             ``IncompleteSweepWarning``, and the rest finishes.
         mesh: a ``jax.sharding.Mesh``: each call's points are shared among its devices, in this process.
-        about: more for the store's manifest, as JSON.
+        traced: False for a function that JAX cannot trace, that trains, say, or calls :func:`fixed_points`: it is
+            called point by point with numbers of Python, ``chunk`` is 1 by default, and a store knows its code and
+            that of the functions of its own package that it calls.
+        about: more for the store's manifest, as JSON, under names that it does not use itself.
 
     Returns:
         The values with the grid's axes in front, on the host; with a store Zarr arrays of them. An axis of names
@@ -96,19 +97,22 @@ def sweep(
         ImportError: a store without zarr.
     """
     _check_engine(store, executor, mesh)
+    if not validation.flag("traced", traced) and mesh is not None:
+        raise ValueError("mesh: expected none beside traced=False")
     grid = _grid(axes, key)
     _check_call(function, grid)
     memory_limit = validation.count("memory_limit", memory_limit, minimum=1, maximum=2**63)
     size = None if chunk is None else validation.count("chunk", chunk, minimum=1)
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
-    kernel = kernel_of(function)
-    size = plan(kernel, grid, size, memory_limit)
-    found = outline(kernel, grid, size)
+    kernel = kernel_of(function) if traced else OnHost(function)
+    size = plan(kernel, grid, size, memory_limit) if traced else size or 1
     if store is not None:
+        _check_about(about)
         manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
-        swept = Computation(function, grid, kernel, found, size)
-        return of_store(filled(swept, store, manifest, Means(executor, mesh, progress)), found.structure)
+        swept = Computation(function, grid, kernel, size)
+        return of_store(*filled(swept, store, manifest, Means(executor, mesh, progress)))
+    found = outline(kernel, grid, size)
     flat = allocate(found, grid.size)
     with reporter(progress, grid.size) as report:
         size = fill(kernel, grid, size, flat, report, mesh)
@@ -126,19 +130,21 @@ def _check_engine(store: Any, executor: Any, mesh: Any) -> None:
         raise ValueError("mesh: expected no executor beside it: a worker has devices of its own")
     if store is not None and not isinstance(store, str | os.PathLike):
         raise TypeError(f"store: expected the path of a folder, got {type(store).__name__}")
-    if executor is None:
+    check_executor(store, executor)
+
+
+def _check_about(about: Any) -> None:
+    if about is None:
         return
-    if store is None:
-        raise ValueError("executor: expected a store too, through which workers hand over what they compute")
-    if isinstance(executor, bool) or not (
-        isinstance(executor, int) or callable(getattr(executor, "submit", None))
-    ):
-        raise TypeError(
-            "executor: expected a number of processes, an executor of concurrent.futures or a Dask client, got"
-            f" {type(executor).__name__}"
-        )
-    if isinstance(executor, int) and not 1 <= executor <= 4096:
-        raise ValueError(f"executor: expected 1 to 4096 processes, got {executor}")
+    if not isinstance(about, Mapping) or not all(isinstance(name, str) for name in about):
+        raise TypeError(f"about: expected a mapping of names, got {type(about).__name__}")
+    taken = sorted(RESERVED & set(about))
+    if taken:
+        raise ValueError(f"about: expected names that the manifest does not use itself, got {taken[0]!r}")
+    try:
+        json.dumps(dict(about), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"about: expected what JSON holds ({error})") from None
 
 
 def _grid(axes: Mapping[str, Any], key: Any) -> Grid:

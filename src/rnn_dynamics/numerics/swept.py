@@ -13,10 +13,11 @@ from jaxtyping import PyTree
 
 from rnn_dynamics.numerics import packages, storage
 from rnn_dynamics.numerics.described import cut
-from rnn_dynamics.numerics.grid import host_memory
+from rnn_dynamics.numerics.mapped import host_memory
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.stored.opening import opened
 from rnn_dynamics.numerics.stored.store import DONE, Store
+from rnn_dynamics.numerics.texts import printable
 
 _MOST = 40  # names of an axis that are looked at for a line
 
@@ -126,7 +127,11 @@ class Sweep(Result):
         """Names in the place of numbers, for the axes that have them."""
         labels = self.metadata.get("labels")
         fitting = labels if isinstance(labels, dict) else {}
-        return {name: names for name, names in fitting.items() if len(self.axes.get(name, ())) == len(names)}
+        return {
+            name: names
+            for name, names in fitting.items()
+            if isinstance(names, list) and len(self.axes.get(name, ())) == len(names)
+        }
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], **parts: Any) -> "Sweep":
@@ -159,7 +164,9 @@ class Sweep(Result):
             raise storage.StorageError(f"{path}: expected a sweep, got other arrays")
 
     def __repr__(self) -> str:
-        return "\n".join(["Sweep", *(f"  {kind} {name}: {text}" for kind, name, text in self._rows())])
+        return "\n".join(
+            ["Sweep", *(printable(f"  {kind} {name}: {text}") for kind, name, text in self._rows())]
+        )
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         """Return kind, name and description of each axis and value."""

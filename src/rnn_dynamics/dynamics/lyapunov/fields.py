@@ -279,15 +279,15 @@ def finite_time_exponents(
     )
     static, arrays = split(cell)
     if traced:
-        found = _all_points(static, arrays, flat, states, (early, late), frame, (discard, steps))
-        shaped = [part.reshape(*grid, *part.shape[1:]) for part in found]
-        return FiniteTimeExponents(*shaped[:3], steps, shaped[3])
+        found: Any = _all_points(static, arrays, flat, states, (early, late), frame, (discard, steps))
+        values, final, status, periods = (part.reshape(*grid, *part.shape[1:]) for part in found)
+        return FiniteTimeExponents(values, final, status, steps, periods)
     series, parts = (early, late, np.int32(input_period(late))), []
     for at in range(0, states.shape[0], chunk):
         take = np.minimum(np.arange(at, at + chunk), states.shape[0] - 1)
         values = tuple(p[take] for p in flat)
-        found = _at_points(static, arrays, values, states[take], series, frame, (discard, steps))
-        parts.append(_freed(static, arrays, values, [np.asarray(part) for part in found], late))
+        chunks = _at_points(static, arrays, values, states[take], series, frame, (discard, steps))
+        parts.append(_freed(static, arrays, values, [np.asarray(part) for part in chunks], late))
     values, final, status, periods = (
         np.concatenate(part)[: states.shape[0]] for part in zip(*parts, strict=True)
     )

@@ -1,5 +1,7 @@
 """A sweep into a store: what is missing or damaged is computed, what is there stays."""
 
+import contextlib
+import errno
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -8,12 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_dynamics.numerics.grid import Grid, Kernel, Outline
+from rnn_dynamics.numerics.grid import Grid
+from rnn_dynamics.numerics.mapped import Kernel, outline
+from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored import workers
 from rnn_dynamics.numerics.stored.identity import identity_of
 from rnn_dynamics.numerics.stored.opening import check_same, create, is_free, opened
 from rnn_dynamics.numerics.stored.store import Part, Store
+from rnn_dynamics.numerics.texts import printable
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 class IncompleteSweepWarning(UserWarning):
@@ -27,14 +34,12 @@ class Computation(NamedTuple):
         function: of one point.
         grid: the points.
         kernel: the function's map over points.
-        outline: its results.
         points: of one call, at most.
     """
 
     function: Callable[..., Any]
     grid: Grid
     kernel: Kernel
-    outline: Outline
     points: int
 
 
@@ -46,8 +51,10 @@ class Means(NamedTuple):
     progress: Progress
 
 
-def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means) -> Store:
-    """The store at ``path`` with every block computed that can be.
+def filled(
+    swept: Computation, path: str | os.PathLike[str], about: Mapping[str, Any], means: Means
+) -> tuple[Store, Any]:
+    """The store at ``path`` with every block computed that can be, and how results are nested, where it is known.
 
     Args:
         swept: what is computed.
@@ -57,21 +64,31 @@ def filled(swept: Computation, path: str | os.PathLike[str], about: Mapping[str,
 
     Raises:
         StorageError: the folder holds something else, or another process writes there.
+        OSError: the disk is full, or not writable and something is missing.
     """
-    function, grid, found = swept.function, swept.grid, swept.outline
-    identity = identity_of(function, grid)
-    parts = {name: Part(dtype, shape) for name, (shape, dtype) in zip(found.names, found.leaves, strict=True)}
-    if is_free(Path(path)):
-        store = create(path, grid, parts, swept.points, {"identity": identity, **about})
-    else:
+    grid, on_host, is_new = swept.grid, isinstance(swept.kernel, OnHost), is_free(Path(path))
+    identity = identity_of(swept.function, grid, not on_host)
+    # Of a function on the host it takes a point's whole computation to learn what it returns.
+    found = outline(swept.kernel, grid, swept.points) if is_new or not on_host else None
+    leaves = () if found is None else zip(found.names, found.leaves, strict=True)
+    parts = {name: Part(dtype, shape) for name, (shape, dtype) in leaves}
+    store = None
+    if is_new:
+        with contextlib.suppress(FileExistsError):  # another process was quicker
+            store = create(path, grid, parts, swept.points, {"identity": identity, **about})
+    if store is None:
         store = opened(path)
-        check_same(store, identity, parts)
-    with store.locked():
-        for index in store.damaged():
-            store.forget(index)
-        _fill(store, swept, means)
+        check_same(store, identity, parts if found else store.parts)
+    try:
+        with store.locked():
+            for index in store.damaged():
+                store.forget(index)
+            _fill(store, swept, means)
+    except OSError as error:
+        if error.errno not in _READ_ONLY or not store.done().all() or store.damaged():
+            raise
     _warn(store)
-    return store
+    return store, None if found is None else found.structure
 
 
 def _fill(store: Store, swept: Computation, means: Means) -> None:
@@ -97,7 +114,7 @@ def _fill(store: Store, swept: Computation, means: Means) -> None:
         if means.executor is None:
             workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
-            task = workers.Task.of(swept.function, grid, store)
+            task = workers.Task.of(swept.function, grid, store, not isinstance(swept.kernel, OnHost))
             workers.elsewhere(task, means.executor, wanted, report, failed)
 
 
@@ -117,7 +134,20 @@ def _warn(store: Store) -> None:
         index, first = next(iter(failures.items()))
         warnings.warn(
             f"{store.path}: {len(failures)} of {len(store.blocks)} blocks were set aside; block {index},"
-            f" {first.get('points')}: {first.get('cause')}",
+            f" {printable(first.get('points'))}: {printable(first.get('cause'))}",
             IncompleteSweepWarning,
             stacklevel=4,
         )
+    if (said := in_smaller_calls(store)) is not None:
+        warnings.warn(f"{store.path}: {said}", stacklevel=4)
+
+
+def in_smaller_calls(store: Store) -> str | None:
+    """What it means that there was no memory for a block in one call, if there was none."""
+    sizes = store.smaller()
+    if not sizes:
+        return None
+    return (
+        f"some blocks of {store.blocks.points} points found no memory, and were computed in calls of"
+        f" {' and '.join(map(str, sizes))}: their last bits may be others than those of one call"
+    )

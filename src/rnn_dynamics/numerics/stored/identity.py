@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import platform
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,12 +11,14 @@ import jax
 import numpy as np
 
 from rnn_dynamics._version import __version__
-from rnn_dynamics.numerics.grid import Grid, inner_jaxprs, map_points
+from rnn_dynamics.numerics.grid import Grid
+from rnn_dynamics.numerics.mapped import inner_jaxprs, map_points
+from rnn_dynamics.numerics.stored.code import digest_of
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 
 
-def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
+def identity_of(function: Callable[..., Any], grid: Grid, traced: bool = True) -> dict[str, str]:
     """Digests and names of what the numbers depend on; equal where, and only where, a sweep would be the same.
 
     The function's is that of its jaxpr and of the arrays that it captured, so that an edited notebook function is
@@ -24,14 +27,8 @@ def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
     Args:
         function: of one point.
         grid: its points.
+        traced: whether JAX can trace it; the digest of one that it cannot is that of its code.
     """
-    code = hashlib.sha256()
-    for words in grid.combinations():
-        mapped = functools.partial(map_points, lambda: function, words=words)
-        traced = jax.make_jaxpr(mapped)(*grid.shapes(1), grid.key)
-        code.update(_ADDRESS.sub("", str(traced.jaxpr)).encode())
-        for constant in _constants(traced):
-            code.update(_bytes_of(constant))
     axes = {f"axis {name}": _said(points, grid.labels.get(name)) for name, points in grid.axes.items()}
     key = "none" if grid.key is None else np.asarray(jax.random.key_data(grid.key)).tobytes().hex()
     return {
@@ -41,8 +38,21 @@ def identity_of(function: Callable[..., Any], grid: Grid) -> dict[str, str]:
         "jax": jax.__version__,
         "rnn_dynamics": __version__,
         "device": jax.devices()[0].device_kind,
-        "function": code.hexdigest(),
+        **({} if traced else {"python": ".".join(platform.python_version_tuple()[:2])}),
+        "function": _digest_traced(function, grid) if traced else digest_of(function),
     }
+
+
+def _digest_traced(function: Callable[..., Any], grid: Grid) -> str:
+    """Of the jaxpr of each combination of names, and of the arrays captured."""
+    code = hashlib.sha256()
+    for words in grid.combinations():
+        mapped = functools.partial(map_points, lambda: function, words=words)
+        traced = jax.make_jaxpr(mapped)(*grid.shapes(1), grid.key)
+        code.update(_ADDRESS.sub("", str(traced.jaxpr)).encode())
+        for constant in _constants(traced):
+            code.update(_bytes_of(constant))
+    return code.hexdigest()
 
 
 def _said(points: np.ndarray, names: tuple[str, ...] | None) -> str:

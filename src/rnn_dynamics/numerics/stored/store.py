@@ -8,11 +8,13 @@ of every other file that is not a chunk.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import math
+import operator
 import os
-import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,15 +22,21 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.numerics import packages
-from rnn_dynamics.numerics.files import atomic_write
+from rnn_dynamics.numerics.files import open_regular
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored import chunks
 from rnn_dynamics.numerics.stored.blocks import Blocks
 
-KEY, DONE, GROUP, _FAILED, _LOCK = "rnn_dynamics", "computed", "zarr.json", "failed", ".lock"
-_NAME = re.compile(r"[A-Za-z_0-9]+(\.[A-Za-z_0-9]+)*")
+KEY, DONE, GROUP = "rnn_dynamics", "computed", "zarr.json"
+FAILED, SMALLER, _LOCK = "failed", "smaller", ".lock"
 KINDS = "biufc"
+#: Of a manifest; what else stands there is the caller's.
+RESERVED = frozenset(
+    ["format", "version", "made", "identity", "metadata", "axes", "values", "box", "files", "digest"]
+)
 _LONGEST = 2**20  # bytes of a manifest that is read
+_NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of some file systems of clusters
+_LEFT_BEHIND = 3600  # seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,23 +86,34 @@ class Store:
     def write(self, index: int, values: Sequence[np.ndarray]) -> None:
         """Write one block: values of its points, shape (count, …), in the order of the parts; last of all its mark.
 
+        Writers of one block at the same time do no harm: they write the same bytes, each in one step.
+
         Raises:
-            OSError: the disk is full or not writable; the block is then not done.
+            TypeError: values of another dtype than those that the store was made for, as of a worker without x64.
+            OSError: the disk is full or not writable, or the store is gone; the block is then not done.
+            StorageError: another store stands in its place.
         """
         box = tuple(one.stop - one.start for one in self.blocks.box_at(index))
         for (name, part), value in zip(self.parts.items(), values, strict=True):
-            block = np.asarray(value, part.dtype).reshape(*box, *part.shape)
-            chunks.write(self._file(name, index), chunks.encoded(block, (*self.blocks.box, *part.shape)))
-        chunks.write(self._file(DONE, index), chunks.encoded(np.ones(box, bool), self.blocks.box))
-        with contextlib.suppress(FileNotFoundError):
-            self._failure(index).unlink()
+            if value.dtype != part.dtype:
+                raise TypeError(f"{self.path}: expected {part.dtype} as {name}, got {value.dtype}")
+            block = value.reshape(*box, *part.shape)
+            self._write(name, index, chunks.encoded(block, (*self.blocks.box, *part.shape)))
+        self._write(DONE, index, chunks.encoded(np.ones(box, bool), self.blocks.box))
+        self._failure(index).unlink(missing_ok=True)
+
+    def _write(self, name: str, index: int, content: bytes) -> None:
+        chunks.write(self._file(name, index), content, self.path, self._check_place)
+
+    def _check_place(self) -> None:
+        if self.manifest["made"].encode() not in small_file(self.path / GROUP):
+            raise StorageError(f"{self.path}: another store stands in the place of this one")
 
     def done(self) -> np.ndarray:
         """Whether each block is marked as done, shape (blocks,); one look at each folder of marks."""
         found, counts = np.zeros(len(self.blocks), bool), self.blocks.counts
-        for place in _places(self.path / DONE / "c", len(counts)):
-            if all(at < count for at, count in zip(place, counts, strict=True)):
-                found[self.blocks.index(place)] = True
+        for place, last in _marks(self.path / DONE / "c", counts):
+            found[self.blocks.index((*place, 0)) + last] = True
         return found
 
     def faults(self, index: int) -> dict[str, str]:
@@ -108,7 +127,11 @@ class Store:
         return found
 
     def damaged(self) -> dict[int, dict[str, str]]:
-        """The blocks that are marked as done and are not whole: every byte is read."""
+        """The blocks that are marked as done and are not whole: every byte is read.
+
+        That is as long as it takes to read what is there, and less than a thousandth of what it took to compute: a
+        bit that has flipped is found by nothing else.
+        """
         found = {int(index): self.faults(int(index)) for index in np.flatnonzero(self.done())}
         return {index: said for index, said in found.items() if said}
 
@@ -117,24 +140,30 @@ class Store:
         self._file(DONE, index).unlink(missing_ok=True)
 
     def _failure(self, index: int) -> Path:
-        return self.path / DONE / _FAILED / f"{index}.json"
+        return self.path / DONE / FAILED / f"{index}.json"
 
     def set_aside(self, index: int, cause: str, points: Mapping[str, Any]) -> None:
         """Keep that a block could not be computed, and why."""
-        path = self._failure(index)
-        path.parent.mkdir(exist_ok=True)
         box = [[one.start, one.stop] for one in self.blocks.box_at(index)]
-        atomic_write(path, json.dumps({"cause": cause[:2000], "box": box, "points": points}, indent=1))
+        self._note(self._failure(index), {"cause": cause[:2000], "box": box, "points": points})
 
     def failures(self) -> dict[int, dict[str, Any]]:
         """The blocks that were set aside: cause, box of the grid, and the ends of the axes in it."""
-        found = {}
-        for path in sorted((self.path / DONE / _FAILED).glob("*.json")):
-            with contextlib.suppress(OSError, ValueError):
-                said = json.loads(path.read_text(encoding="utf-8"))
-                if path.stem.isdecimal() and isinstance(said, dict):
-                    found[int(path.stem)] = said
-        return found
+        found = _notes(self.path / DONE / FAILED)
+        return {index: said for index, said in found.items() if index < len(self.blocks)}
+
+    def note_smaller(self, points: int, index: int) -> None:
+        """Keep that from a block on there was no memory for its points in one call, but for so many."""
+        path = self.path / DONE / SMALLER / f"{points}.json"
+        if not path.exists():
+            self._note(path, {"points": points, "block": index})
+
+    def smaller(self) -> list[int]:
+        """Points of the calls for which there was memory, where there was none for a whole block; largest first."""
+        return sorted((n for n in _notes(self.path / DONE / SMALLER) if n < self.blocks.points), reverse=True)
+
+    def _note(self, path: Path, said: Mapping[str, Any]) -> None:
+        chunks.write(path, json.dumps(said, indent=1).encode(), self.path, self._check_place)
 
     def axes(self) -> dict[str, np.ndarray]:
         """The axes' points.
@@ -158,28 +187,42 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Keep other sweeps away while this one runs; the system takes the lock back when a process ends.
 
+        Where the system or the file system has no locks nobody is kept away, which does no harm but that blocks are
+        computed twice.
+
         Raises:
             StorageError: another process is writing.
+            OSError: the folder is not writable.
         """
         try:
             import fcntl
-        except ImportError:  # no such locks on this system
+        except ImportError:
+            self._sweep_up(_LEFT_BEHIND)
             yield
             return
-        with open(self.path / DONE / _LOCK, "a") as file:
+        path = self.path / DONE / _LOCK
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        with os.fdopen(os.open(path, flags, 0o666), "r+b", buffering=0) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._sweep_up(0)
             except BlockingIOError:
                 raise StorageError(f"{self.path}: another sweep is writing there") from None
-            self._sweep_up()
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                self._sweep_up(_LEFT_BEHIND)
             yield
 
-    def _sweep_up(self) -> None:
-        """Remove what writers left that were killed: nobody else writes now."""
+    def _sweep_up(self, age: float) -> None:
+        """Remove what writers left that were killed, where it is so many seconds old."""
         for folder, _, files in os.walk(self.path):
             for name in files:
                 if name.startswith(".") and name.endswith(".tmp"):
-                    Path(folder, name).unlink(missing_ok=True)
+                    path = Path(folder, name)
+                    with contextlib.suppress(FileNotFoundError):
+                        if age == 0 or path.lstat().st_mtime < time.time() - age:
+                            path.unlink()
 
 
 def _axis(path: Path, axis: dict[str, Any]) -> np.ndarray:
@@ -197,20 +240,37 @@ def _axis(path: Path, axis: dict[str, Any]) -> np.ndarray:
     return points
 
 
-def _places(folder: Path, depth: int) -> Iterator[tuple[int, ...]]:
-    """The numbers of the files ``depth`` folders deep; other names are nobody's."""
+def _marks(folder: Path, counts: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:
+    """The files of each folder of the last level, by its place and their numbers."""
+    if len(counts) == 1:
+        yield (), np.array(_numbers(folder, counts[0], "is_file"), int)
+        return
+    for at in _numbers(folder, counts[0], "is_dir"):
+        yield from (((at, *place), last) for place, last in _marks(folder / str(at), counts[1:]))
+
+
+def _numbers(folder: Path, count: int, kind: str) -> list[int]:
+    """The numbers below ``count`` that are names in a folder, of files or of folders; other names are nobody's."""
+    is_one = operator.methodcaller(kind, follow_symlinks=False)
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.isdecimal() or not entry.name.isascii():
-                    continue
-                if depth == 1:
-                    if entry.is_file(follow_symlinks=False):
-                        yield (int(entry.name),)
-                elif entry.is_dir(follow_symlinks=False):
-                    yield from ((int(entry.name), *rest) for rest in _places(Path(entry.path), depth - 1))
-    except FileNotFoundError:
-        return
+            names = [entry.name for entry in entries if is_one(entry)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    plain = [name for name in names if len(name) < 11 and name.isdecimal() and name.isascii()]
+    numbers = map(int, [name for name in plain if name[0] != "0" or name == "0"])
+    return [number for number in numbers if number < count]
+
+
+def _notes(folder: Path) -> dict[int, dict[str, Any]]:
+    """The notes in a folder by their numbers; what is none is nobody's."""
+    found = {}
+    for path in folder.glob("*.json"):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
+            said = json.loads(small_file(path))
+            if path.stem.isdecimal() and path.stem.isascii() and isinstance(said, dict):
+                found[int(path.stem)] = said
+    return dict(sorted(found.items()))
 
 
 def small_file(path: Path, most: int = _LONGEST) -> bytes:
@@ -218,12 +278,12 @@ def small_file(path: Path, most: int = _LONGEST) -> bytes:
 
     Raises:
         StorageError: it has.
+        OSError: there is none, or it is a pipe, a folder or a device.
     """
-    with open(path, "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise StorageError(f"{path}: too long")
-    return content
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise StorageError(f"{path}: too long")
+        return file.read()
 
 
 def digest(content: bytes) -> str:

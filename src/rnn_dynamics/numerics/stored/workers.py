@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import enum
+import functools
 import math
 import os
 import pickle
@@ -15,7 +16,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from rnn_dynamics.numerics.grid import Grid, kernel_of, map_chunk
+from rnn_dynamics.numerics.grid import Grid
+from rnn_dynamics.numerics.mapped import kernel_of, map_chunk
+from rnn_dynamics.numerics.on_host import OnHost
+from rnn_dynamics.numerics.storage import StorageError
+from rnn_dynamics.numerics.stored.engines import Spawned, engine_of
 from rnn_dynamics.numerics.stored.opening import opened
 from rnn_dynamics.numerics.stored.store import Store
 
@@ -31,6 +36,7 @@ class Task:
         axes, key, labels: the grid; the key as its data.
         path: of the store.
         mark: of the store; another one at the same path has another.
+        traced: whether JAX can trace the function.
         x64: whether JAX has float64.
         programs: the folder in which JAX keeps compiled programs, if it does.
     """
@@ -41,18 +47,19 @@ class Task:
     labels: dict[str, tuple[str, ...]]
     path: str
     mark: str
+    traced: bool
     x64: bool
     programs: str | None
 
     @classmethod
-    def of(cls, function: Callable[..., Any], grid: Grid, store: Store) -> "Task":
+    def of(cls, function: Callable[..., Any], grid: Grid, store: Store, traced: bool = True) -> "Task":
         """That of a sweep."""
         key = None
         if grid.key is not None:
             key = np.asarray(jax.random.key_data(grid.key)), str(jax.random.key_impl(grid.key))
         path, settings = os.fspath(store.path.resolve()), jax.config.values
         x64, programs = bool(settings["jax_enable_x64"]), settings["jax_compilation_cache_dir"]
-        return cls(function, grid.axes, key, grid.labels, path, store.manifest["made"], x64, programs)
+        return cls(function, grid.axes, key, grid.labels, path, store.manifest["made"], traced, x64, programs)
 
     def grid(self) -> Grid:
         """The grid."""
@@ -60,33 +67,85 @@ class Task:
         return Grid(self.axes, key, self.labels)
 
 
+class NotStored(OSError):
+    """A worker could not read the store or write to it, which is not the fault of its block."""
+
+
 _PREPARED: dict[str, tuple[Any, Grid, Store, Any]] = {}
+# Points of a call in this process, by a store's mark, where a block's were too many.
+_CALLS: dict[str, int] = {}
 
 
 def compute(task: Task, index: int) -> int:
     """Compute one block and write it; the number of the block.
 
     A process keeps the last task's program, and with it the function, which a pickle makes anew for each block.
+
+    Raises:
+        NotStored: the store cannot be read or written, or another one stands in its place.
     """
     with jax.enable_x64(task.x64):
         known = _PREPARED.get(task.mark)
         if known is None:
             if jax.config.values["jax_compilation_cache_dir"] is None:
                 jax.config.update("jax_compilation_cache_dir", task.programs)
-            known = kernel_of(task.function), task.grid(), opened(task.path), task.function
+            kernel = kernel_of(task.function) if task.traced else OnHost(task.function)
+            known = kernel, task.grid(), _opened(task), task.function
             _PREPARED.clear()
             _PREPARED[task.mark] = known
         kernel, grid, store, _ = known
-        store.write(index, values_of(kernel, grid, store, index))
+        values = values_of(kernel, grid, store, index)
+        with _not_the_blocks_fault():
+            store.write(index, values)
     return index
 
 
+@contextlib.contextmanager
+def _not_the_blocks_fault() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, StorageError) as error:
+        raise NotStored(f"{type(error).__name__}: {error}") from error
+
+
+def _opened(task: Task) -> Store:
+    with _not_the_blocks_fault():
+        store = opened(task.path)
+        if store.manifest["made"] != task.mark:
+            raise StorageError(f"{task.path}: another store stands in the place of this sweep's")
+        return store
+
+
 def values_of(kernel: Any, grid: Grid, store: Store, index: int, mesh: Any = None) -> list[np.ndarray]:
-    """The values of one block's points, computed in a call of a whole block's shape."""
+    """The values of one block's points, computed in a call of a whole block's shape.
+
+    Where there is no memory for that it is computed in calls of half the points, or a quarter and so on, and so are
+    all further blocks of the store in this process; the store keeps that, since the last bits may differ.
+    """
+    mark, whole = store.manifest["made"], store.blocks.points
+    while True:
+        points = _CALLS.get(mark, whole)
+        try:
+            return _in_calls_of(points, kernel, grid, store, index, mesh)
+        except (jax.errors.JaxRuntimeError, MemoryError) as error:
+            is_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+            if points == 1 or isinstance(kernel, OnHost) or not is_memory:
+                raise
+        with _not_the_blocks_fault():
+            store.note_smaller(points // 2, index)
+        _CALLS[mark] = points // 2
+
+
+def _in_calls_of(
+    points: int, kernel: Any, grid: Grid, store: Store, index: int, mesh: Any
+) -> list[np.ndarray]:
     count = math.prod(one.stop - one.start for one in store.blocks.box_at(index))
-    start = store.blocks.start(index)
-    found = map_chunk(kernel, grid, start, store.blocks.points, start + count, mesh)
-    return [value[:count] for value in found]
+    first = store.blocks.start(index)
+    calls: list[list[np.ndarray]] = []
+    for start in range(first, first + count, points):
+        values = map_chunk(kernel, grid, start, points, first + count, mesh)
+        calls.append([value[: first + count - start] for value in values])
+    return calls[0] if len(calls) == 1 else [np.concatenate(parts) for parts in zip(*calls, strict=True)]
 
 
 def here(
@@ -109,60 +168,15 @@ def here(
                 future.cancel()
 
 
-class Spawned:
-    """Worker processes of the standard library's pool, spawned, with a new pool where one of them died."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool: futures.ProcessPoolExecutor | None = None
-
-    def submit(self, call: Callable[..., Any], *arguments: Any) -> futures.Future[Any]:
-        """As of an executor."""
-        import multiprocessing
-
-        if self._pool is None:
-            context = multiprocessing.get_context("spawn")
-            self._pool = futures.ProcessPoolExecutor(self.count, mp_context=context)
-        return self._pool.submit(call, *arguments)
-
-    def renew(self) -> None:
-        """Leave the pool whose worker died."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def close(self) -> None:
-        """End the workers, also those in the middle of a block."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            processes = list((pool._processes or {}).values())  # the library has no other way to end them
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in processes:
-                process.terminate()
-
-
-@contextlib.contextmanager
-def _engine(executor: Any) -> Iterator[tuple[Any, int]]:
-    """What takes ``submit``, and how many blocks it is given at a time."""
-    if isinstance(executor, int):
-        pool = Spawned(executor)
-        try:
-            yield pool, 2 * executor
-        finally:
-            pool.close()
-        return
-    told = getattr(executor, "_max_workers", None)
-    yield executor, 2 * told if isinstance(told, int) else 64
-
-
 def elsewhere(
-    task: Task,
+    task: Any,
     executor: Any,
     wanted: list[int],
     report: Callable[[int], object],
     failed: Callable[[int, str], object],
+    call: Callable[[Any, int], Any] = compute,
 ) -> None:
-    """Compute blocks by an executor's workers, which write them.
+    """Compute blocks by an executor's workers, which write them: ``call(task, index)`` for each that is wanted.
 
     Where a process of the library's own pool dies, all that the pool had in hand is lost: each of those blocks is
     given out again alone, so that it is known which one it was, and is set aside the third time. So is one that
@@ -171,17 +185,19 @@ def elsewhere(
     Raises:
         TypeError: a function that cannot be sent.
         concurrent.futures.BrokenExecutor: the caller's own pool broke.
+        OSError: workers could not write a block three times.
     """
     _check_sent(task, executor)
-    with _engine(executor) as (engine, width):
-        _Rounds(task, engine, width, report, failed).run(wanted)
+    with engine_of(executor, task.mark) as (engine, width):
+        _Rounds(functools.partial(engine.submit, call, task), engine, width, report, failed).run(wanted)
 
 
 class _Rounds:
     """Blocks on their way to workers and back."""
 
-    def __init__(self, task: Task, engine: Any, width: int, report: Any, failed: Any) -> None:
-        self.task, self.engine, self.width, self.report, self.failed = task, engine, width, report, failed
+    def __init__(self, submit: Any, engine: Any, width: Callable[[], int], report: Any, failed: Any) -> None:
+        self.submit, self.engine, self.width, self.report, self.failed = submit, engine, width, report, failed
+        self.todo: deque[int] = deque()
         self.running: dict[Any, int] = {}
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.suspects: deque[int] = deque()
@@ -189,36 +205,50 @@ class _Rounds:
         self.count = 0
 
     def run(self, wanted: list[int]) -> None:
-        todo = deque(wanted)
-        while todo or self.suspects or self.running:
-            while (todo or self.suspects) and len(self.running) < (1 if self.suspects else self.width):
-                index = self.suspects.popleft() if self.suspects else todo.popleft()
-                try:
-                    future = _submitted(self.engine, self.task, index)
-                except futures.BrokenExecutor:  # a worker has just died
-                    if not isinstance(self.engine, Spawned):
-                        raise
-                    self.suspects.append(index)
-                    if not self.running:
-                        self.engine.renew()
-                    break
-                self.running[future] = index
-                future.add_done_callback(self.ended.put)
-            if self.running:
-                self._take(self.ended.get())
+        self.todo.extend(wanted)
+        try:
+            while self.todo or self.suspects or self.running:
+                self._give()
+                if self.running:
+                    self._take(self.ended.get())
+        finally:
+            for future in list(self.running):  # of a sweep that was interrupted
+                with contextlib.suppress(Exception):
+                    future.cancel()
+
+    def _give(self) -> None:
+        """Give out as many blocks as the workers take; one at a time while it is open which one ends them."""
+        while (self.todo or self.suspects) and len(self.running) < (1 if self.suspects else self.width()):
+            index = self.suspects.popleft() if self.suspects else self.todo.popleft()
+            try:
+                future = self.submit(index)
+            except futures.BrokenExecutor:  # a worker has just died
+                if not isinstance(self.engine, Spawned):
+                    raise
+                self.suspects.append(index)
+                if not self.running:
+                    self.engine.renew()
+                return
+            self.running[future] = index
+            future.add_done_callback(self.ended.put)
 
     def _take(self, future: Any) -> None:
         index = self.running.pop(future, None)
         if index is None:  # of a pool that is gone
             return
-        end, said = _outcome(future)
+        end, said, error = _outcome(future)
         if end is _End.DONE:
             self.count += 1
             self.report(self.count)
         elif end is _End.FAILED:
             self.failed(index, said)
         elif end is _End.LOST:
-            self._again(index, said)
+            self._again(index, said, self.todo)
+        elif end is _End.NOT_STORED:
+            self.tries[index] += 1
+            if self.tries[index] == _MOST_TRIES:
+                raise error
+            self.todo.append(index)
         elif isinstance(self.engine, Spawned):
             others = list(self.running.values())
             self.running.clear()
@@ -227,14 +257,14 @@ class _Rounds:
             if others:
                 self.suspects.append(index)
             else:
-                self._again(index, "its worker died")
+                self._again(index, "its worker died", self.suspects)
         else:
-            future.result()
+            raise error
 
-    def _again(self, index: int, said: str) -> None:
+    def _again(self, index: int, said: str, among: deque[int]) -> None:
         self.tries[index] += 1
         if self.tries[index] < _MOST_TRIES:
-            self.suspects.append(index)
+            among.append(index)
         else:
             self.failed(index, f"{said}, {_MOST_TRIES} times")
 
@@ -245,32 +275,36 @@ class _End(enum.Enum):
     DONE = enum.auto()
     FAILED = enum.auto()
     LOST = enum.auto()
+    NOT_STORED = enum.auto()
     BROKEN = enum.auto()
 
 
-def _submitted(engine: Any, task: Task, index: int) -> Any:
-    if hasattr(engine, "scheduler_info"):  # Dask: the same call twice is two calls
-        return engine.submit(compute, task, index, pure=False)
-    return engine.submit(compute, task, index)
+def _outcome(future: Any) -> tuple[_End, str, Any]:
+    """What became of a block, in words, and the error.
 
-
-def _outcome(future: Any) -> tuple[_End, str]:
-    """What became of a block, and in words."""
+    What a worker raised is not raised here: it may be a ``SystemExit`` or a ``KeyboardInterrupt``.
+    """
     try:
-        future.result()
-        return _End.DONE, ""
-    except futures.BrokenExecutor:
-        return _End.BROKEN, ""
-    except (futures.CancelledError, Exception) as error:
-        kind = type(error).__name__
-        # Of Dask, which need not be installed: its scheduler was started anew, or is out of reach.
-        if "Cancelled" in kind or kind == "CommClosedError":
-            return _End.LOST, "the scheduler lost it"
-        lines = [line.strip()[:200] for line in f"{kind}: {error}".strip().splitlines()]
-        return _End.FAILED, " … ".join(dict.fromkeys([lines[0], lines[-1]]))
+        error = future.exception()
+    except (futures.CancelledError, Exception) as raised:
+        error = raised
+    if error is None:
+        return _End.DONE, "", None
+    if isinstance(error, futures.BrokenExecutor):
+        return _End.BROKEN, "", error
+    kind = type(error).__name__
+    # Of Dask, which need not be installed: its scheduler was started anew, or is out of reach.
+    if "Cancelled" in kind or kind == "CommClosedError":
+        return _End.LOST, "the scheduler lost it", error
+    if isinstance(error, KeyboardInterrupt):
+        return _End.LOST, "its worker was interrupted", error
+    if isinstance(error, NotStored):
+        return _End.NOT_STORED, "", error
+    lines = [line.strip()[:200] for line in f"{kind}: {error}".strip().splitlines()]
+    return _End.FAILED, " … ".join(dict.fromkeys([lines[0], lines[-1]])), error
 
 
-def _check_sent(task: Task, executor: Any) -> None:
+def _check_sent(task: Any, executor: Any) -> None:
     """Refuse a function that cannot go to another process, before any is started.
 
     Raises:
@@ -281,7 +315,8 @@ def _check_sent(task: Task, executor: Any) -> None:
     try:
         pickle.dumps(task)
     except Exception as error:  # pickle has no error of its own for all of it
-        name = getattr(task.function, "__qualname__", type(task.function).__name__)
+        function = getattr(task, "function", task)
+        name = getattr(function, "__qualname__", type(function).__name__)
         raise TypeError(
             f"function: expected one that worker processes can import, at the top of a module, got {name} ({error})"
         ) from None

@@ -8,12 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn_dynamics.numerics.stored.engines import check_executor
 from rnn_dynamics.numerics.validation import choice, count
 from rnn_dynamics.training.recipes.composition import find, recipe
 from rnn_dynamics.training.recipes.remedies import REMEDIES, Remedy
 from rnn_dynamics.training.runs.panel import Panel
 from rnn_dynamics.training.runs.panels import train
 from rnn_dynamics.training.runs.results import Comparison, ComparisonRow, row_of
+from rnn_dynamics.training.runs.sent import Row, train_elsewhere
 from rnn_dynamics.training.runs.updates import Plan
 from rnn_dynamics.training.tasks import TASKS, Task, task
 
@@ -88,6 +90,7 @@ def compare(
     every: int = 500,
     store: str | os.PathLike[str] | None = None,
     workers: int | None = None,
+    executor: Any = None,
     progress: Callable[[str, Panel], object] | None = None,
     done: Callable[[ComparisonRow], object] | None = None,
     heed: Callable[[], object] | None = None,
@@ -107,7 +110,10 @@ def compare(
         batch: sequences of an update.
         every: updates between two checks.
         store: a folder; what has been trained is kept there, and a repeated call goes on from it.
-        workers: threads; see ``train``.
+        workers: threads; see ``train``. Of each worker process where there are some, and then 1 by default.
+        executor: who trains, each row for itself, into the store: a number of worker processes, any
+            ``concurrent.futures`` executor, or a Dask client. A worker that dies costs what its row did since its
+            file was last written.
         progress: called with a row's label and panel after each round of checks.
         done: called with each row once it is trained.
         heed: called several times a second; what it raises stops the training, see ``train``.
@@ -119,6 +125,7 @@ def compare(
         TypeError, ValueError: unknown tasks or remedies, remedies that exclude each other, a length too short for
             its task, numbers out of range: all before anything is trained. A store made with other settings.
         StorageError: a damaged file in the store.
+        RuntimeError: rows that no worker could train, and why; the others are in the store.
     """
     chosen = PRESETS[choice("preset", preset, tuple(PRESETS))]
     seeds = count("seeds", chosen.seeds if seeds is None else seeds, minimum=1)
@@ -137,7 +144,10 @@ def compare(
     rows = [row for one in asked for row in _rows(one, sought, rates, sizes)]
     if len({(row.label, row.plan) for row in rows}) < len(rows):
         raise ValueError("remedies, tasks, lengths: expected each only once")
+    check_executor(store, executor)
     folder = _folder(store)
+    if executor is not None and folder is not None:
+        _train_elsewhere(rows, seeds, folder, updates, workers, executor)
     found = []
     for row in rows:
         own, path = _numbers(row, seeds), None if folder is None else folder / _file_name(row)
@@ -156,6 +166,16 @@ def compare(
         if done is not None:
             done(found[-1])
     return Comparison(tuple(found), {"seeds": seeds, "updates": updates, **sizes})
+
+
+def _train_elsewhere(
+    rows: list[_Planned], seeds: int, folder: Path, updates: int, workers: int | None, executor: Any
+) -> None:
+    sent = [Row(row.plan, _numbers(row, seeds), folder / _file_name(row)) for row in rows]
+    failures = train_elsewhere(sent, updates, workers, executor)
+    if failures:
+        said = "; ".join(f"{rows[i].label} on {rows[i].plan.task.name}: {why}" for i, why in failures.items())
+        raise RuntimeError(f"executor: {len(failures)} of {len(rows)} rows could not be trained: {said}")
 
 
 def _several(name: str, values: Any) -> list[Any]:
