@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_NEWTON = 60  # steps at most: at a pitchfork they shrink by two thirds only
+_NEWTON = 40  # steps at most; few that have not converged then ever do
 _SQUARINGS = 20  # ‖Jᵐ‖ at m = 2²⁰ tells ρ(J) from 1 where they differ by 10⁻⁵ or more
 _SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
