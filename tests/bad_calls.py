@@ -97,6 +97,16 @@ _SADDLE = {"cell": ("cell", "cell"), "point": ("array", "vector"), "length": ("n
 
 #: Of each public function a valid call: of each argument its kind, and the value or the name of one in ``given``.
 CALLS: dict[str, dict[str, tuple[str, Any]]] = {
+    "atlases.draw": {"found": ("trajectory", None)},
+    "atlases.make": {
+        "name": ("name", "neuron"),
+        "store": ("folder", None),
+        "chunk": ("count", 2),
+        "points": ("count", 2),
+        "steps": ("count", 3),
+        "x0": ("array", [0.5]),
+    },
+    "atlases.read": {"path": ("path", "x.zarr")},
     "basins": {"cell": ("cell", "cell"), "starts": ("array", np.zeros((2, 2))), "max_steps": ("count", 10)},
     "bifurcation_curve": {
         **_CURVE,

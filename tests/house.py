@@ -26,6 +26,7 @@ ROOMS = {
     "plots": "a result on axes",
     "figures": "the published figures, by the room that each shows, and their stored results in `data/`",
     "explore": "explorers to be played with, in a notebook or a browser; their programs in `static/`",
+    "atlases": "grids with a name, to be run for hours, kept in a folder and drawn",
     "cli": "the commands",
 }
 #: Files beside the rooms, which every room may read.

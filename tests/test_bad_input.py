@@ -29,6 +29,7 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     # parameters go to the family as they are
     ("gradients.sensitivities", "parameters"): {"ragged"},
     # the library chooses
+    ("atlases.make", "chunk"): {"none"},
     ("cells.rollout", "x0"): {"none"},
     ("cliff.along", "points"): {"none"},
     ("covariant_vectors", "exponents"): {"none"},

@@ -99,6 +99,14 @@ def test_a_signal_stops_an_atlas_and_says_how_it_goes_on(number: int, tmp_path: 
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "name": (["atlas", "radiu", "--store", "x"], "did you mean radius?"),
     "no store": (["atlas", "radius"], "--store: expected a folder"),
+    "option of another": (
+        ["atlas", "neuron", "--store", "x", "--units", "3"],
+        "--units: atlas neuron has no such option; it takes --points, --steps, --epsilon, --x0",
+    ),
+    "list": (["atlas", "gated", "--store", "x", "--gain", "1", "a"], "--gain: expected numbers, got 'a'"),
+    "no picture": (["sweep", "plot", "."], "--out: expected a file"),
+    "table as picture": (["sweep", "plot", ".", "--out", "a.nc"], "--out: expected a name ending in .png"),
+    "held": (["sweep", "plot", ".", "--out", "a.png", "--at", "w"], "--at: expected AXIS=POINT, got 'w'"),
     "points": (["atlas", "radius", "--store", "x", "--points", "1"], "--points: expected an integer from 2"),
     "workers": (["atlas", "radius", "--store", "x", "--workers", "0"], "--workers: expected"),
     "both": (["atlas", "radius", "--store", "x", "--workers", "1", "--dask", "y"], "expected one of them"),

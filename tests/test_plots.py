@@ -49,6 +49,9 @@ CASES: dict[str, Callable[[Axes | None], Axes]] = {
     ),
     "radius_sweep": lambda ax: plots.radius_sweep(spectral.radius_sweep([0.5, 1.0], n=4, steps=6), ax),
     "radius_atlas": lambda ax: plots.radius_atlas(_swept(), ax, edge=rd.edge_of_chaos([0.0, 0.5])),
+    "sweep": lambda ax: plots.sweep(
+        rd.sweep(lambda a, b: a * b, {"a": [1.0, 2.0], "b": [3.0, 4.0, 5.0]}), ax
+    ),
     "singular_bands": lambda ax: plots.singular_bands(_bands(), ax),
     "pseudospectrum": lambda ax: plots.pseudospectrum(
         rd.pseudospectrum([[0.9, 1.0], [0.0, 0.9]], [-1.0, 0.0, 1.0], [-1.0, 1.0]), ax

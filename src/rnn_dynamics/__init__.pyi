@@ -1,6 +1,7 @@
 """The names at the top, each with the room that has it; `__init__.py` loads them from here."""
 
 from . import (
+    atlases as atlases,
     cells as cells,
     cliff as cliff,
     diagnosis as diagnosis,

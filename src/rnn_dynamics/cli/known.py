@@ -1,9 +1,10 @@
-"""Names of tasks and remedies for the command line, which looks at them before JAX is imported.
+"""Names of tasks, remedies and atlases for the command line, which looks at them before JAX is imported.
 
-They are those of ``training``, and a test compares the two.
+They are those of ``training`` and ``atlases``, and tests compare the two.
 """
 
 import re
+from typing import Any
 
 PLAIN = "plain"
 
@@ -20,6 +21,29 @@ TASKS = {
     "random-permutation": 2,
     "noiseless-memorisation": 1,
     "copy": 1,
+}
+
+#: Atlas to its options and their defaults.
+ATLASES: dict[str, dict[str, Any]] = {
+    "radius": {
+        "units": 64,
+        "points": 24,
+        "seeds": 3,
+        "steps": 200,
+        "gain": [1.0],
+        "activation": ["tanh"],
+        "spectra": False,
+    },
+    "neuron": {"points": 64, "steps": 100, "epsilon": [0.25, 0.5, 1.0], "x0": [0.1, 0.5, 0.9]},
+    "fixed_points": {"units": 16, "points": 24, "seeds": 8, "starts": 64},
+    "gated": {
+        "units": 16,
+        "points": 12,
+        "seeds": 3,
+        "steps": 100,
+        "gain": [1.0],
+        "cells": ["lstm", "gru", "minimal_gated_unit", "minimal_rnn"],
+    },
 }
 
 #: Remedy to what it sets: pairs of a slot and its piece.

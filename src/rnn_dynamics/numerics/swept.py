@@ -15,7 +15,8 @@ from rnn_dynamics.numerics import packages, storage
 from rnn_dynamics.numerics.described import cut
 from rnn_dynamics.numerics.mapped import host_memory
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.stored.store import Store
+from rnn_dynamics.numerics.stored.opening import opened
+from rnn_dynamics.numerics.stored.store import DONE, Store
 from rnn_dynamics.numerics.texts import printable
 
 _MOST = 40  # names of an axis that are looked at for a line
@@ -42,6 +43,7 @@ class Sweep(Result):
     structure: Any = None
     path: str | None = None
 
+    picture: ClassVar = "sweep"
     _forgets: ClassVar = ("structure", "path")
 
     def in_memory(self) -> "Sweep":
@@ -71,6 +73,13 @@ class Sweep(Result):
     def shape(self) -> tuple[int, ...]:
         """Lengths of the axes, in order."""
         return tuple(len(points) for points in self.axes.values())
+
+    @property
+    def computed(self) -> Any:
+        """Whether each point is there, over the grid: with a store a Zarr array, else True everywhere."""
+        if self.path is None:
+            return np.ones(self.shape, bool)
+        return opened(self.path).read(DONE)
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.values:

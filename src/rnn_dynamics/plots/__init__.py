@@ -13,6 +13,7 @@ from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_la
 from rnn_dynamics.plots.diagnosis import diagnoses, diagnosis, tracked
 from rnn_dynamics.plots.exponents import exponent_convergence, exponent_field, lyapunov_spectrum
 from rnn_dynamics.plots.gradients import counterexample, norms_against_lag, partial_sums, radius_sweep
+from rnn_dynamics.plots.grids import sweep
 from rnn_dynamics.plots.losses import descent, loss_along, loss_profile, loss_surface
 from rnn_dynamics.plots.neuron import basin_map, bifurcation_diagram, log_map, orbit, sensitivity_map
 from rnn_dynamics.plots.powers import powers_of_ten
@@ -77,6 +78,7 @@ __all__ = [
     "side",
     "singular_bands",
     "style",
+    "sweep",
     "tracked",
     "trajectory",
 ]

@@ -11,6 +11,7 @@ from rnn_dynamics.numerics.results.datasets import shapes_of
 from rnn_dynamics.numerics.results.registry import fields_of
 from rnn_dynamics.plots import growth, palette
 from rnn_dynamics.plots.canvas import axes_of
+from rnn_dynamics.plots.grids import sweep
 from rnn_dynamics.plots.lines import bars, complex_plane, field, numbers, series
 from rnn_dynamics.plots.sets import attractors, edge_state, side
 
@@ -228,19 +229,6 @@ def _jump(found: Any, ax: "Axes") -> "Axes":
     return ax
 
 
-def _sweep(found: Any, ax: "Axes", name: str | None = None) -> "Axes":
-    names, values = list(found.axes), np.asarray(found[next(iter(found.values)) if name is None else name])
-    label = next(iter(found.values)) if name is None else name
-    x = found.axes[names[0]]
-    if len(names) == 1 or values.ndim == 1:
-        rows = values.reshape(len(x), -1)
-        return series(ax, x, {label: rows}, names[0], label)
-    y = found.axes[names[1]]
-    # Of further axes the first point.
-    plane = values.reshape(len(x), len(y), -1)[..., 0]
-    return field(ax, x, y, plane, names[0], names[1], label)
-
-
 def _row(found: Any, ax: "Axes") -> "Axes":
     horizon = np.asarray(found.horizon, float)
     series(
@@ -305,7 +293,7 @@ _DRAWN: dict[str, Callable[..., Any]] = growth.DRAWN | {
     "StatesAlong": _states_along,
     "NonNormality": _non_normality,
     "Shares": _shares,
-    "Sweep": _sweep,
+    "Sweep": sweep,
     "AlongTraining": _along_training,
     "DeepRuns": _deep_runs,
     "LatchConvergence": _latch,

@@ -233,6 +233,7 @@ def radius_sweep(
     progress: Any = None,
     store: Any = None,
     executor: Any = None,
+    chunk: Any = None,
     about: Any = None,
 ) -> RadiusSweep:
     """ln‖∂x_T/∂x_k‖₂ over a grid of spectral radii, biases, gains, seeds, activations and ensembles.
@@ -255,8 +256,8 @@ def radius_sweep(
             of such.
         spectra: whether every singular value of ∂x_T/∂x_0 and the bounds of the steps are taken too, at some
             twenty times the work.
-        progress, store, executor, about: as for ``sweep``: with a store the grid is a Zarr group in a folder, and
-            the same call goes on from what is there.
+        progress, store, executor, chunk, about: as for ``sweep``: with a store the grid is a Zarr group in a
+            folder, and the same call goes on from what is there.
 
     Returns:
         ``RadiusSweep``: natural logarithms, an axis for each of the lists given and one of lags.
@@ -298,7 +299,6 @@ def radius_sweep(
     named |= {"ensemble": names} if many_ensembles else {}
     if gains is None:
         del axes["gain"]
-    grid = sweep(
-        _network_at(setting), named | axes, progress=progress, store=store, executor=executor, about=about
-    )
+    kept = {"store": store, "executor": executor, "chunk": chunk, "about": about}
+    grid = sweep(_network_at(setting), named | axes, progress=progress, **kept)
     return RadiusSweep(grid, asked, steps, tuple(phi.slope_bound for phi in found))
