@@ -82,7 +82,7 @@ def sweep(
         mesh: a ``jax.sharding.Mesh``: each call's points are shared among its devices, in this process.
         traced: False for a function that JAX cannot trace, that trains, say, or calls :func:`fixed_points`: it is
             called point by point with numbers of Python, ``chunk`` is 1 by default, and a store knows its code and
-            that of the functions of its own package that it calls.
+            that of one's own functions that it calls.
         about: more for the store's manifest, as JSON, under names that it does not use itself.
 
     Returns:
