@@ -144,7 +144,7 @@ def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) 
         if name == "points" and starts:
             panel.set_yscale("log", base=2)
             most = {"color": palette.GREY, "linestyle": palette.DOTTED, "linewidth": palette.THIN}
-            panel.axhline(2 * starts + 1, label=f"most of {starts} starts", **most)
+            panel.axhline(2 * starts + 1, label=f"most that {starts} starts find", **most)
         gaps(panel, gains, cut.computed.any(axis=(1, 2)))
         panel.set_xlabel("gain $g$")
         panel.set_ylabel(label)

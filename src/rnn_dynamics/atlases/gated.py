@@ -112,7 +112,8 @@ def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) 
     for panel in axes[len(chosen) :]:
         panel.set_axis_off()
     longest = _longest(found)
-    cuts, mesh = [], None
+    cuts: list[Slice] = []
+    mesh: Any = None
     for number, (panel, cell) in enumerate(zip(axes, chosen, strict=False)):
         cut = slice_of(found, ["horizon"], ("forget_bias", "input_scale", "seed"), held | {"cell": cell})
         mesh = _panel(panel, found, cut, longest)

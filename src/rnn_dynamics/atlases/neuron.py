@@ -61,7 +61,10 @@ _LOGS = {
 
 
 def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) -> "Axes":
-    """Four maps over weight and bias at one Euler step and start: the state, and the sizes of its derivatives."""
+    """Four maps over weight and bias at one Euler step and start: the state, and the sizes of its derivatives.
+
+    A derivative that floats cannot carry is a cross in place of a colour.
+    """
     axes = panels(ax, 2, 2, 3.2)
     cut = slice_of(found, ["state", *_LOGS, "status"], ["w", "b"], at)
     w, b = found.axes["w"], found.axes["b"]
@@ -71,13 +74,15 @@ def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) 
             shown = np.where(cut.computed, cut.values[name], np.nan)
             plane(panel, w, b, shown, "state $x_T$", vmin=0.0, vmax=1.0)
         else:
-            decades = np.where(cut.computed, cut.values[name] * DECADES, np.nan).T
-            limit = _limit(decades)
-            log_map(w, b, decades, panel, limit=limit, label=_LOGS[name], unresolved=unresolved.T)
+            decades = np.where(cut.computed & ~unresolved, cut.values[name] * DECADES, np.nan).T
+            log_map(w, b, decades, panel, limit=_limit(decades), label=_LOGS[name])
+            across, up = np.nonzero(unresolved)
+            panel.plot(w[across], b[up], "x", color=palette.BLACK, markersize=palette.DOT)
         not_computed(panel, w, b, cut.computed)
         panel.set_xlabel(palette.WEIGHT_AXIS)
         panel.set_ylabel(palette.BIAS_AXIS)
-    caption(axes, cut, epsilon="Euler step $ε$", x0="start $x_0$")
+    note = "×: no number that doubles carry" if unresolved.any() else ""
+    caption(axes, cut, note, epsilon="Euler step $ε$", x0="start $x_0$")
     return axes[0]
 
 

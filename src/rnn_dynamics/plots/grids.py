@@ -164,19 +164,20 @@ def panels(ax: Any, rows: int, columns: int, height: float) -> list["Axes"]:
     return list(axes.flat)
 
 
-def caption(panels: Sequence["Axes"], cut: Slice, **symbols: str) -> None:
+def caption(panels: Sequence["Axes"], cut: Slice, note: str = "", **symbols: str) -> None:
     """Say above the picture at which points other axes are held, and how much of what it shows is not computed.
 
     Args:
         panels: the panels, of one figure or one alone; several get letters.
         cut: what is shown.
+        note: what else is said.
         symbols: how an axis is written; its name by default.
     """
     said = [f"{symbols.get(axis, axis)} = {written(point)}" for axis, point in cut.held.items()]
     missing = 1 - float(np.mean(cut.computed))
     if missing:
         said.append(f"hatched: not computed ({max(missing, 0.01):.0%})")
-    text = ", ".join(said)
+    text = "; ".join(part for part in (", ".join(said), note) if part)
     if len(panels) > 1:
         panel_labels(panels)
         figure = panels[0].get_figure(root=True)
