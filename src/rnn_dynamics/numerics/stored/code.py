@@ -1,7 +1,7 @@
 """A digest of a Python function: its code, what it captured, and the functions of one's own that it calls.
 
-What was installed, this library and Python's own count by their names; the versions of this library and of JAX stand
-beside it in an identity.
+What was installed, this library and Python's own count by their names; the versions of this library and of JAX
+stand beside it in an identity.
 """
 
 import dataclasses
