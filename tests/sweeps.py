@@ -52,3 +52,15 @@ def slow(w: Any, b: Any) -> Any:
 def noisy(w: Any, b: Any, key: Any) -> Any:
     """A draw of each point."""
     return w + b * jax.random.normal(key, dtype=w.dtype)
+
+
+def _few(w: Any) -> Any:
+    if w.size > 2:
+        raise MemoryError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes")
+    return w
+
+
+def greedy(w: Any, b: Any) -> Any:
+    """Finds memory for two points of a call, and not for more."""
+    form = jax.ShapeDtypeStruct(w.shape, w.dtype)
+    return jax.pure_callback(_few, form, w, vmap_method="broadcast_all") * b

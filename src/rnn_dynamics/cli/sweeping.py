@@ -200,7 +200,7 @@ def _is_atlas(atlas: Any, shape: tuple[int, ...]) -> bool:
     if not isinstance(asked, dict) or set(asked) != {"units", "points", "seeds", "steps"}:
         return False
     is_sized = all(type(number) is int and 1 <= number < 2**31 for number in asked.values())
-    return is_sized and (asked["points"], asked["points"], asked["seeds"]) == (shape[0], shape[1], shape[-1])
+    return is_sized and shape == (asked["points"], asked["points"], 1, asked["seeds"])
 
 
 def _resume(store: Any, options: argparse.Namespace) -> int:
