@@ -24,6 +24,7 @@ from rnn_dynamics.numerics.stored import chunks
 from rnn_dynamics.numerics.stored.opening import create, opened
 from rnn_dynamics.numerics.stored.store import Part
 from rnn_dynamics.numerics.sweep import sweep
+from rnn_dynamics.spectral import radius_sweep
 
 _POINTS, _UNITS = 8, 48  # of a block, of a network
 
@@ -78,6 +79,30 @@ def _cost(seconds: float, blocks: int, repetitions: int) -> list[dict]:
         repetitions=repetitions,
     )
     case = f"{blocks} blocks of {1000 * seconds:.0f} ms"
+    return [
+        timing.row("stored_sweeps", case, name, taken, found["in memory"]) for name, taken in found.items()
+    ]
+
+
+def _atlas(units: int, points: int, steps: int, repetitions: int) -> list[dict]:
+    """The atlas of spectral radius and bias, three seeds, as ``rnn-dynamics atlas radius`` computes it."""
+    asked = {
+        "biases": np.linspace(0, 1.5, points),
+        "seeds": range(3),
+        "n": units,
+        "steps": steps,
+        "lags": [lag for lag in (1, 2, 3, 5, 8, 14, 30, 60, 120, 200) if lag <= steps],
+    }
+    radii = np.linspace(0.2, 2.0, points)
+
+    def stored() -> None:
+        with tempfile.TemporaryDirectory(dir=".") as folder:
+            radius_sweep(radii, **asked, store=Path(folder) / "a.zarr")
+
+    found = timing.interleaved(
+        {"in memory": lambda: radius_sweep(radii, **asked), "with a store": stored}, repetitions=repetitions
+    )
+    case = f"atlas radius, {units} units, {points} × {points}, 3 seeds, T = {steps}"
     return [
         timing.row("stored_sweeps", case, name, taken, found["in memory"]) for name, taken in found.items()
     ]
@@ -140,8 +165,8 @@ def measure(*, repetitions: int = 5, quick: bool = False) -> list[dict]:
     """Rows of the cost, of processes, and of opening; rates are relative to the first of each case, or to 1 s."""
     with jax.enable_x64(True):
         if quick:
-            return [*_cost(0.02, 4, 2), *_opening(100)]
-        rows = [*_cost(1.0, 8, 3), *_cost(0.05, 60, repetitions), *_processes(40)]
+            return [*_cost(0.02, 4, 2), *_atlas(3, 2, 5, 1), *_opening(100)]
+        rows = [*_cost(1.0, 8, 3), *_cost(0.05, 60, repetitions), *_atlas(64, 24, 200, 3), *_processes(40)]
         return rows + _opening(100_000)
 
 

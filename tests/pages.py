@@ -1,16 +1,20 @@
-"""The examples of the pages in ``docs/``, run as a reader would: a page's blocks in order, in one process.
+"""The examples of the pages in ``docs/``, run as a reader would: a page's blocks in order, with a user's JAX.
 
 ``python -m tests.pages`` writes what they print, and the pictures that they save, into the pages; with names of
 pages behind it (``tour``, ``howto/figure-6``) into these alone.
 """
 
+import contextlib
 import importlib.util
+import io
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,12 +61,17 @@ def missing(code: str) -> set[str]:
     return {name for name in tops if importlib.util.find_spec(name) is None}
 
 
-def outputs(page: Path, folder: Path) -> list[str | None]:
-    """What each block of a page prints; ``None`` for those whose packages are missing, which are left out."""
+def outputs(page: Path, runner: Callable[[list[str]], list[str]]) -> list[str | None]:
+    """What each block of a page prints; ``None`` for those whose packages are missing, which are left out.
+
+    Args:
+        page: the page.
+        runner: what each of the blocks given to it prints: ``run`` or ``run_here``, in some folder.
+    """
     found = examples(page)
     wanted = [not missing(example.code) for example in found]
     printed = iter(
-        run([example.code for example, is_wanted in zip(found, wanted, strict=True) if is_wanted], folder)
+        runner([example.code for example, is_wanted in zip(found, wanted, strict=True) if is_wanted])
     )
     return [next(printed) if is_wanted else None for is_wanted in wanted]
 
@@ -86,8 +95,39 @@ def as_a_user(arguments: list[str], folder: Path) -> subprocess.CompletedProcess
     )
 
 
+@contextlib.contextmanager
+def _as_users_have_it() -> Iterator[None]:
+    """JAX in this process with its own precision and promotion, whatever is then switched; all set back behind."""
+    import jax
+
+    names = ("jax_enable_x64", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion")
+    before = {name: jax.config.values[name] for name in names}
+    for name, value in zip(names, (False, "standard", "allow"), strict=True):
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def run_here(blocks: list[str], folder: Path) -> list[str]:
+    """What each block prints; they run in this process, in a folder, and share what it has compiled."""
+    import matplotlib
+
+    names = {"__name__": "__main__"}
+    printed = []
+    with _as_users_have_it(), matplotlib.rc_context(), contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for number, block in enumerate(blocks):
+            with contextlib.redirect_stdout(io.StringIO()) as text:
+                exec(compile(block, f"block {number}", "exec"), names)
+            printed.append(text.getvalue())
+    return [text.lstrip("\n") for text in printed]
+
+
 def run(blocks: list[str], folder: Path) -> list[str]:
-    """What each block prints; they run in one process, in a folder, with JAX as a user has it.
+    """What each block prints; they run in a process of their own, in a folder, with JAX as a user has it.
 
     Raises:
         RuntimeError: the process failed; its message has the traceback.
@@ -120,7 +160,7 @@ def same(printed: str, shown: str, share: float = 0.02) -> bool:
 def write(page: Path) -> None:
     """Run a page and put what it prints and saves in its place."""
     with tempfile.TemporaryDirectory() as folder:
-        printed = iter(outputs(page, Path(folder)))
+        printed = iter(outputs(page, lambda blocks: run(blocks, Path(folder))))
         for picture in Path(folder).glob("*.png"):
             shutil.copy(picture, PICTURES / picture.name)
 

@@ -1,6 +1,10 @@
 """Basins against maps whose basins are known: closed forms, symmetry, and long plain runs."""
 
+import threading
 import warnings
+from concurrent import futures
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +27,8 @@ from rnn_dynamics.dynamics.basins import (
 )
 from rnn_dynamics.dynamics.equilibria import fixed_points
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.storage import StorageError
+from rnn_dynamics.numerics.sweep import IncompleteSweepWarning
 from tests.compilations import compilations
 
 FOUR = np.array([[2.0, 0.3], [-0.2, 1.8]]), np.array([0.05, -0.1])  # four stable fixed points
@@ -364,6 +370,59 @@ def test_a_flip_keeps_its_column() -> None:
     found = fractions_along(family, [2.9, 3.05, 3.2], np.linspace(0.1, 0.9, 30), farthest=0.3, **SHORT)
     assert found.fractions.shape == (3, 1)
     assert found.describe(0) == "fixed point → 2-cycle"
+
+
+def _flipping(r: float) -> jax.tree_util.Partial:
+    return jax.tree_util.Partial(_logistic, jnp.asarray(r))
+
+
+@pytest.mark.parametrize("executor", [None, futures.ThreadPoolExecutor(1)], ids=["here", "thread"])
+def test_fractions_are_kept_in_a_store_and_go_on_from_it(executor: Any, tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    values, starts = [2.9, 3.2], np.linspace(0.1, 0.9, 30)
+    plain = fractions_along(_flipping, values, starts, farthest=0.3, **SHORT)
+    for lost in (None, "attractors", "damaged"):
+        files = sorted((tmp_path / "a.zarr.attractors").glob("*.npz"))
+        assert len(files) == (0 if lost is None else 2)
+        if lost == "attractors":
+            files[0].unlink()
+        if lost == "damaged":
+            files[1].write_bytes(files[1].read_bytes()[:-10])
+        before = [file.stat().st_mtime_ns for file in files if file.exists()]
+        found = fractions_along(
+            _flipping, values, starts, farthest=0.3, store=tmp_path / "a.zarr", executor=executor, **SHORT
+        )
+        np.testing.assert_array_equal(found.fractions, plain.fractions)
+        assert found.describe(0) == "fixed point → 2-cycle"
+        after = [file.stat().st_mtime_ns for file in files]
+        assert sum(time not in before for time in after) == (0 if lost is None else 1)
+    with pytest.raises(StorageError, match="the function is another one"):
+        fractions_along(_flipping, values, starts[1:], store=tmp_path / "a.zarr", **SHORT)
+    with pytest.raises(ValueError, match="parameters: expected each value once"):
+        fractions_along(_flipping, [2.9, 2.9], starts, store=tmp_path / "b.zarr", **SHORT)
+
+
+def test_a_value_that_no_worker_can_label_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+
+    def family(r: float) -> Any:
+        if r > 3 and threading.current_thread() is not threading.main_thread():
+            raise ValueError("no such network")
+        return _flipping(r)
+
+    executor = futures.ThreadPoolExecutor(1)
+    with (
+        pytest.warns(IncompleteSweepWarning),
+        pytest.raises(RuntimeError, match=r"executor: 1 of 2 values .* at 3.2: ValueError: no such network"),
+    ):
+        fractions_along(
+            family,
+            [2.9, 3.2],
+            np.linspace(0.1, 0.9, 30),
+            store=tmp_path / "a.zarr",
+            executor=executor,
+            **SHORT,
+        )
 
 
 # Floats, shapes, programs, arguments.

@@ -85,7 +85,6 @@ def test_every_package_of_an_extra_is_used_somewhere() -> None:
         "pytest-xdist": "-n 2",
         "pytest-timeout": "timeout = ",
         "python-flint": "flint",
-        "nbmake": "nbclient",
         "ipykernel": "jupytext",
         "jupyterlab": "notebooks/",
         "ipython": "IPython",

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,8 +40,18 @@ needs_tools = pytest.mark.skipif(bool(MISSING), reason=f"the site's tools are mi
     "name", [pytest.param(name, marks=pytest.mark.soak) if name in SLOW else name for name in pages.PAGES]
 )
 def test_examples_of_a_page_run_and_print_what_it_shows(name: str, tmp_path: Path) -> None:
+    _run_and_compared(name, tmp_path, pages.run_here)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", [name for name in pages.PAGES if name not in SLOW])
+def test_examples_of_a_page_need_no_other(name: str, tmp_path: Path) -> None:
+    _run_and_compared(name, tmp_path, pages.run)
+
+
+def _run_and_compared(name: str, tmp_path: Path, runner: Callable[[list[str], Path], list[str]]) -> None:
     page = pages.PAGES[name]
-    printed = pages.outputs(page, tmp_path)
+    printed = pages.outputs(page, lambda blocks: runner(blocks, tmp_path))
     for example, text in zip(pages.examples(page), printed, strict=True):
         if text is not None and example.shown is not None:
             assert pages.same(text, example.shown), (

@@ -77,7 +77,7 @@ def map_points(
     return jax.vmap(at_point)(points, indexes)
 
 
-def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> int:
+def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int, held: int = 0) -> int:
     """Return the number of points of one call, which compiles it and allocates nothing.
 
     Args:
@@ -85,7 +85,8 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
         grid: the points.
         chunk: the number asked for, or None for the smallest power of two that holds the points that share their
             names, or less.
-        memory_limit: bytes that one call may take.
+        memory_limit: bytes that one call may take, and what is held beside it.
+        held: how often a call's results are held beside it.
 
     Raises:
         ValueError: the chunk asked for, or one point, takes more than ``memory_limit``.
@@ -95,7 +96,7 @@ def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int) -> in
         work = max(_operations(_trace(kernel, grid, size, words).jaxpr) for words in grid.combinations())
         size = min(size, power_of_two_below(size * _WORK // work))
     while True:
-        need = max(_memory(_trace(kernel, grid, size, words)) for words in grid.combinations())
+        need = max(_memory(_trace(kernel, grid, size, words), held) for words in grid.combinations())
         if need <= memory_limit:
             return size
         if chunk is not None or size == 1:
@@ -108,11 +109,11 @@ def _trace(kernel: Kernel, grid: Grid, count: int, words: Words) -> Any:
     return kernel.trace(*grid.shapes(count), grid.key, words=words)
 
 
-def _memory(traced: Any) -> int:
-    """Bytes that the compiled call takes; 0 where the device's compiler does not tell."""
+def _memory(traced: Any, held: int) -> int:
+    """Bytes that the compiled call takes, and its results again; 0 where the device's compiler does not tell."""
     analysis = traced.lower().compile().memory_analysis()
-    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    return sum(getattr(analysis, part, 0) for part in parts)
+    parts = {"argument_size_in_bytes": 1, "output_size_in_bytes": 1 + held, "temp_size_in_bytes": 1}
+    return sum(count * getattr(analysis, part, 0) for part, count in parts.items())
 
 
 def _operations(jaxpr: Any) -> int:

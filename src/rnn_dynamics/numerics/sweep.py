@@ -68,7 +68,8 @@ def sweep(
         chunk: points of one call. By default the smallest power of two that holds the grid (of one combination of
             names), or less: as much as keeps one call within ``memory_limit`` and about a second (Ctrl-C is heard
             between two calls; a ``while_loop`` is taken for 1000 rounds, give ``chunk`` where it runs longer).
-        memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call.
+        memory_limit: bytes that one call may take on the device, as XLA predicts them before the first call; with a
+            store those of the block that is written meanwhile too.
         progress: True for a bar on standard error (where that is no terminal, a plain line every half minute
             and one at the end), or ``progress(done, total)`` called after each chunk.
         store: a folder, new or of the same sweep: a Zarr v3 group that ``xarray.open_zarr`` reads, finished or not.
@@ -81,7 +82,7 @@ def sweep(
         mesh: a ``jax.sharding.Mesh``: each call's points are shared among its devices, in this process.
         traced: False for a function that JAX cannot trace, that trains, say, or calls :func:`fixed_points`: it is
             called point by point with numbers of Python, ``chunk`` is 1 by default, and a store knows its code and
-            that of the functions of its own package that it calls.
+            that of one's own functions that it calls.
         about: more for the store's manifest, as JSON, under names that it does not use itself.
 
     Returns:
@@ -106,7 +107,8 @@ def sweep(
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
     kernel = kernel_of(function) if traced else OnHost(function)
-    size = plan(kernel, grid, size, memory_limit) if traced else size or 1
+    # A block is written, in one copy, while the next one is computed.
+    size = plan(kernel, grid, size, memory_limit, 2 if store is not None else 0) if traced else size or 1
     if store is not None:
         _check_about(about)
         manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}

@@ -10,9 +10,11 @@ import numpy as np
 from jaxtyping import Float
 
 from rnn_dynamics.dynamics.basins.attractors import Attractors
+from rnn_dynamics.dynamics.basins.kept import kept_basins
 from rnn_dynamics.dynamics.basins.labels import Fractions, basins
 from rnn_dynamics.dynamics.phases import Lengths, checked_topology, wrapped
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.stored.engines import check_executor
 from rnn_dynamics.numerics.validation import concrete_array, real_array
 
 if TYPE_CHECKING:
@@ -129,6 +131,8 @@ def fractions_along(
     state_ndim: int | None = None,
     chunk: int | None = None,
     topology: Any = None,
+    store: Any = None,
+    executor: Any = None,
 ) -> FractionsAlong:
     """Basin fractions of the cells family(p) for each parameter p, from the same starts.
 
@@ -140,6 +144,8 @@ def fractions_along(
         family: takes a parameter (a Python float) to a cell, of one structure for all of them.
         parameters: values in order, shape (k,).
         starts, u, max_steps, max_period, samples, state_ndim, chunk, topology: as for ``basins``.
+        store, executor: as for ``sweep``: the labels at each value are kept in a folder, the attractors in one
+            beside it, and the same call goes on from what is there.
         farthest: the farthest that an attractor moves from one value to the next; by default a tenth of the
             starts' largest extent.
 
@@ -148,6 +154,7 @@ def fractions_along(
 
     Raises:
         TypeError, ValueError: as ``basins``; ValueError where the family's cells differ in structure.
+        RuntimeError: values that no worker could compute, and why; the others are in the store.
 
     Reference: G. Datseris, K. Rossi, A. Wagemakers, "Framework for global stability analysis", Chaos 33,
     073151 (2023).
@@ -161,15 +168,22 @@ def fractions_along(
         raise ValueError("starts: expected at least one start, got none")
     limit = _farthest(farthest, starts)
     options: dict[str, Any] = {"max_steps": max_steps, "max_period": max_period, "samples": samples}
+    options |= {"u": u, "state_ndim": state_ndim, "chunk": chunk, "topology": topology}
+    layout = _layout(family(float(values[0])))
+    for value in values:
+        if _layout(family(float(value))) != layout:
+            raise ValueError(f"family: expected cells of one structure, got another one at {value:g}")
+    check_executor(store, executor)
+    if store is not None and len(np.unique(values)) < len(values):
+        raise ValueError("parameters: expected each value once for a store, got one twice")
+    found_at = (
+        (basins(family(float(value)), starts, **options) for value in values)
+        if store is None
+        else kept_basins(family, values, starts, store, executor, options)
+    )
     known: list[np.ndarray] = []
     results: list[tuple[Fractions, Attractors, np.ndarray]] = []
-    layout = None
-    for value in values:
-        cell = family(float(value))
-        layout = layout or _layout(cell)
-        if _layout(cell) != layout:
-            raise ValueError(f"family: expected cells of one structure, got another one at {value:g}")
-        labels = basins(cell, starts, u=u, state_ndim=state_ndim, chunk=chunk, topology=topology, **options)
+    for labels in found_at:
         found = [_rows(labels.attractors, i) for i in range(len(labels.attractors))]
         columns = _matched(known, found, limit, topology)
         known += [np.zeros((0, 0))] * (max(columns, default=-1) + 1 - len(known))

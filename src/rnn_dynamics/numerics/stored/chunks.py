@@ -26,14 +26,13 @@ def fill_of(dtype: np.dtype) -> complex | float | int | bool:
     return float("nan") if dtype.kind in "fc" else dtype.type(0).item()
 
 
-def encoded(block: np.ndarray, shape: tuple[int, ...]) -> bytes:
-    """A chunk's bytes, of a block that may be shorter than the chunk along some axes."""
+def encoded(block: np.ndarray, shape: tuple[int, ...]) -> memoryview:
+    """A chunk's bytes, the only copy, of a block that may be shorter than the chunk along some axes."""
     if block.shape != shape:
         whole = np.full(shape, fill_of(block.dtype), block.dtype)
         whole[tuple(slice(length) for length in block.shape)] = block
         block = whole
-    content = np.ascontiguousarray(block, block.dtype.newbyteorder("<")).tobytes()
-    return bytes(_codec().encode(content))
+    return memoryview(_codec().encode(np.ascontiguousarray(block, block.dtype.newbyteorder("<"))))
 
 
 @functools.cache
@@ -45,7 +44,9 @@ def _codec() -> Any:
     return CRC32C(location="end")
 
 
-def write(path: Path, content: bytes, root: Path, check: Callable[[], object] = lambda: None) -> None:
+def write(
+    path: Path, content: bytes | memoryview, root: Path, check: Callable[[], object] = lambda: None
+) -> None:
     """Write a chunk; the folders to it are made.
 
     Args:

@@ -102,7 +102,7 @@ class Store:
         self._write(DONE, index, chunks.encoded(np.ones(box, bool), self.blocks.box))
         self._failure(index).unlink(missing_ok=True)
 
-    def _write(self, name: str, index: int, content: bytes) -> None:
+    def _write(self, name: str, index: int, content: bytes | memoryview) -> None:
         chunks.write(self._file(name, index), content, self.path, self._check_place)
 
     def _check_place(self) -> None:

@@ -151,15 +151,15 @@ def _in_calls_of(
 def here(
     kernel: Any, grid: Grid, store: Store, mesh: Any, wanted: list[int], report: Callable[[int], object]
 ) -> None:
-    """Compute blocks in this process; a thread writes them meanwhile."""
+    """Compute blocks in this process; a thread writes the one before meanwhile."""
     with futures.ThreadPoolExecutor(1) as writer:
         waiting: deque[futures.Future[None]] = deque()
         try:
             for number, index in enumerate(wanted):
                 values = values_of(kernel, grid, store, index, mesh)
-                waiting.append(writer.submit(store.write, index, values))
-                while len(waiting) > 2:
+                if waiting:
                     waiting.popleft().result()
+                waiting.append(writer.submit(store.write, index, values))
                 report(number + 1)
             while waiting:
                 waiting.popleft().result()
