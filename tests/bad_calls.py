@@ -99,12 +99,12 @@ _SADDLE = {"cell": ("cell", "cell"), "point": ("array", "vector"), "length": ("n
 CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "atlases.draw": {"found": ("trajectory", None)},
     "atlases.make": {
-        "name": ("name", "neuron"),
+        "name": ("name", "gated"),
         "store": ("folder", None),
         "chunk": ("count", 2),
         "points": ("count", 2),
         "steps": ("count", 3),
-        "x0": ("array", [0.5]),
+        "gain": ("array", [0.5]),
     },
     "atlases.read": {"path": ("path", "x.zarr")},
     "basins": {"cell": ("cell", "cell"), "starts": ("array", np.zeros((2, 2))), "max_steps": ("count", 10)},

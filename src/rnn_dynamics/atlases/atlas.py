@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.numerics.sweep import Sweep, sweep
-from rnn_dynamics.numerics.validation import choice, count, flag, real_array
+from rnn_dynamics.numerics.validation import choice, concrete_array, count, flag
 
 #: A check takes the option's name and a value, and returns the value as JSON holds it.
 Check = Callable[[str, Any], Any]
@@ -94,13 +94,12 @@ def numbers(low: float = -np.inf, high: float = np.inf) -> Check:
     """A list of at least one number from ``low`` to ``high``."""
 
     def check(name: str, value: Any) -> list[float]:
-        given = value if isinstance(value, np.ndarray) else np.asarray(real_array(name, value))
-        found = np.asarray(given, float)
-        if found.ndim != 1 or not found.size:
-            raise ValueError(f"{name}: expected a list of at least one number, got shape {found.shape}")
-        if (found < low).any() or (found > high).any() or not np.isfinite(found).all():
+        found = concrete_array(name, value, ndim=1)
+        if not found.size:
+            raise ValueError(f"{name}: expected a list of at least one number, got none")
+        if (found < low).any() or (found > high).any():
             raise ValueError(f"{name}: expected numbers from {low:g} to {high:g}, got {found.tolist()}")
-        return [float(str(one)) for one in given]  # 0.1 of float32 is 0.1
+        return [float(str(one)) for one in found]  # 0.1 of float32 is 0.1
 
     return check
 

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float
 
 from rnn_dynamics.atlases.atlas import Atlas, Option, gridded, whole
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.numerics.newton import solve_square
+from rnn_dynamics.numerics.newton import solve_square, solved, value_and_jacobian
 from rnn_dynamics.numerics.sweep import Sweep
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import shared_legend
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HIGHEST = jax.lax.Precision.HIGHEST
-_NEWTON = 40  # steps at most; few that have not converged then ever do
+_DAMPED, _FULL = 25, 15  # steps of Newton's method
+_SHARES = (1.0, 0.5, 0.25, 0.1, 0.03)  # of a step, the best of which is taken
 _SQUARINGS = 20  # ‖Jᵐ‖ at m = 2²⁰ tells ρ(J) from 1 where they differ by 10⁻⁵ or more
 _SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
@@ -65,10 +66,23 @@ def _starts(key: Array, count: int, units: int, dtype: Any) -> Float[Array, "sta
 
 
 def _solved(W: Float[Array, "n n"], start: Float[Array, " n"]) -> tuple[Array, Bool[Array, ""]]:
-    """Where Newton's method on x − tanh(W x) ends, and whether that is a root."""
+    """Where Newton's method on x − tanh(W x) ends, damped and then in full steps, and whether that is a root."""
     cell = ElmanRNN(W, jnp.zeros_like(start))
-    x, _, converged, _ = solve_square(lambda x: x - cell(x, None), start, _NEWTON)
+
+    def residual(x: Array) -> Array:
+        return x - cell(x, None)
+
+    near = jax.lax.fori_loop(0, _DAMPED, functools.partial(_damped, residual), start)
+    x, _, converged, _ = solve_square(residual, near, _FULL)
     return x, converged
+
+
+def _damped(residual: Callable[[Array], Array], _: Any, x: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The share of a Newton step after which the residual is least: starts that whole steps would lose converge."""
+    value, matrix = value_and_jacobian(residual, x)
+    step = solved(matrix, -value)
+    tried = x[None] + jnp.asarray(_SHARES, x.dtype)[:, None] * step[None]
+    return tried[jnp.argmin(jnp.sum(jnp.square(jax.vmap(residual)(tried)), axis=1))]
 
 
 def _distinct(
@@ -120,7 +134,7 @@ def _axes(options: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _points_of_a_call(options: Mapping[str, Any]) -> int:
     """So many that a call takes about a second (its loop has no length to be read off), or all of a small grid."""
     points = math.prod(len(axis) for axis in _axes(options).values())
-    return max(1, min(points, 2**22 // (options["starts"] * options["units"] ** 2)))
+    return max(1, min(points, 2**23 // (options["starts"] * options["units"] ** 2)))
 
 
 def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) -> "Axes":

@@ -138,15 +138,13 @@ def _longest(found: Sweep) -> int:
 
 def _panel(panel: "Axes", found: Sweep, cut: Slice, longest: int) -> Any:
     """One cell's horizons on colours from 1 to T."""
-    from matplotlib.colors import LogNorm
-
     bias, scale = found.axes["forget_bias"], found.axes["input_scale"]
     horizon = np.where(cut.computed & (cut.values["horizon"] >= 0), cut.values["horizon"], np.nan)
     sound = np.isfinite(horizon).any(axis=-1)
     middle = np.full(sound.shape, np.nan)
     middle[sound] = np.nanmedian(horizon[sound], axis=-1)
-    colours = LogNorm(1, max(longest, 2))
-    mesh = plane(panel, bias, scale, np.maximum(middle, 0.5), "", bar=False, norm=colours)
+    colours = {"norm": "log", "vmin": 1, "vmax": max(longest, 2)}
+    mesh = plane(panel, bias, scale, np.maximum(middle, 0.5), "", bar=False, **colours)
     not_computed(panel, bias, scale, cut.computed.any(axis=-1))
     panel.set_xlabel("bias of the gate that keeps")
     panel.set_ylabel("scale of the inputs")
