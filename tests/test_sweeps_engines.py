@@ -169,12 +169,16 @@ class _Client:
         return {f"tcp://{i}": 4 for i in range(1000)}
 
 
+def _task(path: str) -> workers.Task:
+    return workers.Task(sweeps.orbit, AXES, None, {}, path, "0123456789abcdef", True, True, None)
+
+
 def test_dasks_tasks_are_one_group_and_no_two_of_them_the_same() -> None:
     pytest.importorskip("distributed")
     from dask.utils import key_split
     from distributed.utils import key_split_group
 
-    client, task = _Client(), workers.Task(sweeps.orbit, AXES, None, "a.zarr", "0123456789abcdef", True, None)
+    client, task = _Client(), _task("a.zarr")
     first, second = engines.Dask(client, task.mark), engines.Dask(client, task.mark)
     for engine in (first, first, second):
         engine.submit(workers.compute, task, 7)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics import cli
+from rnn_dynamics.numerics.grid import Grid
 from rnn_dynamics.numerics.storage import StorageError
 from rnn_dynamics.numerics.stored import filling, opening, workers
 from rnn_dynamics.numerics.stored.opening import create, opened
@@ -188,7 +189,7 @@ def test_a_kill_at_any_step_of_writing_leaves_the_old_or_the_new(small: Path, co
 
 
 def _made(path: Path) -> None:
-    create(path, AXIS, {"x": Part(np.dtype(float), ())}, 3, {"identity": {}, "metadata": {}})
+    create(path, Grid(AXIS), {"x": Part(np.dtype(float), ())}, 3, {"identity": {}, "metadata": {}})
 
 
 @pytest.mark.parametrize("every", [7, pytest.param(1, marks=SOAK)])
@@ -372,7 +373,7 @@ def test_nothing_is_written_where_the_store_is_gone(
 def test_a_task_of_a_store_that_stood_there_before_writes_nothing(finished: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.zarr"
     shutil.copytree(finished, path)
-    task = workers.Task(sweeps.orbit, AXES, None, os.fspath(path), "0123456789abcdef", True, None)
+    task = workers.Task(sweeps.orbit, AXES, None, {}, os.fspath(path), "0123456789abcdef", True, True, None)
     opened(path).forget(3)
     with pytest.raises(workers.NotStored, match="another store stands in the place"):
         workers.compute(task, 3)

@@ -114,7 +114,7 @@ def _fill(store: Store, swept: Computation, means: Means) -> None:
             workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
             task = workers.Task.of(swept.function, grid, store, not isinstance(swept.kernel, OnHost))
-            workers.elsewhere(task, means.executor, wanted, report, failed, store.is_done)
+            workers.elsewhere(task, means.executor, wanted, report, failed, store.is_done, workers.compute)
             there = store.done()
             for index in wanted:
                 if not there[index] and index not in aside:

@@ -346,7 +346,7 @@ def _is_plain(
         all(described[name] == said for name, said in wanted.items())
         and (first["name"], first.get("configuration", {}).get("endian", "little")) == ("bytes", "little")
         and others == [{"name": "crc32c"}]
-        and described.get("attributes", {}) == ({} if labels is None else {"labels": labels})
+        and described.get("attributes", {}) in ({}, {"labels": labels})
         and not described.get("storage_transformers")
     )
 

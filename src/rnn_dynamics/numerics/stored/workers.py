@@ -175,7 +175,7 @@ def elsewhere(
     report: Callable[[int], object],
     failed: Callable[[int, str], object],
     is_done: Callable[[int], bool],
-    call: Callable[[Any, int], Any] = compute,
+    call: Callable[[Any, int], Any],
 ) -> None:
     """Compute blocks by an executor's workers, which write them: ``call(task, index)`` for each that is wanted.
 
