@@ -1,9 +1,9 @@
 """What a store of 10⁴, 10⁵ and 10⁶ blocks costs whoever looks at it, and whether that grows as the blocks do.
 
-A thousand workers are simulated in one process: each takes the next block, and the block's mark lies there when the
-worker is done, after a time of its own draw. Nothing is computed or synced, and of the files only the marks are made;
-a store of one value has twice as many. Measured are the looks that a sweep takes when it goes on: the folder opened,
-what is done, what killed writers left, and every byte of the marks checked; and what is missing given to the workers.
+A thousand workers are simulated in one process: each takes the next block, and the block's mark lies there when
+the worker is done, after a time of its own draw. Nothing is computed or synced, and of the files only the marks are
+made; a store of one value has twice as many. Measured are the looks that a sweep takes when it goes on: the folder
+opened, what is done, what killed writers left, every byte of the marks checked; and giving out what is missing.
 """
 
 import argparse
