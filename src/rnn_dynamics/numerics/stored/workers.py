@@ -142,7 +142,9 @@ def _in_calls_of(
         ]
         for start in range(first, first + count, points)
     ]
-    return [np.concatenate(parts) if len(parts) > 1 else parts[0] for parts in zip(*calls, strict=True)]
+    if len(calls) == 1:
+        return calls[0]
+    return [np.concatenate(parts) for parts in zip(*calls, strict=True)]
 
 
 def here(
