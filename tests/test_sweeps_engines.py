@@ -339,3 +339,14 @@ def test_ctrl_c_ends_the_caller_and_no_block_is_blamed(tmp_path: Path) -> None:
     assert opened(path).failures() == {}
     assert 9 <= opened(path).done().sum() < 60
     np.testing.assert_array_equal(sweep(sweeps.slow, MANY, store=path, chunk=4)["value"], PRODUCT)
+
+
+def test_a_simulation_of_a_thousand_workers_finishes_every_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmarks.sweep_at_scale import measure
+
+    monkeypatch.chdir(tmp_path)
+    rows = measure(quick=True)
+    assert len(rows) == 10
+    assert all(row["seconds"] < 5 for row in rows)
