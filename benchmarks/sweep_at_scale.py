@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import timing
+from rnn_dynamics.numerics.grid import Grid
 from rnn_dynamics.numerics.stored import chunks, workers
 from rnn_dynamics.numerics.stored.opening import create, opened
 from rnn_dynamics.numerics.stored.store import DONE, Part, Store
@@ -50,7 +51,7 @@ def _store(folder: Path, blocks: int) -> Store:
     """A grid whose blocks are one point each, a thousand in a folder."""
     axes = {"w": np.arange(blocks // 1000 or 1, dtype=float), "b": np.arange(float(min(blocks, 1000)))}
     parts = {"value": Part(np.dtype(float), ())}
-    return _marks_alone(create(folder / "a.zarr", axes, parts, 1, {"identity": {}, "metadata": {}}))
+    return _marks_alone(create(folder / "a.zarr", Grid(axes), parts, 1, {"identity": {}, "metadata": {}}))
 
 
 def _marks_alone(store: Store) -> Store:
@@ -77,10 +78,13 @@ def _looks(folder: Path, blocks: int) -> dict[str, float]:
         finish(index)
     wanted = np.flatnonzero(~store.done()).tolist()
     engine = Simulated(finish)
-    task = workers.Task(finish, {}, None, "", "0" * 16, True, None)
+    task = workers.Task(finish, {}, None, {}, "", "0" * 16, True, True, None)
 
     def give() -> None:
-        workers.elsewhere(task, engine, wanted, lambda count: None, lambda *_: None, store.is_done)
+        failed: dict[int, str] = {}
+        is_done, call = store.is_done, workers.compute
+        workers.elsewhere(task, engine, wanted, lambda count: None, failed.__setitem__, is_done, call)
+        assert not failed
 
     taken["the other half given to 1000 workers, and their marks made"], _ = _seconds(give)
     taken["opened"], store = _seconds(lambda: _marks_alone(opened(store.path)))
