@@ -97,9 +97,9 @@ def _looks(folder: Path, blocks: int) -> dict[str, float]:
 
 
 def exponents(sizes: list[int], taken: list[dict[str, float]]) -> dict[str, float]:
-    """The power of the number of blocks with which each time grows, from the last two sizes."""
-    ratio = math.log(sizes[-1] / sizes[-2])
-    return {name: math.log(taken[-1][name] / taken[-2][name]) / ratio for name in taken[-1]}
+    """The power of the number of blocks with which each time grows, from the first size to the last."""
+    ratio = math.log(sizes[-1] / sizes[0])
+    return {name: math.log(taken[-1][name] / taken[0][name]) / ratio for name in taken[-1]}
 
 
 def measure(*, quick: bool = False) -> list[dict]:
