@@ -149,14 +149,14 @@ with plots.style():
 #
 # ## 5. How often? An atlas
 #
-# 14 radii, 14 biases, 2 seeds. The claim is passed nearly everywhere; a bias pushes units out of the middle of the
+# Ten radii, ten biases, 2 seeds. The claim is passed nearly everywhere; a bias pushes units out of the middle of the
 # tanh, where its slope is 1, and gradients vanish at radii well above one. The edge of chaos of mean-field theory,
 # for infinitely many units, lies near where gradients neither grow nor decay; 64 units are few.
 
 # %%
-biases = np.linspace(0, 1.5, 14)
+biases = np.linspace(0, 1.5, 10)
 swept = spectral.radius_sweep(
-    np.linspace(0.2, 2.0, 14),
+    np.linspace(0.2, 2.0, 10),
     biases=biases,
     seeds=range(2),
     n=64,

@@ -145,7 +145,7 @@ def check_orbit(example: Example, dtype: str) -> None:
     inputs = None if u is None else jax.tree_util.tree_map(lambda leaf: np.stack([leaf] * steps), u)
     run = rd.rollout(cell, x, inputs, steps=None if u is not None else steps)
     assert run.states.dtype == np.dtype(dtype)
-    forward = jax.jacfwd(_plain(exact_slopes(cell)))
+    forward = jax.jit(jax.jacfwd(_plain(exact_slopes(cell))))
     jacobians = [np.asarray(forward(state, u), float).reshape(x.size, x.size) for state in run.states[:-1]]
     _close(
         np.asarray(rd.step_jacobians(run)).reshape(steps, x.size, x.size), jacobians, dtype, "step_jacobians"
@@ -172,7 +172,8 @@ def check_declared(example: Example, dtype: str) -> set[str]:
 
 
 def _jacobian(cell: Any, x: Any, u: Any, dtype: str) -> None:
-    _close(cell.jacobian(x, u), jax.jacfwd(_plain(exact_slopes(cell)))(jnp.asarray(x), u), dtype, "jacobian")
+    forward = jax.jit(jax.jacfwd(_plain(exact_slopes(cell))))
+    _close(cell.jacobian(x, u), forward(jnp.asarray(x), u), dtype, "jacobian")
 
 
 def _structure(cell: Any, x: Any, u: Any, dtype: str) -> None:
@@ -180,9 +181,10 @@ def _structure(cell: Any, x: Any, u: Any, dtype: str) -> None:
     assert np.asarray(told.weights).shape == (x.size, x.size)
     if told.slope_bound is None:
         return
+    forward = jax.jit(jax.jacfwd(_plain(cell)))
     leak, size = float(told.leak), np.linalg.norm(np.asarray(told.weights, float), 2)
     for scale in (0.0, 1.0, 5.0):
-        matrix = np.asarray(jax.jacfwd(_plain(cell))(jnp.asarray(scale * x, dtype), u), float)
+        matrix = np.asarray(forward(jnp.asarray(scale * x, dtype), u), float)
         bound = (1 - leak) + leak * told.slope_bound * size
         assert np.linalg.norm(matrix.reshape(x.size, x.size), 2) <= bound * (1 + TOLERANCE[dtype])
 

@@ -82,3 +82,15 @@ class Logged:
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(f"{kind} {a} {n}\n")
         return combined(kind, a, n)
+
+
+def _few(w: Any) -> Any:
+    if w.size > 2:
+        raise MemoryError("RESOURCE_EXHAUSTED: Out of memory allocating 99 bytes")
+    return w
+
+
+def greedy(w: Any, b: Any) -> Any:
+    """Finds memory for two points of a call, and not for more."""
+    form = jax.ShapeDtypeStruct(w.shape, w.dtype)
+    return jax.pure_callback(_few, form, w, vmap_method="broadcast_all") * b

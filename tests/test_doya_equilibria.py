@@ -3,6 +3,7 @@
 import importlib
 
 import jax
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -241,3 +242,15 @@ def test_bad_arguments_are_named(name: str, arguments: tuple) -> None:
         doya.equilibria(*arguments)
     with pytest.raises((TypeError, ValueError), match=rf"^{name}:"):
         doya.two_cycle(*arguments)
+
+
+def test_equilibria_differentiate_twice() -> None:
+    w, b = np.full(60, 5.0), jnp.linspace(-2.6, -2.4, 60)
+
+    def first(b: jax.Array) -> jax.Array:
+        return jax.jvp(lambda b: doya.equilibria(w, b).points, (b,), (jnp.ones_like(b),))[1]
+
+    second = jax.jvp(first, (b,), (jnp.ones_like(b),))[1]
+    x = np.asarray(doya.equilibria(w, b).points)
+    gap = 1 - 5 * x * (1 - x)
+    np.testing.assert_allclose(second, (1 - 2 * x) * x * (1 - x) / gap**3, rtol=1e-9, atol=1e-12)

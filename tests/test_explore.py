@@ -128,7 +128,7 @@ def _hard_rows(count: int) -> np.ndarray:
 
 @needs_node
 def test_the_browsers_numbers_are_the_librarys(tmp_path: Path) -> None:
-    rows = _random_rows(10_000)
+    rows = _random_rows(4000)
     ours, theirs = _of_browser(tmp_path, rows), _of_library(rows)
     for name in ("points", "multipliers", "folds", "flips", "wall", "cycle"):
         assert _far(getattr(ours, name), getattr(theirs, name)) < 1e-12, name

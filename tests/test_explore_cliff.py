@@ -108,7 +108,7 @@ def _library_paths(rows: np.ndarray, clip: bool) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def descents(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray]:
     """Settings, and what the browser's program finds of them, plain and clipped."""
-    rows = _rows(1600)
+    rows = _rows(800)
     given = answers(tmp_path_factory.mktemp("descents"), "explore_loss.mjs", "descents", rows)
     return rows, np.frombuffer(given).reshape(len(rows), -1)
 
@@ -171,7 +171,7 @@ NAMED = {
 @needs_node
 def test_kernel_and_browser_say_the_same_sentence(tmp_path: Path) -> None:
     named = [CliffSettings(**dict(changes)) for changes in NAMED]
-    rows = np.concatenate([[list(one[:-1]) for one in named], np.round(_rows(40, updates=50), 3)])
+    rows = np.concatenate([[list(one[:-1]) for one in named], np.round(_rows(40, updates=80), 3)])
     said = answers(tmp_path, "explore_loss.mjs", "sentences", rows).decode().split("\n")
     for expected, sentence in zip(NAMED.values(), said, strict=False):
         assert expected in sentence, sentence
@@ -205,9 +205,9 @@ def test_a_sentence_says_when_rounding_decides_or_numbers_end() -> None:
 
 def test_the_widget_keeps_its_numbers_and_says_what_it_shows() -> None:
     pytest.importorskip("anywidget")
-    found: Any = rd.explore.cliff(updates=30)
+    found: Any = rd.explore.cliff()
     state = found.state()
-    assert (state["wall"], state["plain"]["status"], len(state["clipped"]["w"])) == (-2.3, "RESOLVED", 31)
+    assert (state["wall"], state["plain"]["status"], len(state["clipped"]["w"])) == (-2.3, "RESOLVED", 81)
     assert state["loss"] == pytest.approx(float(rd.cliff.loss(4.6, -2.7, steps=50, target=0.8).value))
     assert state["plain"]["w"][-1] == pytest.approx(153.2, abs=0.1)
     assert "the 20th step" in state["outcome"].lower()

@@ -115,12 +115,10 @@ def test_everything_that_can_be_dragged_is(
 
 
 #: The first of the course, and the one before it, in which more is dragged.
-FIRST = [
-    pytest.param(path.stem, marks=() if path.stem.startswith("01") else pytest.mark.soak)
-    for path in sorted(NOTEBOOKS.glob("0[01]_*.ipynb"))
-]
+FIRST = [path.stem for path in sorted(NOTEBOOKS.glob("0[01]_*.ipynb"))]
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", FIRST)
 def test_the_first_notebooks_run_from_their_menu(
     name: str, chromium: Browser, address: tuple[str, Path]

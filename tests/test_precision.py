@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -44,13 +45,22 @@ CELLS = {
 }
 
 
+@pytest.mark.usefixtures("_unsaid")
 @pytest.mark.parametrize("name", CELLS)
 def test_without_x64_float64_is_said_once(name):
     body = f"rng = np.random.default_rng(0)\nfor _ in range(2):\n    found = {CELLS[name]}\n"
-    _, said = program(body)
+    with jax.enable_x64(False), pytest.warns(given.PrecisionWarning) as said:
+        exec(compile(body, "<string>", "exec"), {"np": np, "rd": rd})
+    assert len(said) == 1
+    assert SWITCH in str(said[0].message)
+    assert said[0].filename == "<string>"  # the user's line, not the library's
+
+
+def test_a_process_without_x64_says_so_once():
+    _, said = program(f"rng = np.random.default_rng(0)\nfor _ in range(2):\n    found = {CELLS['start']}\n")
     assert len(said) == 1
     assert SWITCH in said[0]
-    assert said[0].startswith("<string>:")  # the user's line, not the library's
+    assert said[0].startswith("<string>:")
 
 
 def test_without_x64_numbers_lists_and_float32_say_nothing():

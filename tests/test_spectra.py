@@ -62,8 +62,14 @@ def test_every_two_rows_meet_once_a_sweep(size):
     assert len(set(met)) == len(met) == size * (size - 1) // 2
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("seed", "dtype"),
+    [
+        *((seed, "float64") for seed in range(3)),
+        (0, "float32"),
+        *(pytest.param(seed, "float32", marks=pytest.mark.soak) for seed in (1, 2)),
+    ],
+)
 def test_random_networks_of_five(seed, dtype):
     rng = np.random.default_rng(seed)
     W = (rng.normal(size=(5, 5)) * [0.5, 0.8, 0.6][seed]).astype(np.float32).astype(float)
@@ -101,11 +107,11 @@ def test_hazard_6_logarithms_of_plain_qr_are_no_singular_values():
 
 def test_directions():
     rng = np.random.default_rng(5)
-    cell = ElmanRNN(rng.normal(size=(6, 6)) / 2, rng.normal(size=6))
-    path = rollout(cell, np.zeros(6), steps=300)
+    cell = ElmanRNN(rng.normal(size=(5, 5)) / 2, rng.normal(size=5))
+    path = rollout(cell, np.zeros(5), steps=120)
     found = singular_spectrum(path)
     for directions in (found.left, found.right):
-        np.testing.assert_allclose(directions @ directions.T, np.eye(6), atol=1e-13)
+        np.testing.assert_allclose(directions @ directions.T, np.eye(5), atol=1e-13)
     np.testing.assert_allclose(found.log[0], gradient_norms(path)[0], rtol=1e-13)
     grown = pushforward(path, found.right[0])[-1]
     np.testing.assert_allclose(grown.norm().log(), found.log[0], rtol=1e-13)
@@ -120,7 +126,7 @@ def test_directions():
 
 def test_determinant_and_measures():
     rng = np.random.default_rng(7)
-    path = rollout(LeakyRNN(rng.normal(size=(5, 5)), rng.normal(size=5), leak=0.3), np.zeros(5), steps=50)
+    path = rollout(LeakyRNN(rng.normal(size=(5, 5)), rng.normal(size=5), leak=0.3), np.zeros(5), steps=120)
     found = singular_spectrum(path)
     determinants = np.linalg.slogdet(np.asarray(step_jacobians(path)))[1]
     np.testing.assert_allclose(5 * found.mean_log, determinants.sum(), rtol=1e-12)
@@ -131,7 +137,7 @@ def test_determinant_and_measures():
     assert float(sum(shares)) == pytest.approx(1)
     assert float(shares.vanishing) == np.mean(values < -0.5 * np.log(10))
     isometry = singular_spectrum(
-        rollout(ElmanRNN(np.eye(4), np.zeros(4), activation="linear"), np.ones(4), steps=99)
+        rollout(ElmanRNN(np.eye(2), np.zeros(2), activation="linear"), np.ones(2), steps=200)
     )
     assert np.abs(np.asarray(isometry.log)).max() < 1e-12
     assert isometry.shares() == (0.0, 1.0, 0.0)
@@ -204,14 +210,14 @@ def test_newmans_exponents():
 
 def test_jit_vmap_neurons_and_nothing_between():
     rng = np.random.default_rng(3)
-    cell, starts = ElmanRNN(rng.normal(size=(4, 4)), np.zeros(4)), rng.normal(size=(3, 4))
-    together = jax.jit(jax.vmap(lambda x: singular_spectrum(rollout(cell, x, steps=40)).log))(starts)
+    cell, starts = ElmanRNN(rng.normal(size=(5, 5)) / 2, np.zeros(5)), rng.normal(size=(3, 5))
+    together = jax.jit(jax.vmap(lambda x: singular_spectrum(rollout(cell, x, steps=120)).log))(starts)
     for start, values in zip(starts, together, strict=True):
-        alone = singular_spectrum(rollout(cell, start, steps=40))
+        alone = singular_spectrum(rollout(cell, start, steps=120))
         np.testing.assert_allclose(values, alone.log, rtol=1e-12)
     neuron = rollout(DoyaNeuron(5.0, -2.4), 0.3, steps=50)
     np.testing.assert_allclose(singular_spectrum(neuron).log, gradient_norms(neuron)[:1], rtol=1e-13)
-    nothing = singular_spectrum(rollout(cell, starts[0], steps=40), start=7, stop=7)
+    nothing = singular_spectrum(rollout(cell, starts[0], steps=120), start=7, stop=7)
     assert np.abs(np.asarray(nothing.log)).max() < 1e-15
     assert (np.asarray(nothing.status) == Status.RESOLVED).all()
 
@@ -236,16 +242,16 @@ def test_a_diverged_trajectory_says_so():
 
 @FLOAT32_IN_SOAK
 def test_spectra_at_many_lags_are_those_of_each_lag(dtype):
-    cell = random_rnn(jax.random.key(4), 6, spectral_radius=1.2, dtype=dtype)
-    run = rollout(cell, np.full(6, 0.2, dtype), steps=60)
-    found = spectra_by_lag(run, [0, 1, 17, 50], stop=50)
+    cell = random_rnn(jax.random.key(4), 5, spectral_radius=1.2, dtype=dtype)
+    run = rollout(cell, np.full(5, 0.2, dtype), steps=120)
+    found = spectra_by_lag(run, [0, 1, 17, 120], stop=120)
     rounding = 2e-4 if dtype == "float32" else 1e-11
     for lag, log, status in zip(found.lags, found.log, found.spectra.status, strict=True):
-        alone = singular_spectrum(run, start=50 - lag, stop=50)
+        alone = singular_spectrum(run, start=120 - lag, stop=120)
         np.testing.assert_allclose(log, alone.log, atol=rounding * (1 + np.abs(alone.log).max()))
         np.testing.assert_array_equal(status, alone.status)
     assert found.log.dtype == dtype
-    assert "SpectraByLag(6 values at 4 lags" in repr(found)
+    assert "SpectraByLag(5 values at 4 lags" in repr(found)
     for wrong in ([], [51], [-1], 3):
         with pytest.raises((TypeError, ValueError), match="lags"):
             spectra_by_lag(run, wrong, stop=50)

@@ -268,24 +268,6 @@ def test_any_executor_computes_and_what_raises_is_set_aside_with_its_words(
     assert np.isnan(found["value"]).sum() == len(AXES["b"])
 
 
-def test_dask_computes_even_what_no_module_has(finished: Path, tmp_path: Path) -> None:
-    distributed = pytest.importorskip("distributed")
-    options = {
-        "n_workers": 2,
-        "threads_per_worker": 1,
-        "dashboard_address": None,
-        "local_directory": tmp_path,
-    }
-    with (
-        distributed.LocalCluster(processes=True, **options) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        found = sweep(
-            lambda w, b: sweeps.orbit(w, b), AXES, store=tmp_path / "a.zarr", chunk=4, executor=client
-        )
-    _same(found, finished)
-
-
 def test_keys_are_those_of_the_points_whoever_computes(tmp_path: Path) -> None:
     key = jax.random.key(3)
     wanted = sweep(sweeps.noisy, AXES, key=key)

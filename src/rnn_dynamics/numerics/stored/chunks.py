@@ -59,9 +59,11 @@ def write(
 
     Raises:
         OSError: the disk is full or not writable; an old file is left as it was.
-        StorageError: a link leads out of the store.
+        StorageError: a link leads out of the store, or there is something that is no file.
     """
     _make_folders(path.parent, root)
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path}: expected a file, or nothing, and there is a folder, a pipe or a device")
 
     def put(file: Any) -> None:
         file.write(content)

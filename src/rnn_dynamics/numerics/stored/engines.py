@@ -21,13 +21,22 @@ class Spawned:
         self._pool: futures.ProcessPoolExecutor | None = None
 
     def submit(self, call: Callable[..., Any], *arguments: Any) -> futures.Future[Any]:
-        """As of an executor."""
+        """As of an executor.
+
+        Raises:
+            concurrent.futures.BrokenExecutor: a worker has died.
+        """
         import multiprocessing
 
         if self._pool is None:
             context = multiprocessing.get_context("spawn")
             self._pool = futures.ProcessPoolExecutor(self.count, context, _leave_interrupts)
-        return self._pool.submit(call, *arguments)
+        try:
+            return self._pool.submit(call, *arguments)
+        except (OSError, ValueError) as error:
+            if self._pool._broken:  # while a process was being started, which then finds its pipes closed
+                raise futures.BrokenExecutor(f"{error}") from error
+            raise
 
     def renew(self) -> None:
         """Leave the pool whose worker died."""

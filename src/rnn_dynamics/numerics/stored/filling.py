@@ -94,12 +94,11 @@ def filled(
 def _fill(store: Store, swept: Computation, means: Means) -> None:
     grid, progress = swept.grid, means.progress
     wanted = [int(index) for index in np.flatnonzero(~store.done())]
-    total, aside = len(store.blocks), 0
+    total, aside = len(store.blocks), set()
     before = total - len(wanted)
 
     def failed(index: int, cause: str) -> None:
-        nonlocal aside
-        aside += 1
+        aside.add(index)
         store.set_aside(index, cause, _ends(store, grid, index))
 
     def in_points(done: int, _: int) -> None:
@@ -109,13 +108,17 @@ def _fill(store: Store, swept: Computation, means: Means) -> None:
     with reporter(in_points if callable(progress) else progress, total, "block", before) as told:
 
         def report(done: int) -> None:
-            told(before + done, aside)
+            told(before + done, len(aside))
 
         if means.executor is None:
             workers.here(swept.kernel, grid, store, means.mesh, wanted, report)
         elif wanted:
             task = workers.Task.of(swept.function, grid, store, not isinstance(swept.kernel, OnHost))
-            workers.elsewhere(task, means.executor, wanted, report, failed)
+            workers.elsewhere(task, means.executor, wanted, report, failed, store.is_done, workers.compute)
+            there = store.done()
+            for index in wanted:
+                if not there[index] and index not in aside:
+                    failed(index, "a worker said that it wrote it, and it is not there")
 
 
 def _ends(store: Store, grid: Grid, index: int) -> dict[str, list[Any]]:

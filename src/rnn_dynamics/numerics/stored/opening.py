@@ -286,7 +286,7 @@ def _check_descriptions(store: Store, group: dict[str, Any]) -> None:
         path = store.path / name / GROUP
         try:
             content = small_file(path)
-        except OSError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise StorageError(f"{path}: damaged: {error.strerror}") from None
         if digest(content) != store.manifest["files"].get(f"{name}/{GROUP}"):
             raise StorageError(f"{path}: damaged: not the description of the array that was written")
@@ -346,7 +346,7 @@ def _is_plain(
         all(described[name] == said for name, said in wanted.items())
         and (first["name"], first.get("configuration", {}).get("endian", "little")) == ("bytes", "little")
         and others == [{"name": "crc32c"}]
-        and described.get("attributes", {}) == ({} if labels is None else {"labels": labels})
+        and described.get("attributes", {}) in ({}, {"labels": labels})
         and not described.get("storage_transformers")
     )
 

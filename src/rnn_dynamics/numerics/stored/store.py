@@ -116,6 +116,10 @@ class Store:
             found[self.blocks.index((*place, 0)) + last] = True
         return found
 
+    def is_done(self, index: int) -> bool:
+        """Whether one block is marked as done."""
+        return self._file(DONE, index).is_file()
+
     def faults(self, index: int) -> dict[str, str]:
         """What is wrong with the chunks of a block that is marked as done, by array; empty where all are whole."""
         found = {}

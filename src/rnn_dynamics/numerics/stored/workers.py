@@ -174,13 +174,22 @@ def elsewhere(
     wanted: list[int],
     report: Callable[[int], object],
     failed: Callable[[int, str], object],
-    call: Callable[[Any, int], Any] = compute,
+    is_done: Callable[[int], bool],
+    call: Callable[[Any, int], Any],
 ) -> None:
     """Compute blocks by an executor's workers, which write them: ``call(task, index)`` for each that is wanted.
 
     Where a process of the library's own pool dies, all that the pool had in hand is lost: each of those blocks is
     given out again alone, so that it is known which one it was, and is set aside the third time. So is one that
     raises an error, or that killed as many workers as Dask allows. The rest goes on.
+
+    Args:
+        task: what workers are told.
+        executor: a number of processes, or whoever takes ``submit``.
+        wanted: the blocks.
+        report: called with the number of blocks that are done.
+        failed: called with a block that is set aside, and why.
+        is_done: whether a block is there, which a worker may have written before it died.
 
     Raises:
         TypeError: a function that cannot be sent.
@@ -189,14 +198,18 @@ def elsewhere(
     """
     _check_sent(task, executor)
     with engine_of(executor, task.mark) as (engine, width):
-        _Rounds(functools.partial(engine.submit, call, task), engine, width, report, failed).run(wanted)
+        submit = functools.partial(engine.submit, call, task)
+        _Rounds(submit, engine, width, report, failed, is_done).run(wanted)
 
 
 class _Rounds:
     """Blocks on their way to workers and back."""
 
-    def __init__(self, submit: Any, engine: Any, width: Callable[[], int], report: Any, failed: Any) -> None:
-        self.submit, self.engine, self.width, self.report, self.failed = submit, engine, width, report, failed
+    def __init__(
+        self, submit: Any, engine: Any, width: Callable[[], int], report: Any, failed: Any, is_done: Any
+    ) -> None:
+        self.submit, self.engine, self.width = submit, engine, width
+        self.report, self.failed, self.is_done = report, failed, is_done
         self.todo: deque[int] = deque()
         self.running: dict[Any, int] = {}
         self.ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -219,7 +232,11 @@ class _Rounds:
     def _give(self) -> None:
         """Give out as many blocks as the workers take; one at a time while it is open which one ends them."""
         while (self.todo or self.suspects) and len(self.running) < (1 if self.suspects else self.width()):
-            index = self.suspects.popleft() if self.suspects else self.todo.popleft()
+            is_suspect = bool(self.suspects)
+            index = self.suspects.popleft() if is_suspect else self.todo.popleft()
+            if (is_suspect or self.tries[index]) and self.is_done(index):
+                self._count()
+                continue
             try:
                 future = self.submit(index)
             except futures.BrokenExecutor:  # a worker has just died
@@ -238,8 +255,7 @@ class _Rounds:
             return
         end, said, error = _outcome(future)
         if end is _End.DONE:
-            self.count += 1
-            self.report(self.count)
+            self._count()
         elif end is _End.FAILED:
             self.failed(index, said)
         elif end is _End.LOST:
@@ -260,6 +276,10 @@ class _Rounds:
                 self._again(index, "its worker died", self.suspects)
         else:
             raise error
+
+    def _count(self) -> None:
+        self.count += 1
+        self.report(self.count)
 
     def _again(self, index: int, said: str, among: deque[int]) -> None:
         self.tries[index] += 1
@@ -288,6 +308,8 @@ def _outcome(future: Any) -> tuple[_End, str, Any]:
         error = future.exception()
     except (futures.CancelledError, Exception) as raised:
         error = raised
+    if future.cancelled():  # Dask's future has no error then, as if all were well
+        return _End.LOST, "the scheduler lost it", error
     if error is None:
         return _End.DONE, "", None
     if isinstance(error, futures.BrokenExecutor):

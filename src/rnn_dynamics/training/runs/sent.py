@@ -62,7 +62,13 @@ def train_elsewhere(rows: list[Row], updates: int, threads: int | None, executor
     x64, programs = bool(settings["jax_enable_x64"]), settings["jax_compilation_cache_dir"]
     task = Rows(kept, updates, threads, x64, programs)
     engines.elsewhere(
-        task, executor, list(range(len(rows))), lambda done: None, failures.__setitem__, trained
+        task,
+        executor,
+        list(range(len(rows))),
+        lambda done: None,
+        failures.__setitem__,
+        lambda index: False,  # a row that is trained is soon trained again
+        trained,
     )
     return failures
 
