@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import scipy.optimize
 
 import rnn_dynamics as rd
 from rnn_dynamics import atlases, cli
-from rnn_dynamics.atlases import fixed_points, gated
+from rnn_dynamics.atlases import fixed_points, gated, neuron
 from rnn_dynamics.cli import known
 from rnn_dynamics.diagnosis.growth import reach
 from rnn_dynamics.numerics.stored.opening import opened
@@ -207,6 +208,11 @@ def test_the_same_setting_is_the_same_function_and_compiles_nothing(counted: Any
         again = atlases.make("fixed_points", **POINTS_OF_A_NETWORK)
     assert compiled.count == 0
     np.testing.assert_array_equal(again["points"], counted["points"])
+
+
+def test_workers_can_be_sent_the_functions() -> None:
+    for function in (fixed_points._network(3, 16), gated._cell(2, 20), neuron._neuron(12)):
+        assert pickle.loads(pickle.dumps(function)) == function
 
 
 def test_a_store_goes_on_is_read_and_says_what_it_is(neurons: Path, tmp_path: Path) -> None:

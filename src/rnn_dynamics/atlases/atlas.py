@@ -85,6 +85,11 @@ def gridded(
     return compute
 
 
+def evenly(first: float, last: float, points: int) -> list[float]:
+    """Points of an axis at equal distances, as numbers of Python, which fit any precision."""
+    return np.linspace(first, last, points).tolist()
+
+
 def whole(minimum: int, maximum: int = 2**16) -> Check:
     """An integer of that range."""
     return lambda name, value: count(name, value, minimum=minimum, maximum=maximum)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from rnn_dynamics.atlases.atlas import Atlas, Option, gridded, whole
+from rnn_dynamics.atlases.atlas import Atlas, Option, evenly, gridded, whole
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.numerics.newton import solve_square, solved, value_and_jacobian
 from rnn_dynamics.numerics.sweep import Sweep
@@ -122,10 +122,10 @@ def _scaled(matrix: Float[Array, "n n"]) -> tuple[Array, Array]:
     return matrix / jnp.where(size > 0, size, jnp.ones_like(size)), jnp.log(size)
 
 
-def _axes(options: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _axes(options: Mapping[str, Any]) -> dict[str, Any]:
     units = options["units"]
     return {
-        "gain": np.linspace(0.25, 4.0, options["points"]),
+        "gain": evenly(0.25, 4.0, options["points"]),
         "size": np.array([size for size in _SIZES if size < units] + [units], np.int32),
         "seed": np.arange(options["seeds"], dtype=np.int32),
     }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from rnn_dynamics.atlases.atlas import Atlas, Option, gridded, names, numbers, whole
+from rnn_dynamics.atlases.atlas import Atlas, Option, evenly, gridded, names, numbers, whole
 from rnn_dynamics.cells.gated import GRU, LSTM, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import gradient_norms
@@ -97,9 +97,9 @@ def _axes(options: Mapping[str, Any]) -> dict[str, Any]:
     points = options["points"]
     return {
         "cell": options["cells"],
-        "forget_bias": np.linspace(-2.0, 6.0, points),
-        "input_scale": np.linspace(0.0, 4.0, points),
-        "gain": np.asarray(options["gain"]),
+        "forget_bias": evenly(-2.0, 6.0, points),
+        "input_scale": evenly(0.0, 4.0, points),
+        "gain": options["gain"],
         "seed": np.arange(options["seeds"], dtype=np.int32),
     }
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Array
 
-from rnn_dynamics.atlases.atlas import Atlas, Option, gridded, numbers, whole
+from rnn_dynamics.atlases.atlas import Atlas, Option, evenly, gridded, numbers, whole
 from rnn_dynamics.doya.sensitivities import sensitivities
 from rnn_dynamics.numerics.status import Status
 from rnn_dynamics.numerics.sweep import Sweep
@@ -43,13 +43,13 @@ class _Neuron:
 _neuron = functools.lru_cache(maxsize=64)(_Neuron)
 
 
-def _axes(options: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _axes(options: Mapping[str, Any]) -> dict[str, list[float]]:
     points = options["points"]
     return {
-        "w": np.linspace(*_WEIGHTS, points),
-        "b": np.linspace(*_BIASES, points),
-        "epsilon": np.asarray(options["epsilon"]),
-        "x0": np.asarray(options["x0"]),
+        "w": evenly(*_WEIGHTS, points),
+        "b": evenly(*_BIASES, points),
+        "epsilon": options["epsilon"],
+        "x0": options["x0"],
     }
 
 

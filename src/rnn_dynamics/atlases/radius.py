@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics.atlases.atlas import Atlas, Option, names, numbers, switch, whole
+from rnn_dynamics.atlases.atlas import Atlas, Option, evenly, names, numbers, switch, whole
 from rnn_dynamics.cells import activations
 from rnn_dynamics.numerics.sweep import Sweep
 from rnn_dynamics.plots import palette
@@ -30,8 +30,8 @@ def _axes(options: Mapping[str, Any]) -> dict[str, Any]:
     points, several = options["points"], options["activation"]
     return {
         **({"activation": several} if len(several) > 1 else {}),
-        "radius": np.linspace(0.2, 2.0, points),
-        "bias": np.linspace(0, 1.5, points),
+        "radius": evenly(0.2, 2.0, points),
+        "bias": evenly(0.0, 1.5, points),
         **({} if options["gain"] == [1.0] else {"gain": options["gain"]}),
         "seed": range(options["seeds"]),
     }
