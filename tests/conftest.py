@@ -123,11 +123,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error reading persistent compilation cache:UserWarning")
 
 
-#: Files that make the same results, or draw the same figures: one worker makes them once.
-_TOGETHER = (
-    ("tests/test_results_kept.py", "tests/test_results_shown.py"),
-    ("tests/test_figures.py", "tests/test_notebooks.py"),
-)
+#: Files that make the same results: one worker makes them once.
+_TOGETHER = ("tests/test_results_kept.py", "tests/test_results_shown.py")
 
 
 def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
@@ -139,7 +136,7 @@ def pytest_xdist_make_scheduler(config: Any, log: Any) -> Any:
 
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return next((files[0] for files in _TOGETHER if file in files), file)
+            return _TOGETHER[0] if file in _TOGETHER else file
 
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 

@@ -107,7 +107,8 @@ def _random_rows(count: int) -> np.ndarray:
     epsilon = 1 - rng.uniform(0, 0.9, count)
     epsilon[: count // 5] = 1
     columns = (rng.uniform(-12, 12, count), rng.uniform(-8, 8, count), epsilon, rng.uniform(0, 1, count))
-    return np.stack([*columns, rng.integers(0, 201, count)], axis=1)
+    # As many of each T, so that the library compiles one program.
+    return np.stack([*columns, rng.permutation(np.resize(np.arange(201), count))], axis=1)
 
 
 def _hard_rows(count: int) -> np.ndarray:

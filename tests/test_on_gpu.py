@@ -1,7 +1,10 @@
 """On a GPU the numbers are those of the CPU; the script that measures one runs, small, where there is none."""
 
+import contextlib
 import functools
+import io
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,7 @@ import pytest
 from benchmarks import on_gpu
 
 import rnn_dynamics as rd
+from rnn_dynamics import cli
 
 on_cpu = functools.partial(jax.default_device, jax.devices("cpu")[0])
 
@@ -47,6 +51,10 @@ def test_a_gpu_gives_what_the_cpu_gives(name: str, dtype: str) -> None:
 def test_the_script_for_a_gpu_runs_small_and_says_what_it_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [part for part in on_gpu.PARTS if part[2] != "float64"]
     monkeypatch.setattr(on_gpu, "PARTS", chosen)
+    timed = on_gpu.timing.interleaved
+    monkeypatch.setattr(
+        on_gpu.timing, "interleaved", lambda candidates, **_: timed(candidates, repetitions=1)
+    )
     rows = on_gpu.measure(quick=True)
     assert {row["benchmark"] for row in rows} == {
         "neuron grid",
@@ -62,6 +70,14 @@ def test_the_script_for_a_gpu_runs_small_and_says_what_it_leaves_out(monkeypatch
 
 
 def test_the_script_names_the_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    def said(command: list[str]) -> str:
+        """What the command prints, in this process."""
+        assert command[:3] == [sys.executable, "-m", "rnn_dynamics"]
+        with contextlib.redirect_stdout(io.StringIO()) as text:
+            cli.main(command[3:])
+        return text.getvalue()
+
+    monkeypatch.setattr(on_gpu, "_said", said)
     monkeypatch.setattr(on_gpu, "measure", lambda **_: [])
     monkeypatch.setattr("sys.argv", ["on_gpu", "--small", "--no-tests", "--out", str(tmp_path / "table.md")])
     on_gpu.main()

@@ -29,7 +29,7 @@ def test_hazard_23_derivative_where_the_root_meets_an_end_of_the_bracket(dtype: 
     def solved(p):
         return bracketed_root(_cubic, jnp.zeros_like(p), one, p).value
 
-    value, slope = jax.value_and_grad(solved)(one)
+    value, slope = jax.jit(jax.value_and_grad(solved))(one)
     assert abs(float(value) - 1) <= np.finfo(dtype).eps
     assert abs(float(slope) - 1 / 3) < 1e-6
 
