@@ -155,10 +155,10 @@ def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) 
                 marker="o",
                 markersize=palette.DUST,
             )
-        if name == "points" and starts:
+        if name == "points":
             panel.set_yscale("log", base=2)
-            most = {"color": palette.GREY, "linestyle": palette.DOTTED, "linewidth": palette.THIN}
-            panel.axhline(2 * starts + 1, label=f"most that {starts} starts find", **most)
+            panel.yaxis.set_major_formatter("{x:g}")
+            _limit(panel, float(np.max(values, initial=1.0, where=cut.computed)), starts)
         gaps(panel, gains, cut.computed.any(axis=(1, 2)))
         panel.set_xlabel("gain $g$")
         panel.set_ylabel(label)
@@ -168,6 +168,13 @@ def _draw(found: Sweep, ax: Any = None, *, at: Mapping[str, Any] | None = None) 
         axes[0].legend(loc="upper left", ncols=2)
     caption(axes, cut)
     return axes[0]
+
+
+def _limit(panel: "Axes", largest: float, starts: int | None) -> None:
+    """The most points that so many starts can find, where the counts come near it."""
+    if starts and 4 * largest > 2 * starts + 1:
+        most = {"color": palette.GREY, "linestyle": palette.DOTTED, "linewidth": palette.THIN}
+        panel.axhline(2 * starts + 1, label=f"most that {starts} starts find", **most)
 
 
 _SHOWN = {

@@ -133,7 +133,7 @@ class Store:
     def damaged(self) -> dict[int, dict[str, str]]:
         """The blocks that are marked as done and are not whole: every byte is read.
 
-        That is as long as it takes to read what is there, and less than a thousandth of what it took to compute: a
+        That is as long as it takes to read what is there, some 40 microseconds for a small file: a
         bit that has flipped is found by nothing else.
         """
         found = {int(index): self.faults(int(index)) for index in np.flatnonzero(self.done())}
