@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float
 from rnn_dynamics.atlases.atlas import Atlas, Option, evenly, gridded, whole
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.numerics.newton import solve_square, solved, value_and_jacobian
+from rnn_dynamics.numerics.reductions import largest
 from rnn_dynamics.numerics.sweep import Sweep
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import shared_legend
@@ -95,12 +96,12 @@ def _distinct(
     near = float(jnp.finfo(points.dtype).eps) ** 0.3
 
     def apart(x: Array, y: Array) -> Array:
-        return jnp.minimum(jnp.max(jnp.abs(x - y)), jnp.max(jnp.abs(x + y)))
+        return jnp.minimum(largest(x - y), largest(x + y))
 
     gaps = jax.vmap(lambda x: jax.vmap(lambda y: apart(x, y))(points))(points)
     earlier = jnp.arange(len(points))[None, :] < jnp.arange(len(points))[:, None]
     repeats = jnp.any((gaps < near) & earlier & converged[None, :], axis=1)
-    first = converged & ~repeats & (jnp.max(jnp.abs(points), axis=1) >= near)
+    first = converged & ~repeats & (largest(points, axis=1) >= near)
     jacobians = (1 - jnp.square(points))[:, :, None] * W[None]
     return first, first & jax.vmap(_contracts)(jacobians)
 
