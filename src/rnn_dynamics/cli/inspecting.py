@@ -9,7 +9,7 @@ from rnn_dynamics.cli.arguments import Problems
 from rnn_dynamics.cli.program import MISUSED, complain
 from rnn_dynamics.numerics.texts import printable
 
-_SHOWN = 40
+_SHOWN = 24
 
 
 def add_to(commands: Any) -> None:
@@ -45,7 +45,7 @@ def described(contents: Any, path: Path) -> dict[str, Any]:
     """What is in a file, in mappings and lists as JSON has them."""
     from rnn_dynamics.interop.formats import WORDS
 
-    taken = {id(array) for network in contents.networks for array in _arrays_of(network)}
+    taken = frozenset().union(*(network.names for network in contents.networks))
     return {
         "file": str(path),
         "format": WORDS[contents.format],
@@ -67,17 +67,11 @@ def described(contents: Any, path: Path) -> dict[str, Any]:
         "arrays": {
             name: {"shape": list(array.shape), "dtype": array.dtype}
             for name, array in contents.arrays.items()
-            if id(array.read) not in taken
+            if name not in taken
         },
         "refused": contents.refused,
         "searched": contents.searched,
     }
-
-
-def _arrays_of(network: Any) -> list[Any]:
-    """What tells the arrays of a network from others: the functions that read them."""
-    arrays = network.arrays["all"] if network.family == "onnx" else network.arrays
-    return [each.read for each in arrays.values()]
 
 
 def _text(found: dict[str, Any], path: Path) -> str:

@@ -12,7 +12,7 @@ from rnn_dynamics.interop.names import KINDS
 from rnn_dynamics.interop.networks import Network
 from rnn_dynamics.interop.onnx import from_onnx
 from rnn_dynamics.interop.pytorch import from_torch
-from rnn_dynamics.interop.stored import HALF, Stored
+from rnn_dynamics.interop.stored import HALF, Refused, Stored
 from rnn_dynamics.numerics.validation import choice
 
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
@@ -34,7 +34,7 @@ def cell_of(network: Network, kind: str | None, direction: str | None, name: str
     activation = (chosen or "").removeprefix("rnn_") if network.kind.startswith("rnn") else None
     if network.family == "onnx":
         node = network.arrays
-        _numbers({key: each for key, each in node["all"].items() if each.dtype in HALF}, name)
+        _numbers(node["all"], name)
         return from_onnx(node["graph"], node=node["number"], direction=direction)
     if direction not in (None, "forward"):
         raise ValueError(f'direction: expected None or "forward" of a forward network, got {direction!r}')
@@ -67,7 +67,12 @@ def _numbers(arrays: Mapping[str, Stored], name: str) -> dict[str, np.ndarray]:
     """The numbers of a network, half precision as float32, with a statement of what was done to them."""
     found, told = {}, set()
     for key, stored in arrays.items():
-        array = stored.read()
+        try:
+            array = stored.read()
+        except Refused:
+            raise
+        except Exception as error:  # damaged members raise whatever their parser does
+            raise Refused(f"expected the numbers of {key}, got damaged ones: {error}") from error
         if stored.dtype in HALF:
             array = array.astype(np.float32)
             told.add(f"{stored.dtype} was made float32")

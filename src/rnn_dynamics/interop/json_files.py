@@ -46,7 +46,8 @@ def _arrays(value: Any, depth: int) -> Any:
         leaf = leaf[0]
     if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
         try:
-            array = np.array(value, np.float64).astype(np.float32)
+            with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and stays visible
+                array = np.array(value, np.float64).astype(np.float32)
             return Stored(array.shape, "float32", lambda: array)
         except (ValueError, TypeError, OverflowError):
             pass

@@ -28,6 +28,7 @@ class Network(NamedTuple):
         units, inputs, layers: their numbers.
         directions: "forward", "reverse", or both.
         arrays: by the names of its family.
+        names: of its arrays in the file.
         trouble: why it cannot be read as it is; or "".
     """
 
@@ -39,6 +40,7 @@ class Network(NamedTuple):
     layers: int
     directions: tuple[str, ...]
     arrays: Mapping[str, Any]
+    names: frozenset[str]
     trouble: str = ""
 
     def options(self) -> dict[str, Any]:
@@ -87,6 +89,7 @@ def _of_torch(
         for name, stored in arrays.items()
         if name.startswith(prefix) and pattern.fullmatch(name[len(prefix) :])
     }
+    own = frozenset(prefix + name for name in inner)
     if format.startswith("mat"):  # where a vector is a matrix with one row or column
         inner = {
             name: _column(stored) if name.startswith("bias") else stored for name, stored in inner.items()
@@ -115,7 +118,16 @@ def _of_torch(
         kind = _GATES.get(hh[0] // hh[1], "rnn")
     units = hh[1] if len(hh) == 2 else 0
     return Network(
-        "torch", prefix, kind, units, ih[1] if len(ih) == 2 else 0, len(numbers), directions, inner, trouble
+        "torch",
+        prefix,
+        kind,
+        units,
+        ih[1] if len(ih) == 2 else 0,
+        len(numbers),
+        directions,
+        inner,
+        own,
+        trouble,
     )
 
 
@@ -143,6 +155,10 @@ def _of_groups(arrays: Mapping[str, Stored], pattern: re.Pattern[str], network: 
     return [each for each in found if each is not None]
 
 
+def _own(prefix: str, group: Mapping[str, Stored]) -> frozenset[str]:
+    return frozenset(prefix + name for name in group)
+
+
 def _of_flax(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     gates = frozenset(name.partition(".")[0] for name in group)
     kind = _FLAX.get(gates)
@@ -152,7 +168,9 @@ def _of_flax(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     last, first = kernels[-1], kernels[0]
     assert first is not None
     assert last is not None
-    return Network("flax", prefix, kind, first.shape[0], last.shape[0], 1, ("forward",), group)
+    return Network(
+        "flax", prefix, kind, first.shape[0], last.shape[0], 1, ("forward",), group, _own(prefix, group)
+    )
 
 
 def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
@@ -161,7 +179,7 @@ def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
         return None
     units, columns = recurrent.shape
     kind = _GATES.get(columns // max(units, 1), "rnn")
-    return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group)
+    return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group, _own(prefix, group))
 
 
 def _of_node(node: Any) -> Network:
@@ -171,4 +189,6 @@ def _of_node(node: Any) -> Network:
     kind = kind if kind in names.KINDS or kind == "rnn" else "rnn"
     directions = _BOTH if node["direction"] == "bidirectional" else (node["direction"],)
     units, inputs = (each.shape[-1] if each is not None else 0 for each in (R, W))
-    return Network("onnx", node["name"], kind, units, inputs, 1, directions, node, node["trouble"])
+    return Network(
+        "onnx", node["name"], kind, units, inputs, 1, directions, node, node["own"], node["trouble"]
+    )

@@ -110,8 +110,8 @@ def read_single(path: Path) -> dict[str, Stored]:
         found = _array(path, path.name, file, path.stat().st_size, None)
     if isinstance(found, Part):
         raise Refused(
-            "expected an array of numbers, got Python's objects, as np.save makes of a dictionary: write its arrays "
-            "with np.savez('weights.npz', **weights), which rd.interop.load reads"
+            "expected an array of numbers, got Python's objects, as np.save makes of a dictionary: write its "
+            "arrays with np.savez('weights.npz', **weights), which rd.interop.load reads"
         )
     if found.bytes > path.stat().st_size:
         raise Refused(

@@ -254,5 +254,6 @@ def _described(
         "activation": told.get("activation", ""),
         "arrays": {"W": arrays.get("W"), "R": arrays.get("R")},
         "all": arrays,
+        "own": frozenset(each for each in at.values() if each in tensors),
         "trouble": trouble,
     }

@@ -12,7 +12,7 @@ ALWAYS_INFLATED, MOST_INFLATED = 2**26, 20
 #: Kinds of half precision, which NumPy does not hold all of.
 HALF = ("float16", "bfloat16")
 _FREE_VIEW = 2**20
-_DEEPEST = 100
+_DEEPEST, _MOST_ENTRIES = 100, 200_000
 
 
 class Refused(ValueError):
@@ -156,7 +156,7 @@ def flattened(value: Any) -> tuple[dict[str, Stored], dict[str, Part]]:
     """
     arrays: dict[str, Stored] = {}
     parts: dict[str, Part] = {}
-    _flatten(value, "", 0, arrays, parts, [2_000_000])
+    _flatten(value, "", 0, arrays, parts, [_MOST_ENTRIES])
     return arrays, parts
 
 
@@ -165,7 +165,7 @@ def _flatten(
 ) -> None:
     left[0] -= 1
     if depth > _DEEPEST or left[0] < 0:
-        raise Refused(f"expected mappings at most {_DEEPEST} deep with two million entries, got more")
+        raise Refused(f"expected mappings at most {_DEEPEST} deep with {_MOST_ENTRIES} entries, got more")
     if isinstance(value, Stored):
         arrays.setdefault(name, value)
         return
