@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.interop import json_files, matlab, messagepack, names, numpy_files, onnx_files, torch_files
 from rnn_dynamics.interop.formats import WORDS, format_of, refusal
 from rnn_dynamics.interop.networks import Network, networks_of
-from rnn_dynamics.interop.stored import Refused, Stored, flattened, product
+from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
 
 #: Of each format the function that reads it into nested mappings of arrays.
 _READERS: dict[str, Callable[[Path], Any]] = {
@@ -68,9 +68,8 @@ def contents_of(path: Path) -> Contents:
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
-        said = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise ValueError(
-            f"path: {path.name}: expected {WORDS[kind]} that is whole, got a damaged one ({said}); "
+            f"path: {path.name}: expected {WORDS[kind]} that is whole, got a damaged one ({brief(error)}); "
             "copy it once more"
         ) from error
     called = {name: f"a call of {part.name}" for name, part in parts.items() if part.is_call}

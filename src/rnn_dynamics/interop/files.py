@@ -8,7 +8,7 @@ import numpy as np
 from rnn_dynamics.interop.contents import chosen, contents_of
 from rnn_dynamics.interop.formats import format_of, refusal
 from rnn_dynamics.interop.importing import cell_of
-from rnn_dynamics.interop.stored import Refused
+from rnn_dynamics.interop.stored import Refused, brief
 from rnn_dynamics.numerics import packages
 
 
@@ -87,7 +87,7 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
     try:
         return {name: array.read() for name, array in contents.arrays.items()}
     except Exception as error:  # damaged members raise whatever zlib and NumPy's parser do
-        raise ValueError(f"path: {path.name} is damaged: {error}") from error
+        raise ValueError(f"path: {path.name} is damaged: {brief(error)}") from error
 
 
 def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None) -> Any:
@@ -122,6 +122,7 @@ def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
     network = chosen(contents_of(path), path, prefix, direction)
     try:
-        return cell_of(network, kind, direction, path.name)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or no number stays visible
+            return cell_of(network, kind, direction, path.name)
     except Refused as error:
         raise ValueError(f"path: {path.name}: {error}") from error

@@ -12,7 +12,7 @@ from rnn_dynamics.interop.names import KINDS
 from rnn_dynamics.interop.networks import Network
 from rnn_dynamics.interop.onnx import from_onnx
 from rnn_dynamics.interop.pytorch import from_torch
-from rnn_dynamics.interop.stored import HALF, Refused, Stored
+from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
 from rnn_dynamics.numerics.validation import choice
 
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
@@ -72,7 +72,7 @@ def _numbers(arrays: Mapping[str, Stored], name: str) -> dict[str, np.ndarray]:
         except Refused:
             raise
         except Exception as error:  # damaged members raise whatever their parser does
-            raise Refused(f"expected the numbers of {key}, got damaged ones: {error}") from error
+            raise Refused(f"expected the numbers of {key}, got damaged ones: {brief(error)}") from error
         if stored.dtype in HALF:
             array = array.astype(np.float32)
             told.add(f"{stored.dtype} was made float32")

@@ -22,7 +22,7 @@ def read_file(path: Path) -> Any:
     """
     if path.stat().st_size > _MOST_BYTES:
         raise Refused(f"expected at most {_MOST_BYTES >> 20} MiB of JSON, got {path.stat().st_size >> 20}")
-    value = json.loads(path.read_bytes())
+    value = json.loads(path.read_bytes().decode("utf-8-sig"))
     if isinstance(value, dict) and "weight_map" in value:
         raise Refused(
             "expected weights, got the index of several safetensors files beside it: give the one with the "

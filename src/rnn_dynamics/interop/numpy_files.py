@@ -48,7 +48,7 @@ def read_safetensors_file(path: Path) -> dict[str, Stored]:
         length = struct.unpack("<Q", file.read(8))[0]
         if length + 8 > size or length > _LONGEST_HEADER:
             raise Refused(f"it is cut short: a header of {length} bytes is announced, {size} are there")
-        described: dict[str, Any] = json.loads(file.read(length))
+        described: dict[str, Any] = json.loads(file.read(length).decode())
     described.pop("__metadata__", None)
     ends = [entry["data_offsets"][1] for entry in described.values()]
     if max(itertools.chain(ends, [0])) + 8 + length > size:

@@ -19,6 +19,11 @@ class Refused(ValueError):
     """Says of a file what was expected and what came, in words that are ready to be shown."""
 
 
+def brief(error: Exception) -> str:
+    """An error of somebody else's parser in one short line."""
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
 class Stored(NamedTuple):
     """An array in a file.
 
