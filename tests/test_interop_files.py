@@ -1,8 +1,10 @@
 """Networks in files of every format: what PyTorch computes from them, what inspect tells, and hostile files."""
 
+import codecs
 import contextlib
 import io
 import json
+import pickle
 import random
 import re
 import shlex
@@ -175,6 +177,26 @@ def test_what_is_refused_says_what_would_do(tmp_path, write, words):
         rd.interop.load(path)
 
 
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_pickle_of_numpys_arrays_is_read_as_data(tmp_path, heard, protocol):
+    arrays = gru(prefix="rnn.")
+    odd = {"big": np.arange(6, dtype=">f8"), "turned": np.asfortranarray(np.arange(6.0).reshape(2, 3))}
+    odd |= {
+        "one": np.float32(0.5),
+        "bytes": b"x",
+        "objects": np.array([{}]),
+        "again": arrays["rnn.weight_hh_l0"],
+    }
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"model": arrays, "rest": odd}, protocol))
+    assert read(tmp_path / "a.pkl") == ""
+    assert heard == []
+    np.testing.assert_array_equal(rd.interop.load(tmp_path / "a.pkl").W, from_torch(arrays, prefix="rnn").W)
+    found = contents_of(tmp_path / "a.pkl")
+    for name in ("big", "turned", "one", "again"):
+        np.testing.assert_array_equal(found.arrays[f"rest.{name}"].read(), odd[name])
+    assert list(found.refused) == ["rest.objects"]
+
+
 def test_integers_with_a_scale_beside_them(tmp_path):
     whole = gru()
     arrays = {}
@@ -212,7 +234,7 @@ def test_matlabs_files_are_read_as_scipy_reads_them(tmp_path):
 def test_a_file_of_matlab_7_3_needs_h5py(tmp_path, monkeypatch):
     (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n" + bytes(9))
     monkeypatch.setitem(sys.modules, "h5py", None)
-    with pytest.raises(ImportError, match=r"MATLAB 7\.3 needs h5py: pip install h5py"):
+    with pytest.raises(ImportError, match=r"MATLAB 7\.3 needs h5py: pip install h5py \(or, in a clone"):
         rd.interop.load(tmp_path / "a.mat")
 
 
@@ -346,6 +368,7 @@ def _hear(event, arguments):
 def heard():
     """What Python runs, imports or writes while a file is read; a hook cannot be taken off again, only be deaf."""
     sys.addaudithook(_hear)
+    codecs.lookup("raw_unicode_escape")  # of the oldest pickles' texts
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name, *_ in NETWORKS:
@@ -452,6 +475,13 @@ def test_damaged_files_are_read_or_refused(tmp_path, heard, name):
 @pytest.mark.parametrize("name", FORMATS)
 def test_many_damaged_files_are_read_or_refused(tmp_path, heard, name):
     mutate(name, tmp_path, 2000, f"soak {name}")
+
+
+def test_a_file_of_one_byte_is_refused(tmp_path):
+    for byte in range(256):
+        (tmp_path / "a.pt").write_bytes(bytes([byte]))
+        with pytest.raises(ValueError, match=r"^path: a\.pt: "):
+            rd.interop.load(tmp_path / "a.pt")
 
 
 def test_a_file_is_the_network_of_its_arrays(tmp_path):

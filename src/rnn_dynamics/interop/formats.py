@@ -111,13 +111,10 @@ def _kind_of_zip(path: Path) -> str:
 
 def _kind_of_bytes(path: Path, begin: bytes) -> str:
     """Tell apart the formats without magic bytes."""
-    if (
-        begin[0] == 0x08
-        and 0 < begin[1] < 0x20
-        and begin[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42")
-    ):
+    first, second = begin[0], begin[1] if len(begin) > 1 else 0
+    if first == 0x08 and 0 < second < 0x20 and begin[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
         return "onnx"
-    if 0x81 <= begin[0] <= 0x8F and 0xA0 <= begin[1] <= 0xBF:
+    if 0x81 <= first <= 0x8F and 0xA0 <= second <= 0xBF:
         return "msgpack"
     try:
         begin[:512].decode()

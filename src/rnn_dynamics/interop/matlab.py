@@ -199,13 +199,19 @@ def read_hdf5(path: Path) -> dict[str, Any]:
     except ImportError as error:
         raise packages.missing("reading a file of MATLAB 7.3", "h5py") from error
     found: dict[str, Any] = {}
+    most = max(ALWAYS_INFLATED, MOST_INFLATED * path.stat().st_size)
 
     def visit(name: str, thing: Any) -> None:
         if name.startswith("#") or not hasattr(thing, "shape"):
             return
-        if thing.dtype.kind not in "fiu" or "MATLAB_empty" in thing.attrs or thing.external:
-            return
-        shape = tuple(thing.shape[::-1])
+        if (
+            thing.dtype.kind not in "fiu"
+            or "MATLAB_empty" in thing.attrs
+            or thing.external
+            or thing.is_virtual
+        ):
+            return  # the last two have their numbers in other files
+        shape = shape_of(thing.shape[::-1], most)
 
         def read() -> np.ndarray:
             with h5py.File(path, "r") as file:

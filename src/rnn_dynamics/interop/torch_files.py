@@ -8,7 +8,8 @@ from typing import IO, Any
 import numpy as np
 
 from rnn_dynamics.interop.archives import Archive
-from rnn_dynamics.interop.opcodes import Machine, Storage, storage_dtype
+from rnn_dynamics.interop.opcodes import Machine
+from rnn_dynamics.interop.rebuilt import Storage, storage_dtype
 from rnn_dynamics.interop.stored import MOST_BYTES, Refused, from_bytes, item_size
 
 _MAGIC = 0x1950A86A20F9469CFC6C
