@@ -177,6 +177,26 @@ def test_what_is_refused_says_what_would_do(tmp_path, write, words):
         rd.interop.load(path)
 
 
+def test_a_deep_bidirectional_network_is_read_layer_by_layer(capsys, tmp_path):
+    deep = {}
+    for layer, width in ((0, 2), (1, 6)):
+        for end in ("", "_reverse"):
+            one = gru() | {"weight_ih_l0": np.full((9, width), layer + 0.5, np.float32)}
+            deep |= {name.replace("_l0", f"_l{layer}{end}"): array for name, array in one.items()}
+    np.savez(tmp_path / "deep.npz", **deep)
+    _, out, _ = told(capsys, "inspect", tmp_path / "deep.npz")
+    assert "GRU of 3 units, 2 inputs, 2 layers, both directions" in out
+    assert eval(re.search(r"rd\.interop\.load\('.*?'.*?\)", out)[0], {"rd": rd}).W_in.shape == (9, 2)
+    cell = rd.interop.load(tmp_path / "deep.npz", layer=1, direction="reverse")
+    np.testing.assert_array_equal(cell.W_in, np.full((9, 6), 1.5))
+    for layer, words in ((2, r"^layer: expected one of \[0, 1\], got 2"), (True, "^layer: .*True")):
+        with pytest.raises((TypeError, ValueError), match=words):
+            rd.interop.load(tmp_path / "deep.npz", layer=layer)
+    assert told(capsys, "diagnose", tmp_path / "deep.npz", "--steps", "3", "--layer", "x")[0] == 2
+    options = ("--layer", "1", "--direction", "forward", "--steps", "3")
+    assert told(capsys, "diagnose", tmp_path / "deep.npz", *options)[0] == 0
+
+
 @pytest.mark.parametrize("protocol", range(6))
 def test_a_pickle_of_numpys_arrays_is_read_as_data(tmp_path, heard, protocol):
     arrays = gru(prefix="rnn.")

@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
+from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
@@ -38,6 +38,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
     )
+    parser.add_argument("--layer", type=lenient(int), metavar="N", help="one layer alone, from 0 on")
     directions = "of a bidirectional network; reverse reads the inputs from their last step to their first"
     parser.add_argument("--direction", metavar="{forward,reverse}", help=directions)
     parser.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
@@ -67,6 +68,9 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
         options.steps,
         expected="an integer of at least 1",
         fits=lambda value: 1 <= value <= _MOST_STEPS,
+    )
+    numbers(
+        problems, "--layer", options.layer, expected="an integer from 0 on", fits=lambda value: value >= 0
     )
     if options.inputs is not None:
         try:
@@ -138,11 +142,12 @@ def _check_layout(
     """Names and shapes of the weights, told by the file's header, beside what the other arguments say of them."""
     from rnn_dynamics.interop import names
     from rnn_dynamics.interop.contents import chosen
+    from rnn_dynamics.interop.networks import one_layer
     from rnn_dynamics.interop.stored import HALF
 
     try:
         network = chosen(contents, path, options.prefix, options.direction if is_direction else None)
-        if width is not None and network.inputs != width:
+        if width is not None and network.inputs != width and options.layer in (None, 0):
             problems.add(
                 f"--inputs: expected {network.inputs} inputs a step, as the network reads, got (steps, {width})"
             )
@@ -151,9 +156,9 @@ def _check_layout(
         for name, stored in network.arrays.items():
             if stored.dtype not in ("float32", "float64", *HALF):
                 problems.add(f"MODEL: expected {name} in float32 or float64, got {stored.dtype}")
-        if not is_direction:
+        if not is_direction or isinstance(options.layer, Wrong):
             return
-        layers = names.layers_of(network.arrays, options.direction)
+        layers = names.layers_of(one_layer(network.arrays, options.layer), options.direction)
         if is_kind:
             told = network.kind if network.kind in names.KINDS else None
             told = options.kind or told or names.kind_of(layers[0])
@@ -168,6 +173,7 @@ def _as_options(message: str) -> str:
     for argument, option in (
         ("path", "MODEL"),
         ("source", "MODEL"),
+        ("layer", "--layer"),
         ("kind", "--kind"),
         ("direction", "--direction"),
     ):
@@ -187,7 +193,13 @@ def verdict(options: argparse.Namespace) -> str:
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
+        cell = load(
+            options.model,
+            kind=options.kind,
+            prefix=options.prefix,
+            layer=options.layer,
+            direction=options.direction,
+        )
     for warning in told:
         print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)

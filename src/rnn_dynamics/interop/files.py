@@ -90,7 +90,14 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
         raise ValueError(f"path: {path.name} is damaged: {brief(error)}") from error
 
 
-def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None) -> Any:
+def load(
+    path: Any,
+    *,
+    kind: str | None = None,
+    prefix: str = "",
+    layer: int | None = None,
+    direction: str | None = None,
+) -> Any:
     """The recurrent network in a file, as a cell; the file's content tells its format, not its name.
 
     Read are safetensors, NumPy's .npz, PyTorch's archives, files before its version 1.6 and TorchScript, pickles,
@@ -102,7 +109,8 @@ def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
         prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
             several networks. Mappings in one another count as names with dots: "state_dict.lstm.".
-        direction: "forward" or "reverse", of a bidirectional network.
+        layer: the number of one layer of PyTorch's to take alone, from 0 on. All are taken otherwise.
+        direction: "forward" or "reverse", of a bidirectional network; of one layer at a time, where it is deep.
 
     Returns:
         The cell, as ``from_torch``, ``from_keras``, ``from_flax`` or ``from_onnx`` gives it.
@@ -123,6 +131,6 @@ def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str
     network = chosen(contents_of(path), path, prefix, direction)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or no number stays visible
-            return cell_of(network, kind, direction, path.name)
+            return cell_of(network, kind, layer, direction, path.name)
     except Refused as error:
         raise ValueError(f"path: {path.name}: {error}") from error

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.interop.flax import from_flax
 from rnn_dynamics.interop.keras import from_keras
 from rnn_dynamics.interop.names import KINDS
-from rnn_dynamics.interop.networks import Network
+from rnn_dynamics.interop.networks import Network, one_layer
 from rnn_dynamics.interop.onnx import from_onnx
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
@@ -18,7 +18,7 @@ from rnn_dynamics.numerics.validation import choice
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
 
 
-def cell_of(network: Network, kind: str | None, direction: str | None, name: str) -> Any:
+def cell_of(network: Network, kind: str | None, layer: int | None, direction: str | None, name: str) -> Any:
     """The cell of a network in a file of that name, by the door of its own framework.
 
     Raises:
@@ -27,8 +27,12 @@ def cell_of(network: Network, kind: str | None, direction: str | None, name: str
     """
     if network.family == "torch":
         told = network.kind if network.kind in ("rnn_tanh", "rnn_relu") else None
-        arrays = _numbers(network.arrays, name)
+        arrays = _numbers(one_layer(network.arrays, layer), name)
         return from_torch(arrays, kind=_agreed(kind, told), direction=direction)
+    if layer is not None:
+        raise ValueError(
+            f"layer: expected None, as names of {network.family} have one layer each, got {layer!r}"
+        )
     known = network.kind if network.kind in KINDS else None
     chosen = _agreed(kind, known)
     activation = (chosen or "").removeprefix("rnn_") if network.kind.startswith("rnn") else None

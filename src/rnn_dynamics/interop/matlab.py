@@ -4,7 +4,7 @@ import importlib
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,10 +61,10 @@ def read_file(path: Path) -> dict[str, Any]:
         Exception: of any kind, where it is damaged.
     """
     content = memoryview(path.read_bytes())
-    order = {b"IM": "<", b"MI": ">"}.get(bytes(content[126:128]), "")
-    if not order:
+    mark = bytes(content[126:128])
+    if mark not in (b"IM", b"MI"):
         raise Refused("expected MATLAB's mark of byte order, got none: the file is damaged")
-    reader = _Reader(order, max(ALWAYS_INFLATED, MOST_INFLATED * len(content)))
+    reader = _Reader("<" if mark == b"IM" else ">", max(ALWAYS_INFLATED, MOST_INFLATED * len(content)))
     found: dict[str, Any] = {}
     at = 128
     while at < len(content):
@@ -80,8 +80,9 @@ def read_file(path: Path) -> dict[str, Any]:
 class _Reader:
     """Elements of one byte order; ``left`` bytes may still be inflated, ``entries`` things be made."""
 
-    def __init__(self, order: str, left: int) -> None:
-        self.order, self.left, self.entries = order, left, _MOST_ENTRIES
+    def __init__(self, order: Literal["<", ">"], left: int) -> None:
+        self.order: Literal["<", ">"] = order
+        self.left, self.entries = left, _MOST_ENTRIES
 
     def inflated(self, content: memoryview) -> memoryview:
         """What a compressed element holds."""

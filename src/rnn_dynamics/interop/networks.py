@@ -1,5 +1,6 @@
 """Which recurrent networks a file's arrays are, by names and shapes, and the call that reads each."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ _FLAX = {
     frozenset(("ir", "iz", "in", "hr", "hz", "hn")): "gru",
     frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")): "lstm",
 }
+_TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
 _FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
 _KERAS_NAME = re.compile(r"(.*[./])?(kernel|recurrent_kernel|bias)")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
@@ -50,11 +52,13 @@ class Network(NamedTuple):
             found["kind"] = "rnn_tanh"
         if self.directions != ("forward",):
             found["direction"] = self.directions[0]
+        if self.family == "torch" and self.layers > 1 and len(self.directions) == 2:
+            found["layer"] = 0  # later ones read both directions at once
         return found
 
     def call(self, path: Any) -> str:
         """The call that reads it."""
-        words = "".join(f', {name}="{value}"' for name, value in self.options().items())
+        words = "".join(f", {name}={json.dumps(value)}" for name, value in self.options().items())
         return f"rd.interop.load({str(path)!r}{words})"
 
     def __str__(self) -> str:
@@ -73,22 +77,43 @@ def networks_of(
     """The networks among a file's arrays, in the order of their prefixes."""
     if format == "onnx":
         return [_of_node(node) for node in value[""].found]
-    found = [_of_torch(arrays, prefix, parts, format) for prefix in names.prefixes(arrays)]
-    found = [network for network in found if network is not None]
+    groups: dict[str, dict[str, Stored]] = {prefix: {} for prefix in names.prefixes(arrays)}
+    for name, stored in arrays.items():
+        match = _TORCH_NAME.search(name)
+        if match and (prefix := name[: match.start()]) in groups:
+            groups[prefix][match.group()] = stored
+    told = {prefix: _told_by(parts.get(prefix.removesuffix("."))) for prefix in groups}
+    torch = [_of_torch(prefix, group, told[prefix], format) for prefix, group in groups.items()]
+    found = [network for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
     return found
 
 
-def _of_torch(
-    arrays: Mapping[str, Stored], prefix: str, parts: Mapping[str, Part], format: str
-) -> Network | None:
-    pattern = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse)?")
-    inner = {
-        name[len(prefix) :]: stored
-        for name, stored in arrays.items()
-        if name.startswith(prefix) and pattern.fullmatch(name[len(prefix) :])
-    }
+def one_layer(arrays: Mapping[str, Any], layer: int | None) -> dict[str, Any]:
+    """The arrays of one layer of PyTorch's by the names of a single one; of all where none is asked for.
+
+    Raises:
+        TypeError: a layer that is no integer.
+        ValueError: one that there is not.
+    """
+    if layer is None:
+        return dict(arrays)
+    if isinstance(layer, bool) or not isinstance(layer, int):
+        raise TypeError(f"layer: expected the number of a layer or None, got {layer!r}")
+    known = sorted({_layer_of(name) for name in arrays})
+    if layer not in known:
+        raise ValueError(f"layer: expected one of {known}, got {layer}")
+    return {re.sub(r"_l\d+", "_l0", name): each for name, each in arrays.items() if _layer_of(name) == layer}
+
+
+def _layer_of(name: str) -> int:
+    match = _TORCH_NAME.fullmatch(name)
+    return int(match.group(4) or 0) if match else 0
+
+
+def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) -> Network | None:
+    """The network of arrays that have PyTorch's names, whose kind a module may have told."""
     own = frozenset(prefix + name for name in inner)
     if format.startswith("mat"):  # where a vector is a matrix with one row or column
         inner = {
@@ -96,39 +121,22 @@ def _of_torch(
         }
     back = [name.endswith("_reverse") for name in inner]
     directions = _BOTH if any(back) and not all(back) else ("reverse",) if all(back) else ("forward",)
-    numbers = {re.sub(r"\D", "", name) or "0" for name in inner}
     first = {name.removesuffix("_reverse").removesuffix("_l0"): each for name, each in inner.items()}
-    if "weight_hh" not in first or "weight_ih" not in first:
+    matrices = [first.get(name) for name in ("weight_hh", "weight_ih")]
+    if any(matrix is None or matrix.ndim != 2 for matrix in matrices):
         return None
-    kind, trouble = "rnn", ""
+    (rows, columns), (_, inputs) = (matrix.shape for matrix in matrices if matrix is not None)
+    units = first["weight_hr"].shape[-1] if "weight_hr" in first else columns
+    kind, trouble = _GATES.get(rows // max(units, 1), "rnn"), ""
+    several = len({_layer_of(name) for name in inner})
     try:
-        layers = names.layers_of(inner, None if directions == ("forward",) else directions[0])
-        rows, units = layers[0]["hh"].shape
-        kind = _GATES.get(rows // max(units, 1), "")
-        if kind and kind != "rnn":
-            names.check_kind(kind, layers[0], 0)
-        elif not kind:
-            names.kind_of(layers[0])
+        chosen = one_layer(inner, 0) if several > 1 and len(directions) == 2 else inner
+        (layer, *_) = names.layers_of(chosen, None if directions == ("forward",) else directions[0])
+        names.check_kind("rnn_tanh" if kind == "rnn" else kind, layer, 0)
     except ValueError as error:
         trouble = str(error)
-    hh, ih = first["weight_hh"].shape, first["weight_ih"].shape
-    if kind == "rnn" and not trouble:
-        kind = _told_by(parts.get(prefix.removesuffix("."))) or kind
-    if trouble and len(hh) == 2 and hh[1]:
-        kind = _GATES.get(hh[0] // hh[1], "rnn")
-    units = hh[1] if len(hh) == 2 else 0
-    return Network(
-        "torch",
-        prefix,
-        kind,
-        units,
-        ih[1] if len(ih) == 2 else 0,
-        len(numbers),
-        directions,
-        inner,
-        own,
-        trouble,
-    )
+    kind = told or kind if kind == "rnn" else kind
+    return Network("torch", prefix, kind, units, inputs, several, directions, inner, own, trouble)
 
 
 def _told_by(part: Part | None) -> str:

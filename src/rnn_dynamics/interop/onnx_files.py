@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,13 +34,6 @@ class Nodes:
 
     def __init__(self, found: list[dict[str, Any]]) -> None:
         self.found = found
-
-
-class Message:
-    """A message of the graph, with its fields as attributes."""
-
-    def __init__(self, **fields: Any) -> None:
-        self.__dict__.update(fields)
 
 
 def _varint(content: memoryview, at: int) -> tuple[int, int]:
@@ -170,11 +164,11 @@ class Tensor:
         return Stored(tuple(max(n, 0) for n in self.dims), self.dtype, self.array, told)
 
 
-def _attribute(content: memoryview, folder: Path) -> Message:
+def _attribute(content: memoryview, folder: Path) -> SimpleNamespace:
     names = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 7: "floats", 8: "ints", 9: "strings"}
     found = _gathered(content, names)
     f = struct.unpack("<f", found["f"][-1])[0] if found["f"] else 0.0
-    return Message(
+    return SimpleNamespace(
         name=_text(found["name"]),
         f=f,
         i=_signed(found["i"][-1]) if found["i"] else 0,
@@ -184,12 +178,12 @@ def _attribute(content: memoryview, folder: Path) -> Message:
     )
 
 
-def _node(content: memoryview, folder: Path) -> Message:
+def _node(content: memoryview, folder: Path) -> SimpleNamespace:
     names = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 7: "domain"}
     found = _gathered(content, names)
     kind, domain = _text(found["op_type"]), _text(found["domain"])
     wanted = kind == "Constant" or kind in _KINDS
-    return Message(
+    return SimpleNamespace(
         input=[_text([each]) for each in found["input"]],
         output=[_text([each]) for each in found["output"]],
         name=_text(found["name"]),
@@ -211,7 +205,9 @@ def read_file(path: Path) -> dict[str, Any]:
         raise Refused("expected a model with a graph, got none: the file is damaged")
     parts = _gathered(model["graph"][-1], {1: "node", 5: "initializer"})
     nodes = [_node(each, path.parent) for each in parts["node"]]
-    graph = Message(node=nodes, initializer=[Tensor(each, path.parent) for each in parts["initializer"]])
+    graph = SimpleNamespace(
+        node=nodes, initializer=[Tensor(each, path.parent) for each in parts["initializer"]]
+    )
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     for node in nodes:
         for attribute in node.attribute:
@@ -226,7 +222,7 @@ def read_file(path: Path) -> dict[str, Any]:
 
 
 def _described(
-    node: Message, number: int, nodes: list[Message], tensors: dict[str, Tensor]
+    node: SimpleNamespace, number: int, nodes: list[SimpleNamespace], tensors: dict[str, Tensor]
 ) -> dict[str, Any]:
     """What ``networks`` tells of a node."""
     names = [each.name for each in nodes]

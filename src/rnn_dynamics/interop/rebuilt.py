@@ -78,10 +78,10 @@ class Named(NamedTuple):
 
 
 class Storage(NamedTuple):
-    """The numbers that tensors are views of: dtype, their count, and a function that reads them."""
+    """The numbers that tensors are views of: dtype, how many, and a function that reads them."""
 
     dtype: str
-    count: int
+    size: int
     read: Callable[[str, int], np.ndarray]
 
 
@@ -166,7 +166,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> 
         raise Refused("expected a tensor of a storage, got one of something else")
     if len(rest) > 2 and rest[2]:
         raise Refused(f"expected a plain tensor, got one with {str(rest[2])[:60]}")
-    return _view(storage, storage.dtype, storage.count, offset, shape, strides)
+    return _view(storage, storage.dtype, storage.size, offset, shape, strides)
 
 
 def _tensor_v3(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Stored:
@@ -176,7 +176,7 @@ def _tensor_v3(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) 
     dtype = {"half": "float16", "float": "float32", "double": "float64"}.get(
         last := rest[2].name.rpartition(".")[2], last
     )
-    return _view(storage, dtype, storage.count // item_size(dtype), offset, shape, strides)
+    return _view(storage, dtype, storage.size // item_size(dtype), offset, shape, strides)
 
 
 def _view(storage: Storage, dtype: str, count: int, offset: Any, shape: Any, strides: Any) -> Stored:

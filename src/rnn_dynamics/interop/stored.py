@@ -1,7 +1,7 @@
 """Arrays that lie in a file, with their numbers not read yet, and the refusal of what no reader takes."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -100,7 +100,9 @@ def shape_of(value: Any, most: int) -> tuple[int, ...]:
     return tuple(int(length) for length in value)
 
 
-def from_bytes(content: Any, dtype: str, shape: tuple[int, ...], *, order: str = "<") -> np.ndarray:
+def from_bytes(
+    content: Any, dtype: str, shape: tuple[int, ...], *, order: Literal["<", ">"] = "<"
+) -> np.ndarray:
     """The array of these bytes, in the machine's own order; bfloat16 becomes float32, which holds it exactly.
 
     Raises:
