@@ -86,7 +86,7 @@ def _text(found: dict[str, Any], path: Path) -> str:
     if found["arrays"]:
         lines.append(f"{'other ' if found['networks'] else ''}arrays:")
     shown = list(found["arrays"].items())
-    width = max((len(name) for name, _ in shown[:_SHOWN]), default=0)
+    width = max((len(name) for name, _ in shown[:_SHOWN] if len(name) < 60), default=0)
     lines += [f"  {name:<{width}}  {tuple(a['shape'])}  {a['dtype']}" for name, a in shown[:_SHOWN]]
     if len(shown) > _SHOWN:
         lines.append(f"  … and {len(shown) - _SHOWN} more (--json lists all)")

@@ -60,11 +60,11 @@ def contents_of(path: Path) -> Contents:
         raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
         value = _READERS[kind](path)
-        arrays, parts = flattened(value)
+        arrays, parts = flattened({} if value is None else value)
         arrays = _scaled(arrays)
         networks = networks_of(value, arrays, parts, kind)
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {error}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does

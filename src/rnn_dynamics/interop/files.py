@@ -133,4 +133,4 @@ def load(
         with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or no number stays visible
             return cell_of(network, kind, layer, direction, path.name)
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {error}") from error
+        raise ValueError(f"path: {path.name}: {brief(error, 400)}") from error

@@ -1,9 +1,12 @@
 """Arrays that lie in a file, with their numbers not read yet, and the refusal of what no reader takes."""
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from rnn_dynamics.numerics.texts import printable
 
 #: Bytes of numbers, inflated ones included, that are taken from one file.
 MOST_BYTES = 2**34
@@ -19,9 +22,9 @@ class Refused(ValueError):
     """Says of a file what was expected and what came, in words that are ready to be shown."""
 
 
-def brief(error: Exception) -> str:
-    """An error of somebody else's parser in one short line."""
-    return " ".join(str(error).split())[:120] or type(error).__name__
+def brief(error: Exception, most: int = 120) -> str:
+    """An error that may quote the file, in one line of so many characters."""
+    return printable(" ".join(str(error).split()))[:most] or type(error).__name__
 
 
 class Stored(NamedTuple):
@@ -156,38 +159,34 @@ def checked_view(
 def flattened(value: Any) -> tuple[dict[str, Stored], dict[str, Part]]:
     """The arrays inside nested mappings, lists and parts, by their keys with dots between, and the parts.
 
-    A module of PyTorch is named as its own state dict names it.
+    A module of PyTorch is named as its own state dict names it. What stands in several places, or in itself, has
+    the shortest of its names.
 
     Raises:
         Refused: mappings in one another deeper than any network is, or more entries than there is reason for.
     """
     arrays: dict[str, Stored] = {}
     parts: dict[str, Part] = {}
-    _flatten(value, "", 0, arrays, parts, [_MOST_ENTRIES])
+    seen: set[int] = set()
+    waiting = deque([("", value, 0)])
+    while waiting:
+        name, value, depth = waiting.popleft()
+        if isinstance(value, Stored):
+            arrays.setdefault(name, value)
+            continue
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if depth > _DEEPEST or len(seen) + len(arrays) > _MOST_ENTRIES:
+            raise Refused(f"expected mappings at most {_DEEPEST} deep with {_MOST_ENTRIES} entries, got more")
+        if isinstance(value, Part):
+            parts.setdefault(name, value)
+            value = _of_module(value.inside)
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, inner in items:
+            if isinstance(inner, (Stored, Part, dict, list, tuple)):
+                waiting.append((f"{name}.{key}" if name else str(key), inner, depth + 1))
     return arrays, parts
-
-
-def _flatten(
-    value: Any, name: str, depth: int, arrays: dict[str, Stored], parts: dict[str, Part], left: list[int]
-) -> None:
-    left[0] -= 1
-    if depth > _DEEPEST or left[0] < 0:
-        raise Refused(f"expected mappings at most {_DEEPEST} deep with {_MOST_ENTRIES} entries, got more")
-    if isinstance(value, Stored):
-        arrays.setdefault(name, value)
-        return
-    if isinstance(value, Part):
-        parts.setdefault(name, value)
-        value = _of_module(value.inside)
-    if isinstance(value, dict):
-        items = list(value.items())
-    elif isinstance(value, (list, tuple)):
-        items = list(enumerate(value))
-    else:
-        return
-    for key, inner in items:
-        if isinstance(inner, (Stored, Part, dict, list, tuple)):
-            _flatten(inner, f"{name}.{key}" if name else str(key), depth + 1, arrays, parts, left)
 
 
 def _of_module(inside: dict[Any, Any]) -> dict[Any, Any]:
