@@ -228,6 +228,36 @@ def test_things_that_know_their_parents_are_searched_once(tmp_path):
     assert found.prefix == "state_dict.rnn."
 
 
+def test_weights_outside_of_a_models_folder_are_not_read(tmp_path):
+    (tmp_path / "in").mkdir()
+    content = (FILES / "external.onnx").read_bytes()
+    (tmp_path / "weights12").write_bytes((FILES / "external.bin").read_bytes())
+    (tmp_path / "in" / "external.bin").symlink_to(tmp_path / "weights12")
+    for place in (b"../weights12", b"external.bin"):
+        (tmp_path / "in" / "a.onnx").write_bytes(content.replace(b"external.bin", place))
+        with pytest.raises(ValueError, match="expected the weights in a file beside the model"):
+            rd.interop.load(tmp_path / "in" / "a.onnx")
+    (tmp_path / "in" / "external.bin").unlink()
+    (tmp_path / "in" / "external.bin").write_bytes((FILES / "external.bin").read_bytes()[:-1])
+    with pytest.raises(ValueError, match="cut short"):
+        rd.interop.load(tmp_path / "in" / "a.onnx")
+
+
+def test_a_state_dict_in_json(tmp_path):
+    held = {
+        "model_data": {"unit_type": "GRU"},
+        "state_dict": {k: v.tolist() for k, v in gru(prefix="rec.").items()},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(held))
+    np.testing.assert_array_equal(rd.interop.load(tmp_path / "a.json").W, from_torch(gru()).W)
+
+
+def test_a_door_for_one_format_names_the_call_that_reads_another(tmp_path):
+    with pytest.raises(ValueError, match="reads it") as caught:
+        rd.interop.read_safetensors(FILES / "zip.pt")
+    assert eval(re.search(r"rd\.interop\.load\(.*?\)", str(caught.value))[0], {"rd": rd}).W.shape == (12, 3)
+
+
 def test_integers_with_a_scale_beside_them(tmp_path):
     whole = gru()
     arrays = {}
@@ -267,6 +297,18 @@ def test_a_file_of_matlab_7_3_needs_h5py(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(ImportError, match=r"MATLAB 7\.3 needs h5py: pip install h5py \(or, in a clone"):
         rd.interop.load(tmp_path / "a.mat")
+
+
+def test_a_file_of_matlab_7_3(tmp_path):
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+    path = tmp_path / "a.mat"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in gru(prefix="net/rnn/").items():
+            file[name] = np.atleast_2d(array.T).astype(float)
+        file["elsewhere"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/x")
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+    np.testing.assert_array_equal(rd.interop.load(path, kind="gru").W, from_torch(gru()).W)
 
 
 # --- hostile files --------------------------------------------------------------------------------------------
