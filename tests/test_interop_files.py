@@ -528,11 +528,25 @@ def mutated(content, dice):
     return bytes(new)
 
 
+def repacked(content, dice):
+    """An archive with one member changed and all checksums right; other files as ``mutated`` leaves them."""
+    if not content.startswith(b"PK") or dice.random() < 0.5:
+        return mutated(content, dice)
+    file = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w") as new:
+        members = {name: old.read(name) for name in old.namelist()}
+        (pickled,) = [name for name in members if name.endswith("data.pkl")] or [""]
+        chosen = dice.choice([pickled or "", *members]) or next(iter(members))
+        for name, each in members.items():
+            new.writestr(zipfile.ZipInfo(name), mutated(each, dice) if name == chosen and each else each)
+    return file.getvalue()
+
+
 def mutate(name, folder, count, seed):
     path = written(name, folder)
     content, dice = path.read_bytes(), random.Random(seed)
     for number in range(count):
-        path.write_bytes(mutated(content, dice))
+        path.write_bytes(repacked(content, dice))
         try:
             said = read(path)
         except Exception as error:
