@@ -53,7 +53,7 @@ def told(capsys, *arguments):
 # --- together, and before anything heavy --------------------------------------------------------------------
 
 TOGETHER = [
-    (("diagnose", "nosuch.pt"), ["--inputs, --steps: ", "MODEL: no file nosuch.pt; nor would a .pt"]),
+    (("diagnose", "nosuch.pt"), ["--inputs, --steps: ", "MODEL: no file nosuch.pt"]),
     (
         (*("diagnose", "nosuch.safetensors", "--inputs", "nosuch.npy", "--steps", "-1", "--kind", "LSTM"),),
         [
@@ -153,12 +153,16 @@ def test_complaints_cost_no_import_of_jax(tmp_path):
 
 
 def test_packages_that_are_missing_are_named_with_the_rest(capsys, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "h5py", None)
     monkeypatch.setitem(sys.modules, "xarray", None)
-    code, lines = told(capsys, "diagnose", tmp_path / "a.safetensors")
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(512) + HDF5)
+    code, lines = told(capsys, "diagnose", tmp_path / "a.mat")
     assert code == 2
-    assert [line.partition(":")[0] for line in lines] == ["--inputs, --steps", "MODEL", "MODEL"]
-    assert "needs safetensors: pip install safetensors" in lines[-1]
+    assert [line.partition(":")[0] for line in lines] == [
+        "--inputs, --steps",
+        "reading a file of MATLAB 7.3 needs h5py",
+    ]
+    assert "pip install h5py" in lines[-1]
     code, lines = told(capsys, "compare", "--out", tmp_path / "a.nc", "--seeds", "0")
     assert any("needs xarray: pip install xarray" in line for line in lines)
     assert any(line.startswith("--seeds") for line in lines)
@@ -195,7 +199,7 @@ def test_shapes_are_told_from_headers_beside_everything_else(capsys, tmp_path):
     np.savez(path, **lstm(prefix="net.lstm."), **{"head.weight": np.zeros((1, 3), np.float32)})
     np.save(tmp_path / "x.npy", np.zeros((9, 5)))
     _, lines = told(capsys, "diagnose", path, "--inputs", tmp_path / "x.npy", "--plot", "/no/such/x.png")
-    assert any("--prefix net.lstm." in line and line.startswith("MODEL: ") for line in lines)
+    assert any(line.startswith("--inputs: expected 2 inputs a step") for line in lines)
     assert any("--plot" in line for line in lines)
     _, lines = told(
         capsys, "diagnose", path, "--inputs", tmp_path / "x.npy", "--prefix", "net.lstm", "--steps", "x"
@@ -204,11 +208,11 @@ def test_shapes_are_told_from_headers_beside_everything_else(capsys, tmp_path):
     _, lines = told(capsys, "diagnose", path, "--steps", "5", "--prefix", "net", "--kind", "gru")
     assert len(lines) == 1
     assert "--prefix net.lstm." in lines[0]
-    half = {name: array.astype(np.float16) for name, array in lstm().items()}
-    np.savez(path, **half)
+    whole = {name: array.astype(np.int16) for name, array in lstm().items()}
+    np.savez(path, **whole)
     _, lines = told(capsys, "diagnose", path, "--steps", "5")
     assert len(lines) == 4
-    assert all("float16" in line for line in lines)
+    assert all("int16" in line for line in lines)
 
 
 @pytest.mark.parametrize("kind", ["safetensors", "npz"])
@@ -297,7 +301,9 @@ class _Pickler(pickle._Pickler):
     dispatch: ClassVar = dict(pickle._Pickler.dispatch)
 
     def persistent_id(self, obj):
-        return ("storage", obj.name) if isinstance(obj, _Storage) else None
+        if not isinstance(obj, _Storage):
+            return None
+        return ("storage", _Global("torch", "FloatStorage"), obj.name, "cpu", 36)
 
     def save_named(self, obj):
         if self.proto >= 4:
@@ -333,9 +339,11 @@ _REBUILD = _Global("torch._utils", "_rebuild_tensor_v2")
 
 
 def tensors(prefix=""):
+    """The names of an LSTM with 3 units and 2 inputs, all of them views of one storage with 0, 1, …, 35."""
     found = OrderedDict()
-    for i, name in enumerate(lstm(prefix=prefix)):
-        found[name] = _Called(_REBUILD, _Storage(str(i)), 0, (12, 2), (2, 1), False, OrderedDict())
+    for name, array in lstm(prefix=prefix).items():
+        steps = tuple(size // 4 for size in array.strides)
+        found[name] = _Called(_REBUILD, _Storage("0"), 0, array.shape, steps, False, OrderedDict())
     return found
 
 
@@ -349,21 +357,22 @@ def torch_zip(content, protocol=2, extra=()):
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("model/data.pkl", pickled(content, protocol))
-        archive.writestr("model/data/0", bytes(96))
+        archive.writestr("model/data/0", np.arange(36, dtype="<f4").tobytes())
         for name in extra:
             archive.writestr(name, b"x")
     return file.getvalue()
 
 
-def legacy(content):
+def legacy(content, protocol=2):
     """PyTorch's format before 1.6: number, version, system, object and keys in pickles one after another."""
     system = {
         "protocol_version": 1001,
         "little_endian": True,
         "type_sizes": {"short": 2, "int": 4, "long": 4},
     }
-    parts = (0x1950A86A20F9469CFC6C, 1001, system, content, ["0", "1"])
-    return b"".join(pickled(part) for part in parts) + bytes(100)
+    parts = (0x1950A86A20F9469CFC6C, 1001, system, content, ["0"])
+    written = b"".join(pickled(part, protocol if part is content else 2) for part in parts)
+    return written + struct.pack("<q", 36) + np.arange(36, dtype="<f4").tobytes()
 
 
 def archive(**members):
@@ -380,19 +389,17 @@ def module():
 
 HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(90)
 FILES = [
-    ("a.npy", b"\x93NUMPY\x01\x00rest", [r"\.npy", r"rd\.ElmanRNN\(W, b, W_in\)"], ["pickle"]),
-    ("a.mat", b"MATLAB 5.0 MAT-file" + bytes(200), ["MATLAB", "loadmat", r"ravel\(\)"], ["safetensors:"]),
-    (
-        "a.mat",
-        b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n" + bytes(9),
-        ["MATLAB 7.3", "h5py", r"\.T"],
-        [],
-    ),
+    ("a.npy", b"\x93NUMPY\x01\x00rest", [r"NumPy array \(\.npy\)", "damaged"], ["pickle"]),
+    ("a.mat", b"MATLAB 5.0 MAT-file" + bytes(200), ["a file of MATLAB", "damaged"], ["safetensors:"]),
     ("a.h5", HDF5, ["HDF5", "from_keras"], ["pickle"]),
     ("a.weights", bytes(512) + HDF5, ["HDF5"], ["pickle"]),
     ("a.keras", archive(config__json="{}", model__weights__h5="x"), ["Keras", "from_keras"], ["pickle"]),
-    ("a.onnx", b"\x08\x08\x12\x07pytorch\x1a\x052.1.0" + bytes(range(128, 256)), ["from_onnx"], ["pickle"]),
-    ("a.msgpack", b"\x81\xa6params\x82", ["MessagePack", "from_flax"], ["pickle"]),
+    (
+        *("a.onnx", b"\x08\x08\x12\x07pytorch\x1a\x052.1.0" + bytes(range(128, 256))),
+        ["model of ONNX", "damaged"],
+        ["pickle"],
+    ),
+    ("a.msgpack", b"\x81\xa6params\x82", ["MessagePack", "cut short|damaged"], ["pickle"]),
     (
         "a.safetensors",
         b"version https://git-lfs.github.com/spec/v1\noid sha256:1",
@@ -407,42 +414,9 @@ FILES = [
     ("a.txt", b"0.1 0.2\n0.3 0.4\n", ["text"], ["pickle"]),
     ("a.bin", bytes(range(256)) * 4, ["unknown format, 1024 bytes"], ["pickle"]),
     ("a.zip", archive(readme__txt="x"), ["zip archive with readme.txt"], ["pickle"]),
-    (
-        "a.pt",
-        torch_zip(tensors()),
-        ["PyTorch's pickles", r"torch\.load\('.*a\.pt'.*True\), "],
-        ["checkpoint", "1.6"],
-    ),
-    ("a.pt", torch_zip(tensors(), 5), ["PyTorch's pickles", r"weights_only=False\), "], ["checkpoint"]),
-    ("a.pt", torch_zip({"a": {"b": {"c": tensors()}}, "d": [{}]}), [r"True\)\['a'\]\['b'\]\['c'\], "], []),
-    ("a.pt", torch_zip({"a": tensors("x."), "b": 1}, 0), [r"True\)\['a'\], "], []),
-    (
-        *("a.ckpt", torch_zip({"epoch": 3, "state_dict": tensors("lstm."), "optimizer": {"state": {}}})),
-        ["PyTorch's pickles", "checkpoint", r"weights_only=True\)\['state_dict'\]"],
-        [],
-    ),
-    (
-        *("a.ckpt", torch_zip({"optimizer": {"state": {}}, "model_state": tensors("lstm.")}, 4)),
-        ["checkpoint", r"\)\['model_state'\]"],
-        [],
-    ),
-    (
-        *("a.pth", torch_zip({"args": _Global("argparse", "Namespace"), "net": tensors()})),
-        [r"weights_only=False\)\['net'\]"],
-        [],
-    ),
-    ("a.pt", torch_zip(module()), ["whole module", "__main__.Net", r"state_dict\(\)"], ["torch.load"]),
-    ("a.pt", torch_zip(tensors(), extra=["model/code/net.py"]), ["TorchScript", r"torch\.jit\.load"], []),
-    (
-        "old.pt",
-        legacy(tensors()),
-        ["PyTorch's pickles", r"torch\.load\('.*old\.pt'.*True\), "],
-        ["checkpoint"],
-    ),
-    ("old.pt", legacy({"state_dict": tensors()}), ["PyTorch's pickles", r"\)\['state_dict'\]"], []),
-    ("a.pkl", pickle.dumps({"W": [1.0]}), ["Python's pickles"], ["torch.load"]),
-    ("a.pkl", pickle.dumps({"W": [1.0]}, 0), ["Python's pickles"], ["torch.load"]),
-    ("a.safetensors", pickle.dumps({"a": 1}), ["Python's pickles"], ["torch.load"]),
+    ("a.pkl", pickle.dumps({"W": [1.0]}), ["Python's pickles", "no arrays"], ["torch.load"]),
+    ("a.pkl", pickle.dumps({"W": [1.0]}, 0), ["Python's pickles", "no arrays"], ["torch.load"]),
+    ("a.safetensors", pickle.dumps({"a": 1}), ["Python's pickles", "no arrays"], ["torch.load"]),
     ("a.pt", torch_zip(tensors())[:300], ["damaged zip"], ["torch.load"]),
 ]
 
@@ -453,16 +427,36 @@ FILES = [
 def test_a_file_is_called_what_it_is_whatever_its_name(capsys, tmp_path, name, content, said, unsaid):
     path = tmp_path / name
     path.write_bytes(content)
-    for read in (load, read_safetensors):
-        with pytest.raises(ValueError, match=f"^path: {re.escape(name)}: expected a safetensors") as caught:
-            read(path)
-        message = str(caught.value)
-        for words in said:
-            assert re.search(words, message), (words, message)
-        for words in unsaid:
-            assert words not in message, (words, message)
-    code, lines = told(capsys, "diagnose", path, "--steps", "5")
-    assert (code, lines) == (2, [message.replace("path:", "MODEL:", 1)])
+    with pytest.raises(ValueError, match=f"^path: {re.escape(name)}: ") as caught:
+        load(path)
+    message = str(caught.value)
+    for words in said:
+        assert re.search(words, message), (words, message)
+    for words in unsaid:
+        assert words not in message, (words, message)
+    assert told(capsys, "diagnose", path, "--steps", "5") == (2, [message.replace("path:", "MODEL:", 1)])
+    with pytest.raises(ValueError, match=f"^path: {re.escape(name)}: expected a safetensors file, got "):
+        read_safetensors(path)
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: tensors(),
+        lambda: {"a": {"b": {"c": tensors("x.")}}, "d": [{}]},
+        lambda: {"epoch": 3, "state_dict": tensors("lstm."), "optimizer": {"state": {}}},
+        lambda: {"args": _Global("argparse", "Namespace"), "net": tensors()},
+        lambda: module(),
+    ],
+)
+def test_pytorchs_files_are_read_whatever_holds_the_network(tmp_path, protocol, content):
+    (tmp_path / "new.pt").write_bytes(torch_zip(content(), protocol))
+    (tmp_path / "program.pt").write_bytes(torch_zip(content(), protocol, extra=["model/code/net.py"]))
+    (tmp_path / "old.pt").write_bytes(legacy(content(), protocol))
+    for path in tmp_path.iterdir():
+        cell = load(path)
+        np.testing.assert_array_equal(cell.W, np.arange(36, dtype=np.float32).reshape(12, 3))
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
@@ -474,13 +468,13 @@ def test_what_stands_in_for_pytorchs_pickles_is_what_it_says(protocol):
 
 def test_a_folder_is_told_what_is_in_it(capsys, tmp_path):
     for words in (
-        "no .safetensors",
+        r"no \.safetensors",
         "give a file in it: model.safetensors",
         "give a file in it: b.npz, model",
     ):
         with pytest.raises(ValueError, match=f"^path: .*a folder; .*{words}"):
             load(tmp_path)
-        assert words in told(capsys, "diagnose", tmp_path, "--steps", "3")[1][0]
+        assert re.search(words, told(capsys, "diagnose", tmp_path, "--steps", "3")[1][0])
         if (tmp_path / "model.safetensors").exists():
             np.savez(tmp_path / "b.npz", **lstm())
         save_file(lstm(), tmp_path / "model.safetensors")
@@ -489,8 +483,8 @@ def test_a_folder_is_told_what_is_in_it(capsys, tmp_path):
 def test_a_path_that_no_shell_would_take_is_left_to_the_reader(tmp_path):
     path = tmp_path / "it's $(x).pt"
     path.write_bytes(torch_zip(tensors()))
-    with pytest.raises(ValueError, match=r"torch\.load\(FILE, .*, FILE\)\"$"):
-        load(path)
+    with pytest.raises(ValueError, match=r"rd\.interop\.load\(FILE\) reads it$"):
+        read_safetensors(path)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
@@ -537,7 +531,7 @@ def test_an_archive_of_numpy_is_the_network_of_its_names(tmp_path, save):
     ("arrays", "words"),
     [
         ({"W": np.eye(3), "b": np.zeros(3), "W_in": np.zeros((3, 2))}, r"rd\.ElmanRNN\(W, b, W_in\)"),
-        ({"kernel": np.eye(3), "recurrent_kernel": np.eye(3)}, "from_keras"),
+        ({"kernel": np.eye(3), "bias": np.eye(3)}, "none of the names ends"),
         ({"W": np.zeros((1, 12, 2)), "R": np.zeros((1, 12, 3))}, "from_onnx"),
         ({"arr_0": np.eye(3)}, "none of the names ends as weight_hh_l0"),
         (
@@ -553,9 +547,7 @@ def test_an_archive_with_other_arrays_says_which_door_is_theirs(capsys, tmp_path
         load(tmp_path / "a.npz")
     code, lines = told(capsys, "diagnose", tmp_path / "a.npz", "--steps", "3")
     assert code == 2
-    assert any(
-        re.search(words.replace("Python objects in 'weight_hh_l0'", "got object"), line) for line in lines
-    )
+    assert any(re.search(words, line) for line in lines)
 
 
 def test_an_archive_that_announces_more_than_a_machine_holds(tmp_path):
@@ -575,13 +567,13 @@ def test_a_damaged_archive(tmp_path):
     at = content.find(b"\x93NUMPY")
     content[at + 140] ^= 1
     (tmp_path / "a.npz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.npz is damaged"):
+    with pytest.raises(ValueError, match=r"a\.npz: .*damaged"):
         load(tmp_path / "a.npz")
 
 
 def test_an_archive_where_safetensors_are_asked_for(tmp_path):
     np.savez(tmp_path / "a.npz", **lstm())
-    with pytest.raises(ValueError, match=r"NumPy archive.*rd\.interop\.load reads it"):
+    with pytest.raises(ValueError, match=r"NumPy archive.*rd\.interop\.load\(.*\) reads it"):
         read_safetensors(tmp_path / "a.npz")
     save_file(lstm(), tmp_path / "a.safetensors")
     with pytest.raises(ValueError, match="safetensors"):

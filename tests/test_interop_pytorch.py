@@ -64,10 +64,9 @@ def test_both_directions_of_one_layer():
 def test_a_safetensors_file_by_prefix(tmp_path):
     arrays = {f"encoder.{key}": value for key, value in weights("lstm").items()}
     save_file(arrays | {"head.weight": np.zeros((2, 3), np.float32)}, tmp_path / "model.safetensors")
-    cell = load(tmp_path / "model.safetensors", prefix="encoder.")
-    np.testing.assert_array_equal(cell.W, weights("lstm")["weight_hh_l0"])
-    with pytest.raises(ValueError, match=r"^source: .*head.weight.*prefix"):
-        load(tmp_path / "model.safetensors")
+    for options in ({}, {"prefix": "encoder."}):
+        cell = load(tmp_path / "model.safetensors", **options)
+        np.testing.assert_array_equal(cell.W, weights("lstm")["weight_hh_l0"])
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "model.safetensors").read_bytes()[:90])
     with pytest.raises(ValueError, match=r"^path: cut.safetensors"):
         read_safetensors(tmp_path / "cut.safetensors")
@@ -81,7 +80,7 @@ class _Harmful:
 def test_pickles_are_refused_under_any_name(tmp_path):
     for name, content in (("a.pt", b"PK\x03\x04"), ("b.safetensors", b""), ("c.pth", b"")):
         (tmp_path / name).write_bytes(content + pickle.dumps(_Harmful()))
-        with pytest.raises(ValueError, match=r"^path: .*pickles.*safetensors"):
+        with pytest.raises(ValueError, match=r"^path: .*(pickle|damaged zip)"):
             load(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"^path:"):
         load(tmp_path / "none")

@@ -82,6 +82,7 @@ def test_the_command_takes_the_lines_that_the_pages_show(line: str) -> None:
     options = parsed(parser, commands.choices, commands.choices.__getitem__, shlex.split(line), problems)
     if options.check is not None and options.command not in (
         "diagnose",
+        "inspect",
         "sweep",
     ):  # whose files are the reader's
         options.check(options, problems)

@@ -14,6 +14,7 @@ from rnn_dynamics.cli import (
     comparison,
     diagnosis,
     exploring,
+    inspecting,
     kept,
     reproducing,
     retraining,
@@ -48,6 +49,7 @@ def _parsers() -> tuple[Parser, Any]:
     studies.add_to(commands)
     exploring.add_to(commands)
     diagnosis.add_to(commands)
+    inspecting.add_to(commands)
     comparison.add_to(commands)
     retraining.add_to(commands)
     sweeping.add_to(commands)

@@ -3,18 +3,22 @@
 import argparse
 import difflib
 import re
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.cli.arguments import Problems, did_you_mean, lenient, numbers
+from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
 from rnn_dynamics.cli.program import MISUSED, complain, settings
-from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.heartbeat import Heartbeat
+from rnn_dynamics.numerics.texts import printable
 
 _OTHER_PICTURES = (".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".eps")
-_PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
-_WEIGHTS, _ARRAYS = (".safetensors", ".npz"), (".npy",)
+_WEIGHTS, _ARRAYS = (
+    (".safetensors", ".npz", ".pt", ".pth", ".ckpt", ".mat", ".msgpack", ".json", ".onnx"),
+    (".npy",),
+)
 _DIRECTIONS = ("forward", "reverse")
 _MOST_STEPS = 2**31 - 1
 
@@ -23,7 +27,7 @@ def add_to(commands: Any) -> None:
     """Add the command's arguments to its parser."""
     parser = commands.add_parser("diagnose", help="how far back the gradients of a trained network reach")
     parser.add_argument(
-        "model", nargs="?", metavar="MODEL", help="a safetensors or .npz file with PyTorch's names"
+        "model", nargs="?", metavar="MODEL", help="a file of weights, as rnn-dynamics inspect reads it"
     )
     parser.add_argument("--inputs", metavar="FILE", help="inputs of shape (steps, width), as .npy")
     parser.add_argument(
@@ -34,6 +38,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--prefix", default="", metavar="NAME", help="of the network's weights, as encoder.lstm."
     )
+    parser.add_argument("--layer", type=lenient(int), metavar="N", help="one layer alone, from 0 on")
     directions = "of a bidirectional network; reverse reads the inputs from their last step to their first"
     parser.add_argument("--direction", metavar="{forward,reverse}", help=directions)
     parser.add_argument("--plot", metavar="FILE", help="write the figure too: .png, .svg or .pdf")
@@ -64,6 +69,9 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
         expected="an integer of at least 1",
         fits=lambda value: 1 <= value <= _MOST_STEPS,
     )
+    numbers(
+        problems, "--layer", options.layer, expected="an integer from 0 on", fits=lambda value: value >= 0
+    )
     if options.inputs is not None:
         try:
             width = _inputs(options.inputs).shape[1]
@@ -77,11 +85,11 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
     is_kind = _check_kind(options.kind, problems)
     check_file(problems, "--plot", options.plot, PICTURES, _OTHER_PICTURES)
     if options.model is None:
-        problems.add("MODEL: expected a safetensors or .npz file, got none")
+        problems.add("MODEL: expected a file of weights, got none")
         return
-    kind = _check_format(Path(options.model), problems)
-    if kind is not None:
-        _check_layout(options, Path(options.model), kind, width, is_kind, is_direction, problems)
+    found = _check_format(Path(options.model), problems)
+    if found is not None:
+        _check_layout(options, Path(options.model), found, width, is_kind, is_direction, problems)
 
 
 def _check_kind(kind: str | None, problems: Problems) -> bool:
@@ -95,29 +103,20 @@ def _check_kind(kind: str | None, problems: Problems) -> bool:
     return False
 
 
-def _check_format(path: Path, problems: Problems) -> str | None:
-    """The format of a file that can be read; everything that is in the way is noted."""
-    from rnn_dynamics.interop.formats import READ, format_of, refusal
+def _check_format(path: Path, problems: Problems) -> Any:
+    """What is in a file that can be read; everything that is in the way is noted."""
+    from rnn_dynamics.interop.contents import contents_of
 
-    kind = None
     if not path.exists():
-        reason = f"MODEL: no file {path}{_beside(path, _WEIGHTS)}"
-        if path.suffix in _PICKLES:
-            reason += (
-                f"; nor would a {path.suffix} file of PyTorch be read, as a pickle may run any code: save it with "
-                "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
-            )
-        problems.add(reason)
-    else:
-        try:
-            kind = format_of(path)
-            if kind not in READ:
-                problems.add(f"MODEL: {path.name}: {refusal(path, kind)}")
-        except OSError as error:
-            problems.add(f"MODEL: cannot read {path}: {error.strerror or error}")
-    if kind != "npz" and path.suffix != ".npz" and not packages.is_installed("safetensors"):
-        problems.add(f"MODEL: reading weights needs safetensors: {packages.tip('safetensors')}")
-    return kind if kind in READ else None
+        problems.add(f"MODEL: no file {path}{_beside(path, _WEIGHTS)}")
+        return None
+    try:
+        return contents_of(path)
+    except OSError as error:
+        problems.add(f"MODEL: cannot read {path}: {error.strerror or error}")
+    except (ValueError, ImportError) as error:
+        problems.add(_as_options(str(error)))
+    return None
 
 
 def _beside(path: Path, endings: tuple[str, ...]) -> str:
@@ -134,7 +133,7 @@ def _beside(path: Path, endings: tuple[str, ...]) -> str:
 def _check_layout(
     options: argparse.Namespace,
     path: Path,
-    kind: str,
+    contents: Any,
     width: int | None,
     is_kind: bool,
     is_direction: bool,
@@ -142,22 +141,27 @@ def _check_layout(
 ) -> None:
     """Names and shapes of the weights, told by the file's header, beside what the other arguments say of them."""
     from rnn_dynamics.interop import names
-    from rnn_dynamics.interop.formats import headers
+    from rnn_dynamics.interop.contents import chosen
+    from rnn_dynamics.interop.networks import one_layer
+    from rnn_dynamics.interop.stored import HALF
 
     try:
-        found, _ = names.selected(headers(path, kind), options.prefix)
-        for name, header in found.items():
-            if header.dtype not in ("float32", "float64"):
-                problems.add(f"MODEL: expected {name} in float32 or float64, got {header.dtype}")
-        if not is_direction:
-            return
-        layers = names.layers_of(found, options.direction)
-        if width is not None and (reads := layers[0]["ih"].shape[1]) != width:
+        network = chosen(contents, path, options.prefix, options.direction if is_direction else None)
+        if width is not None and network.inputs != width and options.layer in (None, 0):
             problems.add(
-                f"--inputs: expected {reads} inputs a step, as weight_ih_l0 has columns, got (steps, {width})"
+                f"--inputs: expected {network.inputs} inputs a step, as the network reads, got (steps, {width})"
             )
+        if network.family != "torch":
+            return
+        for name, stored in network.arrays.items():
+            if stored.dtype not in ("float32", "float64", *HALF):
+                problems.add(f"MODEL: expected {name} in float32 or float64, got {stored.dtype}")
+        if not is_direction or isinstance(options.layer, Wrong):
+            return
+        layers = names.layers_of(one_layer(network.arrays, options.layer), options.direction)
         if is_kind:
-            told = names.kind_of(layers[0]) if options.kind is None else options.kind
+            told = network.kind if network.kind in names.KINDS else None
+            told = options.kind or told or names.kind_of(layers[0])
             for number, layer in enumerate(layers):
                 names.check_kind(told, layer, number)
     except (ValueError, TypeError) as error:
@@ -166,7 +170,13 @@ def _check_layout(
 
 def _as_options(message: str) -> str:
     """A message of ``from_torch`` in the words of the command line."""
-    for argument, option in (("source", "MODEL"), ("kind", "--kind"), ("direction", "--direction")):
+    for argument, option in (
+        ("path", "MODEL"),
+        ("source", "MODEL"),
+        ("layer", "--layer"),
+        ("kind", "--kind"),
+        ("direction", "--direction"),
+    ):
         message = re.sub(rf"^{argument}:", f"{option}:", message)
     return re.sub(r'prefix="([^"]+)"', r"--prefix \1", re.sub("^prefix:", "--prefix:", message))
 
@@ -181,7 +191,17 @@ def verdict(options: argparse.Namespace) -> str:
     from rnn_dynamics.diagnosis import diagnose
     from rnn_dynamics.interop import load
 
-    cell = load(options.model, kind=options.kind, prefix=options.prefix, direction=options.direction)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        cell = load(
+            options.model,
+            kind=options.kind,
+            prefix=options.prefix,
+            layer=options.layer,
+            direction=options.direction,
+        )
+    for warning in told:
+        print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
     inputs = None
     if options.inputs is not None:

@@ -1,15 +1,15 @@
-"""Weights from files, without unpickling: nothing in a file is ever run."""
+"""Networks and weights from files: nothing in a file is ever run."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.interop.formats import format_of, headers, refusal
-from rnn_dynamics.interop.pytorch import from_torch
+from rnn_dynamics.interop.contents import chosen, contents_of
+from rnn_dynamics.interop.formats import format_of, refusal
+from rnn_dynamics.interop.importing import cell_of
+from rnn_dynamics.interop.stored import Refused, brief
 from rnn_dynamics.numerics import packages
-
-_MOST_BYTES = 2**34
 
 
 def _path(path: Any) -> Path:
@@ -47,7 +47,7 @@ def read_safetensors(path: Any) -> dict[str, np.ndarray]:
     path = _path(path)
     kind = format_of(path)
     if kind != "safetensors":
-        raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
+        raise ValueError(f"path: {path.name}: {refusal(path, kind, expected='a safetensors file')}")
     try:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
@@ -78,39 +78,59 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
     path = _path(path)
     kind = format_of(path)
     if kind != "npz":
-        raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
-    told = headers(path, kind)
-    objects = [name for name, header in told.items() if header.dtype == "object"]
-    if objects:
+        raise ValueError(f"path: {path.name}: {refusal(path, kind, expected='a NumPy archive (.npz)')}")
+    contents = contents_of(path)
+    if contents.refused:
         raise ValueError(
-            f"path: {path.name}: expected arrays of numbers, got Python objects in {objects[0]!r}"
-        )
-    sizes = [np.dtype(header.dtype).itemsize * np.prod(header.shape, dtype=float) for header in told.values()]
-    if sum(sizes) > _MOST_BYTES:
-        raise ValueError(
-            f"path: {path.name}: expected at most 16 GiB of arrays, got {sum(sizes) / 2**30:.0f}"
+            f"path: {path.name}: expected arrays of numbers, got Python objects in {next(iter(contents.refused))!r}"
         )
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in told}
+        return {name: array.read() for name, array in contents.arrays.items()}
     except Exception as error:  # damaged members raise whatever zlib and NumPy's parser do
-        raise ValueError(f"path: {path.name} is damaged: {error}") from error
+        raise ValueError(f"path: {path.name} is damaged: {brief(error)}") from error
 
 
-def load(path: Any, *, kind: str | None = None, prefix: str = "", direction: str | None = None) -> Any:
-    """The network in a safetensors or .npz file with PyTorch's names, as a cell; arguments as ``from_torch``.
+def load(
+    path: Any,
+    *,
+    kind: str | None = None,
+    prefix: str = "",
+    layer: int | None = None,
+    direction: str | None = None,
+) -> Any:
+    """The recurrent network in a file, as a cell; the file's content tells its format, not its name.
+
+    Read are safetensors, NumPy's .npz, PyTorch's archives, files before its version 1.6 and TorchScript, pickles,
+    MATLAB's .mat, Flax's MessagePack, JSON (RTNeural's layers, state dicts as lists) and ONNX. Nothing in a file is
+    ever run: pickles are read as data, and what would have to be called is refused by name.
 
     Args:
         path: of the file.
-        kind, prefix, direction: as ``from_torch``.
+        kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
+        prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
+            several networks. Mappings in one another count as names with dots: "state_dict.lstm.".
+        layer: the number of one layer of PyTorch's to take alone, from 0 on. All are taken otherwise.
+        direction: "forward" or "reverse", of a bidirectional network; of one layer at a time, where it is deep.
 
     Returns:
-        The cell.
+        The cell, as ``from_torch``, ``from_keras``, ``from_flax`` or ``from_onnx`` gives it.
 
     Raises:
-        FileNotFoundError, ImportError, TypeError, ValueError: as ``read_safetensors``, ``read_npz`` and
-            ``from_torch``.
+        FileNotFoundError: no such file.
+        ImportError: the package that this format needs is not installed.
+        TypeError: no path, a prefix that is no string.
+        ValueError: another format, a damaged file, no network, or several without a prefix. The message says what
+            was seen, what was expected, and a call that works.
+
+    Warns:
+        UserWarning: weights in half precision or with a scale were made float32.
     """
     path = _path(path)
-    arrays = read_npz(path) if format_of(path) == "npz" else read_safetensors(path)
-    return from_torch(arrays, kind=kind, prefix=prefix, direction=direction)
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix: expected a string, got {prefix!r}")
+    network = chosen(contents_of(path), path, prefix, direction)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or no number stays visible
+            return cell_of(network, kind, layer, direction, path.name)
+    except Refused as error:
+        raise ValueError(f"path: {path.name}: {brief(error, 400)}") from error

@@ -1,0 +1,104 @@
+"""``rnn-dynamics inspect``: what is in a file of weights, without JAX and without running anything in it."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rnn_dynamics.cli.arguments import Problems
+from rnn_dynamics.cli.program import MISUSED, complain
+from rnn_dynamics.numerics.texts import printable
+
+_SHOWN = 24
+
+
+def add_to(commands: Any) -> None:
+    """Add the command's arguments to its parser."""
+    parser = commands.add_parser("inspect", help="what is in a file of weights, and the call that reads it")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="of PyTorch, safetensors, NumPy, MATLAB, …")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+    parser.set_defaults(run=_inspect, check=_check)
+
+
+def _check(options: argparse.Namespace, problems: Problems) -> None:
+    if options.file is None:
+        problems.add("FILE: expected a file of weights, got none")
+    elif not Path(options.file).exists():
+        problems.add(f"FILE: no file {options.file}")
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from rnn_dynamics.interop.contents import contents_of
+
+    path = Path(options.file)
+    try:
+        found = described(contents_of(path), path)
+    except OSError as error:
+        return complain(f"FILE: cannot read {path}: {error.strerror or error}", MISUSED)
+    except (ValueError, ImportError) as error:
+        return complain(str(error).replace("path:", "FILE:", 1), MISUSED)
+    print(json.dumps(found, indent=2) if options.json else _text(found, path))
+    return 0
+
+
+def described(contents: Any, path: Path) -> dict[str, Any]:
+    """What is in a file, in mappings and lists as JSON has them."""
+    from rnn_dynamics.interop.formats import WORDS
+
+    taken = frozenset().union(*(network.names for network in contents.networks))
+    return {
+        "file": str(path),
+        "format": WORDS[contents.format],
+        "bytes": path.stat().st_size,
+        "networks": [
+            {
+                "kind": network.kind,
+                "units": network.units,
+                "inputs": network.inputs,
+                "layers": network.layers,
+                "directions": list(network.directions),
+                "prefix": network.prefix,
+                "is": str(network),
+                "call": "" if network.trouble else network.call(path),
+                "trouble": network.trouble,
+            }
+            for network in contents.networks
+        ],
+        "arrays": {
+            name: {"shape": list(array.shape), "dtype": array.dtype}
+            for name, array in contents.arrays.items()
+            if name not in taken
+        },
+        "refused": contents.refused,
+        "searched": contents.searched,
+    }
+
+
+def _text(found: dict[str, Any], path: Path) -> str:
+    lines = [f"{path.name}: {found['format']}, {_size(found['bytes'])}"]
+    lines += [] if found["networks"] else ["no recurrent network by names that are known"]
+    for network in found["networks"]:
+        lines += [f"  {network['is']}", f"    {network['call'] or 'not read: ' + network['trouble']}"]
+        if network["kind"] == "rnn" and network["call"]:
+            lines[-1] += '  (or kind="rnn_relu": the weights do not tell)'
+        if len(network["directions"]) == 2 and network["call"]:
+            lines[-1] += '  (or direction="reverse")'
+    if found["arrays"]:
+        lines.append(f"{'other ' if found['networks'] else ''}arrays:")
+    shown = list(found["arrays"].items())
+    width = max((len(name) for name, _ in shown[:_SHOWN] if len(name) < 60), default=0)
+    lines += [f"  {name:<{width}}  {tuple(a['shape'])}  {a['dtype']}" for name, a in shown[:_SHOWN]]
+    if len(shown) > _SHOWN:
+        lines.append(f"  … and {len(shown) - _SHOWN} more (--json lists all)")
+    if found["refused"]:
+        lines.append("refused:")
+        lines += [f"  {name}: {what}" for name, what in list(found["refused"].items())[:_SHOWN]]
+    if found["searched"]:
+        lines.append(
+            f"attributes read as data, nothing of these classes run: {', '.join(found['searched'][:12])}"
+        )
+    return "\n".join(printable(line) for line in lines)
+
+
+def _size(count: int) -> str:
+    return f"{count} bytes" if count < 10_000 else f"{count / 1e6:.2f} MB"

@@ -1,0 +1,147 @@
+"""What is in a file of weights: arrays by name, networks among them, and what is not read. Nothing is run."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn_dynamics.interop import json_files, matlab, messagepack, names, numpy_files, onnx_files, torch_files
+from rnn_dynamics.interop.formats import WORDS, format_of, refusal
+from rnn_dynamics.interop.networks import Network, networks_of
+from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
+
+#: Of each format the function that reads it into nested mappings of arrays.
+_READERS: dict[str, Callable[[Path], Any]] = {
+    "safetensors": numpy_files.read_safetensors_file,
+    "npz": numpy_files.read_archive,
+    "npy": numpy_files.read_single,
+    "torch zip": torch_files.read_archive,
+    "torchscript": torch_files.read_archive,
+    "torch legacy": torch_files.read_legacy,
+    "pickle": torch_files.read_pickle,
+    "mat": matlab.read_file,
+    "mat, HDF5": matlab.read_hdf5,
+    "msgpack": messagepack.read_file,
+    "JSON": json_files.read_file,
+    "onnx": onnx_files.read_file,
+}
+
+
+class Contents(NamedTuple):
+    """What is in a file.
+
+    Attributes:
+        format: a key of ``formats.WORDS``.
+        arrays: by name; nested ones have the names of all mappings around them, with dots between.
+        networks: the recurrent ones.
+        refused: what is in the file and not read, by name, each with the reason.
+        searched: classes of things that are no data by themselves, whose attributes were looked through as data.
+    """
+
+    format: str
+    arrays: dict[str, Stored]
+    networks: list[Network]
+    refused: dict[str, str]
+    searched: list[str]
+
+
+def contents_of(path: Path) -> Contents:
+    """What is in a file, in whatever format it is.
+
+    Raises:
+        OSError: it cannot be read.
+        ImportError: a package that its format needs is not installed.
+        ValueError: a format that is not read, a file that is damaged, or one that asks for calls. The message says
+            what was expected, what the file is, and what to do.
+    """
+    kind = format_of(path)
+    if kind not in _READERS:
+        raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
+    try:
+        value = _READERS[kind](path)
+        arrays, parts = flattened({} if value is None else value)
+        arrays = _scaled(arrays)
+        networks = networks_of(value, arrays, parts, kind)
+    except Refused as error:
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
+    except (ImportError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as error:  # what is damaged raises whatever its parser does
+        raise ValueError(
+            f"path: {path.name}: expected {WORDS[kind]} that is whole, got a damaged one ({brief(error)}); "
+            "copy it once more"
+        ) from error
+    called = {name: f"a call of {part.name}" for name, part in parts.items() if part.is_call}
+    objects = {name: part.name for name, part in parts.items() if not part.inside and not part.is_call}
+    searched = sorted({part.name for part in parts.values() if not part.is_call} - set(objects.values()))
+    return Contents(kind, arrays, networks, called | objects, searched)
+
+
+def _scaled(arrays: dict[str, Stored]) -> dict[str, Stored]:
+    """The arrays, those of 8-bit integers beside which the file has a scale as numbers."""
+    return {name: _numbers(arrays, name, stored) for name, stored in arrays.items()}
+
+
+def _numbers(arrays: dict[str, Stored], name: str, stored: Stored) -> Stored:
+    scale, zero = (
+        next((arrays[f"{name}{dot}{word}"] for dot in "._" if f"{name}{dot}{word}" in arrays), None)
+        for word in ("scale", "zero_point")
+    )
+    if stored.dtype not in ("int8", "uint8") or scale is None:
+        return stored
+    for each in (scale, *((zero,) if zero is not None else ())):
+        if product(each.shape) not in (1, stored.shape[0] if stored.shape else 1):
+            raise Refused(f"expected one scale of {name[:60]!r}, or one a row, got shape {each.shape}")
+
+    def read() -> np.ndarray:
+        rows = (-1, *(1 for _ in stored.shape[1:]))
+        minus = 0.0 if zero is None else zero.read().astype(np.float32).reshape(rows)
+        return (stored.read().astype(np.float32) - minus) * scale.read().astype(np.float32).reshape(rows)
+
+    return Stored(
+        stored.shape, "float32", read, f"{stored.dtype} was made float32 by the scale that the file has"
+    )
+
+
+def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = None) -> Network:
+    """The network with that prefix; without one the only network of the file.
+
+    Raises:
+        ValueError: there is none, or there are several; the message lists them, each with the call that reads it.
+    """
+    found = contents.networks
+    if prefix:
+        ends = {prefix, f"{prefix}.", f"{prefix}/"}
+        found = [each for each in contents.networks if each.prefix in ends] or [
+            each for each in contents.networks if any(each.prefix.endswith(f".{end}") for end in ends)
+        ]
+    if len(found) == 1:
+        return found[0]
+    if not contents.networks:
+        raise ValueError(_without_networks(contents, path, prefix, direction))
+    shown = found or contents.networks
+    calls = "; ".join(f"{each}: {each.call(path)}" for each in shown[:8])
+    more = f"; and {len(shown) - 8} more" if len(shown) > 8 else ""
+    if prefix and not found:
+        raise ValueError(f"prefix: expected that of a network in {path.name}, got {prefix!r}; {calls}{more}")
+    raise ValueError(f"path: {path.name}: expected one recurrent network, got {len(shown)}: {calls}{more}")
+
+
+def _without_networks(contents: Contents, path: Path, prefix: str, direction: str | None) -> str:
+    """What to say of a file without a recurrent network."""
+    seen = [f"{name} {array.shape}" for name, array in contents.arrays.items()]
+    seen += [f"{name}: {what}" for name, what in contents.refused.items()]
+    begin = f"path: {path.name}: expected a recurrent network, got {WORDS[contents.format]} with"
+    shown = f"{begin} {', '.join(seen[:6]) or 'no arrays'}{', …' if len(seen) > 6 else ''}"
+    if contents.format == "npy":
+        return (
+            f"{shown}; one array without a name tells no network: rd.ElmanRNN(W, b, W_in) takes matrices, and "
+            "np.savez keeps all of them by PyTorch's names, which rd.interop.load reads"
+        )
+    try:
+        inner, _ = names.selected(contents.arrays, prefix)
+        names.layers_of(inner, direction)
+    except (ValueError, TypeError) as error:
+        return f"{shown}; {str(error).removeprefix('source: ')}"
+    return shown

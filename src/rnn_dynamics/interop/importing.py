@@ -1,0 +1,93 @@
+"""A network that was found in a file, as a cell."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rnn_dynamics.interop.flax import from_flax
+from rnn_dynamics.interop.keras import from_keras
+from rnn_dynamics.interop.names import KINDS
+from rnn_dynamics.interop.networks import Network, one_layer
+from rnn_dynamics.interop.onnx import from_onnx
+from rnn_dynamics.interop.pytorch import from_torch
+from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
+from rnn_dynamics.numerics.validation import choice
+
+_OF_KERAS = ("kernel", "recurrent_kernel", "bias")
+
+
+def cell_of(network: Network, kind: str | None, layer: int | None, direction: str | None, name: str) -> Any:
+    """The cell of a network in a file of that name, by the door of its own framework.
+
+    Raises:
+        Refused: numbers that cannot be read.
+        ValueError: as the framework's own door.
+    """
+    if network.family == "torch":
+        told = network.kind if network.kind in ("rnn_tanh", "rnn_relu") else None
+        arrays = _numbers(one_layer(network.arrays, layer), name)
+        return from_torch(arrays, kind=_agreed(kind, told), direction=direction)
+    if layer is not None:
+        raise ValueError(
+            f"layer: expected None, as names of {network.family} have one layer each, got {layer!r}"
+        )
+    known = network.kind if network.kind in KINDS else None
+    chosen = _agreed(kind, known)
+    activation = (chosen or "").removeprefix("rnn_") if network.kind.startswith("rnn") else None
+    if network.family == "onnx":
+        node = network.arrays
+        _numbers(node["all"], name)
+        return from_onnx(node["graph"], node=node["number"], direction=direction)
+    if direction not in (None, "forward"):
+        raise ValueError(f'direction: expected None or "forward" of a forward network, got {direction!r}')
+    arrays = _numbers(network.arrays, name)
+    if activation == "":
+        raise ValueError('kind: expected "rnn_tanh" or "rnn_relu", which the weights do not tell, got None')
+    if network.family == "keras":
+        return from_keras([arrays[each] for each in _OF_KERAS if each in arrays], activation=activation)
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    for path, array in arrays.items():
+        gate, _, field = path.partition(".")
+        layers.setdefault(gate, {})[field] = array
+    return from_flax(layers, activation=activation)
+
+
+def _agreed(given: str | None, told: str | None) -> str | None:
+    """The kind that the user or the file tells.
+
+    Raises:
+        ValueError: they differ, or it is none.
+    """
+    if given is not None:
+        choice("kind", given, tuple(KINDS))
+    if given is not None and told is not None and given != told:
+        raise ValueError(f"kind: expected None or {told!r}, as the file tells, got {given!r}")
+    return given if told is None else told
+
+
+def _numbers(arrays: Mapping[str, Stored], name: str) -> dict[str, np.ndarray]:
+    """The numbers of a network, half precision as float32, with a statement of what was done to them."""
+    found, told = {}, set()
+    for key, stored in arrays.items():
+        try:
+            array = stored.read()
+        except Refused:
+            raise
+        except Exception as error:  # damaged members raise whatever their parser does
+            raise Refused(f"expected the numbers of {key}, got damaged ones: {brief(error)}") from error
+        if stored.dtype in HALF:
+            array = array.astype(np.float32)
+            told.add(f"{stored.dtype} was made float32")
+        elif stored.told:
+            told.add(stored.told)
+        elif array.dtype in (np.int8, np.uint8):
+            raise ValueError(
+                f"source: expected {key} in float32 or float64, got {array.dtype} without a scale in the file: "
+                "rd.interop.from_torch takes scale * (array - zero_point)"
+            )
+        found[key] = array
+    if told:
+        warnings.warn(f"{name}: {'; '.join(sorted(told))}", UserWarning, stacklevel=4)
+    return found

@@ -1,0 +1,202 @@
+"""Which recurrent networks a file's arrays are, by names and shapes, and the call that reads each."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from rnn_dynamics.interop import names
+from rnn_dynamics.interop.stored import Part, Stored
+
+_FLAX = {
+    frozenset(("i", "h")): "rnn",
+    frozenset(("ir", "iz", "in", "hr", "hz", "hn")): "gru",
+    frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")): "lstm",
+}
+_TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
+_FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
+_KERAS_NAME = re.compile(r"(.*[./])?(kernel|recurrent_kernel|bias)")
+_GATES = {1: "rnn", 3: "gru", 4: "lstm"}
+_BOTH = ("forward", "reverse")
+
+
+class Network(NamedTuple):
+    """A recurrent network in a file.
+
+    Attributes:
+        family: whose names the arrays have: "torch", "flax", "keras" or "onnx".
+        prefix: what stands before its arrays' names, or the name of ONNX's node.
+        kind: "lstm", "gru", "rnn_tanh", "rnn_relu", or "rnn" where nothing tells the activation.
+        units, inputs, layers: their numbers.
+        directions: "forward", "reverse", or both.
+        arrays: by the names of its family.
+        names: of its arrays in the file.
+        trouble: why it cannot be read as it is; or "".
+    """
+
+    family: str
+    prefix: str
+    kind: str
+    units: int
+    inputs: int
+    layers: int
+    directions: tuple[str, ...]
+    arrays: Mapping[str, Any]
+    names: frozenset[str]
+    trouble: str = ""
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of ``load`` that read it, the path aside."""
+        found: dict[str, Any] = {"prefix": self.prefix} if self.prefix else {}
+        if self.kind == "rnn":
+            found["kind"] = "rnn_tanh"
+        if self.directions != ("forward",):
+            found["direction"] = self.directions[0]
+        if self.family == "torch" and self.layers > 1 and len(self.directions) == 2:
+            found["layer"] = 0  # later ones read both directions at once
+        return found
+
+    def call(self, path: Any) -> str:
+        """The call that reads it."""
+        words = "".join(f", {name}={json.dumps(value)}" for name, value in self.options().items())
+        return f"rd.interop.load({str(path)!r}{words})"
+
+    def __str__(self) -> str:
+        kind = {"rnn": "RNN", "rnn_tanh": "RNN (tanh)", "rnn_relu": "RNN (ReLU)"}.get(
+            self.kind, self.kind.upper()
+        )
+        layers = f", {self.layers} layers" if self.layers > 1 else ""
+        both = ", both directions" if len(self.directions) == 2 else ""
+        back = ", reverse" if self.directions == ("reverse",) else ""
+        return f"{kind} of {self.units} units, {self.inputs} inputs{layers}{both}{back}"
+
+
+def networks_of(
+    value: Any, arrays: Mapping[str, Stored], parts: Mapping[str, Part], format: str
+) -> list[Network]:
+    """The networks among a file's arrays, in the order of their prefixes."""
+    if format == "onnx":
+        return [_of_node(node) for node in value[""].found]
+    groups: dict[str, dict[str, Stored]] = {prefix: {} for prefix in names.prefixes(arrays)}
+    for name, stored in arrays.items():
+        match = _TORCH_NAME.search(name)
+        if match and (prefix := name[: match.start()]) in groups:
+            groups[prefix][match.group()] = stored
+    told = {prefix: _told_by(parts.get(prefix.removesuffix("."))) for prefix in groups}
+    torch = [_of_torch(prefix, group, told[prefix], format) for prefix, group in groups.items()]
+    found = [network for network in torch if network is not None]
+    found += _of_groups(arrays, _FLAX_NAME, _of_flax)
+    found += _of_groups(arrays, _KERAS_NAME, _of_keras)
+    return found
+
+
+def one_layer(arrays: Mapping[str, Any], layer: int | None) -> dict[str, Any]:
+    """The arrays of one layer of PyTorch's by the names of a single one; of all where none is asked for.
+
+    Raises:
+        TypeError: a layer that is no integer.
+        ValueError: one that there is not.
+    """
+    if layer is None:
+        return dict(arrays)
+    if isinstance(layer, bool) or not isinstance(layer, int):
+        raise TypeError(f"layer: expected the number of a layer or None, got {layer!r}")
+    known = sorted({_layer_of(name) for name in arrays})
+    if layer not in known:
+        raise ValueError(f"layer: expected one of {known}, got {layer}")
+    return {re.sub(r"_l\d+", "_l0", name): each for name, each in arrays.items() if _layer_of(name) == layer}
+
+
+def _layer_of(name: str) -> int:
+    match = _TORCH_NAME.fullmatch(name)
+    return int(match.group(4) or 0) if match else 0
+
+
+def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) -> Network | None:
+    """The network of arrays that have PyTorch's names, whose kind a module may have told."""
+    own = frozenset(prefix + name for name in inner)
+    if format.startswith("mat"):  # where a vector is a matrix with one row or column
+        inner = {
+            name: _column(stored) if name.startswith("bias") else stored for name, stored in inner.items()
+        }
+    back = [name.endswith("_reverse") for name in inner]
+    directions = _BOTH if any(back) and not all(back) else ("reverse",) if all(back) else ("forward",)
+    first = {name.removesuffix("_reverse").removesuffix("_l0"): each for name, each in inner.items()}
+    matrices = [first.get(name) for name in ("weight_hh", "weight_ih")]
+    if any(matrix is None or matrix.ndim != 2 for matrix in matrices):
+        return None
+    (rows, columns), (_, inputs) = (matrix.shape for matrix in matrices if matrix is not None)
+    units = first["weight_hr"].shape[-1] if "weight_hr" in first else columns
+    kind, trouble = _GATES.get(rows // max(units, 1), "rnn"), ""
+    several = len({_layer_of(name) for name in inner})
+    try:
+        chosen = one_layer(inner, 0) if several > 1 and len(directions) == 2 else inner
+        (layer, *_) = names.layers_of(chosen, None if directions == ("forward",) else directions[0])
+        names.check_kind("rnn_tanh" if kind == "rnn" else kind, layer, 0)
+    except ValueError as error:
+        trouble = str(error)
+    kind = told or kind if kind == "rnn" else kind
+    return Network("torch", prefix, kind, units, inputs, several, directions, inner, own, trouble)
+
+
+def _told_by(part: Part | None) -> str:
+    """The kind that a module of PyTorch tells by its own attributes."""
+    if part is None:
+        return ""
+    mode = str(part.inside.get("mode", f"rnn_{part.inside.get('nonlinearity', '')}")).lower()
+    return mode if mode in names.KINDS else ""
+
+
+def _column(stored: Stored) -> Stored:
+    if stored.ndim != 2 or 1 not in stored.shape:
+        return stored
+    return Stored((max(stored.shape),), stored.dtype, lambda: stored.read().ravel(), stored.told)
+
+
+def _of_groups(arrays: Mapping[str, Stored], pattern: re.Pattern[str], network: Any) -> list[Network]:
+    groups: dict[str, dict[str, Stored]] = {}
+    for name, stored in arrays.items():
+        if match := pattern.fullmatch(name):
+            prefix = match.group(1) or ""
+            groups.setdefault(prefix, {})[name[len(prefix) :]] = stored
+    found = [network(prefix, groups[prefix]) for prefix in sorted(groups)]
+    return [each for each in found if each is not None]
+
+
+def _own(prefix: str, group: Mapping[str, Stored]) -> frozenset[str]:
+    return frozenset(prefix + name for name in group)
+
+
+def _of_flax(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    gates = frozenset(name.partition(".")[0] for name in group)
+    kind = _FLAX.get(gates)
+    kernels = [group.get(f"{gate}.kernel") for gate in sorted(gates, key=lambda gate: (gate[0] != "h", gate))]
+    if kind is None or any(each is None or each.ndim != 2 for each in kernels):
+        return None
+    last, first = kernels[-1], kernels[0]
+    assert first is not None
+    assert last is not None
+    return Network(
+        "flax", prefix, kind, first.shape[0], last.shape[0], 1, ("forward",), group, _own(prefix, group)
+    )
+
+
+def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    recurrent, kernel = group.get("recurrent_kernel"), group.get("kernel")
+    if recurrent is None or kernel is None or recurrent.ndim != 2 or kernel.ndim != 2:
+        return None
+    units, columns = recurrent.shape
+    kind = _GATES.get(columns // max(units, 1), "rnn")
+    return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group, _own(prefix, group))
+
+
+def _of_node(node: Any) -> Network:
+    """The network of a node of ONNX, whose W and R have the directions first."""
+    R, W = node["arrays"]["R"], node["arrays"]["W"]
+    kind = {"RNN": f"rnn_{node['activation']}"}.get(node["kind"], node["kind"].lower())
+    kind = kind if kind in names.KINDS or kind == "rnn" else "rnn"
+    directions = _BOTH if node["direction"] == "bidirectional" else (node["direction"],)
+    units, inputs = (each.shape[-1] if each is not None else 0 for each in (R, W))
+    return Network(
+        "onnx", node["name"], kind, units, inputs, 1, directions, node, node["own"], node["trouble"]
+    )
