@@ -261,6 +261,7 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "gradients.step_jacobians": {**_RUN, "start": ("count", 1), "stop": ("count", 4)},
     "interop.from_equinox": {"source": ("trajectory", "run")},
     "interop.from_flax": {"source": ("trajectory", "run")},
+    "interop.from_haiku": {"source": ("trajectory", "run")},
     "interop.from_keras": {"source": ("trajectory", "run")},
     "interop.from_onnx": {"source": ("trajectory", "run")},
     "interop.from_torch": {"source": ("trajectory", "run")},

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.equinox import from_equinox
     from rnn_dynamics.interop.files import load, read_npz, read_safetensors
     from rnn_dynamics.interop.flax import from_flax
+    from rnn_dynamics.interop.haiku import from_haiku
     from rnn_dynamics.interop.keras import from_keras
     from rnn_dynamics.interop.onnx import from_onnx
     from rnn_dynamics.interop.pytorch import from_torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "from_equinox",
     "from_flax",
+    "from_haiku",
     "from_keras",
     "from_onnx",
     "from_torch",
@@ -28,6 +30,7 @@ __all__ = [
 _MODULES = {
     "from_equinox": "equinox",
     "from_flax": "flax",
+    "from_haiku": "haiku",
     "from_keras": "keras",
     "from_onnx": "onnx",
     "from_torch": "pytorch",
