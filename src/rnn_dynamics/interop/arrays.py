@@ -9,7 +9,20 @@ from rnn_dynamics.cells.gated import GRU
 from rnn_dynamics.numerics.validation import choice
 
 # Whose functions are what their names say.
-_PACKAGES = {"flax", "jax", "jaxlib", "keras", "numpy", "tensorflow", "tf_keras", "torch"}
+_PACKAGES = {
+    "brainpy",
+    "brainunit",
+    "flax",
+    "jax",
+    "jaxlib",
+    "keras",
+    "mlx",
+    "numpy",
+    "saiunit",
+    "tensorflow",
+    "tf_keras",
+    "torch",
+}
 
 
 def float_array(name: str, value: Any) -> np.ndarray:

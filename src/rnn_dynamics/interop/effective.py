@@ -30,8 +30,8 @@ def weights_of(module: Any, prefix: str) -> dict[str, Any]:
         ValueError: a quantised part of that prefix, in whose forward the state too is rounded at every step.
     """
     found = dict(module.state_dict())
-    named = getattr(module, "named_modules", None)
-    for path, part in named() if callable(named) else ():
+    named: Any = getattr(module, "named_modules", dict[str, Any]().items)
+    for path, part in named():
         if path.startswith(prefix.removesuffix(".")):
             _check_quantised(path, part)
         start = f"{path}." if path else ""
@@ -44,8 +44,8 @@ def weights_of(module: Any, prefix: str) -> dict[str, Any]:
 
 
 def _parametrised(part: Any) -> Iterator[tuple[str, Any]]:
-    lists = getattr(part, "parametrizations", None)
-    for name, functions in lists.items() if hasattr(lists, "items") else ():
+    lists: Any = getattr(part, "parametrizations", {})
+    for name, functions in lists.items():
         if NAME.fullmatch(name):
             modes = [(inner, inner.training) for inner in functions.modules()]
             functions.eval()

@@ -63,7 +63,7 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
     """Arrays by name, and the kind where a module tells it."""
     if not isinstance(prefix, str):
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
-    module = None if isinstance(source, (Mapping, type)) else source
+    module: Any = None if isinstance(source, (Mapping, type)) else source
     if type(module).__module__.startswith("tinygrad") and type(module).__name__ == "LSTMCell":
         source = {name: value for name, value in vars(module).items() if value is not None}
     elif hasattr(module, "state_dict"):
@@ -97,8 +97,8 @@ def _kind_of_module(module: Any, prefix: str) -> str | None:
         module = getattr(module, part, None)
     name = type(module).__name__.lower().removeprefix("parametrized")
     mode = getattr(module, "mode", None)
-    if name == "rnncell":
-        mode = f"rnn_{getattr(module, 'nonlinearity', None)}"
+    if name in ("rnncell", "simplernncell"):
+        mode = f"rnn_{getattr(module, 'nonlinearity', None) or getattr(module, 'activation', None)}"
     elif name in ("lstmcell", "grucell"):
         mode = name.removesuffix("cell")
     return mode.lower() if isinstance(mode, str) and mode.lower() in KINDS else None

@@ -124,3 +124,31 @@ def _calls(
         if said or named:
             found.append(f"{call}(source{said}{named})")
     return f"choose by {' or '.join(found[:8])}" if found else ""
+
+
+def kind_by_rows(part: Part, name: str, gates: Mapping[str, int], *, axis: int = 0) -> str:
+    """Which kind, of those whose form a part has, as many gates as its recurrent matrix has stretches.
+
+    Raises:
+        ValueError: none.
+    """
+    shape = part.arrays[name].shape
+    for kind in part.kinds:
+        if len(shape) == 2 and shape[axis] == gates[kind] * shape[1 - axis]:
+            return kind
+    forms = " or ".join(str(gates[kind]) for kind in part.kinds)
+    raise ValueError(
+        f"source: expected {name} of {' or '.join(part.kinds)}, with {forms} square blocks, got {shape}"
+    )
+
+
+def module_at(source: Any, path: str) -> Any:
+    """The module below another, by a path of names and numbers; ``None`` where there is none."""
+    for key in path.split(".") if path else ():
+        if isinstance(source, Mapping):
+            source = source.get(key)
+        elif isinstance(source, list) and key.isdecimal() and int(key) < len(source):
+            source = source[int(key)]
+        else:
+            return None
+    return source
