@@ -147,7 +147,7 @@ def test_quantised_parts_and_exported_programs_are_refused_with_a_call():
         from_torch(program)
 
 
-def test_paddles_doubles_are_dropped():
+def test_paddles_doubles_are_one():
     arrays = weights("projected")
     paddles = {f"rnn.{key}": value for key, value in arrays.items() if "hr" not in key}
     paddles |= {
@@ -156,6 +156,12 @@ def test_paddles_doubles_are_dropped():
     paddles["rnn.0.cell.weight_ho"] = arrays["weight_hr_l0"].T
     cell = from_torch(paddles, prefix="rnn")
     np.testing.assert_array_equal(cell.projection, arrays["weight_hr_l0"])
+    # A weight norm of the layer is not in the forward of Paddle 3.3.1, which has the cells' weights.
+    normed = {key: value for key, value in paddles.items() if key != "rnn.weight_hh_l0"}
+    normed |= {"rnn.weight_hh_l0_g": np.ones(12), "rnn.weight_hh_l0_v": np.ones((12, 2))}
+    np.testing.assert_array_equal(from_torch(normed, prefix="rnn").W, arrays["weight_hh_l0"])
+    with pytest.raises(ValueError, match=r"^source: .*weight_hh_g.*the module itself"):
+        from_torch({"weight_hh_g": np.ones(2), "weight_hh_v": np.ones((2, 2))})
     alone = {key.removeprefix("rnn."): value for key, value in paddles.items() if ".cell." in key}
     with pytest.raises(ValueError, match=r"^source: .*0.cell"):
         from_torch(alone)

@@ -14,7 +14,7 @@ _COMPUTED = re.compile(
     rf"(?:^|\.)(?:parametrizations\.(?:{NAME.pattern})\.|(?:{NAME.pattern})_(?:orig|mask|g|v|u)$)"
 )
 # The cells inside Paddle's layers, whose weights its state dicts hold a second time.
-_PADDLE = re.compile(r"(?P<start>.*?)(?P<layer>\d+)\.cell(?:_fw|_bw)?\.(?P<name>weight_ho)?")
+_PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 
 
 def weights_of(module: Any, prefix: str) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _check_quantised(path: str, part: Any) -> None:
 
 
 def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
-    """A state dict with the names of plain weights: masks and weight norms applied, Paddle's doubles dropped.
+    """A state dict with the names of plain weights: masks and weight norms applied, Paddle's doubles taken as one.
 
     Raises:
         ValueError: weights below the prefix of which the names alone do not tell how they are computed.
@@ -94,19 +94,20 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
     found = dict(source)
     names = [name for name in found if isinstance(name, str)]
     for name in names:
-        match = _PADDLE.match(name)
-        if match is not None and f"{match['start']}weight_ih_l{match['layer']}" in found:
-            value = found.pop(name)
-            if match["name"]:
-                found[f"{match['start']}weight_hr_l{match['layer']}"] = np.asarray(_on_host(value)).T
+        match = _PADDLE.fullmatch(name)
+        if match is not None:
+            _of_paddle(found, name, *match.groups())
     for name in names:
         whole, _, end = name.rpartition("_")
         if not name.startswith(prefix) or not NAME.fullmatch(whole.rpartition(".")[2]):
             continue
         other = f"{whole}_{'mask' if end == 'orig' else 'v'}"
-        if end not in ("orig", "g") or other not in found or f"{whole}_u" in found:
+        if end not in ("orig", "g") or not {name, other} <= set(found) or f"{whole}_u" in found:
             continue
-        first, second = (float_array(key, _on_host(found.pop(key))) for key in (name, other))
+        first, second = (float_array(key, _on_host(found[key])) for key in (name, other))
+        if first.ndim not in (0, second.ndim):  # Paddle's lengths, which do not tell their axis
+            continue
+        del found[name], found[other]
         found[whole] = first * second if end == "orig" else first * second / _norm(second, first.shape)
     strange = [
         name for name in found if isinstance(name, str) and name.startswith(prefix) and _COMPUTED.search(name)
@@ -117,6 +118,23 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
             "state dict after torch.nn.utils.parametrize.remove_parametrizations(…, leave_parametrized=True)"
         )
     return found
+
+
+def _of_paddle(found: dict[Any, Any], name: str, start: str, layer: str, back: str | None, kind: str) -> None:
+    """Give a cell's weight the name that it has in the layer: the layer's forward uses the cells' alone.
+
+    A weight norm of the layer has no effect in Paddle 3.3.1 (findings/paddle_norms_of_layers.sh).
+    """
+    end = f"_l{layer}{'_reverse' if back == '_bw' else ''}"
+    if not any(isinstance(key, str) and key.startswith(f"{start}weight_ih{end}") for key in found):
+        return
+    value = found.pop(name)
+    for kept in _KEPT_AS:
+        found.pop(f"{start}{kind}{end}_{kept}", None)
+    if kind == "weight_ho":
+        found[f"{start}weight_hr{end}"] = np.asarray(_on_host(value)).T
+    else:
+        found[f"{start}{kind}{end}"] = value
 
 
 def _on_host(value: Any) -> Any:
