@@ -48,11 +48,6 @@ class ProjectedLSTM:
         set_fields(self, **({"W_in": None} | fields))
 
     @property
-    def units(self) -> int:
-        """The number of memories, n."""
-        return self.projection.shape[1]
-
-    @property
     def parts(self) -> dict[str, slice]:
         """Where the hidden and the cell state lie in the flat state."""
         narrow, units = self.projection.shape
@@ -74,7 +69,7 @@ class ProjectedLSTM:
     def gates(self, x: Float[Array, " p+n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input, forget and output gate and the candidate of the step from x."""
         h = x[: self.projection.shape[0]]
-        z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, self.units)
+        z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, self.projection.shape[1])
         i, f, _, o = sigmoid(z)
         return {"input": i, "forget": f, "candidate": tanh(z[2]), "output": o}
 
