@@ -163,6 +163,9 @@ def _verdicts() -> dict[str, Any]:
         tracker(step, two_units(), np.array([0.3, -0.4]), steps=12)
     made = {"Diagnosis": rd.diagnose(runs()["six"], _square), "BatchDiagnosis": rd.diagnose(several)}
     made |= {"Tracker": tracker, "Spread": made["BatchDiagnosis"].spread["exponent"]}
+    relu = rd.ElmanRNN(two_units().W, np.ones(2), np.eye(2), activation="relu")
+    truth = rd.rollout(relu, np.zeros(2), np.eye(2)).states[1:]
+    made["Agreement"] = rd.interop.check(rd.ElmanRNN(relu.W, relu.b, relu.W_in), np.eye(2), truth)
     driven = rd.ElmanRNN(two_units().W, np.zeros(2), np.ones((2, 1)) / 4, activation="tanh")
     lists = rd.rollout(driven, np.array([0.3, -0.4]), [np.ones((5, 1)), np.ones((8, 1))])
     return made | {"Trajectories": lists}

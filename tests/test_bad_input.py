@@ -49,6 +49,8 @@ ALLOWED: dict[tuple[str, str], set[str]] = {
     ("gradients.state_gradients", "x0"): {"none"},
     ("gradients.step_jacobians", "stop"): {"none"},
     ("sweep", "chunk"): {"none"},
+    ("interop.check", "tolerance"): {"none"},
+    ("interop.check", "x0"): {"none"},
     ("training.compare", "remedies"): {"none"},
     ("training.compare", "tasks"): {"none"},
     ("training.recipe", "base"): {"none"},

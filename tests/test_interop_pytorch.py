@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, ProjectedLSTM, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_torch, load, read_safetensors
@@ -163,7 +163,11 @@ def test_a_modules_own_mode_is_no_kind():
         (lambda: _without("lstm", "weight_hh_l0"), {}, r"^source: .*weight_hh_l0.*missing"),
         (lambda: _without("lstm", "bias_hh_l0"), {}, r"^source: .*bias_hh_l0"),
         (lambda: weights("lstm") | {"classifier": np.zeros(3)}, {}, r"^source: .*classifier"),
-        (lambda: weights("lstm") | {"weight_hr_l0": np.zeros((2, 3))}, {}, r"^source: .*projections"),
+        (
+            lambda: weights("lstm") | {"weight_hr_l0": np.zeros((2, 3))},
+            {},
+            r"^source: .*hr_l0 of shape \(3, 3\)",
+        ),
         (lambda: weights("lstm") | {"bias_ih_l0": np.zeros(5)}, {}, r"^source: layer 0: .*12 rows"),
         (lambda: weights("lstm") | {"bias_ih_l0": np.zeros(12, int)}, {}, r"^source: .*float32"),
         (lambda: weights("lstm"), {"kind": "gru"}, r"^source: layer 0: .*gru"),
@@ -216,5 +220,4 @@ def test_modules_tell_their_kind():
     for source in (nn.GRU(2, 3).bfloat16(), nn.GRU(2, 3, device="meta")):
         with pytest.raises(ValueError, match=r"^source: .*weight_ih_l0.*torch"):
             from_torch(source)
-    with pytest.raises(ValueError, match="projections"):
-        from_torch(nn.LSTM(2, 3, proj_size=2))
+    assert isinstance(from_torch(nn.LSTM(2, 3, proj_size=2)), ProjectedLSTM)

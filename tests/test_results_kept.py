@@ -112,7 +112,7 @@ def _public_results() -> set[type]:
     modules += [importlib.import_module(f"rnn_dynamics.{room}") for room in ROOMS]
     waiting = [getattr(rd, name) for name in rd.__all__ if inspect.isfunction(getattr(rd, name))]
     for module in modules:
-        if module.__name__.split(".")[-1] not in ("plots", "figures", "interop", "cells", "numerics"):
+        if module.__name__.split(".")[-1] not in ("plots", "figures", "cells", "numerics"):
             waiting += [value for name in _offered(module) if callable(value := getattr(module, name))]
     found: set[type] = set()
     while waiting:

@@ -16,6 +16,7 @@ from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
+from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory, rollout
 from rnn_dynamics.cells.stack import Stack
@@ -44,6 +45,7 @@ __all__ = [
     "PascanuNeuron",
     "PiecewiseLinearRNN",
     "PreActivationRNN",
+    "ProjectedLSTM",
     "RecurrentStructure",
     "ResidualBlock",
     "ResidualRNN",

@@ -7,17 +7,28 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnn_dynamics.interop.brainpy import from_brainpy
+    from rnn_dynamics.interop.checking import Agreement, check
     from rnn_dynamics.interop.equinox import from_equinox
     from rnn_dynamics.interop.files import load, read_npz, read_safetensors
     from rnn_dynamics.interop.flax import from_flax
+    from rnn_dynamics.interop.haiku import from_haiku
     from rnn_dynamics.interop.keras import from_keras
+    from rnn_dynamics.interop.mlx import from_mlx
+    from rnn_dynamics.interop.modules import from_module
     from rnn_dynamics.interop.onnx import from_onnx
     from rnn_dynamics.interop.pytorch import from_torch
 
 __all__ = [
+    "Agreement",
+    "check",
+    "from_brainpy",
     "from_equinox",
     "from_flax",
+    "from_haiku",
     "from_keras",
+    "from_mlx",
+    "from_module",
     "from_onnx",
     "from_torch",
     "load",
@@ -26,9 +37,15 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Agreement": "checking",
+    "check": "checking",
+    "from_brainpy": "brainpy",
     "from_equinox": "equinox",
     "from_flax": "flax",
+    "from_haiku": "haiku",
     "from_keras": "keras",
+    "from_mlx": "mlx",
+    "from_module": "modules",
     "from_onnx": "onnx",
     "from_torch": "pytorch",
     "load": "files",

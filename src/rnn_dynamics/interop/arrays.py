@@ -9,7 +9,20 @@ from rnn_dynamics.cells.gated import GRU
 from rnn_dynamics.numerics.validation import choice
 
 # Whose functions are what their names say.
-_PACKAGES = {"flax", "jax", "jaxlib", "keras", "numpy", "tensorflow", "tf_keras", "torch"}
+_PACKAGES = {
+    "brainpy",
+    "brainunit",
+    "flax",
+    "jax",
+    "jaxlib",
+    "keras",
+    "mlx",
+    "numpy",
+    "saiunit",
+    "tensorflow",
+    "tf_keras",
+    "torch",
+}
 
 
 def float_array(name: str, value: Any) -> np.ndarray:
@@ -94,3 +107,14 @@ def gru_of_update_first(
         return GRU(W, b + b_recurrent, W_in, reset="before")
     b = np.concatenate([b[: 2 * units] + b_recurrent[: 2 * units], b[2 * units :]])
     return GRU(W, b, W_in, b_recurrent[2 * units :])
+
+
+def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> GRU:
+    """A GRU with gates z, r, a, reset before the product and h⁺ = (1 − z) h + z a, as Haiku and BrainPy have it.
+
+    1 − σ(v) = σ(−v), so that its z is one of ``GRU`` with the rows negated.
+    """
+    sign = np.repeat(np.array([1, -1, 1], W.dtype), W.shape[1])
+    W, b = (stretches(array, (1, 0, 2), 3) for array in (W, b))
+    W_in = None if W_in is None else stretches(W_in, (1, 0, 2), 3) * sign[:, None]
+    return GRU(W * sign[:, None], b * sign, W_in, reset="before")

@@ -1,13 +1,15 @@
 """PyTorch's names of weights: which belong to one recurrent network, and whether shapes fit. No array is read."""
 
+import operator
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 #: Kind to the number of its gates, which stand one under another in a matrix.
 KINDS = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?")
-_END = re.compile(rf"(?:{_NAME.pattern})$")
+#: The name of one weight: what it is, which, of which layer, and whether of the reverse direction.
+NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d+))?(_reverse)?")
+_END = re.compile(rf"(?:{NAME.pattern})$")
 _DEEPEST = 4
 _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"kernel", "recurrent_kernel"}), "rd.interop.from_keras reads these names"),
@@ -44,7 +46,7 @@ def selected(source: Mapping[Any, Any], prefix: str) -> tuple[dict[str, Any], st
         raise ValueError(
             f"prefix: expected the beginning of some name, got {prefix!r}; {_hint(source) or _some(source)}"
         )
-    foreign = sorted(name for name in found if not _NAME.fullmatch(name))
+    foreign = sorted(name for name in found if not NAME.fullmatch(name))
     if foreign:
         raise ValueError(
             f"source: expected the weights of one recurrent network, got also {foreign[:5]}; "
@@ -107,45 +109,65 @@ def _walk(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, ...], 
                 yield from _walk(inner, (*path, key))
 
 
-def layers_of(arrays: Mapping[str, Any], direction: str | None) -> list[dict[str, Any]]:
-    """The arrays of each layer by the names ih, hh and b_ih, b_hh, in one direction.
+def layers_of(
+    arrays: Mapping[str, Any], direction: str | None, layer: int | None = None
+) -> list[dict[str, Any]]:
+    """The arrays of each layer by the names ih, hh, hr and b_ih, b_hh, in one direction.
 
     Args:
         arrays: PyTorch's names without a prefix to what has ``shape`` and ``ndim``.
         direction: "forward", "reverse" or ``None``.
+        layer: the one to take, from 0 on; ``None`` for all.
 
     Raises:
-        ValueError: projections, names that are missing or double, shapes that do not fit, a direction that is
-            needed.
+        TypeError: a layer that is no integer.
+        ValueError: names that are missing or double, shapes that do not fit, a direction that is needed, a layer
+            that there is not, all layers of a deep bidirectional network.
     """
-    if any(name.startswith("weight_hr") for name in arrays):
-        raise ValueError(
-            "source: expected a network without projections, got proj_size > 0: its h is no state"
-        )
     _check_direction([name.endswith("_reverse") for name in arrays], direction)
     layers: dict[int, dict[str, Any]] = {}
     for name, array in arrays.items():
-        match = _NAME.fullmatch(name)
+        match = NAME.fullmatch(name)
         assert match is not None
-        what, which, layer, backward = match.groups()
+        what, which, number, backward = match.groups()
         if bool(backward) == (direction == "reverse"):
-            number, field = int(layer or 0), ("b_" if what == "bias" else "") + which
+            number, field = int(number or 0), ("b_" if what == "bias" else "") + which
             found = layers.setdefault(number, {})
             if field in found:
                 raise ValueError(f"source: expected one {what}_{which} of layer {number}, got also {name}")
             found[field] = array
+    if layer is not None:
+        return [_checked(_layer(layers, layer), layer, None)]
     if any(name.endswith("_reverse") for name in arrays) and len(layers) > 1:
         raise ValueError(
             f"source: expected one layer of a bidirectional network, got {len(layers)}: from the second on they "
-            "read both directions, which is no recurrence in time"
+            "read both directions, which is no recurrence in time. Take one at a time: "
+            f'layer=0, direction="{direction}"; the inputs of layer 1 are [forward, reverse] of layer 0'
         )
     if sorted(layers) != list(range(len(layers))):
         raise ValueError(f"source: expected layers 0, 1, …, got {sorted(layers)}")
     checked: list[dict[str, Any]] = []
     for number in sorted(layers):
-        width = checked[-1]["hh"].shape[1] if checked else None
+        width = _given_out(checked[-1]) if checked else None
         checked.append(_checked(layers[number], number, width))
     return checked
+
+
+def _layer(layers: Mapping[int, dict[str, Any]], layer: int) -> dict[str, Any]:
+    if isinstance(layer, bool) or not hasattr(layer, "__index__"):
+        raise TypeError(f"layer: expected the number of a layer or None, got {layer!r}")
+    if operator.index(layer) not in layers:
+        raise ValueError(f"layer: expected one of {sorted(layers)}, got {layer}")
+    return layers[operator.index(layer)]
+
+
+def _given_out(layer: Mapping[str, Any]) -> int:
+    """Entries of what a layer puts out: units, or what they are projected to."""
+    return layer["hh"].shape[1]
+
+
+def _units(layer: Mapping[str, Any]) -> int:
+    return layer["hr"].shape[1] if "hr" in layer else layer["hh"].shape[1]
 
 
 def _check_direction(backwards: list[bool], direction: str | None) -> None:
@@ -174,6 +196,11 @@ def _checked(layer: dict[str, Any], number: int, width: int | None) -> dict[str,
     if ("b_ih" in layer) != ("b_hh" in layer):
         raise ValueError(f"source: expected bias_ih_l{number} and bias_hh_l{number}, or neither")
     rows = layer["hh"].shape[0]
+    if "hr" in layer and layer["hr"].shape != (layer["hh"].shape[1], rows // 4):
+        raise ValueError(
+            f"source: expected weight_hr_l{number} of shape {(layer['hh'].shape[1], rows // 4)}, "
+            f"got {layer['hr'].shape}"
+        )
     for which, shape in (("ih", (rows, None)), ("b_ih", (rows,)), ("b_hh", (rows,))):
         got = layer[which].shape if which in layer else shape
         if len(got) != len(shape) or any(e is not None and e != g for e, g in zip(shape, got, strict=True)):
@@ -196,7 +223,7 @@ def kind_of(layer: Mapping[str, Any]) -> str:
     """
     rows, units = layer["hh"].shape
     for kind in ("lstm", "gru"):
-        if rows == KINDS[kind] * units:
+        if rows == KINDS[kind] * _units(layer):
             return kind
     if rows == units:
         raise ValueError('kind: expected "rnn_tanh" or "rnn_relu", which the weights do not tell, got None')
@@ -210,7 +237,11 @@ def check_kind(kind: str, layer: Mapping[str, Any], number: int) -> None:
         ValueError: they are others'.
     """
     rows, units = layer["hh"].shape
-    if rows != KINDS[kind] * units:
+    if "hr" in layer and kind != "lstm":
+        raise ValueError(
+            f"source: layer {number}: expected no weight_hr of {kind}, as only an LSTM is projected"
+        )
+    if rows != KINDS[kind] * _units(layer):
         raise ValueError(
             f"source: layer {number}: expected weight_hh of shape ({KINDS[kind]} n, n) of {kind}, "
             f"got {(rows, units)}"

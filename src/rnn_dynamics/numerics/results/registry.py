@@ -24,7 +24,7 @@ _RENAMED = {
     "doya.Branch": "doya.NeuronBranch",
     "training.Row": "training.ComparisonRow",
 }
-_NO_RESULTS = frozenset({"plots", "figures", "explore", "atlases", "cli", "interop"})
+_NO_RESULTS = frozenset({"plots", "figures", "explore", "atlases", "cli"})
 
 
 def is_record(cls: Any) -> bool:

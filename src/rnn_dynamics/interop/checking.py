@@ -1,0 +1,165 @@
+"""A cell's states beside the outputs that its own runtime gave, and the convention that those are of."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from rnn_dynamics.cells.pytree import parameter_dtype
+from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.cells.stack import Stack, state_size
+from rnn_dynamics.interop.conventions import cell_by, conventions, described, fitting, own_convention
+from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.validation import positive, real_array
+
+_TOLERANCES = {"float32": 1e-4, "float64": 1e-6}
+
+
+@dataclasses.dataclass(frozen=True)
+class Agreement(Result):
+    """Whether a cell's states are the outputs that another program gave.
+
+    Attributes:
+        agrees: whether they are, at every step.
+        errors: of each step the largest |h − output| over the largest |output| of all steps, shape (T,).
+        tolerance: what a step's error may be.
+        fits: where they are not, the conventions of the same weights that do give the outputs, in words, each as it
+            differs from the cell's own; the nearest first. Several where these outputs cannot tell them apart.
+        tried: how many conventions were tried.
+        cell: the cell that agrees: the given one, or one of the first convention that fits. ``None`` where none
+            does, or where the library has no such cell.
+    """
+
+    agrees: bool
+    errors: Float[Array, " t"]
+    tolerance: float
+    fits: tuple[str, ...]
+    tried: int
+    cell: Any
+
+    _axes: ClassVar = {"t": "time"}
+
+    @property
+    def error(self) -> float:
+        """The largest error of all steps."""
+        return float(np.asarray(self.errors).max())
+
+    @property
+    def step(self) -> int | None:
+        """The first step, from 1 on, after which the states differ; ``None`` where they agree."""
+        off = np.flatnonzero(~(np.asarray(self.errors) <= self.tolerance))
+        return int(off[0]) + 1 if off.size else None
+
+    def __repr__(self) -> str:
+        size = f"largest relative error {self.error:.2g}"
+        if self.agrees:
+            return f"Agreement(agrees over {len(self.errors)} steps, {size})"
+        if not self.tried:
+            words = "no other convention of this kind of cell is known"
+        elif not self.fits:
+            words = f"none of {self.tried} other conventions fits"
+        else:
+            one = "fits" if len(self.fits) == 1 else f"{len(self.fits)} conventions fit alike"
+            words = f"{one}: {' | '.join(self.fits[:6])}{' | …' if len(self.fits) > 6 else ''}"
+        return f"Agreement(differs from step {self.step} of {len(self.errors)} on, {size}; {words})"
+
+
+def check(
+    cell: Any, inputs: Any, output: Any, *, x0: Any = None, tolerance: float | None = None
+) -> Agreement:
+    """Compare a cell's states with the output that its own framework gives for the same inputs.
+
+    Where they differ, the weights of an ``LSTM``, ``GRU`` or ``ElmanRNN`` are read by all known conventions: the
+    order of the gates, 1 added to or taken from the forget gate, z the other way round, reset before or after the
+    product, hard sigmoids, other activations, rows for columns where blocks are square, and all of these together;
+    then the inputs in reverse order. What an importer has added up, such as two biases of a gate, stays so.
+
+    A chaotic network takes rounding to the size of its states within a hundred steps or so: give fewer.
+
+    Args:
+        cell: as an importer returned it, or of your own.
+        inputs: shape (T, m), or (batch, T, m).
+        output: h after each step, of the last layer, shape (T, n) or (batch, T, n); or whole states.
+        x0: the state before the first step, shape (size,) or (batch, size), as the cell has it; 0 by default.
+        tolerance: of an error relative to the largest |output|; by default 1e-4 where either is in float32, else
+            1e-6.
+
+    Returns:
+        The agreement.
+
+    Raises:
+        TypeError, ValueError: no cell, shapes that do not fit, values that are not finite.
+    """
+    if not callable(cell):
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    dtype = parameter_dtype(cell) or jnp.result_type(float)
+    kinds = {str(dtype), str(getattr(output, "dtype", dtype))}
+    if tolerance is None:
+        tolerance = _TOLERANCES["float64" if kinds == {"float64"} else "float32"]
+    tolerance = positive("tolerance", tolerance)
+    truth, driven, states = _arrays(cell, inputs, output, x0, dtype)
+    found = np.asarray(jax.vmap(lambda x, u: rollout(cell, x, u).states[1:])(states, driven), float)
+    part = _output_part(cell, truth.shape[2], found.shape[2])
+    scale = float(np.abs(truth).max()) or 1.0
+    errors = np.abs(found[..., part] - truth).max(axis=(0, 2)) / scale
+    if (errors <= tolerance).all():
+        return Agreement(True, jnp.asarray(errors), tolerance, (), 0, cell)
+    fits, tried, best = _search(cell, states, driven, truth, tolerance * scale)
+    return Agreement(False, jnp.asarray(errors), tolerance, fits, tried, best)
+
+
+def _arrays(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> tuple[np.ndarray, Any, Any]:
+    """Output, inputs and states with a batch in front."""
+    truth = np.asarray(real_array("output", output), float)
+    if truth.ndim not in (2, 3) or not truth.size:
+        raise ValueError(f"output: expected shape (T, n) or (batch, T, n), got {truth.shape}")
+    truth = truth.reshape(-1, *truth.shape[-2:])
+    batch, steps, _ = truth.shape
+    given = real_array("inputs", inputs)
+    if given.ndim not in (2, 3) or (batch, steps) != (1, *given.shape)[-3:-1]:
+        raise ValueError(
+            f"inputs: expected {batch} × {steps} steps as of the output, got shape {given.shape}"
+        )
+    size = state_size(cell)
+    start = real_array("x0", np.zeros(size) if x0 is None else x0)
+    if start.shape not in ((size,), (batch, size)):
+        raise ValueError(f"x0: expected shape {(size,)} or {(batch, size)}, got {start.shape}")
+    driven = np.asarray(given, dtype).reshape(batch, steps, -1)
+    return truth, driven, np.broadcast_to(np.asarray(start, dtype), (batch, size))
+
+
+def _output_part(cell: Any, width: int, size: int) -> slice:
+    """Where in the state what is put out lies."""
+    first, last = 0, cell
+    if isinstance(cell, Stack):
+        first, last = sum(cell.sizes[:-1]), cell.cells[-1]
+    part = (getattr(last, "parts", None) or {}).get("hidden", slice(0, size - first))
+    part = slice(first + part.start, first + part.stop)
+    if width == size:
+        return slice(0, size)
+    if width != part.stop - part.start:
+        raise ValueError(f"output: expected {part.stop - part.start} entries a step, as h has, got {width}")
+    return part
+
+
+def _search(
+    cell: Any, states: Any, inputs: Any, truth: np.ndarray, allowed: float
+) -> tuple[tuple[str, ...], int, Any]:
+    """What fits, in words, how many were tried, and a cell of the first."""
+    own = own_convention(cell)
+    if own is None or truth.shape[2] != cell.W.shape[1]:
+        return (), 0, None
+    start, given = np.asarray(states, float), np.asarray(inputs, float)
+    tried = conventions(cell, own)
+    found = fitting(cell, tried, start, given, truth, allowed)
+    fits = tuple(described(cell, one, own) for one in found)
+    if found:
+        return fits, len(tried), cell_by(cell, found[0])
+    if own.function in {one.function for one in tried} and fitting(
+        cell, [own], start, given[:, ::-1], truth[:, ::-1], allowed
+    ):
+        return ("inputs and outputs in reverse order",), len(tried) + 1, cell
+    return (), len(tried) + 1, None

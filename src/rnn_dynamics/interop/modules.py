@@ -1,0 +1,120 @@
+"""One importer for all: whose network an object is, told by its class and its weights' names."""
+
+import importlib
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from rnn_dynamics.interop import brainpy, haiku, mlx, names
+from rnn_dynamics.interop.trees import flat, kinds_by_prefix
+
+# Packages whose classes an importer reads, that importer's file, and its name.
+_OF_PACKAGE = {
+    "torch": ("pytorch", "from_torch"),
+    "paddle": ("pytorch", "from_torch"),
+    "tinygrad": ("pytorch", "from_torch"),
+    "keras": ("keras", "from_keras"),
+    "tf_keras": ("keras", "from_keras"),
+    "flax": ("flax", "from_flax"),
+    "equinox": ("equinox", "from_equinox"),
+    "mlx": ("mlx", "from_mlx"),
+    "brainpy": ("brainpy", "from_brainpy"),
+    "onnx": ("onnx", "from_onnx"),
+}
+# What an object has, of whatever class, as far as it tells the importer.
+_OF_ATTRIBUTES = (
+    (("state_dict",), ("pytorch", "from_torch")),
+    (("weight_ih", "weight_hh", "bias", "hidden_size"), ("equinox", "from_equinox")),
+    (("activation_fn", "in_features", "hidden_features"), ("flax", "from_flax")),
+    (("get_weights", "units"), ("keras", "from_keras")),
+    (("Wi", "Wh", "num_out"), ("brainpy", "from_brainpy")),
+)
+_LINEN = ({"i", "h"}, {"ir", "iz", "in", "hr", "hz", "hn"}, {"ii", "if", "ig", "io", "hi", "hf", "hg", "ho"})
+
+
+def from_module(
+    source: Any,
+    *,
+    kind: str | None = None,
+    prefix: str | None = None,
+    layer: int | None = None,
+    direction: str | None = None,
+    activation: str | None = None,
+) -> Any:
+    """A recurrent network of any framework that is read here, as a cell, by the importer that it belongs to.
+
+    It is told by the package of its class, or of one that this derives from, else by its attributes; parameters are
+    by their names. No framework is imported. Where it cannot be told, call the importer itself.
+
+    Args:
+        source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy or ONNX;
+            parameters by name, also of Haiku; or Keras' list of weights.
+        kind, prefix, layer, direction, activation: as that importer takes them, each its default where ``None``.
+
+    Returns:
+        A cell, or a ``Stack`` of layers.
+
+    Raises:
+        TypeError: an object of no framework that is known; it is named with what was seen.
+        ValueError: options that the importer has no use for; and what that one raises.
+    """
+    file, name = _importer(source)
+    given = {"kind": kind, "prefix": prefix, "layer": layer, "direction": direction, "activation": activation}
+    options = {key: value for key, value in given.items() if value is not None}
+    function = getattr(importlib.import_module(f"rnn_dynamics.interop.{file}"), name)
+    foreign = sorted(set(options) - set(function.__kwdefaults__ or {}))
+    if foreign:
+        raise ValueError(
+            f"{foreign[0]}: expected None, as {name}, which reads this, has none, got {options[foreign[0]]!r}"
+        )
+    return function(source, **options)
+
+
+def _importer(source: Any) -> tuple[str, str]:
+    if isinstance(source, str | os.PathLike):
+        raise TypeError(
+            f"source: expected a network in memory, got the path {source!r}: rd.interop.load reads files"
+        )
+    packages = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
+    if "haiku" in packages:
+        raise TypeError(
+            f"source: expected the parameters of Haiku, got a {type(source).__name__}, which has none: "
+            "give what its init returns"
+        )
+    for package in packages:
+        if package in _OF_PACKAGE:
+            return _OF_PACKAGE[package]
+    if isinstance(source, Mapping):
+        return _of_names(source)
+    if isinstance(source, list | tuple) and source and all(hasattr(array, "shape") for array in source):
+        return "keras", "from_keras"
+    for attributes, importer in _OF_ATTRIBUTES:
+        if all(hasattr(source, attribute) for attribute in attributes):
+            return importer
+    seen = sorted(name for name in getattr(source, "__dict__", {}) if name[0] != "_")[:8]
+    raise TypeError(
+        f"source: expected a recurrent network of {', '.join(sorted(_OF_PACKAGE))}, or parameters by name, got "
+        f"{type(source).__name__} of {type(source).__module__}"
+        + (f" with the attributes {seen}" if seen else "")
+    )
+
+
+def _of_names(source: Mapping[Any, Any]) -> tuple[str, str]:
+    paths, dotted = flat(source, "/"), flat(source, ".")
+    inner = (
+        source["params"] if set(source) == {"params"} and isinstance(source["params"], Mapping) else source
+    )
+    if names.prefixes(dotted) or any("weight_hh" in name for name in dotted):
+        return "pytorch", "from_torch"
+    if any(set(inner) == cell for cell in _LINEN):
+        return "flax", "from_flax"
+    if {"W", "R"} <= set(source):
+        return "onnx", "from_onnx"
+    for module, leaves, separator in ((mlx, dotted, "."), (brainpy, dotted, "."), (haiku, paths, "/")):
+        if kinds_by_prefix(leaves, module.FORMS, separator):
+            name = module.__name__.rpartition(".")[2]
+            return name, f"from_{name}"
+    raise TypeError(
+        "source: expected parameters by names of PyTorch, Flax, Haiku, MLX or BrainPy, or ONNX's W and R, got "
+        f"{sorted(map(str, dotted))[:8]}"
+    )

@@ -1,0 +1,167 @@
+"""``check``: a cell whose gates were put in another order is told, with the order, by outputs alone."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, ProjectedLSTM, Stack, rollout
+from rnn_dynamics.interop import Agreement, check
+
+N = 3
+RNG = np.random.default_rng(4)
+INPUTS = RNG.normal(size=(12, N))
+W, B, W_IN = RNG.normal(size=(4 * N, N)), RNG.normal(size=4 * N), RNG.normal(size=(4 * N, N))
+
+
+def output(cell, size, inputs=INPUTS, x0=None):
+    return np.asarray(rollout(cell, np.zeros(size) if x0 is None else x0, inputs).states[1:, :N])
+
+
+def in_order(order, *arrays) -> Any:
+    """The stretches of the gates in another order."""
+    return [np.concatenate([np.split(array, len(order))[k] for k in order]) for array in arrays]
+
+
+LSTM_TRUE = LSTM(W, B, W_IN)
+GRU_TRUE = GRU(W[: 3 * N], B[: 3 * N], W_IN[: 3 * N], reset="before")
+
+
+def test_a_right_cell_agrees():
+    for x0 in (None, np.full(2 * N, 0.3)):
+        found = check(LSTM_TRUE, INPUTS, output(LSTM_TRUE, 2 * N, x0=x0), x0=x0)
+        assert found.agrees
+        assert found.step is None
+        assert found.cell is LSTM_TRUE
+        assert found.error < 1e-15
+        assert "agrees over 12 steps" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("order", "offset", "words"),
+    [
+        ((0, 2, 1, 3), 0.0, "gates in the order i, g, f, o"),
+        ((3, 0, 1, 2), 0.0, "gates in the order o, i, f, g"),
+        ((0, 2, 1, 3), 1.0, "gates in the order i, g, f, o; 1 added to the forget gate"),
+        ((0, 1, 2, 3), -1.0, "1 taken from the forget gate"),
+    ],
+)
+def test_the_order_of_an_lstms_gates_is_found(order, offset, words):
+    b = B - np.repeat([0, offset, 0, 0], N)
+    wrong = LSTM(*in_order(order, W, b, W_IN))
+    found = check(wrong, INPUTS, output(LSTM_TRUE, 2 * N))
+    assert not found.agrees
+    assert found.step == (1 if order[0] or order[1] != 1 else 2)  # from c = 0 the forget gate is not seen
+    assert found.fits == (words,)
+    assert words in " ".join(repr(found).split())
+    np.testing.assert_allclose(found.cell.W, W)
+    np.testing.assert_allclose(found.cell.b, B, rtol=1e-14)
+    assert check(found.cell, INPUTS, output(LSTM_TRUE, 2 * N)).agrees
+
+
+def test_a_grus_conventions_are_found():
+    W3, b3, in3 = W[: 3 * N], B[: 3 * N], W_IN[: 3 * N]
+    truth = output(GRU_TRUE, N)
+    found = check(GRU(*in_order((1, 0, 2), W3, b3, in3)), INPUTS, truth)
+    assert found.fits == ("gates in the order z, r, n; reset before",)
+    sign = np.repeat([1, -1, 1], N)
+    found = check(GRU(W3 * sign[:, None], b3 * sign, in3 * sign[:, None], reset="before"), INPUTS, truth)
+    assert found.fits == ("z the other way round",)
+    # A hidden bias of its own, where the reset comes after.
+    after = GRU(W3, b3, in3, np.ones(N))
+    found = check(GRU(*in_order((1, 0, 2), W3, b3, in3), np.ones(N)), INPUTS, output(after, N))
+    assert found.fits == ("gates in the order z, r, n",)
+    np.testing.assert_allclose(found.cell.b_hidden, 1)
+    assert check(found.cell, INPUTS, output(after, N)).agrees
+    found = check(after, INPUTS, output(GRU(W3, b3 + np.repeat([0, 0, 1], N), in3, reset="before"), N))
+    assert found.fits == ("reset before",)
+
+
+def test_rows_for_columns_and_activations_are_found():
+    true = ElmanRNN(W[:N], B[:N], W_IN[:N], activation="relu")
+    wrong = ElmanRNN(W[:N].T, B[:N], W_IN[:N])
+    found = check(wrong, INPUTS, output(true, N, 0.3 * INPUTS))
+    assert found.fits == ()
+    found = check(wrong, 0.3 * INPUTS, output(true, N, 0.3 * INPUTS))
+    assert found.fits == ("W with rows for columns; relu in the place of tanh",)
+    narrow = ElmanRNN(W[:N], B[:N], W_IN[:N, :2])
+    found = check(narrow, INPUTS[:, :2], output(narrow, N, INPUTS[::-1, :2])[::-1])
+    assert found.fits == ("inputs and outputs in reverse order",)
+
+
+def test_hard_gates_are_found():
+    truth, h, c = [], np.zeros(N), np.zeros(N)
+    for u in INPUTS:
+        z = (W @ h + W_IN @ u + B).reshape(4, N)
+        i, f, _, o = np.clip(z / 5 + 0.5, 0, 1)
+        c = f * c + i * np.tanh(z[2])
+        h = o * np.tanh(c)
+        truth.append(h)
+    found = check(LSTM_TRUE, INPUTS, np.array(truth))
+    assert found.fits == ("hard_sigmoid_5 in the place of sigmoid",)
+    assert found.cell is None or check(found.cell, INPUTS, np.array(truth)).agrees
+
+
+def test_what_cannot_be_told_apart_is_reported_as_several():
+    symmetric = W[:N] + W[:N].T
+    true = ElmanRNN(symmetric, B[:N], W_IN[:N], activation="relu")
+    found = check(ElmanRNN(symmetric, B[:N], W_IN[:N]), 0.1 * INPUTS[:5], output(true, N, 0.1 * INPUTS[:5]))
+    assert found.fits == (
+        "relu in the place of tanh",
+        "W with rows for columns; relu in the place of tanh",
+    )
+    assert "2 conventions fit alike" in " ".join(repr(found).split())
+    # One step from 0: where the reset acts is not seen.
+    one = check(
+        GRU(*in_order((1, 0, 2), W[: 3 * N], B[: 3 * N], W_IN[: 3 * N])), INPUTS[:1], output(GRU_TRUE, N)[:1]
+    )
+    assert len(one.fits) > 3
+
+
+def test_none_fits():
+    found = check(LSTM_TRUE, INPUTS, np.tanh(INPUTS))
+    assert (found.agrees, found.fits, found.cell) == (False, (), None)
+    assert found.tried > 800
+    assert f"none of {found.tried} other conventions fits" in " ".join(repr(found).split())
+
+
+def test_batches_stacks_whole_states_and_foreign_cells():
+    both = np.stack([INPUTS, INPUTS[::-1]])
+    truth = np.stack([output(LSTM_TRUE, 2 * N, inputs) for inputs in both])
+    assert check(LSTM_TRUE, both, truth).agrees
+    wrong = LSTM(*in_order((0, 2, 1, 3), W, B, W_IN))
+    assert check(wrong, both, truth.astype("float32")).fits == ("gates in the order i, g, f, o",)
+    states = rollout(LSTM_TRUE, np.zeros(2 * N), INPUTS).states[1:]
+    assert check(LSTM_TRUE, INPUTS, states).agrees
+    stack = Stack([LSTM_TRUE, GRU_TRUE])
+    states = rollout(stack, np.zeros(3 * N), INPUTS).states[1:]
+    assert check(stack, INPUTS, states[:, 2 * N :]).agrees
+    off = check(stack, INPUTS, states[:, :N])
+    assert "no other convention of this kind of cell is known" in " ".join(repr(off).split())
+    projected = ProjectedLSTM(W[:, :2], B, W_IN, np.ones((2, N)))
+    states = rollout(projected, np.zeros(5), INPUTS).states[1:]
+    assert check(projected, INPUTS, states[:, :2]).agrees
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"output": np.ones((11, N))}, r"^inputs: .*11 steps.*\(12, 3\)"),
+        ({"output": np.ones((12, 2))}, r"^output: .*3 entries a step.*2"),
+        ({"output": np.ones(12)}, r"^output: .*\(12,\)"),
+        ({"x0": np.ones(N)}, r"^x0: .*\(6,\).*\(3,\)"),
+        ({"cell": 3}, r"^cell: .*int"),
+        ({"tolerance": 0.0}, r"^tolerance: "),
+    ],
+)
+def test_errors_name_what_is_wrong(options, words):
+    given = {"cell": LSTM_TRUE, "inputs": INPUTS, "output": np.ones((12, N))} | options
+    with pytest.raises((TypeError, ValueError), match=words):
+        check(**given)
+
+
+def test_an_agreement_is_kept(tmp_path):
+    found = check(LSTM_TRUE, INPUTS, np.tanh(INPUTS))
+    kept = Agreement.load(found.save(tmp_path / "a.npz"))
+    np.testing.assert_array_equal(kept.errors, found.errors)
+    assert (kept.fits, kept.tried, kept.cell, repr(kept)) == (found.fits, found.tried, None, repr(found))
