@@ -33,10 +33,17 @@ class Ramp:
     def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         return _ramp(self, z)
 
-    def derivative(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
-        """φ′(z), NaN for NaN."""
+
+@dataclasses.dataclass(frozen=True)
+class Slope:
+    """φ′ of a ramp, NaN for NaN."""
+
+    ramp: Ramp
+
+    def __call__(self, z: Float[Array, "..."]) -> Float[Array, "..."]:
         flat = jnp.where(jnp.isnan(z), z, jnp.zeros_like(z))
-        return jnp.where((z > self.first) & (z <= self.last), jnp.full_like(z, self.slope), flat)
+        is_between = (z > self.ramp.first) & (z <= self.ramp.last)
+        return jnp.where(is_between, jnp.full_like(z, self.ramp.slope), flat)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -46,7 +53,7 @@ def _ramp(form: Ramp, z: Float[Array, "..."]) -> Float[Array, "..."]:
 
 @_ramp.defjvp
 def _ramp_jvp(form: Ramp, primals: tuple, tangents: tuple) -> tuple:
-    return _ramp(form, *primals), form.derivative(*primals) * tangents[0]
+    return _ramp(form, *primals), Slope(form)(*primals) * tangents[0]
 
 
 def _silu(z: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -79,10 +86,10 @@ _HALF, _SPARSE = Ramp(1.0, 0.0, -0.5, 0.5, -0.5, 0.5), Ramp(0.5, 0.5, -1.0, 1.0,
 
 #: Name to φ, φ′ or ``None`` for JAX's, and γ or ``None`` where φ′ has no bound.
 FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any] | None, float | None]] = {
-    "hard_sigmoid_5": (_FIFTH, _FIFTH.derivative, 0.2),
-    "hard_sigmoid_6": (_SIXTH, _SIXTH.derivative, 1 / 6),
-    "hard_tanh": (_UNIT, _UNIT.derivative, 1.0),
-    "relu6": (_SIX, _SIX.derivative, 1.0),
+    "hard_sigmoid_5": (_FIFTH, Slope(_FIFTH), 0.2),
+    "hard_sigmoid_6": (_SIXTH, Slope(_SIXTH), 1 / 6),
+    "hard_tanh": (_UNIT, Slope(_UNIT), 1.0),
+    "relu6": (_SIX, Slope(_SIX), 1.0),
     "elu": (jax.nn.elu, None, 1.0),
     "selu": (jax.nn.selu, None, 1.7581),
     "softplus": (jax.nn.softplus, None, 1.0),
@@ -94,7 +101,7 @@ FUNCTIONS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any] | None, fl
     "log_sigmoid": (jax.nn.log_sigmoid, None, 1.0),
     "squareplus": (jax.nn.squareplus, None, 1.0),
     "sparse_plus": (jax.nn.sparse_plus, None, 1.0),
-    "sparse_sigmoid": (_SPARSE, _SPARSE.derivative, 0.5),
+    "sparse_sigmoid": (_SPARSE, Slope(_SPARSE), 0.5),
     "soft_shrink": (_soft_shrink, None, 1.0),
     "tanh_shrink": (_tanh_shrink, None, 1.0),
     "exponential": (jnp.exp, None, None),

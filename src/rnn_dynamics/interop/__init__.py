@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.files import load, read_npz, read_safetensors
     from rnn_dynamics.interop.flax import from_flax
     from rnn_dynamics.interop.keras import from_keras
+    from rnn_dynamics.interop.keras_files import read_keras
     from rnn_dynamics.interop.onnx import from_onnx
     from rnn_dynamics.interop.pytorch import from_torch
 
@@ -21,6 +22,7 @@ __all__ = [
     "from_onnx",
     "from_torch",
     "load",
+    "read_keras",
     "read_npz",
     "read_safetensors",
 ]
@@ -32,6 +34,7 @@ _MODULES = {
     "from_onnx": "onnx",
     "from_torch": "pytorch",
     "load": "files",
+    "read_keras": "keras_files",
     "read_npz": "files",
     "read_safetensors": "files",
 }

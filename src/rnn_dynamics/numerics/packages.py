@@ -11,6 +11,7 @@ EXTRA_OF: dict[str, str] = {
     "distributed": "distributed",
     "diffrax": "ode",
     "onnx": "interop",
+    "h5py": "interop",
     "anywidget": "notebook",
     "ipython": "notebook",
     "ipywidgets": "notebook",
