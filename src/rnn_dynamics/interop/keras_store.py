@@ -14,11 +14,14 @@ _MOST_NAMES = 10_000
 _DENSEST = 1100  # bytes that one byte of gzip may stand for
 _FILTERS = (None, "gzip", "lzf")
 _MOST_GROUPS = 20_000
+_MOST_HEAPS = 1000
 _LAYER = re.compile(r"(?:^|/)(?:layers|_layer_checkpoint_dependencies)/([^/]+)")
 
 
 def check_heaps(file: Any) -> None:
-    """Refuse heaps of names whose sizes lead nowhere: HDF5 1.14 reads an empty one of them for ever.
+    """Refuse heaps of names whose sizes lead nowhere, and names longer than the file.
+
+    HDF5 1.14 reads some of the former for ever, and makes room for the latter before it looks.
 
     Args:
         file: open for reading bytes, with a descriptor.
@@ -27,21 +30,38 @@ def check_heaps(file: Any) -> None:
         ValueError: such a heap.
     """
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        place = data.find(b"GCOL")
-        while place >= 0:
+        for count, place in enumerate(_places(data, b"GCOL")):
             size = int.from_bytes(data[place + 8 : place + 16], "little")
-            end = min(place + size, len(data))
-            at = place + 16
-            while at + 16 <= end:
-                index = int.from_bytes(data[at : at + 2], "little")
-                held = int.from_bytes(data[at + 8 : at + 16], "little")
-                step = 16 + (held + 7) // 8 * 8 if index else held
-                if step < 16 or at + step > end:
-                    raise ValueError(
-                        f"path: a heap of names is damaged: {held} bytes at {at}, {end - at} are left"
-                    )
-                at += step
-            place = data.find(b"GCOL", place + 4)
+            if place + size > len(data) or count >= _MOST_HEAPS:
+                raise ValueError(f"path: a heap of names is damaged: {size} bytes at {place}")
+            indices = _objects(data, place + 16, place + size)
+            for pointer in _places(data, place.to_bytes(8, "little")):
+                length, index = (
+                    int.from_bytes(data[pointer + i : pointer + i + 4], "little") for i in (-4, 8)
+                )
+                if length > len(data) and index in indices:
+                    raise ValueError(f"path: a name is damaged: it announces {length} bytes")
+
+
+def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
+    place = data.find(pattern, 4)
+    while place >= 0:
+        yield place
+        place = data.find(pattern, place + 4)
+
+
+def _objects(data: mmap.mmap, at: int, end: int) -> set[int]:
+    """The numbers of a heap's objects, each of which is where the one before it ends."""
+    found = set()
+    while at + 16 <= end:
+        index = int.from_bytes(data[at : at + 2], "little")
+        held = int.from_bytes(data[at + 8 : at + 16], "little")
+        step = 16 + (held + 7) // 8 * 8 if index else held
+        if step < 16 or at + step > end:
+            raise ValueError(f"path: a heap of names is damaged: {held} bytes at {at}, {end - at} are left")
+        found.add(index)
+        at += step
+    return found
 
 
 class Store:
@@ -76,15 +96,18 @@ class Store:
         return name in group.attrs or f"{name}0" in group.attrs
 
     def _attribute(self, group: Any, name: str) -> Any:
+        import h5py
+
         found = group.attrs.get_id(name)
         space = math.prod(found.shape or ())
         stored = found.dtype.itemsize * space
         is_text = found.dtype.kind == "O"  # of any length, each of which may be the whole file
         if (
-            space > _MOST_NAMES
-            or stored > self._size
-            or (is_text and space > 1 and space * self._size > _MOST_BYTES)
-        ):
+            is_text and h5py.check_string_dtype(found.dtype) is None
+        ):  # HDF5 does not survive reading some of these
+            raise ValueError(f"path: expected names in {name}, got {found.dtype}")
+        most = _MOST_BYTES if is_text and space > 1 else math.inf
+        if space > _MOST_NAMES or stored > self._size or space * self._size > most:
             raise ValueError(
                 f"path: expected at most {_MOST_NAMES} names in {name}, got {space} of {stored} bytes"
             )
