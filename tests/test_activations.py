@@ -1,5 +1,6 @@
 """Activations against mpmath at 60 digits: values and derivatives from the origin to where they underflow."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -8,9 +9,11 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings, strategies as st
 
 from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.further import FUNCTIONS
 
 # Last bits are what these tests are about.
 pytestmark = pytest.mark.shipped
@@ -130,6 +133,77 @@ def test_hazard_19_derivative_at_the_kink_and_elsewhere(form: str, dtype: str) -
     at_zero = {"logistic": 0.25, "tanh": 1, "relu": 0, "leaky_relu": np.asarray(0.01, dtype), "linear": 1}
     assert declared[3] == declared[2] == at_zero[form]
     assert declared.dtype == dtype
+
+
+FURTHER = {
+    "hard_sigmoid_5": lambda z: np.clip(z / 5 + 0.5, 0, 1),
+    "hard_sigmoid_6": lambda z: np.clip(z / 6 + 0.5, 0, 1),
+    "hard_tanh": lambda z: np.clip(z, -1, 1),
+    "relu6": lambda z: np.clip(z, 0, 6),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+    "selu": lambda z: (
+        1.0507009873554805 * np.where(z > 0, z, 1.6732632423543772 * np.expm1(np.minimum(z, 0)))
+    ),
+    "softplus": lambda z: np.logaddexp(z, 0),
+    "softsign": lambda z: z / (1 + np.abs(z)),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "gelu": lambda z: z / 2 * (1 + scipy.special.erf(z / np.sqrt(2))),
+    "mish": lambda z: z * np.tanh(np.logaddexp(z, 0)),
+    "hard_silu": lambda z: z * np.clip(z / 6 + 0.5, 0, 1),
+    "log_sigmoid": lambda z: -np.logaddexp(-z, 0),
+    "squareplus": lambda z: (z + np.sqrt(z * z + 4)) / 2,
+    "sparse_plus": lambda z: np.where(z >= 1, z, np.where(z <= -1, 0, (z + 1) ** 2 / 4)),
+    "sparse_sigmoid": lambda z: np.clip((z + 1) / 2, 0, 1),
+    "soft_shrink": lambda z: np.sign(z) * np.maximum(np.abs(z) - 0.5, 0),
+    "tanh_shrink": lambda z: z - np.tanh(z),
+    "exponential": np.exp,
+}
+#: Where φ has kinks, and the left derivative there.
+KINKS = {
+    "hard_sigmoid_5": {-2.5: 0, 2.5: 0.2},
+    "hard_sigmoid_6": {-3: 0, 3: 1 / 6},
+    "hard_tanh": {-1: 0, 1: 1},
+    "relu6": {0: 0, 6: 1},
+    "selu": {0: 1.7580993408473766},
+    "hard_silu": {-3: 0, 3: 1.5},
+    "sparse_sigmoid": {-1: 0, 1: 0.5},
+    "soft_shrink": {-0.5: 1, 0.5: 0},
+}
+
+
+@pytest.mark.parametrize("name", FURTHER)
+def test_hazard_19_further_functions_derivatives_and_kinks(name: str, dtype: str) -> None:
+    chosen, eps = activations.get(name), np.finfo(dtype).eps
+    kinks = np.array(list(KINKS.get(name, {})), dtype)
+    z = np.append(
+        np.setdiff1d(np.linspace(-7.03, 7, 201).astype(dtype), kinks), np.append(kinks, np.nan)
+    ).astype(dtype)
+    values, slopes, gradients = (np.asarray(part) for part in _all_of(chosen, z))
+    assert slopes.dtype == dtype
+    assert np.isnan([values[-1], slopes[-1]]).all()
+    np.testing.assert_allclose(gradients[:-1], slopes[:-1], rtol=9 * eps, atol=9 * eps)
+    usual = slice(0, len(z) - len(kinks) - 1)
+    wide = z[usual].astype(float)
+    np.testing.assert_allclose(values[usual], FURTHER[name](wide), rtol=20 * eps, atol=20 * eps)
+    truth = (FURTHER[name](wide + 1e-6) - FURTHER[name](wide - 1e-6)) / 2e-6
+    np.testing.assert_allclose(slopes[usual], truth, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        slopes[usual.stop : -1], list(KINKS.get(name, {}).values()), rtol=4 * eps, atol=eps
+    )
+    assert chosen.slope_bound is None or np.abs(slopes[:-1]).max() <= chosen.slope_bound * (1 + eps)
+    assert activations.Activation.of_name(chosen.kept_name() or "") is chosen
+    assert chosen.is_bounded == (np.abs(FURTHER[name](np.array([-600.0, 600.0]))).max() < 10)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _all_of(chosen: activations.Activation, z: np.ndarray) -> tuple[jax.Array, ...]:
+    return chosen(z), chosen.slope(z), jax.vmap(jax.grad(chosen))(z)
+
+
+def test_every_further_function_is_tested() -> None:
+    assert set(FURTHER) == set(FUNCTIONS)
+    with pytest.raises(ValueError, match=r"^activation: .*'hard_sigmoid_5'.*Keras 1 and 2.*'hard_sigmoid_6'"):
+        activations.get("hard_sigmoid")
 
 
 @settings(deadline=None, max_examples=50)

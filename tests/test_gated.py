@@ -22,6 +22,7 @@ from rnn_dynamics.cells import (
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.credit import credit_by_lag
 from rnn_dynamics.gradients.jacobians import gradient_norms, jacobian_product, step_jacobians
+from rnn_dynamics.gradients.one_step import step_jacobian
 
 N, M, STEPS = 3, 2, 12
 RNG = np.random.default_rng(11)
@@ -58,6 +59,24 @@ def gru_before(x, u):
     r, z, n = np.split((IN @ u + B)[: 3 * N], 3)
     r, z = sig(r + W[:N] @ x), sig(z + W[N : 2 * N] @ x)
     return (1 - z) * np.tanh(n + W[2 * N : 3 * N] @ (r * x)) + z * x
+
+
+def hard(z):
+    return np.clip(0.2 * z + 0.5, 0, 1)
+
+
+def hard_lstm(x, u, peep):
+    h, c = x[:N], x[N:]
+    i, f, g, o = np.split(W @ h + IN @ u + B, 4)
+    pi, pf, po = np.asarray(peep)
+    later = hard(f + pf * c) * c + hard(i + pi * c) * g / (1 + np.abs(g))
+    return np.concatenate([hard(o + po * later) * later / (1 + np.abs(later)), later])
+
+
+def hard_gru(x, u):
+    (r, z, n), (rx, zx, nx) = np.split((IN @ u + B)[: 3 * N], 3), np.split((W @ x)[: 3 * N], 3)
+    r, z = (np.clip(gate / 6 + 0.5, 0, 1) for gate in (r + rx, z + zx))
+    return (1 - z) * np.maximum(n + r * (nx + BH), 0) + z * x
 
 
 def minimal_unit(x, u):
@@ -107,6 +126,16 @@ CELLS = {
     "1997": (lambda: LSTM1997(*rows(3)), lstm1997, 2 * N),
     "gru": (lambda: GRU(*rows(3), BH), gru_after, N),
     "gru of Cho": (lambda: GRU(*rows(3), reset="before"), gru_before, N),
+    "hard lstm": (
+        lambda: LSTM(W, B, IN, PEEP, gate_activation="hard_sigmoid_5", activation="softsign"),
+        lambda x, u: hard_lstm(x, u, PEEP),
+        2 * N,
+    ),
+    "hard gru": (
+        lambda: GRU(*rows(3), BH, gate_activation="hard_sigmoid_6", activation="relu"),
+        hard_gru,
+        N,
+    ),
     "minimal gated unit": (lambda: MinimalGatedUnit(*rows(2)), minimal_unit, N),
     "minimal rnn": (lambda: MinimalRNN(W[:N], V, B[:N], IN[:N], BH), minimal_rnn, N),
     "residual": (lambda: ResidualRNN(V, BH, IN[:N], scale=0.5), residual, N),
@@ -141,6 +170,30 @@ def test_states_and_jacobians(name):
     assert type(cell).__name__ in repr(cell)
     leaves, structure = jax.tree_util.tree_flatten(cell)
     np.testing.assert_array_equal(jax.tree_util.tree_unflatten(structure, leaves)(x, U[0]), cell(x, U[0]))
+
+
+def test_other_functions_in_both_precisions(dtype):
+    """The step Jacobian against float64's, which the differences above hold; the usual cell as it was."""
+    functions = {"gate_activation": "hard_sigmoid_5", "activation": "elu"}
+    double = GRU(*rows(3), reset="before", **functions)
+    cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(dtype), double)
+    x, u = (0.5 * part.astype(dtype) for part in (PEEP[0], U[0]))
+    found = jax.jit(step_jacobian)(cell, x, u)
+    assert found.dtype == dtype
+    columns = [(double(x + d, u) - double(x - d, u)) / 2e-6 for d in 1e-6 * np.eye(N)]
+    np.testing.assert_allclose(found, np.transpose(columns), atol=2e-6 if dtype == "float32" else 1e-8)
+    assert "gate_activation=hard_sigmoid_5, activation=elu" in repr(cell)
+    usual, named = (
+        GRU(*rows(3), **more) for more in ({}, {"gate_activation": "logistic", "activation": "tanh"})
+    )
+    assert "activation" not in repr(usual)
+    assert jax.tree_util.tree_structure(usual) == jax.tree_util.tree_structure(named)
+
+
+def test_what_a_gate_keeps_is_never_negative():
+    cell = GRU(*rows(3), gate_activation="tanh")
+    x = np.full(N, 0.3)
+    np.testing.assert_array_equal(cell.carries(x, U[0])["update"], np.abs(cell.gates(x, U[0])["update"]))
 
 
 def test_the_carousel_of_1997_is_exactly_one(dtype):
@@ -189,6 +242,9 @@ def test_gates_and_parts_have_names():
         (lambda: LSTM(W, B, IN, PEEP[:2]), "peepholes"),
         (lambda: GRU(*rows(3), BH, reset="before"), "b_hidden"),
         (lambda: GRU(*rows(3), reset="never"), "reset"),
+        (lambda: GRU(*rows(3), activation="tahn"), "activation"),
+        (lambda: GRU(*rows(3), gate_activation=3), "gate_activation"),
+        (lambda: LSTM(W, B, gate_activation="hard_sigmoid"), "gate_activation"),
         (lambda: GRU(*rows(3), BH[:2]), "b_hidden"),
         (lambda: MinimalRNN(W[:N], V[:2], B[:N]), "V"),
         (lambda: MinimalGatedUnit(np.full((2 * N, N), np.nan), B[: 2 * N]), "W"),

@@ -1,6 +1,7 @@
 """Keras' layers as cells: outputs and ∂x_T/∂x_0 as Keras and JAX computed them (data/make_keras.py)."""
 
 import contextlib
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN
+from rnn_dynamics.cells.activations import leaky_relu
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras
@@ -76,6 +78,117 @@ def test_a_layer_tells_its_kind_and_settings():
     assert from_keras(_layer("GRU", "gru_before", reset_after=False)).reset == "before"
 
 
+def _named(name, package="keras"):
+    """A function of that name in a package; of Keras, in a version that nothing tells."""
+
+    def function(x):
+        """Named as another."""
+
+    function.__name__, function.__module__ = name, f"{package}.src.activations"
+    return function
+
+
+def _subclass(kind, **own):
+    """A layer of a class of one's own that is made of one of Keras'."""
+    layer = _layer(kind, "lstm")
+    mine = type("Mine", (type(layer),), own)
+    return mine(**vars(layer))
+
+
+def _layer_of_lstm():
+    return _layer("LSTM", "lstm")
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "expected"),
+    [
+        ("tf_keras", None, "5"),
+        ("tensorflow", None, "5"),
+        ("jax", None, "6"),
+        ("keras", "2.15.0", "5"),
+        ("keras", "3.1", "6"),
+    ],
+)
+def test_the_hard_sigmoid_is_that_of_the_version(monkeypatch, package, version, expected):
+    if version:
+        monkeypatch.setitem(sys.modules, "keras", SimpleNamespace(__version__=version))
+    gate = _named("hard_sigmoid", package)
+    cell = from_keras(_layer("LSTM", "lstm", recurrent_activation=gate))
+    assert cell.gate_activation.name == f"hard_sigmoid_{expected}"
+
+
+def test_what_is_made_of_layers():
+    one, two = _layer("LSTMCell", "lstm"), _layer("GRUCell", "gru_after")
+    stacked = _layer("RNN", "lstm", cell=_layer("StackedRNNCells", "lstm", cells=[one, two]))
+    assert [type(each) for each in from_keras(stacked).cells] == [LSTM, GRU]
+    assert type(from_keras(_subclass("LSTM", extra=3))) is LSTM
+    back = _layer("GRU", "gru_after", go_backwards=True)
+    both = _layer("Bidirectional", "lstm", forward_layer=_layer("LSTM", "lstm"), backward_layer=back)
+    assert type(from_keras(both, direction="forward")) is LSTM
+    assert type(from_keras(both, direction="reverse")) is GRU
+    leaky = type("LeakyReLU", (SimpleNamespace,), {})(get_config=lambda: {"negative_slope": 0.25}, weights=[])
+    assert from_keras(_layer("GRU", "gru_after", activation=leaky)).activation is leaky_relu(0.25)
+    # By its name the function of Keras, whose slope is not that of the library's own.
+    assert from_keras(_layer("GRU", "gru_after", activation=_named("leaky_relu"))).activation is leaky_relu(
+        0.2
+    )
+    linear = from_keras(_layer("GRU", "gru_after", activation=None))
+    assert linear.activation.name == "linear"
+
+
+def test_models_are_their_recurrent_layers():
+    layers = {"a": _layer("LSTM", "lstm"), "b": _layer("GRU", "gru_after")}
+    items = [
+        {"class_name": "LSTM", "config": {"name": "a", "return_sequences": True}},
+        {"class_name": "GRU", "config": {"name": "b"}},
+    ]
+
+    def model(*items):
+        made = type("Sequential", (SimpleNamespace,), {})
+        return made(get_config=lambda: {"layers": list(items)}, get_layer=layers.__getitem__)
+
+    assert [type(each) for each in from_keras(model(*items)).cells] == [LSTM, GRU]
+    assert type(from_keras(model({"class_name": "Dense", "config": {"name": "d"}}, items[1]))) is GRU
+    unlike = {"class_name": "Lambda", "config": {"name": "c"}}
+    own = {"class_name": "Own", "config": {"name": "o"}, "registered_name": "Custom>Own"}
+    calls = r'from_keras\(model\.get_layer\("a"\)\) or from_keras\(model\.get_layer\("b"\)\)$'
+    for given, words in (
+        ((items[0], unlike, items[1]), rf"^source: .*lies c \(Lambda\): {calls}"),
+        ((own, items[1]), r"^source: .*passed over.*o \(Own\)"),
+        ((unlike,), r"^source: .*got none"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            from_keras(model(*given))
+    with pytest.raises(ValueError, match=r"^activation: .*model"):
+        from_keras(model(*items), activation="tanh")
+
+
+def test_lists_gate_by_gate_and_of_cudnn():
+    """Keras 1's order i, c, f, o; cuDNN's buffers, whose conversion is ``_convert_rnn_weights`` of Keras 2.2.5."""
+    kernel, recurrent, bias = weights("lstm")
+    parts = [np.split(array, 4, axis=-1) for array in (kernel, recurrent, bias)]
+    gate_by_gate = [part[gate] for gate in (0, 2, 1, 3) for part in parts]
+    plain = from_keras(weights("lstm"))
+    np.testing.assert_array_equal(from_keras(gate_by_gate).W, plain.W)
+    np.testing.assert_array_equal(from_keras(gate_by_gate).W_in, plain.W_in)
+    fused = [
+        np.hstack([k.T.reshape(k.shape, order="C") for k in parts[0]]),
+        np.hstack([k.T for k in parts[1]]),
+        np.tile(0.5 * bias, 2),
+    ]
+    for name in ("W", "b", "W_in"):
+        np.testing.assert_array_equal(getattr(from_keras(fused), name), getattr(plain, name))
+    kernel, recurrent, bias = weights("gru_after")
+    fused = [
+        np.hstack([k.T.reshape(k.shape, order="C") for k in np.hsplit(kernel, 3)]),
+        np.hstack([k.T for k in np.hsplit(recurrent, 3)]),
+        bias.reshape(-1),
+    ]
+    plain = from_keras(weights("gru_after"))
+    for name in ("W", "b", "W_in", "b_hidden"):
+        np.testing.assert_array_equal(getattr(from_keras(fused), name), getattr(plain, name))
+
+
 def tanh(x):
     """No hyperbolic tangent, whatever its name."""
 
@@ -92,28 +205,49 @@ def _bare(name, **changes):
     [
         (lambda: 3, {}, r"^source: .*int"),
         (lambda: _layer("Dense", "lstm"), {}, r"^source: .*Dense"),
-        (lambda: _layer("Bidirectional", "lstm"), {}, r"^source: .*forward_layer"),
+        (lambda: _layer("Bidirectional", "lstm"), {}, r'^direction: .*"forward" or "reverse"'),
         (lambda: _layer("LSTM", "lstm", get_weights=list), {}, r"^source: .*not built"),
-        (lambda: _layer("LSTM", "lstm", go_backwards=True), {}, r"^source: .*go_backwards"),
-        (lambda: _layer("LSTM", "lstm", activation=None), {}, r"^source: .*activation 'tanh'.*'linear'"),
+        (lambda: _layer("LSTM", "lstm", go_backwards=True), {}, r'^direction: .*"reverse".*go_backwards'),
+        (lambda: _layer("LSTM", "lstm"), {"direction": "reverse"}, r'^direction: .*"forward"'),
+        (lambda: weights("lstm"), {"direction": "reverse"}, r"^direction: .*list"),
+        (lambda: weights("lstm"), {"direction": "up"}, r"^direction: .*'up'"),
         (
             lambda: _layer("LSTM", "lstm", recurrent_activation=max),
             {},
-            r"^source: .*recurrent_.*'builtins.max'",
+            r"^source: .*recurrent_activation.*'builtins.max'",
         ),
         (lambda: _layer("SimpleRNN", "rnn_tanh", activation=max), {}, r"^source: .*activation.*max"),
-        (lambda: _layer("LSTM", "lstm", activation=tanh), {}, r"^source: .*activation 'tanh'.*keras.tanh'"),
-        (lambda: _layer("RNN", "lstm"), {}, r"^source: .*RNN; choose its cell"),
+        (lambda: _layer("LSTM", "lstm", activation=tanh), {}, r"^source: .*as activation.*keras.tanh'"),
+        (
+            lambda: _layer("LSTM", "lstm", activation=_named("softmax")),
+            {},
+            r"^source: .*activation.*'softmax'",
+        ),
+        (lambda: _layer("LSTM", "lstm", activation=_named("gelu", "jax")), {}, r"^source: .*jax.nn.gelu"),
+        (
+            lambda: _layer("LSTM", "lstm", recurrent_activation=_named("hard_sigmoid", "keras")),
+            {},
+            r"^recurrent_activation: .*'hard_sigmoid_5'.*'hard_sigmoid_6'.*None",
+        ),
+        (lambda: _subclass("LSTM", call=print), {}, r"^source: .*Mine, which overrides call"),
+        (lambda: _subclass("LSTM", inner_loop=print), {}, r"^source: .*Mine, which overrides inner_loop"),
         (lambda: _layer("LSTM", "lstm", compute_dtype="float16"), {}, r"^source: .*float16"),
         (lambda: _layer("LSTM", "lstm"), {"kind": "GRU"}, r"^kind: .*'LSTM'.*'GRU'"),
         (lambda: _layer("GRU", "gru_after"), {"reset_after": False}, r"^reset_after: .*True"),
         (lambda: weights("lstm")[:1], {}, r"^source: .*1 arrays"),
         (lambda: weights("lstm"), {"kind": "GRU"}, r"^kind: .*'LSTM'.*'GRU'"),
         (lambda: weights("lstm"), {"kind": "transformer"}, r"^kind"),
-        (lambda: weights("lstm"), {"activation": "tanh"}, r"^activation: .*LSTM"),
+        (lambda: weights("lstm"), {"activation": "tahn"}, r"^activation: .*'tahn'"),
+        (_layer_of_lstm, {"activation": "relu"}, r"^activation: .*'tanh'.*'relu'"),
+        (lambda: weights("lstm"), {"recurrent_activation": "hard_sigmoid"}, r"^recurrent_activation: .*_5"),
+        (
+            lambda: weights("rnn_tanh"),
+            {"activation": "tanh", "recurrent_activation": "sigmoid"},
+            r"^recurrent_activation: .*SimpleRNN",
+        ),
         (lambda: weights("lstm"), {"reset_after": True}, r"^reset_after: .*LSTM"),
         (lambda: weights("rnn_tanh"), {}, r"^activation: .*'tanh'.*None"),
-        (lambda: weights("rnn_tanh"), {"activation": "elu"}, r"^activation: "),
+        (lambda: weights("rnn_tanh"), {"activation": "tahn"}, r"^activation: "),
         (lambda: weights("gru_after_plain"), {}, r"^reset_after: .*None"),
         (lambda: weights("gru_after"), {"reset_after": False}, r"^reset_after: .*True"),
         (lambda: _bare("lstm", _0=np.zeros((2, 9), np.float32)), {}, r"^source: .*kernel.*12.*\(2, 9\)"),
@@ -156,6 +290,12 @@ def test_layers_of_keras_itself(monkeypatch):
         (keras.layers.LSTM(3, return_sequences=True), 6),
         (keras.layers.GRU(3, return_sequences=True), 3),
         (keras.layers.GRU(3, reset_after=False, return_sequences=True), 3),
+        (
+            keras.layers.GRU(
+                3, activation="mish", recurrent_activation="hard_sigmoid", return_sequences=True
+            ),
+            3,
+        ),
         (keras.layers.GRU(3, use_bias=False, dropout=0.5, unroll=True, return_sequences=True), 3),
     ):
         with _usual_settings():
@@ -169,3 +309,4 @@ def test_layers_of_keras_itself(monkeypatch):
         layer.build((1, 5, 2))
     with pytest.raises(ValueError, match="go_backwards"):
         from_keras(layer)
+    assert type(from_keras(layer, direction="reverse")) is LSTM

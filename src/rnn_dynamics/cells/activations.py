@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.further import BOUNDED, FUNCTIONS
 from rnn_dynamics.numerics.validation import choice
 
 
@@ -166,7 +167,7 @@ class Activation:
 
     def kept_name(self) -> str | None:
         """The name by which a file keeps this activation, ``None`` for one that the library does not have."""
-        for name, known in _BY_NAME.items():
+        for name, known in {**_BY_NAME, **_FURTHER}.items():
             if self == known:
                 return name
         slope = _SLOPES.get(self)
@@ -181,7 +182,12 @@ class Activation:
         """
         if name not in _BY_NAME and name.startswith("leaky_relu(") and name.endswith(")"):
             return leaky_relu(float.fromhex(name.removeprefix("leaky_relu(").removesuffix(")")))
-        return _BY_NAME[choice("activation", name, list(_BY_NAME))]
+        return _named("activation", name)
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether this is one of the library's whose values have a bound."""
+        return any(self is known for known in (logistic, hyperbolic, *map(_FURTHER.get, BOUNDED)))
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, slope_bound={self.slope_bound})"
@@ -227,10 +233,24 @@ _BY_NAME = {
     "leaky_relu": leaky_relu(),
     "linear": linear,
 }
+_FURTHER = {name: Activation(name, *parts) for name, parts in FUNCTIONS.items()}
 
 
-def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:
+def _named(argument: str, name: str) -> Activation:
+    if name == "hard_sigmoid":
+        raise ValueError(
+            f"{argument}: expected 'hard_sigmoid_5', clip(z/5 + ½, 0, 1) of Keras 1 and 2, or 'hard_sigmoid_6', "
+            "clip(z/6 + ½, 0, 1) of Keras 3, got 'hard_sigmoid'"
+        )
+    return {**_BY_NAME, **_FURTHER}[choice(argument, name, [*_BY_NAME, *_FURTHER])]
+
+
+def get(activation: str | Activation | Callable[[Any], Any], *, argument: str = "activation") -> Activation:
     """The activation of that name or with that function; another function becomes one without a slope bound.
+
+    Args:
+        activation: a name, an ``Activation`` or a function.
+        argument: what messages call it.
 
     Raises:
         ValueError: an unknown name.
@@ -239,12 +259,12 @@ def get(activation: str | Activation | Callable[[Any], Any]) -> Activation:
     if isinstance(activation, Activation):
         return activation
     if isinstance(activation, str):
-        return _BY_NAME[choice("activation", activation, list(_BY_NAME))]
+        return _named(argument, activation)
     if activation is leaky_relu:
         return leaky_relu()
-    for known in _BY_NAME.values():
+    for known in (*_BY_NAME.values(), *_FURTHER.values()):
         if activation is known.function:
             return known
     if callable(activation):
         return Activation(getattr(activation, "__name__", "user"), activation)
-    raise TypeError(f"activation: expected a name, an Activation or a callable, got {activation!r}")
+    raise TypeError(f"{argument}: expected a name, an Activation or a callable, got {activation!r}")

@@ -1,7 +1,8 @@
 """Gated cells: LSTM with forget gate and peepholes, the LSTM of 1997, GRU in both conventions, two minimal ones.
 
 Where a cell keeps more than one vector, the state is flat, so that a Jacobian is one matrix; ``parts`` names its
-stretches and ``split`` cuts it into them. ``gates`` gives what the units of one step multiply by.
+stretches and ``split`` cuts it into them. ``gates`` gives what the units of one step multiply by. LSTM and GRU take
+other functions than σ and tanh, as other frameworks have them.
 """
 
 from typing import Any, ClassVar
@@ -9,10 +10,18 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from rnn_dynamics.cells.activations import sigmoid, tanh
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation, hyperbolic, logistic, sigmoid, tanh
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
 from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
+
+
+def _functions(gate_activation: Any, activation: Any) -> dict[str, Activation]:
+    return {
+        "gate_activation": activations.get(gate_activation, argument="gate_activation"),
+        "activation": activations.get(activation),
+    }
 
 
 class _HiddenAndCell:
@@ -35,7 +44,12 @@ class _HiddenAndCell:
         return {name: x[..., part] for name, part in self.parts.items()}
 
 
-@cell_type()
+def _size(cell: Any, gate: Float[Array, " n"]) -> Float[Array, " n"]:
+    """What a gate keeps: σ is positive, others need not be."""
+    return gate if cell.gate_activation is logistic else jnp.abs(gate)
+
+
+@cell_type(static=("gate_activation", "activation"))
 class LSTM(_HiddenAndCell):
     """Long short-term memory with a forget gate, state [h, c].
 
@@ -47,9 +61,12 @@ class LSTM(_HiddenAndCell):
         b: bias, shape (4 n,).
         W_in: input weights, shape (4 n, inputs); ``None`` for a network without input.
         peepholes: p_i, p_f, p_o, shape (3, n), or ``None``.
+        gate_activation: in the place of σ: "hard_sigmoid_5" as in Keras 1 and 2, "hard_sigmoid_6" as in Keras 3, or
+            any other that ``ElmanRNN`` takes.
+        activation: in the place of tanh, in both its places.
 
     Raises:
-        TypeError, ValueError: shapes that do not fit, values that are not finite.
+        TypeError, ValueError: shapes that do not fit, values that are not finite, an unknown activation.
 
     References: S. Hochreiter, J. Schmidhuber, Neural Computation 9, 1997; F. Gers, J. Schmidhuber, F. Cummins,
     Neural Computation 12, 2000; F. Gers, N. Schraudolph, J. Schmidhuber, JMLR 3, 2002 (peepholes).
@@ -61,17 +78,28 @@ class LSTM(_HiddenAndCell):
     b: Float[Array, " 4*n"]
     W_in: Float[Array, "4*n m"] | None
     peepholes: Float[Array, "3 n"] | None
+    gate_activation: Activation = logistic
+    activation: Activation = hyperbolic
 
-    def __init__(self, W: Any, b: Any, W_in: Any = None, peepholes: Any = None) -> None:
+    def __init__(
+        self,
+        W: Any,
+        b: Any,
+        W_in: Any = None,
+        peepholes: Any = None,
+        *,
+        gate_activation: Any = "sigmoid",
+        activation: Any = "tanh",
+    ) -> None:
         fields = weights(W, b, W_in, gates=4)
         if peepholes is not None:
             W = fields["W"]
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
-        set_fields(self, **fields, peepholes=peepholes)
+        set_fields(self, **fields, peepholes=peepholes, **_functions(gate_activation, activation))
 
     def carries(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """What each unit keeps of its memory at fixed gates: ∂c⁺/∂c, the forget gate."""
-        return {"forget": self._step(x, u)["forget"]}
+        return {"forget": _size(self, self._step(x, u)["forget"])}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
@@ -83,18 +111,18 @@ class LSTM(_HiddenAndCell):
         n = self.units
         h, c = x[:n], x[n:]
         z = (dot(self.W, h) + drive(self.b, self.W_in, u)).reshape(4, n)
-        g = tanh(z[2])
+        g = self.activation(z[2])
         if self.peepholes is None:
-            i, f, _, o = sigmoid(z)  # all rows at once: a third of the program
+            i, f, _, o = self.gate_activation(z)  # all rows at once: a third of the program
             return {"input": i, "forget": f, "candidate": g, "output": o, "cell": f * c + i * g}
-        i, f = sigmoid(z[:2] + self.peepholes[:2] * c[None])
+        i, f = self.gate_activation(z[:2] + self.peepholes[:2] * c[None])
         following = f * c + i * g
-        o = sigmoid(z[3] + self.peepholes[2] * following)
+        o = self.gate_activation(z[3] + self.peepholes[2] * following)
         return {"input": i, "forget": f, "candidate": g, "output": o, "cell": following}
 
     def __call__(self, x: Float[Array, " 2*n"], u: Any = None) -> Float[Array, " 2*n"]:
         step = self._step(x, u)
-        return jnp.concatenate([step["output"] * tanh(step["cell"]), step["cell"]])
+        return jnp.concatenate([step["output"] * self.activation(step["cell"]), step["cell"]])
 
     def gates(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input, forget and output gate and the candidate of the step from x."""
@@ -142,7 +170,7 @@ class LSTM1997(_HiddenAndCell):
         return jnp.concatenate([gates["output"] * tanh(following / 2), following])
 
 
-@cell_type(static=("reset",))
+@cell_type(static=("reset", "gate_activation", "activation"))
 class GRU:
     """Gated recurrent unit: h⁺ = (1 − z) n + z h, z = σ(·) the update gate, r = σ(·) the reset gate.
 
@@ -155,10 +183,11 @@ class GRU:
         W_in: input weights, shape (3 n, inputs), or ``None``.
         b_hidden: b_h, shape (n,), with reset "after"; 0 by default.
         reset: "after" or "before" the recurrent product.
+        gate_activation, activation: as ``LSTM``, in the places of σ and tanh.
 
     Raises:
         TypeError, ValueError: shapes that do not fit, values that are not finite, another reset, b_hidden with
-            reset "before".
+            reset "before", an unknown activation.
 
     Reference: K. Cho et al., EMNLP 2014.
     """
@@ -170,8 +199,20 @@ class GRU:
     W_in: Float[Array, "3*n m"] | None
     b_hidden: Float[Array, " n"] | None
     reset: str
+    gate_activation: Activation = logistic
+    activation: Activation = hyperbolic
 
-    def __init__(self, W: Any, b: Any, W_in: Any = None, b_hidden: Any = None, reset: str = "after") -> None:
+    def __init__(
+        self,
+        W: Any,
+        b: Any,
+        W_in: Any = None,
+        b_hidden: Any = None,
+        reset: str = "after",
+        *,
+        gate_activation: Any = "sigmoid",
+        activation: Any = "tanh",
+    ) -> None:
         fields = weights(W, b, W_in, gates=3)
         choice("reset", reset, ("after", "before"))
         if b_hidden is not None:
@@ -179,7 +220,8 @@ class GRU:
                 raise ValueError('b_hidden: expected None with reset "before", where it is part of b')
             W = fields["W"]
             b_hidden = real_array("b_hidden", b_hidden, shape=(W.shape[1],)).astype(W.dtype)
-        set_fields(self, **fields, b_hidden=b_hidden, reset=reset)
+        chosen = _functions(gate_activation, activation)
+        set_fields(self, **fields, b_hidden=b_hidden, reset=reset, **chosen)
 
     @property
     def units(self) -> int:
@@ -188,7 +230,7 @@ class GRU:
 
     def carries(self, x: Float[Array, " n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """What each unit keeps of its memory at fixed gates: the update gate."""
-        return {"update": self.gates(x, u)["update"]}
+        return {"update": _size(self, self.gates(x, u)["update"])}
 
     @property
     def gate_rows(self) -> dict[str, tuple[str, ...]]:
@@ -202,11 +244,15 @@ class GRU:
         driven = drive(self.b, self.W_in, u).reshape(3, n)
         if self.reset == "after":
             recurrent = dot(self.W, x).reshape(3, n)
-            r, z = sigmoid(driven[:2] + recurrent[:2])
+            r, z = self.gate_activation(driven[:2] + recurrent[:2])
             last = recurrent[2] if self.b_hidden is None else recurrent[2] + self.b_hidden
-            return {"reset": r, "update": z, "candidate": tanh(driven[2] + r * last)}
-        r, z = sigmoid(driven[:2] + dot(self.W[: 2 * n], x).reshape(2, n))
-        return {"reset": r, "update": z, "candidate": tanh(driven[2] + dot(self.W[2 * n :], r * x))}
+            return {"reset": r, "update": z, "candidate": self.activation(driven[2] + r * last)}
+        r, z = self.gate_activation(driven[:2] + dot(self.W[: 2 * n], x).reshape(2, n))
+        return {
+            "reset": r,
+            "update": z,
+            "candidate": self.activation(driven[2] + dot(self.W[2 * n :], r * x)),
+        }
 
     def __call__(self, x: Float[Array, " n"], u: Any = None) -> Float[Array, " n"]:
         gates = self.gates(x, u)

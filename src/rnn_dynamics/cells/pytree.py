@@ -57,7 +57,7 @@ def _cell_repr(self: Any) -> str:
     parts = []
     for field in dataclasses.fields(self):
         value = getattr(self, field.name)
-        if value is None:
+        if value is None or value is field.default:
             continue
         if getattr(value, "ndim", 0):
             parts.append(f"{field.name}: {value.dtype}{list(value.shape)}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.flax import from_flax
     from rnn_dynamics.interop.haiku import from_haiku
     from rnn_dynamics.interop.keras import from_keras
+    from rnn_dynamics.interop.keras_files import read_keras
     from rnn_dynamics.interop.mlx import from_mlx
     from rnn_dynamics.interop.modules import from_module
     from rnn_dynamics.interop.onnx import from_onnx
@@ -32,6 +33,7 @@ __all__ = [
     "from_onnx",
     "from_torch",
     "load",
+    "read_keras",
     "read_npz",
     "read_safetensors",
 ]
@@ -49,6 +51,7 @@ _MODULES = {
     "from_onnx": "onnx",
     "from_torch": "pytorch",
     "load": "files",
+    "read_keras": "keras_files",
     "read_npz": "files",
     "read_safetensors": "files",
 }

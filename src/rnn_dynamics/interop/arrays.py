@@ -98,15 +98,23 @@ def stretches(array: np.ndarray, order: Iterable[int], gates: int) -> np.ndarray
 
 
 def gru_of_update_first(
-    W: np.ndarray, W_in: np.ndarray, b: np.ndarray, b_recurrent: np.ndarray, *, after: bool
+    W: np.ndarray,
+    W_in: np.ndarray,
+    b: np.ndarray,
+    b_recurrent: np.ndarray,
+    *,
+    after: bool,
+    gate_activation: Any = "sigmoid",
+    activation: Any = "tanh",
 ) -> GRU:
     """A GRU with gates z, r, h and a bias beside each of the two products, as Keras and ONNX lay it out."""
+    functions = {"gate_activation": gate_activation, "activation": activation}
     order, units = (1, 0, 2), W.shape[1]
     W, W_in, b, b_recurrent = (stretches(array, order, 3) for array in (W, W_in, b, b_recurrent))
     if not after:
-        return GRU(W, b + b_recurrent, W_in, reset="before")
+        return GRU(W, b + b_recurrent, W_in, reset="before", **functions)
     b = np.concatenate([b[: 2 * units] + b_recurrent[: 2 * units], b[2 * units :]])
-    return GRU(W, b, W_in, b_recurrent[2 * units :])
+    return GRU(W, b, W_in, b_recurrent[2 * units :], **functions)
 
 
 def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> GRU:

@@ -1,119 +1,255 @@
-"""Recurrent layers of Keras: layers, their cells, and the lists that ``get_weights`` gives."""
+"""Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.gated import GRU, LSTM
+from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, float_array, function_name, gru_of_update_first
+from rnn_dynamics.interop.arrays import agreed, function_name
+from rnn_dynamics.interop.keras_config import chains, check_precision, networks_of
+from rnn_dynamics.interop.keras_layers import GATES, KIND_OF, Layer, cell_of, chosen, kind_of, named, of_layer
 
-_GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
-_ACTIVATIONS = ("tanh", "relu", "sigmoid", "linear")
+_STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
+_MODELS = ("Sequential", "Functional", "Model")
+_DIRECTIONS = ("forward", "reverse")
 
 
 def from_keras(
-    source: Any, *, kind: str | None = None, activation: str | None = None, reset_after: bool | None = None
-) -> ElmanRNN | LSTM | GRU:
-    """A recurrent layer of Keras 3 as a cell: the same states, and so the same ∂h_T/∂h_k.
+    source: Any,
+    *,
+    kind: str | None = None,
+    activation: Any = None,
+    recurrent_activation: Any = None,
+    reset_after: bool | None = None,
+    direction: str | None = None,
+) -> ElmanRNN | LSTM | GRU | Stack:
+    """A recurrent layer of Keras 1, 2 or 3 as a cell: the same states, and so the same ∂h_T/∂h_k.
 
     Keras multiplies from the left by kernels of shape (inputs, k n), with the gates i, f, c, o of an LSTM and
-    z, r, h of a GRU. Dropout counts as off. Layers on top of one another: ``Stack([from_keras(first), …])``.
+    z, r, h of a GRU. Dropout and masks count as off. Recurrent layers on top of one another are a ``Stack``.
 
     Args:
-        source: a layer or cell of SimpleRNN, LSTM or GRU that has its weights; or the list [kernel,
-            recurrent_kernel, bias] of ``get_weights()``, without the last where ``use_bias=False``.
+        source: a layer or cell of SimpleRNN, LSTM, GRU, CuDNNLSTM or CuDNNGRU that has its weights, or of a class
+            made of one that leaves its step alone; ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a
+            model with one of these or several in a row; or the list [kernel, recurrent_kernel, bias] of
+            ``get_weights()``, without the last where ``use_bias=False``.
         kind: "SimpleRNN", "LSTM" or "GRU"; told by a layer, and by the shapes of a list.
-        activation: "tanh", "relu", "sigmoid" or "linear", of a SimpleRNN given as a list; told by a layer.
+        activation: of a list, in the place of tanh: any that ``ElmanRNN`` takes. Of a SimpleRNN it must be given.
+        recurrent_activation: of a list, in the place of σ: "hard_sigmoid_5" by default in Keras 1 to 2.2,
+            "hard_sigmoid_6" is the hard sigmoid of Keras 3. Told by a layer, whose version tells the two apart.
         reset_after: of a GRU given as a list without bias; told by a layer, and by the shape of the bias.
+        direction: "forward" or "reverse" of a ``Bidirectional``; "reverse" of a layer with ``go_backwards=True``. A
+            cell of the reverse takes the inputs in reverse order.
 
     Returns:
         A cell. The state of an LSTM is [h, c].
 
     Raises:
-        TypeError: neither a layer nor a list.
-        ValueError: a layer without weights yet, shapes that do not fit, activations of a gated layer that are
-            not Keras' defaults, ``go_backwards``, a half-precision policy, what is neither told nor given.
+        TypeError: neither a layer, a model nor a list.
+        ValueError: a layer without weights yet, shapes that do not fit, an activation that is none of Keras', a
+            class that overrides its step, a half-precision policy, several networks in a model, what is neither
+            told nor given.
     """
-    told: dict[str, Any] = {}
-    if not isinstance(source, (list, tuple)):
-        told, source = _settings(source), source.get_weights()
-    if len(source) not in (2, 3):
-        expected = "[kernel, recurrent_kernel, bias] or the first two"
-        raise ValueError(f"source: expected {expected}, got {len(source)} arrays")
-    names = ("kernel", "recurrent_kernel", "bias")
-    kernel, recurrent, *bias = (float_array(name, w) for name, w in zip(names, source, strict=False))
-    check_shape("recurrent_kernel", recurrent, (None, None))
-    kind = str(agreed("kind", kind, told.get("kind") or _kind_of(recurrent.shape), _GATES))
-    units = recurrent.shape[0]
-    columns = _GATES[kind] * units
-    check_shape("recurrent_kernel", recurrent, (units, columns))
-    check_shape("kernel", kernel, (None, columns))
-    W, W_in = recurrent.T, kernel.T
-    if kind != "SimpleRNN" and activation is not None:
-        raise ValueError(f"activation: expected None, as a {kind} has Keras' defaults, got {activation!r}")
-    if kind == "GRU":
-        after = agreed("reset_after", reset_after, _told_reset(told, bias), (True, False))
-        return _gru(W, W_in, bias[0] if bias else None, after)
-    if reset_after is not None:
-        raise ValueError(f"reset_after: expected None, as a {kind} resets nothing, got {reset_after!r}")
-    b = check_shape("bias", bias[0], (columns,)) if bias else np.zeros(columns, W.dtype)
-    if kind == "LSTM":
-        return LSTM(W, b, W_in)
-    chosen = agreed("activation", activation, told.get("activation"), _ACTIVATIONS)
-    return ElmanRNN(W, b, W_in, activation=chosen)
+    if direction is not None and direction not in _DIRECTIONS:
+        raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
+    if _is_model(source):
+        _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
+        return _of_model(source, direction)
+    if isinstance(source, (list, tuple)):
+        if direction == "reverse":
+            raise ValueError("direction: expected None, as a list of weights tells of none, got 'reverse'")
+        return _of_list(source, Layer(), kind, activation, recurrent_activation, reset_after)
+    found = [
+        _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
+        for layer in _layers(source, direction)
+    ]
+    return found[0] if len(found) == 1 else Stack(found)
 
 
-def _settings(layer: Any) -> dict[str, Any]:
-    """Return what a layer tells beyond its weights."""
-    kind = type(layer).__name__.removesuffix("Cell")
-    if kind not in _GATES or not hasattr(layer, "get_weights"):
-        words = "a Keras SimpleRNN, LSTM or GRU, or a list of its weights"
-        parts = {"Bidirectional": "forward_layer or backward_layer", "RNN": "cell, or its cells one by one"}
-        hint = f"; choose its {parts[kind]}" if kind in parts else ""
-        raise TypeError(f"source: expected {words}, got {type(layer).__name__}{hint}")
-    if not layer.get_weights():
-        raise ValueError("source: expected a layer with its weights, got one that is not built yet")
-    if getattr(layer, "go_backwards", False):
-        raise ValueError(
-            "source: expected a layer that reads forward, got go_backwards=True: import source.get_weights() "
-            "and give the inputs in reverse order"
-        )
-    precision = getattr(layer, "compute_dtype", None) or "float32"
-    if precision not in ("float32", "float64"):
-        raise ValueError(f"source: expected a layer that computes in float32 or float64, got {precision}")
-    names = {name: _name(getattr(layer, name, None)) for name in ("activation", "recurrent_activation")}
+def _of_list(
+    arrays: Sequence[Any], told: Layer, kind: Any, activation: Any, gate: Any, reset_after: Any
+) -> ElmanRNN | LSTM | GRU:
+    shown = told.kind or kind_of(arrays)
+    kind = str(agreed("kind", kind, shown, GATES))
+    usual = None if kind == "SimpleRNN" else "tanh"
+    phi = chosen("activation", activation, told.activation, usual)
     if kind == "SimpleRNN":
-        if names["activation"] not in _ACTIVATIONS:
-            raise ValueError(f"source: expected an activation of {_ACTIVATIONS}, got {names['activation']}")
-        return {"kind": kind, "activation": names["activation"]}
-    for name, expected in (("activation", "tanh"), ("recurrent_activation", "sigmoid")):
-        if names[name] != expected:
-            raise ValueError(f"source: expected {name} {expected!r} of a {kind}, got {names[name]!r}")
-    return {"kind": kind} | ({"reset_after": bool(layer.reset_after)} if kind == "GRU" else {})
+        if gate is not None:
+            raise ValueError(
+                f"recurrent_activation: expected None, as a SimpleRNN has no gates, got {gate!r}"
+            )
+        sigma = None
+    else:
+        # A layer tells: where its hard sigmoid is of an unknown version, there is no default to take.
+        default = "sigmoid" if told.kind is None else None
+        sigma = chosen("recurrent_activation", gate, told.recurrent_activation, default)
+    if kind != "GRU" and reset_after is not None:
+        raise ValueError(f"reset_after: expected None, as a {kind} resets nothing, got {reset_after!r}")
+    after = told.reset_after
+    if kind == "GRU" and after is None and len(arrays) == 3:
+        size = np.shape(arrays[2])
+        after = len(size) == 2 or size == (2 * np.shape(arrays[1])[-1],)
+    if kind == "GRU":
+        told_after = None if after is None and len(arrays) not in (3, 9) else bool(after)
+        after = bool(agreed("reset_after", reset_after, told_after, (True, False)))
+    return cell_of(Layer(kind, phi, sigma, after), arrays)
 
 
-def _name(activation: Any) -> str:
-    return "linear" if activation is None else function_name(activation)
+def _refuse(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            name = "recurrent_activation" if name == "recurrent" else name
+            raise ValueError(f"{name}: expected None, as the layers of a model tell it, got {value!r}")
 
 
-def _kind_of(shape: tuple[int, ...]) -> str:
-    for kind, gates in _GATES.items():
-        if shape[1] == gates * shape[0]:
-            return kind
-    raise ValueError(
-        f"source: expected recurrent_kernel of shape (n, k n) with k = 1, 3 or 4, got shape {shape}"
+def _known(layer: Any) -> str | None:
+    """The class of Keras that a layer is of, by its name: its own or one that it is made of."""
+    names = (*KIND_OF, "Bidirectional", "RNN", "StackedRNNCells")
+    return next((cls.__name__ for cls in type(layer).__mro__ if cls.__name__ in names), None)
+
+
+def _layers(source: Any, direction: str | None) -> list[Any]:
+    """The layers or cells that have weights of their own, the one next to the input first."""
+    cls = _known(source)
+    if cls is None or not hasattr(source, "get_weights"):
+        words = "a Keras SimpleRNN, LSTM or GRU, a model of such, or a list of its weights"
+        raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+    _check_step(source, cls)
+    if cls == "Bidirectional":
+        if direction is None:
+            raise ValueError(
+                'direction: expected "forward" or "reverse" of this bidirectional layer, got None'
+            )
+        inner = source.backward_layer if direction == "reverse" else source.forward_layer
+        return _layers(inner, "reverse" if getattr(inner, "go_backwards", False) else None)
+    is_back = bool(getattr(source, "go_backwards", False))
+    if is_back and direction != "reverse":
+        raise ValueError(
+            'direction: expected "reverse", as the source has go_backwards=True: its cell takes the inputs in '
+            f"reverse order; got {direction!r}"
+        )
+    if direction == "reverse" and not is_back:
+        raise ValueError('direction: expected "forward" or None of a layer that reads forward, got "reverse"')
+    if cls == "RNN":
+        return _layers(source.cell, None)
+    if cls == "StackedRNNCells":
+        return [layer for cell in source.cells for layer in _layers(cell, None)]
+    if not source.get_weights():
+        raise ValueError("source: expected a layer with its weights, got one that is not built yet")
+    if hasattr(source, "cell"):
+        _check_step(source.cell, _known(source.cell) or "RNN")
+    return [source]
+
+
+def _check_step(layer: Any, cls: str) -> None:
+    """Refuse a class that is made of one of Keras' and overrides what the step is."""
+    for each in type(layer).__mro__:
+        if each.__name__ == cls:
+            return
+        own = next((name for name in _STEPS if name in vars(each)), None)
+        if own is not None:
+            raise ValueError(
+                f"source: expected a {cls} of Keras, got {each.__name__}, which overrides {own}: write its step as "
+                "a cell"
+            )
+
+
+def _told(layer: Any) -> Layer:
+    """What a layer tells beyond its weights."""
+    cls = _known(layer) or ""
+    precision = getattr(layer, "compute_dtype", None)
+    check_precision(precision if isinstance(precision, str) else None)
+    kind = KIND_OF[cls]
+    if cls.startswith("CuDNN"):
+        after = True if kind == "GRU" else None
+        return Layer(kind, activations.get("tanh"), activations.get("sigmoid"), after)
+    names = ("activation", "recurrent_activation") if kind != "SimpleRNN" else ("activation",)
+    found = {name: _activation(name, getattr(layer, name, None)) for name in names}
+    return Layer(kind, reset_after=bool(layer.reset_after) if kind == "GRU" else None, **found)
+
+
+def _activation(argument: str, function: Any) -> Activation | None:
+    if function is None:
+        return activations.get("linear")
+    if isinstance(function, Activation):
+        return function
+    if hasattr(function, "get_config") and hasattr(function, "weights"):
+        return of_layer(argument, type(function).__name__, function.get_config())
+    name, package = function_name(function), (getattr(function, "__module__", None) or "").partition(".")[0]
+    if package in ("jax", "jaxlib") and name in ("gelu", "leaky_relu"):  # its defaults are others than Keras'
+        raise ValueError(f"source: expected as {argument} one of Keras' activations, got jax.nn.{name}")
+    return named(argument, name, _major(package))
+
+
+def _major(package: str) -> int | None:
+    """The version whose hard sigmoid a package has, ``None`` for one that is not known."""
+    if package in ("jax", "jaxlib"):
+        return 3
+    if package in ("tf_keras", "tensorflow"):
+        return 2
+    version = str(getattr(sys.modules.get(package), "__version__", "")) if package == "keras" else ""
+    return int(version[0]) if version[:1].isdigit() else None
+
+
+def _is_model(source: Any) -> bool:
+    names = {cls.__name__ for cls in type(source).__mro__}
+    return bool(names & set(_MODELS)) and hasattr(source, "get_layer")
+
+
+def _of_model(model: Any, direction: str | None) -> ElmanRNN | LSTM | GRU | Stack:
+    """The recurrent layers of a model, where they are one network."""
+    name = next(
+        (c.__name__ for c in type(model).__mro__ if c.__name__ in ("Sequential", "Functional", "Model")),
+        "Model",
     )
+    try:
+        networks, unknown = networks_of(name, model.get_config())
+    except (NotImplementedError, ValueError) as error:
+        raise ValueError(
+            "source: expected a model of layers, or one of its layers, got a class of one's own"
+        ) from error
+
+    def layer_of(path: str) -> Any:
+        found = model
+        for part in path.split("/"):
+            found = found.get_layer(part)
+        return found
+
+    found = chains(networks)
+    if len(found) != 1 or unknown:
+        raise ValueError(f"source: {listing(found, unknown, _call)}")
+    cells = [from_keras(layer_of(each.name), direction=direction) for each in found[0]]
+    return cells[0] if len(cells) == 1 else Stack(cells)
 
 
-def _told_reset(told: dict[str, Any], bias: list[np.ndarray]) -> bool | None:
-    return bias[0].ndim == 2 if bias and "reset_after" not in told else told.get("reset_after")
+def _call(names: tuple[str, ...], direction: str) -> str:
+    calls = []
+    for name in names:
+        layer = "model" + "".join(f'.get_layer("{part}")' for part in name.split("/"))
+        calls.append(f"from_keras({layer}{direction})")
+    return calls[0] if len(calls) == 1 else f"Stack([{', '.join(calls)}])"
 
 
-def _gru(W: np.ndarray, W_in: np.ndarray, bias: np.ndarray | None, after: bool) -> GRU:
-    rows = len(W)
-    if bias is None:
-        bias = np.zeros((2, rows) if after else rows, W.dtype)
-    check_shape("bias", bias, (2, rows) if after else (rows,))
-    b, b_recurrent = bias if after else (bias, np.zeros_like(bias))
-    return gru_of_update_first(W, W_in, b, b_recurrent, after=after)
+def listing(
+    found: Sequence[Sequence[Any]], unknown: Sequence[str], call: Callable[[tuple[str, ...], str], str]
+) -> str:
+    """Why a model is not one network, with the call for each: "expected …, got …"."""
+    passed = f"; passed over, as their step is not known: {', '.join(unknown[:4])}" if unknown else ""
+    if not found:
+        return f"expected a model with a SimpleRNN, LSTM or GRU, got none{passed}"
+    calls = [
+        call(
+            tuple(each.name for each in chain), ', direction="forward"' if chain[0].has_two_directions else ""
+        )
+        for chain in found
+    ]
+    between = next((f"; between two of them lies {c[0].between}" for c in found if c[0].between), "")
+    more = " or …" if len(calls) > 6 else ""
+    several = f"{len(calls)} and others" if unknown else len(calls)
+    return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{passed}"

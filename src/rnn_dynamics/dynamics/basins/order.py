@@ -83,7 +83,8 @@ def _of_gru(cell: Any, u: Any) -> BoxMap:
 def box_map(cell: Any, u: Any) -> BoxMap | None:
     """N on boxes for a built-in cell of averaging units with activations that never decrease; else ``None``."""
     if type(cell) is GRU:
-        return _of_gru(cell, u)
+        is_usual = cell.gate_activation is activations.logistic and cell.activation is activations.hyperbolic
+        return _of_gru(cell, u) if is_usual else None
     if type(cell) not in (ElmanRNN, LeakyRNN, PreActivationRNN) or not is_known(cell.activation):
         return None
     weights, drive, activation = _double(cell.W), _driven(cell, u), cell.activation

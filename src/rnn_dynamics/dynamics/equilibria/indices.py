@@ -25,24 +25,29 @@ from rnn_dynamics.cells import (
 from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.status import Status
 
-_ALWAYS = (DoyaNeuron, PascanuNeuron, GRU, MinimalGatedUnit, MinimalRNN)
+_ALWAYS = (DoyaNeuron, PascanuNeuron, MinimalGatedUnit, MinimalRNN)
 _BY_ACTIVATION = (ElmanRNN, LeakyRNN, PreActivationRNN)
-_BOUNDED = (activations.logistic, activations.hyperbolic)
+_FROM_0_TO_1 = tuple(activations.get(name) for name in ("sigmoid", "hard_sigmoid_5", "hard_sigmoid_6"))
 
 
 def maps_a_ball_into_itself(cell: Any) -> bool:
     """Whether a built-in cell is known to map some box into itself under every input.
 
     Bounded activations give bounded states, a leak or an update gate averages them with the state before; an
-    LSTM's forget gate stays below 1, as its hidden state is bounded and no peephole lets it see c.
+    LSTM's forget gate stays below 1, as its hidden state is bounded and no peephole lets it see c; a hard one
+    reaches 1.
     """
     if type(cell) in _ALWAYS:
         return True
     if type(cell) in _BY_ACTIVATION:
-        return any(cell.activation is known for known in _BOUNDED)
+        return cell.activation.is_bounded
     if type(cell) is Stack:
         return all(map(maps_a_ball_into_itself, cell.cells))
-    return type(cell) is LSTM and cell.peepholes is None
+    if type(cell) is GRU:
+        return cell.activation.is_bounded and any(cell.gate_activation is gate for gate in _FROM_0_TO_1)
+    if type(cell) is not LSTM or cell.peepholes is not None:
+        return False
+    return cell.activation.is_bounded and cell.gate_activation is activations.logistic
 
 
 def indices(jacobians: Float[np.ndarray, "m n n"], power: int = 1) -> Int[np.ndarray, " m"]:

@@ -1,0 +1,278 @@
+"""What a model of Keras is made of, by its configuration: its recurrent layers, and which follow one another."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from rnn_dynamics.cells import activations
+from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.interop.keras_layers import KIND_OF, Layer, named, of_layer
+
+_MODELS = ("Sequential", "Functional", "Model")
+#: Layers that hand on what they get, once nothing is trained and nothing is masked.
+_NEUTRAL = (
+    *("ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise"),
+    *("InputLayer", "Masking", "SpatialDropout1D"),
+)
+_DEEPEST = 8
+
+
+class Part(NamedTuple):
+    """One cell within a recurrent layer.
+
+    Attributes:
+        cls: its class by Keras' name.
+        config: its settings.
+        place: the group of its arrays in a file of Keras 3.
+    """
+
+    cls: str
+    config: dict[str, Any]
+    place: str
+
+
+class Network(NamedTuple):
+    """A recurrent layer of a model.
+
+    Attributes:
+        name: as the user calls it; "outer/inner" in a model within a model.
+        cls: its class by Keras' name.
+        config: its settings.
+        place: its group in a file of Keras 3.
+        below: the name of the recurrent layer whose outputs it takes step by step, or ``None``.
+        between: what lies between the recurrent layer before it and itself, where that is more than nothing.
+    """
+
+    name: str
+    cls: str
+    config: dict[str, Any]
+    place: str
+    below: str | None = None
+    between: str = ""
+
+    @property
+    def has_two_directions(self) -> bool:
+        """Whether one half of it reads backwards."""
+        return self.cls == "Bidirectional"
+
+    def parts(self, direction: str | None) -> list[Part]:
+        """The cells of the layer, or of its half in that direction, the one next to the input first.
+
+        Raises:
+            ValueError: a direction that is needed, or that there is not; a class whose step is not known.
+        """
+        cls, config, place = self.cls, self.config, self.place
+        if self.has_two_directions:
+            if direction is None:
+                raise ValueError(
+                    f'direction: expected "forward" or "reverse" of the bidirectional layer {self.name!r}, got None'
+                )
+            is_back = direction == "reverse"
+            inner = (config.get("backward_layer") if is_back else None) or config["layer"]
+            place += "/backward_layer" if is_back else "/forward_layer"
+            cls, config = inner["class_name"], inner["config"]
+        elif bool(config.get("go_backwards")) != (direction == "reverse"):
+            raise ValueError(
+                f'direction: expected "reverse" of {self.name!r} with go_backwards=True, got {direction!r}'
+                if config.get("go_backwards")
+                else f'direction: expected "forward" or None of {self.name!r}, got "reverse"'
+            )
+        if cls == "TimeDistributed":
+            cls, config, place = config["layer"]["class_name"], config["layer"]["config"], place + "/layer"
+        return list(_cells(cls, config, place))
+
+
+def _cells(cls: str, config: dict[str, Any], place: str) -> Iterator[Part]:
+    if cls == "RNN":
+        cls, config = config["cell"]["class_name"], {**config["cell"]["config"]}
+    if cls == "StackedRNNCells":
+        unique = _unique()
+        for each in config["cells"]:
+            inner = f"{place}/cell/cells/{unique(each['class_name'])}"
+            yield Part(each["class_name"], each["config"], inner)
+    else:
+        yield Part(cls, config, f"{place}/cell")
+
+
+def settings(part: Part, major: int | None) -> Layer:
+    """What the settings of a cell tell; its hard sigmoids are those of that version of Keras.
+
+    Raises:
+        ValueError: a class or an activation that is none of Keras', half precision.
+    """
+    if part.cls not in KIND_OF:
+        raise ValueError(
+            f"source: expected a SimpleRNN, LSTM or GRU, got {part.cls!a:.80}, whose step is not known"
+        )
+    check_precision(part.config.get("dtype"))
+    is_fused, kind = part.cls.startswith("CuDNN"), KIND_OF[part.cls]
+    found: dict[str, Activation | None] = {}
+    inner = "inner_activation" if "inner_activation" in part.config else "recurrent_activation"
+    for argument, key, fused in (
+        ("activation", "activation", "tanh"),
+        ("recurrent_activation", inner, "sigmoid"),
+    ):
+        if is_fused:
+            found[argument] = activations.get(fused)
+        elif key in part.config:
+            found[argument] = _activation(argument, part.config[key], major)
+    after = (is_fused or bool(part.config.get("reset_after", False))) if kind == "GRU" else None
+    return Layer(kind, reset_after=after, **found)
+
+
+def check_precision(told: Any) -> None:
+    """Refuse what computes in less than float32.
+
+    Raises:
+        ValueError: another precision.
+    """
+    if isinstance(told, dict):  # a policy
+        told = told.get("config", {}).get("name", "float32")
+    if told not in (None, "float32", "float64"):
+        raise ValueError(f"source: expected a layer that computes in float32 or float64, got {told!a:.80}")
+
+
+def _activation(argument: str, told: Any, major: int | None) -> Activation | None:
+    if isinstance(told, dict) and isinstance(told.get("config"), dict):
+        return of_layer(argument, str(told.get("class_name")), told["config"])
+    name = told.get("config") if isinstance(told, dict) else told
+    return named(argument, "linear" if name is None else str(name), major)
+
+
+def has_layers(config: Any) -> bool:
+    """Whether a stored configuration tells the layers; a class of one's own tells only what it is made with."""
+    if not isinstance(config, dict):
+        return False
+    inner = config.get("config")
+    return isinstance(inner, list) or (isinstance(inner, dict) and "layers" in inner)
+
+
+def networks_of(cls: str, config: Any) -> tuple[list[Network], list[str]]:
+    """The recurrent layers of a model in their order, and layers of classes whose step is not known.
+
+    Raises:
+        ValueError: no configuration of Keras.
+    """
+    try:
+        found, unknown = [], []
+        for each in _walk(cls, config, "", "", 0):
+            (found if isinstance(each, Network) else unknown).append(each)
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+        raise ValueError(
+            f"expected the configuration of a model of Keras, got a damaged one: {error!r:.80}"
+        ) from None
+    return found, unknown
+
+
+def _unique() -> Callable[[str], str]:
+    """Names of groups as Keras 3 makes them of classes."""
+    used: dict[str, int] = {}
+
+    def name(cls: str) -> str:
+        snake = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", cls))
+        snake = re.sub(r"([a-z])([A-Z])", r"\1_\2", snake).lower()
+        used[snake] = used.get(snake, -1) + 1
+        return f"{snake}_{used[snake]}" if used[snake] else snake
+
+    return name
+
+
+def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterator[Network | str]:
+    if depth > _DEEPEST:
+        raise KeyError("models within models within models")
+    items = config if isinstance(config, list) else config["layers"]
+    names = [str(item.get("name") or item["config"].get("name")) for item in items]
+    before = _before(cls, items, names)
+    by_name, unique = dict(zip(names, items, strict=True)), _unique()
+    above: dict[str, int] = {}
+    found: list[Network | str] = []
+    for name, item in by_name.items():
+        own, kind = f"{place}layers/{unique(item['class_name'])}", item["class_name"]
+        if kind in _MODELS:
+            found += _walk(kind, item["config"], f"{prefix}{name}/", f"{own}/", depth + 1)
+        elif _recurs(kind, item["config"]):
+            below, between = _below(name, by_name, before)
+            above[below or ""] = above.get(below or "", 0) + 1
+            below = None if below is None else prefix + below
+            found.append(Network(prefix + name, kind, item["config"], own, below, between))
+        elif item.get("registered_name") or re.search(r"lstm|gru|rnn|recurrent", kind, re.IGNORECASE):
+            found.append(f"{prefix}{name} ({kind})")
+    for each in found:
+        forks = (
+            isinstance(each, Network)
+            and each.below is not None
+            and above[each.below.removeprefix(prefix)] > 1
+        )
+        yield each._replace(below=None) if isinstance(each, Network) and forks else each
+
+
+def _recurs(cls: str, config: dict[str, Any]) -> bool:
+    """Whether a layer is a recurrent one whose step may be known."""
+    if cls in ("Bidirectional", "TimeDistributed"):
+        return _recurs(config["layer"]["class_name"], config["layer"]["config"])
+    if cls == "RNN":
+        inner = config["cell"]
+        cells = inner["config"]["cells"] if inner["class_name"] == "StackedRNNCells" else [inner]
+        return all(each["class_name"] in KIND_OF for each in cells)
+    return cls in KIND_OF
+
+
+def _before(cls: str, items: Sequence[Any], names: Sequence[str]) -> dict[str, list[str]]:
+    """Whose outputs each layer takes; nothing of one that is used several times."""
+    if cls == "Sequential":
+        return {name: list(names[i - 1 : i]) if i else [] for i, name in enumerate(names)}
+    found = {}
+    for name, item in zip(names, items, strict=True):
+        nodes = item.get("inbound_nodes", [])
+        found[name] = sorted(set(_origins(nodes[0], 0)) & set(names)) if len(nodes) == 1 else []
+    return found
+
+
+def _origins(node: Any, depth: int) -> Iterator[str]:
+    """The layers that a node names: ["lstm", 0, 0, …] or "keras_history" of later versions."""
+    if depth > 2 * _DEEPEST:
+        return
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from _origins(value, depth + 1)
+    elif isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int):
+        yield node[0]
+        yield from _origins(node[3:], depth + 1)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _origins(value, depth + 1)
+
+
+def _below(name: str, items: dict[str, Any], before: dict[str, list[str]]) -> tuple[str | None, str]:
+    """The recurrent layer whose outputs a layer takes step by step, and what else lies between the two."""
+    between, seen, at = "", {name}, name
+    while len(before[at]) == 1 and before[at][0] not in seen:
+        at = before[at][0]
+        seen.add(at)
+        kind, config = items[at]["class_name"], items[at]["config"]
+        if kind not in _MODELS and _recurs(kind, config):
+            own = items[name]
+            is_plain = all(
+                each["class_name"] not in ("Bidirectional", "TimeDistributed")
+                and not each["config"].get("go_backwards")
+                for each in (own, items[at])
+            )
+            follows = is_plain and not between and config.get("return_sequences")
+            return (at if follows else None), between
+        if kind not in _NEUTRAL:
+            between = between or f"{at} ({kind})"
+    return None, ""
+
+
+def chains(networks: Sequence[Network]) -> list[tuple[Network, ...]]:
+    """The networks with those that take their outputs step by step."""
+    found: list[list[Network]] = []
+    for each in networks:
+        own = next(
+            (chain for chain in found if each.below is not None and chain[-1].name == each.below), None
+        )
+        if own is None:
+            found.append([each])
+        else:
+            own.append(each)
+    return [tuple(chain) for chain in found]

@@ -1,0 +1,306 @@
+"""Files of Keras 1, 2 and 3: .keras, .h5 and .hdf5, whole models or weights alone. Nothing in a file is run."""
+
+import contextlib
+import itertools
+import json
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rnn_dynamics.cells.gated import GRU, LSTM
+from rnn_dynamics.cells.stack import Stack
+from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop.formats import format_of
+from rnn_dynamics.interop.keras import listing
+from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, settings
+from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, kind_of
+from rnn_dynamics.interop.keras_store import Store, check_heaps
+from rnn_dynamics.numerics import packages
+
+_WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
+_MOST_BYTES = 2**34
+_LONGEST_TEXT = 2**27
+_DENSEST = 1100  # bytes that one byte of a zip archive may stand for
+_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation): ")
+_OF_CONTENT = re.compile(r"(source|W|b|W_in|b_hidden): ")
+_DAMAGES = (
+    *(OSError, RuntimeError, LookupError, AttributeError, ArithmeticError, MemoryError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+_DIRECTIONS = (None, "forward", "reverse")
+
+
+def read_keras(
+    path: Any,
+    *,
+    layer: str | Sequence[str] | None = None,
+    direction: str | None = None,
+    activation: Any = None,
+    recurrent_activation: Any = None,
+) -> ElmanRNN | LSTM | GRU | Stack:
+    """The recurrent network in a file of Keras, as a cell: the same states, and so the same ∂h_T/∂h_k.
+
+    Recurrent layers in a row are a ``Stack``. Dropout and masks count as off. Activations are those of the stored
+    configuration, hard sigmoids those of the version of Keras that wrote it.
+
+    Args:
+        path: of a .keras, .h5 or .hdf5 file, of ``model.save`` or ``model.save_weights``.
+        layer: the name of the layer, or the names of several in a row, where the model has more than one network;
+            "outer/inner" of a model within it.
+        direction: "forward" or "reverse" of a bidirectional layer; "reverse" of one with ``go_backwards=True``. A
+            cell of the reverse takes the inputs in reverse order.
+        activation, recurrent_activation: of weights without a configuration, which does not tell them: as
+            ``from_keras``.
+
+    Returns:
+        A cell. The state of an LSTM is [h, c].
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImportError: the package h5py is not installed.
+        TypeError: no path, no name.
+        ValueError: another format, a damaged file; several networks, each listed with its call; what is neither
+            told nor given; what ``from_keras`` refuses.
+    """
+    found = _path(path)
+    names = _names(layer)
+    if direction not in _DIRECTIONS:
+        raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
+    with _opened(found) as store:
+        if not has_layers(store.config):
+            return _of_weights(found, store, names, direction, activation, recurrent_activation)
+        return _of_model(found, store, names, direction, activation, recurrent_activation)
+
+
+def _path(path: Any) -> Path:
+    try:
+        found = Path(path)
+    except TypeError as error:
+        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
+    if not found.exists():
+        raise FileNotFoundError(f"path: no file {found}")
+    return found
+
+
+def _names(layer: Any) -> tuple[str, ...] | None:
+    if layer is None or isinstance(layer, str):
+        return None if layer is None else (layer,)
+    if not isinstance(layer, (list, tuple)) or not layer or not all(isinstance(each, str) for each in layer):
+        raise TypeError(f"layer: expected the name of a layer, or names in a row, got {layer!r:.80}")
+    return tuple(layer)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Store]:
+    """The file's arrays and its configuration; whatever goes wrong in it is one sentence.
+
+    Raises:
+        ImportError: h5py is not installed.
+        ValueError: another format, a damaged file.
+    """
+    kind = format_of(path)
+    if kind not in ("hdf5", "keras"):
+        raise ValueError(f"path: {path.name}: expected a file of Keras (.keras, .h5, .hdf5), got {kind}")
+    try:
+        import h5py
+    except ImportError as error:
+        raise packages.missing("reading files of Keras", "h5py") from error
+    try:
+        with contextlib.ExitStack() as stack:
+            config = metadata = None
+            file: Any
+            if kind == "keras":
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                config, metadata = _json(archive, _CONFIG), _json(archive, _METADATA)
+                file = stack.enter_context(tempfile.TemporaryFile())
+                _copy(archive, _member(archive, _WEIGHTS, _MOST_BYTES), file)
+            else:
+                file = stack.enter_context(path.open("rb"))
+            check_heaps(file)
+            handle = stack.enter_context(h5py.File(file, "r"))
+            yield Store(handle, path.stat().st_size, config, metadata)
+    except (TypeError, ValueError) as error:
+        if _OF_ARGUMENT.match(str(error)):
+            raise
+        raise _told_of_file(path, error) from error
+    except _DAMAGES as error:
+        raise _told_of_file(path, error) from error
+
+
+def _told_of_file(path: Path, error: Exception) -> ValueError:
+    """What is wrong with a file in one sentence, whatever package noticed it."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    is_own = _OF_CONTENT.match(text)
+    said = (
+        f"{path.name}: {text.removeprefix('source: ')}" if is_own else f"{path.name} is damaged: {text:.120}"
+    )
+    return ValueError(f"path: {said}")
+
+
+def _member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
+    info = archive.getinfo(name)
+    if info.file_size > most or info.file_size > _DENSEST * max(info.compress_size, 1):
+        raise ValueError(
+            f"path: expected {name} of at most {most} bytes, got one that announces {info.file_size}"
+        )
+    return info
+
+
+def _json(archive: zipfile.ZipFile, name: str) -> dict[str, Any] | None:
+    if name not in archive.namelist():
+        return None
+    info = _member(archive, name, _LONGEST_TEXT)
+    try:
+        found = json.loads(archive.read(info))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"path: {name} is no JSON: {error}") from error
+    return found if isinstance(found, dict) else None
+
+
+def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Any) -> None:
+    with archive.open(info) as member:
+        shutil.copyfileobj(member, file)
+    file.seek(0)
+
+
+def _of_model(
+    path: Path,
+    store: Store,
+    names: tuple[str, ...] | None,
+    direction: str | None,
+    activation: Any,
+    recurrent_activation: Any,
+) -> ElmanRNN | LSTM | GRU | Stack:
+    """The network of a file that tells its layers."""
+    assert store.config is not None
+    try:
+        networks, unknown = networks_of(str(store.config.get("class_name")), store.config.get("config"))
+    except ValueError as error:
+        raise ValueError(f"path: {path.name}: {error}") from error
+    chain = _chosen(path, networks, unknown, names)
+    try:
+        parts = [(each, part) for each in chain for part in each.parts(direction)]
+        told = [settings(part, store.major) for _, part in parts]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"path: {path.name}: the configuration of a layer is damaged: {error!r:.80}"
+        ) from error
+    told = [_completed(each, activation, recurrent_activation) for each in told]
+    arrays: list[list[Any]] = []
+    for network, group in itertools.groupby(parts, key=lambda pair: pair[0]):
+        arrays += _arrays(store, network, [part for _, part in group], direction)
+    return _stacked([cell_of(each, own) for each, own in zip(told, arrays, strict=True)])
+
+
+def _chosen(
+    path: Path, networks: Sequence[Network], unknown: Sequence[str], names: tuple[str, ...] | None
+) -> Sequence[Network]:
+    """The networks of that name, or the only one in a file."""
+    known = {each.name: each for each in networks}
+    if names is None:
+        found = chains(networks)
+        if len(found) == 1 and not unknown:
+            return found[0]
+        raise ValueError(f"{'layer' if found else 'path'}: {listing(found, unknown, _caller(path))}")
+    for name in names:
+        if name not in known:
+            passed = f"; passed over, as their step is not known: {', '.join(unknown[:4])}" if unknown else ""
+            raise ValueError(
+                f"layer: expected one of {', '.join(map(repr, known))}, got {name!r:.80}{passed}"
+            )
+    chain = [known[name] for name in names]
+    for below, above in itertools.pairwise(chain):
+        if above.below != below.name:
+            between = f"; between them lies {above.between}" if above.between else ""
+            raise ValueError(
+                f"layer: expected names of layers in a row, got {above.name!r}, which does not take the outputs of "
+                f"{below.name!r} step by step{between}"
+            )
+    return chain
+
+
+def _caller(path: Path) -> Any:
+    def call(names: tuple[str, ...], direction: str) -> str:
+        shown = f'"{names[0]}"' if len(names) == 1 else "[" + ", ".join(f'"{each}"' for each in names) + "]"
+        return f'read_keras("{path.name}", layer={shown}{direction})'
+
+    return call
+
+
+def _completed(told: Layer, activation: Any, recurrent_activation: Any) -> Layer:
+    """What a file tells and the user adds."""
+    phi = chosen("activation", activation, told.activation)
+    if told.kind == "SimpleRNN":
+        if recurrent_activation is not None:
+            raise ValueError(
+                f"recurrent_activation: expected None, as a SimpleRNN has no gates, got {recurrent_activation!r}"
+            )
+        return told._replace(activation=phi)
+    gate = chosen("recurrent_activation", recurrent_activation, told.recurrent_activation)
+    return told._replace(activation=phi, recurrent_activation=gate)
+
+
+def _arrays(store: Store, network: Network, parts: Sequence[Any], direction: str | None) -> list[list[Any]]:
+    """The arrays of each cell of a layer."""
+    if not store.is_by_layer:
+        return [store.at(part.place) for part in parts]
+    top, _, inner = network.name.partition("/")
+    found = store.of_layer(top, inner.rpartition("/")[2])
+    if network.has_two_directions:
+        half = len(found) // 2
+        found = found[half:] if direction == "reverse" else found[:half]
+    if len(parts) == 1:
+        return [[store.array(each) for each in found]]
+    counts = [3 if part.config.get("use_bias", True) else 2 for part in parts]
+    if sum(counts) != len(found):
+        raise ValueError(f"path: expected {sum(counts)} arrays in layer {network.name!r}, got {len(found)}")
+    ends = list(itertools.accumulate(counts, initial=0))
+    return [[store.array(each) for each in found[a:b]] for a, b in itertools.pairwise(ends)]
+
+
+def _of_weights(
+    path: Path,
+    store: Store,
+    names: tuple[str, ...] | None,
+    direction: str | None,
+    activation: Any,
+    recurrent_activation: Any,
+) -> ElmanRNN | LSTM | GRU | Stack:
+    """The network of weights alone, whose activations the user tells."""
+    if names is not None and len(names) > 1:
+        raise ValueError(
+            "layer: expected one name, as weights alone do not tell what lies between, got several"
+        )
+    found = store.networks()
+    if not found:
+        raise ValueError(f"path: {path.name}: expected the weights of a SimpleRNN, LSTM or GRU, got none")
+    known = list(dict.fromkeys(layer for layer, _ in found))
+    name = known[0] if names is None and len(known) == 1 else names[0] if names else None
+    if name is None or name not in known:
+        two = {layer for layer, way in found if way == "reverse"}
+        calls = [_caller(path)((each,), ', direction="forward"' if each in two else "") for each in known]
+        raise ValueError(f"layer: expected one of several networks, got {name!r}: {' or '.join(calls[:6])}")
+    ways = [way for layer, way in found if layer == name]
+    if (direction or "forward") not in (way or "forward" for way in ways) or (
+        direction is None and len(ways) > 1
+    ):
+        raise ValueError(f"direction: expected one of {ways} of {name!r}, got {direction!r}")
+    way = direction if (name, direction) in found else None
+    arrays = [store.array(each) for each in found[name, way]]
+    kind = kind_of(arrays)
+    if kind == "GRU" and len(arrays) == 2:
+        raise ValueError(
+            f"path: {path.name}: expected a GRU with a bias, whose shape tells the place of the reset; without one "
+            "from_keras([kernel, recurrent_kernel], reset_after=…) takes its arrays"
+        )
+    told = _completed(Layer(kind), activation, recurrent_activation)
+    return cell_of(told, arrays)
+
+
+def _stacked(cells: list[Any]) -> Any:
+    return cells[0] if len(cells) == 1 else Stack(cells)

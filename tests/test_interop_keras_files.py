@@ -1,0 +1,392 @@
+"""Files of Keras 1, 2 and 3: states and ∂h_T/∂h_0 as Keras computed them, and files that are none or hostile.
+
+The files and what they compute are made by data/make_keras_files.py.
+"""
+
+import json
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rnn_dynamics
+from rnn_dynamics import cli
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
+from rnn_dynamics.cells.rollout import rollout
+from rnn_dynamics.gradients.jacobians import jacobian_product
+from rnn_dynamics.interop import from_keras, load, read_keras
+from rnn_dynamics.interop.keras_config import chains, networks_of
+from rnn_dynamics.interop.keras_store import check_heaps
+
+h5py = pytest.importorskip("h5py", reason="h5py is not installed")
+ARCHIVE = Path(__file__).parent / "files" / "keras_files.tar.xz"
+TANH = {"activation": "tanh", "recurrent_activation": "hard_sigmoid_5"}
+HARD3 = {"activation": "tanh", "recurrent_activation": "hard_sigmoid_6"}
+ROW = ("first", "gru", "rnn")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    found = tmp_path_factory.mktemp("keras")
+    with tarfile.open(ARCHIVE) as archive:
+        for member in archive.getmembers():
+            (found / member.name).write_bytes(archive.extractfile(member).read())
+    return found
+
+
+@pytest.fixture(scope="module")
+def truth(folder):
+    with np.load(folder / "truth.npz") as found:
+        return dict(found)
+
+
+READ = [
+    ("three.keras", {"layer": ROW}, "three", Stack),
+    ("three.h5", {"layer": ROW}, "three", Stack),
+    ("three.keras", {"layer": "first"}, "first", LSTM),
+    ("three.weights.h5", {"layer": "first", **HARD3}, "first", LSTM),
+    ("three.keras", {"layer": "bidirectional", "direction": "reverse"}, "back", ElmanRNN),
+    ("three.h5", {"layer": "bidirectional", "direction": "reverse"}, "back", ElmanRNN),
+    (
+        "three.weights.h5",
+        {"layer": "bidirectional", "direction": "reverse", "activation": "elu"},
+        "back",
+        ElmanRNN,
+    ),
+    ("two.h5", {"layer": "both", "direction": "forward"}, "two", LSTM),
+    ("two.h5", {"layer": "both", "direction": "reverse"}, "two_back", LSTM),
+    ("two_weights.h5", {"layer": "both", "direction": "forward", **TANH}, "two", LSTM),
+    ("two_weights.h5", {"layer": "both", "direction": "reverse", **TANH}, "two_back", LSTM),
+    ("cudnn.h5", {}, "cudnn", LSTM),
+    ("one.h5", {"layer": "lstm_1"}, "one_lstm", LSTM),
+    ("one.h5", {"layer": "gru_1"}, "one_gru", GRU),
+]
+
+
+@pytest.mark.parametrize(("file", "options", "name", "cls"), READ)
+def test_states_and_jacobians_are_keras(folder, truth, file, options, name, cls):
+    cell = read_keras(folder / file, **options)
+    assert type(cell) is cls
+    inputs = truth["inputs"][::-1] if name == "back" else truth["inputs"]
+    run = rollout(cell, truth[f"{name}/x0"].astype("float32"), inputs)
+    np.testing.assert_allclose(run.states[1:], truth[f"{name}/states"], rtol=0, atol=3e-6)
+    expected = truth[f"{name}/jacobian"]
+    found = jacobian_product(run).to_float()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1e-3, np.abs(expected).max()))
+
+
+def test_weights_are_the_same_in_every_file(folder):
+    cells = [read_keras(folder / file, layer=ROW) for file in ("three.keras", "three.h5")]
+    assert repr(cells[0]) == repr(cells[1])
+    assert "gate_activation=hard_sigmoid_6" in repr(cells[0])
+    assert "leaky_relu(0.1)" in repr(cells[0])
+    assert "gate_activation=hard_sigmoid_5" in repr(read_keras(folder / "two.h5", layer="gru_1"))
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "words"),
+    [
+        (
+            "three.keras",
+            {},
+            r'^layer: .*got 2.*lies dense \(Dense\).*layer=\["first", "gru", "rnn"\].*or read_keras',
+        ),
+        ("two.h5", {}, r'^layer: .*layer="both", direction="forward"\) or .*layer="gru_1"\)'),
+        ("two.h5", {"layer": "both"}, r'^direction: .*"forward" or "reverse".*got None'),
+        ("two.h5", {"layer": "gru_1", "direction": "reverse"}, r'^direction: .*"forward" or None'),
+        ("two.h5", {"layer": "gru_1", "direction": "up"}, r"^direction: .*'up'"),
+        ("two.h5", {"layer": "nothing"}, r"^layer: .*'both', 'gru_1'.*'nothing'"),
+        ("two.h5", {"layer": ("both", "gru_1")}, r"^layer: .*in a row.*lies lambda_1 \(Lambda\)"),
+        ("two.h5", {"layer": 3}, r"^layer: .*name.*3"),
+        ("two.h5", {"layer": ()}, r"^layer: .*name"),
+        ("two.h5", {"layer": "gru_1", "activation": "relu"}, r"^activation: .*'tanh'.*'relu'"),
+        (
+            "two.h5",
+            {"layer": "gru_1", "recurrent_activation": "sigmoid"},
+            r"^recurrent_activation: .*'hard_sigmoid_5'.*'logistic'",
+        ),
+        ("two_weights.h5", {}, r'^layer: .*layer="both", direction="forward"\) or .*layer="gru_1"'),
+        ("two_weights.h5", {"layer": "both"}, r"^direction: "),
+        ("two_weights.h5", {"layer": "gru_1"}, r"^activation: .*None"),
+        (
+            "two_weights.h5",
+            {"layer": "gru_1", "activation": "tanh"},
+            r"^recurrent_activation: .*'hard_sigmoid_5'.*2\.2.*None",
+        ),
+        ("two_weights.h5", {"layer": ("both", "gru_1")}, r"^layer: .*one name"),
+        ("three.weights.h5", {"layer": "first", **TANH, "activation": "tahn"}, r"^activation: .*'tahn'"),
+        (
+            "three.weights.h5",
+            {"layer": "first", "activation": "tanh", "recurrent_activation": "hard_sigmoid"},
+            r"^recurrent_activation: .*'hard_sigmoid_5'.*'hard_sigmoid_6'",
+        ),
+    ],
+)
+def test_what_is_not_told_is_asked_for(folder, file, options, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        read_keras(folder / file, **options)
+
+
+def test_no_file_and_other_formats(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"^path: no file"):
+        read_keras(tmp_path / "none.h5")
+    with pytest.raises(TypeError, match=r"^path: "):
+        read_keras(3)
+    np.savez(tmp_path / "a.npz", x=np.eye(2))
+    with pytest.raises(ValueError, match=r"^path: a\.npz: expected a file of Keras.*npz"):
+        read_keras(tmp_path / "a.npz")
+
+
+# --- hostile files ----------------------------------------------------------------------------------------------
+
+
+def _said(path, options):
+    """What the refusal says, nothing of a file that is read all the same."""
+    try:
+        read_keras(path, **options)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("file", ["three.keras", "two.h5", "three.weights.h5"])
+def test_damaged_files_are_one_sentence(folder, tmp_path, file):
+    data, rng = (folder / file).read_bytes(), np.random.default_rng(0)
+    options = {"layer": "first" if "three" in file else "gru_1"} | (TANH if "weights" in file else {})
+    cuts = [data[:k] for k in rng.integers(1, len(data), 15)]
+    flipped = []
+    for _ in range(60):
+        copy = bytearray(data)
+        for place in rng.integers(0, len(data), 3):
+            copy[place] ^= int(rng.integers(1, 256))
+        flipped.append(bytes(copy))
+    for i, damaged in enumerate(cuts + flipped):
+        path = tmp_path / f"{i}{Path(file).suffix}"
+        path.write_bytes(damaged)
+        said = _said(path, options)
+        assert "\n" not in said, i
+        assert len(said) < 600, i
+
+
+def _altered(folder, tmp_path, change):
+    path = tmp_path / "two.h5"
+    path.write_bytes((folder / "two.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        change(file["model_weights/gru_1/gru_1"], file)
+    return path
+
+
+def _absurd(group, file):
+    del group["kernel:0"]
+    group.create_dataset("kernel:0", shape=(2, 2**40), dtype="f4", chunks=(1, 1024))
+
+
+def _dense(group, file):
+    del group["kernel:0"]
+    group.create_dataset("kernel:0", data=np.zeros((2, 2**21), "f4"), compression="gzip", chunks=(2, 2**21))
+
+
+def _elsewhere(group, file):
+    del group["kernel:0"]
+    group["kernel:0"] = h5py.ExternalLink("other.h5", "/x")
+
+
+def _soft(group, file):
+    group.move("kernel:0", "moved")
+    group["kernel:0"] = h5py.SoftLink(f"{group.name}/moved")
+
+
+def _external(group, file):
+    del group["kernel:0"]
+    group.create_dataset("kernel:0", shape=(2, 6), dtype="f4", external=[("/etc/passwd", 0, 48)])
+
+
+def _virtual(group, file):
+    del group["kernel:0"]
+    layout = h5py.VirtualLayout(shape=(2, 6), dtype="f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", shape=(2, 6))
+    group.create_virtual_dataset("kernel:0", layout)
+
+
+def _integers(group, file):
+    del group["kernel:0"]
+    group["kernel:0"] = np.zeros((2, 6), int)
+
+
+def _missing(group, file):
+    del group["kernel:0"]
+
+
+def _strange(group, file):
+    file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": {"layers": 3}})
+
+
+def _no_json(group, file):
+    file.attrs["model_config"] = "[" * 100_000
+
+
+def _numbers(group, file):
+    file["model_weights/gru_1"].attrs["weight_names"] = np.arange(3)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_absurd, r"announces \d+ bytes"),
+        (_dense, r"kernel of shape"),
+        (_elsewhere, r"a link at"),
+        (_soft, r"a link at"),
+        (_external, r"of another file"),
+        (_virtual, r"of another file|a name is damaged"),  # its sources are named in a heap too
+        (_integers, r"floating-point.*int64"),
+        (_missing, r"damaged"),
+        (_strange, r"configuration of a model"),
+        (_no_json, r"no JSON|too large|damaged"),
+        (_numbers, r"names in weight_names"),
+    ],
+)
+def test_hostile_files_are_refused(folder, tmp_path, change, words):
+    try:
+        path = _altered(folder, tmp_path, change)
+    except (OSError, RuntimeError, ValueError):
+        pytest.skip("h5py does not write it")
+    with pytest.raises(ValueError, match=words) as caught:
+        read_keras(path, layer="gru_1")
+    assert "\n" not in str(caught.value)
+
+
+def _heap(size: int, held: int, length: int) -> bytes:
+    """Bytes as a heap with one object and a pointer to it, in no file of HDF5."""
+    begin = b"none" * 2
+    heap = struct.pack("<4sIQQQ16x", b"GCOL", 1, size, 1, held)
+    return begin + heap + struct.pack("<IQI4x", length, len(begin), 1)
+
+
+@pytest.mark.parametrize(
+    ("size", "held", "length", "words"),
+    [
+        (48, 16, 16, ""),
+        (480, 16, 16, "a heap of names is damaged: 480 bytes at 8"),
+        (48, 17, 16, "a heap of names is damaged: 17 bytes at 24, 32 are left"),
+        (48, 16, 160, "a name is damaged: it announces 160 bytes"),
+    ],
+)
+def test_heaps_of_names_are_checked_before_they_are_read(tmp_path, size, held, length, words):
+    (tmp_path / "heap").write_bytes(_heap(size, held, length))
+    with open(tmp_path / "heap", "rb") as file:
+        if not words:
+            check_heaps(file)
+            return
+        with pytest.raises(ValueError, match=words):
+            check_heaps(file)
+
+
+def test_a_zip_that_unpacks_to_gigabytes_is_refused(folder, tmp_path):
+    path = tmp_path / "bomb.keras"
+    with (
+        zipfile.ZipFile(folder / "three.keras") as whole,
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as bomb,
+    ):
+        for name in ("config.json", "metadata.json"):
+            bomb.writestr(name, whole.read(name))
+        bomb.writestr("model.weights.h5", b"\0" * 2**20)
+    data = path.read_bytes()
+    size = (2**20).to_bytes(4, "little")
+    path.write_bytes(data.replace(size, (2**31).to_bytes(4, "little")))
+    with pytest.raises(ValueError, match=r"^path: .*(announces|damaged)"):
+        read_keras(path)
+
+
+# --- configurations ---------------------------------------------------------------------------------------------
+
+
+def _node(name, cls="LSTM", *below, **config):
+    return {
+        "name": name,
+        "class_name": cls,
+        "config": {"name": name, "return_sequences": True} | config,
+        "inbound_nodes": [[[each, 0, 0, {}] for each in below]] if below else [],
+    }
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ([_node("a"), _node("b", "GRU", "a"), _node("c", "SimpleRNN", "b")], [("a", "b", "c")]),
+        ([_node("a"), _node("d", "Dropout", "a"), _node("b", "LSTM", "d")], [("a", "b")]),
+        ([_node("a"), _node("d", "Dense", "a"), _node("b", "LSTM", "d")], [("a",), ("b",)]),
+        ([_node("a"), _node("b", "LSTM", "a"), _node("c", "LSTM", "a")], [("a",), ("b",), ("c",)]),
+        ([_node("a"), _node("b", "LSTM", "a", "x"), _node("x", "Dense")], [("a", "b")]),
+        ([_node("a"), _node("x"), _node("b", "LSTM", "a", "x")], [("a",), ("x",), ("b",)]),
+        ([_node("a", return_sequences=False), _node("b", "LSTM", "a")], [("a",), ("b",)]),
+        ([_node("a", go_backwards=True), _node("b", "LSTM", "a")], [("a",), ("b",)]),
+    ],
+)
+def test_layers_in_a_row(items, expected):
+    if expected == [("a", "b")] and items[-1]["name"] == "x":  # the state of b is given by another layer
+        expected = [("a",), ("b",)]
+    networks, unknown = networks_of("Functional", {"layers": items})
+    assert [tuple(each.name for each in chain) for chain in chains(networks)] == expected
+    assert not unknown
+
+
+def test_what_recurs_and_is_not_known_is_named():
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [_node("deep")]}}
+    items = [_node("a", "ConvLSTM2D"), _node("b", "MyLSTM"), inner]
+    networks, unknown = networks_of("Sequential", {"layers": items})
+    assert [each.name for each in networks] == ["inner/deep"]
+    assert networks[0].place == "layers/sequential/layers/lstm"
+    assert unknown == ["a (ConvLSTM2D)", "b (MyLSTM)"]
+
+
+def test_h5py_is_asked_for_by_name(folder, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+    with pytest.raises(ImportError, match=r"pip install h5py.*\.\[interop\]"):
+        read_keras(folder / "two.h5")
+
+
+def test_lists_of_a_file_are_what_the_file_gives(folder):
+    with h5py.File(folder / "two.h5") as file:
+        own = file["model_weights/gru_1"]
+        arrays = [own[name][()] for name in own.attrs["weight_names"]]
+    cell = from_keras(arrays, recurrent_activation="hard_sigmoid_5")
+    whole = read_keras(folder / "two.h5", layer="gru_1")
+    assert repr(cell) == repr(whole)
+    np.testing.assert_array_equal(cell.W, whole.W)
+
+
+@pytest.mark.parametrize(
+    "file", ["three.keras", "three.h5", "three.weights.h5", "two.h5", "two_weights.h5", "cudnn.h5", "one.h5"]
+)
+def test_inspect_lists_each_network_with_a_call_that_reads_it(folder, file, capsys, monkeypatch):
+    monkeypatch.chdir(folder)
+    assert cli.main(["inspect", file, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["format"] == "Keras"
+    for network in told["networks"]:
+        assert isinstance(eval(network["call"], {"rd": rnn_dynamics}), LSTM | GRU | ElmanRNN | Stack)
+    assert cli.main(["inspect", file]) == 0
+    said = capsys.readouterr().out
+    assert all(network["call"] in said for network in told["networks"])
+
+
+def test_load_and_diagnose_take_files_of_keras(folder, capsys):
+    assert repr(load(folder / "one.h5", prefix="gru_1")) == repr(read_keras(folder / "one.h5", layer="gru_1"))
+    assert repr(load(folder / "three.h5", prefix="first,gru,rnn")) == repr(
+        read_keras(folder / "three.h5", layer=ROW)
+    )
+    back = load(folder / "two.h5", prefix="both", direction="reverse")
+    assert repr(back) == repr(read_keras(folder / "two.h5", layer="both", direction="reverse"))
+    for name, value in (("kind", "lstm"), ("layer", 0)):
+        with pytest.raises(ValueError, match=f"{name}: expected None of a file of Keras"):
+            load(folder / "one.h5", **{name: value})
+    assert cli.main(["diagnose", str(folder / "one.h5"), "--steps", "9"]) == 2
+    assert "expected one network, got 2: --prefix lstm_1 or --prefix gru_1" in capsys.readouterr().err
+    assert cli.main(["diagnose", str(folder / "three.h5"), "--steps", "9"]) == 2
+    said = capsys.readouterr().err
+    assert "--prefix first,gru,rnn or --prefix bidirectional --direction forward" in said
+    assert cli.main(["diagnose", str(folder / "one.h5"), "--steps", "9", "--prefix", "lstm_1"]) == 0
+    assert "horizon" in capsys.readouterr().out
