@@ -391,9 +391,9 @@ HDF5 = b"\x89HDF\r\n\x1a\n" + bytes(90)
 FILES = [
     ("a.npy", b"\x93NUMPY\x01\x00rest", [r"NumPy array \(\.npy\)", "damaged"], ["pickle"]),
     ("a.mat", b"MATLAB 5.0 MAT-file" + bytes(200), ["a file of MATLAB", "damaged"], ["safetensors:"]),
-    ("a.h5", HDF5, ["HDF5", "from_keras"], ["pickle"]),
+    ("a.h5", HDF5, ["HDF5", "damaged"], ["pickle"]),
     ("a.weights", bytes(512) + HDF5, ["HDF5"], ["pickle"]),
-    ("a.keras", archive(config__json="{}", model__weights__h5="x"), ["Keras", "from_keras"], ["pickle"]),
+    ("a.keras", archive(config__json="{}", model__weights__h5="x"), ["Keras", "damaged"], ["pickle"]),
     (
         *("a.onnx", b"\x08\x08\x12\x07pytorch\x1a\x052.1.0" + bytes(range(128, 256))),
         ["model of ONNX", "damaged"],

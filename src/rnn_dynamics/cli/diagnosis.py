@@ -106,12 +106,14 @@ def _check_kind(kind: str | None, problems: Problems) -> bool:
 def _check_format(path: Path, problems: Problems) -> Any:
     """What is in a file that can be read; everything that is in the way is noted."""
     from rnn_dynamics.interop.contents import contents_of
+    from rnn_dynamics.interop.formats import KERAS, format_of
 
     if not path.exists():
         problems.add(f"MODEL: no file {path}{_beside(path, _WEIGHTS)}")
         return None
     try:
-        return contents_of(path)
+        # Of Keras the reader itself says what is wrong, which takes JAX.
+        return None if format_of(path) in KERAS else contents_of(path)
     except OSError as error:
         problems.add(f"MODEL: cannot read {path}: {error.strerror or error}")
     except (ValueError, ImportError) as error:
@@ -178,7 +180,15 @@ def _as_options(message: str) -> str:
         ("direction", "--direction"),
     ):
         message = re.sub(rf"^{argument}:", f"{option}:", message)
+    several = r'read_keras\("[^"]*", layer=\[?((?:"[^"]*"(?:, )?)+)\]?(?:, direction="(\w+)")?\)'
+    message = re.sub(several, _as_prefix, message)
     return re.sub(r'prefix="([^"]+)"', r"--prefix \1", re.sub("^prefix:", "--prefix:", message))
+
+
+def _as_prefix(call: re.Match[str]) -> str:
+    """The names of layers of Keras, and a direction, as options."""
+    names = ",".join(re.findall('"([^"]*)"', call[1]))
+    return f"--prefix {names}{f' --direction {call[2]}' if call[2] else ''}"
 
 
 def verdict(options: argparse.Namespace) -> str:
@@ -193,13 +203,16 @@ def verdict(options: argparse.Namespace) -> str:
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
-        cell = load(
-            options.model,
-            kind=options.kind,
-            prefix=options.prefix,
-            layer=options.layer,
-            direction=options.direction,
-        )
+        try:
+            cell = load(
+                options.model,
+                kind=options.kind,
+                prefix=options.prefix,
+                layer=options.layer,
+                direction=options.direction,
+            )
+        except ValueError as error:
+            raise ValueError(_as_options(str(error))) from error
     for warning in told:
         print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
     cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)

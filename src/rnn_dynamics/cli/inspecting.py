@@ -29,15 +29,34 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     from rnn_dynamics.interop.contents import contents_of
+    from rnn_dynamics.interop.formats import KERAS, format_of
 
     path = Path(options.file)
     try:
+        if format_of(path) in KERAS:
+            return _of_keras(path, options.json)
         found = described(contents_of(path), path)
     except OSError as error:
         return complain(f"FILE: cannot read {path}: {error.strerror or error}", MISUSED)
     except (ValueError, ImportError) as error:
         return complain(str(error).replace("path:", "FILE:", 1), MISUSED)
     print(json.dumps(found, indent=2) if options.json else _text(found, path))
+    return 0
+
+
+def _of_keras(path: Path, as_json: bool) -> int:
+    from rnn_dynamics.interop.keras_files import described as described_keras
+
+    networks = described_keras(path)
+    size = path.stat().st_size
+    if as_json:
+        listed = [{"is": words, "call": f"rd.interop.{call}"} for words, call in networks]
+        print(json.dumps({"file": str(path), "format": "Keras", "bytes": size, "networks": listed}, indent=2))
+        return 0
+    lines = [f"{path.name}: a file of Keras, {_size(size)}"]
+    lines += [] if networks else ["no SimpleRNN, LSTM or GRU"]
+    lines += [line for words, call in networks for line in (f"  {words}", f"    rd.interop.{call}")]
+    print("\n".join(printable(line) for line in lines))
     return 0
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.contents import chosen, contents_of
-from rnn_dynamics.interop.formats import format_of, refusal
+from rnn_dynamics.interop.formats import KERAS, format_of, refusal
 from rnn_dynamics.interop.importing import cell_of
 from rnn_dynamics.interop.stored import Refused, brief
 from rnn_dynamics.numerics import packages
@@ -101,14 +101,16 @@ def load(
     """The recurrent network in a file, as a cell; the file's content tells its format, not its name.
 
     Read are safetensors, NumPy's .npz, PyTorch's archives, files before its version 1.6 and TorchScript, pickles,
-    MATLAB's .mat, Flax's MessagePack, JSON (RTNeural's layers, state dicts as lists) and ONNX. Nothing in a file is
-    ever run: pickles are read as data, and what would have to be called is refused by name.
+    MATLAB's .mat, Flax's MessagePack, JSON (RTNeural's layers, state dicts as lists), ONNX, and models of Keras, of
+    which ``read_keras`` takes weights without a configuration too. Nothing in a file is ever run: pickles are read
+    as data, and what would have to be called is refused by name.
 
     Args:
         path: of the file.
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
         prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
-            several networks. Mappings in one another count as names with dots: "state_dict.lstm.".
+            several networks; of Keras the layer's name, or the names of some in a row with commas. Mappings in one
+            another count as names with dots: "state_dict.lstm.".
         layer: the number of one layer of PyTorch's to take alone, from 0 on. All are taken otherwise.
         direction: "forward" or "reverse", of a bidirectional network; of one layer at a time, where it is deep.
 
@@ -128,9 +130,24 @@ def load(
     path = _path(path)
     if not isinstance(prefix, str):
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
+    if format_of(path) in KERAS:
+        return _of_keras(path, kind, prefix, layer, direction)
     network = chosen(contents_of(path), path, prefix, direction)
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # what is infinite or no number stays visible
             return cell_of(network, kind, layer, direction, path.name)
     except Refused as error:
         raise ValueError(f"path: {path.name}: {brief(error, 400)}") from error
+
+
+def _of_keras(path: Path, kind: str | None, prefix: str, layer: int | None, direction: str | None) -> Any:
+    """The network in a file of Keras, which tells its kind, and whose layers have names."""
+    from rnn_dynamics.interop.keras_files import read_keras
+
+    for name, value in (("kind", kind), ("layer", layer)):
+        if value is not None:
+            raise ValueError(
+                f"{name}: expected None of a file of Keras, whose layers prefix= names, got {value!r}"
+            )
+    names = prefix.split(",")
+    return read_keras(path, layer=(names if len(names) > 1 else prefix or None), direction=direction)

@@ -6,6 +6,9 @@ import struct
 import zipfile
 from pathlib import Path
 
+#: The formats of Keras, which ``read_keras`` reads.
+KERAS = ("keras", "hdf5")
+
 #: The formats that ``load`` reads, each in words.
 WORDS = {
     "safetensors": "a safetensors file",
@@ -140,13 +143,10 @@ def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
         ),
         "hdf5": (
             "an HDF5 file",
-            "of Keras: rd.interop.from_keras(layer, …) takes a layer of the loaded model; others: read the "
-            "matrices with h5py and build rd.ElmanRNN(W, b, W_in)",
+            f"rd.interop.read_keras({_quoted(path)}) reads those of Keras; of others read the matrices with h5py "
+            "and build rd.ElmanRNN(W, b, W_in)",
         ),
-        "keras": (
-            "a model of Keras (.keras)",
-            f"rd.interop.from_keras takes a layer of it: keras.models.load_model({_quoted(path)}).get_layer(…)",
-        ),
+        "keras": ("a model of Keras (.keras)", f"rd.interop.read_keras({_quoted(path)}) reads it"),
         "lfs": (
             "a pointer of Git LFS, which stands in the place of a large file",
             "git lfs pull fetches the file itself",

@@ -77,6 +77,43 @@ def read_keras(
         return _of_model(found, store, names, direction, activation, recurrent_activation)
 
 
+def described(path: Any) -> list[tuple[str, str]]:
+    """The recurrent networks of a file of Keras, each in words and with the call that reads it.
+
+    Raises:
+        FileNotFoundError, ImportError, ValueError: as ``read_keras``.
+    """
+    found = _path(path)
+    with _opened(found) as store:
+        call = _caller(found)
+        if not has_layers(store.config):
+            return [_alone(store, layer, way, call) for layer, way in store.networks()]
+        assert store.config is not None
+        try:
+            networks, _ = networks_of(str(store.config.get("class_name")), store.config.get("config"))
+        except ValueError as error:
+            raise ValueError(f"path: {found.name}: {error}") from error
+        return [
+            (
+                ", ".join(f"{each.name}: {each.cls}" for each in chain),
+                call(
+                    tuple(each.name for each in chain),
+                    ', direction="forward"' if any(each.has_two_directions for each in chain) else "",
+                ),
+            )
+            for chain in chains(networks)
+        ]
+
+
+def _alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, str]:
+    """Weights without a configuration, with Keras' default activations in the call."""
+    kind = kind_of([store.array(each) for each in store.networks()[layer, way]])
+    gates = "" if kind == "SimpleRNN" else ', recurrent_activation="sigmoid"'
+    direction = "" if way is None else f', direction="{way}"'
+    words = f"{layer}: {kind}, weights alone, which do not tell the activations; these are Keras' own"
+    return words, call((layer,), f'{direction}, activation="tanh"{gates}')
+
+
 def _path(path: Any) -> Path:
     try:
         found = Path(path)
@@ -136,10 +173,8 @@ def _told_of_file(path: Path, error: Exception) -> ValueError:
     """What is wrong with a file in one sentence, whatever package noticed it."""
     text = " ".join(str(error).split()) or type(error).__name__
     is_own = _OF_CONTENT.match(text)
-    said = (
-        f"{path.name}: {text.removeprefix('source: ')}" if is_own else f"{path.name} is damaged: {text:.120}"
-    )
-    return ValueError(f"path: {said}")
+    damaged = f"expected a file of Keras (HDF5) that is whole, got a damaged one: {text:.120}"
+    return ValueError(f"path: {path.name}: {text.removeprefix('source: ') if is_own else damaged}")
 
 
 def _member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
