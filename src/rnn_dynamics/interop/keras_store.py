@@ -19,9 +19,9 @@ _LAYER = re.compile(r"(?:^|/)(?:layers|_layer_checkpoint_dependencies)/([^/]+)")
 
 
 def check_heaps(file: Any) -> None:
-    """Refuse heaps of names whose sizes lead nowhere, and names longer than the file.
+    """Refuse heaps of names whose sizes do not add up, and names longer than the file, before HDF5 reads them.
 
-    HDF5 1.14 reads some of the former for ever, and makes room for the latter before it looks.
+    HDF5 1.14 does not come back from every damaged file.
 
     Args:
         file: open for reading bytes, with a descriptor.
