@@ -49,7 +49,8 @@ help:
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One worker more than most machines have cores to spare: a tenth of the time the workers wait for other processes.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 SHIPPED = $(shell grep -l "mark.shipped" tests/test_*.py)
 
 # The tests marked shipped take XLA's own settings, which a process has from its start; without ARGS only the files

@@ -9,6 +9,7 @@ XLA's settings are those of ``compiler_settings``: cheap ones, or its own for ``
 """
 
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -54,6 +55,7 @@ _LONG_FILES = ("test_figures.py", "test_notebooks.py")
 
 # No file adds more than some 12 000.
 _MOST_REGIONS = 40_000
+_MOST_MEMORY = 3 * 2**29  # bytes; no file adds more than some 2**29
 
 _OLDEST_PROGRAM = 30 * 24 * 3600  # seconds
 
@@ -89,18 +91,37 @@ def _mapped_regions() -> int:
         return 0
 
 
+def _resident_memory() -> int:
+    """Bytes of memory this process has, 0 where the system does not tell."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as counts:
+            return int(counts.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _give_back_memory() -> None:
+    """Return to the system what Python and the compiler have freed, where the system's library can."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _kept_programs() -> Iterator[None]:
     """What a file has traced and compiled stays for the next ones, and is not searched for garbage again.
 
     A compiled program maps some six regions of memory, of which Linux allows a process 65530: a worker that reaches
-    that dies in the compiler. The programs are dropped well before; those needed again are read from the folder.
+    that dies in the compiler. The programs are dropped well before, and before they take gigabytes; those needed again
+    are read from the folder.
     """
     yield
-    if _mapped_regions() > _MOST_REGIONS:
+    is_full = _mapped_regions() > _MOST_REGIONS or _resident_memory() > _MOST_MEMORY
+    if is_full:
         gc.unfreeze()
         jax.clear_caches()
     gc.collect()
+    if is_full:
+        _give_back_memory()
     gc.freeze()
 
 

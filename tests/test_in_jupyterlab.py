@@ -102,9 +102,10 @@ def _finish(opened: lab.Notebook, chromium: Browser, path: Path, pictures: int) 
 
 @pytest.mark.parametrize(
     "names",
-    [["neuron"], pytest.param(["cliff", "gradients", "attractors", "network"], marks=pytest.mark.soak)],
+    [["neuron", "cliff"], ["gradients", "attractors", "network"]],
     ids="-".join,
 )
+@pytest.mark.soak
 def test_everything_that_can_be_dragged_is(
     names: list[str], chromium: Browser, address: tuple[str, Path]
 ) -> None:
