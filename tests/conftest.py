@@ -111,8 +111,8 @@ def _kept_programs() -> Iterator[None]:
     """What a file has traced and compiled stays for the next ones, and is not searched for garbage again.
 
     A compiled program maps some six regions of memory, of which Linux allows a process 65530: a worker that reaches
-    that dies in the compiler. The programs are dropped well before, and before they take gigabytes; those needed again
-    are read from the folder.
+    that dies in the compiler. The programs are dropped well before, and before they take gigabytes; those needed
+    again are read from the folder.
     """
     yield
     is_full = _mapped_regions() > _MOST_REGIONS or _resident_memory() > _MOST_MEMORY
