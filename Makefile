@@ -14,6 +14,7 @@ DEV := $(VENV)/.installed-dev
 BROWSER := $(VENV)/.installed-browser
 BENCH := $(VENV)/.installed-bench
 DOCS := $(VENV)/.installed-docs
+LINT := $(VENV)/.installed-lint
 UV := $(shell command -v uv 2>/dev/null)
 ifeq ($(UV),)
 # Without byte code, which Python writes for the modules that are used: a fifth of the installation's time.
@@ -49,8 +50,7 @@ help:
 figures: $(CORE)
 	$(BIN)/rnn-dynamics reproduce --out "$(OUT)" $(ARGS)
 
-# One worker more than most machines have cores to spare: a tenth of the time the workers wait for other processes.
-PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 SHIPPED = $(shell grep -l "mark.shipped" tests/test_*.py)
 
 # The tests marked shipped take XLA's own settings, which a process has from its start; without ARGS only the files
@@ -83,7 +83,7 @@ docs: $(DOCS)
 	$(BIN)/python docs/hooks/gallery.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict $(ARGS)
 
-lint: $(DEV)
+lint: $(LINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@echo "$(BIN)/pyright --pythonpath $(BIN)/python"
@@ -101,6 +101,11 @@ $(CORE): pyproject.toml | $(BIN)/python
 $(DEV): $(CORE)
 	@echo "Installing what the tests need (once) ..."
 	@$(BEGIN) $(INSTALL) -e ".[dev,ode,data]" $(END)
+	@touch $@
+
+$(LINT): $(DEV)
+	@echo "Installing ruff and pyright (once) ..."
+	@$(BEGIN) $(INSTALL) -e ".[lint]" $(END)
 	@touch $@
 
 $(BROWSER): $(DEV)

@@ -333,6 +333,7 @@ PROMISES = {
     "bench": [BENCH],
     "docs": [SITE],
     "browser": [IMPORTS.format(names=sorted(_names(EXTRAS["browser"])))],
+    "lint": [IMPORTS.format(names=["pyright"])],
     "peers": [IMPORTS.format(names=sorted(_names(EXTRAS["peers"])))],
     "dev": [
         IMPORTS.format(names=sorted(MODULE_OF.get(n, n.replace("-", "_")) for n in _names(EXTRAS["dev"])))
