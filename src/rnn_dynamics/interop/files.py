@@ -6,26 +6,10 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.contents import chosen, contents_of
-from rnn_dynamics.interop.formats import KERAS, format_of, refusal
+from rnn_dynamics.interop.formats import KERAS, file_of, format_of, refusal
 from rnn_dynamics.interop.importing import cell_of
 from rnn_dynamics.interop.stored import Refused, brief
 from rnn_dynamics.numerics import packages
-
-
-def _path(path: Any) -> Path:
-    """The path of a file that is there.
-
-    Raises:
-        FileNotFoundError: no such file.
-        TypeError: no path.
-    """
-    try:
-        path = Path(path)
-    except TypeError as error:
-        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
-    if not path.exists():
-        raise FileNotFoundError(f"path: no file {path}")
-    return path
 
 
 def read_safetensors(path: Any) -> dict[str, np.ndarray]:
@@ -44,7 +28,7 @@ def read_safetensors(path: Any) -> dict[str, np.ndarray]:
         ValueError: another format, a pickle above all, under whatever name; a file that is damaged, or a dtype that
             NumPy lacks. The message says what the file is, and what to do with it.
     """
-    path = _path(path)
+    path = file_of(path)
     kind = format_of(path)
     if kind != "safetensors":
         raise ValueError(f"path: {path.name}: {refusal(path, kind, expected='a safetensors file')}")
@@ -75,7 +59,7 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
         TypeError: no path.
         ValueError: another format, a damaged archive, arrays of Python objects, or more than 16 GiB of arrays.
     """
-    path = _path(path)
+    path = file_of(path)
     kind = format_of(path)
     if kind != "npz":
         raise ValueError(f"path: {path.name}: {refusal(path, kind, expected='a NumPy archive (.npz)')}")
@@ -127,7 +111,7 @@ def load(
     Warns:
         UserWarning: weights in half precision or with a scale were made float32.
     """
-    path = _path(path)
+    path = file_of(path)
     if not isinstance(prefix, str):
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
     if format_of(path) in KERAS:

@@ -5,6 +5,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import Any
 
 #: The formats of Keras, which ``read_keras`` reads.
 KERAS = ("keras", "hdf5")
@@ -56,6 +57,22 @@ _TEXTS = (
     (b"{", "JSON"),
     (b"[", "JSON"),
 )
+
+
+def file_of(path: Any) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        FileNotFoundError: no such file.
+        TypeError: no path.
+    """
+    try:
+        path = Path(path)
+    except TypeError as error:
+        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
+    if not path.exists():
+        raise FileNotFoundError(f"path: no file {path}")
+    return path
 
 
 def format_of(path: Path) -> str:

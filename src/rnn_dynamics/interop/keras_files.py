@@ -15,7 +15,7 @@ from typing import Any
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.formats import format_of
+from rnn_dynamics.interop.formats import file_of, format_of
 from rnn_dynamics.interop.keras import listing
 from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, settings
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, kind_of
@@ -67,7 +67,7 @@ def read_keras(
         ValueError: another format, a damaged file; several networks, each listed with its call; what is neither
             told nor given; what ``from_keras`` refuses.
     """
-    found = _path(path)
+    found = file_of(path)
     names = _names(layer)
     if direction not in _DIRECTIONS:
         raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
@@ -83,7 +83,7 @@ def described(path: Any) -> list[tuple[str, str]]:
     Raises:
         FileNotFoundError, ImportError, ValueError: as ``read_keras``.
     """
-    found = _path(path)
+    found = file_of(path)
     with _opened(found) as store:
         call = _caller(found)
         if not has_layers(store.config):
@@ -112,16 +112,6 @@ def _alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, s
     direction = "" if way is None else f', direction="{way}"'
     words = f"{layer}: {kind}, weights alone, which do not tell the activations; these are Keras' own"
     return words, call((layer,), f'{direction}, activation="tanh"{gates}')
-
-
-def _path(path: Any) -> Path:
-    try:
-        found = Path(path)
-    except TypeError as error:
-        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
-    if not found.exists():
-        raise FileNotFoundError(f"path: no file {found}")
-    return found
 
 
 def _names(layer: Any) -> tuple[str, ...] | None:
