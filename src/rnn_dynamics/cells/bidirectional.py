@@ -29,9 +29,9 @@ DIRECTIONS = ("forward", "backward")
 class Bidirectional:
     """Layers that each read a whole sequence from either end: y_ℓ(t) = merge(h→_ℓ(t), h←_ℓ(t)).
 
-    h→_ℓ(t) = F_ℓ(h→_ℓ(t − 1), y_{ℓ−1}(t)) and h←_ℓ(t) = B_ℓ(h←_ℓ(t + 1), y_{ℓ−1}(t)), y_0 = u: what both have after
-    they read input t. So y_1(t) depends on all inputs, before t and after it, and F_2 at t on the future too. What a
-    cell puts out is its part "hidden" where it names one (``LSTM``), else its whole state.
+    h→_ℓ(t) = F_ℓ(h→_ℓ(t − 1), y_{ℓ−1}(t)) and h←_ℓ(t) = B_ℓ(h←_ℓ(t + 1), y_{ℓ−1}(t)), y_0 = u: what both have
+    after they read input t. So y_1(t) depends on all inputs, before t and after it, and h→_2(t) on the future too.
+    What a cell puts out is its part "hidden" where it names one (``LSTM``), else its whole state.
 
     It maps a sequence to a sequence and is no step map ``cell(x, u)``: ``run`` takes inputs, and each direction of
     each layer has a ``Trajectory`` of its own, to which everything that asks for one applies.
@@ -39,7 +39,7 @@ class Bidirectional:
     Args:
         layers: pairs (forward, backward) of cells, of any kinds and sizes, the one next to the input first; or one
             pair. ``None`` in the place of a cell is a layer that reads in one direction.
-        merge: "concat", [h→, h←]; "sum"; "mul", the product of each unit; or "ave", the mean; or one for each layer.
+        merge: "concat", [h→, h←]; "sum"; "mul", the product of each unit; "ave", the mean; or one for each layer.
         between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as ``Dense``, or
             ``None`` for none.
         sizes: pairs of the entries of the cells' states; told by cells of the library.
@@ -123,7 +123,8 @@ class Bidirectional:
 
         Args:
             inputs: u_0 … u_{T−1}, shape (T, m). Of a padded batch give each sequence by itself and to its end,
-                ``[network.run(u[:n]) for u, n in zip(inputs, lengths)]``: the backward cell starts at the last step.
+                ``[network.run(u[:n]) for u, n in zip(inputs, lengths)]``: the backward cell begins at the last
+                step.
             x0: pairs of first states, that of a backward cell before the last input; zeros by default. A tuple of
                 one pair for each layer; ``None`` in it is zeros.
 
@@ -324,8 +325,8 @@ def _along(network: Bidirectional, layer: int, way: int, start: Any, u: Any) -> 
         if layer and is_plain([u]) and not np.isfinite(np.asarray(u)).all():
             step = int(np.flatnonzero(~np.isfinite(np.asarray(u)).all(axis=1))[0])
             raise ValueError(
-                f"inputs: layer {layer - 1} diverged, its output at step {step} is not finite; rollout of its cells, "
-                "network.direction(layer, direction), shows where"
+                f"inputs: layer {layer - 1} diverged, its output at step {step} is not finite; rollout of its "
+                "cells, network.direction(layer, direction), shows where"
             ) from error
         raise type(error)(f"layer {layer} {DIRECTIONS[way]}: {error}") from error
 

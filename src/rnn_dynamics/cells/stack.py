@@ -175,7 +175,7 @@ def state_size(cell: Any) -> int:
 
 
 def put_out(cell: Any, size: int) -> slice:
-    """Where in a cell's state of that size lies what it puts out: its part "hidden", of a stack the last layer's."""
+    """Where in a cell's state lies what it puts out: its part "hidden", of a stack that of its last layer."""
     first = 0
     if isinstance(cell, Stack):
         first, cell = sum(cell.sizes[:-1]), cell.cells[-1]

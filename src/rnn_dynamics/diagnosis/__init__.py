@@ -46,8 +46,8 @@ def diagnose(
 
     Args:
         trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of
-            any lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap``. Or a
-            run of a ``Bidirectional``, whose loss, if any, is one of all outputs y, shape (T, n).
+            any lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap``.
+            Or a run of a ``Bidirectional``, whose loss, if any, is one of all outputs y, shape (T, n).
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
             for each of several runs.
         every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from

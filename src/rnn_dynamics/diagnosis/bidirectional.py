@@ -1,4 +1,4 @@
-"""The verdict on a network that reads in both directions: each direction's, and how far outputs reach either way."""
+"""The verdict on a network that reads in both directions: each direction's, and how far outputs reach."""
 
 import functools
 import json
@@ -93,7 +93,7 @@ class BidirectionalDiagnosis(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, strings and lists: what ``json.dumps`` takes. Infinities and NaN become ``None``."""
-        found = {
+        return {
             "regime": self.regime,
             "steps": self.steps,
             "horizon": list(self.horizon),
@@ -104,7 +104,6 @@ class BidirectionalDiagnosis(Result):
             "log_shares": None if self.credit is None else _plain(self.credit.log_shares),
             "left_out": list(self.left_out),
         }
-        return found
 
     def to_json(self) -> str:
         """Return ``to_dict`` as JSON."""
@@ -194,7 +193,8 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
     rows = found._rows()
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     for name, cell, regime, exponent, horizon, both in rows:
-        text = f"{name:<{widths[0]}}  {cell:<{widths[1]}}  {regime:<{widths[2]}}  {exponent:>{widths[3]}} nats a step"
+        text = f"{name:<{widths[0]}}  {cell:<{widths[1]}}  {regime:<{widths[2]}}  {exponent:>{widths[3]}}"
+        text += " nats a step"
         text += f"  horizon {horizon:>{widths[4]}} lags" + (f"  state reaches {both} at 1 %" if both else "")
         said.append(f"  {text}")
     said += [f"  {'left out':<22}{text}" for text in found.left_out]

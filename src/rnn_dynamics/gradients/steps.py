@@ -30,8 +30,8 @@ def step_range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]
     if isinstance(trajectory, BidirectionalRun):
         raise TypeError(
             "trajectory: expected a Trajectory from rollout, got a BidirectionalRun: "
-            'run.direction(0, "forward") is one; output_norms, output_jacobians, output_pullback, output_pushforward '
-            "and credit_by_signed_lag of rnn_dynamics.gradients take the whole run"
+            'run.direction(0, "forward") is one; output_norms, output_jacobians, output_pullback, '
+            "output_pushforward and credit_by_signed_lag of rnn_dynamics.gradients take the whole run"
         )
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")

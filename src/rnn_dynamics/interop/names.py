@@ -141,9 +141,9 @@ def layers_of(
     if any(name.endswith("_reverse") for name in arrays) and len(layers) > 1:
         raise ValueError(
             f"source: expected one layer of a bidirectional network, got {len(layers)}: from the second on they "
-            "read both directions, which is no recurrence in time. Without direction= it is read as a Bidirectional, "
-            f'or take one at a time: layer=0, direction="{direction}"; the inputs of layer 1 are [forward, reverse] '
-            "of layer 0"
+            "read both directions, which is no recurrence in time. Without direction= it is read as a "
+            f'Bidirectional; or take one at a time: layer=0, direction="{direction}"; the inputs of layer 1 are '
+            "[forward, reverse] of layer 0"
         )
     if sorted(layers) != list(range(len(layers))):
         raise ValueError(f"source: expected layers 0, 1, …, got {sorted(layers)}")

@@ -33,9 +33,9 @@ def from_torch(
 ) -> ElmanRNN | LSTM | ProjectedLSTM | GRU | Stack | Bidirectional:
     """A network of PyTorch as a cell: the same states, and so the same ∂h_T/∂h_k.
 
-    A bidirectional one is a ``Bidirectional``, which maps a whole sequence: its outputs are those of the module, h of
-    both directions side by side, that of the reverse direction at t after it read input t. A packed batch of PyTorch
-    turns each sequence at its own end; so does ``run`` of each sequence cut to its length.
+    A bidirectional one is a ``Bidirectional``, which maps a whole sequence: its outputs are those of the module, h
+    of both directions side by side, that of the reverse direction at t after it read input t. A packed batch of
+    PyTorch turns each sequence at its own end; so does ``run`` of each sequence cut to its length.
 
     Weights that a module computes before each forward, parametrised, normalised or pruned, are read as its forward
     in evaluation uses them; from a state dict, masks of pruning and ``weight_norm`` are. Layers of Paddle, and the
@@ -49,12 +49,13 @@ def from_torch(
         prefix: of the names to take, as "encoder.lstm." or "encoder.lstm"; all names must belong to the network
             otherwise.
         layer: the number of one layer to take alone, from 0 on. All are taken otherwise.
-        direction: "forward" or "reverse" of a bidirectional network, to take one alone: each is a map of its own, the
-            second one of the inputs in reverse order. Where it is deep, of one layer at a time: layer 1 reads both
-            directions of layer 0, [forward, reverse], as its inputs.
+        direction: "forward" or "reverse" of a bidirectional network, to take one alone: each is a map of its own,
+            the second one of the inputs in reverse order. Where it is deep, of one layer at a time: layer 1 reads
+            both directions of layer 0, [forward, reverse], as its inputs.
 
     Returns:
-        A cell, a ``Stack`` of layers, or a ``Bidirectional``. The state of an LSTM is [h, c], with ``proj_size`` p of p + n entries.
+        A cell, a ``Stack`` of layers, or a ``Bidirectional``. The state of an LSTM is [h, c], with ``proj_size`` p
+        of p + n entries.
 
     Raises:
         TypeError: neither a module nor a mapping; names or a prefix that are no strings.

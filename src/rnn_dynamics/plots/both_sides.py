@@ -70,7 +70,7 @@ def _by_lag(ax: "Axes", found: Any, lags: np.ndarray, logs: np.ndarray, colour: 
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=palette.LINE, label=label)
             label = None
     ax.set_xlabel(_LAG)
-    ax.legend(loc="best")
+    ax.legend(loc="upper right", **palette.OVER)
 
 
 def bidirectional_run(found: "BidirectionalRun", ax: Any = None) -> "Axes":

@@ -104,7 +104,7 @@ def _turned(rows: Scaled, way: int) -> Scaled:
 
 
 def _factors(run: BidirectionalRun, layer: int, way: int) -> Any:
-    """What a direction's h is multiplied by in what its layer puts out: a number, or one for each entry and step."""
+    """What a direction's h is multiplied by in what its layer puts out: a number, or one for each entry."""
     merge, (first, second) = run.network.merges[layer], run.trajectories[layer]
     if first is None or second is None or merge in ("concat", "sum"):
         return 1

@@ -1,4 +1,4 @@
-"""The compiled passes along one direction of one layer: many rows at once, a scaled vector for each and each step."""
+"""The compiled passes along one direction of one layer: many rows at once, scaled vectors at each step."""
 
 from typing import Any
 

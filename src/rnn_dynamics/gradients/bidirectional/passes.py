@@ -1,4 +1,4 @@
-"""∂y_t/∂u_s of a bidirectional network on both sides of t: vectors pulled back, pushed ahead, and whole matrices."""
+"""∂y_t/∂u_s of a bidirectional network on both sides of t: vectors pulled back and pushed ahead, and matrices."""
 
 import re
 from collections.abc import Callable, Iterator
