@@ -1,6 +1,7 @@
 """Networks that read in both directions: beside NumPy's whole systems, PyTorch's autograd (files), and mpmath."""
 
 import math
+import tarfile
 from pathlib import Path
 
 import jax
@@ -12,12 +13,13 @@ from jax.tree_util import Partial
 import rnn_dynamics as rd
 from rnn_dynamics import gradients
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
-from rnn_dynamics.interop import from_torch
+from rnn_dynamics.interop import from_torch, load, read_keras
 from tests.files.packed import read
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import both_directions
 
-DATA = read(Path(__file__).parent / "files" / "bidirectional.npz")
+FILES = Path(__file__).parent / "files"
+DATA = read(FILES / "bidirectional.npz")
 STEPS, INPUTS, UNITS = 9, 2, 3
 MERGES = ("mul", "concat", "ave", "sum")
 
@@ -318,3 +320,27 @@ def test_a_layer_that_diverges_is_named():
     above = ElmanRNN(np.eye(1), np.zeros(1), np.ones((1, 2)))
     with pytest.raises(ValueError, match=r"^inputs: layer 0 diverged, its output at step 0 is not finite"):
         Bidirectional([(grows, grows), (above, above)]).run(np.ones((800, 1)))
+
+
+@pytest.fixture(scope="module")
+def keras_files(tmp_path_factory):
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    folder = tmp_path_factory.mktemp("keras")
+    with tarfile.open(FILES / "bidirectional.tar.xz") as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["both.keras", "both.h5"])
+def test_files_of_keras_with_bidirectional_layers_in_a_row(keras_files, name):
+    network = load(keras_files / name)
+    assert network.merges == ("concat", "mul", "concat")
+    assert network.layers[2][1] is None
+    found = network.run(DATA["inputs"].astype("float32"))
+    np.testing.assert_allclose(found.outputs, DATA["keras/outputs"], atol=2e-6)
+    two = read_keras(keras_files / name, layer=("below", "above"))
+    np.testing.assert_array_equal(two.run(found.inputs).outputs, found.layer_outputs[1])
+    one = read_keras(keras_files / name, layer="above", direction="reverse")
+    assert repr(one) == repr(network.direction(1, "backward"))
+    with pytest.raises(ValueError, match=r"^direction: expected None of layers on top .*'above'.*'forward'"):
+        read_keras(keras_files / name, direction="forward")
