@@ -1,6 +1,7 @@
 """Networks that read in both directions: beside NumPy's whole systems, PyTorch's autograd (files), and mpmath."""
 
 import math
+import re
 import tarfile
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import pytest
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from rnn_dynamics import gradients
+from rnn_dynamics import cli, gradients
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
-from rnn_dynamics.interop import from_torch, load, read_keras
+from rnn_dynamics.interop import from_onnx, from_torch, load, read_keras
 from tests.files.packed import read
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import both_directions
@@ -323,24 +324,52 @@ def test_a_layer_that_diverges_is_named():
 
 
 @pytest.fixture(scope="module")
-def keras_files(tmp_path_factory):
-    pytest.importorskip("h5py", reason="h5py is not installed")
-    folder = tmp_path_factory.mktemp("keras")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
     with tarfile.open(FILES / "bidirectional.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
 
 
 @pytest.mark.parametrize("name", ["both.keras", "both.h5"])
-def test_files_of_keras_with_bidirectional_layers_in_a_row(keras_files, name):
-    network = load(keras_files / name)
+def test_files_of_keras_with_bidirectional_layers_in_a_row(files, name):
+    pytest.importorskip("h5py", reason="h5py is not installed")
+    network = load(files / name)
     assert network.merges == ("concat", "mul", "concat")
     assert network.layers[2][1] is None
     found = network.run(DATA["inputs"].astype("float32"))
     np.testing.assert_allclose(found.outputs, DATA["keras/outputs"], atol=2e-6)
-    two = read_keras(keras_files / name, layer=("below", "above"))
+    two = read_keras(files / name, layer=("below", "above"))
     np.testing.assert_array_equal(two.run(found.inputs).outputs, found.layer_outputs[1])
-    one = read_keras(keras_files / name, layer="above", direction="reverse")
+    one = read_keras(files / name, layer="above", direction="reverse")
     assert repr(one) == repr(network.direction(1, "backward"))
     with pytest.raises(ValueError, match=r"^direction: expected None of layers on top .*'above'.*'forward'"):
-        read_keras(keras_files / name, direction="forward")
+        read_keras(files / name, direction="forward")
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm"])
+def test_nodes_of_onnx_in_a_row_that_read_in_both_directions(files, name, capsys):
+    network = load(files / f"{name}.onnx")
+    assert network.depth == {"gru": 3, "lstm": 2}[name]
+    outputs = network.run(DATA["inputs"].astype("float32")).outputs
+    np.testing.assert_allclose(outputs, DATA[f"{name}_onnx/outputs"], atol=2e-6)
+    assert cli.main(["inspect", str(files / f"{name}.onnx")]) == 0
+    said = capsys.readouterr().out
+    assert f"{network.depth} layers, both directions" in said
+    call = re.search(r"rd\.interop\.load\(.*\)", said)[0]
+    assert repr(eval(call, {"rd": rd})) == repr(network)
+    options = re.search(r"one direction alone: (.*)\)", said)[1]
+    alone = eval(f"rd.interop.load({str(files / f'{name}.onnx')!r}, {options})", {"rd": rd})
+    assert repr(alone) == repr(network.direction(0, "forward"))
+    for way in ("forward", "reverse"):
+        with pytest.raises(ValueError, match=r"^direction: expected None of nodes on top .*: node="):
+            load(files / f"{name}.onnx", direction=way)
+
+
+def test_a_node_of_onnx_given_as_arrays():
+    draws = np.random.default_rng(0)
+    arrays = {"W": draws.normal(size=(2, 9, 2)), "R": draws.normal(size=(2, 9, 3))}
+    both = from_onnx(arrays, linear_before_reset=1)
+    for way, name in (("forward", "forward"), ("backward", "reverse")):
+        alone = from_onnx(arrays, direction=name, linear_before_reset=1)
+        assert repr(both.direction(0, way)) == repr(alone)

@@ -56,6 +56,16 @@ class Network(NamedTuple):
             found["direction"] = "reverse"
         return found
 
+    def alone(self) -> str:
+        """The arguments that take one direction of one layer of a network that reads in both, or ""."""
+        if len(self.directions) < 2:
+            return ""
+        if self.layers == 1:
+            return 'direction="forward"'
+        if self.members:
+            return f'prefix={json.dumps(self.members[0].prefix)}, direction="forward"'
+        return 'layer=0, direction="forward"'
+
     def call(self, path: Any) -> str:
         """The call that reads it."""
         words = "".join(f", {name}={json.dumps(value)}" for name, value in self.options().items())
