@@ -274,6 +274,7 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "interop.from_keras": {"source": ("trajectory", "run")},
     "interop.from_mlx": {"source": ("trajectory", "run")},
     "interop.from_module": {"source": ("trajectory", "run")},
+    "interop.from_ncps": {"source": ("trajectory", "run"), "dt": ("number", 1.0)},
     "interop.from_onnx": {"source": ("trajectory", "run")},
     "interop.from_torch": {"source": ("trajectory", "run")},
     "interop.load": {"path": ("path", "x.npz")},

@@ -13,6 +13,7 @@ from rnn_dynamics.cells.feedforward import (
 )
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
+from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
@@ -26,12 +27,14 @@ __all__ = [
     "GRU",
     "LSTM",
     "LSTM1997",
+    "LTC",
     "Activation",
     "AntisymmetricRNN",
     "AttentionRNN",
     "BatchNormRNN",
     "BatchNormalized",
     "Cell",
+    "CfC",
     "Declaring",
     "DoyaNeuron",
     "ElmanRNN",
@@ -41,6 +44,7 @@ __all__ = [
     "LeakyRNN",
     "MinimalGatedUnit",
     "MinimalRNN",
+    "MixedMemory",
     "PReLURNN",
     "PascanuNeuron",
     "PiecewiseLinearRNN",

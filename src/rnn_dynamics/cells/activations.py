@@ -108,6 +108,14 @@ def _logit_jvp(primals: tuple, tangents: tuple) -> tuple:
     return logit(x), dx / (x * (1 - x))
 
 
+def _lecun(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return 1.7159 * tanh(0.666 * z)
+
+
+def _lecun_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return 1.7159 * 0.666 * tanh_derivative(0.666 * z)
+
+
 def _rectify(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(z <= 0, jnp.zeros_like(z), z)
 
@@ -187,7 +195,9 @@ class Activation:
     @property
     def is_bounded(self) -> bool:
         """Whether this is one of the library's whose values have a bound."""
-        return any(self is known for known in (logistic, hyperbolic, *map(_FURTHER.get, BOUNDED)))
+        return any(
+            self is known for known in (logistic, hyperbolic, *map(_FURTHER.get, (*BOUNDED, "lecun_tanh")))
+        )
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, slope_bound={self.slope_bound})"
@@ -234,6 +244,7 @@ _BY_NAME = {
     "linear": linear,
 }
 _FURTHER = {name: Activation(name, *parts) for name, parts in FUNCTIONS.items()}
+_FURTHER["lecun_tanh"] = Activation("lecun_tanh", _lecun, _lecun_derivative, 1.7159 * 0.666)
 
 
 def _named(argument: str, name: str) -> Activation:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.keras_files import read_keras
     from rnn_dynamics.interop.mlx import from_mlx
     from rnn_dynamics.interop.modules import from_module
+    from rnn_dynamics.interop.ncps import from_ncps
     from rnn_dynamics.interop.onnx import from_onnx
     from rnn_dynamics.interop.pytorch import from_torch
 
@@ -30,6 +31,7 @@ __all__ = [
     "from_keras",
     "from_mlx",
     "from_module",
+    "from_ncps",
     "from_onnx",
     "from_torch",
     "load",
@@ -48,6 +50,7 @@ _MODULES = {
     "from_keras": "keras",
     "from_mlx": "mlx",
     "from_module": "modules",
+    "from_ncps": "ncps",
     "from_onnx": "onnx",
     "from_torch": "pytorch",
     "load": "files",

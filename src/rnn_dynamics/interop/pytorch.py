@@ -9,7 +9,7 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, float_array
+from rnn_dynamics.interop.arrays import agreed, host_array
 from rnn_dynamics.interop.effective import plain, weights_of
 from rnn_dynamics.interop.names import KINDS, check_kind, kind_of, layers_of, selected
 
@@ -77,18 +77,7 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
     found, prefix = selected(plain(source, prefix), prefix)
     told = None if module is None else _kind_of_module(module, prefix)
-    return {name: _as_array(name, value) for name, value in found.items()}, told
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        try:
-            value = value.detach()
-            value = (value.cpu() if hasattr(value, "cpu") else value).numpy()
-        except (TypeError, RuntimeError) as error:  # no bfloat16 in NumPy, no values on the device "meta"
-            got = f"{value.dtype} on the device {value.device}"
-            raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
-    return float_array(name, value)
+    return {name: host_array(name, value) for name, value in found.items()}, told
 
 
 def _kind_of_module(module: Any, prefix: str) -> str | None:
