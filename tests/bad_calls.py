@@ -275,6 +275,8 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "interop.from_mlx": {"source": ("trajectory", "run")},
     "interop.from_module": {"source": ("trajectory", "run")},
     "interop.from_ncps": {"source": ("trajectory", "run"), "dt": ("number", 1.0)},
+    "interop.from_norse": {"source": ("trajectory", "run")},
+    "interop.from_snntorch": {"source": ("trajectory", "run")},
     "interop.from_onnx": {"source": ("trajectory", "run")},
     "interop.from_torch": {"source": ("trajectory", "run")},
     "interop.load": {"path": ("path", "x.npz")},

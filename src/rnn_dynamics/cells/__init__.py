@@ -20,6 +20,7 @@ from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLin
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory, rollout
+from rnn_dynamics.cells.spiking import SpikingLeaky, SpikingLIF
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 
@@ -55,6 +56,8 @@ __all__ = [
     "ResidualRNN",
     "ShallowPiecewiseLinearRNN",
     "SkipRNN",
+    "SpikingLIF",
+    "SpikingLeaky",
     "Stack",
     "Trajectories",
     "Trajectory",

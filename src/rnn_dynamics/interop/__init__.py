@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.ncps import from_ncps
     from rnn_dynamics.interop.onnx import from_onnx
     from rnn_dynamics.interop.pytorch import from_torch
+    from rnn_dynamics.interop.spiking import from_norse, from_snntorch
 
 __all__ = [
     "Agreement",
@@ -32,7 +33,9 @@ __all__ = [
     "from_mlx",
     "from_module",
     "from_ncps",
+    "from_norse",
     "from_onnx",
+    "from_snntorch",
     "from_torch",
     "load",
     "read_keras",
@@ -52,6 +55,8 @@ _MODULES = {
     "from_module": "modules",
     "from_ncps": "ncps",
     "from_onnx": "onnx",
+    "from_norse": "spiking",
+    "from_snntorch": "spiking",
     "from_torch": "pytorch",
     "load": "files",
     "read_keras": "keras_files",

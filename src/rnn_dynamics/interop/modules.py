@@ -20,7 +20,9 @@ _OF_PACKAGE = {
     "mlx": ("mlx", "from_mlx"),
     "brainpy": ("brainpy", "from_brainpy"),
     "ncps": ("ncps", "from_ncps"),
+    "norse": ("spiking", "from_norse"),
     "onnx": ("onnx", "from_onnx"),
+    "snntorch": ("spiking", "from_snntorch"),
 }
 # What an object has, of whatever class, as far as it tells the importer.
 _OF_ATTRIBUTES = (
@@ -51,8 +53,8 @@ def from_module(
     by their names. No framework is imported. Where it cannot be told, call the importer itself.
 
     Args:
-        source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy, ncps or
-            ONNX; parameters by name, also of Haiku; or Keras' list of weights.
+        source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy, ncps,
+            snnTorch, norse or ONNX; parameters by name, also of Haiku; or Keras' list of weights.
         kind, prefix, layer, direction, activation: as that importer takes them, each its default where ``None``.
 
     Returns:
