@@ -272,6 +272,8 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "interop.from_flax": {"source": ("trajectory", "run")},
     "interop.from_haiku": {"source": ("trajectory", "run")},
     "interop.from_keras": {"source": ("trajectory", "run")},
+    "interop.from_keras_lmu": {"source": ("trajectory", "run")},
+    "interop.from_reservoirpy": {"source": ("trajectory", "run")},
     "interop.from_mlx": {"source": ("trajectory", "run")},
     "interop.from_module": {"source": ("trajectory", "run")},
     "interop.from_ncps": {"source": ("trajectory", "run"), "dt": ("number", 1.0)},

@@ -13,6 +13,7 @@ from rnn_dynamics.cells.feedforward import (
 )
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
+from rnn_dynamics.cells.legendre import LMU
 from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
@@ -26,6 +27,7 @@ from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 
 __all__ = [
     "GRU",
+    "LMU",
     "LSTM",
     "LSTM1997",
     "LTC",

@@ -13,6 +13,7 @@ _OF_PACKAGE = {
     "torch": ("pytorch", "from_torch"),
     "paddle": ("pytorch", "from_torch"),
     "tinygrad": ("pytorch", "from_torch"),
+    "keras_lmu": ("lmu", "from_keras_lmu"),
     "keras": ("keras", "from_keras"),
     "tf_keras": ("keras", "from_keras"),
     "flax": ("flax", "from_flax"),
@@ -22,6 +23,7 @@ _OF_PACKAGE = {
     "ncps": ("ncps", "from_ncps"),
     "norse": ("spiking", "from_norse"),
     "onnx": ("onnx", "from_onnx"),
+    "reservoirpy": ("reservoirpy", "from_reservoirpy"),
     "snntorch": ("spiking", "from_snntorch"),
 }
 # What an object has, of whatever class, as far as it tells the importer.
@@ -54,7 +56,8 @@ def from_module(
 
     Args:
         source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy, ncps,
-            snnTorch, norse or ONNX; parameters by name, also of Haiku; or Keras' list of weights.
+            snnTorch, norse, reservoirpy, keras-lmu or ONNX; parameters by name, also of Haiku; or Keras'
+            list of weights.
         kind, prefix, layer, direction, activation: as that importer takes them, each its default where ``None``.
 
     Returns:
