@@ -1,4 +1,4 @@
-"""Legendre memory units and reservoirs as cells, as their packages ran them (files/make_lmu.py, make_reservoirpy.py)."""
+"""Legendre memories and reservoirs as cells, as their packages ran them (make_lmu.py, make_reservoirpy.py)."""
 
 from pathlib import Path
 from types import SimpleNamespace
