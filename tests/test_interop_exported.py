@@ -121,7 +121,7 @@ def test_a_class_that_overrides_its_forward_is_refused():
 
 
 def test_lstms_that_are_to_be_quantised_and_that_are():
-    plain = {k.replace("bias", "bias"): v for k, v in weights(4).items()}
+    plain = weights(4)
     named = {"weight_ih_l0": "igates.weight", "weight_hh_l0": "hgates.weight", "bias_ih_l0": "igates.bias"}
     named["bias_hh_l0"] = "hgates.bias"
     source = {f"layers.0.layer_fw.cell.{named[name]}": array for name, array in plain.items()}

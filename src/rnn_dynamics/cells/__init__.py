@@ -15,6 +15,7 @@ from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, Mini
 from rnn_dynamics.cells.initializers import random_rnn
 from rnn_dynamics.cells.legendre import LMU
 from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
+from rnn_dynamics.cells.multiplicative import MultiplicativeLSTM
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
@@ -48,6 +49,7 @@ __all__ = [
     "MinimalGatedUnit",
     "MinimalRNN",
     "MixedMemory",
+    "MultiplicativeLSTM",
     "PReLURNN",
     "PascanuNeuron",
     "PiecewiseLinearRNN",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.pytorch import from_torch
     from rnn_dynamics.interop.reservoirpy import from_reservoirpy
     from rnn_dynamics.interop.spiking import from_norse, from_snntorch
+    from rnn_dynamics.interop.unirep import from_unirep
 
 __all__ = [
     "Agreement",
@@ -41,6 +42,7 @@ __all__ = [
     "from_reservoirpy",
     "from_snntorch",
     "from_torch",
+    "from_unirep",
     "load",
     "read_keras",
     "read_npz",
@@ -64,6 +66,7 @@ _MODULES = {
     "from_norse": "spiking",
     "from_snntorch": "spiking",
     "from_torch": "pytorch",
+    "from_unirep": "unirep",
     "load": "files",
     "read_keras": "keras_files",
     "read_npz": "files",

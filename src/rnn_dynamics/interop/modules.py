@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ _OF_PACKAGE = {
     "norse": ("spiking", "from_norse"),
     "onnx": ("onnx", "from_onnx"),
     "reservoirpy": ("reservoirpy", "from_reservoirpy"),
+    "jax_unirep": ("unirep", "from_unirep"),
     "snntorch": ("spiking", "from_snntorch"),
 }
 # What an object has, of whatever class, as far as it tells the importer.
@@ -121,6 +123,8 @@ def _of_names(source: Mapping[Any, Any]) -> tuple[str, str]:
     )
     if names.prefixes(dotted) or any("weight_hh" in name for name in dotted):
         return "pytorch", "from_torch"
+    if any(re.search(r"(^|\.)mlstm\.\d+\.wmx$", name) for name in dotted):
+        return "unirep", "from_unirep"
     if any(name.endswith(ncps.ENDS) for name in dotted):
         return "ncps", "from_ncps"
     if any(set(inner) == cell for cell in _LINEN):
