@@ -16,6 +16,7 @@ _FLAX = {
 _TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
 _FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
 _KERAS_NAME = re.compile(r"(.*[./])?(kernel|recurrent_kernel|bias)")
+_UNIREP_NAME = re.compile(r"(.*\.)?mlstm\.(\d+)\.(b|gh|gmh|gmx|gx|wh|wmh|wmx|wx)")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
 
@@ -24,7 +25,7 @@ class Network(NamedTuple):
     """A recurrent network in a file.
 
     Attributes:
-        family: whose names the arrays have: "torch", "flax", "keras" or "onnx".
+        family: whose names the arrays have: "torch", "flax", "keras", "onnx" or "unirep".
         prefix: what stands before its arrays' names, or the name of ONNX's node.
         kind: "lstm", "gru", "rnn_tanh", "rnn_relu", or "rnn" where nothing tells the activation.
         units, inputs, layers: their numbers.
@@ -95,6 +96,7 @@ def networks_of(
     found = [network for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
+    found += _of_groups(arrays, _UNIREP_NAME, _of_unirep)
     return found
 
 
@@ -198,6 +200,17 @@ def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     units, columns = recurrent.shape
     kind = _GATES.get(columns // max(units, 1), "rnn")
     return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group, _own(prefix, group))
+
+
+def _of_unirep(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    recurrent, kernel = group.get("mlstm.0.wmh"), group.get("mlstm.0.wmx")
+    if recurrent is None or kernel is None or kernel.ndim != 2:
+        return None
+    layers = len({name.split(".")[1] for name in group})
+    own = _own(prefix, group)
+    return Network(
+        "unirep", prefix, "mlstm", recurrent.shape[0], kernel.shape[0], layers, ("forward",), group, own
+    )
 
 
 def networks_of_onnx(whole: list[dict[str, Any]], singles: list[dict[str, Any]]) -> list[Network]:
