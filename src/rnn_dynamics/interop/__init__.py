@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnn_dynamics.interop.audited import Audit, Cause
+    from rnn_dynamics.interop.auditing import audit
     from rnn_dynamics.interop.brainpy import from_brainpy
     from rnn_dynamics.interop.checking import Agreement, check
     from rnn_dynamics.interop.equinox import from_equinox
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agreement",
+    "Audit",
+    "Cause",
+    "audit",
     "check",
     "from_brainpy",
     "from_equinox",
@@ -40,6 +45,9 @@ __all__ = [
 
 _MODULES = {
     "Agreement": "checking",
+    "Audit": "audited",
+    "Cause": "audited",
+    "audit": "auditing",
     "check": "checking",
     "from_brainpy": "brainpy",
     "from_equinox": "equinox",

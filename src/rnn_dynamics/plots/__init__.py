@@ -7,6 +7,7 @@ the settings of the published figures.
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.any_result import result
 from rnn_dynamics.plots.attractors import invariant_set, multipliers
+from rnn_dynamics.plots.audits import audit
 from rnn_dynamics.plots.basins import basin_fractions, basins, is_grid
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_labels, shared_legend, style
@@ -31,6 +32,7 @@ from rnn_dynamics.plots.trajectories import trajectory
 
 __all__ = [
     "attractors",
+    "audit",
     "axes_of",
     "basin_fractions",
     "basin_labels",
