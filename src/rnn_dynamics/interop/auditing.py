@@ -44,7 +44,7 @@ def audit(
     exact zeros (underflow, a cut), by changes that only float64 tells (float32 inside). At a few lags central
     differences of the module's outputs say whom the module itself bears out.
 
-    x64 is on inside this call alone, for ours; the framework computes as it always does.
+    For ours x64 is on inside this call alone; the framework computes as it always does.
 
     Args:
         module: a module, layer or cell of PyTorch, Keras, Flax, Equinox, MLX, Paddle or tinygrad; a pair (module of
@@ -83,18 +83,16 @@ def audit(
     driven = driven.astype(dtype)
     _check_repeats(runtime, driven, outputs)
     allowed = _GRADIENT[dtype] if tolerance is None else positive("tolerance", tolerance)
-    with jax.enable_x64(True):
-        ours = _Ours(_cell_of(module, cell), x0, readout, outputs.shape[1])
-        run = ours.run(driven)
-        errors = ours.errors(run, outputs)
-        cotangents = _cotangents(probes, outputs.shape[1])
-        sides = _sides(runtime, driven, ours, cotangents, allowed)
-        differences = relative(sides.theirs, sides.ours)
-        if not errors.max() <= _OUTPUTS[dtype]:
-            causes, said = _of_states(runtime, driven, outputs, errors, len(differences))
-        else:
-            causes, said = causes_of(sides, differences)
-        compared = _differenced(sides, causes, checks, cotangents)
+    cotangents = _cotangents(probes, outputs.shape[1])
+    ours = _Ours(_cell_of(module, cell), x0, readout, outputs.shape[1], cotangents)
+    errors = ours.errors(driven, outputs)
+    sides = _sides(runtime, driven, ours, cotangents, allowed)
+    differences = relative(sides.theirs, sides.ours)
+    if not errors.max() <= _OUTPUTS[dtype]:
+        causes, said = _of_states(runtime, driven, outputs, errors, len(differences))
+    else:
+        causes, said = causes_of(sides, differences)
+    compared = _differenced(sides, causes, checks, cotangents)
     return Audit(
         framework=runtime.name,
         dtype=str(outputs.dtype),
@@ -151,36 +149,35 @@ def _cell_of(module: Any, cell: Any) -> Any:
 
 
 class _Ours:
-    """The cell in float64, and what of its state the module puts out."""
+    """The cell in float64, and what of its state the module puts out; x64 is on only while it computes."""
 
-    def __init__(self, cell: Any, x0: Any, readout: Any, width: int) -> None:
-        self.dtype = np.dtype(np.float64)
-        self.cell = jax.tree_util.tree_map(self._wide, cell)
-        try:
-            size = state_size(self.cell)
-        except (TypeError, ValueError):
-            size = width if x0 is None else np.size(x0)
-        given = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1)
-        if given.shape != (size,):
-            raise ValueError(f"x0: expected shape {(size,)}, got {given.shape}")
-        self.start = jnp.asarray(given, self.dtype)
-        self.readout = readout
+    def __init__(self, cell: Any, x0: Any, readout: Any, width: int, cotangents: np.ndarray) -> None:
+        self.readout, self.cotangents, self.dtype = readout, cotangents, np.dtype(np.float64)
+        with jax.enable_x64(True):
+            self.cell = jax.tree_util.tree_map(self._wide, cell)
+            try:
+                size = state_size(self.cell)
+            except (TypeError, ValueError):
+                size = width if x0 is None else np.size(x0)
+            self.start = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1).astype(float)
+        if self.start.shape != (size,):
+            raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
         self.part = None if readout is not None else output_part(self.cell, width, size)
 
     def _wide(self, leaf: Any) -> Any:
         is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
         return jnp.asarray(leaf, self.dtype) if is_float else leaf
 
-    def run(self, driven: np.ndarray) -> Trajectory:
-        return rollout(self.cell, self.start, jnp.asarray(driven, self.dtype))
+    def _run(self, driven: np.ndarray) -> Trajectory:
+        return rollout(self.cell, jnp.asarray(self.start), jnp.asarray(driven, self.dtype))
 
-    def outputs(self, states: Any) -> np.ndarray:
-        if self.part is not None:
-            return np.asarray(states[:, self.part])
-        return np.asarray(jax.vmap(self.readout)(states)).reshape(len(states), -1)
-
-    def errors(self, run: Trajectory, outputs: np.ndarray) -> np.ndarray:
-        found = self.outputs(run.states[1:] if len(outputs) > 1 or run.steps == 1 else run.states[-1:])
+    def errors(self, driven: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """Of each step the largest |output − ours| over the largest |output|."""
+        with jax.enable_x64(True):
+            run = self._run(driven)
+            states = run.states[1:] if len(outputs) > 1 or run.steps == 1 else run.states[-1:]
+            found = states[:, self.part] if self.part is not None else jax.vmap(self.readout)(states)
+            found = np.asarray(found).reshape(len(states), -1)
         if found.shape != outputs.shape:
             raise ValueError(
                 f"readout: expected {outputs.shape[1]} entries, as the module puts out, got {found.shape[1]}"
@@ -188,16 +185,18 @@ class _Ours:
         scale = float(np.abs(outputs).max()) or 1.0
         return np.abs(found - outputs).max(axis=1) / scale
 
-    def rows(self, driven: np.ndarray, cotangents: np.ndarray) -> Rows:
-        run = self.run(driven)
-        if self.part is not None:
-            seen = np.zeros((len(cotangents), run.states.shape[1]))
-            seen[:, self.part] = cotangents
-        else:
-            jacobian = np.asarray(jax.jacrev(self.readout)(run.states[-1]))
-            seen = cotangents.dot(jacobian.reshape(cotangents.shape[1], -1))
-        found = input_rows(run, jnp.asarray(seen, self.dtype))
-        return Rows(np.asarray(found.unit)[::-1], np.asarray(found.exponent)[::-1])
+    def rows(self, driven: np.ndarray) -> Rows:
+        """∂⟨v, y_T⟩/∂u_k of each cotangent v, lag 0 first."""
+        with jax.enable_x64(True):
+            run = self._run(driven)
+            if self.part is not None:
+                seen = np.zeros((len(self.cotangents), len(self.start)))
+                seen[:, self.part] = self.cotangents
+            else:
+                jacobian = np.asarray(jax.jacrev(self.readout)(run.states[-1]))
+                seen = self.cotangents.dot(jacobian.reshape(self.cotangents.shape[1], -1))
+            found = input_rows(run, jnp.asarray(seen, self.dtype))
+            return Rows(np.asarray(found.unit)[::-1], np.asarray(found.exponent)[::-1])
 
 
 def _cotangents(probes: int, width: int) -> np.ndarray:
@@ -214,11 +213,8 @@ def _sides(
         values = np.stack([np.asarray(one, float).reshape(len(u), -1) for one in found], axis=1)[::-1]
         return Rows(values / factor, np.zeros(len(u), int))
 
-    def our_rows(u: np.ndarray) -> Rows:
-        return ours.rows(u, cotangents)
-
-    both = their_rows(driven, 1.0), our_rows(driven)
-    return Sides(runtime, driven, *both, their_rows, our_rows, tolerance)
+    both = their_rows(driven, 1.0), ours.rows(driven)
+    return Sides(runtime, driven, *both, their_rows, ours.rows, tolerance)
 
 
 def _of_states(

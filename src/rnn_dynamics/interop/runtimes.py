@@ -284,7 +284,7 @@ def _of_mlx(module: Any, given: np.dtype) -> Runtime:
 
 def _of_paddle(module: Any, given: np.dtype) -> Runtime:
     paddle = sys.modules["paddle"]
-    parameters = module.parameters() if hasattr(module, "parameters") else []
+    parameters = list(module.parameters()) if hasattr(module, "parameters") else []
     wide = paddle.float64 in {p.dtype for p in parameters} or not parameters and given == np.float64
     dtype = np.dtype("float64" if wide else "float32")
 
@@ -299,7 +299,8 @@ def _of_paddle(module: Any, given: np.dtype) -> Runtime:
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         x = paddle.to_tensor(u.astype(dtype), stop_gradient=False)
         y, v = _last(forward(x)), paddle.to_tensor(cotangent.astype(dtype))
-        (found,) = paddle.grad([y], [x], grad_outputs=[v], allow_unused=True)
+        # Of the inputs alone the fused layers fail.
+        found = paddle.grad([y], [x, *parameters], grad_outputs=[v], allow_unused=True)[0]
         return np.zeros_like(u) if found is None else found.numpy()
 
     return Runtime(_named("paddle"), outputs, gradient, dtype)
@@ -327,7 +328,7 @@ def _of_tinygrad(module: Any, given: np.dtype) -> Runtime:
         return _rows(forward(Tensor(u.astype(dtype))).numpy(), len(u))
 
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
-        x = Tensor(u.astype(dtype), requires_grad=True)
+        x = Tensor(u.astype(dtype))
         y = _last(forward(x))
         return (y * Tensor(cotangent.astype(dtype))).sum().gradient(x)[0].numpy()
 
