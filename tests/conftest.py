@@ -182,7 +182,7 @@ def _mark_long_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks asked for are looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests and peers run only when asked for by marker, GPU tests only where JAX sees a GPU; long files come first."""
+    """Soak tests and peers run when asked for by marker, GPU tests where JAX sees one; long files come first."""
     _mark_long_tests(config, items)
     items.sort(key=lambda item: _LONG_FILES.index(item.path.name) if item.path.name in _LONG_FILES else 99)
     asked = config.getoption("-m") or ""

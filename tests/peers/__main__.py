@@ -1,4 +1,4 @@
-"""Run the rows of one framework in this process: `python -m tests.peers torch FILE` writes what it found as JSON."""
+"""The rows of one framework, run in this process: `python -m tests.peers torch FILE` writes JSON."""
 
 import importlib
 import importlib.metadata

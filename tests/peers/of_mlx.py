@@ -12,9 +12,7 @@ from tests.peers.rows import INPUTS, UNITS, Row
 
 LAYERS = {
     ("RNN", ""): lambda: nn.RNN(INPUTS, UNITS),
-    ("RNN", "nonlinearity=relu, bias=False"): lambda: nn.RNN(
-        INPUTS, UNITS, bias=False, nonlinearity=nn.relu
-    ),
+    ("RNN", "nonlinearity=relu, bias=False"): lambda: nn.RNN(INPUTS, UNITS, bias=False, nonlinearity=nn.relu),
     ("GRU", ""): lambda: nn.GRU(INPUTS, UNITS),
     ("GRU", "bias=False"): lambda: nn.GRU(INPUTS, UNITS, bias=False),
     ("LSTM", ""): lambda: nn.LSTM(INPUTS, UNITS),

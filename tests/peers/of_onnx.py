@@ -28,9 +28,12 @@ def rows() -> Iterator[Row]:
         size = GATES[kind] * UNITS
         shapes = {"W": (1, size, INPUTS), "R": (1, size, UNITS)}
         shapes |= {n: (1, width) for n, width in (("B", 2 * size), ("P", 3 * UNITS)) if n in more}
-        yield of(
-            kind, options, {n: (0.5 * rng.normal(size=s)).astype("float32") for n, s in shapes.items()}, more
-        )
+        alive = np.abs if "activations" in options else np.asarray  # a relu below 0 has no derivative
+        weights = {n: alive(0.5 * rng.normal(size=s)).astype("float32") for n, s in shapes.items()}
+        if "activations" in options:
+            weights["B"] += 1
+            weights["R"] *= 0.3
+        yield of(kind, options, weights, more)
 
 
 def of(kind: str, options: dict, weights: dict, more: str) -> Row:
@@ -46,13 +49,20 @@ def of(kind: str, options: dict, weights: dict, more: str) -> Row:
         return np.stack(found)
 
     def jacobian(x0: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        steps = np.eye(len(x0), dtype="float32") * np.float32(2**-5)
-        columns = [(run(x0 + h, inputs)[-1] - run(x0 - h, inputs)[-1]) / 2**-4 for h in steps]
-        return np.stack(columns, axis=1)
+        """The product of each step's Jacobian, by central differences of fourth order along the orbit."""
+        product, x, sides = np.eye(len(x0)), x0, np.eye(len(x0), dtype="float32") * np.float32(2**-4)
+        for u in inputs:
+            near, far = (
+                np.stack([run(x + k * h, u[None])[0] - run(x - k * h, u[None])[0] for h in sides], axis=1)
+                for k in (np.float32(1), np.float32(2))
+            )
+            product = ((8 * near - far) / (12 * 2.0**-4)).dot(product)
+            x = run(x, u[None])[0]
+        return product
 
     words = [f"{key}={value}" for key, value in options.items()]
     words += {"": ["no B"], "BP": ["peepholes"]}.get(more, [])
-    because = "onnxruntime has no gradient; ∂h_T/∂h_0 by central differences in float32"
+    because = "onnxruntime has no gradient; ∂h_T/∂h_0 is of central differences in float32"
     return Row(
         kind,
         ", ".join(words),
@@ -60,7 +70,7 @@ def of(kind: str, options: dict, weights: dict, more: str) -> Row:
         run,
         jacobian,
         "float32",
-        tolerances=(2e-6, 0.2),
+        tolerances=(2e-6, 2e-3),
         because=because,
     )
 

@@ -1,4 +1,4 @@
-"""What each framework of `make peers` needs, and how it is installed: pinned, beside the library's own environment."""
+"""What each framework of `make peers` needs, pinned, and how it is installed beside the library's environment."""
 
 import os
 import subprocess
@@ -60,13 +60,13 @@ def python_with(name: str) -> Path:
         RuntimeError: it cannot be made; the message is the last of pip's.
     """
     wanted, home = ENVIRONMENTS[name], FOLDER / name
+    parents = [path for path in sys.path if path.endswith("site-packages")]
     python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
-    stamp, text = home / "installed.txt", f"{sys.version}\n{wanted}\n"
+    stamp, text = home / "installed.txt", f"{sys.version}\n{parents}\n{wanted}\n"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == text:
         return python
     venv.create(home, with_pip=True, clear=True)
     own = _said(python, "import sysconfig; print(sysconfig.get_path('purelib'))")
-    parents = [path for path in sys.path if path.endswith("site-packages")]
     (Path(own) / "beside.pth").write_text("\n".join(parents) + "\n", encoding="utf-8")
     for packages, options in ((wanted.exact, ()), (wanted.alone, ("--no-deps",))):
         if packages:

@@ -203,7 +203,9 @@ class Audit(Result):
         heads = ("lag", "theirs", "derivative", "relative difference", "cause", "central differences support")
         yield Table(self.verdict, heads, list(self._rows()))
         if self.evidence:
-            yield Table("What was measured", ("", ""), [[str(i + 1), one] for i, one in enumerate(self.evidence)])
+            yield Table(
+                "What was measured", ("", ""), [[str(i + 1), one] for i, one in enumerate(self.evidence)]
+            )
 
 
 def _power(decades: float) -> str:

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.gradients.credit.inputs import input_rows
@@ -75,16 +74,23 @@ def audit(
     count("checks", checks)
     if framework is not None:
         choice("framework", framework, FRAMEWORKS)
+    if tolerance is not None:
+        tolerance = positive("tolerance", tolerance)
+    if x0 is not None:
+        concrete_array("x0", x0, ndim=1)
+    if cell is not None and not callable(cell):
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
     driven = _driven(inputs)
     runtime = runtime_of(module, framework, driven.dtype)
+    cell = _cell_of(module, cell)
     outputs = runtime.outputs(driven.astype(runtime.dtype))
     dtype = "float64" if outputs.dtype == np.float64 else "float32"
     runtime = runtime._replace(dtype=np.dtype(dtype))
     driven = driven.astype(dtype)
     _check_repeats(runtime, driven, outputs)
-    allowed = _GRADIENT[dtype] if tolerance is None else positive("tolerance", tolerance)
+    allowed = _GRADIENT[dtype] if tolerance is None else tolerance
     cotangents = _cotangents(probes, outputs.shape[1])
-    ours = _Ours(_cell_of(module, cell), x0, readout, outputs.shape[1], cotangents)
+    ours = _Ours(cell, x0, readout, outputs.shape[1], cotangents)
     errors = ours.errors(driven, outputs)
     sides = _sides(runtime, driven, ours, cotangents, allowed)
     differences = relative(sides.theirs, sides.ours)
@@ -115,7 +121,10 @@ def audit(
 def _driven(inputs: Any) -> np.ndarray:
     if hasattr(inputs, "detach"):
         inputs = inputs.detach()
-    array = np.asarray(inputs)
+    try:
+        array = np.asarray(inputs)
+    except ValueError:  # ragged
+        array = np.asarray(concrete_array("inputs", inputs, ndim=2))
     if array.dtype.kind not in "fiu":
         concrete_array("inputs", inputs, ndim=2)  # says what is wrong
         raise TypeError(f"inputs: expected real numbers, got {array.dtype}")
@@ -135,8 +144,6 @@ def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) ->
 
 def _cell_of(module: Any, cell: Any) -> Any:
     if cell is not None:
-        if not callable(cell):
-            raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
@@ -144,7 +151,7 @@ def _cell_of(module: Any, cell: Any) -> Any:
         return from_module(module)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"module: cannot be read as a cell, so give the same map as cell= ({error})"
+            f"cell: expected the same map as a cell, since it cannot be read from the module ({error})"
         ) from error
 
 
@@ -194,7 +201,7 @@ class _Ours:
                 seen[:, self.part] = self.cotangents
             else:
                 jacobian = np.asarray(jax.jacrev(self.readout)(run.states[-1]))
-                seen = self.cotangents.dot(jacobian.reshape(self.cotangents.shape[1], -1))
+                seen = np.matmul(self.cotangents, jacobian.reshape(self.cotangents.shape[1], -1))
             found = input_rows(run, jnp.asarray(seen, self.dtype))
             return Rows(np.asarray(found.unit)[::-1], np.asarray(found.exponent)[::-1])
 
@@ -259,16 +266,18 @@ def _difference(sides: Sides, lag: int, cotangents: np.ndarray) -> tuple[float, 
     def value(h: float) -> float:
         moved = sides.inputs.astype(float)
         moved[len(moved) - 1 - lag] += h * direction
-        return float(v.dot(sides.runtime.outputs(moved.astype(sides.inputs.dtype))[-1].astype(float)))
+        return float(np.dot(v, sides.runtime.outputs(moved.astype(sides.inputs.dtype))[-1].astype(float)))
 
     eps = float(np.finfo(sides.inputs.dtype).eps)
     middle = value(0.0)
-    again = [sides.runtime.outputs(nudged(sides.inputs, 4 * eps, seed))[-1].astype(float) for seed in (1, 2, 3)]
-    noise = max(abs(float(v.dot(y)) - middle) for y in again) + eps * abs(middle)
+    again = [
+        sides.runtime.outputs(nudged(sides.inputs, 4 * eps, seed))[-1].astype(float) for seed in (1, 2, 3)
+    ]
+    noise = max(abs(float(np.dot(v, y)) - middle) for y in again) + eps * abs(middle)
     scale = float(np.sqrt(np.mean(sides.inputs.astype(float) ** 2))) or 1.0
     # The widest say no derivative, but whether the last output knows of this input at all.
     widths = [scale * w for w in (100.0, 10.0, 1.0, 0.1, 3 * eps ** (1 / 3), eps ** (1 / 3))]
     found = [(value(h) - value(-h)) / (2 * h) for h in widths]
     errors = [3 * abs(a - b) + 3 * noise / h for a, b, h in zip(found, found[1:], widths, strict=False)]
     best = int(np.argmin(errors))
-    return found[best], errors[best], float(theirs[probe].dot(direction)), float(ours[probe].dot(direction))
+    return (found[best], errors[best], *(float(np.dot(side[probe], direction)) for side in (theirs, ours)))

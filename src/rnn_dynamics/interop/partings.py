@@ -1,4 +1,4 @@
-"""Why a framework's gradient parts from the derivative of its map: tests that measure, one cause after the other."""
+"""Why a framework's gradient parts from the derivative of its map: tests that measure, cause by cause."""
 
 import dataclasses
 from collections.abc import Callable
@@ -118,7 +118,9 @@ def _beyond_floats(sides: Sides, differences: np.ndarray, left: np.ndarray, said
             f"10^{ours[lag]:.1f}, is well within {limits.dtype}."
         )
     if (left & over).any():
-        said.append(f"From lag {int(np.flatnonzero(left & over)[0])} on the framework's gradient is not finite.")
+        said.append(
+            f"From lag {int(np.flatnonzero(left & over)[0])} on the framework's gradient is not finite."
+        )
     pairs = ((under, Cause.UNDERFLOW), (cut, Cause.CUT), (over, Cause.OVERFLOW))
     return np.select([where for where, _ in pairs], [int(cause) for _, cause in pairs], 0)
 
@@ -129,7 +131,8 @@ def _coarse(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[
     if sides.runtime.dtype != np.float64 or not (left & (differences < 1e-2)).any():
         return nothing
     y, once, twice = (
-        sides.runtime.outputs(nudged(sides.inputs, size)).astype(float) for size in (0.0, _COARSE, 2 * _COARSE)
+        sides.runtime.outputs(nudged(sides.inputs, size)).astype(float)
+        for size in (0.0, _COARSE, 2 * _COARSE)
     )
     answer = np.linalg.norm(once - y)
     off = np.linalg.norm((twice - y) - 2 * (once - y)) / (2 * answer) if answer else np.inf

@@ -213,7 +213,9 @@ def _of_torch(module: Any, given: np.dtype) -> Runtime:
     torch = sys.modules["torch"]
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
     dtypes = {p.dtype for p in parameters if p.is_floating_point()}
-    dtype = np.dtype("float64" if torch.float64 in dtypes or not dtypes and given == np.float64 else "float32")
+    dtype = np.dtype(
+        "float64" if torch.float64 in dtypes or (not dtypes and given == np.float64) else "float32"
+    )
 
     def forward(u: Any) -> Any:
         kinds = _classes(module)
@@ -285,7 +287,7 @@ def _of_mlx(module: Any, given: np.dtype) -> Runtime:
 def _of_paddle(module: Any, given: np.dtype) -> Runtime:
     paddle = sys.modules["paddle"]
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
-    wide = paddle.float64 in {p.dtype for p in parameters} or not parameters and given == np.float64
+    wide = paddle.float64 in {p.dtype for p in parameters} or (not parameters and given == np.float64)
     dtype = np.dtype("float64" if wide else "float32")
 
     def forward(u: Any) -> Any:
