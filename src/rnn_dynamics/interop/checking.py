@@ -102,7 +102,7 @@ def check(
     tolerance = positive("tolerance", tolerance)
     truth, driven, states = _arrays(cell, inputs, output, x0, dtype)
     found = np.asarray(jax.vmap(lambda x, u: rollout(cell, x, u).states[1:])(states, driven), float)
-    part = _output_part(cell, truth.shape[2], found.shape[2])
+    part = output_part(cell, truth.shape[2], found.shape[2])
     scale = float(np.abs(truth).max()) or 1.0
     errors = np.abs(found[..., part] - truth).max(axis=(0, 2)) / scale
     if (errors <= tolerance).all():
@@ -131,7 +131,7 @@ def _arrays(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> tuple[n
     return truth, driven, np.broadcast_to(np.asarray(start, dtype), (batch, size))
 
 
-def _output_part(cell: Any, width: int, size: int) -> slice:
+def output_part(cell: Any, width: int, size: int) -> slice:
     """Where in the state what is put out lies."""
     part = put_out(cell, size)
     if width == size:
