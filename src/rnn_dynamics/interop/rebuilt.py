@@ -229,6 +229,8 @@ _REBUILT: dict[str, Callable[..., Any]] = {
 
 def _numbers(content: Any, dtype: Any, shape: Any, is_fortran: bool) -> Any:
     """An array of NumPy, or a part where its entries are Python's objects."""
+    if isinstance(content, str):  # as Python 2 wrote bytes
+        content = content.encode("latin1")
     if not isinstance(dtype, Dtype) or not isinstance(content, (bytes, bytearray)):
         return Part("numpy.ndarray of Python objects", {})
     kind = np.dtype(dtype.code)
