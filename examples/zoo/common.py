@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnn_dynamics as rd
+from rnn_dynamics.interop.contents import contents_of
 
 ENDS = 16  # steps T from which the output's gradient is followed back
 SETTLING = 20_000  # steps at a held input before some of the searches
@@ -132,7 +133,7 @@ class Study(NamedTuple):
     held: Any = None
     held_name: str = ""
     said: Callable[[Any], float] | None = None
-    starts: int = 32
+    starts: int = 16
     more: dict[str, Any] = {}
 
 
@@ -181,12 +182,15 @@ def _curve(logs: np.ndarray) -> dict[str, Any]:
 def fixed_points(study: Study) -> dict[str, Any]:
     """The fixed points at the held input that searches from states of the run find, the most stable first."""
     starts = rd.dynamics.starts_from(study.run, study.starts, key=jax.random.key(0))
-    starts = jnp.concatenate([starts, _settled(study.run.cell, starts[:8], study.held)])
+    later, speed = _settled(study.run.cell, starts[:8], study.held)
+    starts = jnp.concatenate([starts, later])
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         found = rd.fixed_points(study.run.cell, starts, u=study.held)
     rows = []
-    for place in np.flatnonzero(np.asarray(found.period) == 1):
+    is_sure = (np.asarray(found.period) == 1) & (np.asarray(found.status) == rd.Status.CONVERGED)
+    is_sure &= ~np.asarray(found.marginal)
+    for place in np.flatnonzero(is_sure):
         row = {
             "stable": bool(found.stable[place]),
             "radius": rounded(abs(found.multipliers[place][0])),
@@ -199,18 +203,21 @@ def fixed_points(study: Study) -> dict[str, Any]:
         "held": study.held_name,
         "starts": len(starts),
         "points": sorted(rows, key=lambda row: (row["unstable"], row["radius"])),
+        "marginal": int((~is_sure & (np.asarray(found.period) == 1)).sum()),
+        "settling": {"steps": SETTLING, "speed": rounded(speed), "largest": rounded(jnp.abs(later).max())},
         "warning": "; ".join(str(each.message) for each in told) or None,
     }
 
 
-def _settled(cell: Any, starts: Any, held: Any) -> Any:
-    """Where some starts are after many steps at the held input; slow networks are then near what they end at."""
+def _settled(cell: Any, starts: Any, held: Any) -> tuple[Any, Any]:
+    """Where some starts are after many steps at the held input, and the greatest ‖F(x) − x‖ there."""
     u = jnp.asarray(held)
 
     @jax.jit
-    def last(states: Any) -> Any:
+    def last(states: Any) -> tuple[Any, Any]:
         step = jax.vmap(lambda x: cell(x, u))
-        return jax.lax.fori_loop(0, SETTLING, lambda _, x: step(x), states)
+        ends = jax.lax.fori_loop(0, SETTLING, lambda _, x: step(x), states)
+        return ends, jnp.linalg.norm(step(ends) - ends, axis=1).max()
 
     return last(starts)
 
@@ -301,8 +308,15 @@ def report(found: dict[str, Any], verdict: Any) -> str:
         kind = "stable" if row["stable"] else f"unstable in {row['unstable']} directions"
         said = f", output {row['output']:.4g}" if "output" in row else ""
         lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.4g}{said}")
+    if held.get("marginal"):
+        lines.append(f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1")
     if held["warning"]:
+        settling = held["settling"]
         lines.append(f"  {held['warning']}")
+        lines.append(
+            f"  after {settling['steps']} steps at {held['held']} the state moves by up to {settling['speed']:.2g} a step; "
+            f"its largest entry is {settling['largest']:.3g}"
+        )
     return "\n".join(lines)
 
 
@@ -331,3 +345,25 @@ def methods_of(path: Path, cls: str, *names: str) -> type:
 def times(x: Any, W: Any) -> Any:
     """x W in full precision."""
     return jnp.matmul(x, W, precision=jax.lax.Precision.HIGHEST)
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file of weights by name, in float64; nothing in it is run."""
+    return {name: np.asarray(stored.read(), float) for name, stored in contents_of(path).arrays.items()}
+
+
+def double(cell: Any) -> Any:
+    """A cell with its weights in float64."""
+    return jax.tree.map(lambda each: jnp.asarray(each, jnp.float64) if jnp.issubdtype(each.dtype, jnp.floating) else each, cell)
+
+
+def lstm_states(arrays: tuple, inputs: np.ndarray, gate: Callable[[Any], Any] = sigmoid) -> np.ndarray:
+    """The states [h, c] of an LSTM in NumPy: W_in, W and b in the order i, f, g, o; x⁺ = … of the textbook."""
+    w_in, w, b = (np.asarray(each, float) for each in arrays)
+    h, c, states = np.zeros(w.shape[1]), np.zeros(w.shape[1]), []
+    for u in inputs:
+        i, f, g, o = np.split(w_in @ u + w @ h + b, 4)
+        c = gate(f) * c + gate(i) * np.tanh(g)
+        h = gate(o) * np.tanh(c)
+        states.append(np.concatenate([h, c]))
+    return np.array(states)

@@ -50,9 +50,9 @@ def own_layers(path: Path) -> types.ModuleType:
     return importlib.import_module(f"{name}.layers")
 
 
-def _filters(size: int, bands: int) -> np.ndarray:
+def _filters(size: int, bands: int, rate: int) -> np.ndarray:
     """Triangular filters of area 1, shape (size/2, filters), centred at so many frequencies an octave."""
-    frequencies = np.arange(size // 2) * RATE / size
+    frequencies = np.arange(size // 2) * rate / size
     first, last = (np.log2(edge / 440) * bands for edge in (30, 17_000))
     centres = 440 * 2 ** (np.arange(np.floor(first), np.ceil(last)) / bands)
     centres = centres[(centres >= 30) & (centres <= 17_000)]
@@ -68,18 +68,27 @@ def _filters(size: int, bands: int) -> np.ndarray:
     return np.array(columns).T
 
 
-def features(sound: np.ndarray, sizes: tuple[int, ...], *, bands: int, mul: float, ratio: float) -> np.ndarray:
+def features(
+    sound: np.ndarray,
+    sizes: tuple[int, ...],
+    *,
+    bands: int,
+    mul: float,
+    ratio: float,
+    rate: int = RATE,
+    hop: int = HOP,
+) -> np.ndarray:
     """Spectrograms of frames that end at each hop, and their rise, shape (frames, inputs)."""
     parts = []
     for size in sizes:
         padded = np.concatenate([np.zeros(size), sound])
-        count = len(sound) // HOP
-        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[HOP : HOP * count + 1 : HOP]
+        count = len(sound) // hop
+        frames = np.lib.stride_tricks.sliding_window_view(padded, size)[hop : hop * count + 1 : hop]
         window = np.hanning(size)
         spectrum = np.abs(np.fft.rfft(frames * window)[:, : size // 2])
-        logs = np.log10(mul * np.einsum("tf,fb->tb", spectrum, _filters(size, bands)) + 1)
+        logs = np.log10(mul * np.einsum("tf,fb->tb", spectrum, _filters(size, bands, rate)) + 1)
         behind = size / 2 - np.argmax(window > ratio * window.max())
-        back = max(1, round(behind / HOP))
+        back = max(1, round(behind / hop))
         rise = np.zeros_like(logs)
         rise[back:] = np.maximum(logs[back:] - logs[:-back], 0)
         parts += [logs, rise]

@@ -14,7 +14,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, largest, module_of, times
+from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, module_of, times
 from rnn_dynamics.interop.torch_files import read_pickle
 
 ABOUT = About(
@@ -23,7 +23,11 @@ ABOUT = About(
     "nh3pred",
     "0.2.2",
     "MIT",
-    ("pip download --no-deps --ignore-requires-python nh3pred==0.2.2", "unzip -d packages nh3pred-0.2.2-*.whl", "--unpacked packages"),
+    (
+        "pip download --no-deps --ignore-requires-python nh3pred==0.2.2",
+        "unzip -d packages nh3pred-0.2.2-*.whl",
+        "--unpacked packages",
+    ),
     "11 embeddings, ReLU RNN 512, dense 6, dense → 1",
     1.0,
     "hour",
@@ -77,8 +81,8 @@ _MARKS = {"wind_chamber": -2.0, "time_incorp": -2.0, "furrow_z": 2.0}
 def study(files: Files) -> Study:
     """Read, make the weather, compare with PyTorch or with NumPy, and tell the share of ammonia lost."""
     path, source = files.find(ABOUT, f"{_FOLDER}model.pth", "nh3pred/model.py")
-    cell = rd.interop.load(path, kind="rnn_relu")
-    weights = _arrays(path)
+    cell = double(rd.interop.load(path, kind="rnn_relu"))
+    weights = arrays_of(path)
     continuous, rows, hours = inputs(path.parent)
     embedded = [weights[f"embeddings.{place}.weight"][row] for place, row in enumerate(rows)]
     given = np.concatenate([continuous, np.tile(np.concatenate(embedded), (len(hours), 1))], axis=1)
@@ -108,12 +112,6 @@ def study(files: Files) -> Study:
 
 
 _READOUT = ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias")
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    from rnn_dynamics.interop.contents import contents_of
-
-    return {name: stored.read().astype(float) for name, stored in contents_of(path).arrays.items()}
 
 
 def _latent(weights: dict[str, Any], x: Any) -> Any:
