@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.keras_files import read_keras
     from rnn_dynamics.interop.mlx import from_mlx
     from rnn_dynamics.interop.modules import from_module
-    from rnn_dynamics.interop.onnx import from_onnx
+    from rnn_dynamics.interop.onnx import from_onnx, onnx_initial_state
     from rnn_dynamics.interop.pytorch import from_torch
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "from_onnx",
     "from_torch",
     "load",
+    "onnx_initial_state",
     "read_keras",
     "read_npz",
     "read_safetensors",
@@ -51,6 +52,7 @@ _MODULES = {
     "from_onnx": "onnx",
     "from_torch": "pytorch",
     "load": "files",
+    "onnx_initial_state": "onnx",
     "read_keras": "keras_files",
     "read_npz": "files",
     "read_safetensors": "files",
