@@ -101,6 +101,15 @@ class Bidirectional:
         first, second = (0 if each is None else each.stop - each.start for each in slices)
         return first, second
 
+    def part(self, layer: int, direction: str) -> slice:
+        """Where in the state of a direction of a layer lies what it puts out."""
+        way = DIRECTIONS.index(direction)
+        return put_out(self.layers[layer][way], self.sizes[layer][way])
+
+    def merge(self, layer: int, forward: Any, backward: Any) -> Any:
+        """What a layer puts out, of what its directions put out; ``None`` for one that is not there."""
+        return merged(self.merges[layer], (forward, backward))
+
     def width(self, layer: int = -1) -> int:
         """Entries of y(t) of a layer, of the last by default."""
         both = self.widths(layer)
