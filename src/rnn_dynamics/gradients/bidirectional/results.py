@@ -29,7 +29,7 @@ def _reach(lags: np.ndarray, logs: np.ndarray, share: float) -> tuple[int, int]:
 
 
 def _rates(lags: np.ndarray, logs: np.ndarray) -> tuple[float, float]:
-    """Slopes of the logarithms over the middle half of either side: ways round the end of the sequence are missing."""
+    """Slopes of the logarithms over the middle half of either side: near its ends ways round are missing."""
     found = []
     for side in (-lags, lags):
         farthest = side.max()
