@@ -40,8 +40,8 @@ class Bidirectional:
         layers: pairs (forward, backward) of cells, of any kinds and sizes, the one next to the input first; or one
             pair. ``None`` in the place of a cell is a layer that reads in one direction.
         merge: "concat", [h→, h←]; "sum"; "mul", the product of each unit; "ave", the mean; or one for each layer.
-        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as ``Dense``, or
-            ``None`` for none.
+        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as
+            ``jax.tree_util.Partial(dense, W, b)``, or ``None`` for none.
         sizes: pairs of the entries of the cells' states; told by cells of the library.
 
     Attributes:
