@@ -25,7 +25,17 @@ class Environment(NamedTuple):
 
 #: By name. What the tests' own environment has is not installed again.
 ENVIRONMENTS = {
-    "torch": Environment(("torch==2.13.0",), ("minGRU-pytorch==0.2.1", "einops==0.8.2")),
+    "torch": Environment(
+        ("torch==2.13.0",),
+        (
+            "minGRU-pytorch==0.2.1",
+            "einops==0.8.2",
+            "snntorch==1.0.0",
+            "norse==1.1.0",
+            "nir==1.0.8",
+            "nirtorch==2.6",
+        ),
+    ),
     "keras": Environment(("keras==3.15.1",)),
     "jax": Environment(("flax==0.12.8", "dm-haiku==0.0.17", "equinox==0.13.8")),
     "mlx": Environment(("mlx[cpu]==0.32.4",)),
@@ -39,6 +49,7 @@ ENVIRONMENTS = {
 FRAMEWORKS = {
     "torch": ("torch", ("torch",)),
     "mingru": ("torch", ("minGRU-pytorch", "torch")),
+    "spiking": ("torch", ("snntorch", "norse", "torch")),
     "keras": ("keras", ("keras", "jax")),
     "flax": ("jax", ("flax", "jax")),
     "equinox": ("jax", ("equinox", "jax")),

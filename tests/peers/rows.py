@@ -72,6 +72,7 @@ def measured(row: Row) -> dict[str, Any]:
         verdict = rd.interop.audit(row.audited, driven, **row.options)
         found |= {"cause": verdict.cause.name, "verdict": verdict.verdict, "lags": len(verdict.lags)}
         found["parted"] = verdict.parted
+        found.setdefault("states", float(verdict.output_errors.max()))
         if verdict.cause != row.expected:
             found["wrong"].append(f"audit: expected {row.expected.name}, found {verdict}")
     found["because"] = row.because
