@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.haiku import from_haiku
     from rnn_dynamics.interop.keras import from_keras
     from rnn_dynamics.interop.keras_files import read_keras
+    from rnn_dynamics.interop.lmu import from_keras_lmu
     from rnn_dynamics.interop.mlx import from_mlx
     from rnn_dynamics.interop.modules import from_module
-    from rnn_dynamics.interop.onnx import from_onnx
+    from rnn_dynamics.interop.ncps import from_ncps
+    from rnn_dynamics.interop.onnx import from_onnx, onnx_initial_state
     from rnn_dynamics.interop.pytorch import from_torch
+    from rnn_dynamics.interop.reservoirpy import from_reservoirpy
+    from rnn_dynamics.interop.spiking import from_norse, from_snntorch
+    from rnn_dynamics.interop.unirep import from_unirep
 
 __all__ = [
     "Agreement",
@@ -33,11 +38,18 @@ __all__ = [
     "from_flax",
     "from_haiku",
     "from_keras",
+    "from_keras_lmu",
     "from_mlx",
     "from_module",
+    "from_ncps",
+    "from_norse",
     "from_onnx",
+    "from_reservoirpy",
+    "from_snntorch",
     "from_torch",
+    "from_unirep",
     "load",
+    "onnx_initial_state",
     "read_keras",
     "read_npz",
     "read_safetensors",
@@ -54,11 +66,18 @@ _MODULES = {
     "from_flax": "flax",
     "from_haiku": "haiku",
     "from_keras": "keras",
+    "from_keras_lmu": "lmu",
+    "from_reservoirpy": "reservoirpy",
     "from_mlx": "mlx",
     "from_module": "modules",
+    "from_ncps": "ncps",
     "from_onnx": "onnx",
+    "from_norse": "spiking",
+    "from_snntorch": "spiking",
     "from_torch": "pytorch",
+    "from_unirep": "unirep",
     "load": "files",
+    "onnx_initial_state": "onnx",
     "read_keras": "keras_files",
     "read_npz": "files",
     "read_safetensors": "files",

@@ -10,9 +10,10 @@ from rnn_dynamics.interop.flax import from_flax
 from rnn_dynamics.interop.keras import from_keras
 from rnn_dynamics.interop.names import KINDS
 from rnn_dynamics.interop.networks import Network, one_layer
-from rnn_dynamics.interop.onnx import from_onnx
+from rnn_dynamics.interop.onnx import cell_of as cell_of_onnx, start_is_zero
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
+from rnn_dynamics.interop.unirep import from_unirep
 from rnn_dynamics.numerics.validation import choice
 
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
@@ -29,6 +30,12 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
         told = network.kind if network.kind in ("rnn_tanh", "rnn_relu") else None
         arrays = _numbers(one_layer(network.arrays, layer), name)
         return from_torch(arrays, kind=_agreed(kind, told), direction=direction)
+    if network.family == "unirep":
+        if kind is not None or direction not in (None, "forward"):
+            raise ValueError(
+                f"kind, direction: expected None of a multiplicative LSTM, got {kind!r}, {direction!r}"
+            )
+        return from_unirep(_numbers(network.arrays, name), layer=layer)
     if layer is not None:
         raise ValueError(
             f"layer: expected None, as names of {network.family} have one layer each, got {layer!r}"
@@ -37,9 +44,14 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
     chosen = _agreed(kind, known)
     activation = (chosen or "").removeprefix("rnn_") if network.kind.startswith("rnn") else None
     if network.family == "onnx":
-        node = network.arrays
-        _numbers(node["all"], name)
-        return from_onnx(node["graph"], node=node["number"], direction=direction)
+        told = network.arrays
+        found = cell_of_onnx(told["graph"], told["entry"], direction=direction)
+        said = sorted(told["graph"].constants.told)
+        if not start_is_zero(told["graph"], told["entry"]):
+            said.append("it does not start at 0: rd.interop.onnx_initial_state(path) is its first state")
+        if said:
+            warnings.warn(f"{name}: {'; '.join(said)}", UserWarning, stacklevel=3)
+        return found
     if direction not in (None, "forward"):
         raise ValueError(f'direction: expected None or "forward" of a forward network, got {direction!r}')
     arrays = _numbers(network.arrays, name)
