@@ -1,133 +1,115 @@
-"""Spiking cells of snnTorch and norse: states of the map, whose derivative is not what their autograd gives.
+"""Spiking cells of snnTorch and norse: of each the map, and the same values with the surrogate derivative."""
 
-The maps are written out here; θ is the threshold, H Heaviside's step.
-"""
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import norse.torch
 import numpy as np
 import snntorch
 import torch
 from norse.torch.functional.lif import LIFFeedForwardState, LIFState
+from norse.torch.functional.lsnn import LSNNState
 
-from rnn_dynamics.interop import Cause
+from rnn_dynamics.interop import Cause, from_norse, from_snntorch
 from tests.peers.rows import INPUTS, UNITS, Row
 
-BETA = 0.9
-
-
-def leaky(x: Any, u: Any) -> Any:
-    """snnTorch's Leaky, reset by subtraction, one step late: m⁺ = β m + u − θ H(m − θ)."""
-    return BETA * x + u - jnp.heaviside(x - 1, jnp.zeros((), x.dtype))
-
-
-def of_snntorch(u: Any) -> tuple[Any, Any]:
-    """Potentials and spikes."""
-    cell, mem, potentials, spikes = snntorch.Leaky(beta=BETA), torch.zeros_like(u[0]), [], []
-    for one in u:
-        spike, mem = cell(one, mem)
-        potentials.append(mem)
-        spikes.append(spike)
-    return torch.stack(potentials), torch.stack(spikes)
-
-
-def feedforward(x: Any, u: Any) -> Any:
-    """norse's LIFCell at dt = 0.001: x = [v, i]; v is put to 0 where it is above 1."""
-    v, i = jnp.split(x, 2)
-    i = i + u
-    v = v + 0.1 * (i - v)
-    return jnp.concatenate([jnp.where(v > 1, jnp.zeros_like(v), v), 0.8 * i])
-
-
-def recurrent(weights: Any, x: Any, u: Any) -> Any:
-    """norse's LIFRecurrentCell: x = [z, v, i], spikes come back by W."""
-    W_in, W = weights
-    z, v, i = jnp.split(x, 3)
-    i = i + jnp.matmul(W_in, u, precision="highest") + jnp.matmul(W, z, precision="highest")
-    v = v + 0.1 * (i - v)
-    z = jnp.heaviside(v - 1, jnp.zeros((), v.dtype))
-    return jnp.concatenate([z, (1 - z) * v, 0.8 * i])
-
-
-def run_norse(cell: Any, state: Any, u: Any) -> Any:
-    found = []
-    for one in u:
-        _, state = cell(one[None], state)
-        found.append(state)
-    return found
+_DRIVE = 4.0  # of norse's neurons, which are driven by fewer and larger inputs
+#: Parts of the state, of those the one that is put out, and what is passed to the importer.
+NORSE = {
+    "LIFCell": (LIFFeedForwardState, 0),
+    "LIFRecurrentCell": (LIFState, 1),
+    "LSNNRecurrentCell": (LSNNState, 1),
+}
+SNNTORCH = (
+    ("Leaky", {}, 0),
+    ("Leaky", {"reset_mechanism": "zero"}, 0),
+    ("Synaptic", {"alpha": 0.8}, 1),
+    ("RLeaky", {"linear_features": INPUTS}, 1),
+)
 
 
 def rows() -> Iterator[Row]:
     torch.manual_seed(0)
-    zeros, options = np.zeros(INPUTS), {"framework": "torch"}
-    known = {"cell": leaky, "x0": zeros}
-    yield Row(
-        "snntorch Leaky",
-        "its potential",
-        leaky,
-        None,
-        None,
-        "float32",
-        lambda u: of_snntorch(u)[0],
-        options | known,
-        because="the reset is detached, as the derivative of a step is 0",
-    )
-    yield Row(
-        "snntorch Leaky",
-        "its spikes",
-        leaky,
-        None,
-        None,
-        "float32",
-        lambda u: of_snntorch(u)[1],
-        options | known | {"readout": lambda x: jnp.heaviside(x - 1, jnp.zeros((), x.dtype))},
-        expected=Cause.SURROGATE,
-        because="ATan in the place of the step's derivative, which is 0",
-    )
-    lif = norse.torch.LIFCell()
+    for kind, option, part in SNNTORCH:
+        module = getattr(snntorch, kind)(beta=0.9, **option)
+        words = ", ".join(f"{key}={value}" for key, value in option.items())
+        exact = kind in ("Leaky", "Synaptic")  # the reset is detached: through it goes no surrogate
+        cells = [from_snntorch(module, units=INPUTS, surrogate=surrogate) for surrogate in (False, True)]
+        yield from pair(f"snntorch {kind}", words, cells, of_snntorch(module, kind), INPUTS, part, exact)
+    for kind, (state, part) in NORSE.items():
+        recurrent = "Recurrent" in kind
+        units = UNITS if recurrent else INPUTS
+        module = getattr(norse.torch, kind)(*((INPUTS, UNITS) if recurrent else ()))
+        options = {} if recurrent else {"units": INPUTS}
+        cells = [from_norse(module, surrogate=surrogate, **options) for surrogate in (False, True)]
+        cells = [jax.tree_util.Partial(driven, cell) for cell in cells]
+        yield from pair(f"norse {kind}", "", cells, of_norse(module, state), units, part, False)
 
-    def potentials(u: Any) -> Any:
-        start = LIFFeedForwardState(v=torch.zeros(1, INPUTS), i=torch.zeros(1, INPUTS))
-        return torch.stack([state.v[0] for state in run_norse(lif, start, 4 * u)])
 
-    yield Row(
-        "norse LIFCell",
-        "its potential",
-        feedforward,
-        None,
-        None,
-        "float32",
-        potentials,
-        options
-        | {
-            "cell": lambda x, u: feedforward(x, 4 * u),
-            "x0": np.zeros(2 * INPUTS),
-            "readout": lambda x: x[:INPUTS],
-        },
-        expected=Cause.SURROGATE,
-        because="SuperSpike's derivative goes through the reset",
-    )
-    module = norse.torch.LIFRecurrentCell(INPUTS, UNITS)
-    weights = [jnp.asarray(w.detach().numpy()) for w in (module.input_weights, module.recurrent_weights)]
+def driven(cell: Any, x: Any, u: Any) -> Any:
+    return cell(x, _DRIVE * u)
 
-    def of_recurrent(u: Any) -> Any:
-        start = LIFState(*(torch.zeros(1, UNITS) for _ in range(3)))
-        return torch.stack([state.v[0] for state in run_norse(module, start, 4 * u)])
 
-    cell = jax.tree_util.Partial(lambda w, x, u: recurrent(w, x, 4 * u), weights)
-    yield Row(
-        "norse LIFRecurrentCell",
-        "its potential",
-        cell,
-        None,
-        None,
-        "float32",
-        of_recurrent,
-        options | {"cell": cell, "x0": np.zeros(3 * UNITS), "readout": lambda x: x[UNITS : 2 * UNITS]},
-        expected=Cause.SURROGATE,
-        because="SuperSpike's derivative goes through the spikes that come back",
-    )
+def of_snntorch(module: Any, kind: str) -> Callable[[Any, Any], Any]:
+    def step(parts: Any, u: Any) -> Any:
+        return module(u[None], *parts)[0 if kind[0] == "R" else 1 :]
+
+    return step
+
+
+def of_norse(module: Any, state: Any) -> Callable[[Any, Any], Any]:
+    return lambda parts, u: module(_DRIVE * u[None], state(*parts))[1]
+
+
+def pair(kind: str, words: str, cells: list, step: Any, units: int, part: int, exact: bool) -> Iterator[Row]:
+    """The map's row, and the surrogate's, which autograd must be to rounding."""
+    size = _size(step, units)
+
+    def run(x: Any, inputs: Any) -> Any:
+        found = []
+        for u in inputs:
+            x = torch.cat([one[0] for one in step(tuple(p[None] for p in x.split(units)), u)])
+            found.append(x)
+        return torch.stack(found)
+
+    def states(x0: np.ndarray, inputs: np.ndarray) -> Any:
+        return run(torch.tensor(x0), torch.tensor(inputs)).detach()
+
+    def jacobian(x0: np.ndarray, inputs: np.ndarray) -> Any:
+        fixed = torch.tensor(inputs)
+        return torch.autograd.functional.jacobian(lambda x: run(x, fixed)[-1], torch.tensor(x0))
+
+    def potential(inputs: Any) -> Any:
+        return run(torch.zeros(size), inputs)[:, part * units : (part + 1) * units]
+
+    options = {"framework": "torch", "x0": np.zeros(size)}
+    options["readout"] = lambda x: x[part * units : (part + 1) * units]
+    cause = Cause.AGREES if exact else Cause.SURROGATE
+    for cell, more, expected in zip(
+        cells, ("", "beside the surrogate's cell"), (cause, Cause.AGREES), strict=True
+    ):
+        said = [word for word in (words, more) if word]
+        yield Row(
+            kind,
+            ", ".join(said),
+            cell,
+            states,
+            jacobian if more or exact else None,
+            "float32",
+            potential,
+            options | {"cell": cell},
+            expected=expected,
+            size=size,
+        )
+
+
+def _size(step: Any, units: int) -> int:
+    """Entries of the state: the number of parts with which a step runs."""
+    for count in (1, 2, 3, 4):
+        try:
+            if len(step(tuple(torch.zeros(1, units) for _ in range(count)), torch.zeros(INPUTS))) == count:
+                return count * units
+        except (TypeError, ValueError):
+            continue
+    raise ValueError("no number of parts fits")

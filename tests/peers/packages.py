@@ -34,6 +34,7 @@ ENVIRONMENTS = {
             "norse==1.1.0",
             "nir==1.0.8",
             "nirtorch==2.6",
+            "ncps==1.0.1",
         ),
     ),
     "keras": Environment(("keras==3.15.1",)),
@@ -43,6 +44,7 @@ ENVIRONMENTS = {
     "tinygrad": Environment(("tinygrad==0.14.0",)),
     "onnx": Environment(("onnx==1.23.2", "onnxruntime==1.32.0")),
     "brainpy": Environment(("brainpy==2.8.2",)),
+    "reservoirpy": Environment(("reservoirpy==0.4.2",)),
 }
 
 #: Which environment each file `of_NAME.py` is run in, and the distributions whose versions the table shows.
@@ -50,6 +52,7 @@ FRAMEWORKS = {
     "torch": ("torch", ("torch",)),
     "mingru": ("torch", ("minGRU-pytorch", "torch")),
     "spiking": ("torch", ("snntorch", "norse", "torch")),
+    "ncps": ("torch", ("ncps", "torch")),
     "keras": ("keras", ("keras", "jax")),
     "flax": ("jax", ("flax", "jax")),
     "equinox": ("jax", ("equinox", "jax")),
@@ -59,6 +62,7 @@ FRAMEWORKS = {
     "tinygrad": ("tinygrad", ("tinygrad",)),
     "onnx": ("onnx", ("onnxruntime", "onnx")),
     "brainpy": ("brainpy", ("brainpy", "jax")),
+    "reservoirpy": ("reservoirpy", ("reservoirpy",)),
 }
 
 

@@ -159,7 +159,8 @@ def _noise(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[s
     for seed in (1, 2):
         moved = nudged(sides.inputs, 4 * eps, seed)
         again = sides.their_rows(moved, 1.0)
-        by_theirs = np.maximum(by_theirs, _apart(again, sides.theirs) - gap)
+        with np.errstate(invalid="ignore"):  # nothing beside nothing
+            by_theirs = np.fmax(by_theirs, _apart(again, sides.theirs) - gap)
         of_theirs = np.maximum(of_theirs, relative(again, sides.theirs))
         of_ours = np.maximum(of_ours, relative(sides.our_rows(moved), sides.ours))
     # Noise is small now and then: what holds of the lags around holds of each.
@@ -180,7 +181,7 @@ def _apart(a: Rows, b: Rows) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         far = np.maximum(a.log10, b.log10)
         near = np.log10(np.maximum(relative(a, b), 1e-300)) + b.log10
-    return np.where(np.isfinite(near) & (np.abs(a.log10 - b.log10) < 15), near, far)
+        return np.where(np.isfinite(near) & (np.abs(a.log10 - b.log10) < 15), near, far)
 
 
 def _clipped(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[str]) -> np.ndarray:
