@@ -25,7 +25,18 @@ class Environment(NamedTuple):
 
 #: By name. What the tests' own environment has is not installed again.
 ENVIRONMENTS = {
-    "torch": Environment(("torch==2.13.0",), ("minGRU-pytorch==0.2.1", "einops==0.8.2")),
+    "torch": Environment(
+        ("torch==2.13.0",),
+        (
+            "minGRU-pytorch==0.2.1",
+            "einops==0.8.2",
+            "snntorch==1.0.0",
+            "norse==1.1.0",
+            "nir==1.0.8",
+            "nirtorch==2.6",
+            "ncps==1.0.1",
+        ),
+    ),
     "keras": Environment(("keras==3.15.1",)),
     "jax": Environment(("flax==0.12.8", "dm-haiku==0.0.17", "equinox==0.13.8")),
     "mlx": Environment(("mlx[cpu]==0.32.4",)),
@@ -33,12 +44,15 @@ ENVIRONMENTS = {
     "tinygrad": Environment(("tinygrad==0.14.0",)),
     "onnx": Environment(("onnx==1.23.2", "onnxruntime==1.32.0")),
     "brainpy": Environment(("brainpy==2.8.2",)),
+    "reservoirpy": Environment(("reservoirpy==0.4.2",)),
 }
 
 #: Which environment each file `of_NAME.py` is run in, and the distributions whose versions the table shows.
 FRAMEWORKS = {
     "torch": ("torch", ("torch",)),
     "mingru": ("torch", ("minGRU-pytorch", "torch")),
+    "spiking": ("torch", ("snntorch", "norse", "torch")),
+    "ncps": ("torch", ("ncps", "torch")),
     "keras": ("keras", ("keras", "jax")),
     "flax": ("jax", ("flax", "jax")),
     "equinox": ("jax", ("equinox", "jax")),
@@ -48,6 +62,7 @@ FRAMEWORKS = {
     "tinygrad": ("tinygrad", ("tinygrad",)),
     "onnx": ("onnx", ("onnxruntime", "onnx")),
     "brainpy": ("brainpy", ("brainpy", "jax")),
+    "reservoirpy": ("reservoirpy", ("reservoirpy",)),
 }
 
 

@@ -31,6 +31,7 @@ class Row:
         expected: the cause that the audit is known to find.
         tolerances: of states and of ∂x_T/∂x_0, where the framework is known to be coarser.
         because: why it is, in the table's words.
+        size: entries of the state, where the cell does not tell.
     """
 
     cell: str
@@ -45,6 +46,7 @@ class Row:
     expected: Cause = Cause.AGREES
     tolerances: tuple[float, float] | None = None
     because: str = ""
+    size: int = 0
 
 
 def measured(row: Row) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def measured(row: Row) -> dict[str, Any]:
     found: dict[str, Any] = {"cell": row.cell, "option": row.option, "dtype": row.dtype, "wrong": []}
     allowed = row.tolerances or (_STATES[row.dtype], _JACOBIAN[row.dtype])
     if row.states is not None:
-        size = sum(getattr(row.ours, "sizes", ())) or rd.cells.stack.state_size(row.ours)
+        size = row.size or sum(getattr(row.ours, "sizes", ())) or rd.cells.stack.state_size(row.ours)
         x0 = (0.5 * rng.random(size)).astype(row.dtype)
         run = rd.rollout(row.ours, x0, inputs)
         theirs = np.asarray(row.states(x0, inputs), float)
@@ -72,6 +74,7 @@ def measured(row: Row) -> dict[str, Any]:
         verdict = rd.interop.audit(row.audited, driven, **row.options)
         found |= {"cause": verdict.cause.name, "verdict": verdict.verdict, "lags": len(verdict.lags)}
         found["parted"] = verdict.parted
+        found.setdefault("states", float(verdict.output_errors.max()))
         if verdict.cause != row.expected:
             found["wrong"].append(f"audit: expected {row.expected.name}, found {verdict}")
     found["because"] = row.because

@@ -173,16 +173,18 @@ class _Ours:
 
     def _wide(self, leaf: Any) -> Any:
         is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
-        return jnp.asarray(leaf, self.dtype) if is_float else leaf
+        return (
+            jax.device_put(np.asarray(leaf, self.dtype)) if is_float else leaf
+        )  # on the host: compiles nothing
 
     def _run(self, driven: np.ndarray) -> Trajectory:
-        return rollout(self.cell, jnp.asarray(self.start), jnp.asarray(driven, self.dtype))
+        return rollout(self.cell, jax.device_put(self.start), jax.device_put(driven.astype(self.dtype)))
 
     def errors(self, driven: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Of each step the largest |output − ours| over the largest |output|."""
         with jax.enable_x64(True):
             run = self._run(driven)
-            states = run.states[1:] if len(outputs) > 1 or run.steps == 1 else run.states[-1:]
+            states = np.asarray(run.states)[1:] if len(outputs) > 1 else np.asarray(run.states)[-1:]
             found = states[:, self.part] if self.part is not None else jax.vmap(self.readout)(states)
             found = np.asarray(found).reshape(len(states), -1)
         if found.shape != outputs.shape:
@@ -202,7 +204,7 @@ class _Ours:
             else:
                 jacobian = np.asarray(jax.jacrev(self.readout)(run.states[-1]))
                 seen = np.matmul(self.cotangents, jacobian.reshape(self.cotangents.shape[1], -1))
-            found = input_rows(run, jnp.asarray(seen, self.dtype))
+            found = input_rows(run, jax.device_put(seen.astype(self.dtype)))
             return Rows(np.asarray(found.unit)[::-1], np.asarray(found.exponent)[::-1])
 
 

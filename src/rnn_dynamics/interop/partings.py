@@ -1,6 +1,7 @@
 """Why a framework's gradient parts from the derivative of its map: tests that measure, cause by cause."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,8 @@ from rnn_dynamics.interop.runtimes import Runtime
 
 _SHRUNK = 2.0**-12  # a power of two, by which a linear program's result is multiplied to the bit
 _COARSE = 1e-10  # a change that float64 answers in proportion and float32 cannot
-_HALVINGS = 16
+_PATHS = (0.1, 1.0, 4.0)  # in sizes of the inputs
+_PIECES, _HALVINGS = 16, 12
 _AROUND = 8  # lags
 _SHARE = -1.5  # decades: what a change in the last places must move of what the gradient is off
 
@@ -157,7 +159,8 @@ def _noise(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[s
     for seed in (1, 2):
         moved = nudged(sides.inputs, 4 * eps, seed)
         again = sides.their_rows(moved, 1.0)
-        by_theirs = np.maximum(by_theirs, _apart(again, sides.theirs) - gap)
+        with np.errstate(invalid="ignore"):  # nothing beside nothing
+            by_theirs = np.fmax(by_theirs, _apart(again, sides.theirs) - gap)
         of_theirs = np.maximum(of_theirs, relative(again, sides.theirs))
         of_ours = np.maximum(of_ours, relative(sides.our_rows(moved), sides.ours))
     # Noise is small now and then: what holds of the lags around holds of each.
@@ -178,7 +181,7 @@ def _apart(a: Rows, b: Rows) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         far = np.maximum(a.log10, b.log10)
         near = np.log10(np.maximum(relative(a, b), 1e-300)) + b.log10
-    return np.where(np.isfinite(near) & (np.abs(a.log10 - b.log10) < 15), near, far)
+        return np.where(np.isfinite(near) & (np.abs(a.log10 - b.log10) < 15), near, far)
 
 
 def _clipped(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[str]) -> np.ndarray:
@@ -208,7 +211,7 @@ def _another(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list
         cause = Cause.SURROGATE
         said.append(
             f"The outputs jump: between inputs that differ by {jump[1]:.1g} of their size they change by "
-            f"{jump[0]:.2g} of what they change by over a path of a tenth."
+            f"{jump[0]:.2g} of what they do over a path {_PIECES * 2**_HALVINGS} times as long."
         )
     elif theirs < ours:
         cause = Cause.STOPPED
@@ -226,25 +229,32 @@ def _another(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list
 
 
 def _jump(sides: Sides) -> tuple[float, float] | None:
-    """A path of inputs halved towards where the outputs change most: what is left of a smooth change vanishes."""
+    """What is left of the outputs' change where a path is halved towards the largest: of a smooth one nothing."""
     random = np.random.default_rng(2)
-    size = np.abs(sides.inputs).max() or 1.0
-    for _ in range(3):
-        a = sides.inputs
-        b = (a + 0.1 * size * random.standard_normal(a.shape)).astype(a.dtype)
-        of_a, of_b = sides.runtime.outputs(a), sides.runtime.outputs(b)
-        whole = float(np.abs(of_b - of_a).max())
-        if not whole > 0:
-            continue
-        at = np.unravel_index(np.argmax(np.abs(of_b - of_a)), of_a.shape)
+    size = float(np.abs(sides.inputs).max()) or 1.0
+    for width in _PATHS:
+        away = width * size * random.standard_normal(sides.inputs.shape)
+
+        def at(place: float, away: np.ndarray = away) -> np.ndarray:
+            return sides.runtime.outputs((sides.inputs + place * away).astype(sides.inputs.dtype))
+
+        places = np.linspace(0, 1, _PIECES + 1)
+        found = [at(place) for place in places]
+        whole = max(_change(one, found[0]) for one in found)
+        widest = int(np.argmax([_change(b, a) for a, b in itertools.pairwise(found)]))
+        (low, high), ends = places[widest : widest + 2], found[widest : widest + 2]
         for _ in range(_HALVINGS):
-            middle = ((a + b) / 2).astype(a.dtype)
-            between = sides.runtime.outputs(middle)
-            if abs(float(between[at] - of_a[at])) >= abs(float(of_b[at] - between[at])):
-                b, of_b = middle, between
+            middle = (low + high) / 2
+            between = at(middle)
+            if _change(between, ends[0]) >= _change(ends[1], between):
+                high, ends = middle, [ends[0], between]
             else:
-                a, of_a = middle, between
-        left = abs(float(of_b[at] - of_a[at])) / whole
+                low, ends = middle, [between, ends[1]]
+        left = _change(*ends) / (whole or 1.0)
         if left > 0.01:
-            return left, 0.1 * 2.0**-_HALVINGS
+            return left, width * (high - low)
     return None
+
+
+def _change(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max())
