@@ -1,6 +1,5 @@
 """ONNX's recurrent nodes as cells: outputs of onnxruntime, ∂x_T/∂x_0 of the reference (data/make_onnx.py)."""
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -114,8 +113,7 @@ def test_a_model_tells_its_settings():
     names = [b"Sigmoid", b"Tanh", b"Tanh", b"Sigmoid", b"Relu", b"Tanh"]
     both = model("LSTM", "lstm_both", direction=b"bidirectional", activations=names)
     assert same(from_onnx(both, direction="forward"), from_onnx(weights("lstm_both"), direction="forward"))
-    with pytest.raises(ValueError, match=r"^source: .*activations.*'relu'"):
-        from_onnx(both, direction="reverse")
+    assert from_onnx(both, direction="reverse").activation.name == "relu"
 
 
 def test_one_of_several_nodes_and_weights_in_constants():
@@ -161,12 +159,9 @@ ZEROS = np.zeros((1, 5, 3), np.float32)
     [
         (lambda: 3, {}, r"^source: .*int"),
         (lambda: SimpleNamespace(graph=SimpleNamespace(node=[], initializer=[])), {}, r"^source: .*none"),
-        (lambda: model("LSTM", "lstm", clip=3.0), {}, r"^source: .*clip=3"),
-        (lambda: model("LSTM", "lstm", input_forget=1), {}, r"^source: .*input_forget"),
-        (lambda: model("LSTM", "lstm", activations=[b"Tanh"] * 3), {}, r"^source: .*activations"),
-        (lambda: model("RNN", "rnn", activations=[b"Elu"]), {}, r"^source: .*activations.*'elu'"),
+        (lambda: model("LSTM", "lstm", clip=-3.0), {}, r"^source: .*clip > 0 of the LSTM, got -3"),
+        (lambda: model("RNN", "rnn", activations=[b"Swish"]), {}, r"^source: .*activations.*'swish'"),
         (lambda: model("LSTM", "lstm", output_sequence=1), {}, r"^source: .*output_sequence"),
-        (lambda: model("LSTM", "lstm_both", direction=b"bidirectional"), {}, r"^direction: .*both at once"),
         (
             lambda: model("LSTM", "lstm", direction=b"bidirectional"),
             {},
@@ -189,10 +184,10 @@ ZEROS = np.zeros((1, 5, 3), np.float32)
         (lambda: model("LSTM", "lstm"), {"kind": "GRU"}, r"^kind: .*'LSTM'.*'GRU'"),
         (lambda: model("GRU", "gru"), {"linear_before_reset": 1}, r"^linear_before_reset: .*0.*1"),
         (lambda: model("GRU", "lstm"), {}, r"^source: .*R of shape \(1, 9, 3\)"),
-        (lambda: _graph(data_type=10), {}, r"^source: .*W in float32.*10"),
+        (lambda: _graph(data_type=10), {}, r"^source: .*W.*\(1, 12, 2\).*96 bytes"),
+        (lambda: _graph(data_type=17), {}, r"^source: .*W in float32.*17"),
         (lambda: _graph(data_location=1), {}, r"^source: .*another file"),
         (_computed, {}, r"^source: .*W among the initializers"),
-        (lambda: weights("lstm_both"), {}, r"^direction: .*both at once"),
         (lambda: weights("lstm_both"), {"direction": "backward"}, r"^direction: "),
         (lambda: weights("lstm"), {"node": 0}, r"^node: "),
         (lambda: weights("lstm"), {"kind": "transformer"}, r"^kind: "),
@@ -221,17 +216,13 @@ def test_a_file_that_is_not_there(tmp_path):
         from_onnx(tmp_path / "none.onnx")
 
 
-def test_a_file_of_another_format(tmp_path, monkeypatch):
-    class DecodeError(Exception):
-        pass
-
-    def refuse(path):
-        raise DecodeError("corrupt")
-
-    monkeypatch.setitem(sys.modules, "onnx", SimpleNamespace(load=refuse))
+def test_a_file_of_another_format(tmp_path):
     (tmp_path / "a.onnx").write_bytes(b"garbage!!")
-    with pytest.raises(ValueError, match=r"^source: a.onnx .*damaged.*corrupt"):
+    with pytest.raises(ValueError, match=r"^source: a.onnx .*damaged.*cut short"):
         from_onnx(tmp_path / "a.onnx")
+    np.save(tmp_path / "a.npy", np.eye(3))
+    with pytest.raises(ValueError, match=r"^source: a.npy: expected a model of ONNX, got a NumPy array"):
+        from_onnx(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("name", [*NODES, "lstm_both"])

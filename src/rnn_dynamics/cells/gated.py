@@ -49,7 +49,7 @@ def _size(cell: Any, gate: Float[Array, " n"]) -> Float[Array, " n"]:
     return gate if cell.gate_activation is logistic else jnp.abs(gate)
 
 
-@cell_type(static=("gate_activation", "activation"))
+@cell_type(static=("gate_activation", "activation", "output_activation"))
 class LSTM(HiddenAndCell):
     """Long short-term memory with a forget gate, state [h, c].
 
@@ -64,6 +64,7 @@ class LSTM(HiddenAndCell):
         gate_activation: in the place of σ: "hard_sigmoid_5" as in Keras 1 and 2, "hard_sigmoid_6" as in Keras 3, or
             any other that ``ElmanRNN`` takes.
         activation: in the place of tanh, in both its places.
+        output_activation: in the place of tanh(c⁺) alone; by default ``activation``.
 
     Raises:
         TypeError, ValueError: shapes that do not fit, values that are not finite, an unknown activation.
@@ -80,6 +81,7 @@ class LSTM(HiddenAndCell):
     peepholes: Float[Array, "3 n"] | None
     gate_activation: Activation = logistic
     activation: Activation = hyperbolic
+    output_activation: Activation | None = None
 
     def __init__(
         self,
@@ -90,12 +92,18 @@ class LSTM(HiddenAndCell):
         *,
         gate_activation: Any = "sigmoid",
         activation: Any = "tanh",
+        output_activation: Any = None,
     ) -> None:
         fields = weights(W, b, W_in, gates=4)
         if peepholes is not None:
             W = fields["W"]
             peepholes = real_array("peepholes", peepholes, shape=(3, W.shape[1])).astype(W.dtype)
-        set_fields(self, **fields, peepholes=peepholes, **_functions(gate_activation, activation))
+        functions = _functions(gate_activation, activation)
+        out = None
+        if output_activation is not None:
+            out = activations.get(output_activation, argument="output_activation")
+        out = None if out == functions["activation"] else out
+        set_fields(self, **fields, peepholes=peepholes, **functions, output_activation=out)
 
     def carries(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """What each unit keeps of its memory at fixed gates: ∂c⁺/∂c, the forget gate."""
@@ -122,7 +130,8 @@ class LSTM(HiddenAndCell):
 
     def __call__(self, x: Float[Array, " 2*n"], u: Any = None) -> Float[Array, " 2*n"]:
         step = self._step(x, u)
-        return jnp.concatenate([step["output"] * self.activation(step["cell"]), step["cell"]])
+        out = self.activation if self.output_activation is None else self.output_activation
+        return jnp.concatenate([step["output"] * out(step["cell"]), step["cell"]])
 
     def gates(self, x: Float[Array, " 2*n"], u: Any = None) -> dict[str, Float[Array, " n"]]:
         """Input, forget and output gate and the candidate of the step from x."""

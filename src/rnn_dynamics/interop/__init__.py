@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.interop.mlx import from_mlx
     from rnn_dynamics.interop.modules import from_module
     from rnn_dynamics.interop.ncps import from_ncps
-    from rnn_dynamics.interop.onnx import from_onnx
+    from rnn_dynamics.interop.onnx import from_onnx, onnx_initial_state
     from rnn_dynamics.interop.pytorch import from_torch
     from rnn_dynamics.interop.reservoirpy import from_reservoirpy
     from rnn_dynamics.interop.spiking import from_norse, from_snntorch
@@ -44,6 +44,7 @@ __all__ = [
     "from_torch",
     "from_unirep",
     "load",
+    "onnx_initial_state",
     "read_keras",
     "read_npz",
     "read_safetensors",
@@ -68,6 +69,7 @@ _MODULES = {
     "from_torch": "pytorch",
     "from_unirep": "unirep",
     "load": "files",
+    "onnx_initial_state": "onnx",
     "read_keras": "keras_files",
     "read_npz": "files",
     "read_safetensors": "files",

@@ -6,9 +6,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_dynamics.interop import json_files, matlab, messagepack, names, numpy_files, onnx_files, torch_files
+from rnn_dynamics.interop import (
+    json_files,
+    matlab,
+    messagepack,
+    names,
+    numpy_files,
+    onnx_files,
+    onnx_networks,
+    openvino_files,
+    torch_files,
+)
 from rnn_dynamics.interop.formats import WORDS, format_of, refusal
-from rnn_dynamics.interop.networks import Network, networks_of
+from rnn_dynamics.interop.networks import Network, networks_of, networks_of_onnx
 from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
 
 #: Of each format the function that reads it into nested mappings of arrays.
@@ -25,6 +35,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "msgpack": messagepack.read_file,
     "JSON": json_files.read_file,
     "onnx": onnx_files.read_file,
+    "openvino": openvino_files.read_file,
 }
 
 
@@ -60,6 +71,11 @@ def contents_of(path: Path) -> Contents:
         raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
         value = _READERS[kind](path)
+        if kind == "onnx":
+            graph = onnx_networks.Graph(value)
+            return Contents(
+                kind, onnx_networks.stored(graph), networks_of_onnx(*onnx_networks.described(graph)), {}, []
+            )
         arrays, parts = flattened({} if value is None else value)
         arrays = _scaled(arrays)
         networks = networks_of(value, arrays, parts, kind)
@@ -113,8 +129,9 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
     found = contents.networks
     if prefix:
         ends = {prefix, f"{prefix}.", f"{prefix}/"}
-        found = [each for each in contents.networks if each.prefix in ends] or [
-            each for each in contents.networks if any(each.prefix.endswith(f".{end}") for end in ends)
+        every = [*found, *(member for each in found for member in each.members)]
+        found = [each for each in every if each.prefix in ends][:1] or [
+            each for each in found if any(each.prefix.endswith(f".{end}") for end in ends)
         ]
     if len(found) == 1:
         return found[0]

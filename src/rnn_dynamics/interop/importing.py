@@ -10,7 +10,7 @@ from rnn_dynamics.interop.flax import from_flax
 from rnn_dynamics.interop.keras import from_keras
 from rnn_dynamics.interop.names import KINDS
 from rnn_dynamics.interop.networks import Network, one_layer
-from rnn_dynamics.interop.onnx import from_onnx
+from rnn_dynamics.interop.onnx import cell_of as cell_of_onnx, start_is_zero
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
 from rnn_dynamics.interop.unirep import from_unirep
@@ -44,9 +44,14 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
     chosen = _agreed(kind, known)
     activation = (chosen or "").removeprefix("rnn_") if network.kind.startswith("rnn") else None
     if network.family == "onnx":
-        node = network.arrays
-        _numbers(node["all"], name)
-        return from_onnx(node["graph"], node=node["number"], direction=direction)
+        told = network.arrays
+        found = cell_of_onnx(told["graph"], told["entry"], direction=direction)
+        said = sorted(told["graph"].constants.told)
+        if not start_is_zero(told["graph"], told["entry"]):
+            said.append("it does not start at 0: rd.interop.onnx_initial_state(path) is its first state")
+        if said:
+            warnings.warn(f"{name}: {'; '.join(said)}", UserWarning, stacklevel=3)
+        return found
     if direction not in (None, "forward"):
         raise ValueError(f'direction: expected None or "forward" of a forward network, got {direction!r}')
     arrays = _numbers(network.arrays, name)

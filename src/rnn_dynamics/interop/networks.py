@@ -33,6 +33,7 @@ class Network(NamedTuple):
         arrays: by the names of its family.
         names: of its arrays in the file.
         trouble: why it cannot be read as it is; or "".
+        members: single layers of it, which have names of their own.
     """
 
     family: str
@@ -45,17 +46,26 @@ class Network(NamedTuple):
     arrays: Mapping[str, Any]
     names: frozenset[str]
     trouble: str = ""
+    members: tuple["Network", ...] = ()
 
     def options(self) -> dict[str, Any]:
         """The arguments of ``load`` that read it, the path aside."""
         found: dict[str, Any] = {"prefix": self.prefix} if self.prefix else {}
         if self.kind == "rnn":
             found["kind"] = "rnn_tanh"
-        if self.directions != ("forward",):
-            found["direction"] = self.directions[0]
-        if self.family == "torch" and self.layers > 1 and len(self.directions) == 2:
-            found["layer"] = 0  # later ones read both directions at once
+        if self.directions == ("reverse",):
+            found["direction"] = "reverse"
         return found
+
+    def alone(self) -> str:
+        """The arguments that take one direction of one layer of a network that reads in both, or ""."""
+        if len(self.directions) < 2:
+            return ""
+        if self.layers == 1:
+            return 'direction="forward"'
+        if self.members:
+            return f'prefix={json.dumps(self.members[0].prefix)}, direction="forward"'
+        return 'layer=0, direction="forward"'
 
     def call(self, path: Any) -> str:
         """The call that reads it."""
@@ -63,9 +73,9 @@ class Network(NamedTuple):
         return f"rd.interop.load({str(path)!r}{words})"
 
     def __str__(self) -> str:
-        kind = {"rnn": "RNN", "rnn_tanh": "RNN (tanh)", "rnn_relu": "RNN (ReLU)"}.get(
-            self.kind, self.kind.upper()
-        )
+        words = {"rnn": "RNN", "rnn_relu": "RNN (ReLU)"}
+        kind = f"RNN ({self.kind[4:]})" if self.kind.startswith("rnn_") else self.kind.upper()
+        kind = words.get(self.kind, kind)
         layers = f", {self.layers} layers" if self.layers > 1 else ""
         both = ", both directions" if len(self.directions) == 2 else ""
         back = ", reverse" if self.directions == ("reverse",) else ""
@@ -76,8 +86,6 @@ def networks_of(
     value: Any, arrays: Mapping[str, Stored], parts: Mapping[str, Part], format: str
 ) -> list[Network]:
     """The networks among a file's arrays, in the order of their prefixes."""
-    if format == "onnx":
-        return [_of_node(node) for node in value[""].found]
     groups: dict[str, dict[str, Stored]] = {prefix: {} for prefix in names.prefixes(arrays)}
     for name, stored in arrays.items():
         match = _TORCH_NAME.search(name)
@@ -132,8 +140,10 @@ def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) 
     kind, trouble = _GATES.get(rows // max(units, 1), "rnn"), ""
     several = len({_layer_of(name) for name in inner})
     try:
-        chosen = one_layer(inner, 0) if several > 1 and len(directions) == 2 else inner
-        (layer, *_) = names.layers_of(chosen, None if directions == ("forward",) else directions[0])
+        if len(directions) == 2:
+            ((layer, _), *_) = names.pairs_of(inner)
+        else:
+            (layer, *_) = names.layers_of(inner, None if directions == ("forward",) else directions[0])
         names.check_kind("rnn_tanh" if kind == "rnn" else kind, layer, 0)
     except ValueError as error:
         trouble = str(error)
@@ -203,13 +213,18 @@ def _of_unirep(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     )
 
 
-def _of_node(node: Any) -> Network:
-    """The network of a node of ONNX, whose W and R have the directions first."""
-    R, W = node["arrays"]["R"], node["arrays"]["W"]
-    kind = {"RNN": f"rnn_{node['activation']}"}.get(node["kind"], node["kind"].lower())
-    kind = kind if kind in names.KINDS or kind == "rnn" else "rnn"
-    directions = _BOTH if node["direction"] == "bidirectional" else (node["direction"],)
-    units, inputs = (each.shape[-1] if each is not None else 0 for each in (R, W))
+def networks_of_onnx(whole: list[dict[str, Any]], singles: list[dict[str, Any]]) -> list[Network]:
+    """The networks of a graph of ONNX, as ``onnx_networks`` describes them."""
+    members = tuple(_of_onnx(each) for each in singles)
+    return [
+        _of_onnx(each)._replace(members=members if number == 0 else ()) for number, each in enumerate(whole)
+    ]
+
+
+def _of_onnx(told: dict[str, Any]) -> Network:
+    directions = _BOTH if told["direction"] == "bidirectional" else (told["direction"],)
+    units, inputs, layers = (int(told[name]) for name in ("units", "inputs", "layers"))
+    own, trouble = frozenset(told["own"]), told["trouble"]
     return Network(
-        "onnx", node["name"], kind, units, inputs, 1, directions, node, node["own"], node["trouble"]
+        "onnx", told["prefix"], told["kind"], units, inputs, layers, directions, told, own, trouble
     )

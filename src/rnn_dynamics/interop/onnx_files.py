@@ -8,32 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.interop.onnx_graph import settings
 from rnn_dynamics.interop.stored import Refused, Stored, from_bytes, item_size, product, shape_of
 
-_KINDS = ("RNN", "GRU", "LSTM")
-_PLACES = {"W": 1, "R": 2, "B": 3, "P": 7}
 #: Of TensorProto: the data types that are shown, with the field for numbers that are not raw.
 _DTYPES = {
     1: ("float32", 4),
     2: ("uint8", 5),
     3: ("int8", 5),
+    4: ("uint16", 5),
+    5: ("int16", 5),
     6: ("int32", 5),
     7: ("int64", 7),
     9: ("bool", 5),
     10: ("float16", 5),
     11: ("float64", 10),
+    12: ("uint32", 11),
+    13: ("uint64", 11),
     16: ("bfloat16", 5),
 }
-_FLOAT, _HALF = 1, (10, 16)
-_LONGEST_VARINT = 10
-
-
-class Nodes:
-    """The recurrent nodes of a model, which stand beside its arrays."""
-
-    def __init__(self, found: list[dict[str, Any]]) -> None:
-        self.found = found
+_FIELDS = {4: "float", 5: "int32", 7: "int64", 10: "double", 11: "uint64"}
+_HALF = (10, 16)
+_LONGEST_VARINT, _DEEPEST = 10, 8
 
 
 def _varint(content: memoryview, at: int) -> tuple[int, int]:
@@ -98,22 +93,17 @@ def _integers(values: list[Any]) -> list[int]:
 
 
 class Tensor:
-    """A tensor of the model, with the fields that ``onnx_graph`` reads; its numbers are read when asked for."""
-
-    double_data: tuple[float, ...] = ()
-    float_data: tuple[float, ...] = ()
-    data_location = 0
+    """A tensor of the model, whose numbers are read when asked for."""
 
     def __init__(self, content: memoryview, folder: Path) -> None:
         names = {1: "dims", 2: "type", 4: "float", 5: "int32", 7: "int64", 8: "name", 9: "raw", 10: "double"}
-        found = _gathered(content, names | {13: "external", 14: "location"})
+        found = _gathered(content, names | {11: "uint64", 13: "external", 14: "location"})
         self._found, self._folder = found, folder
         self.name, self.dims = _text(found["name"]), _integers(found["dims"])
         own = int(found["type"][-1]) if found["type"] else 0
         self.dtype = _DTYPES.get(own, (f"ONNX's data type {own}", 0))[0]
-        self._field = {4: "float", 5: "int32", 7: "int64", 10: "double"}.get(_DTYPES.get(own, ("", 0))[1], "")
+        self._field = _FIELDS.get(_DTYPES.get(own, ("", 0))[1], "")
         self.is_half = own in _HALF
-        self.data_type = _FLOAT if self.is_half else own
         self.is_external = bool(found["location"]) and found["location"][-1] == 1
 
     def array(self) -> np.ndarray:
@@ -134,12 +124,6 @@ class Tensor:
         if self.is_half:
             return from_bytes(numbers.astype("<u2").tobytes(), self.dtype, shape)
         return from_bytes(numbers.astype(self.dtype).tobytes(), self.dtype, shape)
-
-    @property
-    def raw_data(self) -> bytes:
-        """The numbers' bytes, those of half precision as float32."""
-        array = self.array()
-        return (array.astype("<f4") if self.is_half else array).tobytes()
 
     def _beside(self, size: int) -> bytes:
         """The bytes in the file of weights beside the model."""
@@ -164,92 +148,77 @@ class Tensor:
         return Stored(tuple(max(n, 0) for n in self.dims), self.dtype, self.array, told)
 
 
-def _attribute(content: memoryview, folder: Path) -> SimpleNamespace:
-    names = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 7: "floats", 8: "ints", 9: "strings"}
+def _attribute(content: memoryview, folder: Path, depth: int) -> SimpleNamespace:
+    names = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 6: "g", 7: "floats", 8: "ints", 9: "strings"}
     found = _gathered(content, names)
-    f = struct.unpack("<f", found["f"][-1])[0] if found["f"] else 0.0
+    if depth > _DEEPEST:
+        raise Refused(f"expected graphs at most {_DEEPEST} deep in one another, got deeper ones")
     return SimpleNamespace(
         name=_text(found["name"]),
-        f=f,
+        f=struct.unpack("<f", found["f"][-1])[0] if found["f"] else 0.0,
         i=_signed(found["i"][-1]) if found["i"] else 0,
         s=bytes(found["s"][-1]) if found["s"] else b"",
         t=Tensor(found["t"][-1], folder) if found["t"] else None,
+        g=_graph(found["g"][-1], folder, depth + 1) if found["g"] else None,
+        floats=[number for each in found["floats"] for (number,) in struct.iter_unpack("<f", each)],
+        ints=_integers(found["ints"]),
         strings=[bytes(each) for each in found["strings"]],
     )
 
 
-def _node(content: memoryview, folder: Path) -> SimpleNamespace:
+def _node(content: memoryview, folder: Path, depth: int) -> SimpleNamespace:
     names = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 7: "domain"}
     found = _gathered(content, names)
-    kind, domain = _text(found["op_type"]), _text(found["domain"])
-    wanted = kind == "Constant" or kind in _KINDS
     return SimpleNamespace(
         input=[_text([each]) for each in found["input"]],
         output=[_text([each]) for each in found["output"]],
         name=_text(found["name"]),
-        op_type=kind,
-        domain=domain,
-        attribute=[_attribute(each, folder) for each in found["attribute"]] if wanted else [],
+        op_type=_text(found["op_type"]),
+        domain=_text(found["domain"]),
+        attribute=[_attribute(each, folder, depth) for each in found["attribute"]],
     )
 
 
-def read_file(path: Path) -> dict[str, Any]:
-    """The constants of a model by name, and under "" its recurrent nodes.
+def _value(content: memoryview) -> SimpleNamespace:
+    """The name of an input or an output, and its lengths, ``None`` where one is free; or no lengths at all."""
+    found = _gathered(content, {1: "name", 2: "type"})
+    dims: list[int | None] | None = None
+    for kind in found["type"]:
+        for tensor in _gathered(kind, {1: "tensor"})["tensor"]:
+            for shape in _gathered(tensor, {2: "shape"})["shape"]:
+                listed = _gathered(shape, {1: "dim"})["dim"]
+                lengths = [_gathered(each, {1: "value"})["value"] for each in listed]
+                dims = [int(each[-1]) if each and each[-1] < 2**31 else None for each in lengths]
+    return SimpleNamespace(name=_text(found["name"]), dims=dims)
+
+
+def _graph(content: memoryview, folder: Path, depth: int = 0) -> SimpleNamespace:
+    parts = _gathered(content, {1: "node", 5: "initializer", 11: "input", 12: "output"})
+    return SimpleNamespace(
+        node=[_node(each, folder, depth) for each in parts["node"]],
+        initializer=[Tensor(each, folder) for each in parts["initializer"]],
+        input=[_value(each) for each in parts["input"]],
+        output=[_value(each) for each in parts["output"]],
+    )
+
+
+def read_model(content: bytes, folder: Path) -> SimpleNamespace:
+    """The graph of a model.
+
+    Args:
+        content: the model's bytes.
+        folder: where files of weights beside it lie.
 
     Raises:
         Refused: it is cut short, or no model.
         Exception: of any kind, where it is damaged.
     """
-    model = _gathered(memoryview(path.read_bytes()), {1: "version", 7: "graph"})
+    model = _gathered(memoryview(content), {1: "version", 7: "graph"})
     if not model["graph"]:
         raise Refused("expected a model with a graph, got none: the file is damaged")
-    parts = _gathered(model["graph"][-1], {1: "node", 5: "initializer"})
-    nodes = [_node(each, path.parent) for each in parts["node"]]
-    graph = SimpleNamespace(
-        node=nodes, initializer=[Tensor(each, path.parent) for each in parts["initializer"]]
-    )
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    for node in nodes:
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "value" and attribute.t is not None:
-                tensors.setdefault(node.output[0] if node.output else "", attribute.t)
-    recurrent = [node for node in nodes if node.op_type in _KINDS and node.domain in ("", "ai.onnx")]
-    found = [
-        _described(node, number, recurrent, tensors) | {"graph": graph}
-        for number, node in enumerate(recurrent)
-    ]
-    return {name: tensor.stored() for name, tensor in tensors.items() if name} | {"": Nodes(found)}
+    return _graph(model["graph"][-1], folder)
 
 
-def _described(
-    node: SimpleNamespace, number: int, nodes: list[SimpleNamespace], tensors: dict[str, Tensor]
-) -> dict[str, Any]:
-    """What ``networks`` tells of a node."""
-    names = [each.name for each in nodes]
-    at = {name: node.input[place] if place < len(node.input) else "" for name, place in _PLACES.items()}
-    arrays = {name: tensors[each].stored() for name, each in at.items() if each in tensors}
-    told: dict[str, Any] = {}
-    trouble = ""
-    try:
-        directions = {a.name: a.s for a in node.attribute}
-        both = directions.get("direction") == b"bidirectional"
-        told = settings(node, "forward" if both else None)
-        if not {"W", "R"} <= set(arrays):
-            trouble = "expected its weights as constants of the model, got them computed"
-    except (ValueError, UnicodeDecodeError) as error:
-        trouble = str(error)
-    return {
-        "name": node.name
-        if node.name and names.count(node.name) == 1
-        else str(number)
-        if len(nodes) > 1
-        else "",
-        "number": number,
-        "kind": node.op_type,
-        "direction": told.get("direction", "forward"),
-        "activation": told.get("activation", ""),
-        "arrays": {"W": arrays.get("W"), "R": arrays.get("R")},
-        "all": arrays,
-        "own": frozenset(each for each in at.values() if each in tensors),
-        "trouble": trouble,
-    }
+def read_file(path: Path) -> Any:
+    """The graph of a model's file; arguments and errors as ``read_model``."""
+    return read_model(path.read_bytes(), path.parent)

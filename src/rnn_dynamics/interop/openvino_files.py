@@ -1,7 +1,7 @@
 """OpenVINO's IR: a description in XML and numbers in a .bin file beside it, read without OpenVINO.
 
-Recurrent operations come out under PyTorch's names of weights, a GRU that resets before the product under Keras'. The
-XML is taken as elements alone: a document type, and so any entity, is refused.
+Recurrent operations come out under PyTorch's names of weights, a GRU that resets before the product under Keras'.
+The XML is taken as elements alone: a document type, and so any entity, is refused.
 """
 
 import xml.parsers.expat
@@ -23,7 +23,11 @@ _DTYPES = {
     "i64": "int64",
 }
 # Operations to the number of their gates.
-_GATES = {f"{kind}{end}": gates for kind, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1)) for end in ("Cell", "Sequence")}
+_GATES = {
+    f"{kind}{end}": gates
+    for kind, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1))
+    for end in ("Cell", "Sequence")
+}
 _ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"], "RNN": ["tanh"]}
 _LONGEST, _MOST_ELEMENTS, _DEEPEST = 2**28, 2_000_000, 60
 _DEEPEST_FOLD = 24
@@ -103,7 +107,9 @@ def _operations(model: _Element, numbers: Path, before: str) -> dict[str, Part]:
         name, kind = (layer.attributes.get(key, "") for key in ("name", "type"))
         if kind in _GATES:
             own = before + name
-            found[own if own not in found else f"{own}#{layer.attributes.get('id')}"] = _operation(graph, layer)
+            found[own if own not in found else f"{own}#{layer.attributes.get('id')}"] = _operation(
+                graph, layer
+            )
         for body in layer.all("body"):
             found |= _operations(body, numbers, f"{before}{name}/")
     return found
@@ -124,11 +130,15 @@ class _Graph:
         """The layer that gives the input of that number."""
         ports = layer.all("input", "port")
         if place >= len(ports):
-            raise Refused(f"expected {place + 1} inputs of {layer.attributes.get('name')!a:.60}, got {len(ports)}")
+            raise Refused(
+                f"expected {place + 1} inputs of {layer.attributes.get('name')!a:.60}, got {len(ports)}"
+            )
         key = (layer.attributes.get("id", ""), ports[place].attributes.get("id", ""))
         found = self.layers.get(self.sources.get(key, ""))
         if found is None:
-            raise Refused(f"expected an edge to each input of {layer.attributes.get('name')!a:.60}, got none to one")
+            raise Refused(
+                f"expected an edge to each input of {layer.attributes.get('name')!a:.60}, got none to one"
+            )
         return found
 
     def value(self, layer: _Element, deep: int = 0) -> np.ndarray:
@@ -145,6 +155,24 @@ class _Graph:
             raise Refused("expected weights no larger than the file of numbers, got larger ones")
         return found
 
+    def told(self, layer: _Element, deep: int = 0) -> str:
+        """What is done to the numbers of a layer, as a sentence; "" where they are what the file has."""
+        kind = layer.attributes.get("type", "")
+        if kind == "Const":
+            data = layer.all("data")
+            dtype = _DTYPES.get(data[0].attributes.get("element_type", "") if data else "", "")
+            return {"int8": "integers were made float32 by the scales that the file has"}.get(
+                dtype.removeprefix("u"),
+                f"{dtype} was made float32" if dtype in ("float16", "bfloat16", "float64") else "",
+            )
+        if kind not in _FOLDED or deep > _DEEPEST_FOLD:
+            return ""
+        count = (
+            1 if kind in ("Reshape", "Unsqueeze", "Squeeze", "Transpose") else len(layer.all("input", "port"))
+        )
+        words = {self.told(self.source(layer, i), deep + 1) for i in range(count)} - {""}
+        return max(words, default="")
+
     def _constant(self, layer: _Element) -> np.ndarray:
         data = layer.all("data")
         told = data[0].attributes if data else {}
@@ -157,8 +185,8 @@ class _Graph:
         offset, size = _integer(told.get("offset", "")), _integer(told.get("size", ""))
         if size != product(shape) * item_size(dtype) or offset < 0 or offset + size > whole:
             raise Refused(
-                f"expected an array of {dtype} and shape {shape} inside the {whole} bytes of {self.numbers.name}, got "
-                f"{size} from {offset} on"
+                f"expected an array of {dtype} and shape {shape} inside the {whole} bytes of "
+                f"{self.numbers.name}, got {size} from {offset} on"
             )
         with self.numbers.open("rb") as file:
             file.seek(offset)
@@ -231,7 +259,11 @@ def _weights(
     ends = directions.get(told.get("direction", "forward").lower())
     units = shapes[1][-1] if shapes[1] else 0
     rows = gates * units
-    wanted = [(rows, shapes[0][-1] if shapes[0] else 0), (rows, units), (rows + units if family == "GRU" and after else rows,)]
+    wanted = [
+        (rows, shapes[0][-1] if shapes[0] else 0),
+        (rows, units),
+        (rows + units if family == "GRU" and after else rows,),
+    ]
     if ends is None or units < 1 or any(s != (len(ends), *w) for s, w in zip(shapes, wanted, strict=True)):
         raise Refused(f"expected W, R and B of {family} with {units} units, got shapes {shapes}")
 
@@ -242,7 +274,8 @@ def _weights(
                 raise Refused(f"expected weights of shape {shapes[place]}, got {whole.shape}")
             return change(whole[end] if is_sequence else whole)
 
-        return Stored(shape, "float32", lambda: read().astype(np.float32, copy=False))
+        told = graph.told(graph.source(layer, places[place]))
+        return Stored(shape, "float32", lambda: read().astype(np.float32, copy=False), told)
 
     found: dict[str, Any] = {"mode": f"RNN_{activation.upper()}"} if family == "RNN" else {}
     for i, end in enumerate(ends):

@@ -47,7 +47,8 @@ def maps_a_ball_into_itself(cell: Any) -> bool:
         return cell.activation.is_bounded and any(cell.gate_activation is gate for gate in _FROM_0_TO_1)
     if type(cell) is not LSTM or cell.peepholes is not None:
         return False
-    return cell.activation.is_bounded and cell.gate_activation is activations.logistic
+    out = cell.activation if cell.output_activation is None else cell.output_activation
+    return cell.activation.is_bounded and out.is_bounded and cell.gate_activation is activations.logistic
 
 
 def indices(jacobians: Float[np.ndarray, "m n n"], power: int = 1) -> Int[np.ndarray, " m"]:

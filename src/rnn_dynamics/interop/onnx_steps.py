@@ -1,0 +1,159 @@
+"""Recurrent steps that an ONNX graph writes out: bodies of Scan and Loop, unrolled networks, a step by itself."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rnn_dynamics.interop.forms import Algebra, Form, Unknown
+from rnn_dynamics.interop.onnx_constants import Constants, attribute
+from rnn_dynamics.interop.onnx_unrolled import layers_of
+from rnn_dynamics.interop.onnx_values import Run
+from rnn_dynamics.interop.steps import Step, step_of
+
+
+class Found(NamedTuple):
+    """Steps that were found in a graph, one for each layer.
+
+    Attributes:
+        name: of the node whose body it is, or what the graph is.
+        steps: the layers, the one next to the inputs first.
+        direction: "forward" or "reverse".
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    direction: str = "forward"
+
+
+def _lengths(value: Any) -> list[int | None] | None:
+    """The lengths of an input of the reader's own or of onnx; ``None`` where they are not told."""
+    if hasattr(value, "dims"):
+        return value.dims
+    tensor = getattr(getattr(value, "type", None), "tensor_type", None)
+    if tensor is None or not tensor.HasField("shape"):
+        return None
+    return [int(each.dim_value) or None for each in tensor.shape.dim]
+
+
+def found_in(graph: Any, constants: Constants) -> list[Found]:
+    """The steps that a graph has, where it has no recurrent nodes.
+
+    Raises:
+        ValueError: constants that are damaged.
+    """
+    algebra = Algebra()
+    run = Run(graph, constants, algebra)
+    for value in getattr(graph, "input", ()):
+        lengths = None if value.name in constants.tensors else _lengths(value)
+        if lengths and lengths[-1] and lengths[-1] < 2**20:
+            run.values[value.name] = algebra.named("input", value.name, lengths[-1], len(lengths))
+    try:
+        run.go()
+    except Unknown:
+        return []
+    loops = [node for node in graph.node if node.op_type in ("Scan", "Loop")]
+    if loops:
+        return [found for number, node in enumerate(loops) if (found := _of_loop(run, node, number))]
+    steps, direction = layers_of(run)
+    return [Found("the unrolled network", steps, direction)] if steps else _alone(run)
+
+
+def _of_loop(run: Run, node: Any, number: int) -> Found | None:
+    body = attribute(node, "body", "g")
+    if body is None:
+        return None
+    name = node.name or f"{node.op_type} {number}"
+    inner = Run(body, Constants(body, run.constants), run.algebra, run)
+    try:
+        pairs, direction = (_scan if node.op_type == "Scan" else _loop)(inner, node)
+        states = _states(inner, body, [(into, given) for into, _, given in pairs])
+        inner.go()
+        after = {
+            into: value
+            for into, out, _ in pairs
+            if into in states and (value := inner.known(out)) is not None
+        }
+        step = step_of(run.algebra, states, after, _inputs(run.algebra))
+    except (Unknown, IndexError, TypeError, AttributeError):
+        return None
+    return Found(name, (step,), direction)
+
+
+def _inputs(algebra: Algebra) -> list[int]:
+    return [
+        number for number, atom in enumerate(algebra.atoms) if atom.kind == "input" and atom.step is not None
+    ]
+
+
+def _states(inner: Run, body: Any, pairs: Sequence[tuple[str, str]]) -> dict[str, Form]:
+    """The states of a body, as far as their size is told by it or by what they start from."""
+    told = {value.name: _lengths(value) for value in body.input}
+    found = {}
+    for into, given in pairs:
+        lengths = told.get(into)
+        if not lengths or not lengths[-1]:
+            try:
+                start = inner.outer.form(given) if inner.outer is not None else None
+            except (Unknown, ValueError):
+                start = None
+            lengths = [None] * (start.rank - 1) + [start.size] if start is not None else None
+        if lengths and lengths[-1]:
+            found[into] = inner.algebra.named("state", into, lengths[-1], len(lengths))
+    inner.values |= found
+    return found
+
+
+Pairs = list[tuple[str, str, str]]
+
+
+def _scan(inner: Run, node: Any) -> tuple[Pairs, str]:
+    """Of a Scan's states the names inside, after the step, and outside."""
+    count = int(attribute(node, "num_scan_inputs", "i", 0))
+    states = len(node.input) - count
+    names = [value.name for value in inner.graph.input]
+    outputs = [value.name for value in inner.graph.output]
+    backwards = attribute(node, "scan_input_directions", "ints") or [0] * count
+    if len(names) != len(node.input) or len(set(backwards)) > 1 or not count:
+        raise Unknown("a Scan of inputs that run one way")
+    axes = attribute(node, "scan_input_axes", "ints") or [0] * count
+    for name, given, axis in zip(names[states:], node.input[states:], axes, strict=True):
+        assert inner.outer is not None
+        form = inner.outer.form(given)
+        if axis % form.rank == form.rank - 1:
+            raise Unknown("expected the units along the last axis")
+        inner.values[name] = inner.algebra.at(form, 0, rank=form.rank - 1)
+    pairs = list(zip(names[:states], outputs[:states], node.input[:states], strict=True))
+    return pairs, "reverse" if backwards[0] else "forward"
+
+
+def _loop(inner: Run, node: Any) -> tuple[Pairs, str]:
+    """Of a Loop's states the same; inputs are those that its body gathers by the number of the step."""
+    names = [value.name for value in inner.graph.input]
+    outputs = [value.name for value in inner.graph.output]
+    inner.indices.add(names[0])
+    count = len(names) - 2
+    pairs = list(zip(names[2:], outputs[1 : 1 + count], node.input[2 : 2 + count], strict=True))
+    return pairs, "forward"
+
+
+def _alone(run: Run) -> list[Found]:
+    """The graph as one step: its inputs are a step's input and states, its outputs the states after it."""
+    values = {name: form for name, form in run.values.items() if _is_input(run, name)}
+    outputs = [value.name for value in getattr(run.graph, "output", ()) if value.name in run.values]
+    for count in (2, 1):
+        for states in itertools.permutations(values, count):
+            rest = [next(iter(values[name].terms))[0] for name in values if name not in states]
+            for after in itertools.permutations(outputs, count):
+                if len(values) > 4 or len(outputs) > 6:
+                    return []
+                told = {name: run.values[out] for name, out in zip(states, after, strict=True)}
+                try:
+                    step = step_of(run.algebra, {name: values[name] for name in states}, told, rest)
+                except Unknown:
+                    continue
+                return [Found("the step", (step,))]
+    return []
+
+
+def _is_input(run: Run, name: str) -> bool:
+    return any(value.name == name for value in getattr(run.graph, "input", ()))
