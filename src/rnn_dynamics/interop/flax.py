@@ -91,7 +91,8 @@ def _of_one_gate(W: np.ndarray, b: np.ndarray, W_in: np.ndarray, b_hidden: np.nd
     """A GRU with r = z; without the reset gate one with r = σ(100), which is 1 in every digit."""
     n = W.shape[1]
     if b_hidden is not None:
-        return GRU(*(np.concatenate([each[:n], each]) for each in (W, b, W_in)), b_hidden)
+        W, b, W_in = (np.concatenate([each[:n], each]) for each in (W, b, W_in))
+        return GRU(W, b, W_in, b_hidden)
     W, W_in = (np.concatenate([np.zeros_like(each[:n]), each]) for each in (W, W_in))
     return GRU(W, np.concatenate([np.full(n, 100, b.dtype), b]), W_in)
 

@@ -42,7 +42,7 @@ class _Element:
 
     def all(self, *path: str) -> "list[_Element]":
         """The elements at a path of tags."""
-        found = [self]
+        found: list[_Element] = [self]
         for tag in path:
             found = [inner for each in found for inner in each.inside if inner.tag == tag]
         return found
