@@ -165,7 +165,10 @@ def _units(given: int | None, told: int, inputs: Any) -> int | None:
     if told > 1:
         return told
     if inputs is None:
-        raise ValueError("units: expected the number of neurons, which the source does not tell, got None")
+        raise ValueError(
+            "units: expected the number of neurons, which the source does not tell, got None: give units=, or as "
+            "inputs= the linear layer below, to from_snntorch or from_norse"
+        )
     return None
 
 
