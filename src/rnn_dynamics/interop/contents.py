@@ -14,6 +14,7 @@ from rnn_dynamics.interop import (
     numpy_files,
     onnx_files,
     onnx_networks,
+    openvino_files,
     torch_files,
 )
 from rnn_dynamics.interop.formats import WORDS, format_of, refusal
@@ -34,6 +35,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "msgpack": messagepack.read_file,
     "JSON": json_files.read_file,
     "onnx": onnx_files.read_file,
+    "openvino": openvino_files.read_file,
 }
 
 

@@ -24,6 +24,7 @@ WORDS = {
     "msgpack": "MessagePack, as Flax writes",
     "JSON": "JSON",
     "onnx": "a model of ONNX",
+    "openvino": "a model of OpenVINO (IR)",
 }
 _EXPECTED = "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON or ONNX file"
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's number, with which its files before 1.6 begin
@@ -144,6 +145,8 @@ def _kind_of_bytes(path: Path, begin: bytes) -> str:
     if b"\0" in begin:
         return "unknown"
     stripped = begin.lstrip()
+    if stripped.startswith(b"<") and re.match(rb"(<\?xml[^>]*\?>)?\s*<net[\s>]", stripped):
+        return "openvino"
     return next((words for sign, words in _TEXTS if stripped.startswith(sign)), "text")
 
 
