@@ -45,7 +45,7 @@ def test_a_model_computes_what_the_interpreter_does(tmp_path, name):
     last = getattr(cell, "cells", (cell,))[-1]
     first = state_size(cell) - state_size(last)
     found = states[1:, first : first + expected.shape[1]]
-    # Keras puts the outputs of go_backwards out in the order in which they were computed; 8 bits are not in the cell
+    # the outputs of go_backwards come in the order in which they were computed; 8 bits are not in the cell
     size = 0.1 if "eight_bits" in name else 2e-6
     np.testing.assert_allclose(found, expected, rtol=size, atol=size)
 

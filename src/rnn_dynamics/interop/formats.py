@@ -57,17 +57,8 @@ _MAGIC = (
     (b"CDF\x02", "netCDF"),
 )
 _ENDINGS = (
-    ".safetensors",
-    ".npz",
-    ".pt",
-    ".pth",
-    ".ckpt",
-    ".mat",
-    ".msgpack",
-    ".json",
-    ".onnx",
-    ".tflite",
-    ".mlmodel",
+    *(".safetensors", ".npz", ".pt", ".pth", ".ckpt", ".mat", ".msgpack", ".json"),
+    *(".onnx", ".tflite", ".mlmodel"),
 )
 _TEXTS = (
     (b"<", "HTML or XML, as a page that was downloaded in the file's place"),
@@ -199,7 +190,16 @@ def _of_folder(path: Path) -> str:
         return f"give a file in it: {', '.join(found[:4])}"
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
-    return "there is no .safetensors, .npz, .pt, .pth, .mat, .msgpack, .json or .onnx file in it"
+    if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
+        return "it is an ML Program of Core ML: import the model that it was made from"
+    for inner in (path, *(path / name for name in ("default", "params", "model", "state"))):
+        if any((inner / name).is_file() for name in ("_METADATA", "manifest.ocdbt")):
+            return (
+                "it is a checkpoint of Orbax, which rd.interop.load reads once it is one file: python -c "
+                "\"import flax.serialization as s, orbax.checkpoint as o; open('weights.msgpack', 'wb').write("
+                f's.to_bytes(o.PyTreeCheckpointer().restore({_quoted(inner.absolute())})))"'
+            )
+    return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}"
 
 
 def _quoted(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""TensorFlow Lite models as graphs in the form of ONNX: recurrent operators as nodes, the bodies of WHILE as loops."""
+"""TensorFlow Lite models as graphs in the form of ONNX: recurrent operators as nodes, bodies of WHILE as loops."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -322,8 +322,8 @@ class _Graph:
         P = None
         if peepholes[1] is not None:
             P = np.concatenate([np.zeros_like(peepholes[1]) if p is None else p for p in peepholes])
-        parts = (np.concatenate(each) for each in (W, R, b))
-        self._recurrent("LSTM", inputs, outputs, *parts, P, [], options, 3)
+        rows = [np.concatenate(each) for each in (W, R, b)]
+        self._recurrent("LSTM", inputs, outputs, rows[0], rows[1], rows[2], P, [], options, 3)
 
     def _weights(self, number: int) -> np.ndarray:
         found = self.array(number)
