@@ -3,7 +3,8 @@
 python tests/files/make_coreml.py    # needs coremltools; made with 9.0
 
 There is no runtime of these outside of Apple's systems: the outputs are those of the equations in
-NeuralNetwork.proto, written out below in NumPy. Of each model NAME.mlmodel and NAME.npy, of shape (steps, units) at the inputs X.npy.
+NeuralNetwork.proto, written out below in NumPy. Of each model NAME.mlmodel and NAME.npy, of shape (steps, units)
+at the inputs X.npy.
 """
 
 import io
