@@ -7,10 +7,12 @@ large store has 10⁵ chunks; it is opened by this library and by xarray, and on
 
 import argparse
 import functools
+import itertools
 import os
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,21 +69,21 @@ def _steps_for(seconds: float) -> int:
     return max(int(trial * seconds * 8 / (time.perf_counter() - begun)), 1)
 
 
-def _cost(seconds: float, blocks: int, repetitions: int) -> list[dict]:
-    steps, axes = _steps_for(seconds), _axes(blocks)
-
-    def stored() -> None:
-        with tempfile.TemporaryDirectory(dir=".") as folder:
-            sweep(work(steps), axes, chunk=_POINTS, store=Path(folder) / "a.zarr")
-
-    found = timing.interleaved(
-        {"in memory": lambda: sweep(work(steps), axes, chunk=_POINTS), "with a store": stored},
-        repetitions=repetitions,
-    )
-    case = f"{blocks} blocks of {1000 * seconds:.0f} ms"
+def _compared(case: str, swept: Callable[..., Any], repetitions: int) -> list[dict]:
+    """A sweep in memory and into a new store each time; all stores are removed at the end, which is not timed."""
+    with tempfile.TemporaryDirectory(dir=".") as folder:
+        stores = (Path(folder) / f"{number}.zarr" for number in itertools.count())
+        found = timing.interleaved(
+            {"in memory": swept, "with a store": lambda: swept(store=next(stores))}, repetitions=repetitions
+        )
     return [
         timing.row("stored_sweeps", case, name, taken, found["in memory"]) for name, taken in found.items()
     ]
+
+
+def _cost(seconds: float, blocks: int, repetitions: int) -> list[dict]:
+    swept = functools.partial(sweep, work(_steps_for(seconds)), _axes(blocks), chunk=_POINTS)
+    return _compared(f"{blocks} blocks of {1000 * seconds:.0f} ms", swept, repetitions)
 
 
 def _atlas(units: int, points: int, steps: int, repetitions: int) -> list[dict]:
@@ -93,19 +95,9 @@ def _atlas(units: int, points: int, steps: int, repetitions: int) -> list[dict]:
         "steps": steps,
         "lags": [lag for lag in (1, 2, 3, 5, 8, 14, 30, 60, 120, 200) if lag <= steps],
     }
-    radii = np.linspace(0.2, 2.0, points)
-
-    def stored() -> None:
-        with tempfile.TemporaryDirectory(dir=".") as folder:
-            radius_sweep(radii, **asked, store=Path(folder) / "a.zarr")
-
-    found = timing.interleaved(
-        {"in memory": lambda: radius_sweep(radii, **asked), "with a store": stored}, repetitions=repetitions
-    )
     case = f"atlas radius, {units} units, {points} × {points}, 3 seeds, T = {steps}"
-    return [
-        timing.row("stored_sweeps", case, name, taken, found["in memory"]) for name, taken in found.items()
-    ]
+    swept = functools.partial(radius_sweep, np.linspace(0.2, 2.0, points), **asked)
+    return _compared(case, swept, repetitions)
 
 
 def _processes(blocks: int) -> list[dict]:

@@ -186,7 +186,11 @@ def test_a_deep_bidirectional_network_is_read_layer_by_layer(capsys, tmp_path):
     np.savez(tmp_path / "deep.npz", **deep)
     _, out, _ = told(capsys, "inspect", tmp_path / "deep.npz")
     assert "GRU of 3 units, 2 inputs, 2 layers, both directions" in out
-    assert eval(re.search(r"rd\.interop\.load\('.*?'.*?\)", out)[0], {"rd": rd}).W_in.shape == (9, 2)
+    whole = eval(re.search(r"rd\.interop\.load\('.*?'.*?\)", out)[0], {"rd": rd})
+    assert whole.run(np.ones((3, 2))).outputs.shape == (3, 6)
+    _, said, _ = told(capsys, "diagnose", tmp_path / "deep.npz", "--steps", "5")
+    assert "both directions" in said
+    assert "layer 1 backward" in said
     cell = rd.interop.load(tmp_path / "deep.npz", layer=1, direction="reverse")
     np.testing.assert_array_equal(cell.W_in, np.full((9, 6), 1.5))
     for layer, words in ((2, r"^layer: expected one of \[0, 1\], got 2"), (True, "^layer: .*True")):

@@ -205,7 +205,12 @@ def _bare(name, **changes):
     [
         (lambda: 3, {}, r"^source: .*int"),
         (lambda: _layer("Dense", "lstm"), {}, r"^source: .*Dense"),
-        (lambda: _layer("Bidirectional", "lstm"), {}, r'^direction: .*"forward" or "reverse"'),
+        (lambda: _layer("Bidirectional", "lstm"), {}, r"^source: .*forward_layer"),
+        (
+            lambda: _layer("Bidirectional", "lstm", merge_mode=None),
+            {},
+            r'^source: .*None.*direction="forward"',
+        ),
         (lambda: _layer("LSTM", "lstm", get_weights=list), {}, r"^source: .*not built"),
         (lambda: _layer("LSTM", "lstm", go_backwards=True), {}, r'^direction: .*"reverse".*go_backwards'),
         (lambda: _layer("LSTM", "lstm"), {"direction": "reverse"}, r'^direction: .*"forward"'),

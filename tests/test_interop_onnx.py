@@ -162,7 +162,6 @@ ZEROS = np.zeros((1, 5, 3), np.float32)
         (lambda: model("LSTM", "lstm", clip=-3.0), {}, r"^source: .*clip > 0 of the LSTM, got -3"),
         (lambda: model("RNN", "rnn", activations=[b"Swish"]), {}, r"^source: .*activations.*'swish'"),
         (lambda: model("LSTM", "lstm", output_sequence=1), {}, r"^source: .*output_sequence"),
-        (lambda: model("LSTM", "lstm_both", direction=b"bidirectional"), {}, r"^direction: .*both at once"),
         (
             lambda: model("LSTM", "lstm", direction=b"bidirectional"),
             {},
@@ -189,7 +188,6 @@ ZEROS = np.zeros((1, 5, 3), np.float32)
         (lambda: _graph(data_type=17), {}, r"^source: .*W in float32.*17"),
         (lambda: _graph(data_location=1), {}, r"^source: .*another file"),
         (_computed, {}, r"^source: .*W among the initializers"),
-        (lambda: weights("lstm_both"), {}, r"^direction: .*both at once"),
         (lambda: weights("lstm_both"), {"direction": "backward"}, r"^direction: "),
         (lambda: weights("lstm"), {"node": 0}, r"^node: "),
         (lambda: weights("lstm"), {"kind": "transformer"}, r"^kind: "),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, ProjectedLSTM, Stack
+from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, ProjectedLSTM, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_torch, load, read_safetensors
@@ -59,6 +59,9 @@ def test_both_directions_of_one_layer():
     back = rollout(from_torch(arrays, direction="reverse"), x0[1], INPUTS[::-1])
     np.testing.assert_allclose(ahead.states[1:], truth[:, :3], atol=2e-6)
     np.testing.assert_allclose(back.states[:0:-1], truth[:, 3:], atol=2e-6)
+    both = from_torch(arrays)
+    assert isinstance(both, Bidirectional)
+    np.testing.assert_allclose(both.run(INPUTS, [tuple(x0)]).outputs, truth, atol=2e-6)
 
 
 def test_a_safetensors_file_by_prefix(tmp_path):
@@ -173,7 +176,8 @@ def test_a_modules_own_mode_is_no_kind():
         (lambda: weights("lstm"), {"kind": "gru"}, r"^source: layer 0: .*gru"),
         (lambda: weights("rnn_tanh"), {}, r"^kind: .*rnn_tanh"),
         (lambda: weights("lstm"), {"kind": "transformer"}, r"^kind"),
-        (lambda: weights("gru_both"), {}, r"^direction: .*bidirectional"),
+        (lambda: weights("gru_both"), {"direction": "backward"}, r"^direction: .*'backward'"),
+        (lambda: _without("gru_both", "weight_hh_l0_reverse"), {}, r"^source: .*weight_hh_l0_reverse"),
         (lambda: weights("gru"), {"direction": "reverse"}, r"^direction: .*one direction"),
         (lambda: weights("gru"), {"prefix": "rnn."}, r"^prefix: "),
         (lambda: 3, {}, r"^source: .*int"),

@@ -64,8 +64,15 @@ def test_layers_of_a_deep_bidirectional_network_one_at_a_time():
     np.testing.assert_allclose(inputs, DATA["deep_both/outputs"], rtol=1e-12, atol=1e-15)
     with pytest.raises(ValueError, match=r'^source: .*layer=0, direction="forward"'):
         from_torch(arrays, direction="forward")
-    with pytest.raises(ValueError, match=r"^direction: "):
-        from_torch(arrays, layer=0)
+    whole = from_torch(arrays)
+    np.testing.assert_allclose(whole.run(INPUTS).outputs, DATA["deep_both/outputs"], rtol=1e-12, atol=1e-15)
+    first = from_torch(arrays, layer=0).run(INPUTS)
+    np.testing.assert_array_equal(first.outputs, whole.run(INPUTS).layer_outputs[0])
+    narrow = arrays | {"weight_ih_l1_reverse": arrays["weight_ih_l1_reverse"][:, :1]}
+    with pytest.raises(
+        ValueError, match=r"^source: .*weight_ih_l1 with 2 columns, .*both directions of layer 0"
+    ):
+        from_torch(narrow)
     with pytest.raises(ValueError, match=r"^layer: expected one of \[0, 1\], got 2"):
         from_torch(arrays, layer=2, direction="forward")
     with pytest.raises(TypeError, match=r"^layer: .*'0'"):

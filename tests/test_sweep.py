@@ -231,7 +231,7 @@ class TestHazard27Memory:
         result = sweep(large, axes, memory_limit=limit)
         chunk = result.metadata["chunk"]
         assert 1 <= chunk < 64
-        assert mapped.plan(mapped.kernel_of(large), Grid(result.axes), chunk, limit) == chunk
+        assert mapped.plan(mapped.kernel_of(large), Grid(result.axes), chunk, limit).call == chunk
         rows = np.arange(256.0)[:, None] * axes["w"]
         truth = np.sum(rows**2, axis=0)
         np.testing.assert_allclose(result["value"], truth, rtol=1e-12)
@@ -283,7 +283,7 @@ class TestHazard28Interrupts:
         def slow(w):
             return jax.lax.fori_loop(0, 10**5, lambda _, x: jnp.sin(x * w), w)
 
-        planned = mapped.plan(mapped.kernel_of(slow), Grid({"w": np.linspace(0, 1, 2**16)}), None, 2**30)
+        planned = mapped.plan(mapped.kernel_of(slow), Grid({"w": np.linspace(0, 1, 2**16)}), None, 2**30).call
         assert 16 <= planned <= 2**13
 
     def test_hazard_28_ctrl_c_is_heard(self):

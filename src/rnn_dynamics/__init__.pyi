@@ -20,6 +20,7 @@ from .cells import (
     GRU as GRU,
     LSTM as LSTM,
     Activation as Activation,
+    Bidirectional as Bidirectional,
     DoyaNeuron as DoyaNeuron,
     ElmanRNN as ElmanRNN,
     LeakyRNN as LeakyRNN,

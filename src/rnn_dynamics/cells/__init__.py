@@ -2,6 +2,7 @@
 
 from rnn_dynamics.cells import activations, initializers
 from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.bidirectional import Bidirectional, BidirectionalRun
 from rnn_dynamics.cells.declared import Cell, Declaring, RecurrentStructure
 from rnn_dynamics.cells.delayed import AttentionRNN, SkipRNN
 from rnn_dynamics.cells.feedforward import (
@@ -31,6 +32,8 @@ __all__ = [
     "AttentionRNN",
     "BatchNormRNN",
     "BatchNormalized",
+    "Bidirectional",
+    "BidirectionalRun",
     "Cell",
     "Declaring",
     "DoyaNeuron",

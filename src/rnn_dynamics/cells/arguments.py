@@ -18,6 +18,11 @@ def checked_cell(cell: Any) -> None:
     Raises:
         TypeError: it is not callable.
     """
+    if getattr(cell, "reads_sequences", False):
+        raise TypeError(
+            "cell: expected a step map cell(x, u), got a Bidirectional, whose states depend on the whole sequence: "
+            'cell.direction(0, "forward") is the step map of one direction of a layer'
+        )
     if not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
 

@@ -214,7 +214,7 @@ def rollout(
     Args:
         cell: any callable pytree ``cell(x, u) -> x_next`` on one state. A bare function or closure works, but
             compiles anew when made anew and has no parameter gradient;
-            ``jax.tree_util.Partial(step, params)`` has neither fault.
+            ``jax.tree_util.Partial(step, params)`` has neither fault. Of a ``Bidirectional`` this is its ``run``.
         x0: the first state, shape (n,), or () for a single neuron; zeros by default, where the cell tells how many.
             Of several sequences one for all, or one for each along a leading axis.
         inputs: pytree of arrays with a leading time axis of length T, or ``None``. A list of such is several
@@ -241,6 +241,14 @@ def rollout(
     padding skipped where they are dear (not under ``jit`` or ``grad``), so that a loop over T compiles a few
     programs. A repeated shape compiles nothing.
     """
+    if getattr(cell, "reads_sequences", False):
+        for name, value in (("steps", steps), ("lengths", lengths), ("mask", mask)):
+            if value is not None:
+                raise ValueError(
+                    f"{name}: expected None of a Bidirectional, which reads one sequence to its end: "
+                    f"[cell.run(u[:n]) for u, n in zip(inputs, lengths)]; got {described(value)}"
+                )
+        return cell.run(inputs, x0)
     several = separate(cell, x0, inputs, lengths, mask) if callable(cell) else None
     if several is not None:
         if steps is not None:

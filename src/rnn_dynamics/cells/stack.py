@@ -172,3 +172,12 @@ def state_size(cell: Any) -> int:
     if weights is not None:
         return int(weights.shape[-1])
     raise ValueError(f"sizes: expected the size of each layer, as {type(cell).__name__} does not tell it")
+
+
+def put_out(cell: Any, size: int) -> slice:
+    """Where in a cell's state lies what it puts out: its part "hidden", of a stack that of its last layer."""
+    first = 0
+    if isinstance(cell, Stack):
+        first, cell = sum(cell.sizes[:-1]), cell.cells[-1]
+    part = (getattr(cell, "parts", None) or {}).get("hidden", slice(0, size - first))
+    return slice(first + part.start, first + part.stop)

@@ -160,7 +160,11 @@ def _check_layout(
                 problems.add(f"MODEL: expected {name} in float32 or float64, got {stored.dtype}")
         if not is_direction or isinstance(options.layer, Wrong):
             return
-        layers = names.layers_of(one_layer(network.arrays, options.layer), options.direction)
+        arrays = one_layer(network.arrays, options.layer)
+        if options.direction is None and names.has_both_directions(arrays):
+            layers = [way for pair in names.pairs_of(arrays) for way in pair]
+        else:
+            layers = names.layers_of(arrays, options.direction)
         if is_kind:
             told = network.kind if network.kind in names.KINDS else None
             told = options.kind or told or names.kind_of(layers[0])
@@ -196,8 +200,8 @@ def verdict(options: argparse.Namespace) -> str:
     import jax
     import numpy as np
 
+    from rnn_dynamics.cells.bidirectional import Bidirectional
     from rnn_dynamics.cells.rollout import rollout
-    from rnn_dynamics.cells.stack import state_size
     from rnn_dynamics.diagnosis import diagnose
     from rnn_dynamics.interop import load
 
@@ -219,7 +223,11 @@ def verdict(options: argparse.Namespace) -> str:
     inputs = None
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
-    found = diagnose(rollout(cell, np.zeros(state_size(cell)), inputs, steps=options.steps))
+    if isinstance(cell, Bidirectional):  # whose inputs alone tell how long the sequence is
+        run = cell.run(np.zeros((options.steps, cell.inputs)) if inputs is None else inputs)
+    else:
+        run = rollout(cell, None, inputs, steps=options.steps)
+    found = diagnose(run)
     save_picture(found, options.plot)
     return found.to_json() if options.json else str(found)
 

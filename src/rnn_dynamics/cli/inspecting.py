@@ -79,6 +79,7 @@ def described(contents: Any, path: Path) -> dict[str, Any]:
                 "prefix": network.prefix,
                 "is": str(network),
                 "call": "" if network.trouble else network.call(path),
+                "alone": "" if network.trouble else network.alone(),
                 "trouble": network.trouble,
             }
             for network in contents.networks
@@ -100,8 +101,8 @@ def _text(found: dict[str, Any], path: Path) -> str:
         lines += [f"  {network['is']}", f"    {network['call'] or 'not read: ' + network['trouble']}"]
         if network["kind"] == "rnn" and network["call"]:
             lines[-1] += '  (or kind="rnn_relu": the weights do not tell)'
-        if len(network["directions"]) == 2 and network["call"]:
-            lines[-1] += '  (or direction="reverse")'
+        if network.get("alone"):
+            lines.append(f"    (one direction alone: {network['alone']})")
     if found["arrays"]:
         lines.append(f"{'other ' if found['networks'] else ''}arrays:")
     shown = list(found["arrays"].items())

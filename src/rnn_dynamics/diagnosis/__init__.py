@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import BidirectionalRun
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.diagnosis.batches import BatchDiagnosis, each_run, side_by_side
+from rnn_dynamics.diagnosis.bidirectional import BidirectionalDiagnosis, of_bidirectional
 from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.measures import Decay, Rest, Units
 from rnn_dynamics.diagnosis.overflow import Overflow
@@ -18,6 +20,7 @@ from rnn_dynamics.numerics.validation import flag
 
 __all__ = [
     "BatchDiagnosis",
+    "BidirectionalDiagnosis",
     "Decay",
     "Diagnosis",
     "Overflow",
@@ -38,12 +41,13 @@ def diagnose(
     dt: float | None = None,
     exact: bool | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
-) -> Diagnosis | BatchDiagnosis:
+) -> Any:
     """Where gradients go in a network along a run of it, and what would help.
 
     Args:
         trajectory: from ``rollout``, of any cell; of a foreign network through ``interop``. Or several runs, of
             any lengths: ``Trajectories`` from ``rollout``, a list of trajectories, or a batch from ``jax.vmap``.
+            Or a run of a ``Bidirectional``, whose loss, if any, is one of all outputs y, shape (T, n).
         loss: E(x_T), or with ``every_step`` E(x_1 … x_T); the horizon is then that of the shares of ∂E/∂θ. The same
             for each of several runs.
         every_step: whether the loss looks at all states. The states' and the parameters' gradient then come from
@@ -56,7 +60,8 @@ def diagnose(
 
     Returns:
         ``Diagnosis``; ``print`` it for half a page, ``.plot()``, ``.to_dict()``. Of several ``BatchDiagnosis``,
-        with what they have in common and how far they spread.
+        with what they have in common and how far they spread. Of a bidirectional network
+        ``BidirectionalDiagnosis``: that of each direction of each layer, and how far outputs reach to both sides.
 
     Raises:
         TypeError, ValueError: no trajectory, one without steps, a loss as ``credit_by_lag`` refuses it; a dt that
@@ -80,6 +85,10 @@ def diagnose(
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
     options = {"dt": dt, "exact": exact}
+    if isinstance(trajectory, BidirectionalRun):
+        cells = sum(run is not None for pair in trajectory.trajectories for run in pair)
+        with reporter(progress, 2 * cells * trajectory.steps, unit="step") as report:
+            return of_bidirectional(trajectory, loss, report=report, **options)
     if isinstance(trajectory, Trajectory) and not trajectory.batch:
         with reporter(progress, 2 * trajectory.steps, unit="step") as report:
             return of_one_run(trajectory, loss, every_step, report=report, **options)

@@ -1,5 +1,14 @@
 """∂x_T/∂x_k in every form: products of step Jacobians, norms, singular values, derivatives, credit by lag."""
 
+from rnn_dynamics.gradients.bidirectional import (
+    CreditBySignedLag,
+    SignedNorms,
+    credit_by_signed_lag,
+    output_jacobians,
+    output_norms,
+    output_pullback,
+    output_pushforward,
+)
 from rnn_dynamics.gradients.credit import (
     CreditByLag,
     CreditOfSamples,
@@ -41,6 +50,7 @@ from rnn_dynamics.gradients.spectral_norms import SpectralNorms, spectral_norms
 
 __all__ = [
     "CreditByLag",
+    "CreditBySignedLag",
     "CreditOfSamples",
     "PartialSums",
     "PastNorms",
@@ -48,17 +58,23 @@ __all__ = [
     "ProbedCredit",
     "Sensitivities",
     "Shares",
+    "SignedNorms",
     "SingularSpectrum",
     "SpectraByLag",
     "SpectralNorms",
     "StatesAlong",
     "credit_by_lag",
     "credit_by_probes",
+    "credit_by_signed_lag",
     "credit_of_samples",
     "gradient_norms",
     "input_norms",
     "jacobian_product",
     "jacobian_products",
+    "output_jacobians",
+    "output_norms",
+    "output_pullback",
+    "output_pushforward",
     "parameter_gradient",
     "part_norms",
     "partial_sums",

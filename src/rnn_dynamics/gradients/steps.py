@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from rnn_dynamics.cells.bidirectional import BidirectionalRun
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.numerics import padding
@@ -25,6 +26,12 @@ def step_range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]
         raise TypeError(
             f"trajectory: expected one Trajectory from rollout, got {len(trajectory)} in "
             f"{type(trajectory).__name__}; call this for each of them"
+        )
+    if isinstance(trajectory, BidirectionalRun):
+        raise TypeError(
+            "trajectory: expected a Trajectory from rollout, got a BidirectionalRun: "
+            'run.direction(0, "forward") is one; output_norms, output_jacobians, output_pullback, '
+            "output_pushforward and credit_by_signed_lag of rnn_dynamics.gradients take the whole run"
         )
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")

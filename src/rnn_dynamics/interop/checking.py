@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.cells.stack import Stack, state_size
+from rnn_dynamics.cells.stack import put_out, state_size
 from rnn_dynamics.interop.conventions import cell_by, conventions, described, fitting, own_convention
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import positive, real_array
@@ -133,11 +133,7 @@ def _arrays(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> tuple[n
 
 def _output_part(cell: Any, width: int, size: int) -> slice:
     """Where in the state what is put out lies."""
-    first, last = 0, cell
-    if isinstance(cell, Stack):
-        first, last = sum(cell.sizes[:-1]), cell.cells[-1]
-    part = (getattr(last, "parts", None) or {}).get("hidden", slice(0, size - first))
-    part = slice(first + part.start, first + part.stop)
+    part = put_out(cell, size)
     if width == size:
         return slice(0, size)
     if width != part.stop - part.start:

@@ -8,11 +8,20 @@ import numpy as np
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, function_name
-from rnn_dynamics.interop.keras_config import chains, check_precision, networks_of
+from rnn_dynamics.interop.keras_config import (
+    Network,
+    chains,
+    check_merge,
+    check_one_direction,
+    check_precision,
+    merge_of,
+    networks_of,
+)
 from rnn_dynamics.interop.keras_layers import GATES, KIND_OF, Layer, cell_of, chosen, kind_of, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
@@ -28,7 +37,7 @@ def from_keras(
     recurrent_activation: Any = None,
     reset_after: bool | None = None,
     direction: str | None = None,
-) -> ElmanRNN | LSTM | GRU | Stack:
+) -> ElmanRNN | LSTM | GRU | Stack | Bidirectional:
     """A recurrent layer of Keras 1, 2 or 3 as a cell: the same states, and so the same ∂h_T/∂h_k.
 
     Keras multiplies from the left by kernels of shape (inputs, k n), with the gates i, f, c, o of an LSTM and
@@ -44,11 +53,14 @@ def from_keras(
         recurrent_activation: of a list, in the place of σ: "hard_sigmoid_5" by default in Keras 1 to 2.2,
             "hard_sigmoid_6" is the hard sigmoid of Keras 3. Told by a layer, whose version tells the two apart.
         reset_after: of a GRU given as a list without bias; told by a layer, and by the shape of the bias.
-        direction: "forward" or "reverse" of a ``Bidirectional``; "reverse" of a layer with ``go_backwards=True``. A
-            cell of the reverse takes the inputs in reverse order.
+        direction: "forward" or "reverse" of a ``Bidirectional``, to take it alone; "reverse" of a layer with
+            ``go_backwards=True``. A cell of the reverse takes the inputs in reverse order.
 
     Returns:
-        A cell. The state of an LSTM is [h, c].
+        A cell. The state of an LSTM is [h, c]. A wrapper ``Bidirectional``, or a model with one among its layers in
+        a row, is a ``Bidirectional``, merged by its ``merge_mode``: its outputs are those of
+        ``return_sequences=True``, the backward ones in the order of the inputs, as the wrapper turns them. Without
+        ``return_sequences`` Keras puts out the forward half of the last step and the backward half of the first.
 
     Raises:
         TypeError: neither a layer, a model nor a list.
@@ -65,11 +77,26 @@ def from_keras(
         if direction == "reverse":
             raise ValueError("direction: expected None, as a list of weights tells of none, got 'reverse'")
         return _of_list(source, Layer(), kind, activation, recurrent_activation, reset_after)
+    if direction is None and _known(source) == "Bidirectional":
+        _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
+        return _both(source)
     found = [
         _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
         for layer in _layers(source, direction)
     ]
-    return found[0] if len(found) == 1 else Stack(found)
+    return _stacked(found)
+
+
+def _both(layer: Any) -> Bidirectional:
+    """Both directions of a bidirectional layer."""
+    _check_step(layer, "Bidirectional")
+    merge = check_merge(getattr(layer, "merge_mode", "concat"))
+    if not (hasattr(layer, "forward_layer") and hasattr(layer, "backward_layer")):
+        raise TypeError(
+            "source: expected a Bidirectional with forward_layer and backward_layer, got one without"
+        )
+    pair = from_keras(layer.forward_layer), from_keras(layer.backward_layer, direction="reverse")
+    return Bidirectional([pair], merge)
 
 
 def _of_list(
@@ -202,7 +229,7 @@ def _is_model(source: Any) -> bool:
     return bool(names & set(_MODELS)) and hasattr(source, "get_layer")
 
 
-def _of_model(model: Any, direction: str | None) -> ElmanRNN | LSTM | GRU | Stack:
+def _of_model(model: Any, direction: str | None) -> Any:
     """The recurrent layers of a model, where they are one network."""
     name = next(
         (c.__name__ for c in type(model).__mro__ if c.__name__ in ("Sequential", "Functional", "Model")),
@@ -224,31 +251,62 @@ def _of_model(model: Any, direction: str | None) -> ElmanRNN | LSTM | GRU | Stac
     found = chains(networks)
     if len(found) != 1 or unknown:
         raise ValueError(f"source: {listing(found, unknown, _call)}")
-    cells = [from_keras(layer_of(each.name), direction=direction) for each in found[0]]
+    check_one_direction(found[0], direction)
+    return network_of(found[0], direction, lambda each, way: [from_keras(layer_of(each.name), direction=way)])
+
+
+def network_of(
+    chain: Sequence[Network], direction: str | None, read: Callable[[Network, str | None], list[Any]]
+) -> Any:
+    """Layers in a row as one network: a ``Stack``, or a ``Bidirectional`` where one of them reads both ways.
+
+    Args:
+        chain: the layers, the one next to the input first.
+        direction: of the only layer, where one is asked for.
+        read: gives the cells of a layer in a direction.
+    """
+    if direction is not None or not any(each.has_two_directions for each in chain):
+        return _stacked([cell for each in chain for cell in read(each, direction)])
+    pairs = [
+        (_stacked(read(each, "forward")), _stacked(read(each, "reverse")))
+        if each.has_two_directions
+        else (_stacked(read(each, None)), None)
+        for each in chain
+    ]
+    return Bidirectional(pairs, [merge_of(each) for each in chain])
+
+
+def _stacked(cells: list[Any]) -> Any:
     return cells[0] if len(cells) == 1 else Stack(cells)
 
 
-def _call(names: tuple[str, ...], direction: str) -> str:
+def _call(chain: Sequence[Network]) -> str:
+    """The call that reads layers in a row of a model."""
     calls = []
-    for name in names:
-        layer = "model" + "".join(f'.get_layer("{part}")' for part in name.split("/"))
-        calls.append(f"from_keras({layer}{direction})")
-    return calls[0] if len(calls) == 1 else f"Stack([{', '.join(calls)}])"
+    for each in chain:
+        layer = "model" + "".join(f'.get_layer("{part}")' for part in each.name.split("/"))
+        calls.append(f"from_keras({layer})")
+    if len(calls) == 1:
+        return calls[0]
+    if not any(each.has_two_directions for each in chain):
+        return f"Stack([{', '.join(calls)}])"
+    pairs = [
+        f"*{call}.layers" if each.has_two_directions else f"({call}, None)"
+        for call, each in zip(calls, chain, strict=True)
+    ]
+    merges = [str(each.config.get("merge_mode", "concat")) for each in chain]
+    merge = "" if set(merges) == {"concat"} else f", {merges}"
+    return f"Bidirectional([{', '.join(pairs)}]{merge})"
 
 
 def listing(
-    found: Sequence[Sequence[Any]], unknown: Sequence[str], call: Callable[[tuple[str, ...], str], str]
+    found: Sequence[Sequence[Any]], unknown: Sequence[str], call: Callable[[Sequence[Any]], str]
 ) -> str:
     """Why a model is not one network, with the call for each: "expected …, got …"."""
     passed = f"; passed over, as their step is not known: {', '.join(unknown[:4])}" if unknown else ""
     if not found:
         return f"expected a model with a SimpleRNN, LSTM or GRU, got none{passed}"
-    calls = [
-        call(
-            tuple(each.name for each in chain), ', direction="forward"' if chain[0].has_two_directions else ""
-        )
-        for chain in found
-    ]
+    calls = [call(chain) for chain in found]
     between = next((f"; between two of them lies {c[0].between}" for c in found if c[0].between), "")
     more = " or …" if len(calls) > 6 else ""
     several = f"{len(calls)} and others" if unknown else len(calls)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
+from rnn_dynamics.cells.bidirectional import MERGES
 from rnn_dynamics.interop.keras_layers import KIND_OF, Layer, named, of_layer
 
 _MODELS = ("Sequential", "Functional", "Model")
@@ -253,15 +254,60 @@ def _below(name: str, items: dict[str, Any], before: dict[str, list[str]]) -> tu
         if kind not in _MODELS and _recurs(kind, config):
             own = items[name]
             is_plain = all(
-                each["class_name"] not in ("Bidirectional", "TimeDistributed")
-                and not each["config"].get("go_backwards")
+                each["class_name"] != "TimeDistributed" and not each["config"].get("go_backwards")
                 for each in (own, items[at])
             )
-            follows = is_plain and not between and config.get("return_sequences")
+            follows = is_plain and not between and _gives_a_sequence(kind, config)
             return (at if follows else None), between
         if kind not in _NEUTRAL:
             between = between or f"{at} ({kind})"
     return None, ""
+
+
+def _gives_a_sequence(cls: str, config: dict[str, Any]) -> bool:
+    """Whether a recurrent layer hands on one vector for every step."""
+    if cls == "Bidirectional":
+        return config.get("merge_mode", "concat") is not None and _gives_a_sequence(
+            config["layer"]["class_name"], config["layer"]["config"]
+        )
+    return bool(config.get("return_sequences"))
+
+
+def check_one_direction(chain: Sequence[Network], direction: str | None) -> None:
+    """Refuse a direction of layers on top of one another, of which some read in both.
+
+    Raises:
+        ValueError: one is asked for.
+    """
+    if direction is not None and len(chain) > 1 and any(each.has_two_directions for each in chain):
+        raise ValueError(
+            f"direction: expected None of layers on top of one another, as {chain[1].name!r} reads both directions "
+            f"below it, got {direction!r}; a layer by its name has directions"
+        )
+
+
+def merge_of(network: Network) -> str:
+    """How a layer merges its two directions.
+
+    Raises:
+        ValueError: it does not.
+    """
+    merge = network.config.get("merge_mode", "concat") if network.has_two_directions else "concat"
+    return check_merge(merge)
+
+
+def check_merge(merge: Any) -> str:
+    """A mode of merging that gives one sequence.
+
+    Raises:
+        ValueError: it gives two, or is unknown.
+    """
+    if merge not in MERGES:
+        raise ValueError(
+            f"source: expected a Bidirectional with merge_mode of {MERGES}, got {merge!r}, which keeps the two "
+            'sequences apart: direction="forward" or "reverse" takes one'
+        )
+    return str(merge)
 
 
 def chains(networks: Sequence[Network]) -> list[tuple[Network, ...]]:

@@ -12,12 +12,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.formats import file_of, format_of
-from rnn_dynamics.interop.keras import listing
-from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, settings
+from rnn_dynamics.interop.keras import listing, network_of
+from rnn_dynamics.interop.keras_config import (
+    Network,
+    chains,
+    check_one_direction,
+    has_layers,
+    networks_of,
+    settings,
+)
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, kind_of
 from rnn_dynamics.interop.keras_store import Store, check_heaps
 from rnn_dynamics.numerics import packages
@@ -42,18 +50,19 @@ def read_keras(
     direction: str | None = None,
     activation: Any = None,
     recurrent_activation: Any = None,
-) -> ElmanRNN | LSTM | GRU | Stack:
+) -> ElmanRNN | LSTM | GRU | Stack | Bidirectional:
     """The recurrent network in a file of Keras, as a cell: the same states, and so the same ∂h_T/∂h_k.
 
-    Recurrent layers in a row are a ``Stack``. Dropout and masks count as off. Activations are those of the stored
-    configuration, hard sigmoids those of the version of Keras that wrote it.
+    Recurrent layers in a row are a ``Stack``, or a ``Bidirectional`` where one of them is. Dropout and masks count
+    as off. Activations are those of the stored configuration, hard sigmoids those of the version of Keras that
+    wrote it.
 
     Args:
         path: of a .keras, .h5 or .hdf5 file, of ``model.save`` or ``model.save_weights``.
         layer: the name of the layer, or the names of several in a row, where the model has more than one network;
             "outer/inner" of a model within it.
-        direction: "forward" or "reverse" of a bidirectional layer; "reverse" of one with ``go_backwards=True``. A
-            cell of the reverse takes the inputs in reverse order.
+        direction: "forward" or "reverse" of one bidirectional layer, to take it alone; "reverse" of one with
+            ``go_backwards=True``. A cell of the reverse takes the inputs in reverse order.
         activation, recurrent_activation: of weights without a configuration, which does not tell them: as
             ``from_keras``.
 
@@ -96,10 +105,7 @@ def described(path: Any) -> list[tuple[str, str]]:
         return [
             (
                 ", ".join(f"{each.name}: {each.cls}" for each in chain),
-                call(
-                    tuple(each.name for each in chain),
-                    ', direction="forward"' if any(each.has_two_directions for each in chain) else "",
-                ),
+                call(tuple(each.name for each in chain), ""),
             )
             for chain in chains(networks)
         ]
@@ -200,7 +206,7 @@ def _of_model(
     direction: str | None,
     activation: Any,
     recurrent_activation: Any,
-) -> ElmanRNN | LSTM | GRU | Stack:
+) -> ElmanRNN | LSTM | GRU | Stack | Bidirectional:
     """The network of a file that tells its layers."""
     assert store.config is not None
     try:
@@ -208,18 +214,21 @@ def _of_model(
     except ValueError as error:
         raise ValueError(f"path: {path.name}: {error}") from error
     chain = _chosen(path, networks, unknown, names)
-    try:
-        parts = [(each, part) for each in chain for part in each.parts(direction)]
-        told = [settings(part, store.major) for _, part in parts]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"path: {path.name}: the configuration of a layer is damaged: {error!r:.80}"
-        ) from error
-    told = [_completed(each, activation, recurrent_activation) for each in told]
-    arrays: list[list[Any]] = []
-    for network, group in itertools.groupby(parts, key=lambda pair: pair[0]):
-        arrays += _arrays(store, network, [part for _, part in group], direction)
-    return _stacked([cell_of(each, own) for each, own in zip(told, arrays, strict=True)])
+    check_one_direction(chain, direction)
+
+    def read(network: Network, way: str | None) -> list[Any]:
+        try:
+            parts = network.parts(way)
+            told = [settings(part, store.major) for part in parts]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"path: {path.name}: the configuration of a layer is damaged: {error!r:.80}"
+            ) from error
+        told = [_completed(each, activation, recurrent_activation) for each in told]
+        arrays = _arrays(store, network, parts, way)
+        return [cell_of(each, own) for each, own in zip(told, arrays, strict=True)]
+
+    return network_of(chain, direction, read)
 
 
 def _chosen(
@@ -231,7 +240,11 @@ def _chosen(
         found = chains(networks)
         if len(found) == 1 and not unknown:
             return found[0]
-        raise ValueError(f"{'layer' if found else 'path'}: {listing(found, unknown, _caller(path))}")
+
+        def call(chain: Sequence[Network]) -> str:
+            return _caller(path)(tuple(each.name for each in chain), "")
+
+        raise ValueError(f"{'layer' if found else 'path'}: {listing(found, unknown, call)}")
     for name in names:
         if name not in known:
             passed = f"; passed over, as their step is not known: {', '.join(unknown[:4])}" if unknown else ""
@@ -325,7 +338,3 @@ def _of_weights(
         )
     told = _completed(Layer(kind), activation, recurrent_activation)
     return cell_of(told, arrays)
-
-
-def _stacked(cells: list[Any]) -> Any:
-    return cells[0] if len(cells) == 1 else Stack(cells)

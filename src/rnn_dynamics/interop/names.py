@@ -141,8 +141,9 @@ def layers_of(
     if any(name.endswith("_reverse") for name in arrays) and len(layers) > 1:
         raise ValueError(
             f"source: expected one layer of a bidirectional network, got {len(layers)}: from the second on they "
-            "read both directions, which is no recurrence in time. Take one at a time: "
-            f'layer=0, direction="{direction}"; the inputs of layer 1 are [forward, reverse] of layer 0'
+            "read both directions, which is no recurrence in time. Without direction= it is read as a "
+            f'Bidirectional; or take one at a time: layer=0, direction="{direction}"; the inputs of layer 1 are '
+            "[forward, reverse] of layer 0"
         )
     if sorted(layers) != list(range(len(layers))):
         raise ValueError(f"source: expected layers 0, 1, …, got {sorted(layers)}")
@@ -168,6 +169,44 @@ def _given_out(layer: Mapping[str, Any]) -> int:
 
 def _units(layer: Mapping[str, Any]) -> int:
     return layer["hr"].shape[1] if "hr" in layer else layer["hh"].shape[1]
+
+
+def has_both_directions(names: Iterable[str]) -> bool:
+    """Whether weights are those of a bidirectional network."""
+    ways = {name.endswith("_reverse") for name in names}
+    return len(ways) == 2
+
+
+def pairs_of(
+    arrays: Mapping[str, Any], layer: int | None = None
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """The arrays of each layer of a bidirectional network, forward and reverse, as ``layers_of`` names them.
+
+    Args:
+        arrays: PyTorch's names without a prefix to what has ``shape`` and ``ndim``.
+        layer: the one to take, from 0 on; ``None`` for all.
+
+    Raises:
+        TypeError, ValueError: as ``layers_of``; a layer above the first that does not read both directions below.
+    """
+    if layer is not None:
+        first, second = (layers_of(arrays, way, layer) for way in ("forward", "reverse"))
+        return [(first[0], second[0])]
+    numbers = sorted({int(match[3] or 0) for name in arrays if (match := NAME.fullmatch(name))})
+    for number in range(len(numbers)):
+        for end in ("", "_reverse"):
+            if not {f"weight_hh_l{number}{end}", *([f"weight_hh{end}"] if not number else [])} & set(arrays):
+                raise ValueError(f"source: expected weight_hh_l{number}{end}, which is missing")
+    found = [pair for number in numbers for pair in pairs_of(arrays, number)]
+    for number, pair in enumerate(found[1:], 1):
+        width = sum(_given_out(below) for below in found[number - 1])
+        for own in pair:
+            if own["ih"].shape[1] != width:
+                raise ValueError(
+                    f"source: expected weight_ih_l{number} with {width} columns, the units of both directions of "
+                    f"layer {number - 1}, got {own['ih'].shape}"
+                )
+    return found
 
 
 def _check_direction(backwards: list[bool], direction: str | None) -> None:

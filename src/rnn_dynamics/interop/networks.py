@@ -61,11 +61,19 @@ class Network(NamedTuple):
         found: dict[str, Any] = {"prefix": self.prefix} if self.prefix else {}
         if self.kind == "rnn":
             found["kind"] = "rnn_tanh"
-        if self.directions != ("forward",):
-            found["direction"] = self.directions[0]
-        if self.family == "torch" and self.layers > 1 and len(self.directions) == 2:
-            found["layer"] = 0  # later ones read both directions at once
+        if self.directions == ("reverse",):
+            found["direction"] = "reverse"
         return found
+
+    def alone(self) -> str:
+        """The arguments that take one direction of one layer of a network that reads in both, or ""."""
+        if len(self.directions) < 2:
+            return ""
+        if self.layers == 1:
+            return 'direction="forward"'
+        if self.members:
+            return f'prefix={json.dumps(self.members[0].prefix)}, direction="forward"'
+        return 'layer=0, direction="forward"'
 
     def call(self, path: Any) -> str:
         """The call that reads it."""
@@ -140,8 +148,10 @@ def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) 
     kind, trouble = _GATES.get(rows // max(units, 1), "rnn"), ""
     several = len({_layer_of(name) for name in inner})
     try:
-        chosen = one_layer(inner, 0) if several > 1 and len(directions) == 2 else inner
-        (layer, *_) = names.layers_of(chosen, None if directions == ("forward",) else directions[0])
+        if len(directions) == 2:
+            ((layer, _), *_) = names.pairs_of(inner)
+        else:
+            (layer, *_) = names.layers_of(inner, None if directions == ("forward",) else directions[0])
         names.check_kind("rnn_tanh" if kind == "rnn" else kind, layer, 0)
     except ValueError as error:
         trouble = str(error)

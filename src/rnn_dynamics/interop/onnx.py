@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
@@ -39,11 +40,12 @@ def from_onnx(
     direction: str | None = None,
     activation: str | None = None,
     linear_before_reset: int | None = None,
-) -> Cell | Stack:
+) -> Cell | Stack | Bidirectional:
     """A recurrent network of ONNX as a cell: the same states, and so the same ∂h_T/∂h_k.
 
     ONNX lays out the gates i, o, f, c of an LSTM and z, r, h of a GRU. Nodes in a row, each of which takes what the
-    one below gives at the same step, are one ``Stack``. Weights may go through Slice, Concat, Transpose, Cast,
+    one below gives at the same step, are one ``Stack``, or, where some read in both directions, one
+    ``Bidirectional``. Weights may go through Slice, Concat, Transpose, Cast,
     DequantizeLinear and the like, which are evaluated. ``clip``, ``input_forget`` and all activations are those of
     onnxruntime. Without a recurrent node the bodies of Scan and Loop, an RNN that is written out step by step, and
     a model that is one step are read, where they compute an ElmanRNN, an LSTM or a GRU.
@@ -56,8 +58,8 @@ def from_onnx(
             "B", "P", to arrays with the shapes that ONNX prescribes.
         node: the network's name, or the name or the number of one recurrent node, where a model has several.
         kind: "RNN", "GRU" or "LSTM"; told by a model, and by the shapes of arrays.
-        direction: "forward" or "reverse": each is a map of its own, the second one of the inputs in reverse order.
-            Needed of a node with both, and "reverse" of one that reads backwards.
+        direction: "forward" or "reverse" of a node with both, to take it alone: each is a map of its own, the
+            second one of the inputs in reverse order. "reverse" is needed of a node that reads backwards.
         activation: "tanh", "relu" or "sigmoid", of an RNN given as arrays; told by a model.
         linear_before_reset: 0 or 1, of a GRU given as arrays; told by a model.
 
@@ -79,6 +81,9 @@ def from_onnx(
             raise ValueError(f"node: expected None, as arrays are those of one node, got {node!r}")
         check_names(source, ("W", "R"), ("B", "P"))
         arrays: dict[str, np.ndarray] = {name: float_array(name, value) for name, value in source.items()}
+        if direction is None and check_shape("R", arrays["R"], (None, None, None)).shape[0] == 2:
+            both = [_of_arrays(arrays, {}, kind, way, activation, linear_before_reset) for way in _DIRECTIONS]
+            return Bidirectional([tuple(both)])
         return _of_arrays(arrays, {}, kind, direction, activation, linear_before_reset)
     graph = Graph(graph_of(source))
     entry = _chosen(graph, node)
@@ -134,7 +139,7 @@ def cell_of(
     direction: str | None = None,
     activation: str | None = None,
     linear_before_reset: int | None = None,
-) -> Cell | Stack:
+) -> Cell | Stack | Bidirectional:
     """The cell of a network of a graph; arguments and errors as ``from_onnx``."""
     if entry.found is not None:
         for name, value in (("activation", activation), ("linear_before_reset", linear_before_reset)):
@@ -146,19 +151,37 @@ def cell_of(
             )
         cells = [of_step(step) for step in entry.found.steps]
         agreed("kind", kind, entry.found.steps[0].kind, _GATES)
-    else:
-        cells = [
-            _of_arrays(
-                arrays_of(graph.constants, node),
-                settings(node, direction),
-                kind,
-                direction,
-                activation,
-                linear_before_reset,
-            )
-            for node in entry.nodes
-        ]
+        return _stacked(cells)
+    options = (activation, linear_before_reset)
+    ways = [_ways(node) for node in entry.nodes]
+    if len(entry.nodes) > 1 and (len(set(ways)) > 1 or len(ways[0]) == 2) and direction is not None:
+        raise ValueError(
+            "direction: expected None of nodes on top of one another that read in both directions, got "
+            f"{direction!r}: node={graph.names[graph.nodes.index(entry.nodes[0])]!r} takes one of them"
+        )
+    if direction is not None or set(ways) in ({("forward",)}, {("reverse",)}):
+        return _stacked([_of_node(graph, node, kind, direction, *options) for node in entry.nodes])
+    pairs = [
+        tuple(_of_node(graph, node, kind, way, *options) if way in own else None for way in _DIRECTIONS)
+        for node, own in zip(entry.nodes, ways, strict=True)
+    ]
+    return Bidirectional(pairs)
+
+
+def _stacked(cells: list[Any]) -> Any:
     return cells[0] if len(cells) == 1 else Stack(cells)
+
+
+def _ways(node: Any) -> tuple[str, ...]:
+    """The directions in which a node reads."""
+    known = next((each.s for each in node.attribute if each.name == "direction"), "forward")
+    known = known.decode(errors="replace") if isinstance(known, bytes) else str(known)
+    return _DIRECTIONS if known == "bidirectional" else ("reverse",) if known == "reverse" else ("forward",)
+
+
+def _of_node(graph: Graph, node: Any, kind: Any, direction: str | None, *options: Any) -> Cell:
+    """The cell of a recurrent node in one direction."""
+    return _of_arrays(arrays_of(graph.constants, node), settings(node, direction), kind, direction, *options)
 
 
 def of_step(step: Step) -> Cell:

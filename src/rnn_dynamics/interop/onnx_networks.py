@@ -12,6 +12,7 @@ from rnn_dynamics.interop.stored import Stored
 
 _PASSED = ("Cast", "Dropout")
 _LONGEST = 32
+_MOST_UNITS = 2**12
 
 
 class Entry(NamedTuple):
@@ -71,7 +72,7 @@ class Graph:
         return rows if sum(map(len, rows)) == len(self.nodes) else [[i] for i in range(len(self.nodes))]
 
     def _below(self, node: Any) -> int | None:
-        """The number of the node whose outputs this one takes step by step, in the same direction."""
+        """The number of the node whose outputs this one takes step by step, those of both directions together."""
         name, between = node.input[0] if node.input else "", []
         givers = {other.output[0]: i for i, other in enumerate(self.nodes) if other.output}
         while name not in givers:
@@ -86,25 +87,37 @@ class Graph:
             name = maker.input[0]
         try:
             lower, upper = (settings(each, None) for each in (self.nodes[givers[name]], node))
-            same = lower["direction"] == upper["direction"] != "bidirectional"
-            plain = same and self._is_plain(between[::-1], lower["layout"], upper["layout"])
+            plain = self._is_plain(between[::-1], lower, upper["layout"])
         except (ValueError, UnicodeDecodeError):
             return None
         return givers[name] if plain else None
 
-    def _is_plain(self, between: Sequence[Any], given: int, taken: int) -> bool:
+    def _is_plain(self, between: Sequence[Any], lower: dict[str, Any], taken: int) -> bool:
         """Whether operators take the outputs of one node to the inputs of another as they are, step by step."""
+        ways = 2 if lower["direction"] == "bidirectional" else 1
+        units = min(max(int(lower.get("hidden_size", 3)), 1), _MOST_UNITS)
         sizes = [(7, 2), (7, 1)]
         for node in between:
             if node.op_type == "Reshape" and self.constants.has(node.input[1]):
                 shape = self.constants.array(node.input[1]).ravel()
                 if len(shape) == 3 and (shape[:2] > 0).all() and shape[0] * shape[1] < 2**20:
                     sizes.append((int(shape[taken]), int(shape[1 - taken])))
-        return any(self._goes_through(between, given, taken, *pair) for pair in sizes)
+        return any(
+            self._goes_through(between, (lower["layout"], taken), (ways, units), *pair) for pair in sizes
+        )
 
-    def _goes_through(self, between: Sequence[Any], given: int, taken: int, steps: int, samples: int) -> bool:
-        plain = np.arange(steps * samples * 3).reshape(steps, samples, 3)
-        value = plain.swapaxes(0, 1)[:, :, None] if given else plain[:, None]
+    def _goes_through(
+        self,
+        between: Sequence[Any],
+        layouts: tuple[int, int],
+        widths: tuple[int, int],
+        steps: int,
+        samples: int,
+    ) -> bool:
+        plain = np.arange(steps * samples * widths[0] * widths[1]).reshape(steps, samples, -1)
+        value = plain.reshape(steps, samples, *widths)
+        given, taken = layouts
+        value = value.swapaxes(0, 1) if given else value.swapaxes(1, 2)
         for node in between:
             if node.op_type in _PASSED:
                 continue
@@ -141,6 +154,7 @@ def _of_entry(graph: Graph, entry: Entry) -> dict[str, Any]:
         }
     found |= {"kind": "rnn", "units": 0, "inputs": 0, "layers": len(entry.nodes), "direction": "forward"}
     try:
+        directions = {settings(node, _first(node))["direction"] for node in entry.nodes}
         for number, node in enumerate(entry.nodes):
             told = settings(node, _first(node))
             arrays = arrays_of(graph.constants, node)
@@ -149,7 +163,7 @@ def _of_entry(graph: Graph, entry: Entry) -> dict[str, Any]:
                 continue
             kind = told["kind"]
             found["kind"] = f"rnn_{told['functions'][0][0]}" if kind == "RNN" else kind.lower()
-            found["direction"] = told["direction"]
+            found["direction"] = told["direction"] if len(directions) == 1 else "bidirectional"
             found["units"], found["inputs"] = arrays["R"].shape[-1], arrays["W"].shape[-1]
     except (ValueError, UnicodeDecodeError, IndexError) as error:
         found["trouble"] = str(error)

@@ -5,13 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, float_array
 from rnn_dynamics.interop.effective import plain, weights_of
-from rnn_dynamics.interop.names import KINDS, check_kind, kind_of, layers_of, selected
+from rnn_dynamics.interop.names import (
+    KINDS,
+    check_kind,
+    has_both_directions,
+    kind_of,
+    layers_of,
+    pairs_of,
+    selected,
+)
 
 
 def from_torch(
@@ -21,8 +30,12 @@ def from_torch(
     prefix: str = "",
     layer: int | None = None,
     direction: str | None = None,
-) -> ElmanRNN | LSTM | ProjectedLSTM | GRU | Stack:
+) -> ElmanRNN | LSTM | ProjectedLSTM | GRU | Stack | Bidirectional:
     """A network of PyTorch as a cell: the same states, and so the same ∂h_T/∂h_k.
+
+    A bidirectional one is a ``Bidirectional``, which maps a whole sequence: its outputs are those of the module, h
+    of both directions side by side, that of the reverse direction at t after it read input t. A packed batch of
+    PyTorch turns each sequence at its own end; so does ``run`` of each sequence cut to its length.
 
     Weights that a module computes before each forward, parametrised, normalised or pruned, are read as its forward
     in evaluation uses them; from a state dict, masks of pruning and ``weight_norm`` are. Layers of Paddle, and the
@@ -36,27 +49,45 @@ def from_torch(
         prefix: of the names to take, as "encoder.lstm." or "encoder.lstm"; all names must belong to the network
             otherwise.
         layer: the number of one layer to take alone, from 0 on. All are taken otherwise.
-        direction: "forward" or "reverse", of a bidirectional network: each is a map of its own, the second one of
-            the inputs in reverse order. Where it is deep, of one layer at a time: layer 1 reads both directions of
-            layer 0, [forward, reverse], as its inputs.
+        direction: "forward" or "reverse" of a bidirectional network, to take one alone: each is a map of its own,
+            the second one of the inputs in reverse order. Where it is deep, of one layer at a time: layer 1 reads
+            both directions of layer 0, [forward, reverse], as its inputs.
 
     Returns:
-        A cell, or a ``Stack`` of layers. The state of an LSTM is [h, c], with ``proj_size`` p of p + n entries.
+        A cell, a ``Stack`` of layers, or a ``Bidirectional``. The state of an LSTM is [h, c], with ``proj_size`` p
+        of p + n entries.
 
     Raises:
         TypeError: neither a module nor a mapping; names or a prefix that are no strings.
         ValueError: names that are missing, foreign or double, shapes that do not fit, weights that are in half
-            precision, quantised or have no values, or computed in a way that names do not tell; several layers of a
-            bidirectional network, or one without a direction; a kind that is not told, or that contradicts the
-            module.
+            precision, quantised or have no values, or computed in a way that names do not tell; one direction of
+            several layers; a kind that is not told, or that contradicts the module.
     """
     arrays, told = _arrays(source, prefix)
+    if direction is None and has_both_directions(arrays):
+        return _both(arrays, kind, told, layer)
     layers = layers_of(arrays, direction, layer)
     if kind is None and told is None:
         told = kind_of(layers[0])
     chosen = str(agreed("kind", kind, told, tuple(KINDS)))
     cells = [_cell(chosen, found, number) for number, found in enumerate(layers, layer or 0)]
     return cells[0] if len(cells) == 1 else Stack(cells)
+
+
+def _both(
+    arrays: dict[str, np.ndarray], kind: str | None, told: str | None, layer: int | None
+) -> Bidirectional:
+    """All layers of a bidirectional network, or one, in both directions."""
+    pairs = pairs_of(arrays, layer)
+    if kind is None and told is None:
+        told = kind_of(pairs[0][0])
+    chosen = str(agreed("kind", kind, told, tuple(KINDS)))
+    return Bidirectional(
+        [
+            (_cell(chosen, first, number), _cell(chosen, second, number))
+            for number, (first, second) in enumerate(pairs, layer or 0)
+        ]
+    )
 
 
 def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None]:

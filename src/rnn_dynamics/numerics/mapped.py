@@ -13,7 +13,7 @@ import math
 import os
 import weakref
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,6 +30,8 @@ Kernel = Any
 _WORK = 2**31
 _LARGEST = 2**16
 _UNKNOWN_TRIPS = 1000
+# Calls of a block of a store, and blocks that a grid has at least before one holds several calls.
+_MOST_CALLS, _FEWEST_BLOCKS = 8, 64
 _SLOW = frozenset(
     [
         *("exp", "exp2", "log", "log1p", "expm1", "tanh", "logistic", "erf", "erfc", "erf_inv"),
@@ -77,43 +79,65 @@ def map_points(
     return jax.vmap(at_point)(points, indexes)
 
 
-def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int, held: int = 0) -> int:
+class Plan(NamedTuple):
+    """How a grid is cut.
+
+    Attributes:
+        call: points of one call.
+        block: points of a block of a store, a multiple of these.
+    """
+
+    call: int
+    block: int
+
+
+def plan(kernel: Kernel, grid: Grid, chunk: int | None, memory_limit: int, stored: bool = False) -> Plan:
     """Return the number of points of one call, which compiles it and allocates nothing.
+
+    A block of a store costs some milliseconds whatever it holds. By default it is of several calls in a large grid.
 
     Args:
         kernel: the map, of :func:`kernel_of`.
         grid: the points.
-        chunk: the number asked for, or None for the smallest power of two that holds the points that share their
-            names, or less.
+        chunk: the number asked for, of a call and of a block, or None for the smallest power of two that holds the
+            points that share their names, or less.
         memory_limit: bytes that one call may take, and what is held beside it.
-        held: how often a call's results are held beside it.
+        stored: whether results go to a store: those of a block are held while it is computed, and those of the one
+            before, in one copy, while it is written.
 
     Raises:
         ValueError: the chunk asked for, or one point, takes more than ``memory_limit``.
     """
-    size = min(power_of_two_below(2 * grid.part - 1), _LARGEST) if chunk is None else chunk
+    size, held = min(power_of_two_below(2 * grid.part - 1), _LARGEST) if chunk is None else chunk, 2 * stored
     if chunk is None:
         work = max(_operations(_trace(kernel, grid, size, words).jaxpr) for words in grid.combinations())
         size = min(size, power_of_two_below(size * _WORK // work))
     while True:
-        need = max(_memory(_trace(kernel, grid, size, words), held) for words in grid.combinations())
+        memory = [_memory(_trace(kernel, grid, size, words)) for words in grid.combinations()]
+        results = max(result for _, result in memory)
+        need = max(call + held * result for call, result in memory)
         if need <= memory_limit:
-            return size
+            break
         if chunk is not None or size == 1:
             name = "memory_limit" if chunk is None else "chunk"
             raise ValueError(f"{name}: {size} at once take {need} bytes, expected at most {memory_limit}")
         size = min(size // 2, power_of_two_below(size * memory_limit // need))
+    if chunk is not None or not stored:
+        return Plan(size, size)
+    # Where a block is several calls, they are joined: one copy more.
+    room = (memory_limit - need) // max(3 * results, 1)
+    return Plan(size, size * max(min(_MOST_CALLS, grid.size // (size * _FEWEST_BLOCKS), room), 1))
 
 
 def _trace(kernel: Kernel, grid: Grid, count: int, words: Words) -> Any:
     return kernel.trace(*grid.shapes(count), grid.key, words=words)
 
 
-def _memory(traced: Any, held: int) -> int:
-    """Bytes that the compiled call takes, and its results again; 0 where the device's compiler does not tell."""
+def _memory(traced: Any) -> tuple[int, int]:
+    """Bytes that the compiled call takes, and of its results; 0 where the device's compiler does not tell."""
     analysis = traced.lower().compile().memory_analysis()
-    parts = {"argument_size_in_bytes": 1, "output_size_in_bytes": 1 + held, "temp_size_in_bytes": 1}
-    return sum(count * getattr(analysis, part, 0) for part, count in parts.items())
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return sum(getattr(analysis, part, 0) for part in parts), getattr(analysis, parts[1], 0)
 
 
 def _operations(jaxpr: Any) -> int:

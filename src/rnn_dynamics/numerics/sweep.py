@@ -21,7 +21,7 @@ from jaxtyping import Array, Key, PyTree
 from rnn_dynamics._version import __version__
 from rnn_dynamics.numerics import validation
 from rnn_dynamics.numerics.grid import Grid, point_key as point_key
-from rnn_dynamics.numerics.mapped import allocate, fill, kernel_of, outline, plan
+from rnn_dynamics.numerics.mapped import Plan, allocate, fill, kernel_of, outline, plan
 from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored.engines import check_executor
@@ -75,7 +75,7 @@ def sweep(
         store: a folder, new or of the same sweep: a Zarr v3 group that ``xarray.open_zarr`` reads, finished or not.
             Whatever stops the sweep, even a kill or a full disk, the same call goes on from there: blocks that are
             whole stay, what is missing or damaged is computed, and the end is the same to the bit. A block is a box
-            of the grid of at most ``chunk`` points.
+            of the grid of at most ``chunk`` points, by default of several calls where the grid has many.
         executor: who computes the blocks of a store: a number of worker processes, any ``concurrent.futures``
             executor, or a Dask client. A block that kills its worker three times, or raises, is set aside with an
             ``IncompleteSweepWarning``, and the rest finishes.
@@ -107,12 +107,12 @@ def sweep(
     if progress is not None and not isinstance(progress, bool) and not callable(progress):
         raise TypeError(f"progress: expected None, a bool or a function, got {type(progress).__name__}")
     kernel = kernel_of(function) if traced else OnHost(function)
-    # A block is written, in one copy, while the next one is computed.
-    size = plan(kernel, grid, size, memory_limit, 2 if store is not None else 0) if traced else size or 1
+    cut = plan(kernel, grid, size, memory_limit, store is not None) if traced else Plan(size or 1, size or 1)
+    size = cut.call
     if store is not None:
         _check_about(about)
         manifest = {**(about or {}), "metadata": _metadata(function, grid, size)}
-        swept = Computation(function, grid, kernel, size)
+        swept = Computation(function, grid, kernel, cut)
         return of_store(*filled(swept, store, manifest, Means(executor, mesh, progress)))
     found = outline(kernel, grid, size)
     flat = allocate(found, grid.size)

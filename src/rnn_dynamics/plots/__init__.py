@@ -8,6 +8,12 @@ from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.any_result import result
 from rnn_dynamics.plots.attractors import invariant_set, multipliers
 from rnn_dynamics.plots.basins import basin_fractions, basins, is_grid
+from rnn_dynamics.plots.both_sides import (
+    bidirectional_diagnosis,
+    bidirectional_run,
+    credit_by_signed_lag,
+    signed_norms,
+)
 from rnn_dynamics.plots.branches import bifurcation_curve, branch, branches, orbit_diagram
 from rnn_dynamics.plots.canvas import axes_of, colour_bar, panel_label, panel_labels, shared_legend, style
 from rnn_dynamics.plots.diagnosis import diagnoses, diagnosis, tracked
@@ -37,6 +43,8 @@ __all__ = [
     "basin_map",
     "basin_starts",
     "basins",
+    "bidirectional_diagnosis",
+    "bidirectional_run",
     "bifurcation_curve",
     "bifurcation_diagram",
     "branch",
@@ -44,6 +52,7 @@ __all__ = [
     "colour_bar",
     "comparison",
     "counterexample",
+    "credit_by_signed_lag",
     "descent",
     "diagnoses",
     "diagnosis",
@@ -76,6 +85,7 @@ __all__ = [
     "sensitivity_map",
     "shared_legend",
     "side",
+    "signed_norms",
     "singular_bands",
     "style",
     "sweep",

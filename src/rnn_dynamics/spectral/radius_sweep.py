@@ -234,6 +234,7 @@ def radius_sweep(
     store: Any = None,
     executor: Any = None,
     chunk: Any = None,
+    memory_limit: int = 2**30,
     about: Any = None,
 ) -> RadiusSweep:
     """ln‖∂x_T/∂x_k‖₂ over a grid of spectral radii, biases, gains, seeds, activations and ensembles.
@@ -256,8 +257,8 @@ def radius_sweep(
             of such.
         spectra: whether every singular value of ∂x_T/∂x_0 and the bounds of the steps are taken too, at some
             twenty times the work.
-        progress, store, executor, chunk, about: as for ``sweep``: with a store the grid is a Zarr group in a
-            folder, and the same call goes on from what is there.
+        progress, store, executor, chunk, memory_limit, about: as for ``sweep``: with a store the grid is a Zarr
+            group in a folder, and the same call goes on from what is there.
 
     Returns:
         ``RadiusSweep``: natural logarithms, an axis for each of the lists given and one of lags.
@@ -299,6 +300,12 @@ def radius_sweep(
     named |= {"ensemble": names} if many_ensembles else {}
     if gains is None:
         del axes["gain"]
-    kept = {"store": store, "executor": executor, "chunk": chunk, "about": about}
+    kept = {
+        "store": store,
+        "executor": executor,
+        "chunk": chunk,
+        "memory_limit": memory_limit,
+        "about": about,
+    }
     grid = sweep(_network_at(setting), named | axes, progress=progress, **kept)
     return RadiusSweep(grid, asked, steps, tuple(phi.slope_bound for phi in found))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_dynamics.numerics.grid import Grid
-from rnn_dynamics.numerics.mapped import Kernel, outline
+from rnn_dynamics.numerics.mapped import Kernel, Plan, outline
 from rnn_dynamics.numerics.on_host import OnHost
 from rnn_dynamics.numerics.progress import Progress, reporter
 from rnn_dynamics.numerics.stored import workers
@@ -34,13 +34,13 @@ class Computation(NamedTuple):
         function: of one point.
         grid: the points.
         kernel: the function's map over points.
-        points: of one call, at most.
+        cut: points of a call and of a block, at most.
     """
 
     function: Callable[..., Any]
     grid: Grid
     kernel: Kernel
-    points: int
+    cut: Plan
 
 
 class Means(NamedTuple):
@@ -69,13 +69,13 @@ def filled(
     grid, on_host, is_new = swept.grid, isinstance(swept.kernel, OnHost), is_free(Path(path))
     identity = identity_of(swept.function, grid, not on_host)
     # Of a function on the host it takes a point's whole computation to learn what it returns.
-    found = outline(swept.kernel, grid, swept.points) if is_new or not on_host else None
+    found = outline(swept.kernel, grid, swept.cut.call) if is_new or not on_host else None
     leaves = () if found is None else zip(found.names, found.leaves, strict=True)
     parts = {name: Part(dtype, shape) for name, (shape, dtype) in leaves}
     store = None
     if is_new:
         with contextlib.suppress(FileExistsError):  # another process was quicker
-            store = create(path, grid, parts, swept.points, {"identity": identity, **about})
+            store = create(path, grid, parts, swept.cut.block, {"identity": identity, **about})
     if store is None:
         store = opened(path)
         check_same(store, identity, parts if found else store.parts)
@@ -151,6 +151,6 @@ def in_smaller_calls(store: Store) -> str | None:
     if not sizes:
         return None
     return (
-        f"some blocks of {store.blocks.points} points found no memory, and were computed in calls of"
+        f"some calls of {store.call} points found no memory, and were computed in calls of"
         f" {' and '.join(map(str, sizes))}: their last bits may be others than those of one call"
     )

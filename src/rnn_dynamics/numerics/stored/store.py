@@ -73,6 +73,12 @@ class Store:
         """Where the numbers come from, as ``Sweep.metadata``."""
         return dict(self.manifest["metadata"])
 
+    @property
+    def call(self) -> int:
+        """Points of a call, of which a block is one or several."""
+        asked = self.manifest["metadata"].get("chunk")
+        return min(asked, self.blocks.points) if type(asked) is int and asked > 0 else self.blocks.points
+
     def _shape(self, name: str) -> tuple[int, ...]:
         return () if name == DONE else self.parts[name].shape
 
@@ -163,8 +169,8 @@ class Store:
             self._note(path, {"points": points, "block": index})
 
     def smaller(self) -> list[int]:
-        """Points of the calls for which there was memory, where there was none for a whole block; largest first."""
-        return sorted((n for n in _notes(self.path / DONE / SMALLER) if n < self.blocks.points), reverse=True)
+        """Points of the calls for which there was memory, where there was none for larger ones; largest first."""
+        return sorted((n for n in _notes(self.path / DONE / SMALLER) if n < self.call), reverse=True)
 
     def _note(self, path: Path, said: Mapping[str, Any]) -> None:
         chunks.write(path, json.dumps(said, indent=1).encode(), self.path, self._check_place)

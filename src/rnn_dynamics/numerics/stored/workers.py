@@ -116,17 +116,26 @@ def _opened(task: Task) -> Store:
         return store
 
 
-def values_of(kernel: Any, grid: Grid, store: Store, index: int, mesh: Any = None) -> list[np.ndarray]:
-    """The values of one block's points, computed in a call of a whole block's shape.
+def values_of(
+    kernel: Any,
+    grid: Grid,
+    store: Store,
+    index: int,
+    mesh: Any = None,
+    between: Callable[[], object] = lambda: None,
+) -> list[np.ndarray]:
+    """The values of one block's points, computed in calls of the shape that the store was made for.
+
+    ``between`` is called before each call but the first.
 
     Where there is no memory for that it is computed in calls of half the points, or a quarter and so on, and so are
     all further blocks of the store in this process; the store keeps that, since the last bits may differ.
     """
-    mark, whole = store.manifest["made"], store.blocks.points
+    mark, whole = store.manifest["made"], store.call
     while True:
         points = _CALLS.get(mark, whole)
         try:
-            return _in_calls_of(points, kernel, grid, store, index, mesh)
+            return _in_calls_of(points, kernel, grid, store, index, mesh, between)
         except (jax.errors.JaxRuntimeError, MemoryError) as error:
             is_memory = isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
             if points == 1 or isinstance(kernel, OnHost) or not is_memory:
@@ -137,12 +146,14 @@ def values_of(kernel: Any, grid: Grid, store: Store, index: int, mesh: Any = Non
 
 
 def _in_calls_of(
-    points: int, kernel: Any, grid: Grid, store: Store, index: int, mesh: Any
+    points: int, kernel: Any, grid: Grid, store: Store, index: int, mesh: Any, between: Callable[[], object]
 ) -> list[np.ndarray]:
     count = math.prod(one.stop - one.start for one in store.blocks.box_at(index))
     first = store.blocks.start(index)
     calls: list[list[np.ndarray]] = []
     for start in range(first, first + count, points):
+        if calls:
+            between()
         values = map_chunk(kernel, grid, start, points, first + count, mesh)
         calls.append([value[: first + count - start] for value in values])
     return calls[0] if len(calls) == 1 else [np.concatenate(parts) for parts in zip(*calls, strict=True)]
@@ -151,12 +162,15 @@ def _in_calls_of(
 def here(
     kernel: Any, grid: Grid, store: Store, mesh: Any, wanted: list[int], report: Callable[[int], object]
 ) -> None:
-    """Compute blocks in this process; a thread writes the one before meanwhile."""
+    """Compute blocks in this process; a thread writes the one before meanwhile.
+
+    The number of blocks that are done is reported after each call: whoever is told may end it there.
+    """
     with futures.ThreadPoolExecutor(1) as writer:
         waiting: deque[futures.Future[None]] = deque()
         try:
             for number, index in enumerate(wanted):
-                values = values_of(kernel, grid, store, index, mesh)
+                values = values_of(kernel, grid, store, index, mesh, functools.partial(report, number))
                 if waiting:
                     waiting.popleft().result()
                 waiting.append(writer.submit(store.write, index, values))

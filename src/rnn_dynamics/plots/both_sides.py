@@ -1,0 +1,141 @@
+"""Pictures of what reads in both directions: norms and credit by signed lag, a run, the verdict."""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rnn_dynamics.plots import palette
+from rnn_dynamics.plots.canvas import axes_of, panel_labels, style
+from rnn_dynamics.plots.powers import powers_of_ten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from rnn_dynamics.cells import BidirectionalRun
+    from rnn_dynamics.diagnosis import BidirectionalDiagnosis
+    from rnn_dynamics.gradients import CreditBySignedLag, SignedNorms
+
+_DECADES = 1 / math.log(10)
+_LAG = "signed lag $s - t$ (steps)"
+_WAYS = {"forward": (palette.BLUE, "-"), "backward": (palette.VERMILION, palette.DASHED)}
+
+
+def signed_norms(found: "SignedNorms", ax: Any = None) -> "Axes":
+    """The norm of ∂y_t/∂u_s against the signed lag s − t: the past on the left, the future on the right.
+
+    Args:
+        found: from ``gradients.output_norms``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    _by_lag(ax, found, np.asarray(found.lags), np.asarray(found.log_norms), palette.BLUE)
+    what = {"output": "y", "input": "u"}
+    of, by = (what.get(name, "h") for name in (found.of, found.by))
+    powers_of_ten(ax.yaxis, palette.typeset(f"‖∂{of}_t/∂{by}_s‖") + f", $t = {found.at}$")
+    return ax
+
+
+def credit_by_signed_lag(found: "CreditBySignedLag", ax: Any = None) -> "Axes":
+    """The share of a loss's gradient that comes from the inputs at each signed lag.
+
+    Args:
+        found: from ``gradients.credit_by_signed_lag``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    _by_lag(ax, found, np.asarray(found.lags), np.asarray(found.log_shares), palette.BLUE)
+    powers_of_ten(ax.yaxis, "share of the loss's gradient")
+    return ax
+
+
+def _by_lag(ax: "Axes", found: Any, lags: np.ndarray, logs: np.ndarray, colour: str) -> None:
+    """A line over signed lags, with zero and the horizons on both sides marked."""
+    ax.axvline(0, **palette.ZERO)
+    with np.errstate(invalid="ignore"):
+        decades = np.where(np.isfinite(logs), logs * _DECADES, np.nan)
+    ax.plot(lags, decades, color=colour)
+    for share, text, line in ((1 / math.e, "1/e", palette.DASHDOT), (0.01, "1 %", palette.DOTTED)):
+        back, ahead = found.horizon(share)
+        if back < 0:
+            continue
+        label = f"at {text}: {back} back, {ahead} ahead"
+        for lag in (-back, ahead):
+            ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=palette.LINE, label=label)
+            label = None
+    ax.set_xlabel(_LAG)
+    ax.legend(loc="upper right", **palette.OVER)
+
+
+def bidirectional_run(found: "BidirectionalRun", ax: Any = None) -> "Axes":
+    """The outputs of a bidirectional network against time, one line a unit.
+
+    Args:
+        found: from ``Bidirectional.run``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes.
+    """
+    ax = axes_of(ax)
+    outputs = np.asarray(found.outputs)
+    for column, colour in zip(outputs.T, palette.shades(outputs.shape[1]), strict=True):
+        ax.plot(np.arange(len(outputs)), column, color=colour, linewidth=palette.THIN)
+    ax.set_xlabel("step $t$")
+    ax.set_ylabel("output $y_t$")
+    return ax
+
+
+def bidirectional_diagnosis(found: "BidirectionalDiagnosis", ax: Any = None) -> "Axes":
+    """Two panels of the verdict: how far the output reaches to both sides, and each direction's own norms by lag.
+
+    Args:
+        found: from ``diagnose`` of a bidirectional run.
+        ax: axes for the first panel alone; by default both fill a new figure.
+
+    Returns:
+        The axes of the first panel; ``.figure`` holds the other.
+    """
+    from matplotlib import pyplot
+
+    if ax is not None:
+        return _reach(axes_of(ax), found)
+    with style():
+        _, (left, right) = pyplot.subplots(1, 2, figsize=(palette.FULL, 3.2))
+        _reach(left, found)
+        _chains(right, found)
+        panel_labels((left, right))
+    return left
+
+
+def _reach(ax: "Axes", found: "BidirectionalDiagnosis") -> "Axes":
+    if found.credit is not None:
+        credit_by_signed_lag(found.credit, ax)
+        ax.set_title("what the loss owes to inputs")
+    else:
+        signed_norms(found.output, ax)
+        ax.set_title("what an output owes to inputs")
+    return ax
+
+
+def _chains(ax: "Axes", found: "BidirectionalDiagnosis") -> None:
+    """The norm of each direction's own chain against the lag: deeper layers darker, backward ones dashed."""
+    widths = np.linspace(palette.THIN, palette.BOLD, max(len(found.directions), 2))
+    for name, each in found.of_directions():
+        layer, way = int(name.split()[1]), name.split()[2]
+        colour, line = _WAYS[way]
+        logs = np.asarray(each.log_norms, float)[::-1]
+        decades = np.where(np.isfinite(logs), logs * _DECADES, np.nan)
+        ax.plot(
+            np.arange(len(logs)), decades, color=colour, linestyle=line, linewidth=widths[layer], label=name
+        )
+    ax.set_title("each direction by itself")
+    ax.set_xlabel(palette.LAG)
+    powers_of_ten(ax.yaxis, palette.NORM)
+    ax.legend()
