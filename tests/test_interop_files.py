@@ -10,6 +10,7 @@ import re
 import shlex
 import struct
 import sys
+import tarfile
 import time
 import tracemalloc
 import warnings
@@ -98,10 +99,19 @@ def test_inspect_names_the_other_arrays_and_what_is_refused(capsys, tmp_path):
     assert told(capsys, "inspect", tmp_path / "none.pt")[0] == 2
 
 
-def test_inspect_imports_no_jax():
+def test_inspect_imports_no_jax(tmp_path):
     import subprocess
 
-    program = f"import sys; from rnn_dynamics import cli; cli.main(['inspect', {str(FILES / 'zip.pt')!r}]); "
+    files = [FILES / "zip.pt"]
+    for archive in ("keras_files", "onnx_more", "tflite", "coreml"):
+        with tarfile.open(FILES / f"{archive}.tar.xz") as held:
+            suffix = (".onnx", ".tflite", ".mlmodel", ".h5", ".keras")
+            member = next(each for each in held.getmembers() if each.name.endswith(suffix))
+            files.append(tmp_path / archive)
+            files[-1].write_bytes(held.extractfile(member).read())
+    program = "import sys; from rnn_dynamics import cli; "
+    program += f"codes = [cli.main(['inspect', path]) for path in {[str(path) for path in files]!r}]; "
+    program += "assert codes == [0] * 5, codes; "
     program += "assert 'jax' not in sys.modules and 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
 
