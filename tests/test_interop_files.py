@@ -49,6 +49,13 @@ NETWORKS = [
     ("external.onnx", "lstm", {"prefix": "rnn"}, ""),
 ]
 FORMATS = [*sorted({name for name, *_ in NETWORKS} - {"external.onnx"}), "a.npz", "a.safetensors", "a.npy"]
+#: Members of the archives of small models.
+MODELS = [
+    *("onnx_more/lstm_computed.onnx", "onnx_more/scan_lstm.onnx", "onnx_more/loop_rnn.onnx"),
+    *("onnx_more/torch_rnn_two.onnx", "onnx_more/lstm_quantised.onnx", "onnx_more/row_turned.onnx"),
+    *("tflite/keras3_GRU.tflite", "tflite/keras2_two.tflite", "tflite/keras3_eight_bits.tflite"),
+    *("coreml/both.mlmodel", "coreml/lstm_eight_bits.mlmodel", "coreml/stacked.mlmodel"),
+]
 
 
 @pytest.mark.parametrize(("name", "truth", "options", "said"), NETWORKS, ids=lambda value: str(value)[:30])
@@ -515,6 +522,11 @@ def written(name, folder):
         save_file(gru(), path)
     elif name == "a.npy":
         np.save(path, np.eye(3))
+    elif "/" in name:
+        archive, _, member = name.partition("/")
+        path = folder / member
+        with tarfile.open(FILES / f"{archive}.tar.xz") as held:
+            path.write_bytes(held.extractfile(member).read())
     else:
         path.write_bytes((FILES / name).read_bytes())
     return path
@@ -570,13 +582,13 @@ def mutate(name, folder, count, seed):
         assert len(said) < 1000, said
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MODELS])
 def test_damaged_files_are_read_or_refused(tmp_path, heard, name):
-    mutate(name, tmp_path, 40, name)
+    mutate(name, tmp_path, 40 if name in FORMATS else 24, name)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MODELS])
 def test_many_damaged_files_are_read_or_refused(tmp_path, heard, name):
     mutate(name, tmp_path, 2000, f"soak {name}")
 
