@@ -193,7 +193,7 @@ def fixed_points(study: Study) -> dict[str, Any]:
     for place in np.flatnonzero(is_sure):
         row = {
             "stable": bool(found.stable[place]),
-            "radius": rounded(abs(found.multipliers[place][0])),
+            "radius": rounded(abs(found.multipliers[place][0]), 8),
             "unstable": int(found.unstable[place]),
         }
         if study.said is not None:
@@ -307,7 +307,7 @@ def report(found: dict[str, Any], verdict: Any) -> str:
     for row in held["points"]:
         kind = "stable" if row["stable"] else f"unstable in {row['unstable']} directions"
         said = f", output {row['output']:.4g}" if "output" in row else ""
-        lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.4g}{said}")
+        lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.6g}{said}")
     if held.get("marginal"):
         lines.append(f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1")
     if held["warning"]:

@@ -248,6 +248,13 @@ _ENTRIES = (
         "training.depth",
         seconds=3,
     ),
+    Entry(
+        "zoo",
+        "Networks in the wild: gradients, horizons and exponents of trained networks in public packages; Opus's folds",
+        "the packages (examples/zoo)",
+        "gradients.zoo",
+        seconds=1,
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
