@@ -97,7 +97,9 @@ figure
 # %%
 print(f"{'':16} {'exponent':>18}   {'state, 1/e':>13} {'output, 1/e':>13} {'output, 1 %':>13}")
 for each in found.values():
-    lags = [each["horizons"][share][of] for share, of in (("1/e", "state"), ("1/e", "output"), ("1 %", "output"))]
+    lags = [
+        each["horizons"][share][of] for share, of in (("1/e", "state"), ("1/e", "output"), ("1 %", "output"))
+    ]
     times = " ".join(f"{zoo.in_its_unit(each, lag):>13}" for lag in lags)
     print(f"{zoo.label(each):16} {each['exponent']:+9.4f} ± {each['exponent_error']:.4f}   {times}")
 
@@ -132,7 +134,9 @@ for name in ("nh3pred", "madmom_onsets", "opus"):
 old, new = found["madmom_onsets"], found["madmom_beats"]
 for each in (old, new):
     print(f"{each['title']:32} {each['architecture']}")
-    print(f"    exponent {each['exponent']:+.4f} nats a step of 10 ms; {list(each['answers'].items())[0]}")
+    print(
+        f"    exponent {each['exponent']:+.4f} nats a step of 10 ms; {', '.join(map(str, next(iter(each['answers'].items()))))}"
+    )
 print("radius and norm of the plain layers:", old["more"]["radius_and_norm"])
 settling = new["fixed_points"]["settling"]
 print(
@@ -158,7 +162,9 @@ ammonia = found["nh3pred"]
 facts = ammonia["more"]
 print(f"spectral radius {facts['radius']:.2f}, largest singular value {facts['norm']:.2f}")
 print(f"exponent {ammonia['exponent']:+.3f} ± {ammonia['exponent_error']:.3f} nats an hour")
-print(f"units on, mean over the run: {100 * facts['units_on']:.0f} %; never on: {facts['units_never_on']} of 512")
+print(
+    f"units on, mean over the run: {100 * facts['units_on']:.0f} %; never on: {facts['units_never_on']} of 512"
+)
 assert facts["radius"] > 2
 assert ammonia["exponent"] + 2 * ammonia["exponent_error"] < 0
 
@@ -192,7 +198,9 @@ opus = found["opus"]
 line = opus["more"]["line"]
 for point in opus["fixed_points"]["points"]:
     kind = "stable" if point["stable"] else f"unstable in {point['unstable']} direction"
-    print(f"at the mean of speech: {kind:24} music {100 * point['output']:5.1f} %, radius {point['radius']:.4f}")
+    print(
+        f"at the mean of speech: {kind:24} music {100 * point['output']:5.1f} %, radius {point['radius']:.4f}"
+    )
 for name, fold, codec in zip(("music ends", "speech ends"), line["folds"], line["codec_leaves"], strict=True):
     print(f"{name:12} at p = {fold:.9f}; the codec's own GRU jumps at {codec:.6f}")
 assert [point["stable"] for point in opus["fixed_points"]["points"]] == [True, True, False]

@@ -1,18 +1,18 @@
 """Did a program make up this domain name? The LSTM of dgaintel, on names of both kinds.
 
-A name of at most 82 characters goes through an embedding, a convolution of width 3 and a maximum over pairs; the LSTM
-reads the 41 pairs, of which those behind the name's end hold the padding. It is the one network here that reads a
-whole sequence before its only answer, so that what it keeps to the end is what it can answer by.
+A name of at most 82 characters goes through an embedding, a convolution of width 3 and a maximum over pairs;
+the LSTM reads the 41 pairs, of which those behind the name's end hold the padding. It is the one network here
+that reads a whole sequence before its only answer, so that what it keeps to the end is what it can answer by.
 """
 
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, sigmoid, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, sigmoid, times
 
 ABOUT = About(
     "dgaintel",
@@ -30,7 +30,14 @@ ABOUT = About(
     "letter",
 )
 _LETTERS = "-.0123456789_abcdefghijklmnopqrstuvwxyz"
-NAMES = ("wikipedia.org", "python.org", "debian.org", "xjwkqzvbtpl.com", "qpwoeirutyzx.net", "a8f3kd93ls0q.info")
+NAMES = (
+    "wikipedia.org",
+    "python.org",
+    "debian.org",
+    "xjwkqzvbtpl.com",
+    "qpwoeirutyzx.net",
+    "a8f3kd93ls0q.info",
+)
 _UNITS, _LENGTH = 64, 82
 
 
@@ -40,8 +47,12 @@ def study(files: Files) -> Study:
 
     (path,) = files.find(ABOUT, "dgaintel/domain_classifier_model.h5")
     with h5py.File(path) as file:
-        arrays = {layer: {name: np.asarray(file[f"model_weights/{layer}/{layer}/{name}:0"], float) for name in names}
-                  for layer, names in _NAMES.items()}  # fmt: skip
+        arrays = {
+            layer: {
+                name: np.asarray(file[f"model_weights/{layer}/{layer}/{name}:0"], float) for name in names
+            }
+            for layer, names in _NAMES.items()
+        }
     cell = double(rd.interop.read_keras(path, layer="lstm_4"))
     dense = arrays["dense_4"]["kernel"][:, 0], float(arrays["dense_4"]["bias"][0])
     read = [front_end(arrays, name) for name in NAMES]
@@ -95,4 +106,6 @@ def compared(arrays: dict[str, np.ndarray], run: Any) -> Agreement:
     layer.build((None, None, inputs.shape[1]))
     layer.set_weights(weights)
     out = np.asarray(layer(inputs[None].astype(np.float32)))[0]
-    return Agreement(f"LSTM of Keras {keras.__version__}", True, largest(states[:, :_UNITS], out), None, run.steps)
+    return Agreement(
+        f"LSTM of Keras {keras.__version__}", True, largest(states[:, :_UNITS], out), None, run.steps
+    )

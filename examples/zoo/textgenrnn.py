@@ -1,8 +1,9 @@
 """What letter comes next? textgenrnn's two LSTMs, whose weights are laid out for cuDNN, on an English text.
 
-The package reads windows of 40 characters and begins anew at each; its output averages over all steps of a window by
-attention. Here one run goes through a whole text, and the output that is watched is that of the last step alone. The
-layout: kernels of the input transposed within each gate, those of the state transposed, two biases.
+The package reads windows of 40 characters and begins anew at each; its output averages over all steps of a
+window by attention. Here one run goes through a whole text, and the output that is watched is that of the last
+step alone. The layout: kernels of the input transposed within each gate, those of the state transposed, two
+biases.
 """
 
 import json
@@ -10,10 +11,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, times
 
 ABOUT = About(
     "textgenrnn",
@@ -39,7 +40,9 @@ TEXT = (
 _UNITS, _WINDOW = 128, 40
 
 
-def plain(kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def plain(
+    kernel: np.ndarray, recurrent: np.ndarray, bias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Keras' kernel, recurrent kernel and bias of an LSTM, from those that cuDNN has."""
     gates = [part.T.reshape(part.shape, order="F") for part in np.hsplit(kernel, 4)]
     return (
@@ -59,7 +62,10 @@ def study(files: Files) -> Study:
     with h5py.File(path) as file:
         embedding = np.asarray(file["embedding/embedding/embeddings:0"], float)
         stored = [
-            [np.asarray(file[f"rnn_{i}/rnn_{i}/{name}:0"], float) for name in ("kernel", "recurrent_kernel", "bias")]
+            [
+                np.asarray(file[f"rnn_{i}/rnn_{i}/{name}:0"], float)
+                for name in ("kernel", "recurrent_kernel", "bias")
+            ]
             for i in (1, 2)
         ]
         attention = np.asarray(file["attention/attention/attention_W:0"], float)[:, 0]
@@ -96,8 +102,10 @@ def _layers(layers: list, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([first, second], axis=1)
 
 
-def written(layers: list, embedding: np.ndarray, attention: np.ndarray, out: tuple, known: dict[str, int]) -> str:
-    """What the network writes when it always takes the likeliest letter, as the package reads windows, from "I "."""
+def written(
+    layers: list, embedding: np.ndarray, attention: np.ndarray, out: tuple, known: dict[str, int]
+) -> str:
+    """What the network writes from "I ", always the likeliest letter, in windows as the package reads them."""
     letters = {number: letter for letter, number in known.items()}
     numbers = [known["<s>"], known["I"], known[" "]]
     for _ in range(30):
@@ -119,7 +127,9 @@ def compared(layers: list, run: Any) -> Agreement:
     try:
         import keras
     except ImportError:
-        return Agreement("the same arithmetic in NumPy", False, largest(states, _layers(layers, inputs)), None, run.steps)
+        return Agreement(
+            "the same arithmetic in NumPy", False, largest(states, _layers(layers, inputs)), None, run.steps
+        )
     data, outs = inputs[None].astype(np.float32), []
     for weights in layers:
         layer = keras.layers.LSTM(_UNITS, return_sequences=True)

@@ -250,7 +250,7 @@ _ENTRIES = (
     ),
     Entry(
         "zoo",
-        "Networks in the wild: gradients, horizons and exponents of trained networks in public packages; Opus's folds",
+        "Trained networks in public packages: gradients, horizons and exponents, and Opus's two folds",
         "the packages (examples/zoo)",
         "gradients.zoo",
         seconds=1,

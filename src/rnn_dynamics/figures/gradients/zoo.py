@@ -1,7 +1,8 @@
 """Recurrent networks that ship inside public packages: how far back they reach, and the folds of the one in Opus.
 
-The programs of ``examples/zoo`` read each network from its installed package, check its states against the package's
-own runtime, and write what is measured as JSON. Those results lie in ``figures/data/zoo``; nothing of a package does.
+The programs of ``examples/zoo`` read each network from its installed package, check its states against the
+package's own runtime, and write what is measured as JSON. Those results lie in ``figures/data/zoo``; nothing of
+a package does.
 """
 
 import functools
@@ -40,10 +41,10 @@ def label(result: dict[str, Any]) -> str:
 
 def in_its_unit(result: dict[str, Any], lags: float) -> str:
     """A number of lags as a time, or in what the network reads at each step."""
+    amount = lags * result["step"]
     if result["unit"] == "s":
-        seconds = lags * result["step"]
-        return f"{seconds:.2g} s" if seconds < 9.5 else f"{seconds:.0f} s"
-    return f"{lags:.0f} {result['unit']}{'' if lags == 1 else 's'}"
+        return f"{amount:.2g} s" if amount < 9.5 else f"{amount:.0f} s"
+    return f"{amount:.0f} {result['unit']}{'' if amount == 1 else 's'}"
 
 
 def zoo(*, quick: bool = False) -> Reproduction:
@@ -103,7 +104,9 @@ def _horizons(ax: Axes, results: dict[str, dict[str, Any]], styles: dict[str, di
                 form = ">" if lags >= longest else mark
                 ax.plot(lags, place + shift, form, markersize=palette.MARK, markerfacecolor=face,
                         markeredgecolor=colour)  # fmt: skip
-        ax.plot(-0.035, place, "s", transform=ax.get_yaxis_transform(), clip_on=False, color=styles[name]["color"])
+        ax.plot(
+            -0.035, place, "s", transform=ax.get_yaxis_transform(), clip_on=False, color=styles[name]["color"]
+        )
     for of, (mark, _, colour) in marks.items():
         ax.plot([], [], mark, color=colour, linestyle="-", markersize=palette.MARK, label=of)
     ax.plot([], [], ">", color=palette.GREY, markersize=palette.MARK, label="all looked at")
