@@ -24,7 +24,7 @@ TOLD = {
     "LTC_wired": {"constrained": True, "unfolds": 3},
     "LTCCell": {"constrained": False},
 }
-EVERY_DAY = ("CfC", "CfC_pure", "LTC_wired")
+EVERY_DAY = ("CfC", "LTC_wired")
 
 
 def params(name, dtype=float):

@@ -16,7 +16,7 @@ from rnn_dynamics.interop import from_module, from_norse, from_snntorch
 from tests.files.packed import read
 
 DATA = read(Path(__file__).parent / "files" / "spiking.npz")
-EVERY_DAY = ("Leaky_at_once", "RSynaptic", "LIFRecurrentCell", "LSNNRecurrentCell")
+EVERY_DAY = ("RSynaptic", "LSNNRecurrentCell")
 SURROGATES = {
     "Leaky_at_once": ("fast_sigmoid", "slope", 4),
     "RLeaky_zero": ("sigmoid", "slope", 2),

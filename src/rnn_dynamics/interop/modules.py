@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_dynamics.interop import brainpy, haiku, mlx, names, ncps
+from rnn_dynamics.interop import brainpy, flax, haiku, mlx, names, ncps
 from rnn_dynamics.interop.trees import flat, kinds_by_prefix
 
 # Packages whose classes an importer reads, that importer's file, and its name.
@@ -39,7 +39,6 @@ _OF_ATTRIBUTES = (
 _TORCH = ("pytorch", "from_torch")
 # How names of weights end, in a module of PyTorch's, that another importer reads.
 _OF_ENDS = {("weight_hh_l0", "weight_hh"): _TORCH, ncps.ENDS: ("ncps", "from_ncps")}
-_LINEN = ({"i", "h"}, {"ir", "iz", "in", "hr", "hz", "hn"}, {"ii", "if", "ig", "io", "hi", "hf", "hg", "ho"})
 
 
 def from_module(
@@ -118,16 +117,13 @@ def _within(source: Any) -> tuple[str, str]:
 
 def _of_names(source: Mapping[Any, Any]) -> tuple[str, str]:
     paths, dotted = flat(source, "/"), flat(source, ".")
-    inner = (
-        source["params"] if set(source) == {"params"} and isinstance(source["params"], Mapping) else source
-    )
     if names.prefixes(dotted) or any("weight_hh" in name for name in dotted):
         return "pytorch", "from_torch"
     if any(re.search(r"(^|\.)mlstm\.\d+\.wmx$", name) for name in dotted):
         return "unirep", "from_unirep"
     if any(name.endswith(ncps.ENDS) for name in dotted):
         return "ncps", "from_ncps"
-    if any(set(inner) == cell for cell in _LINEN):
+    if flax.has_cell(source):
         return "flax", "from_flax"
     if {"W", "R"} <= set(source):
         return "onnx", "from_onnx"

@@ -78,7 +78,8 @@ def from_snntorch(
         W,
         b,
         W_in,
-        *(_one_each(each, len(b)) for each in (np.clip(beta, 0, 1), threshold)),
+        _one_each(np.clip(beta, 0, 1), len(b)),
+        _one_each(threshold, len(b)),
         None if alpha is None else _one_each(np.clip(alpha, 0, 1), len(b)),
         reset="zero_before" if (kind, reset) == ("Leaky", "zero") else reset,
         delayed=bool(getattr(source, "reset_delay", True)),
@@ -164,7 +165,10 @@ def _units(given: int | None, told: int, inputs: Any) -> int | None:
     if told > 1:
         return told
     if inputs is None:
-        raise ValueError("units: expected the number of neurons, which the source does not tell, got None")
+        raise ValueError(
+            "units: expected the number of neurons, which the source does not tell, got None: give units=, or as "
+            "inputs= the linear layer below, to from_snntorch or from_norse"
+        )
     return None
 
 
