@@ -282,4 +282,5 @@ def _difference(sides: Sides, lag: int, cotangents: np.ndarray) -> tuple[float, 
     found = [(value(h) - value(-h)) / (2 * h) for h in widths]
     errors = [3 * abs(a - b) + 3 * noise / h for a, b, h in zip(found, found[1:], widths, strict=False)]
     best = int(np.argmin(errors))
-    return (found[best], errors[best], *(float(np.dot(side[probe], direction)) for side in (theirs, ours)))
+    of_theirs, of_ours = (float(np.dot(side[probe], direction)) for side in (theirs, ours))
+    return float(found[best]), float(errors[best]), of_theirs, of_ours
