@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_dynamics.interop import (
+    dynet_files,
     json_files,
     matlab,
     messagepack,
@@ -36,6 +37,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "JSON": json_files.read_file,
     "onnx": onnx_files.read_file,
     "openvino": openvino_files.read_file,
+    "dynet": dynet_files.read_file,
 }
 
 

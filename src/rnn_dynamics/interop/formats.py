@@ -25,6 +25,7 @@ WORDS = {
     "JSON": "JSON",
     "onnx": "a model of ONNX",
     "openvino": "a model of OpenVINO (IR)",
+    "dynet": "a model of DyNet (text)",
 }
 _EXPECTED = "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON or ONNX file"
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's number, with which its files before 1.6 begin
@@ -39,6 +40,8 @@ _MAGIC = (
     (b"MATLAB 7.3", "mat, HDF5"),
     (_HDF5, "hdf5"),
     (b"version https://git-lfs", "lfs"),
+    (b"#Parameter# /", "dynet"),
+    (b"#LookupParameter# /", "dynet"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
