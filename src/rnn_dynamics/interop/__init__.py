@@ -7,6 +7,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnn_dynamics.interop.audited import Audit, Cause
+    from rnn_dynamics.interop.auditing import audit
     from rnn_dynamics.interop.brainpy import from_brainpy
     from rnn_dynamics.interop.checking import Agreement, check
     from rnn_dynamics.interop.equinox import from_equinox
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agreement",
+    "Audit",
+    "Cause",
+    "audit",
     "check",
     "from_brainpy",
     "from_equinox",
@@ -52,6 +57,9 @@ __all__ = [
 
 _MODULES = {
     "Agreement": "checking",
+    "Audit": "audited",
+    "Cause": "audited",
+    "audit": "auditing",
     "check": "checking",
     "from_brainpy": "brainpy",
     "from_equinox": "equinox",

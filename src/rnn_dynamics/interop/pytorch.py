@@ -63,8 +63,8 @@ def from_torch(
         TypeError: neither a module nor a mapping; names or a prefix that are no strings.
         ValueError: names that are missing, foreign or double, shapes that do not fit, weights that are in half
             precision, quantised or have no values, or computed in a way that names do not tell; one direction of
-            several layers; a kind that is not told, or that contradicts the module; a
-            class made of one of PyTorch's that overrides its forward.
+            several layers; a kind that is not told, or that contradicts the module; a class made of one of
+            PyTorch's that overrides its forward.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):

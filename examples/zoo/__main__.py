@@ -1,0 +1,54 @@
+"""``python -m examples.zoo NAME…``: read, check and diagnose networks in installed packages, a process for each."""
+
+import argparse
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+from examples.zoo import NAMES
+
+
+def one(name: str, unpacked: Path | None, out: Path) -> None:
+    """Make one network's JSON in this process, and print its verdict."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    from examples.zoo import common
+
+    program = importlib.import_module(f"examples.zoo.{name}")
+    study = program.study(common.Files(unpacked))
+    found, verdict = common.measured(program.ABOUT, study)
+    print(common.report(found, verdict))
+    print(f"wrote {common.write(out, found)}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Make those that are named, or all; the status is 1 where one failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.zoo", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
+    parser.add_argument("--unpacked", type=Path, help="folder below which packages lie unpacked")
+    parser.add_argument("--out", type=Path, default=Path("zoo"), help="folder for the JSON files")
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in NAMES]
+    if unknown:
+        parser.error(f"unknown network {unknown[0]!r}; known are {', '.join(NAMES)}")
+    names = options.names or list(NAMES)
+    if len(names) == 1:
+        one(names[0], options.unpacked, options.out)
+        return 0
+    extra = ["--unpacked", str(options.unpacked)] if options.unpacked else []
+    failed = []
+    for name in names:
+        command = [sys.executable, "-m", "examples.zoo", name, "--out", str(options.out), *extra]
+        if subprocess.run(command, check=False).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
