@@ -25,9 +25,7 @@ def one(name: str, unpacked: Path | None, out: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Make those that are named, or all; the status is 1 where one failed."""
-    parser = argparse.ArgumentParser(
-        prog="python -m examples.zoo", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m examples.zoo", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--unpacked", type=Path, help="folder below which packages lie unpacked")
     parser.add_argument("--out", type=Path, default=Path("zoo"), help="folder for the JSON files")

@@ -94,13 +94,9 @@ def compared(source: Path, arrays: dict, spectrogram: np.ndarray, run: Any, logi
         first = lstm_states((given[0][0], given[0][1], given[0][2] + given[0][3]), np.asarray(run.inputs))
         second = lstm_states((given[1][0], given[1][1], given[1][2] + given[1][3]), first[:, :_UNITS])
         states = np.concatenate([first, second], axis=1)
-        return Agreement(
-            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
-        )
+        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
     network = module_of(source, "zoo_beatnet_model").BDA(spectrogram.shape[1], _UNITS, 2, "cpu")
-    network.load_state_dict(
-        {name: torch.tensor(value, dtype=torch.float32) for name, value in arrays.items()}
-    )
+    network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in arrays.items()})
     with torch.no_grad():
         out = network(torch.tensor(spectrogram, dtype=torch.float32)[None])[0].T.numpy()
     hidden, memory = network.hidden[:, 0].numpy(), network.cell[:, 0].numpy()

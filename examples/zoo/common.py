@@ -74,18 +74,12 @@ class Files:
         if None in found:
             missing = names[found.index(None)]
             commands = "\n".join(f"    {command}" for command in about.install)
-            raise SystemExit(
-                f"{about.name}: {missing} of {about.package} is not there; it comes by\n{commands}"
-            )
+            raise SystemExit(f"{about.name}: {missing} of {about.package} is not there; it comes by\n{commands}")
         return [path for path in found if path is not None]
 
     def _one(self, about: About, name: str) -> Path | None:
         if self.unpacked is not None:
-            for folder in (
-                self.unpacked,
-                *sorted(self.unpacked.glob("*")),
-                *sorted(self.unpacked.glob("*/*")),
-            ):
+            for folder in (self.unpacked, *sorted(self.unpacked.glob("*")), *sorted(self.unpacked.glob("*/*"))):
                 if (folder / name).is_file():
                     return folder / name
         try:
@@ -315,9 +309,7 @@ def report(found: dict[str, Any], verdict: Any) -> str:
         said = f", output {row['output']:.4g}" if "output" in row else ""
         lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.4g}{said}")
     if held.get("marginal"):
-        lines.append(
-            f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1"
-        )
+        lines.append(f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1")
     if held["warning"]:
         settling = held["settling"]
         lines.append(f"  {held['warning']}")
@@ -326,6 +318,7 @@ def report(found: dict[str, Any], verdict: Any) -> str:
             f"its largest entry is {settling['largest']:.3g}"
         )
     return "\n".join(lines)
+
 
 
 def module_of(path: Path, name: str) -> types.ModuleType:
@@ -361,10 +354,7 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 def double(cell: Any) -> Any:
     """A cell with its weights in float64."""
-    return jax.tree.map(
-        lambda each: jnp.asarray(each, jnp.float64) if jnp.issubdtype(each.dtype, jnp.floating) else each,
-        cell,
-    )
+    return jax.tree.map(lambda each: jnp.asarray(each, jnp.float64) if jnp.issubdtype(each.dtype, jnp.floating) else each, cell)
 
 
 def lstm_states(arrays: tuple, inputs: np.ndarray, gate: Callable[[Any], Any] = sigmoid) -> np.ndarray:

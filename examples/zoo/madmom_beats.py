@@ -45,9 +45,7 @@ def theirs(module: Any, layer: dict[str, Any]) -> Any:
         gate = layer[name]
         return gate["weights"], gate["bias"].ravel(), gate["recurrent_weights"]
 
-    gates = {
-        name: module.Gate(*arrays(name), layer[name]["peephole_weights"]) for name in _GATES if name != "cell"
-    }
+    gates = {name: module.Gate(*arrays(name), layer[name]["peephole_weights"]) for name in _GATES if name != "cell"}
     cell = module.Cell(*arrays("cell"))
     return module.LSTMLayer(gates["input_gate"], gates["forget_gate"], cell, gates["output_gate"])
 

@@ -11,18 +11,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import (
-    About,
-    Agreement,
-    Files,
-    Study,
-    double,
-    largest,
-    lstm_states,
-    rounded,
-    sigmoid,
-    times,
-)
+from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, rounded, sigmoid, times
 
 ABOUT = About(
     "mhcnuggets",
@@ -36,16 +25,7 @@ ABOUT = About(
     "residue",
 )
 RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
-PEPTIDES = (
-    "GILGFVFTL",
-    "NLVPMVATV",
-    "SLYNTVATL",
-    "GLCTLVAML",
-    "LLFGYPVYV",
-    "KRWIILGLNK",
-    "EEYLQAFTY",
-    "DPKDEEEPG",
-)
+PEPTIDES = ("GILGFVFTL", "NLVPMVATV", "SLYNTVATL", "GLCTLVAML", "LLFGYPVYV", "KRWIILGLNK", "EEYLQAFTY", "DPKDEEEPG")
 _UNITS = 64
 
 
@@ -117,9 +97,7 @@ def compared(arrays: dict[str, np.ndarray], run: Any) -> Agreement:
         import keras
     except ImportError:
         states = lstm_states((arrays["kernel"].T, arrays["recurrent_kernel"].T, arrays["bias"]), inputs, hard)
-        return Agreement(
-            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
-        )
+        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
     layer = keras.layers.LSTM(
         _UNITS,
         return_sequences=True,

@@ -68,9 +68,7 @@ def inputs(folder: Path) -> tuple[np.ndarray, list[int], np.ndarray]:
         else:  # nothing is worked into the soil
             column = np.zeros(HOURS)
         columns.append(column)
-    categories = {"app_method": "bc"} | {
-        name: usual[name] for name in told["cat_vars"] if name != "app_method"
-    }
+    categories = {"app_method": "bc"} | {name: usual[name] for name in told["cat_vars"] if name != "app_method"}
     rows = [int(tables["categorial_correspondances"][name][categories[name]]) for name in told["cat_vars"]]
     return np.stack(columns, axis=1), rows, hours
 
@@ -122,12 +120,7 @@ def _latent(weights: dict[str, Any], x: Any) -> Any:
 
 
 def compared(
-    source: Path,
-    weights: dict[str, np.ndarray],
-    continuous: np.ndarray,
-    rows: list[int],
-    run: Any,
-    latent: np.ndarray,
+    source: Path, weights: dict[str, np.ndarray], continuous: np.ndarray, rows: list[int], run: Any, latent: np.ndarray
 ) -> Agreement:
     """The package's own network on PyTorch, else its arithmetic in NumPy."""
     try:
@@ -139,23 +132,12 @@ def compared(
                 weights["rnn.weight_ih_l0"] @ u + weights["rnn.bias_ih_l0"] + weights["rnn.weight_hh_l0"] @ x
                 + weights["rnn.bias_hh_l0"], 0)  # fmt: skip
             states.append(x)
-        return Agreement(
-            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
-        )
+        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
     sizes = [weights[f"embeddings.{place}.weight"].shape for place in range(len(rows))]
     network = module_of(source, "zoo_nh3pred_model").AmmoniaRNN(
-        42,
-        1,
-        512,
-        1,
-        "relu",
-        False,
-        cat_dims=[size[0] for size in sizes],
-        embedding_dims=[size[1] for size in sizes],
+        42, 1, 512, 1, "relu", False, cat_dims=[size[0] for size in sizes], embedding_dims=[size[1] for size in sizes]
     )
-    network.load_state_dict(
-        {name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()}
-    )
+    network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()})
     network.eval()
     categories = [torch.full((len(continuous),), row) for row in rows]
     with torch.no_grad():
@@ -169,3 +151,5 @@ def compared(
         largest(latent, said[0, :, 0].numpy()),
         run.steps,
     )
+
+

@@ -108,8 +108,7 @@ def compiled(source: Path, folder: Path) -> ctypes.CDLL:
     rest = [str(source / file) for file in files if file != "src/analysis.c"]
     path = folder / "libopus_recorded.so"
     subprocess.run(
-        [*common, "-shared", str(folder / "recorder.c"), *rest, str(analysis), "-lm", "-o", str(path)],
-        check=True,
+        [*common, "-shared", str(folder / "recorder.c"), *rest, str(analysis), "-lm", "-o", str(path)], check=True
     )
     return ctypes.CDLL(str(path))
 

@@ -65,9 +65,7 @@ def turned() -> tuple[np.ndarray, np.ndarray]:
     Inputs have the shape (steps, 410): acceleration, angular rate, no joint axis, the time step, and no message.
     """
     time = np.arange(int(SECONDS / ABOUT.step)) * ABOUT.step
-    rates = np.stack(
-        [1.2 * np.sin(1.3 * time), 0.9 * np.cos(0.8 * time + 1), 0.7 * np.sin(0.5 * time)], axis=1
-    )
+    rates = np.stack([1.2 * np.sin(1.3 * time), 0.9 * np.cos(0.8 * time + 1), 0.7 * np.sin(0.5 * time)], axis=1)
     up, ups = np.array([0.0, 0.0, 1.0]), []
     for rate in rates:
         up = up - ABOUT.step * np.cross(rate, up)
@@ -150,9 +148,7 @@ def compared(both: tuple[Layer, Layer], run: Any) -> Agreement:
                 x[place] = (1 - z) * h + z * a
                 u = _normed(x[place], layer)
             states.append(np.concatenate(x))
-        return Agreement(
-            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
-        )
+        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
 
     def unrolled(u: Any) -> Any:
         cells = [hk.GRU(_UNITS, name=name) for name in ("gru", "gru_1")]

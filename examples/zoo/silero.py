@@ -15,18 +15,7 @@ from jax.tree_util import Partial
 import rnn_dynamics as rd
 from examples import silero_vad
 from examples.zoo import sounds
-from examples.zoo.common import (
-    About,
-    Agreement,
-    Files,
-    Study,
-    arrays_of,
-    double,
-    largest,
-    lstm_states,
-    sigmoid,
-    times,
-)
+from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, lstm_states, sigmoid, times
 
 ABOUT = About(
     "silero",
@@ -59,17 +48,9 @@ def study(files: Files) -> Study:
     sound = sounds.voice(SECONDS, silero_vad.RATE)
     inputs = silero_vad.features(sound, front_end(arrays)).astype(float)
     run = rd.rollout(cell, np.zeros(256), inputs)
-    w, b = (
-        arrays["_model.decoder.decoder.2.weight"][0, :, 0],
-        float(arrays["_model.decoder.decoder.2.bias"][0]),
-    )
+    w, b = arrays["_model.decoder.decoder.2.weight"][0, :, 0], float(arrays["_model.decoder.decoder.2.bias"][0])
     said = sigmoid(np.maximum(np.asarray(run.states)[1:, :128], 0) @ w + b)
-    loud = (
-        np.abs(sound[: len(said) * silero_vad.CHUNK - silero_vad.CHUNK])
-        .reshape(-1, silero_vad.CHUNK)
-        .max(axis=1)
-        > 0.01
-    )
+    loud = np.abs(sound[: len(said) * silero_vad.CHUNK - silero_vad.CHUNK]).reshape(-1, silero_vad.CHUNK).max(axis=1) > 0.01
     return Study(
         run,
         Partial(_logit, jnp.asarray(w), b),
@@ -90,9 +71,7 @@ def _logit(w: Any, b: float, x: Any) -> Any:
     return times(jnp.maximum(x[..., :128], 0), w) + b
 
 
-def compared(
-    path: Path, sound: np.ndarray, arrays: dict[str, np.ndarray], run: Any, said: np.ndarray
-) -> Agreement:
+def compared(path: Path, sound: np.ndarray, arrays: dict[str, np.ndarray], run: Any, said: np.ndarray) -> Agreement:
     """The archive as PyTorch runs it, chunk by chunk, else the LSTM's arithmetic in NumPy."""
     try:
         import torch
