@@ -62,3 +62,22 @@ def test_damaged_files_are_refused(tmp_path, old, new, words):
     (tmp_path / "model").write_bytes(own.replace(old, new))
     with pytest.raises(ValueError, match=rf"^path: model: .*({words})"):
         load(tmp_path / "model")
+
+
+@pytest.mark.soak
+def test_mutated_models_are_refused_or_read(tmp_path):
+    """Two thousand files with bytes changed or cut: an error of one line, or a cell."""
+    draws, said = np.random.default_rng(0), []
+    own = MODEL[MODEL.index(b"#Parameter# /simple") :].split(b"#Parameter# /gru")[0]
+    for number in range(2000):
+        made = bytearray(own)
+        for place in draws.integers(0, len(made), 1 + number % 4):
+            made[place] = draws.integers(0, 256)
+        made = made[: draws.integers(1, len(made))] if number % 5 == 0 else made
+        (tmp_path / "model").write_bytes(made)
+        try:
+            load(tmp_path / "model")
+        except ValueError as error:
+            said.append(str(error))
+    assert max(map(len, said)) < 2000
+    assert not any("\n" in words for words in said)

@@ -81,7 +81,8 @@ def _reader(path: Path, first: int, size: int, shape: tuple[int, ...]) -> Any:
 
 def _network(kind: str, arrays: list[Stored]) -> Part:
     """The layers of a builder, three arrays each: from the input, from the state, and the bias."""
-    gates, inside = _GATES[kind], {} if kind != "simple-rnn-builder" else {"mode": "RNN_TANH"}
+    gates = _GATES[kind]
+    inside: dict[str, Any] = {"mode": "RNN_TANH"} if kind == "simple-rnn-builder" else {}
     for layer in range(len(arrays) // 3):
         W_in, W, b = arrays[3 * layer : 3 * layer + 3]
         units = W.shape[-1] if W.ndim == 2 else 0
