@@ -307,6 +307,7 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "interop.from_torch": {"source": ("trajectory", "run")},
     "interop.from_unirep": {"source": ("trajectory", "run")},
     "interop.load": {"path": ("path", "x.npz")},
+    "interop.onnx_initial_state": {"source": ("trajectory", "run")},
     "interop.read_keras": {"path": ("path", "x.h5")},
     "interop.read_npz": {"path": ("path", "x.npz")},
     "interop.read_safetensors": {"path": ("path", "x.safetensors")},

@@ -9,9 +9,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
-
-import rnn_dynamics as rd
 from examples.zoo import madmom, sounds
 from examples.zoo.common import (
     About,
@@ -25,6 +22,9 @@ from examples.zoo.common import (
     module_of,
     times,
 )
+from jax.tree_util import Partial
+
+import rnn_dynamics as rd
 
 ABOUT = About(
     "beatnet",
@@ -42,7 +42,7 @@ _UNITS = 150
 
 
 def front_end(arrays: dict[str, np.ndarray], spectrogram: np.ndarray) -> np.ndarray:
-    """What the LSTM reads: a convolution over frequencies, its positive part, the greater of each two, a dense layer."""
+    """What the LSTM reads: a convolution, its positive part, the greater of each two frequencies, a dense layer."""
     windows = np.lib.stride_tricks.sliding_window_view(spectrogram, arrays["conv1.weight"].shape[2], axis=1)
     x = np.einsum("tfk,ok->tof", windows, arrays["conv1.weight"][:, 0]) + arrays["conv1.bias"][:, None]
     half = x.shape[2] // 2
@@ -94,9 +94,13 @@ def compared(source: Path, arrays: dict, spectrogram: np.ndarray, run: Any, logi
         first = lstm_states((given[0][0], given[0][1], given[0][2] + given[0][3]), np.asarray(run.inputs))
         second = lstm_states((given[1][0], given[1][1], given[1][2] + given[1][3]), first[:, :_UNITS])
         states = np.concatenate([first, second], axis=1)
-        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
+        return Agreement(
+            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
+        )
     network = module_of(source, "zoo_beatnet_model").BDA(spectrogram.shape[1], _UNITS, 2, "cpu")
-    network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in arrays.items()})
+    network.load_state_dict(
+        {name: torch.tensor(value, dtype=torch.float32) for name, value in arrays.items()}
+    )
     with torch.no_grad():
         out = network(torch.tensor(spectrogram, dtype=torch.float32)[None])[0].T.numpy()
     hidden, memory = network.hidden[:, 0].numpy(), network.cell[:, 0].numpy()

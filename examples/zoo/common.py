@@ -74,12 +74,18 @@ class Files:
         if None in found:
             missing = names[found.index(None)]
             commands = "\n".join(f"    {command}" for command in about.install)
-            raise SystemExit(f"{about.name}: {missing} of {about.package} is not there; it comes by\n{commands}")
+            raise SystemExit(
+                f"{about.name}: {missing} of {about.package} is not there; it comes by\n{commands}"
+            )
         return [path for path in found if path is not None]
 
     def _one(self, about: About, name: str) -> Path | None:
         if self.unpacked is not None:
-            for folder in (self.unpacked, *sorted(self.unpacked.glob("*")), *sorted(self.unpacked.glob("*/*"))):
+            for folder in (
+                self.unpacked,
+                *sorted(self.unpacked.glob("*")),
+                *sorted(self.unpacked.glob("*/*")),
+            ):
                 if (folder / name).is_file():
                     return folder / name
         try:
@@ -134,7 +140,7 @@ class Study(NamedTuple):
     held_name: str = ""
     said: Callable[[Any], float] | None = None
     starts: int = 16
-    more: dict[str, Any] = {}
+    more: dict[str, Any] | None = None
 
 
 def rounded(values: Any, digits: int = 5) -> Any:
@@ -193,7 +199,7 @@ def fixed_points(study: Study) -> dict[str, Any]:
     for place in np.flatnonzero(is_sure):
         row = {
             "stable": bool(found.stable[place]),
-            "radius": rounded(abs(found.multipliers[place][0])),
+            "radius": rounded(abs(found.multipliers[place][0]), 8),
             "unstable": int(found.unstable[place]),
         }
         if study.said is not None:
@@ -260,7 +266,7 @@ def measured(about: About, study: Study) -> tuple[dict[str, Any], Any]:
         "remedies": [remedy.name for remedy in verdict.remedies],
         "curves": {"state": _curve(logs), "output": _curve(np.median(of_output, axis=0))},
         "fixed_points": fixed_points(study) if study.held is not None else None,
-        "more": study.more,
+        "more": study.more or {},
     }
     return found, verdict
 
@@ -290,7 +296,7 @@ def sigmoid(x: Any) -> Any:
 def report(found: dict[str, Any], verdict: Any) -> str:
     """What a program prints: the verdict, and what stands beside it in the JSON."""
     unit, step = found["unit"], found["step"]
-    scale = 1 if unit != "s" else step
+    scale = step
     name = "s" if unit == "s" else f"{unit}s"
     agreement = found["agreement"]
     lines = [
@@ -307,18 +313,20 @@ def report(found: dict[str, Any], verdict: Any) -> str:
     for row in held["points"]:
         kind = "stable" if row["stable"] else f"unstable in {row['unstable']} directions"
         said = f", output {row['output']:.4g}" if "output" in row else ""
-        lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.4g}{said}")
+        lines.append(f"  fixed point at {held['held']}: {kind}, radius {row['radius']:.6g}{said}")
     if held.get("marginal"):
-        lines.append(f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1")
+        lines.append(
+            f"  {held['marginal']} further points of which it cannot be told: a multiplier next to 1"
+        )
     if held["warning"]:
         settling = held["settling"]
         lines.append(f"  {held['warning']}")
         lines.append(
-            f"  after {settling['steps']} steps at {held['held']} the state moves by up to {settling['speed']:.2g} a step; "
+            f"  after {settling['steps']} steps at {held['held']} the state moves by up to "
+            f"{settling['speed']:.2g} a step; "
             f"its largest entry is {settling['largest']:.3g}"
         )
     return "\n".join(lines)
-
 
 
 def module_of(path: Path, name: str) -> types.ModuleType:
@@ -354,7 +362,10 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 def double(cell: Any) -> Any:
     """A cell with its weights in float64."""
-    return jax.tree.map(lambda each: jnp.asarray(each, jnp.float64) if jnp.issubdtype(each.dtype, jnp.floating) else each, cell)
+    return jax.tree.map(
+        lambda each: jnp.asarray(each, jnp.float64) if jnp.issubdtype(each.dtype, jnp.floating) else each,
+        cell,
+    )
 
 
 def lstm_states(arrays: tuple, inputs: np.ndarray, gate: Callable[[Any], Any] = sigmoid) -> np.ndarray:

@@ -1,19 +1,19 @@
 """How is it pronounced? The encoder of g2p-en, a GRU that reads a word letter by letter, on long English words.
 
-The package begins anew at each word and hands the state after its last letter to a decoder. Here the words follow
-one another without a pause too, as a rate of growth wants more letters than a word has. The states are compared with
-those of the package's own methods ``gru`` and ``grucell``, which are NumPy, taken out of its module by name; the
-rest of the module wants dictionaries that are not needed here.
+The package begins anew at each word and hands the state after its last letter to a decoder. Here the words
+follow one another without a pause too, as a rate of growth wants more letters than a word has. The states are
+compared with those of the package's own methods ``gru`` and ``grucell``, which are NumPy, taken out of its
+module by name; the rest of the module wants dictionaries that are not needed here.
 """
 
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo.common import About, Agreement, Files, Study, largest, methods_of, rounded, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, largest, methods_of, rounded, times
 
 ABOUT = About(
     "g2p",
@@ -34,13 +34,24 @@ WORDS = (
 )
 LONGEST = "pneumonoultramicroscopicsilicovolcanoconiosis"
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
-_FIRST_LETTER, _END, _BEGIN = 3, 2, 2  # rows of the two tables: <pad>, <unk>, </s>, a … z; <pad>, <unk>, <s>, </s>
+_FIRST_LETTER, _END, _BEGIN = (
+    3,
+    2,
+    2,
+)  # rows of the two tables: <pad>, <unk>, </s>, a … z; <pad>, <unk>, <s>, </s>
 
 
 def encoder(weights: dict[str, np.ndarray]) -> rd.GRU:
     """The encoder: PyTorch's gates under other names."""
-    names = {"enc_w_ih": "weight_ih_l0", "enc_w_hh": "weight_hh_l0", "enc_b_ih": "bias_ih_l0", "enc_b_hh": "bias_hh_l0"}
-    return rd.interop.from_torch({name: weights[given].astype(float) for given, name in names.items()}, kind="gru")
+    names = {
+        "enc_w_ih": "weight_ih_l0",
+        "enc_w_hh": "weight_hh_l0",
+        "enc_b_ih": "bias_ih_l0",
+        "enc_b_hh": "bias_hh_l0",
+    }
+    return rd.interop.from_torch(
+        {name: weights[given].astype(float) for given, name in names.items()}, kind="gru"
+    )
 
 
 def read(word: str) -> list[int]:
@@ -70,13 +81,17 @@ def study(files: Files) -> Study:
         "recurrence": " ".join(own.predict("recurrence")),
         "a word of 45 letters, greatest decades": float(norms.max() / np.log(10)),
     }
-    decoder = {name: jnp.asarray(value, float) for name, value in weights.items() if name.startswith(("dec", "fc"))}
+    decoder = {
+        name: jnp.asarray(value, float) for name, value in weights.items() if name.startswith(("dec", "fc"))
+    }
     return Study(
         run,
         Partial(_first_phoneme, decoder),
         "the largest logit of the first phoneme",
         f"{len(WORDS)} long English words without a pause, {len(rows)} letters",
-        Agreement("g2p-en's own methods gru and grucell", True, largest(run.states[1:], theirs), None, run.steps),
+        Agreement(
+            "g2p-en's own methods gru and grucell", True, largest(run.states[1:], theirs), None, run.steps
+        ),
         answers,
         inputs.mean(axis=0),
         "the mean input",

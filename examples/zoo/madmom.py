@@ -1,10 +1,10 @@
 """Two generations of madmom's networks: what its programs share.
 
-Both read a spectrogram at 100 frames a second, on a logarithmic scale of frequencies and of magnitudes, beside its
-rise over the last frames (S. Böck, M. Schedl, DAFx 2011; S. Böck and others, DAFx 2012). The front end is NumPy, after
-what the package's modules say. Its networks are pickles of its own classes, which are read as data and never run.
-The states are compared with those of the package's own layers, ``madmom/ml/nn/layers.py``, whose modules need NumPy
-and SciPy alone, and which are loaded without the rest of the package.
+Both read a spectrogram at 100 frames a second, on a logarithmic scale of frequencies and of magnitudes, beside
+its rise over the last frames (S. Böck, M. Schedl, DAFx 2011; S. Böck and others, DAFx 2012). The front end is
+NumPy, after what the package's modules say. Its networks are pickles of its own classes, which are read as data
+and never run. The states are compared with those of the package's own layers, ``madmom/ml/nn/layers.py``, whose
+modules need NumPy and SciPy alone, and which are loaded without the rest of the package.
 """
 
 import importlib

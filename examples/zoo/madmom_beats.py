@@ -4,11 +4,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo import madmom, sounds
+from examples.zoo.common import About, Agreement, Files, Study, largest, sigmoid, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo import madmom, sounds
-from examples.zoo.common import About, Agreement, Files, Study, largest, sigmoid, times
 
 ABOUT = About(
     "madmom_beats",
@@ -45,7 +45,9 @@ def theirs(module: Any, layer: dict[str, Any]) -> Any:
         gate = layer[name]
         return gate["weights"], gate["bias"].ravel(), gate["recurrent_weights"]
 
-    gates = {name: module.Gate(*arrays(name), layer[name]["peephole_weights"]) for name in _GATES if name != "cell"}
+    gates = {
+        name: module.Gate(*arrays(name), layer[name]["peephole_weights"]) for name in _GATES if name != "cell"
+    }
     cell = module.Cell(*arrays("cell"))
     return module.LSTMLayer(gates["input_gate"], gates["forget_gate"], cell, gates["output_gate"])
 

@@ -1,14 +1,14 @@
-"""Where do notes begin? The plain tanh network of madmom's online onset detector, of 2013, on a piece with beats."""
+"""Where do notes begin? The plain tanh network of madmom's online onset detector, of 2013, on a made piece."""
 
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo import madmom, sounds
+from examples.zoo.common import About, Agreement, Files, Study, largest, sigmoid, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo import madmom, sounds
-from examples.zoo.common import About, Agreement, Files, Study, largest, sigmoid, times
 
 ABOUT = About(
     "madmom_onsets",

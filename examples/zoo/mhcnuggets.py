@@ -1,17 +1,29 @@
 """Does the immune system see this peptide? mhcnuggets' LSTM for HLA-A*02:01, whose gates are hard sigmoids.
 
-The weights were made by Keras 2.2, whose LSTM has the hard sigmoid max(0, min(1, x/5 + 1/2)) for its gates; the file
-does not say so. TensorFlow 2, on which the package runs today, takes the smooth one. Both are computed here.
+The weights were made by Keras 2.2, whose LSTM has the hard sigmoid max(0, min(1, x/5 + 1/2)) for its gates; the
+file does not say so. TensorFlow 2, on which the package runs today, takes the smooth one. Both are computed
+here.
 """
 
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo.common import (
+    About,
+    Agreement,
+    Files,
+    Study,
+    double,
+    largest,
+    lstm_states,
+    rounded,
+    sigmoid,
+    times,
+)
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, double, largest, lstm_states, rounded, sigmoid, times
 
 ABOUT = About(
     "mhcnuggets",
@@ -25,7 +37,16 @@ ABOUT = About(
     "residue",
 )
 RESIDUES = "ACDEFGHIKLMNPQRSTVWYX"
-PEPTIDES = ("GILGFVFTL", "NLVPMVATV", "SLYNTVATL", "GLCTLVAML", "LLFGYPVYV", "KRWIILGLNK", "EEYLQAFTY", "DPKDEEEPG")
+PEPTIDES = (
+    "GILGFVFTL",
+    "NLVPMVATV",
+    "SLYNTVATL",
+    "GLCTLVAML",
+    "LLFGYPVYV",
+    "KRWIILGLNK",
+    "EEYLQAFTY",
+    "DPKDEEEPG",
+)
 _UNITS = 64
 
 
@@ -97,7 +118,9 @@ def compared(arrays: dict[str, np.ndarray], run: Any) -> Agreement:
         import keras
     except ImportError:
         states = lstm_states((arrays["kernel"].T, arrays["recurrent_kernel"].T, arrays["bias"]), inputs, hard)
-        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
+        return Agreement(
+            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
+        )
     layer = keras.layers.LSTM(
         _UNITS,
         return_sequences=True,

@@ -1,8 +1,9 @@
 """How much ammonia is lost after spreading? The plain ReLU network of nh3pred, hour by hour in made-up weather.
 
-W has a spectral radius of 2.1 and a largest singular value of 7, and the gradient vanishes: most units are off at a
-time. The inputs are put together after the package's ``preprocessing.py``, for cattle slurry broadcast on grass in ten days of
-spring; nothing of the package but its class of the network is run, and that only where PyTorch is installed.
+W has a spectral radius of 2.1 and a largest singular value of 7, and the gradient vanishes: most units are off
+at a time. The inputs are put together after the package's ``preprocessing.py``, for cattle slurry broadcast on
+grass in ten days of spring; nothing of the package but its class of the network is run, and that only where
+PyTorch is installed.
 """
 
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, module_of, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, module_of, times
 from rnn_dynamics.interop.torch_files import read_pickle
 
 ABOUT = About(
@@ -68,7 +69,9 @@ def inputs(folder: Path) -> tuple[np.ndarray, list[int], np.ndarray]:
         else:  # nothing is worked into the soil
             column = np.zeros(HOURS)
         columns.append(column)
-    categories = {"app_method": "bc"} | {name: usual[name] for name in told["cat_vars"] if name != "app_method"}
+    categories = {"app_method": "bc"} | {
+        name: usual[name] for name in told["cat_vars"] if name != "app_method"
+    }
     rows = [int(tables["categorial_correspondances"][name][categories[name]]) for name in told["cat_vars"]]
     return np.stack(columns, axis=1), rows, hours
 
@@ -96,7 +99,7 @@ def study(files: Files) -> Study:
         run,
         readout,
         "the rate of loss",
-        "240 hours of made-up spring weather after 60 kg/ha of ammonia nitrogen in cattle slurry broadcast on grass",
+        "240 hours of made-up spring weather after 60 kg/ha of ammonia nitrogen in cattle slurry spread on grass",
         compared(source, weights, continuous, rows, run, latent),
         {"lost after 24 h": float(lost[23]), "lost after 240 h": float(lost[-1])},
         given.mean(axis=0),
@@ -120,7 +123,12 @@ def _latent(weights: dict[str, Any], x: Any) -> Any:
 
 
 def compared(
-    source: Path, weights: dict[str, np.ndarray], continuous: np.ndarray, rows: list[int], run: Any, latent: np.ndarray
+    source: Path,
+    weights: dict[str, np.ndarray],
+    continuous: np.ndarray,
+    rows: list[int],
+    run: Any,
+    latent: np.ndarray,
 ) -> Agreement:
     """The package's own network on PyTorch, else its arithmetic in NumPy."""
     try:
@@ -132,12 +140,23 @@ def compared(
                 weights["rnn.weight_ih_l0"] @ u + weights["rnn.bias_ih_l0"] + weights["rnn.weight_hh_l0"] @ x
                 + weights["rnn.bias_hh_l0"], 0)  # fmt: skip
             states.append(x)
-        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps)
+        return Agreement(
+            "the same arithmetic in NumPy", False, largest(run.states[1:], states), None, run.steps
+        )
     sizes = [weights[f"embeddings.{place}.weight"].shape for place in range(len(rows))]
     network = module_of(source, "zoo_nh3pred_model").AmmoniaRNN(
-        42, 1, 512, 1, "relu", False, cat_dims=[size[0] for size in sizes], embedding_dims=[size[1] for size in sizes]
+        42,
+        1,
+        512,
+        1,
+        "relu",
+        False,
+        cat_dims=[size[0] for size in sizes],
+        embedding_dims=[size[1] for size in sizes],
     )
-    network.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()})
+    network.load_state_dict(
+        {name: torch.tensor(value, dtype=torch.float32) for name, value in weights.items()}
+    )
     network.eval()
     categories = [torch.full((len(continuous),), row) for row in rows]
     with torch.no_grad():
@@ -151,5 +170,3 @@ def compared(
         largest(latent, said[0, :, 0].numpy()),
         run.steps,
     )
-
-

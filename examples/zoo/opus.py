@@ -1,4 +1,4 @@
-"""Is it speech or music? The GRU in every libopus since 1.3, on speech and music, and the folds between its two answers.
+"""Is it speech or music? The GRU in every libopus since 1.3, and the folds between its two answers.
 
 libopus tells every 20 ms whether it hears music, by 25 features, a dense layer of 32, a GRU of 24 units and a dense
 layer of 2, in 8-bit weights. They lie in ``src/mlp_data.c`` of its source. Here libopus is compiled from that
@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo import sounds
+from examples.zoo.common import About, Agreement, Files, Study, largest, rounded, sigmoid, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo import sounds
-from examples.zoo.common import About, Agreement, Files, Study, largest, rounded, sigmoid, times
 
 ABOUT = About(
     "opus",
@@ -108,7 +108,8 @@ def compiled(source: Path, folder: Path) -> ctypes.CDLL:
     rest = [str(source / file) for file in files if file != "src/analysis.c"]
     path = folder / "libopus_recorded.so"
     subprocess.run(
-        [*common, "-shared", str(folder / "recorder.c"), *rest, str(analysis), "-lm", "-o", str(path)], check=True
+        [*common, "-shared", str(folder / "recorder.c"), *rest, str(analysis), "-lm", "-o", str(path)],
+        check=True,
     )
     return ctypes.CDLL(str(path))
 
@@ -178,7 +179,7 @@ def folds(cell: rd.GRU, speech: np.ndarray, music: np.ndarray, logit: Any) -> di
 def in_the_codec(
     library: ctypes.CDLL, line: dict[str, Any], speech: np.ndarray, music: np.ndarray, logit: Any
 ) -> list[float]:
-    """Where the codec's own GRU leaves "music" as p falls, and "speech" as p grows, by bisection beside each fold."""
+    """Where the codec's own GRU leaves "music" as p falls and "speech" as p grows, by bisection."""
     found = []
     for place, begin in enumerate(reversed(LINE)):
         fold, bound = line["folds"][place], line["fold_logits"][place]

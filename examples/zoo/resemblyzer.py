@@ -8,11 +8,11 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples.zoo import sounds
+from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, lstm_states, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples.zoo import sounds
-from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, lstm_states, times
 
 ABOUT = About(
     "resemblyzer",
@@ -83,18 +83,24 @@ def _likeness(w: Any, b: Any, mean: Any, x: Any) -> Any:
 def compared(arrays: dict[str, np.ndarray], run: Any) -> Agreement:
     """PyTorch's LSTM with the package's weights, else the same arithmetic in NumPy."""
     ends = np.asarray(run.final).reshape(6, _UNITS)
-    names = [f"{name}_l{layer}" for layer in range(3) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    names = [
+        f"{name}_l{layer}" for layer in range(3) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
     given = {name: arrays[f"model_state.lstm.{name}"] for name in names}
     try:
         import torch
     except ImportError:
         data, states = np.asarray(run.inputs), []
         for layer in range(3):
-            w_in, w, b_in, b = (given[f"{name}_l{layer}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+            w_in, w, b_in, b = (
+                given[f"{name}_l{layer}"] for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            )
             states.append(lstm_states((w_in, w, b_in + b), data))
             data = states[-1][:, :_UNITS]
         whole = np.concatenate(states, axis=1)
-        return Agreement("the same arithmetic in NumPy", False, largest(run.states[1:], whole), None, run.steps)
+        return Agreement(
+            "the same arithmetic in NumPy", False, largest(run.states[1:], whole), None, run.steps
+        )
     layers = torch.nn.LSTM(_BANDS, _UNITS, 3, batch_first=True)
     layers.load_state_dict({name: torch.tensor(value, dtype=torch.float32) for name, value in given.items()})
     with torch.no_grad():

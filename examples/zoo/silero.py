@@ -1,8 +1,8 @@
 """Is it speech? The LSTM of the detector that silero-vad loads by default, on made speech.
 
-``examples/silero_vad.py`` asks the same of the weights in the package's safetensors file, on recorded sound, and looks
-closer. Here it is the network of ``silero_vad.jit``, another training, read as data from the TorchScript archive;
-where PyTorch is installed that archive itself is the judge of the states.
+``examples/silero_vad.py`` asks the same of the weights in the package's safetensors file, on recorded sound,
+and looks closer. Here it is the network of ``silero_vad.jit``, another training, read as data from the
+TorchScript archive; where PyTorch is installed that archive itself is the judge of the states.
 """
 
 from pathlib import Path
@@ -10,12 +10,23 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from examples import silero_vad
+from examples.zoo import sounds
+from examples.zoo.common import (
+    About,
+    Agreement,
+    Files,
+    Study,
+    arrays_of,
+    double,
+    largest,
+    lstm_states,
+    sigmoid,
+    times,
+)
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from examples import silero_vad
-from examples.zoo import sounds
-from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, lstm_states, sigmoid, times
 
 ABOUT = About(
     "silero",
@@ -48,9 +59,17 @@ def study(files: Files) -> Study:
     sound = sounds.voice(SECONDS, silero_vad.RATE)
     inputs = silero_vad.features(sound, front_end(arrays)).astype(float)
     run = rd.rollout(cell, np.zeros(256), inputs)
-    w, b = arrays["_model.decoder.decoder.2.weight"][0, :, 0], float(arrays["_model.decoder.decoder.2.bias"][0])
+    w, b = (
+        arrays["_model.decoder.decoder.2.weight"][0, :, 0],
+        float(arrays["_model.decoder.decoder.2.bias"][0]),
+    )
     said = sigmoid(np.maximum(np.asarray(run.states)[1:, :128], 0) @ w + b)
-    loud = np.abs(sound[: len(said) * silero_vad.CHUNK - silero_vad.CHUNK]).reshape(-1, silero_vad.CHUNK).max(axis=1) > 0.01
+    loud = (
+        np.abs(sound[: len(said) * silero_vad.CHUNK - silero_vad.CHUNK])
+        .reshape(-1, silero_vad.CHUNK)
+        .max(axis=1)
+        > 0.01
+    )
     return Study(
         run,
         Partial(_logit, jnp.asarray(w), b),
@@ -71,7 +90,9 @@ def _logit(w: Any, b: float, x: Any) -> Any:
     return times(jnp.maximum(x[..., :128], 0), w) + b
 
 
-def compared(path: Path, sound: np.ndarray, arrays: dict[str, np.ndarray], run: Any, said: np.ndarray) -> Agreement:
+def compared(
+    path: Path, sound: np.ndarray, arrays: dict[str, np.ndarray], run: Any, said: np.ndarray
+) -> Agreement:
     """The archive as PyTorch runs it, chunk by chunk, else the LSTM's arithmetic in NumPy."""
     try:
         import torch

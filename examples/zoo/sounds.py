@@ -6,7 +6,7 @@ _VOWELS = np.array([[730, 1090, 2440], [270, 2290, 3010], [300, 870, 2240], [530
 
 
 def _syllable(rng: np.random.Generator, rate: int, pitch: float) -> np.ndarray:
-    """A consonant's noise, then harmonics of a falling pitch under the formants of a vowel that glides to another."""
+    """A consonant's noise, then harmonics of a falling pitch under the formants of a vowel that glides."""
     length = rng.uniform(0.12, 0.28)
     time = np.arange(int(length * rate)) / rate
     along = time / length
@@ -59,7 +59,10 @@ def piece(seconds: float, rate: int, *, beat: float = 0.5, seed: int = 0) -> np.
     short = np.arange(int(0.2 * rate)) / rate
     for number in range(int(seconds / beat)):
         begin = number * beat
-        add(begin, 0.35 * np.sin(2 * np.pi * (50 * short + 4 * (1 - np.exp(-short / 0.03)))) * np.exp(-short / 0.06))
+        add(
+            begin,
+            0.35 * np.sin(2 * np.pi * (50 * short + 4 * (1 - np.exp(-short / 0.03)))) * np.exp(-short / 0.06),
+        )
         hiss = np.diff(rng.normal(size=len(short)), prepend=0.0)
         add(begin + beat / 2, 0.05 * hiss * np.exp(-short / 0.02))
         if number % 2 == 0:

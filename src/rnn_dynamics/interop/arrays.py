@@ -1,12 +1,12 @@
 """Arrays of other frameworks, checked on the host and put in order before a cell is made of them."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics.cells.gated import GRU
-from rnn_dynamics.numerics.validation import choice
+if TYPE_CHECKING:
+    from rnn_dynamics.cells.gated import GRU
 
 # Whose functions are what their names say.
 _PACKAGES = {
@@ -90,6 +90,8 @@ def agreed(name: str, given: Any, told: Any, options: Collection[Any]) -> Any:
     Raises:
         ValueError: neither says it, they differ, or it is none of the options.
     """
+    from rnn_dynamics.numerics.validation import choice
+
     if given is None and told is None:
         expected = " or ".join(map(repr, options))
         raise ValueError(f"{name}: expected {expected}, which the weights do not tell, got None")
@@ -122,8 +124,10 @@ def gru_of_update_first(
     after: bool,
     gate_activation: Any = "sigmoid",
     activation: Any = "tanh",
-) -> GRU:
+) -> "GRU":
     """A GRU with gates z, r, h and a bias beside each of the two products, as Keras and ONNX lay it out."""
+    from rnn_dynamics.cells.gated import GRU
+
     functions = {"gate_activation": gate_activation, "activation": activation}
     order, units = (1, 0, 2), W.shape[1]
     W, W_in, b, b_recurrent = (stretches(array, order, 3) for array in (W, W_in, b, b_recurrent))
@@ -133,11 +137,13 @@ def gru_of_update_first(
     return GRU(W, b, W_in, b_recurrent[2 * units :], **functions)
 
 
-def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> GRU:
+def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> "GRU":
     """A GRU with gates z, r, a, reset before the product and h⁺ = (1 − z) h + z a, as Haiku and BrainPy have it.
 
     1 − σ(v) = σ(−v), so that its z is one of ``GRU`` with the rows negated.
     """
+    from rnn_dynamics.cells.gated import GRU
+
     sign = np.repeat(np.array([1, -1, 1], W.dtype), W.shape[1])
     W, b = (stretches(array, (1, 0, 2), 3) for array in (W, b))
     W_in = None if W_in is None else stretches(W_in, (1, 0, 2), 3) * sign[:, None]
