@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
@@ -28,7 +29,7 @@ _GATES = {"SimpleCell": 1, "GRUCell": 3, "LSTMCell": 4, "OptimizedLSTMCell": 4}
 
 def from_flax(
     source: Any, *, kind: str | None = None, activation: str | None = None, residual: bool | None = None
-) -> ElmanRNN | LSTM | GRU:
+) -> ElmanRNN | LSTM | GRU | Bidirectional:
     """A recurrent cell of Flax as a cell of this library: the same states, and so the same ∂h_T/∂h_k.
 
     Flax multiplies from the left by kernels of shape (inputs, n). A SimpleCell with ``residual`` computes
@@ -36,16 +37,17 @@ def from_flax(
     ``Stack([from_flax(first), …])``.
 
     Args:
-        source: a module of ``flax.nnx``; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel":
-            …, "bias": …}, …}, alone or under "params". Linen's gates are taken as σ and tanh, its defaults, which
-            parameters do not tell.
+        source: a module of ``flax.nnx``, an ``nnx.Bidirectional`` of two ``RNN`` too; or the parameters of a cell
+            of ``flax.linen``, a mapping {"ir": {"kernel": …, "bias": …}, …}, alone or under "params". Linen's gates
+            are taken as σ and tanh, its defaults, which parameters do not tell.
         kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell" or "OptimizedLSTMCell"; told by a module, and
             by the names of the parameters.
         activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.
         residual: of a SimpleCell given by its parameters, False by default; told by a module.
 
     Returns:
-        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h).
+        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h). Of an ``nnx.Bidirectional`` a
+        ``Bidirectional``, with the outputs side by side as its own merge has them.
 
     Raises:
         TypeError: neither a module of these classes nor a mapping.
@@ -53,6 +55,8 @@ def from_flax(
             not Flax's defaults, half precision, what is neither told nor given.
     """
     told: dict[str, Any] = {}
+    if all(hasattr(source, name) for name in ("forward_rnn", "backward_rnn", "merge_fn")):
+        return _both(source, kind=kind, activation=activation, residual=residual)
     if isinstance(source, Mapping):
         source = source["params"] if set(source) == {"params"} else source
         kind = str(agreed("kind", kind, _kind_of(source, kind), _GATES))
@@ -71,6 +75,22 @@ def from_flax(
         if value is not None:
             raise ValueError(f"{name}: expected None, as a {kind} has Flax's defaults, got {value!r}")
     return GRU(W, b, W_in, b_hidden) if kind == "GRUCell" else LSTM(W, b, W_in)
+
+
+def _both(module: Any, **options: Any) -> Bidirectional:
+    """Both directions of an ``nnx.Bidirectional``."""
+    merge = function_name(module.merge_fn)
+    if merge.strip("_") != "concatenate":
+        raise ValueError(
+            f"source: expected a Bidirectional with its own merge_fn, which concatenates, got {merge!r}: "
+            "rd.Bidirectional([(from_flax(forward_rnn.cell), from_flax(backward_rnn.cell))], merge) tells another"
+        )
+    rnns = module.forward_rnn, module.backward_rnn
+    for rnn in rnns:
+        if not hasattr(rnn, "cell"):
+            raise TypeError(f"source: expected a Bidirectional of two RNN of nnx, got {type(rnn).__name__}")
+    first, second = (from_flax(rnn.cell, **options) for rnn in rnns)
+    return Bidirectional([(first, second)])
 
 
 def _kind_of(params: Mapping[str, Any], given: str | None) -> str:
