@@ -1,5 +1,6 @@
 """Networks that read in both directions: beside NumPy's whole systems, PyTorch's autograd (files), and mpmath."""
 
+import json
 import math
 import re
 import tarfile
@@ -98,9 +99,9 @@ def test_norms_and_credit_by_signed_lag(deep):
     )
     exact = gradients.output_norms(run, probes=UNITS)
     assert exact.is_exact
-    draws = [gradients.output_norms(run, probes=1, seed=i).log_norms for i in range(60)]
+    draws = [gradients.output_norms(run, probes=1, seed=i).log_norms for i in range(30)]
     mean = np.log(np.mean(np.exp(2 * np.array(draws)), axis=0)) / 2
-    np.testing.assert_allclose(mean, sizes[STEPS // 2], atol=0.2)  # off by √(2/60) at most, in the mean
+    np.testing.assert_allclose(mean, sizes[STEPS // 2], atol=0.3)  # off by √(2/30) at most, in the mean
     shares = np.zeros(2 * STEPS - 1)
     for t in range(STEPS):
         for s in range(STEPS):
@@ -226,26 +227,28 @@ def test_cells_of_unequal_kinds_and_sizes_and_layers_of_one_direction():
         np.testing.assert_allclose(found[s][:, 0], (ends[0] - ends[1]) / (2 * moved), rtol=1e-6, atol=1e-10)
 
 
-def test_the_verdict_is_that_of_each_direction_and_of_the_whole(deep, tmp_path):
-    network = _network(deep)
-    run = network.run(np.random.default_rng(0).normal(size=(48, INPUTS)))
-    found = rd.diagnose(run)
-    assert list(found.regimes) == [f"layer {i} {way}" for i in range(4) for way in ("forward", "backward")]
-    alone = rd.diagnose(run.direction(2, "backward"))
-    assert found.directions[2][1].exponent == alone.exponent
+def test_the_verdict_is_that_of_each_direction_and_of_the_whole(tmp_path):
+    draws = np.random.default_rng(0)
+    network = Bidirectional([[_cell(_weights(draws, m)) for _ in range(2)] for m in (INPUTS, 2 * UNITS)])
+    run = network.run(draws.normal(size=(48, INPUTS)))
+    found = rd.diagnose(run, lambda y: y[20].sum())
+    assert list(found.regimes) == [f"layer {i} {way}" for i in range(2) for way in ("forward", "backward")]
+    alone = rd.diagnose(run.direction(1, "backward"))
+    assert found.directions[1][1].exponent == alone.exponent
     np.testing.assert_array_equal(found.output.log_norms, gradients.output_norms(run).log_norms)
-    assert found.horizon == found.output.horizon()
+    assert found.horizon == found.credit.horizon()
+    assert found.credit.ends.tolist() == [20]
     assert found.reaches[0][0].horizon()[1] == 0, "the first layer's forward states read no future"
     assert found.reaches[1][0].horizon(0.01)[1] > 0, "the second one's do"
     text = str(found)
-    for words in ("layer 3 backward", "ElmanRNN 3", "steps back and", "vanishing"):
+    for words in ("layer 1 backward", "ElmanRNN 3", "steps back and", "vanishing", "the loss reaches"):
         assert words in text
-    assert max(map(len, text.splitlines()[:12])) < 160
+    assert max(map(len, text.splitlines()[:9])) < 160
     again = rd.load(found.save(tmp_path / "verdict.npz"))
     assert str(again) == text
-    with_loss = rd.diagnose(run, lambda y: y[20].sum())
-    assert with_loss.horizon == with_loss.credit.horizon()
-    assert "the loss reaches" in str(with_loss)
+    told = json.loads(found.to_json())
+    assert told["horizon"] == list(found.horizon)
+    assert set(told["directions"]) == set(found.regimes)
 
 
 @pytest.mark.parametrize(
@@ -421,7 +424,6 @@ def test_the_slowest_direction_of_either_way_sets_the_rate():
     ]
     run = Bidirectional(pairs).run(np.zeros((161, 1)))
     np.testing.assert_allclose(gradients.output_norms(run).rates, np.log([0.9, 0.8]), atol=2e-3)
-    np.testing.assert_allclose(rd.diagnose(run).output.rates, np.log([0.9, 0.8]), atol=2e-3)
 
 
 @pytest.mark.soak
