@@ -179,6 +179,9 @@ def _verdicts() -> dict[str, Any]:
     made |= {"Tracker": tracker, "Spread": made["BatchDiagnosis"].spread["exponent"]}
     relu = rd.ElmanRNN(two_units().W, np.ones(2), np.eye(2), activation="relu")
     truth = rd.rollout(relu, np.zeros(2), np.eye(2)).states[1:]
+    made["Audit"] = rd.interop.audit(
+        lambda u: rd.rollout(relu, None, u).states[1:], np.ones((6, 2)), cell=relu, probes=1, checks=1
+    )
     made["Agreement"] = rd.interop.check(rd.ElmanRNN(relu.W, relu.b, relu.W_in), np.eye(2), truth)
     driven = rd.ElmanRNN(two_units().W, np.zeros(2), np.ones((2, 1)) / 4, activation="tanh")
     lists = rd.rollout(driven, np.array([0.3, -0.4]), [np.ones((5, 1)), np.ones((8, 1))])

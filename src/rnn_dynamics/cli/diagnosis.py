@@ -219,7 +219,8 @@ def verdict(options: argparse.Namespace) -> str:
             raise ValueError(_as_options(str(error))) from error
     for warning in told:
         print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
-    cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
+    # by NumPy: JAX would compile a program for each shape
+    cell = jax.tree_util.tree_map(lambda leaf: jax.numpy.asarray(np.asarray(leaf, float)), cell)
     inputs = None
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
