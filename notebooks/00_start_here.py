@@ -125,6 +125,7 @@ for steps in (1, 10, 20, 35, 50, 100):
 # | [08 Your own network](08_your_own_network.ipynb) | What is wrong with my network, and what helps? | 40 | 06 |
 # | [09 Clipping and Ω](09_clipping_and_regularisation.ipynb) | What can clipping do, and what can Ω? | 40 | 02, 06 |
 # | [10 Remedies](10_remedies.ipynb) | What does each published remedy change, and does the network learn? | 60 | 09 |
+# | [12 Networks in the wild](12_networks_in_the_wild.ipynb) | How far back do the networks look that people use every day? | 40 | 06, 08 |
 #
 # Each has a question, experiments with their pictures, what they show, what to read, and exercises with folded
 # answers. Three ways through: *dynamics*, 01 02 04 05; *a network that does not learn*, 03 06 08 09; *one lecture*,

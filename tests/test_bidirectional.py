@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 import rnn_dynamics as rd
 from rnn_dynamics import cli, gradients
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
-from rnn_dynamics.interop import from_onnx, from_torch, load, read_keras
+from rnn_dynamics.interop import check, from_onnx, from_torch, load, read_keras
 from tests.files.packed import read
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import both_directions
@@ -373,3 +373,64 @@ def test_a_node_of_onnx_given_as_arrays():
     for way, name in (("forward", "forward"), ("backward", "reverse")):
         alone = from_onnx(arrays, direction=name, linear_before_reset=1)
         assert repr(both.direction(0, way)) == repr(alone)
+
+
+def test_outputs_of_another_runtime_are_compared_and_the_difference_named():
+    draws = np.random.default_rng(2)
+    pairs = [[_cell(_weights(draws, width)) for _ in range(2)] for width in (INPUTS, 2 * UNITS)]
+    network = Bidirectional(pairs)
+    inputs = draws.normal(size=(12, INPUTS))
+    y = np.asarray(network.run(inputs).outputs)
+    right = check(network, inputs, y)
+    assert right.agrees
+    assert right.cell is network
+    assert check(network, np.stack([inputs, inputs]), np.stack([y, y])).agrees
+    ahead, back = y[:, :UNITS], y[:, UNITS:]
+    relu = [[ElmanRNN(c.W, c.b, c.W_in, activation="relu") for c in pair] for pair in pairs]
+    for given, u, output, words in (
+        (network, inputs, np.concatenate([back, ahead], axis=1), r"halves of the output exchanged"),
+        (network, inputs, np.concatenate([ahead, back[::-1]], axis=1), r"backward .* left in its own order"),
+        (network, inputs[::-1], y, r"^inputs in reverse order$"),
+        (Bidirectional([pair[::-1] for pair in pairs]), inputs, y, r"cells of the two directions exchanged"),
+        (Bidirectional(relu), inputs, y, r"^tanh in the place of relu$"),
+    ):
+        found = check(given, u, output)
+        assert not found.agrees
+        assert len(found.fits) == 1
+        assert re.search(words, found.fits[0])
+    np.testing.assert_array_equal(found.cell.run(inputs).outputs, y)
+    summed = Bidirectional(pairs[:1], "sum")
+    found = check(summed, inputs, Bidirectional(pairs[:1], "ave").run(inputs).outputs)
+    assert found.fits == ("merged by 'ave'",)
+    assert check(network, inputs, draws.normal(size=y.shape)).fits == ()
+    with pytest.raises(
+        ValueError, match=r"^output: expected shape \(T, 6\) or \(batch, T, 6\), got \(12, 5\)"
+    ):
+        check(network, inputs, y[:, :5])
+    with pytest.raises(ValueError, match=r"^inputs: expected shape \(12, 'm'\)"):
+        check(network, inputs[:5], y)
+
+
+def test_the_slowest_direction_of_either_way_sets_the_rate():
+    """Linear units: h→ at t is Σ w^(t−s) u_s, so that the past fades by the largest w of the forward cells."""
+    keeps = ((0.9, 0.5), (0.7, 0.8))
+    pairs = [
+        tuple(ElmanRNN(np.array([[w]]), np.zeros(1), np.ones((1, m)), activation="linear") for w in pair)
+        for pair, m in zip(keeps, (1, 2), strict=True)
+    ]
+    run = Bidirectional(pairs).run(np.zeros((161, 1)))
+    np.testing.assert_allclose(gradients.output_norms(run).rates, np.log([0.9, 0.8]), atol=2e-3)
+    np.testing.assert_allclose(rd.diagnose(run).output.rates, np.log([0.9, 0.8]), atol=2e-3)
+
+
+@pytest.mark.soak
+def test_gates_in_another_order_in_both_directions_are_found():
+    draws = np.random.default_rng(0)
+    arrays = [
+        [draws.normal(size=(12, 3)), draws.normal(size=12), draws.normal(size=(12, 3))] for _ in range(2)
+    ]
+    inputs = draws.normal(size=(10, 3))
+    y = Bidirectional([tuple(LSTM(*each) for each in arrays)]).run(inputs).outputs
+    turned = [[np.concatenate([np.split(a, 4)[k] for k in (0, 2, 1, 3)]) for a in each] for each in arrays]
+    found = check(Bidirectional([tuple(LSTM(*each) for each in turned)]), inputs, y)
+    assert found.fits == ("gates in the order i, g, f, o",)

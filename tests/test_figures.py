@@ -32,6 +32,7 @@ SOURCE_WRONG = {
     "(γ ρ(W))ⁿ bounds ‖∂x_T/∂x_k‖₂, the same networks",
     "terms that vanish make the sum over lags converge",
     "clipping cures vanishing gradients",
+    "ρ(W) > 1 makes the gradient explode: the trained ReLU network of nh3pred",
     "unclipped descent from (6, −3), rate .1, 500 updates",
 }
 # Numbers of the sources (docs/science.md names them), each to be found among the published ones.

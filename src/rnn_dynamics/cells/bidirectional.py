@@ -40,8 +40,8 @@ class Bidirectional:
         layers: pairs (forward, backward) of cells, of any kinds and sizes, the one next to the input first; or one
             pair. ``None`` in the place of a cell is a layer that reads in one direction.
         merge: "concat", [h→, h←]; "sum"; "mul", the product of each unit; "ave", the mean; or one for each layer.
-        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as ``Dense``, or
-            ``None`` for none.
+        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as
+            ``jax.tree_util.Partial(dense, W, b)``, or ``None`` for none.
         sizes: pairs of the entries of the cells' states; told by cells of the library.
 
     Attributes:
@@ -100,6 +100,15 @@ class Bidirectional:
         slices = [None if cell is None else put_out(cell, size) for cell, size in pairs]
         first, second = (0 if each is None else each.stop - each.start for each in slices)
         return first, second
+
+    def part(self, layer: int, direction: str) -> slice:
+        """Where in the state of a direction of a layer lies what it puts out."""
+        way = DIRECTIONS.index(direction)
+        return put_out(self.layers[layer][way], self.sizes[layer][way])
+
+    def merge(self, layer: int, forward: Any, backward: Any) -> Any:
+        """What a layer puts out, of what its directions put out; ``None`` for one that is not there."""
+        return merged(self.merges[layer], (forward, backward))
 
     def width(self, layer: int = -1) -> int:
         """Entries of y(t) of a layer, of the last by default."""

@@ -248,6 +248,13 @@ _ENTRIES = (
         "training.depth",
         seconds=3,
     ),
+    Entry(
+        "zoo",
+        "Trained networks in public packages: gradients, horizons and exponents, and Opus's two folds",
+        "the packages (examples/zoo)",
+        "gradients.zoo",
+        seconds=1,
+    ),
 )
 FIGURES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

@@ -40,6 +40,22 @@ def float_array(name: str, value: Any) -> np.ndarray:
     return array
 
 
+def host_array(name: str, value: Any) -> np.ndarray:
+    """``float_array`` of a tensor too, detached and in the host's memory.
+
+    Raises:
+        ValueError: as ``float_array``, and where the tensor has no values there.
+    """
+    if hasattr(value, "detach"):
+        try:
+            value = value.detach()
+            value = (value.cpu() if hasattr(value, "cpu") else value).numpy()
+        except (TypeError, RuntimeError) as error:  # no bfloat16 in NumPy, no values on the device "meta"
+            got = f"{value.dtype} on the device {value.device}"
+            raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
+    return float_array(name, value)
+
+
 def check_names(found: Iterable[str], required: Collection[str], optional: Collection[str] = ()) -> None:
     """All of the required names, and none but these and the optional ones.
 

@@ -14,6 +14,7 @@ from rnn_dynamics.interop.networks import Network, one_layer
 from rnn_dynamics.interop.onnx import cell_of as cell_of_onnx, start_is_zero
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
+from rnn_dynamics.interop.unirep import from_unirep
 from rnn_dynamics.numerics.validation import choice
 
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
@@ -30,6 +31,12 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
         told = network.kind if network.kind in ("rnn_tanh", "rnn_relu") else None
         arrays = _numbers(one_layer(network.arrays, layer), name)
         return from_torch(arrays, kind=_agreed(kind, told), direction=direction)
+    if network.family == "unirep":
+        if kind is not None or direction not in (None, "forward"):
+            raise ValueError(
+                f"kind, direction: expected None of a multiplicative LSTM, got {kind!r}, {direction!r}"
+            )
+        return from_unirep(_numbers(network.arrays, name), layer=layer)
     if layer is not None:
         raise ValueError(
             f"layer: expected None, as names of {network.family} have one layer each, got {layer!r}"

@@ -200,10 +200,15 @@ def _origins(node: Any, depth: int) -> Iterator[str]:
     if isinstance(node, dict):
         for value in node.values():
             yield from _origins(value, depth + 1)
-    elif isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int):
+    elif (
+        isinstance(node, list | tuple)
+        and len(node) >= 3
+        and isinstance(node[0], str)
+        and isinstance(node[1], int)
+    ):
         yield node[0]
         yield from _origins(node[3:], depth + 1)
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):  # of a model in memory the arguments are a tuple
         for value in node:
             yield from _origins(value, depth + 1)
 

@@ -16,6 +16,7 @@ _FLAX = {
 _TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
 _FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
 _KERAS_NAME = re.compile(r"(.*[./])?(kernel|recurrent_kernel|bias)")
+_UNIREP_NAME = re.compile(r"(.*\.)?mlstm\.(\d+)\.(b|gh|gmh|gmx|gx|wh|wmh|wmx|wx)")
 _NNX_NAME = re.compile(r"(.*\.)?(dense_[ih]|if_|ii|ig|io|h[ifgo])\.(kernel|bias)(\.value|\.raw_value)?")
 _HAIKU_NAME = re.compile(r"(.*?)(/linear(?:_1)?)?\.(w|b|w_i|w_h)")
 _HAIKU = {
@@ -33,7 +34,7 @@ class Network(NamedTuple):
     """A recurrent network in a file.
 
     Attributes:
-        family: whose names the arrays have: "torch", "flax", "nnx", "haiku", "keras" or "onnx".
+        family: whose names the arrays have: "torch", "flax", "nnx", "haiku", "keras", "unirep" or "onnx".
         prefix: what stands before its arrays' names, or the name of ONNX's node.
         kind: "lstm", "gru", "rnn_tanh", "rnn_relu", or "rnn" where nothing tells the activation.
         units, inputs, layers: their numbers.
@@ -104,6 +105,7 @@ def networks_of(
     found = [network for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
+    found += _of_groups(arrays, _UNIREP_NAME, _of_unirep)
     found += _of_groups(arrays, _NNX_NAME, _of_nnx)
     return found + _of_haiku(arrays)
 
@@ -208,6 +210,17 @@ def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     units, columns = recurrent.shape
     kind = _GATES.get(columns // max(units, 1), "rnn")
     return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group, _own(prefix, group))
+
+
+def _of_unirep(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    recurrent, kernel = group.get("mlstm.0.wmh"), group.get("mlstm.0.wmx")
+    if recurrent is None or kernel is None or kernel.ndim != 2:
+        return None
+    layers = len({name.split(".")[1] for name in group})
+    own = _own(prefix, group)
+    return Network(
+        "unirep", prefix, "mlstm", recurrent.shape[0], kernel.shape[0], layers, ("forward",), group, own
+    )
 
 
 def _of_nnx(prefix: str, group: Mapping[str, Stored]) -> Network | None:

@@ -229,6 +229,8 @@ _REBUILT: dict[str, Callable[..., Any]] = {
 
 def _numbers(content: Any, dtype: Any, shape: Any, is_fortran: bool) -> Any:
     """An array of NumPy, or a part where its entries are Python's objects."""
+    if isinstance(content, str):  # as Python 2 wrote bytes
+        content = content.encode("latin1")
     if not isinstance(dtype, Dtype) or not isinstance(content, (bytes, bytearray)):
         return Part("numpy.ndarray of Python objects", {})
     kind = np.dtype(dtype.code)
@@ -249,6 +251,13 @@ def numpy_array(state: Any) -> Any:
     return _numbers(state[4], state[2], state[1], bool(state[3]))
 
 
+def _of_jax(_: Any, __: Any, state: Any, ___: Any = None) -> Any:
+    """An array of JAX, by the state of the array of NumPy that it is kept as."""
+    return numpy_array(state)
+
+
+_REBUILT["jax._src.array._reconstruct_array"] = _of_jax
+_REBUILT["jax._src.device_array.reconstruct_device_array"] = _of_jax
 _OF_NUMPY: dict[str, Callable[..., Any]] = {
     "_reconstruct": lambda *_: Unmade(),
     "scalar": lambda dtype, content=b"": _numbers(content, dtype, (), False),

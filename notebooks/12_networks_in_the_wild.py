@@ -1,0 +1,312 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent,ipynb
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 12 Networks in the wild
+#
+# **Question.** How far back do the networks look that people use every day?
+#
+# *40 minutes; needs 06, 08.*
+#
+# Trained recurrent networks lie in packages that millions install: one in every copy of the codec Opus decides twenty
+# times in 0.4 s whether it hears speech or music, others find beats, spell words, or foresee how much ammonia a
+# field will lose. Here a dozen of them are diagnosed. None of their weights are in this repository. Each was read
+# from its installed package by a small program in `examples/zoo`, run on an input made for it, and its states were
+# compared with those of the package's own runtime. What was measured is stored, and this notebook reads that.
+
+# %%
+import jax
+
+jax.config.update("jax_enable_x64", True)
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rnn_dynamics as rd
+from rnn_dynamics import plots
+
+rd.keep_programs()
+plt.rcParams["figure.dpi"] = 100
+
+# %%
+from rnn_dynamics.figures.gradients import zoo
+
+found = zoo.stored()
+print(f"{'':16} {'step':>9} {'state':>6}  architecture")
+for each in found.values():
+    step = f"{1000 * each['step']:.0f} ms" if each["unit"] == "s" else each["unit"]
+    print(f"{zoo.label(each):16} {step:>9} {each['state_size']:6}  {each['architecture']}")
+
+# %% [markdown]
+# Each row is one command in a clone, once the package is there; without it the program says how to get it.
+#
+# ```sh
+# pip install --no-deps g2p-en==2.1.0
+# python -m examples.zoo g2p
+# ```
+#
+# What such a program does is short: read the file, whatever its format; make an input; run; compare; ask.
+#
+# ```python
+# cell = rd.interop.load("silero_vad.jit", prefix="_model.decoder.rnn.")   # nothing in the file is run
+# run = rd.rollout(cell, np.zeros(256), inputs)
+# print(rd.diagnose(run, logit_of_speech, dt=0.032))
+# ```
+#
+# ## 1. Are these the networks that run?
+#
+# A verdict on a network that was read wrongly is worth nothing: a gate that is turned round, or a layer that is
+# missing, fits all shapes. So the first number is the largest difference between a state here, in double precision,
+# and the same state in the package's own runtime, in single precision.
+
+# %%
+for each in found.values():
+    agreement = each["agreement"]
+    print(f"{zoo.label(each):16} {agreement['states']:.0e}  {agreement['against']}")
+worst = max(each["agreement"]["states"] for each in found.values())
+assert worst < 1e-3
+assert sum(each["agreement"]["is_runtime"] for each in found.values()) >= len(found) - 1
+
+# %% [markdown]
+# The differences are those of single precision. libopus rounds its tanh too, to a table of 200 values with a
+# correction.
+#
+# ## 2. How far back?
+#
+# The *horizon of the state* is the largest lag at which $\|\partial x_T/\partial x_k\|$ is still a share of its
+# greatest value; that of the *output* is the same of the gradient of one output $y$, $\|\partial y_T/\partial x_k\|$.
+# A network may keep what its output never asks for.
+
+# %%
+shown = zoo.zoo()
+with plots.style():
+    figure = shown.draw()
+    figure.set_dpi(plt.rcParams["figure.dpi"])
+figure
+
+# %%
+print(f"{'':16} {'exponent':>18}   {'state, 1/e':>13} {'output, 1/e':>13} {'output, 1 %':>13}")
+for each in found.values():
+    lags = [
+        each["horizons"][share][of] for share, of in (("1/e", "state"), ("1/e", "output"), ("1 %", "output"))
+    ]
+    times = " ".join(f"{zoo.in_its_unit(each, lag):>13}" for lag in lags)
+    print(f"{zoo.label(each):16} {each['exponent']:+9.4f} ± {each['exponent_error']:.4f}   {times}")
+
+# %% [markdown]
+# **What it shows.** Three kinds of memory.
+#
+# * *Networks that forget.* The plain tanh network of 2013 finds the beginnings of notes and looks back a tenth of a
+#   second: no more is needed. nh3pred looks back some hours.
+# * *Networks on the edge.* For most of the gated ones the exponent is 0 within its error: a small change of the state
+#   neither dies nor grows, from the beginning of the run to its end. No one told them to; it is where training led.
+# * *Opus in between*: its gradient falls by 2 % a step of 20 ms.
+#
+# And in each the output looks less far back than the state does. A memory that no output reads is no fault: it is
+# there for the outputs to come.
+
+# %%
+edge = [name for name, each in found.items() if abs(each["exponent"]) < 2 * each["exponent_error"] + 5e-4]
+gated = [name for name in found if name not in ("nh3pred", "madmom_onsets")]
+print(f"on the edge: {', '.join(zoo.label(found[name]) for name in edge)}")
+assert set(edge) <= set(gated)
+assert len(edge) > len(gated) / 2
+for name in ("nh3pred", "madmom_onsets", "opus"):
+    assert found[name]["regime"] == "vanishing"
+
+# %% [markdown]
+# ## 3. Two generations in one package
+#
+# The package madmom holds a network of plain tanh units from 2013, for onsets, and an LSTM from 2016, for beats. Both
+# heard the same made piece.
+
+# %%
+old, new = found["madmom_onsets"], found["madmom_beats"]
+for each in (old, new):
+    what, answer = next(iter(each["answers"].items()))
+    print(f"{each['title']:32} {each['architecture']}")
+    print(f"    exponent {each['exponent']:+.4f} nats a step of 10 ms; {what}: {answer}")
+print("radius and norm of the plain layers:", old["more"]["radius_and_norm"])
+settling = new["fixed_points"]["settling"]
+print(
+    f"the LSTM at the mean input: after {settling['steps']} steps it still moves by {settling['speed']:.2f} a step, "
+    f"and its largest entry is {settling['largest']:.0f}"
+)
+assert old["exponent"] < -0.3 < -0.01 < new["exponent"]
+assert settling["speed"] > 1
+
+# %% [markdown]
+# Neither the radius (0.75 to 1.15) nor the norm (1.2 to 1.8) of the plain layers' weights says "vanishing"; the
+# slopes of tanh along the run do. The LSTM has the other extreme: at a constant input a cell of it *counts*. Its
+# forget gate is 1 to within rounding, and what is added at each step is kept: after 20 000 steps it is far beyond
+# anything that music could bring about. There is no fixed point, and none is found.
+#
+# ## 4. A radius of 2.1, and the gradient vanishes
+#
+# "A spectral radius above 1 makes gradients explode." nh3pred is a plain network with $x_{t+1}=\max(0,Wx_t+\dots)$,
+# 512 units, trained on field measurements and used in agronomy.
+
+# %%
+ammonia = found["nh3pred"]
+facts = ammonia["more"]
+print(f"spectral radius {facts['radius']:.2f}, largest singular value {facts['norm']:.2f}")
+print(f"exponent {ammonia['exponent']:+.3f} ± {ammonia['exponent_error']:.3f} nats an hour")
+print(
+    f"units on, mean over the run: {100 * facts['units_on']:.0f} %; never on: {facts['units_never_on']} of 512"
+)
+(rest,) = ammonia["fixed_points"]["points"]
+print(f"at rest at the mean input: radius of DW {rest['radius']:.2f}")
+assert facts["radius"] > 2
+assert ammonia["exponent"] + 2 * ammonia["exponent_error"] < 0
+assert rest["radius"] < 1
+
+# %% [markdown]
+# The gradient's factor is $D_tW$, where $D_t$ is 1 for a unit that is on and 0 for one that is off. Its eigenvalues
+# are those of $W$ *among the units that are on together*, and there the radius is 0.76: the directions that $W$ as a
+# whole would stretch pass through units that are not on at the same time. A network of our own shows the first half
+# of that without anybody's weights: random, of radius 2.1, with a bias that keeps more and more units off.
+
+# %%
+n, steps = 256, 120
+drawn = np.random.default_rng(0)
+W = drawn.normal(size=(n, n)) / np.sqrt(n)
+W *= 2.1 / np.abs(np.linalg.eigvals(W)).max()
+u = drawn.normal(size=(steps, n))
+for bias in (0.0, -0.6, -1.2):
+    cell = rd.ElmanRNN(W, np.full(n, bias), 0.6 * np.eye(n), activation="relu")
+    run = rd.rollout(cell, np.zeros(n), u)
+    norms = np.asarray(rd.gradient_norms(run)) / np.log(10)
+    on = (np.asarray(run.states[1:]) > 0).mean()
+    print(f"bias {bias:+.1f}: {100 * on:3.0f} % on, gradient over {steps} steps 10^{norms[0]:+.1f}")
+assert norms[0] < -5
+
+# %% [markdown]
+# Where weights know nothing of which units are on, it takes few of them: with half the units on, the random network's
+# gradient still explodes. nh3pred has as many on, and its gradient vanishes. Training has arranged which ones.
+#
+# ## 5. The bit in Opus
+#
+# Opus, the codec of calls in browsers and telephones, has a GRU of 24 units with weights of 8 bits. Its input is held
+# at a point $p$ of the line from the mean of speech ($p=0$) to the mean of music ($p=1$).
+
+# %%
+opus = found["opus"]
+line = opus["more"]["line"]
+for point in opus["fixed_points"]["points"]:
+    kind = "stable" if point["stable"] else f"unstable in {point['unstable']} direction"
+    print(
+        f"at the mean of speech: {kind:24} music {100 * point['output']:5.1f} %, radius {point['radius']:.4f}"
+    )
+for name, fold, codec in zip(("music ends", "speech ends"), line["folds"], line["codec_leaves"], strict=True):
+    print(f"{name:12} at p = {fold:.9f}; the codec's own GRU jumps at {codec:.6f}")
+assert [point["stable"] for point in opus["fixed_points"]["points"]] == [True, True, False]
+assert line["folds"] == line["folds_from_music"]
+assert np.abs(np.subtract(line["folds"], line["codec_leaves"])).max() < 1e-5
+
+# %% [markdown]
+# At the mean of speech it has *two* answers that last, speech and music, and a saddle between them: which one it
+# gives depends on what it heard before. That is the figure of Doya (1992) with which notebook 01 began, in software
+# that everybody runs. The folds were located from either side, and libopus was compiled from its source with its own
+# GRU left to run at held inputs: it jumps at the same places to five digits.
+#
+# Which way does it serve the codec? To leave "music" takes an input far on the other side of speech ($p<-0.47$), or a
+# varying one; to leave "speech" takes little ($p>0.034$). With real sound the input moves about, and the two states
+# are places where the state lingers rather than rests.
+#
+# A second one of the dozen keeps a bit. dgaintel judges whether a program made up a domain name. It reads names that
+# are filled up to 82 characters, so that after the name there comes padding, and the answer is asked for at its end.
+
+# %%
+for point in found["dgaintel"]["fixed_points"]["points"]:
+    kind = "stable" if point["stable"] else f"unstable in {point['unstable']} direction"
+    print(f"at the padding: {kind:24} made up {100 * point['output']:6.2f} %, radius {point['radius']:.4f}")
+print({name: f"{100 * value:.1f} %" for name, value in found["dgaintel"]["answers"].items()})
+assert [point["stable"] for point in found["dgaintel"]["fixed_points"]["points"]] == [True, True, False]
+
+# %% [markdown]
+# While the name is read the state is pushed to one side of the saddle's boundary or to the other, and the padding
+# does the rest: the latch of Bengio, Simard and Frasconi (1994), learned by a network that nobody built as one.
+#
+# ## To take home
+#
+# Trained networks that are in use sit where their task puts them: a detector of onsets forgets in a tenth of a second,
+# one of beats keeps counting. The weights alone say little about it, as a radius of 2.1 with a vanishing gradient
+# shows. And a gradient of 1 over the whole run is what most gated networks have after training.
+#
+# ## Reading
+#
+# J.-M. Valin and others on Opus's analysis: the source of libopus, `src/analysis.c`, and RFC 6716 for the codec.
+# S. Böck and others (2012) for online onsets, S. Böck and M. Schedl (2011) for beats. K. Doya (1992) for the folds,
+# Y. Bengio, P. Simard and P. Frasconi (1994) for the latch.
+# R. Pascanu, T. Mikolov and Y. Bengio (2013) for radii and norms. Full references stand in notebook 00. To go on:
+# `examples/zoo/README.md` has every network, its licence and the commands, and `rd.interop.load` reads yours.
+#
+# ## Exercises
+#
+# **1.** Opus's larger multipliers at the mean of speech are those printed above. After how many seconds has a small
+# push of its "speech" died down to 1 %?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# A push along the slowest direction falls by the radius $r$ each 20 ms, so that $n=\ln 0.01/\ln r$ steps are needed.
+#
+# ```python
+# speech = min((p for p in opus["fixed_points"]["points"] if p["stable"]), key=lambda p: p["output"])
+# print(f"{0.02 * np.log(0.01) / np.log(speech['radius']):.0f} s")
+# ```
+#
+# ```text
+# 21 s
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2.** With how many units on would a random ReLU network of radius $\rho$ be on the edge? (For independent masks the
+# mean square of a product of $D_tW$ shrinks by the share of units on.)
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# $\|D W v\|^2$ has the mean $s\rho^2\|v\|^2$ where a share $s$ is on, as $\rho^2$ is $n$ times the variance of an
+# entry. The edge is at $s=1/\rho^2$: at 2.1 some 23 %.
+#
+# ```python
+# print(f"{100 / 2.1**2:.0f} %")
+# ```
+#
+# ```text
+# 23 %
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **3.** Which network's output looks back for the smallest share of what its state keeps, both at 1/e?
+
+# %% [markdown]
+# <details><summary>Answer</summary>
+#
+# One whose state is a store and whose output reads the newest part of it.
+#
+# ```python
+# share = {zoo.label(e): e["horizons"]["1/e"]["output"] / e["horizons"]["1/e"]["state"] for e in found.values()}
+# print(min(share, key=share.get))
+# ```
+#
+# ```text
+# madmom 2016
+# ```
+#
+# </details>

@@ -1,0 +1,171 @@
+"""Networks in public packages: the stored results, and the programs that made them, without any of the packages."""
+
+import importlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import examples.zoo as programs
+import numpy as np
+import pytest
+from examples.zoo import common
+
+from rnn_dynamics.figures.gradients import zoo
+from rnn_dynamics.interop.contents import contents_of
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "src" / "rnn_dynamics" / "figures" / "data" / "zoo"
+RESULTS = zoo.stored()
+
+
+def about(name: str) -> common.About:
+    return importlib.import_module(f"examples.zoo.{name}").ABOUT
+
+
+def test_every_program_has_a_stored_result_and_no_other_is_there():
+    assert sorted(RESULTS) == sorted(programs.NAMES)
+    assert {path.stem for path in FOLDER.glob("*.json")} == set(RESULTS)
+    assert max(path.stat().st_size for path in FOLDER.glob("*.json")) < 8000
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_a_stored_result_is_that_of_its_program_and_consistent_with_itself(name):
+    found = RESULTS[name]
+    told = about(name)
+    for field in ("name", "title", "package", "version", "licence", "architecture", "step", "unit"):
+        assert found[field] == getattr(told, field), field
+    assert found["install"] == list(told.install)
+    assert found["made_with"]["dtype"] == "float64"
+    assert found["agreement"]["states"] < 1e-3
+    assert found["agreement"]["steps"] == found["steps"]
+    assert found["exponent_error"] >= 0
+    steps, window = found["steps"], found["output_window"]
+    assert window == steps // 2
+    for of, longest in (("state", steps), ("output", window)):
+        near, far = (found["horizons"][share][of] for share in ("1/e", "1 %"))
+        assert 0 <= near <= far <= longest
+        curve = found["curves"][of]
+        lags, decades = np.array(curve["lag"]), np.array(curve["decades"], float)
+        assert lags[0] == 0
+        assert lags[-1] == longest
+        assert (np.diff(lags) > 0).all()
+        assert np.isfinite(decades).all()
+    state = found["curves"]["state"]
+    assert state["decades"][0] == pytest.approx(0, abs=1e-3)  # ∂x_T/∂x_T
+    assert max(state["decades"]) <= found["peak"] + 1e-3
+    at = np.array(state["decades"]) >= found["peak"] + math.log10(0.01)
+    assert np.array(state["lag"])[at].max() <= found["horizons"]["1 %"]["state"]
+
+
+@pytest.mark.parametrize("name", sorted(RESULTS))
+def test_fixed_points_are_what_their_multipliers_say(name):
+    held = RESULTS[name]["fixed_points"]
+    if held is None:
+        return
+    assert held["points"] or held["warning"] or held["marginal"]
+    for point in held["points"]:
+        assert point["stable"] == (point["radius"] < 1) == (point["unstable"] == 0)
+
+
+def test_the_stories_hold():
+    opus, ammonia = RESULTS["opus"], RESULTS["nh3pred"]
+    line = opus["more"]["line"]
+    assert line["folds"] == line["folds_from_music"]
+    np.testing.assert_allclose(line["folds"], line["codec_leaves"], atol=1e-5)
+    assert [point["stable"] for point in opus["fixed_points"]["points"]] == [True, True, False]
+    said = sorted(point["output"] for point in opus["fixed_points"]["points"])
+    assert said[0] < 0.05 < said[1] < 0.95 < said[2]
+    assert ammonia["more"]["radius"] > 2
+    assert ammonia["more"]["norm"] > 6
+    assert ammonia["exponent"] + 2 * ammonia["exponent_error"] < 0
+    old, new = RESULTS["madmom_onsets"], RESULTS["madmom_beats"]
+    assert old["exponent"] + 2 * old["exponent_error"] < -0.2 < new["exponent"]
+    assert new["fixed_points"]["settling"]["speed"] > 1  # it counts
+    assert new["fixed_points"]["points"] == []
+    names = RESULTS["dgaintel"]["fixed_points"]["points"]
+    assert [point["stable"] for point in names] == [True, True, False]
+
+
+def test_branch_of_opus_runs_through_both_folds():
+    branch = RESULTS["opus"]["more"]["line"]["branch"]
+    p, stable = np.array(branch["p"]), np.array(branch["stable"])
+    assert np.abs(np.diff(stable)).sum() == 2
+    for at, fold in zip(
+        np.flatnonzero(np.diff(stable)), sorted(RESULTS["opus"]["more"]["line"]["folds"])[::-1], strict=True
+    ):
+        assert abs(p[at] - fold) < 0.01
+
+
+@pytest.mark.parametrize("name", programs.NAMES)
+def test_what_is_missing_is_named_with_the_commands_that_bring_it(name, tmp_path, monkeypatch):
+    def nothing(_: str) -> None:
+        raise common.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(common.metadata, "distribution", nothing)
+    program = importlib.import_module(f"examples.zoo.{name}")
+    with pytest.raises(SystemExit) as refused:
+        program.study(common.Files(tmp_path))
+    lines = str(refused.value).splitlines()
+    assert lines[0].startswith(f"{name}: ")
+    assert lines[0].endswith("is not there; it comes by")
+    assert [line.strip() for line in lines[1:]] == list(program.ABOUT.install)
+
+
+def test_the_table_names_every_network():
+    text = (ROOT / "examples" / "zoo" / "README.md").read_text(encoding="utf-8")
+    for name, found in RESULTS.items():
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert f"{found['exponent']:+.4f} ± {found['exponent_error']:.4f}".replace("-", "−") in row
+        assert found["licence"] in row
+        for share in ("1/e", "1 %"):
+            assert zoo.in_its_unit(found, found["horizons"][share]["output"]) in row
+
+
+def test_an_unknown_network_is_refused_with_the_known_ones():
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.zoo", "opsu"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 2
+    assert "unknown network 'opsu'; known are opus, " in done.stderr
+
+
+def test_numbers_of_arrays_that_python_2_and_jax_pickled(tmp_path):
+    """The array [1, 2] in float32, as Python 2 wrote it, its bytes a string; and as JAX keeps it."""
+    raw = np.array([1, 2], "<f4").tobytes()
+    dtype = b"cnumpy\ndtype\n(U\x02f4K\x00K\x01tR(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+    state = b"(K\x01(K\x02t" + dtype + b"\x89U\x08" + raw + b"t"
+    array = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"
+    (tmp_path / "old.pkl").write_bytes(b"\x80\x02}U\x01a" + array + state + b"bs.")
+    function = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01bt"
+    jaxs = b"cjax._src.array\n_reconstruct_array\n(" + function + state + b"}tR"
+    (tmp_path / "jax.pkl").write_bytes(b"\x80\x02}U\x01a" + jaxs + b"s.")
+    for name in ("old.pkl", "jax.pkl"):
+        found = contents_of(tmp_path / name)
+        assert not found.refused
+        np.testing.assert_array_equal(found.arrays["a"].read(), [1, 2])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", programs.NAMES)
+def test_programs_whose_package_is_there_find_what_is_stored(name, tmp_path):
+    """``ZOO`` names a folder of unpacked packages; installed ones are found without."""
+    unpacked = os.environ.get("ZOO")
+    command = [sys.executable, "-m", "examples.zoo", name, "--out", str(tmp_path)]
+    done = subprocess.run(
+        command + (["--unpacked", unpacked] if unpacked else []),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    if "is not there; it comes by" in done.stderr:
+        pytest.skip(done.stderr.splitlines()[0])
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    stored = RESULTS[name]
+    assert found["exponent"] == pytest.approx(stored["exponent"], abs=3 * stored["exponent_error"] + 1e-4)
+    assert found["regime"] == stored["regime"]
+    assert found["answers"].keys() == stored["answers"].keys()
