@@ -15,8 +15,8 @@ _COMPUTED = re.compile(
 )
 _PACKED = re.compile(r"(?:.*\.)?_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)")
 _QUANTISED = {
-    True: "int8 was made float32 by the scales of the layer; that it also rounds its inputs and its state to 8 bits at "
-    "every step is left out",
+    True: "int8 was made float32 by the scales of the layer; that it also rounds its inputs and its state to 8 "
+    "bits at every step is left out",
     False: "float16 was made float32",
 }
 # The dense layers inside torch.ao.nn.quantizable.LSTM, before it is quantised.

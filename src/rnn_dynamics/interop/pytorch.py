@@ -152,8 +152,8 @@ def _check_forward(module: Any, prefix: str, told: str | None) -> None:
         "'", '"'
     )
     raise ValueError(
-        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, which "
-        f"{'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step alone, "
+        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, "
+        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step alone, "
         f"from_torch(source.state_dict(){words}), else write its step as a cell"
     )
 

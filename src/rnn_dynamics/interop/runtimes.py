@@ -99,7 +99,48 @@ def first(value: Any) -> Any:
     """The outputs among what a module returns: the first of a tuple."""
     while isinstance(value, tuple | list) and value:
         value = value[0]
+    if isinstance(value, Mapping):
+        keys = sorted(map(str, value))
+        raise TypeError(
+            f"module: expected outputs as an array or a tuple that begins with one, got a {type(value).__name__} "
+            f"with the keys {keys[:6]}: give a function that takes one out, lambda u: module(u)[{keys[0]!r}] …, with "
+            "framework= and cell="
+            if keys
+            else "module: expected outputs as an array, got an empty mapping"
+        )
     return value
+
+
+class _Batch:
+    """Where a module of batches has the axis of samples, told by its outputs.
+
+    With it in the wrong place each step is a sample by itself, and no output knows of an earlier input.
+    """
+
+    def __init__(self) -> None:
+        self.axis: int | None = None
+
+    def settle(self, run: Callable[[np.ndarray, int], Any], u: np.ndarray) -> int:
+        """The axis: 0, or 1 where only so a change of the first input reaches later outputs.
+
+        Args:
+            run: the outputs (T, n) of inputs, with the batch's axis where it is told.
+            u: inputs.
+        """
+        if self.axis is None and len(u) > 1:
+            moved = np.concatenate([u[:1] + 1, u[1:]]).astype(u.dtype)
+            reached = [self._reaches(run, axis, u, moved) for axis in (0, 1)]
+            self.axis = int(reached == [False, True])
+        return self.axis or 0
+
+    @staticmethod
+    def _reaches(run: Callable[[np.ndarray, int], Any], axis: int, u: np.ndarray, moved: np.ndarray) -> bool:
+        try:
+            before, after = run(u, axis), run(moved, axis)
+        except (ValueError, TypeError, RuntimeError, IndexError):
+            return False
+        later = slice(1 if len(before) > 1 else 0, None)
+        return not np.array_equal(before[later], after[later], equal_nan=True)
 
 
 def _last(value: Any) -> Any:
@@ -217,20 +258,24 @@ def _of_torch(module: Any, given: np.dtype) -> Runtime:
         "float64" if torch.float64 in dtypes or (not dtypes and given == np.float64) else "float32"
     )
 
-    def forward(u: Any) -> Any:
-        kinds = _classes(module)
-        if "RNNCellBase" in kinds:
+    takes_one = isinstance(module, torch.nn.RNNBase) or not isinstance(module, torch.nn.Module)
+    batch = _Batch()
+
+    def forward(u: Any, axis: int) -> Any:
+        if "RNNCellBase" in _classes(module):
             return _stepped(module, u, torch.stack)
-        one = "RNNBase" in kinds or not isinstance(module, torch.nn.Module)
-        return first(module(u if one else u[None]))
+        return first(module(u if takes_one else u.unsqueeze(axis)))
+
+    def rows(u: np.ndarray, axis: int) -> np.ndarray:
+        with torch.no_grad():
+            return _rows(forward(torch.tensor(u, dtype=getattr(torch, dtype.name)), axis).numpy(), len(u))
 
     def outputs(u: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return _rows(forward(torch.tensor(u, dtype=getattr(torch, dtype.name))).numpy(), len(u))
+        return rows(u, 0 if takes_one else batch.settle(rows, u))
 
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         x = torch.tensor(u, dtype=getattr(torch, dtype.name), requires_grad=True)
-        y = _last(forward(x))
+        y = _last(forward(x, 0 if takes_one else batch.settle(rows, u)))
         if not y.requires_grad:
             return np.zeros_like(u)
         (found,) = torch.autograd.grad(y, x, torch.tensor(cotangent, dtype=y.dtype), allow_unused=True)
@@ -290,17 +335,23 @@ def _of_paddle(module: Any, given: np.dtype) -> Runtime:
     wide = paddle.float64 in {p.dtype for p in parameters} or (not parameters and given == np.float64)
     dtype = np.dtype("float64" if wide else "float32")
 
-    def forward(u: Any) -> Any:
+    is_layer, batch = isinstance(module, paddle.nn.Layer), _Batch()
+
+    def forward(u: Any, axis: int) -> Any:
         if "RNNCellBase" in _classes(module):
             return _of_cell(module, u, paddle)
-        return first(module(u[None] if isinstance(module, paddle.nn.Layer) else u))
+        return first(module(u.unsqueeze(axis) if is_layer else u))
+
+    def rows(u: np.ndarray, axis: int) -> np.ndarray:
+        return _rows(forward(paddle.to_tensor(u.astype(dtype)), axis).numpy(), len(u))
 
     def outputs(u: np.ndarray) -> np.ndarray:
-        return _rows(forward(paddle.to_tensor(u.astype(dtype))).numpy(), len(u))
+        return rows(u, batch.settle(rows, u) if is_layer else 0)
 
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         x = paddle.to_tensor(u.astype(dtype), stop_gradient=False)
-        y, v = _last(forward(x)), paddle.to_tensor(cotangent.astype(dtype))
+        axis = batch.settle(rows, u) if is_layer else 0
+        y, v = _last(forward(x, axis)), paddle.to_tensor(cotangent.astype(dtype))
         # Of the inputs alone the fused layers fail.
         found = paddle.grad([y], [x, *parameters], grad_outputs=[v], allow_unused=True)[0]
         return np.zeros_like(u) if found is None else found.numpy()
