@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import ElmanRNN, rollout
+from rnn_dynamics.cells import Bidirectional, ElmanRNN, rollout
 from rnn_dynamics.gradients import gradient_norms
 from rnn_dynamics.interop import Audit, Cause, audit
+from rnn_dynamics.interop.runtimes import _Batch
 
 N, M, T = 4, 3, 60
 RNG = np.random.default_rng(5)
@@ -204,6 +205,69 @@ def test_an_audit_is_kept_shown_and_drawn(tmp_path):
     assert np.isnan(curves[1][20:]).all()
     assert curves[2][0] is not None
     assert list(axes.get_lines()[2].get_xdata()) == [20, 20]
+
+
+class Both(Framework):
+    """The same network in both directions, side by side; with a cut what comes back over it is lost."""
+
+    cut = 0
+
+    def __call__(self, inputs):
+        return np.hstack([super().__call__(inputs), super().__call__(inputs[::-1])[::-1]])
+
+    def vjp(self, inputs, cotangent):
+        found = np.zeros((len(inputs), M))
+        states, g = Framework.__call__(self, inputs), cotangent[:N]
+        for t in range(len(inputs) - 1, self.cut - 1, -1):
+            g = g * (1 - states[t] ** 2)
+            found[t] = self.W_in.T.dot(g)
+            g = self.W.T.dot(g)
+        first = Framework.__call__(self, inputs[-1:])[0]
+        found[-1] += self.W_in.T.dot(cotangent[N:] * (1 - first**2))
+        return found
+
+
+def test_a_network_of_both_directions():
+    """Its last output has read all inputs forward, and the last one alone backward."""
+    cell = Bidirectional([(CELL, CELL)])
+    found = audit(Both(), INPUTS[:20], cell=cell)
+    assert found.agrees
+    assert found.differences.max() < 1e-12
+    lost = Both()
+    lost.cut = 8
+    found = audit(lost, INPUTS[:20], cell=cell)
+    assert (found.cause, found.parted) == (Cause.CUT, 12)
+    for options in ({"x0": np.zeros(N)}, {"readout": lambda x: x}):
+        with pytest.raises(ValueError, match=rf"^{next(iter(options))}: .*both directions"):
+            audit(Both(), INPUTS[:20], cell=cell, **options)
+    with pytest.raises(ValueError, match=r"^cell: .*4 entries.*8"):
+        audit(Framework(), INPUTS[:20], cell=cell)
+
+
+def test_the_axis_of_samples_is_told_by_what_outputs_know():
+    """With steps in the place of samples, each begins at zero."""
+
+    def first(u, axis):  # takes (T, samples, m)
+        batch = u[:, None] if axis else u[None]
+        return np.hstack([Framework()(batch[:, i])[:, None] for i in range(batch.shape[1])]).reshape(-1, N)
+
+    def second(u, axis):
+        return first(u, 1 - axis)
+
+    def last(u, axis):
+        return second(u, axis) if axis else second(u, axis)[-1:]
+
+    for run, expected in ((first, 1), (second, 0), (last, 0), (lambda u, axis: u, 0)):
+        batch = _Batch()
+        assert batch.settle(run, INPUTS[:1]) == 0  # of one step it does not matter
+        assert batch.settle(run, INPUTS[:5]) == expected
+
+
+def test_outputs_by_name_are_refused_with_a_call():
+    with pytest.raises(
+        TypeError, match=r"^module: .*dict with the keys \['y'\].*lambda u: module\(u\[None\]\)\['y'\]"
+    ):
+        audit(lambda u: {"y": u}, INPUTS, cell=CELL)
 
 
 class Random(Framework):

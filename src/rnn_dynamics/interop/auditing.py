@@ -1,5 +1,6 @@
 """A framework's own gradient held against the derivative of the map that it computes."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional, BidirectionalRun
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.cells.stack import state_size
+from rnn_dynamics.gradients.bidirectional import output_pullback
 from rnn_dynamics.gradients.credit.inputs import input_rows
 from rnn_dynamics.interop.audited import Audit, Cause
 from rnn_dynamics.interop.checking import output_part
@@ -16,6 +19,8 @@ from rnn_dynamics.interop.flax import from_flax
 from rnn_dynamics.interop.modules import from_module
 from rnn_dynamics.interop.partings import Rows, Sides, causes_of, nudged, relative
 from rnn_dynamics.interop.runtimes import FRAMEWORKS, Runtime, runtime_of
+from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.scaled_on_host import matrices_of
 from rnn_dynamics.numerics.validation import choice, concrete_array, count, positive
 
 _GRADIENT = {"float32": 1e-3, "float64": 1e-9}
@@ -51,8 +56,9 @@ def audit(
             arrays, with ``framework=``; or any object that has ``__call__(inputs)`` and ``vjp(inputs, cotangent)``,
             the gradient of ⟨cotangent, y_T⟩ with respect to all inputs, (T, m), as NumPy's arrays.
         inputs: (T, m).
-        cell: the same map as a cell; by default what ``from_module`` reads from the module.
-        x0: the state before the first input; 0 by default.
+        cell: the same map as a cell, or as a ``Bidirectional``; by default what ``from_module`` reads from the
+            module.
+        x0: the state before the first input; 0 by default, and of a ``Bidirectional``.
         readout: what the module puts out of the cell's state, a function of JAX; by default its hidden part.
         framework: whose arrays a plain function takes: "jax" (the default), "torch", "keras", "mlx", "paddle",
             "tinygrad".
@@ -78,7 +84,7 @@ def audit(
         tolerance = positive("tolerance", tolerance)
     if x0 is not None:
         concrete_array("x0", x0, ndim=1)
-    if cell is not None and not callable(cell):
+    if cell is not None and not callable(cell) and not isinstance(cell, Bidirectional):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
     driven = _driven(inputs)
     runtime = runtime_of(module, framework, driven.dtype)
@@ -150,8 +156,10 @@ def _cell_of(module: Any, cell: Any) -> Any:
             return from_flax(module[1], kind=type(module[0]).__name__)
         return from_module(module)
     except (TypeError, ValueError) as error:
+        part = re.search(r'prefix="[^"]*"', str(error))
+        call = f": cell=rd.interop.from_module(module, {part[0]})" if part else ""
         raise type(error)(
-            f"cell: expected the same map as a cell, since it cannot be read from the module ({error})"
+            f"cell: expected the same map as a cell{call}, since it cannot be read from the module ({error})"
         ) from error
 
 
@@ -162,6 +170,9 @@ class _Ours:
         self.readout, self.cotangents, self.dtype = readout, cotangents, np.dtype(np.float64)
         with jax.enable_x64(True):
             self.cell = jax.tree_util.tree_map(self._wide, cell)
+            if isinstance(cell, Bidirectional):
+                self._check_both(x0, readout, width)
+                return
             try:
                 size = state_size(self.cell)
             except (TypeError, ValueError):
@@ -170,6 +181,22 @@ class _Ours:
         if self.start.shape != (size,):
             raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
         self.part = None if readout is not None else output_part(self.cell, width, size)
+
+    def _check_both(self, x0: Any, readout: Any, width: int) -> None:
+        """What a network that reads in both directions does not take."""
+        for name, given in (("x0", x0), ("readout", readout)):
+            if given is not None:
+                raise ValueError(
+                    f"{name}: expected None of a network that reads in both directions, got {given!r:.60}"
+                )
+        if self.cell.width() != width:
+            raise ValueError(
+                f"cell: expected one that puts out {width} entries a step, as the module does, got "
+                f"{self.cell.width()}"
+            )
+
+    def _run_both(self, driven: np.ndarray) -> BidirectionalRun:
+        return self.cell.run(jax.device_put(driven.astype(self.dtype)))
 
     def _wide(self, leaf: Any) -> Any:
         is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
@@ -183,6 +210,9 @@ class _Ours:
     def errors(self, driven: np.ndarray, outputs: np.ndarray) -> np.ndarray:
         """Of each step the largest |output − ours| over the largest |output|."""
         with jax.enable_x64(True):
+            if isinstance(self.cell, Bidirectional):
+                found = np.asarray(self._run_both(driven).outputs)[-len(outputs) :]
+                return np.abs(found - outputs).max(axis=1) / (float(np.abs(outputs).max()) or 1.0)
             run = self._run(driven)
             states = np.asarray(run.states)[1:] if len(outputs) > 1 else np.asarray(run.states)[-1:]
             found = states[:, self.part] if self.part is not None else jax.vmap(self.readout)(states)
@@ -197,6 +227,15 @@ class _Ours:
     def rows(self, driven: np.ndarray) -> Rows:
         """∂⟨v, y_T⟩/∂u_k of each cotangent v, lag 0 first."""
         with jax.enable_x64(True):
+            if isinstance(self.cell, Bidirectional):
+                both, last = self._run_both(driven), len(driven) - 1
+                pulled = [output_pullback(both, v, at=last) for v in self.cotangents]
+                units, exponents = (
+                    [np.asarray(getattr(p, n))[::-1] for p in pulled] for n in ("unit", "exponent")
+                )
+                rows: Any = np.stack(units, axis=1), np.stack(exponents, axis=1)
+                matrices = matrices_of(Scaled(*rows, 1))
+                return Rows(np.asarray(matrices.unit), np.asarray(matrices.exponent))
             run = self._run(driven)
             if self.part is not None:
                 seen = np.zeros((len(self.cotangents), len(self.start)))

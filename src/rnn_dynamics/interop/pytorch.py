@@ -153,8 +153,8 @@ def _check_forward(module: Any, prefix: str, told: str | None) -> None:
     )
     raise ValueError(
         f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, "
-        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step alone, "
-        f"from_torch(source.state_dict(){words}), else write its step as a cell"
+        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step "
+        f"alone, from_torch(source.state_dict(){words}), else write its step as a cell"
     )
 
 

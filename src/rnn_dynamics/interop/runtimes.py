@@ -103,8 +103,8 @@ def first(value: Any) -> Any:
         keys = sorted(map(str, value))
         raise TypeError(
             f"module: expected outputs as an array or a tuple that begins with one, got a {type(value).__name__} "
-            f"with the keys {keys[:6]}: give a function that takes one out, lambda u: module(u)[{keys[0]!r}] …, with "
-            "framework= and cell="
+            f"with the keys {keys[:6]}: give a function that takes one out, lambda u: "
+            f"module(u[None])[{keys[0]!r}], with framework= and cell="
             if keys
             else "module: expected outputs as an array, got an empty mapping"
         )
