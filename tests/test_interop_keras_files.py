@@ -196,8 +196,9 @@ for line in sys.stdin:
                     place for each in found for place in store.of_layer(each.name.partition("/")[0], "")
                 ]
                 if not store.is_by_layer:
-                    for part in (part for each in found for part in each.parts):
-                        store.at(part.place)
+                    for each in found:
+                        for part in each.parts("forward" if each.has_two_directions else None):
+                            store.at(part.place)
             for place in places:
                 store.array(place)
         print("read", flush=True)
@@ -262,7 +263,7 @@ FILES_OF_KERAS = ("one.h5", "two_weights.h5", "cudnn.h5", "three.h5", "three.wei
 
 @pytest.mark.parametrize("file", ["three.h5", "three.keras"])
 def test_damaged_files_are_survived(folder, tmp_path, file):
-    assert {said[0] for said in _looked_at(folder, tmp_path, file, 30)} <= {"read", "refused"}
+    assert {said[0] for said in _looked_at(folder, tmp_path, file, 30)} == {"read", "refused"}
 
 
 @pytest.mark.soak
