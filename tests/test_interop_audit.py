@@ -228,7 +228,10 @@ class Random(Framework):
         ({"tolerance": 0.0}, r"^tolerance: "),
         ({"framework": "theano"}, r"^framework: "),
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
-        ({"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))}, r"^output: .*2 entries"),
+        (
+            {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
+            r"^readout: .*4 outputs of .*2 entries",
+        ),
     ],
 )
 def test_errors_name_what_is_wrong(options, words):

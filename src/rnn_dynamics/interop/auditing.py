@@ -169,7 +169,13 @@ class _Ours:
             self.start = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1).astype(float)
         if self.start.shape != (size,):
             raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
-        self.part = None if readout is not None else output_part(self.cell, width, size)
+        try:
+            self.part = None if readout is not None else output_part(self.cell, width, size)
+        except ValueError:
+            raise ValueError(
+                f"readout: expected a function that makes the module's {width} outputs of the cell's state of "
+                f"{size} entries, as these are not its hidden part, got None"
+            ) from None
 
     def _wide(self, leaf: Any) -> Any:
         is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
