@@ -1,4 +1,4 @@
-"""Files of 20 MB with one recurrent network: reading their bytes, ``load`` and ``inspect``.
+"""Files of 20 MB with one recurrent network: CPU seconds of reading their bytes, of ``load`` and of ``inspect``.
 
 ``load`` is timed in a process that has loaded another file of that format before, so that neither imports nor
 compilations count; ``inspect`` in a fresh one, with the interpreter's start.
@@ -6,6 +6,7 @@ compilations count; ``inspect`` in a fresh one, with the interpreter's start.
 
 import json
 import pickle
+import resource
 import subprocess
 import sys
 import tempfile
@@ -133,18 +134,19 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
 def _best(call: Callable[[], Any], repetitions: int) -> float:
     times = []
     for _ in range(repetitions):
-        begin = time.perf_counter()
+        begin = time.process_time()
         call()
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     return min(times)
 
 
 def inspected(path: Path) -> float:
-    """Seconds of ``rnn-dynamics inspect`` in a fresh process."""
+    """CPU seconds of ``rnn-dynamics inspect`` in a fresh process."""
     program = f"import sys; from rnn_dynamics import cli; sys.exit(cli.main(['inspect', {str(path)!r}]))"
-    begin = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
-    return time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def measure(*, quick: bool = False) -> list[dict]:

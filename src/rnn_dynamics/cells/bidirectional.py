@@ -101,6 +101,11 @@ class Bidirectional:
         first, second = (0 if each is None else each.stop - each.start for each in slices)
         return first, second
 
+    def named(self, layer: int, way: int) -> str:
+        """One direction of a layer in two words, "GRU 8"; way is 0 forward, 1 backward."""
+        cell = self.layers[layer][way]
+        return "–" if cell is None else f"{type(cell).__name__} {self.widths(layer)[way]}"
+
     def part(self, layer: int, direction: str) -> slice:
         """Where in the state of a direction of a layer lies what it puts out."""
         way = DIRECTIONS.index(direction)
@@ -212,16 +217,10 @@ class BidirectionalRun(Result):
     def __repr__(self) -> str:
         dtype = "" if isinstance(self.outputs, Tracer) else f" {self.outputs.dtype}"
         layers = "; ".join(
-            f"layer {i}: {' | '.join(_named(self.network, i, way) for way in (0, 1))}"
+            f"layer {i}: {' | '.join(self.network.named(i, way) for way in (0, 1))}"
             for i in range(self.network.depth)
         )
         return f"BidirectionalRun({self.steps} steps, outputs of {self.outputs.shape[-1]}{dtype}; {layers})"
-
-
-def _named(network: Bidirectional, layer: int, way: int) -> str:
-    """One direction of a layer in two words."""
-    cell = network.layers[layer][way]
-    return "–" if cell is None else f"{type(cell).__name__} {network.widths(layer)[way]}"
 
 
 def _pairs(layers: Any) -> tuple[tuple[Any, Any], ...]:

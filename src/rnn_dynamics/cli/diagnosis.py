@@ -225,7 +225,7 @@ def verdict(options: argparse.Namespace) -> str:
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
     if isinstance(cell, Bidirectional):  # whose inputs alone tell how long the sequence is
-        run = cell.run(np.zeros((options.steps, cell.inputs)) if inputs is None else inputs)
+        run = cell.run(np.zeros((options.steps, cell.inputs or 0)) if inputs is None else inputs)
     else:
         run = rollout(cell, None, inputs, steps=options.steps)
     found = diagnose(run)

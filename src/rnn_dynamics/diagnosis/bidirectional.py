@@ -261,13 +261,7 @@ def of_bidirectional(
                     reaches[layer][way] = output_norms(run, of=name, probes=probes)
     else:
         left_out = ('reach of each direction: gradients.output_norms(run, of="layer 1 forward", probes=16)',)
-    names = tuple(
-        tuple(
-            "–" if c is None else f"{type(c).__name__} {w}"
-            for c, w in zip(pair, network.widths(i), strict=True)
-        )
-        for i, pair in enumerate(network.layers)
-    )
+    names = tuple((network.named(i, 0), network.named(i, 1)) for i in range(network.depth))
     return BidirectionalDiagnosis(
         directions=tuple((first, second) for first, second in directions),
         output=output_norms(run, probes=probes),

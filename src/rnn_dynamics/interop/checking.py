@@ -13,7 +13,14 @@ from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.cells.stack import put_out, state_size
 from rnn_dynamics.interop.checking_both import compared
-from rnn_dynamics.interop.conventions import cell_by, conventions, described, fitting, own_convention
+from rnn_dynamics.interop.conventions import (
+    cell_by,
+    conventions,
+    described,
+    fitting,
+    layers_of,
+    own_convention,
+)
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import positive, real_array
 
@@ -74,10 +81,11 @@ def check(
 ) -> Agreement:
     """Compare a cell's states with the output that its own framework gives for the same inputs.
 
-    Where they differ, the weights of an ``LSTM``, ``GRU`` or ``ElmanRNN`` are read by all known conventions: the
-    order of the gates, 1 added to or taken from the forget gate, z the other way round, reset before or after the
-    product, hard sigmoids, other activations, rows for columns where blocks are square, and all of these together;
-    then the inputs in reverse order. What an importer has added up, such as two biases of a gate, stays so.
+    Where they differ, the weights of an ``LSTM``, ``ProjectedLSTM``, ``GRU`` or ``ElmanRNN``, or of a ``Stack`` of
+    one of them, whose layers share a convention, are read by all known ones: the order of the gates, 1 added to or
+    taken from the forget gate, z the other way round, reset before or after the product, hard sigmoids, other
+    activations, rows for columns where blocks are square, and all of these together; then the inputs in reverse
+    order. What an importer has added up, such as two biases of a gate, stays so.
 
     Of a ``Bidirectional`` the outputs are looked at, y of the last layer; where they differ, the directions
     exchanged, the halves exchanged, the backward half in its own order, other ways to merge them, and the same
@@ -157,7 +165,7 @@ def _search(
 ) -> tuple[tuple[str, ...], int, Any]:
     """What fits, in words, how many were tried, and a cell of the first."""
     own = own_convention(cell)
-    if own is None or truth.shape[2] != cell.W.shape[1]:
+    if own is None or truth.shape[2] != layers_of(cell)[-1].W.shape[1]:
         return (), 0, None
     start, given = np.asarray(states, float), np.asarray(inputs, float)
     tried = conventions(cell, own)

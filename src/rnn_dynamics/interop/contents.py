@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_dynamics.interop import (
     coreml,
+    dynet_files,
     json_files,
     matlab,
     messagepack,
@@ -37,6 +38,7 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "msgpack": messagepack.read_file,
     "JSON": json_files.read_file,
     "openvino": openvino_files.read_file,
+    "dynet": dynet_files.read_file,
 }
 #: Of those that hold a graph the function that reads it, in the form of ONNX's.
 _GRAPHS: dict[str, Callable[[Path], Any]] = {

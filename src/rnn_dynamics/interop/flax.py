@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
@@ -34,7 +35,7 @@ _OF_WIDTH = {
 
 def from_flax(
     source: Any, *, kind: str | None = None, activation: str | None = None, residual: bool | None = None
-) -> ElmanRNN | LSTM | GRU:
+) -> ElmanRNN | LSTM | GRU | Bidirectional:
     """A recurrent cell of Flax as a cell of this library: the same states, and so the same ∂h_T/∂h_k.
 
     Flax multiplies from the left by kernels of shape (inputs, n). A SimpleCell with ``residual`` computes
@@ -42,8 +43,8 @@ def from_flax(
     without its reset gate one whose r is 1. Layers on top of one another: ``Stack([from_flax(first), …])``.
 
     Args:
-        source: a cell of ``flax.nnx``, an ``RNN`` of one, its ``State`` or pure dictionary; or the parameters of a
-            cell of ``flax.linen``, a mapping {"ir": {"kernel": …, "bias": …}, …}. Parameters may be those of a
+        source: a cell of ``flax.nnx``, an ``RNN`` of one, an ``nnx.Bidirectional`` of two, its ``State`` or pure
+            dictionary; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel": …, "bias": …}, …}. Parameters may be those of a
             model with one cell in it. Gates are taken as σ and tanh, Flax's defaults, which parameters do not tell.
         kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell" or "MGUCell"; told by a
             module, and by the names and shapes of the parameters.
@@ -51,7 +52,8 @@ def from_flax(
         residual: of a SimpleCell given by its parameters, False by default; told by a module.
 
     Returns:
-        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h).
+        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h). Of an ``nnx.Bidirectional`` a
+        ``Bidirectional``, with the outputs side by side as its own merge has them.
 
     Raises:
         TypeError: neither a module of these classes nor a mapping.
@@ -59,6 +61,8 @@ def from_flax(
             activations of a gated cell that are not Flax's defaults, half precision, what is not told nor given.
     """
     told: dict[str, Any] = {}
+    if all(hasattr(source, name) for name in ("forward_rnn", "backward_rnn", "merge_fn")):
+        return _both(source, kind=kind, activation=activation, residual=residual)
     if isinstance(source, Mapping):
         source = _cell_in(source)
         is_wide = set(source) == {"dense_i", "dense_h"}
@@ -85,6 +89,22 @@ def from_flax(
     if kind == "MGUCell":
         return _of_one_gate(W, b, W_in, b_hidden)
     return GRU(W, b, W_in, b_hidden) if kind == "GRUCell" else LSTM(W, b, W_in)
+
+
+def _both(module: Any, **options: Any) -> Bidirectional:
+    """Both directions of an ``nnx.Bidirectional``."""
+    merge = function_name(module.merge_fn)
+    if merge.strip("_") != "concatenate":
+        raise ValueError(
+            f"source: expected a Bidirectional with its own merge_fn, which concatenates, got {merge!r}: "
+            "rd.Bidirectional([(from_flax(forward_rnn.cell), from_flax(backward_rnn.cell))], merge) tells another"
+        )
+    rnns = module.forward_rnn, module.backward_rnn
+    for rnn in rnns:
+        if not hasattr(rnn, "cell"):
+            raise TypeError(f"source: expected a Bidirectional of two RNN of nnx, got {type(rnn).__name__}")
+    first, second = (from_flax(rnn.cell, **options) for rnn in rnns)
+    return Bidirectional([(first, second)])
 
 
 def _of_one_gate(W: np.ndarray, b: np.ndarray, W_in: np.ndarray, b_hidden: np.ndarray | None) -> GRU:

@@ -27,11 +27,12 @@ WORDS = {
     "JSON": "JSON",
     "onnx": "a model of ONNX",
     "openvino": "a model of OpenVINO (IR)",
+    "dynet": "a model of DyNet (text)",
     "tflite": "a model of TensorFlow Lite",
     "coreml": "a model of Core ML",
 }
 _EXPECTED = (
-    "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, TensorFlow Lite or Core ML file"
+    "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or Core ML file"
 )
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's number, with which its files before 1.6 begin
 _ZIP, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
@@ -46,6 +47,8 @@ _MAGIC = (
     (b"MATLAB 7.3", "mat, HDF5"),
     (_HDF5, "hdf5"),
     (b"version https://git-lfs", "lfs"),
+    (b"#Parameter# /", "dynet"),
+    (b"#LookupParameter# /", "dynet"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
