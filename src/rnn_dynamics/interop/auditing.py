@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.gradients.credit.inputs import input_rows
@@ -143,16 +144,20 @@ def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) ->
 
 
 def _cell_of(module: Any, cell: Any) -> Any:
+    if isinstance(cell, Bidirectional):
+        raise TypeError("cell: expected a map of one step, got a Bidirectional, which has none")
     if cell is not None:
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
             return from_flax(module[1], kind=type(module[0]).__name__)
-        return from_module(module)
+        found = from_module(module)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"cell: expected the same map as a cell, since it cannot be read from the module ({error})"
+            "cell: expected the same map as a cell, such as an importer makes with its options, since it cannot be "
+            f"read from the module alone ({error})"
         ) from error
+    return _cell_of(module, found)
 
 
 class _Ours:
