@@ -215,7 +215,7 @@ class Random(Framework):
     ("options", "words"),
     [
         ({"module": 3}, r"^module: .*torch.*vjp\(inputs, cotangent\).*int"),
-        ({"module": Framework(), "cell": None}, r"^cell: .*cannot be read from the module"),
+        ({"module": Framework(), "cell": None}, r"^cell: .*cannot be read from the module alone"),
         ({"cell": 3}, r"^cell: .*int"),
         ({"inputs": np.ones(3)}, r"^inputs: .*\(T, m\).*\(3,\)"),
         ({"inputs": np.full((4, M), np.nan)}, r"^inputs: .*finite"),
@@ -227,8 +227,12 @@ class Random(Framework):
         ({"checks": -1}, r"^checks: "),
         ({"tolerance": 0.0}, r"^tolerance: "),
         ({"framework": "theano"}, r"^framework: "),
+        ({"module": lambda u: u, "framework": "tinygrad"}, r"^framework: .*imported.*tinygrad"),
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
-        ({"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))}, r"^output: .*2 entries"),
+        (
+            {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
+            r"^readout: .*4 outputs of .*2 entries",
+        ),
     ],
 )
 def test_errors_name_what_is_wrong(options, words):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.rollout import Trajectory, rollout
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.gradients.credit.inputs import input_rows
@@ -143,16 +144,20 @@ def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) ->
 
 
 def _cell_of(module: Any, cell: Any) -> Any:
+    if isinstance(cell, Bidirectional):
+        raise TypeError("cell: expected a map of one step, got a Bidirectional, which has none")
     if cell is not None:
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
             return from_flax(module[1], kind=type(module[0]).__name__)
-        return from_module(module)
+        found = from_module(module)
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"cell: expected the same map as a cell, since it cannot be read from the module ({error})"
+            "cell: expected the same map as a cell, such as an importer makes with its options, since it cannot be "
+            f"read from the module alone ({error})"
         ) from error
+    return _cell_of(module, found)
 
 
 class _Ours:
@@ -169,7 +174,13 @@ class _Ours:
             self.start = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1).astype(float)
         if self.start.shape != (size,):
             raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
-        self.part = None if readout is not None else output_part(self.cell, width, size)
+        try:
+            self.part = None if readout is not None else output_part(self.cell, width, size)
+        except ValueError:
+            raise ValueError(
+                f"readout: expected a function that makes the module's {width} outputs of the cell's state of "
+                f"{size} entries, as these are not its hidden part, got None"
+            ) from None
 
     def _wide(self, leaf: Any) -> Any:
         is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
