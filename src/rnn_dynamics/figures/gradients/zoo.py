@@ -201,7 +201,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> tuple[ReportRow, ...]:
             f"ρ(W) = {radius:.2f}, ‖W‖₂ = {nh3pred['more']['norm']:.2f}, exponent {rate:+.3f}",
             found=radius > 1 and rate + 2 * nh3pred["exponent_error"] < 0,
             wrong=True,
-            note="What counts is W among the units that are on together: at rest at the mean input its radius is 0.76.",
+            note="What counts is W among units that are on together: at rest at the mean input its radius is 0.76.",
         ),
         claim(
             "madmom, the same piece: 1 % horizon of the plain tanh network and of the LSTM",
