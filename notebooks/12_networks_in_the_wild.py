@@ -144,7 +144,8 @@ for each in (old, new):
     what, answer = next(iter(each["answers"].items()))
     print(f"{each['title']:32} {each['architecture']}")
     print(f"    exponent {each['exponent']:+.4f} nats a step of 10 ms; {what}: {answer}")
-print("radius and norm of the plain layers:", old["more"]["radius_and_norm"])
+for layer, (radius, norm) in old["more"]["radius_and_norm"].items():
+    print(f"    {layer} of the plain network: radius {radius:.2f}, norm {norm:.2f}")
 settling = new["fixed_points"]["settling"]
 print(
     f"the LSTM at the mean input: after {settling['steps']} steps it still moves by {settling['speed']:.2f} a step, "
@@ -248,7 +249,8 @@ assert np.abs(np.subtract(line["folds"], line["codec_leaves"])).max() < 1e-5
 for point in found["dgaintel"]["fixed_points"]["points"]:
     kind = "stable" if point["stable"] else f"unstable in {point['unstable']} direction"
     print(f"at the padding: {kind:24} made up {100 * point['output']:6.2f} %, radius {point['radius']:.4f}")
-print({name: f"{100 * value:.1f} %" for name, value in found["dgaintel"]["answers"].items()})
+for name, value in found["dgaintel"]["answers"].items():
+    print(f"    {name:18} {100 * value:5.1f} %")
 assert [point["stable"] for point in found["dgaintel"]["fixed_points"]["points"]] == [True, True, False]
 
 # %% [markdown]

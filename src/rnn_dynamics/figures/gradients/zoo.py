@@ -131,9 +131,9 @@ def _exponents(ax: Axes, results: dict[str, dict[str, Any]]) -> None:
     ax.set_xscale("symlog", linthresh=1e-2)
     ax.set_xticks([-1, -0.1, 0, 0.1], ["−1", "−.1", "0", ".1"])
     ax.set_xlim(-1.2, 0.12)
-    ax.set_xlabel("exponent (nats a step)")
+    ax.set_xlabel("nats a step")
     ax.tick_params(axis="y", labelleft=False, length=0)
-    ax.set_title("growth")
+    ax.set_title("exponents")
 
 
 def _folds(ax: Axes, opus: dict[str, Any]) -> None:
