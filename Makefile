@@ -34,12 +34,13 @@ BEGIN = { test -t 2 || while sleep 29 2>/dev/null && kill -0 $$$$ 2>/dev/null; d
 END = ; code=$$?; kill $$beat 2>/dev/null; exit $$code
 
 .DEFAULT_GOAL := help
-.PHONY: help figures test shapes soak mutants notebooks bench docs lint clean
+.PHONY: help figures test shapes soak peers mutants notebooks bench docs lint clean
 
 help:
 	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
 	@echo "make test       the test suite, notebooks included"
 	@echo "make soak       the tests that take minutes"
+	@echo "make peers      cells of other frameworks in their own runtimes (installs gigabytes), into docs/peers.md"
 	@echo "make mutants    which of 300 small faults the tests notice, in hours"
 	@echo "make notebooks  run the notebooks anew and write them beside their sources"
 	@echo "make bench      benchmarks: ratios to C, NumPy and numba"
@@ -68,6 +69,10 @@ shapes: $(DEV)
 
 soak: $(DEV) $(DRIVEN)
 	$(BIN)/python -m pytest -m soak -o timeout=3600 $(ARGS)
+
+# Each framework is installed into .cache/peers and run in a process of its own.
+peers: $(DEV)
+	$(BIN)/python -m pytest -m peers tests/test_peers.py $(ARGS)
 
 mutants: $(DEV)
 	$(BIN)/python -m tests.mutation $(ARGS)

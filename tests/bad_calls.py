@@ -66,10 +66,13 @@ def given() -> dict[str, Any]:
         "of branches": ResidualRNN(*weights),
     }
     runs = {name: rd.rollout(one, None, np.ones((8, 2))) for name, one in several.items()}
+    both = several["of inputs"], several["of inputs"]
     return {
         **runs,
+        "of both directions": rd.Bidirectional([both]).run(np.ones((8, 2))),
         "cell": cell,
         "driven": several["of inputs"],
+        "framework": lambda u: rd.rollout(several["of inputs"], None, u).states[1:],
         "neuron": DoyaNeuron(w=5.0, b=-2.0),
         "of w": lambda w: w**2,
         "plan": training.Plan(training.task("parity", 5), training.recipe(), units=2),
@@ -85,6 +88,7 @@ def given() -> dict[str, Any]:
 
 
 _RUN = {"trajectory": ("trajectory", "run")}
+_BOTH = {"run": ("trajectory", "of both directions")}
 _NEURON = {"w": ("grid", 5.0), "b": ("grid", -2.0)}
 _EXPLORED = dict.fromkeys(("w", "b", "epsilon", "x0"), ("number", 0.5))
 _CLIFF_EXPLORED = {
@@ -229,11 +233,20 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "explore.neuron": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "explore.page": {**_EXPLORED, "steps": ("count", 3), "theme": ("name", "dark")},
     "gradient_norms": {**_RUN, "stop": ("count", 4), "ord": ("name", "fro")},
+    "gradients.credit_by_signed_lag": {**_BOTH, "loss": ("function", "loss"), "ends": ("count", 3)},
     "gradients.credit_by_probes": {"network": ("function", "loss"), "probes": ("array", np.zeros((3, 2)))},
     "gradients.credit_of_samples": {"batch": ("trajectory", "batch"), "loss": ("function", "loss")},
     "gradients.input_norms": {"trajectory": ("trajectory", "of inputs"), "ord": ("name", "fro")},
     "gradients.jacobian_product": {**_RUN, "start": ("count", 1), "stop": ("count", 4)},
     "gradients.jacobian_products": {**_RUN, "stop": ("count", 4)},
+    "gradients.output_jacobians": {**_BOTH, "at": ("count", 3), "of": ("name", "output")},
+    "gradients.output_norms": {**_BOTH, "at": ("count", 3), "probes": ("count", 2), "ord": ("name", "fro")},
+    "gradients.output_pullback": {**_BOTH, "cotangent": ("array", np.ones((8, 4))), "of": ("name", "output")},
+    "gradients.output_pushforward": {
+        **_BOTH,
+        "tangent": ("array", np.ones((8, 2))),
+        "of": ("name", "output"),
+    },
     "gradients.parameter_gradient": {**_RUN, "cotangent": ("array", "vector")},
     "gradients.part_norms": {"trajectory": ("trajectory", "of parts"), "of": ("name", "hidden")},
     "gradients.partial_sums": {**_RUN, "cotangent": ("array", "vector")},
@@ -260,6 +273,17 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "gradients.states_along": {**_RUN, "direction": ("array", "vector"), "amplitudes": ("array", [0.1])},
     "gradients.step_jacobian": {"cell": ("cell", "cell"), "x": ("array", "vector")},
     "gradients.step_jacobians": {**_RUN, "start": ("count", 1), "stop": ("count", 4)},
+    "interop.audit": {
+        "module": ("trajectory", "framework"),
+        "inputs": ("array", np.ones((4, 2))),
+        "cell": ("cell", "driven"),
+        "x0": ("array", np.zeros(2)),
+        "readout": ("any", None),
+        "framework": ("name", "jax"),
+        "probes": ("count", 2),
+        "checks": ("count", 1),
+        "tolerance": ("number", 1e-3),
+    },
     "interop.check": {
         "cell": ("cell", "driven"),
         "inputs": ("array", np.ones((3, 2))),
@@ -272,11 +296,18 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
     "interop.from_flax": {"source": ("trajectory", "run")},
     "interop.from_haiku": {"source": ("trajectory", "run")},
     "interop.from_keras": {"source": ("trajectory", "run")},
+    "interop.from_keras_lmu": {"source": ("trajectory", "run")},
+    "interop.from_reservoirpy": {"source": ("trajectory", "run")},
     "interop.from_mlx": {"source": ("trajectory", "run")},
     "interop.from_module": {"source": ("trajectory", "run")},
+    "interop.from_ncps": {"source": ("trajectory", "run"), "dt": ("number", 1.0)},
+    "interop.from_norse": {"source": ("trajectory", "run")},
+    "interop.from_snntorch": {"source": ("trajectory", "run")},
     "interop.from_onnx": {"source": ("trajectory", "run")},
     "interop.from_torch": {"source": ("trajectory", "run")},
+    "interop.from_unirep": {"source": ("trajectory", "run")},
     "interop.load": {"path": ("path", "x.npz")},
+    "interop.onnx_initial_state": {"source": ("trajectory", "run")},
     "interop.read_keras": {"path": ("path", "x.h5")},
     "interop.read_npz": {"path": ("path", "x.npz")},
     "interop.read_safetensors": {"path": ("path", "x.safetensors")},

@@ -219,6 +219,10 @@ def _units(cell: Any, x: Any, u: Any, dtype: str) -> None:
     assert x.size % cell.units == 0
 
 
+def _dt(cell: Any, x: Any, u: Any, dtype: str) -> None:
+    assert float(cell.dt) > 0
+
+
 def _window(cell: Any, x: Any, u: Any, dtype: str) -> None:
     later = np.asarray(cell.window(cell(jnp.asarray(x), u)))
     _close(later[1:], np.asarray(cell.window(x))[:-1], dtype, "window")
@@ -262,6 +266,7 @@ CHECKS: dict[str, Callable[[Any, Any, Any, str], None]] = {
     "activation": _activation,
     "branch": _branch,
     "carries": _carries,
+    "dt": _dt,
     "gate_rows": _gate_rows,
     "gates": _gates,
     "jacobian": _jacobian,

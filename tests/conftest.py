@@ -182,7 +182,7 @@ def _mark_long_tests(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before the marks asked for are looked at
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Soak tests run only when asked for by marker, GPU tests only where JAX sees a GPU; long files come first."""
+    """Soak tests and peers run when asked for by marker, GPU tests where JAX sees one; long files come first."""
     _mark_long_tests(config, items)
     items.sort(key=lambda item: _LONG_FILES.index(item.path.name) if item.path.name in _LONG_FILES else 99)
     asked = config.getoption("-m") or ""
@@ -190,6 +190,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "soak" in item.keywords and "soak" not in asked:
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
+        if "peers" in item.keywords and "peers" not in asked:
+            item.add_marker(pytest.mark.skip(reason="installs other frameworks: run by `make peers`"))
         if "gpu" in item.keywords and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
     # Not skipped but left out: the other half of ``make test`` runs them.

@@ -53,6 +53,15 @@ def runs() -> dict[str, rd.Trajectory]:
     }
 
 
+@functools.cache
+def both_ways() -> Any:
+    """A run in both directions."""
+    cells = [
+        rd.ElmanRNN(0.5 * np.eye(2), np.zeros(2), sign * np.eye(2), activation="tanh") for sign in (1, -1)
+    ]
+    return rd.Bidirectional(cells).run(np.sin(np.arange(24.0)).reshape(12, 2))
+
+
 def _states() -> dict[str, Any]:
     two = runs()["two"]
     starts = np.array([[0.5, 0.2], [-0.5, 0.1], [0.01, 0.0], [0.4, -0.6]])
@@ -145,7 +154,11 @@ def _credit() -> dict[str, Any]:
     made["PastNorms"] = rd.gradients.past_norms(rd.rollout(skip, np.full(6, 0.1), steps=6))
     made["ProbedCredit"] = rd.gradients.credit_by_probes(_probed, np.zeros((5, 2)))
     several = jax.vmap(lambda x: rd.rollout(six_units(), x, steps=6))(0.1 * jnp.arange(18.0).reshape(3, 6))
-    return made | {"CreditOfSamples": rd.gradients.credit_of_samples(several, _square)}
+    made["CreditOfSamples"] = rd.gradients.credit_of_samples(several, _square)
+    both = both_ways()
+    made |= {"BidirectionalRun": both, "SignedNorms": rd.gradients.output_norms(both)}
+    made["CreditBySignedLag"] = rd.gradients.credit_by_signed_lag(both, _square)
+    return made
 
 
 def _probed(probes: Any) -> Any:
@@ -162,9 +175,13 @@ def _verdicts() -> dict[str, Any]:
     for step in range(3):
         tracker(step, two_units(), np.array([0.3, -0.4]), steps=12)
     made = {"Diagnosis": rd.diagnose(runs()["six"], _square), "BatchDiagnosis": rd.diagnose(several)}
+    made["BidirectionalDiagnosis"] = rd.diagnose(both_ways())
     made |= {"Tracker": tracker, "Spread": made["BatchDiagnosis"].spread["exponent"]}
     relu = rd.ElmanRNN(two_units().W, np.ones(2), np.eye(2), activation="relu")
     truth = rd.rollout(relu, np.zeros(2), np.eye(2)).states[1:]
+    made["Audit"] = rd.interop.audit(
+        lambda u: rd.rollout(relu, None, u).states[1:], np.ones((6, 2)), cell=relu, probes=1, checks=1
+    )
     made["Agreement"] = rd.interop.check(rd.ElmanRNN(relu.W, relu.b, relu.W_in), np.eye(2), truth)
     driven = rd.ElmanRNN(two_units().W, np.zeros(2), np.ones((2, 1)) / 4, activation="tanh")
     lists = rd.rollout(driven, np.array([0.3, -0.4]), [np.ones((5, 1)), np.ones((8, 1))])

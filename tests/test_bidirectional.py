@@ -1,9 +1,11 @@
 """Networks that read in both directions: beside NumPy's whole systems, PyTorch's autograd (files), and mpmath."""
 
+import json
 import math
 import re
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import mpmath
@@ -14,7 +16,7 @@ from jax.tree_util import Partial
 import rnn_dynamics as rd
 from rnn_dynamics import cli, gradients
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
-from rnn_dynamics.interop import from_onnx, from_torch, load, read_keras
+from rnn_dynamics.interop import check, from_flax, from_onnx, from_torch, load, read_keras
 from tests.files.packed import read
 from tests.marks import FLOAT32_IN_SOAK
 from tests.oracles import both_directions
@@ -59,9 +61,9 @@ def _network(deep, dtype="float64"):
 
 @FLOAT32_IN_SOAK
 def test_states_and_derivatives_on_both_sides_are_those_of_the_whole_system(deep, dtype):
-    run = rd.rollout(_network(deep, dtype), None, deep[2].astype(dtype))
+    run: Any = rd.rollout(_network(deep, dtype), None, deep[2].astype(dtype))
     truth, last = deep[3], deep[3][-1]
-    close = {"rtol": 1e-9, "atol": 1e-13} if dtype == "float64" else {"rtol": 2e-3, "atol": 1e-5}
+    close: Any = {"rtol": 1e-9, "atol": 1e-13} if dtype == "float64" else {"rtol": 2e-3, "atol": 1e-5}
     for layer, found in enumerate(truth):
         np.testing.assert_allclose(run.layer_outputs[layer], found["y"], **close)
         for way, name in enumerate(("forward", "backward")):
@@ -97,9 +99,9 @@ def test_norms_and_credit_by_signed_lag(deep):
     )
     exact = gradients.output_norms(run, probes=UNITS)
     assert exact.is_exact
-    draws = [gradients.output_norms(run, probes=1, seed=i).log_norms for i in range(60)]
+    draws = [gradients.output_norms(run, probes=1, seed=i).log_norms for i in range(30)]
     mean = np.log(np.mean(np.exp(2 * np.array(draws)), axis=0)) / 2
-    np.testing.assert_allclose(mean, sizes[STEPS // 2], atol=0.2)  # off by √(2/60) at most, in the mean
+    np.testing.assert_allclose(mean, sizes[STEPS // 2], atol=0.3)  # off by √(2/30) at most, in the mean
     shares = np.zeros(2 * STEPS - 1)
     for t in range(STEPS):
         for s in range(STEPS):
@@ -123,7 +125,7 @@ def test_norms_and_credit_by_signed_lag(deep):
 @pytest.mark.parametrize("name", ["gru", "lstm"])
 def test_pytorchs_outputs_and_autograd(name):
     arrays = {key.removeprefix(f"{name}/"): value for key, value in DATA.items() if "_l" in key}
-    network = from_torch({key: value for key, value in arrays.items() if "/" not in key})
+    network: Any = from_torch({key: value for key, value in arrays.items() if "/" not in key})
     run = network.run(DATA["inputs"])
     np.testing.assert_allclose(run.outputs, DATA[f"{name}/outputs"], rtol=1e-12, atol=1e-15)
     truth = DATA[f"{name}/jacobians"]
@@ -191,7 +193,7 @@ def _in_mpmath(layers, inputs, t):
         for back, (w, u, b) in enumerate(pair):
             w, u, b = (mpmath.mpf(float(each)) for each in (w, u, b))
             h, dh = mpmath.mpf(0), [mpmath.mpf(0)] * steps
-            found = [None] * steps
+            found: Any = [None] * steps
             for k in reversed(range(steps)) if back else range(steps):
                 h = mpmath.tanh(w * h + u * sum(y[k]) + b)
                 dh = [(1 - h**2) * (w * dh[s] + u * sum(d[s] for d in dy[k])) for s in range(steps)]
@@ -225,26 +227,28 @@ def test_cells_of_unequal_kinds_and_sizes_and_layers_of_one_direction():
         np.testing.assert_allclose(found[s][:, 0], (ends[0] - ends[1]) / (2 * moved), rtol=1e-6, atol=1e-10)
 
 
-def test_the_verdict_is_that_of_each_direction_and_of_the_whole(deep, tmp_path):
-    network = _network(deep)
-    run = network.run(np.random.default_rng(0).normal(size=(48, INPUTS)))
-    found = rd.diagnose(run)
-    assert list(found.regimes) == [f"layer {i} {way}" for i in range(4) for way in ("forward", "backward")]
-    alone = rd.diagnose(run.direction(2, "backward"))
-    assert found.directions[2][1].exponent == alone.exponent
+def test_the_verdict_is_that_of_each_direction_and_of_the_whole(tmp_path):
+    draws = np.random.default_rng(0)
+    network = Bidirectional([[_cell(_weights(draws, m)) for _ in range(2)] for m in (INPUTS, 2 * UNITS)])
+    run = network.run(draws.normal(size=(48, INPUTS)))
+    found = rd.diagnose(run, lambda y: y[20].sum())
+    assert list(found.regimes) == [f"layer {i} {way}" for i in range(2) for way in ("forward", "backward")]
+    alone = rd.diagnose(run.direction(1, "backward"))
+    assert found.directions[1][1].exponent == alone.exponent
     np.testing.assert_array_equal(found.output.log_norms, gradients.output_norms(run).log_norms)
-    assert found.horizon == found.output.horizon()
+    assert found.horizon == found.credit.horizon()
+    assert found.credit.ends.tolist() == [20]
     assert found.reaches[0][0].horizon()[1] == 0, "the first layer's forward states read no future"
     assert found.reaches[1][0].horizon(0.01)[1] > 0, "the second one's do"
     text = str(found)
-    for words in ("layer 3 backward", "ElmanRNN 3", "steps back and", "vanishing"):
+    for words in ("layer 1 backward", "ElmanRNN 3", "steps back and", "vanishing", "the loss reaches"):
         assert words in text
-    assert max(map(len, text.splitlines()[:12])) < 160
+    assert max(map(len, text.splitlines()[:9])) < 160
     again = rd.load(found.save(tmp_path / "verdict.npz"))
     assert str(again) == text
-    with_loss = rd.diagnose(run, lambda y: y[20].sum())
-    assert with_loss.horizon == with_loss.credit.horizon()
-    assert "the loss reaches" in str(with_loss)
+    told = json.loads(found.to_json())
+    assert told["horizon"] == list(found.horizon)
+    assert set(told["directions"]) == set(found.regimes)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +343,7 @@ def test_files_of_keras_with_bidirectional_layers_in_a_row(files, name):
     assert network.layers[2][1] is None
     found = network.run(DATA["inputs"].astype("float32"))
     np.testing.assert_allclose(found.outputs, DATA["keras/outputs"], atol=2e-6)
-    two = read_keras(files / name, layer=("below", "above"))
+    two: Any = read_keras(files / name, layer=("below", "above"))
     np.testing.assert_array_equal(two.run(found.inputs).outputs, found.layer_outputs[1])
     one = read_keras(files / name, layer="above", direction="reverse")
     assert repr(one) == repr(network.direction(1, "backward"))
@@ -356,9 +360,9 @@ def test_nodes_of_onnx_in_a_row_that_read_in_both_directions(files, name, capsys
     assert cli.main(["inspect", str(files / f"{name}.onnx")]) == 0
     said = capsys.readouterr().out
     assert f"{network.depth} layers, both directions" in said
-    call = re.search(r"rd\.interop\.load\(.*\)", said)[0]
+    call = re.findall(r"rd\.interop\.load\(.*\)", said)[0]
     assert repr(eval(call, {"rd": rd})) == repr(network)
-    options = re.search(r"one direction alone: (.*)\)", said)[1]
+    (options,) = re.findall(r"one direction alone: (.*)\)", said)
     alone = eval(f"rd.interop.load({str(files / f'{name}.onnx')!r}, {options})", {"rd": rd})
     assert repr(alone) == repr(network.direction(0, "forward"))
     for way in ("forward", "reverse"):
@@ -369,7 +373,79 @@ def test_nodes_of_onnx_in_a_row_that_read_in_both_directions(files, name, capsys
 def test_a_node_of_onnx_given_as_arrays():
     draws = np.random.default_rng(0)
     arrays = {"W": draws.normal(size=(2, 9, 2)), "R": draws.normal(size=(2, 9, 3))}
-    both = from_onnx(arrays, linear_before_reset=1)
+    both: Any = from_onnx(arrays, linear_before_reset=1)
     for way, name in (("forward", "forward"), ("backward", "reverse")):
         alone = from_onnx(arrays, direction=name, linear_before_reset=1)
         assert repr(both.direction(0, way)) == repr(alone)
+
+
+def test_outputs_of_another_runtime_are_compared_and_the_difference_named():
+    draws = np.random.default_rng(2)
+    pairs = [[_cell(_weights(draws, width)) for _ in range(2)] for width in (INPUTS, 2 * UNITS)]
+    network = Bidirectional(pairs)
+    inputs = draws.normal(size=(12, INPUTS))
+    y = np.asarray(network.run(inputs).outputs)
+    right = check(network, inputs, y)
+    assert right.agrees
+    assert right.cell is network
+    assert check(network, np.stack([inputs, inputs]), np.stack([y, y])).agrees
+    ahead, back = y[:, :UNITS], y[:, UNITS:]
+    relu = [[ElmanRNN(c.W, c.b, c.W_in, activation="relu") for c in pair] for pair in pairs]
+    for given, u, output, words in (
+        (network, inputs, np.concatenate([back, ahead], axis=1), r"halves of the output exchanged"),
+        (network, inputs, np.concatenate([ahead, back[::-1]], axis=1), r"backward .* left in its own order"),
+        (network, inputs[::-1], y, r"^inputs in reverse order$"),
+        (Bidirectional([pair[::-1] for pair in pairs]), inputs, y, r"cells of the two directions exchanged"),
+        (Bidirectional(relu), inputs, y, r"^tanh in the place of relu$"),
+    ):
+        found = check(given, u, output)
+        assert not found.agrees
+        assert len(found.fits) == 1
+        assert re.search(words, found.fits[0])
+    np.testing.assert_array_equal(found.cell.run(inputs).outputs, y)
+    summed = Bidirectional(pairs[:1], "sum")
+    found = check(summed, inputs, Bidirectional(pairs[:1], "ave").run(inputs).outputs)
+    assert found.fits == ("merged by 'ave'",)
+    assert check(network, inputs, draws.normal(size=y.shape)).fits == ()
+    with pytest.raises(
+        ValueError, match=r"^output: expected shape \(T, 6\) or \(batch, T, 6\), got \(12, 5\)"
+    ):
+        check(network, inputs, y[:, :5])
+    with pytest.raises(ValueError, match=r"^inputs: expected shape \(12, 'm'\)"):
+        check(network, inputs[:5], y)
+
+
+def test_the_slowest_direction_of_either_way_sets_the_rate():
+    """Linear units: h→ at t is Σ w^(t−s) u_s, so that the past fades by the largest w of the forward cells."""
+    keeps = ((0.9, 0.5), (0.7, 0.8))
+    pairs = [
+        tuple(ElmanRNN(np.array([[w]]), np.zeros(1), np.ones((1, m)), activation="linear") for w in pair)
+        for pair, m in zip(keeps, (1, 2), strict=True)
+    ]
+    run = Bidirectional(pairs).run(np.zeros((161, 1)))
+    np.testing.assert_allclose(gradients.output_norms(run).rates, np.log([0.9, 0.8]), atol=2e-3)
+
+
+@pytest.mark.soak
+def test_gates_in_another_order_in_both_directions_are_found():
+    draws = np.random.default_rng(0)
+    arrays = [
+        [draws.normal(size=(12, 3)), draws.normal(size=12), draws.normal(size=(12, 3))] for _ in range(2)
+    ]
+    inputs = draws.normal(size=(10, 3))
+    y = Bidirectional([tuple(LSTM(*each) for each in arrays)]).run(inputs).outputs
+    turned = [[np.concatenate([np.split(a, 4)[k] for k in (0, 2, 1, 3)]) for a in each] for each in arrays]
+    found = check(Bidirectional([tuple(LSTM(*each) for each in turned)]), inputs, y)
+    assert found.fits == ("gates in the order i, g, f, o",)
+
+
+def test_a_bidirectional_module_of_nnx():
+    nnx = pytest.importorskip("flax.nnx", reason="Flax is not installed")
+    cells = [nnx.GRUCell(2, 3, rngs=nnx.Rngs(i)) for i in range(2)]
+    module = nnx.Bidirectional(*map(nnx.RNN, cells))
+    found: Any = from_flax(module)
+    inputs = np.random.default_rng(0).normal(size=(7, 2)).astype("float32")
+    np.testing.assert_allclose(found.run(inputs).outputs, module(inputs[None])[0], atol=2e-6)
+    module.merge_fn = np.add
+    with pytest.raises(ValueError, match=r"^source: .*merge_fn.*'add'"):
+        from_flax(module)

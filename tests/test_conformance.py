@@ -15,6 +15,7 @@ from tests.marks import FLOAT32_IN_SOAK
 IN_DEPTH = {"FeedForward", "LayerNormalized", "ResidualBlock"}  # their input is a layer's parameters
 ELSEWHERE = {
     "BatchNormalized": "its state is a whole batch: test_feedforward",
+    "MixedMemory": "made of other cells, below",
     "Stack": "made of other cells, below",
 }
 
@@ -50,11 +51,21 @@ def _made(name: str, dtype: str) -> Example:
         lower, upper = (conformance.of_class(cells.ElmanRNN, dtype).cell for _ in range(2))
         upper = cells.ElmanRNN(upper.W, upper.b, 0.3 * np.ones((3, 3), dtype))
         return Example(cells.Stack((lower, upper)), np.concatenate([x, x]), u)
+    if name == "MixedMemory":
+        memory, network = (conformance.of_class(cls, dtype).cell for cls in (cells.LSTM, cells.CfC))
+        return Example(cells.MixedMemory(memory, network), np.concatenate([x, x]), u)
     cls = conformance.cell_classes()[name]
     return conformance.in_depth(cls(), dtype) if name in IN_DEPTH else conformance.of_class(cls, dtype)
 
 
-NAMES = ["Partial", "Equinox", "closure", "Stack", *(set(conformance.cell_classes()) - set(ELSEWHERE))]
+NAMES = [
+    "Partial",
+    "Equinox",
+    "closure",
+    "MixedMemory",
+    "Stack",
+    *(set(conformance.cell_classes()) - set(ELSEWHERE)),
+]
 
 
 @FLOAT32_IN_SOAK
@@ -69,9 +80,9 @@ def test_a_map_conforms_and_keeps_what_it_declares(name: str, dtype: str) -> Non
 def test_every_member_is_checked_on_some_cell() -> None:
     examples = [_made(name, "float64").cell for name in NAMES]
     declared = {member for cell in examples for member in conformance.OPTIONAL if hasattr(cell, member)}
-    # dt is a number of a user's own; what has over_batch is no map of one state: test_training_remedies.
+    # What has over_batch is no map of one state: test_training_remedies.
     assert declared - {"carry"} == set(conformance.CHECKS)
-    assert set(conformance.CHECKS) | {"carry", "dt", "over_batch"} == set(conformance.OPTIONAL)
+    assert set(conformance.CHECKS) | {"carry", "over_batch"} == set(conformance.OPTIONAL)
 
 
 def test_what_the_source_asks_of_a_cell_is_written_down() -> None:

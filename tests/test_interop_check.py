@@ -118,6 +118,35 @@ def test_what_cannot_be_told_apart_is_reported_as_several():
     assert len(one.fits) > 3
 
 
+def test_layers_of_a_stack_share_a_convention():
+    """Two layers of which the first takes two inputs, so that no rows stand for columns there."""
+    narrow = INPUTS[:, :2]
+    weights = (W, B, W_IN[:, :2]), (0.5 * W[::-1], B[::-1], W_IN[::-1])
+    true = Stack([LSTM(*each) for each in weights])
+    truth = np.asarray(rollout(true, np.zeros(4 * N), narrow).states[1:, 2 * N : 3 * N])
+    wrong = Stack([LSTM(*in_order((0, 2, 1, 3), *each)) for each in weights])
+    found = check(wrong, narrow, truth)
+    assert found.fits == ("gates in the order i, g, f, o",)
+    assert found.tried == 24 * 2 * 3 * 3 - 1
+    assert check(found.cell, narrow, truth).agrees
+    assert check(true, narrow[::-1], truth[::-1]).fits == ("inputs and outputs in reverse order",)
+    start = np.linspace(-0.5, 0.5, 4 * N)
+    truth = np.asarray(rollout(true, start, narrow).states[1:, 2 * N : 3 * N])
+    assert check(wrong, narrow, truth, x0=start).fits == found.fits
+    # One layer read wrongly and the other rightly is no convention of a framework.
+    mixed = check(Stack([wrong.cells[0], true.cells[1]]), narrow, truth, x0=start)
+    assert (mixed.fits, mixed.cell) == ((), None)
+
+
+def test_the_gates_of_a_projected_lstm_are_found():
+    P = RNG.normal(size=(2, N))
+    true, order = ProjectedLSTM(W[:, :2], B, W_IN, P), (3, 0, 1, 2)
+    truth = np.asarray(rollout(true, np.zeros(5), INPUTS).states[1:, :2])
+    found = check(ProjectedLSTM(*in_order(order, W[:, :2], B, W_IN), P), INPUTS, truth)
+    assert found.fits == ("gates in the order o, i, f, g",)
+    assert check(found.cell, INPUTS, truth).agrees
+
+
 def test_none_fits():
     found = check(LSTM_TRUE, INPUTS, np.tanh(INPUTS))
     assert (found.agrees, found.fits, found.cell) == (False, (), None)

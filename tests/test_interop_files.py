@@ -10,6 +10,7 @@ import re
 import shlex
 import struct
 import sys
+import tarfile
 import time
 import tracemalloc
 import warnings
@@ -48,6 +49,13 @@ NETWORKS = [
     ("external.onnx", "lstm", {"prefix": "rnn"}, ""),
 ]
 FORMATS = [*sorted({name for name, *_ in NETWORKS} - {"external.onnx"}), "a.npz", "a.safetensors", "a.npy"]
+#: Members of the archives of small models.
+MODELS = [
+    *("onnx_more/lstm_computed.onnx", "onnx_more/scan_lstm.onnx", "onnx_more/loop_rnn.onnx"),
+    *("onnx_more/torch_rnn_two.onnx", "onnx_more/lstm_quantised.onnx", "onnx_more/row_turned.onnx"),
+    *("tflite/keras3_GRU.tflite", "tflite/keras2_two.tflite", "tflite/keras3_eight_bits.tflite"),
+    *("coreml/both.mlmodel", "coreml/lstm_eight_bits.mlmodel", "coreml/stacked.mlmodel"),
+]
 
 
 @pytest.mark.parametrize(("name", "truth", "options", "said"), NETWORKS, ids=lambda value: str(value)[:30])
@@ -98,10 +106,19 @@ def test_inspect_names_the_other_arrays_and_what_is_refused(capsys, tmp_path):
     assert told(capsys, "inspect", tmp_path / "none.pt")[0] == 2
 
 
-def test_inspect_imports_no_jax():
+def test_inspect_imports_no_jax(tmp_path):
     import subprocess
 
-    program = f"import sys; from rnn_dynamics import cli; cli.main(['inspect', {str(FILES / 'zip.pt')!r}]); "
+    files = [FILES / "zip.pt"]
+    for archive in ("keras_files", "onnx_more", "tflite", "coreml"):
+        with tarfile.open(FILES / f"{archive}.tar.xz") as held:
+            suffix = (".onnx", ".tflite", ".mlmodel", ".h5", ".keras")
+            member = next(each for each in held.getmembers() if each.name.endswith(suffix))
+            files.append(tmp_path / archive)
+            files[-1].write_bytes(held.extractfile(member).read())
+    program = "import sys; from rnn_dynamics import cli; "
+    program += f"codes = [cli.main(['inspect', path]) for path in {[str(path) for path in files]!r}]; "
+    program += "assert codes == [0] * 5, codes; "
     program += "assert 'jax' not in sys.modules and 'scipy' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=60)
 
@@ -505,6 +522,11 @@ def written(name, folder):
         save_file(gru(), path)
     elif name == "a.npy":
         np.save(path, np.eye(3))
+    elif "/" in name:
+        archive, _, member = name.partition("/")
+        path = folder / member
+        with tarfile.open(FILES / f"{archive}.tar.xz") as held:
+            path.write_bytes(held.extractfile(member).read())
     else:
         path.write_bytes((FILES / name).read_bytes())
     return path
@@ -560,13 +582,13 @@ def mutate(name, folder, count, seed):
         assert len(said) < 1000, said
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MODELS])
 def test_damaged_files_are_read_or_refused(tmp_path, heard, name):
-    mutate(name, tmp_path, 40, name)
+    mutate(name, tmp_path, 40 if name in FORMATS else 24, name)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *MODELS])
 def test_many_damaged_files_are_read_or_refused(tmp_path, heard, name):
     mutate(name, tmp_path, 2000, f"soak {name}")
 

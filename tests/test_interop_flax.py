@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -109,7 +110,7 @@ ZEROS = np.zeros((3, 3), np.float32)
         (lambda: params("linen_gru"), {"residual": False}, r"^residual: .*GRUCell"),
         (lambda: params("linen_simple"), {}, r"^activation: .*'tanh'.*None"),
         (lambda: params("linen_simple"), {"activation": "elu"}, r"^activation: "),
-        (lambda: {"cell": params("linen_lstm")}, {}, r"^source: .*'cell'"),
+        (lambda: {"cell": {"ii": params("linen_lstm")["ii"]}}, {}, r"^source: .*'cell'"),
         (lambda: _without("linen_lstm", "hf"), {}, r"^source: .*names"),
         (lambda: _without("linen_lstm", "hf"), {"kind": "LSTMCell"}, r"^source: .*hf.*missing"),
         (lambda: params("linen_gru") | {"head": {}}, {"kind": "GRUCell"}, r"^source: .*head"),
@@ -151,3 +152,53 @@ def test_modules_of_flax_itself():
     np.testing.assert_allclose(from_flax(variables)(x, u), truth, rtol=1e-6)
     with pytest.raises(TypeError, match="linen's GRUCell"):
         from_flax(boxed)
+
+
+def _drawn(**shapes):
+    draws = np.random.default_rng(0)
+    return {
+        name: {key: draws.normal(size=size) for key, size in inner.items()} for name, inner in shapes.items()
+    }
+
+
+def _sigma(z):
+    return 1 / (1 + np.exp(-z))
+
+
+@pytest.mark.parametrize("resets", [True, False])
+def test_a_minimal_gated_unit_is_a_gru_of_one_gate(resets):
+    """Against its equations: f = σ(W_f u + b_f + V_f h), h⁺ = (1 − f) tanh(W_n u + b_n + f (V_n h + b)) + f h."""
+    square, wide, bias = {"kernel": (3, 3)}, {"kernel": (2, 3), "bias": (3,)}, {"bias": (3,)}
+    params = _drawn(**{"if": wide, "in": wide, "hf": square, "hn": square | (bias if resets else {})})
+    h, u = np.array([0.5, -1.0, 0.25]), np.array([1.0, -0.5])
+    f = _sigma(u @ params["if"]["kernel"] + params["if"]["bias"] + h @ params["hf"]["kernel"])
+    back = h @ params["hn"]["kernel"]
+    back = f * (back + params["hn"]["bias"]) if resets else back
+    expected = (1 - f) * np.tanh(u @ params["in"]["kernel"] + params["in"]["bias"] + back) + f * h
+    cell = from_flax({"params": {"cell": params}})
+    np.testing.assert_allclose(cell(jnp.asarray(h), u), expected, rtol=1e-12)
+    with pytest.raises(ValueError, match=r"from_flax\(source\['a'\]\) or from_flax\(source\['b'\]\)"):
+        from_flax({"a": params, "b": params, "Dense_0": {"kernel": np.ones((3, 1))}})
+
+
+@pytest.mark.parametrize(("blocks", "cls"), [(1, ElmanRNN), (3, GRU), (4, LSTM)])
+def test_states_of_nnx_are_told_by_their_widths(blocks, cls):
+    inner, outer = {"kernel": (3, 3 * blocks)}, {"kernel": (2, 3 * blocks)}
+    bias = {"bias": (3 * blocks,)}
+    inner, outer = (inner | bias, outer) if blocks == 4 else (inner, outer | bias)
+    params = _drawn(dense_i=outer, dense_h=inner)
+    told = {"activation": "tanh"} if blocks == 1 else {}
+    cell = from_flax({"rnn": {"cell": params | {"rngs": {"count": np.ones(1)}}}}, **told)
+    assert type(cell) is cls
+    np.testing.assert_array_equal(cell.W_in, params["dense_i"]["kernel"].T.astype(cell.W.dtype))
+    with pytest.raises(ValueError, match=r"^source: .*1, 3 or 4 square blocks.*\(3, 7\)"):
+        from_flax({"dense_i": {}, "dense_h": {"kernel": np.ones((3, 7))}})
+
+
+def test_an_rnn_of_nnx_is_its_cell():
+    rnn = type("RNN", (), {"cell": 3, "reverse": True})
+    with pytest.raises(ValueError, match=r"^source: .*reverse: from_flax\(source.cell\)"):
+        from_flax(rnn())
+    rnn.reverse = False
+    with pytest.raises(TypeError, match=r"^source: .*int"):
+        from_flax(rnn())

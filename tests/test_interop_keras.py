@@ -14,6 +14,7 @@ from rnn_dynamics.cells.activations import leaky_relu
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras
+from rnn_dynamics.interop.keras_config import chains, networks_of
 
 DATA = np.load(Path(__file__).parent / "data" / "keras.npz")
 INPUTS = DATA["inputs"]
@@ -315,3 +316,17 @@ def test_layers_of_keras_itself(monkeypatch):
     with pytest.raises(ValueError, match="go_backwards"):
         from_keras(layer)
     assert type(from_keras(layer, direction="reverse")) is LSTM
+
+
+def test_layers_in_a_row_in_a_model_in_memory_are_one_network():
+    """Its configuration, as Keras 3.15.1 gives it, has tuples where that of a file has lists."""
+
+    def layer(kind, name, *before):
+        tensor = {"class_name": "__keras_tensor__", "config": {"keras_history": [*before, 0, 0]}}
+        nodes = [{"args": (tensor,), "kwargs": {}}] if before else []
+        config = {"name": name, "units": 2, "return_sequences": True}
+        return {"class_name": kind, "name": name, "config": config, "inbound_nodes": nodes}
+
+    layers = [layer("InputLayer", "in"), layer("GRU", "a", "in"), layer("LSTM", "b", "a")]
+    networks, unknown = networks_of("Functional", {"layers": layers})
+    assert ([[each.name for each in chain] for chain in chains(networks)], unknown) == ([["a", "b"]], [])

@@ -3,9 +3,14 @@
 The files and what they compute are made by data/make_keras_files.py.
 """
 
+import io
 import json
+import random
 import struct
+import subprocess
+import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
@@ -168,6 +173,105 @@ def test_damaged_files_are_one_sentence(folder, tmp_path, file):
         said = _said(path, options)
         assert "\n" not in said, i
         assert len(said) < 600, i
+
+
+#: Looks at one file after the other in a process of its own, without JAX: HDF5 need not survive each of them.
+LOOK = """
+import sys, resource
+from pathlib import Path
+from rnn_dynamics.interop import keras_config, keras_open
+resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        path = Path(line.strip())
+        keras_open.described(path)
+        with keras_open.opened(path) as store:
+            if not keras_config.has_layers(store.config):
+                places = [place for network in store.networks().values() for place in network]
+            else:
+                config = store.config
+                found, _ = keras_config.networks_of(str(config.get("class_name")), config.get("config"))
+                places = [] if not store.is_by_layer else [
+                    place for each in found for place in store.of_layer(each.name.partition("/")[0], "")
+                ]
+                if not store.is_by_layer:
+                    for each in found:
+                        for part in each.parts("forward" if each.has_two_directions else None):
+                            store.at(part.place)
+            for place in places:
+                store.array(place)
+        print("read", flush=True)
+    except ValueError as error:
+        print("refused", len(str(error)), flush=True)
+    except Exception as error:
+        print("failed", repr(error)[:200], flush=True)
+"""
+
+
+def _mutated(data, dice):
+    """The bytes with some of them changed, cut out, doubled or cut off; of an archive those of one member."""
+    if data.startswith(b"PK") and dice.random() < 0.8:
+        file = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(file, "w") as new:
+            members = {name: old.read(name) for name in old.namelist()}
+            chosen = dice.choice([*["model.weights.h5"] * 3, *members])
+            for name, each in members.items():
+                new.writestr(zipfile.ZipInfo(name), _mutated(each, dice) if name == chosen else each)
+        return file.getvalue()
+    new, how, at = bytearray(data), dice.randrange(5), dice.randrange(len(data))
+    if how == 0:
+        new[at] ^= 1 << dice.randrange(8)
+    elif how == 1:
+        del new[at:]
+    elif how == 2:
+        del new[at : at + dice.randrange(1, 9)]
+    elif how == 3:
+        new[at : at + 4] = dice.choice([b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", bytes(4)])
+    else:
+        new[at:at] = new[at : at + dice.randrange(1, 65)]
+    return bytes(new)
+
+
+def _looked_at(folder, tmp_path, file, count):
+    """What is said of so many damaged files; a process that dies or hangs is an error that names the mutation."""
+    data, dice, path = (folder / file).read_bytes(), random.Random(file), tmp_path / file
+    looker = subprocess.Popen([sys.executable, "-c", LOOK], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert looker.stdin is not None
+    assert looker.stdout is not None
+    found = []
+    try:
+        assert looker.stdout.readline() == b"ready\n"
+        for number in range(count):
+            path.write_bytes(_mutated(data, dice))
+            timer = threading.Timer(60, looker.kill)
+            timer.start()
+            looker.stdin.write(f"{path}\n".encode())
+            looker.stdin.flush()
+            said = looker.stdout.readline().decode()
+            timer.cancel()
+            assert said.startswith(("read", "refused")), f"{file}: mutation {number}: {said or 'it died'}"
+            found.append(said.split())
+    finally:
+        looker.kill()
+        looker.communicate()
+    return found
+
+
+FILES_OF_KERAS = ("one.h5", "two_weights.h5", "cudnn.h5", "three.h5", "three.weights.h5", "three.keras")
+
+
+@pytest.mark.parametrize("file", ["three.h5", "three.keras"])
+def test_damaged_files_are_survived(folder, tmp_path, file):
+    assert {said[0] for said in _looked_at(folder, tmp_path, file, 30)} == {"read", "refused"}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("file", FILES_OF_KERAS)
+def test_many_damaged_files_are_survived(folder, tmp_path, file):
+    assert all(
+        int(said[1]) < 600 for said in _looked_at(folder, tmp_path, file, 2000) if said[0] == "refused"
+    )
 
 
 def _altered(folder, tmp_path, change):

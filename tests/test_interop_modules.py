@@ -173,7 +173,7 @@ def _keras():
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
-        (lambda: module("snntorch", "SLSTM", beta=1), {}, r"^source: .*SLSTM of snntorch.nn with .*'beta'"),
+        (lambda: module("my_net", "SLSTM", beta=1), {}, r"^source: .*SLSTM of my_net.nn with .*'beta'"),
         (lambda: {"kernel": np.ones(3)}, {}, r"^source: .*'kernel'"),
         (lambda: "model.pt", {}, r"^source: .*rd.interop.load"),
         (lambda: module("haiku", "LSTM"), {}, r"^source: .*init"),

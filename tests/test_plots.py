@@ -113,6 +113,7 @@ def test_every_public_plot_is_tested() -> None:
         "basin_labels",
         "basin_starts",
         "edge_state",
+        "audit",
         "result",
         "side",
         "trajectory",

@@ -210,8 +210,6 @@ told(lambda: rd.explore.cliff(), "anywidget", "notebook")
 told(lambda: rd.explore.gradients(), "ipywidgets", "notebook")
 assert "<canvas" in rd.explore.page() and "<canvas" in rd.explore.cliff_page()
 told(lambda: rd.sweep(lambda w: w, {"w": [0.0, 1.0]}).to_xarray(), "xarray", "data")
-open("model.onnx", "wb").write(b"x")
-told(lambda: rd.interop.from_onnx("model.onnx"), "onnx", "interop")
 open("model.h5", "wb").write(b"\\x89HDF\\r\\n\\x1a\\n" + bytes(600))
 told(lambda: rd.interop.read_keras("model.h5"), "h5py", "interop")
 assert cli.main(["compare", "--out", "table.nc"]) == 2

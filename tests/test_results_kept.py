@@ -93,7 +93,9 @@ def _returned(function: Any) -> list[type]:
     except NameError:  # plots are named for type checkers only
         return []
     ours = [cls for cls in _classes(hints.get("return")) if cls.__module__.startswith("rnn_dynamics.")]
-    return [cls for cls in ours if is_record(cls) and "__call__" not in vars(cls)]
+    return [
+        cls for cls in ours if is_record(cls) and not {"__call__", "run"} & set(vars(cls))
+    ]  # not networks
 
 
 def _offered(module: types.ModuleType) -> list[str]:

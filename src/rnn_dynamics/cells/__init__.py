@@ -14,19 +14,25 @@ from rnn_dynamics.cells.feedforward import (
 )
 from rnn_dynamics.cells.gated import GRU, LSTM, LSTM1997, MinimalGatedUnit, MinimalRNN
 from rnn_dynamics.cells.initializers import random_rnn
+from rnn_dynamics.cells.legendre import LMU
+from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
+from rnn_dynamics.cells.multiplicative import MultiplicativeLSTM
 from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.normalized import BatchNormRNN, LayerNormRNN, PReLURNN
 from rnn_dynamics.cells.piecewise import PiecewiseLinearRNN, ShallowPiecewiseLinearRNN
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.residual import AntisymmetricRNN, ResidualRNN, irnn
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory, rollout
+from rnn_dynamics.cells.spiking import SpikingLeaky, SpikingLIF
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN
 
 __all__ = [
     "GRU",
+    "LMU",
     "LSTM",
     "LSTM1997",
+    "LTC",
     "Activation",
     "AntisymmetricRNN",
     "AttentionRNN",
@@ -35,6 +41,7 @@ __all__ = [
     "Bidirectional",
     "BidirectionalRun",
     "Cell",
+    "CfC",
     "Declaring",
     "DoyaNeuron",
     "ElmanRNN",
@@ -44,6 +51,8 @@ __all__ = [
     "LeakyRNN",
     "MinimalGatedUnit",
     "MinimalRNN",
+    "MixedMemory",
+    "MultiplicativeLSTM",
     "PReLURNN",
     "PascanuNeuron",
     "PiecewiseLinearRNN",
@@ -54,6 +63,8 @@ __all__ = [
     "ResidualRNN",
     "ShallowPiecewiseLinearRNN",
     "SkipRNN",
+    "SpikingLIF",
+    "SpikingLeaky",
     "Stack",
     "Trajectories",
     "Trajectory",

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.further import BOUNDED, FUNCTIONS
+from rnn_dynamics.cells.surrogates import KINDS, Step
 from rnn_dynamics.numerics.validation import choice
 
 
@@ -108,6 +109,14 @@ def _logit_jvp(primals: tuple, tangents: tuple) -> tuple:
     return logit(x), dx / (x * (1 - x))
 
 
+def _lecun(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return 1.7159 * tanh(0.666 * z)
+
+
+def _lecun_derivative(z: Float[Array, "..."]) -> Float[Array, "..."]:
+    return 1.7159 * 0.666 * tanh_derivative(0.666 * z)
+
+
 def _rectify(z: Float[Array, "..."]) -> Float[Array, "..."]:
     return jnp.where(z <= 0, jnp.zeros_like(z), z)
 
@@ -167,6 +176,8 @@ class Activation:
 
     def kept_name(self) -> str | None:
         """The name by which a file keeps this activation, ``None`` for one that the library does not have."""
+        if isinstance(self.function, Step):
+            return self.function.kept_name
         for name, known in {**_BY_NAME, **_FURTHER}.items():
             if self == known:
                 return name
@@ -182,12 +193,17 @@ class Activation:
         """
         if name not in _BY_NAME and name.startswith("leaky_relu(") and name.endswith(")"):
             return leaky_relu(float.fromhex(name.removeprefix("leaky_relu(").removesuffix(")")))
+        if name.startswith("spike(") and name.endswith(")"):
+            kind, _, slope = name.removeprefix("spike(").removesuffix(")").partition(",")
+            return spike(kind, float.fromhex(slope))
         return _named("activation", name)
 
     @property
     def is_bounded(self) -> bool:
         """Whether this is one of the library's whose values have a bound."""
-        return any(self is known for known in (logistic, hyperbolic, *map(_FURTHER.get, BOUNDED)))
+        return any(
+            self is known for known in (logistic, hyperbolic, *map(_FURTHER.get, (*BOUNDED, "lecun_tanh")))
+        )
 
     def __repr__(self) -> str:
         return f"Activation({self.name!r}, slope_bound={self.slope_bound})"
@@ -224,6 +240,33 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     return made
 
 
+@functools.cache
+def spike(kind: str = "none", slope: float = 1.0) -> Activation:
+    """The step H(z) of a spiking neuron, 1 for z > 0 and else 0, its derivative as chosen.
+
+    "none" is its own derivative, 0 wherever it has one. The others are surrogates, by which frameworks train: a
+    cell with one has the same states, and the products of its Jacobians are no derivatives of the map. With k the
+    slope: "atan" k/2 / (1 + (πkz/2)²); "fast_sigmoid" 1/(1 + k|z|)²; "sigmoid" k σ′(kz); "tanh" sech²(kz); "erfc"
+    2 e^(−k²z²)/√π; "triangle" k max(0, 1 − |z|); "circ" k³/(k² + z²)^(3/2); "straight_through" k; "on" k for z > 0
+    and else 0; "turned" k for z < 0 and else −k.
+
+    Args:
+        kind: one of these.
+        slope: k, a finite number.
+
+    Raises:
+        TypeError, ValueError: another kind, a slope that is no finite number.
+    """
+    choice("kind", kind, tuple(KINDS))
+    if isinstance(slope, bool) or not isinstance(slope, numbers.Real):
+        raise TypeError(f"slope: expected a real number, got {slope!r}")
+    if not math.isfinite(slope):
+        raise ValueError(f"slope: expected a finite number, got {slope}")
+    step = Step(kind, float(slope))
+    name = "spike" if kind == "none" else f"spike({kind}, {slope:g})"
+    return Activation(name, step, step.derivative)
+
+
 _SLOPES: dict[Activation, float] = {}
 _BY_NAME = {
     "logistic": logistic,
@@ -234,6 +277,7 @@ _BY_NAME = {
     "linear": linear,
 }
 _FURTHER = {name: Activation(name, *parts) for name, parts in FUNCTIONS.items()}
+_FURTHER["lecun_tanh"] = Activation("lecun_tanh", _lecun, _lecun_derivative, 1.7159 * 0.666)
 
 
 def _named(argument: str, name: str) -> Activation:

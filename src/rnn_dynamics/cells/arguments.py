@@ -12,13 +12,18 @@ from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.validation import count, real_array
 
 
+def reads_sequences(network: Any) -> bool:
+    """Whether it maps a whole sequence, as ``Bidirectional`` does, and is no step map."""
+    return bool(getattr(network, "reads_sequences", False))
+
+
 def checked_cell(cell: Any) -> None:
     """Refuse what cannot be called.
 
     Raises:
         TypeError: it is not callable.
     """
-    if getattr(cell, "reads_sequences", False):
+    if reads_sequences(cell):
         raise TypeError(
             "cell: expected a step map cell(x, u), got a Bidirectional, whose states depend on the whole sequence: "
             'cell.direction(0, "forward") is the step map of one direction of a layer'

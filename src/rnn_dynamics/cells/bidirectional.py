@@ -40,8 +40,8 @@ class Bidirectional:
         layers: pairs (forward, backward) of cells, of any kinds and sizes, the one next to the input first; or one
             pair. ``None`` in the place of a cell is a layer that reads in one direction.
         merge: "concat", [h→, h←]; "sum"; "mul", the product of each unit; "ave", the mean; or one for each layer.
-        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as ``Dense``, or
-            ``None`` for none.
+        between: of each layer above the first a map of one step's y_{ℓ−1}, a callable pytree such as
+            ``jax.tree_util.Partial(dense, W, b)``, or ``None`` for none.
         sizes: pairs of the entries of the cells' states; told by cells of the library.
 
     Attributes:
@@ -100,6 +100,20 @@ class Bidirectional:
         slices = [None if cell is None else put_out(cell, size) for cell, size in pairs]
         first, second = (0 if each is None else each.stop - each.start for each in slices)
         return first, second
+
+    def named(self, layer: int, way: int) -> str:
+        """One direction of a layer in two words, "GRU 8"; way is 0 forward, 1 backward."""
+        cell = self.layers[layer][way]
+        return "–" if cell is None else f"{type(cell).__name__} {self.widths(layer)[way]}"
+
+    def part(self, layer: int, direction: str) -> slice:
+        """Where in the state of a direction of a layer lies what it puts out."""
+        way = DIRECTIONS.index(direction)
+        return put_out(self.layers[layer][way], self.sizes[layer][way])
+
+    def merge(self, layer: int, forward: Any, backward: Any) -> Any:
+        """What a layer puts out, of what its directions put out; ``None`` for one that is not there."""
+        return merged(self.merges[layer], (forward, backward))
 
     def width(self, layer: int = -1) -> int:
         """Entries of y(t) of a layer, of the last by default."""
@@ -203,16 +217,10 @@ class BidirectionalRun(Result):
     def __repr__(self) -> str:
         dtype = "" if isinstance(self.outputs, Tracer) else f" {self.outputs.dtype}"
         layers = "; ".join(
-            f"layer {i}: {' | '.join(_named(self.network, i, way) for way in (0, 1))}"
+            f"layer {i}: {' | '.join(self.network.named(i, way) for way in (0, 1))}"
             for i in range(self.network.depth)
         )
         return f"BidirectionalRun({self.steps} steps, outputs of {self.outputs.shape[-1]}{dtype}; {layers})"
-
-
-def _named(network: Bidirectional, layer: int, way: int) -> str:
-    """One direction of a layer in two words."""
-    cell = network.layers[layer][way]
-    return "–" if cell is None else f"{type(cell).__name__} {network.widths(layer)[way]}"
 
 
 def _pairs(layers: Any) -> tuple[tuple[Any, Any], ...]:

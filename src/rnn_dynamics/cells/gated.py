@@ -24,7 +24,7 @@ def _functions(gate_activation: Any, activation: Any) -> dict[str, Activation]:
     }
 
 
-class _HiddenAndCell:
+class HiddenAndCell:
     """A cell whose state [h, c] has 2 n entries."""
 
     W: Any
@@ -50,7 +50,7 @@ def _size(cell: Any, gate: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 @cell_type(static=("gate_activation", "activation", "output_activation"))
-class LSTM(_HiddenAndCell):
+class LSTM(HiddenAndCell):
     """Long short-term memory with a forget gate, state [h, c].
 
     z = W h + W_in u + b in four stretches i, f, g, o; i, f, o = σ(z), g = tanh(z); c⁺ = f c + i g; h⁺ = o tanh(c⁺).
@@ -140,7 +140,7 @@ class LSTM(_HiddenAndCell):
 
 
 @cell_type()
-class LSTM1997(_HiddenAndCell):
+class LSTM1997(HiddenAndCell):
     """The first long short-term memory, without forget gate, state [h, c]: ∂c⁺/∂c at fixed h is exactly 1.
 
     z = W h + W_in u + b in three stretches i, g, o; i, o = σ(z), g = 2 tanh(z/2) in (−2, 2); c⁺ = c + i g;

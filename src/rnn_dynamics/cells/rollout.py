@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Bool, Float, Int
 
-from rnn_dynamics.cells.arguments import checked_start
+from rnn_dynamics.cells.arguments import checked_start, reads_sequences
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.cells.sequences import dataset_of, separate, starts_of
@@ -241,7 +241,7 @@ def rollout(
     padding skipped where they are dear (not under ``jit`` or ``grad``), so that a loop over T compiles a few
     programs. A repeated shape compiles nothing.
     """
-    if getattr(cell, "reads_sequences", False):
+    if reads_sequences(cell):
         for name, value in (("steps", steps), ("lengths", lengths), ("mask", mask)):
             if value is not None:
                 raise ValueError(

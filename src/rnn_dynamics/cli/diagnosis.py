@@ -219,12 +219,13 @@ def verdict(options: argparse.Namespace) -> str:
             raise ValueError(_as_options(str(error))) from error
     for warning in told:
         print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
-    cell = jax.tree_util.tree_map(lambda leaf: leaf.astype(float), cell)
+    # by NumPy: JAX would compile a program for each shape
+    cell = jax.tree_util.tree_map(lambda leaf: jax.numpy.asarray(np.asarray(leaf, float)), cell)
     inputs = None
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
     if isinstance(cell, Bidirectional):  # whose inputs alone tell how long the sequence is
-        run = cell.run(np.zeros((options.steps, cell.inputs)) if inputs is None else inputs)
+        run = cell.run(np.zeros((options.steps, cell.inputs or 0)) if inputs is None else inputs)
     else:
         run = rollout(cell, None, inputs, steps=options.steps)
     found = diagnose(run)

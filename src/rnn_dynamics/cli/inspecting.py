@@ -45,7 +45,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _of_keras(path: Path, as_json: bool) -> int:
-    from rnn_dynamics.interop.keras_files import described as described_keras
+    from rnn_dynamics.interop.keras_open import described as described_keras
 
     networks = described_keras(path)
     size = path.stat().st_size

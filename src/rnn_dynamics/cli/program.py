@@ -1,6 +1,7 @@
 """What every command shares: exit codes, complaints in one line, signals held back, settings of the program."""
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -51,11 +52,13 @@ def settings(*, x64: bool = True) -> Iterator[None]:
     never touches.
     """
     import jax
-    import matplotlib
 
     with contextlib.suppress(OSError):  # a home that cannot be written to, or that others may write to
         keep_programs()
     if x64:
         jax.config.update("jax_enable_x64", True)
-    matplotlib.use("Agg")
+    if "matplotlib" in sys.modules:
+        sys.modules["matplotlib"].use("Agg")
+    else:  # a command that draws nothing need not wait for it
+        os.environ["MPLBACKEND"] = "Agg"
     yield

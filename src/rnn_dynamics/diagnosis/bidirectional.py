@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -22,8 +23,8 @@ from rnn_dynamics.gradients.bidirectional.passes import checked_run
 from rnn_dynamics.numerics.results import Result, Table
 from rnn_dynamics.numerics.results.powers import power_of_ten
 
-_MOST_OF_ALL = 1e10  # operations for all rows of an output
-_MOST_OF_PROBES = 1e11
+_MOST_OF_ALL = 1e11  # operations for all rows of an output
+_MOST_OF_PROBES = 1e12
 _PROBES = 16
 
 
@@ -98,6 +99,7 @@ class BidirectionalDiagnosis(Result):
             "steps": self.steps,
             "horizon": list(self.horizon),
             "horizon_percent": list(self.horizon_percent),
+            "rates": _plain(self.output.rates),
             "output": _norms_to_dict(self.output),
             "directions": {name: each.to_dict() for name, each in self.of_directions()},
             "reaches": {name: _norms_to_dict(each) for name, each in self._reaches()},
@@ -184,6 +186,10 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
     )
     greatest = power_of_ten(float(output.log_norms.max()))
     said.append(f"  {'':<22}({norm}: greatest {greatest} at lag s − t = {output.peak_lag}{how})")
+    rates = [f"{rate:+.3g}" if math.isfinite(rate) else "?" for rate in output.rates]
+    if rates != ["?", "?"]:
+        text = f"{rates[0]} nats a step to the past, {rates[1]} to the future"
+        said.append(f"  {'growth with distance':<22}{text}")
     if found.credit is not None:
         near, far = found.credit.horizon(), found.credit.horizon(0.01)
         reach = f"{near[0]} steps back and {near[1]} ahead at 1/e, {far[0]} and {far[1]} at 1 %"
@@ -198,16 +204,22 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
         text += f"  horizon {horizon:>{widths[4]}} lags" + (f"  state reaches {both} at 1 %" if both else "")
         said.append(f"  {text}")
     said += [f"  {'left out':<22}{text}" for text in found.left_out]
-    by_remedy: dict[tuple[str, str], list[str]] = {}
+    return said + _remedies(found)
+
+
+def _remedies(found: BidirectionalDiagnosis) -> list[str]:
+    """Each remedy once, with the directions that select it and what was measured in the first of these."""
+    chosen: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for name, remedies in found.remedies.items():
         for remedy in remedies:
-            by_remedy.setdefault((remedy.name, remedy.key), []).append(f"{name}, as {remedy.because}")
-    for (name, key), reasons in by_remedy.items():
+            chosen.setdefault((remedy.name, remedy.key), []).append((name, remedy.because))
+    said = []
+    for (name, key), reasons in chosen.items():
         said.append(f"Remedy: {name}" + (f' (training.REMEDIES["{key}"])' if key else ""))
-        said += [f"  {reason}" for reason in reasons]
-    if not by_remedy:
-        said.append("Remedy: none is selected by these measurements")
-    return said
+        others = [direction for direction, _ in reasons[1:]]
+        said.append(f"  of {reasons[0][0]}, as {reasons[0][1]}")
+        said += [f"  and likewise of {', '.join(others)}"] if others else []
+    return said or ["Remedy: none is selected by these measurements"]
 
 
 def of_bidirectional(
@@ -249,13 +261,7 @@ def of_bidirectional(
                     reaches[layer][way] = output_norms(run, of=name, probes=probes)
     else:
         left_out = ('reach of each direction: gradients.output_norms(run, of="layer 1 forward", probes=16)',)
-    names = tuple(
-        tuple(
-            "–" if c is None else f"{type(c).__name__} {w}"
-            for c, w in zip(pair, network.widths(i), strict=True)
-        )
-        for i, pair in enumerate(network.layers)
-    )
+    names = tuple((network.named(i, 0), network.named(i, 1)) for i in range(network.depth))
     return BidirectionalDiagnosis(
         directions=tuple((first, second) for first, second in directions),
         output=output_norms(run, probes=probes),

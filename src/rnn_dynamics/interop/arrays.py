@@ -1,12 +1,12 @@
 """Arrays of other frameworks, checked on the host and put in order before a cell is made of them."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rnn_dynamics.cells.gated import GRU
-from rnn_dynamics.numerics.validation import choice
+if TYPE_CHECKING:
+    from rnn_dynamics.cells.gated import GRU
 
 # Whose functions are what their names say.
 _PACKAGES = {
@@ -38,6 +38,22 @@ def float_array(name: str, value: Any) -> np.ndarray:
     if array.dtype not in (np.float32, np.float64):
         raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
     return array
+
+
+def host_array(name: str, value: Any) -> np.ndarray:
+    """``float_array`` of a tensor too, detached and in the host's memory.
+
+    Raises:
+        ValueError: as ``float_array``, and where the tensor has no values there.
+    """
+    if hasattr(value, "detach"):
+        try:
+            value = value.detach()
+            value = (value.cpu() if hasattr(value, "cpu") else value).numpy()
+        except (TypeError, RuntimeError) as error:  # no bfloat16 in NumPy, no values on the device "meta"
+            got = f"{value.dtype} on the device {value.device}"
+            raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
+    return float_array(name, value)
 
 
 def check_names(found: Iterable[str], required: Collection[str], optional: Collection[str] = ()) -> None:
@@ -74,6 +90,8 @@ def agreed(name: str, given: Any, told: Any, options: Collection[Any]) -> Any:
     Raises:
         ValueError: neither says it, they differ, or it is none of the options.
     """
+    from rnn_dynamics.numerics.validation import choice
+
     if given is None and told is None:
         expected = " or ".join(map(repr, options))
         raise ValueError(f"{name}: expected {expected}, which the weights do not tell, got None")
@@ -106,8 +124,10 @@ def gru_of_update_first(
     after: bool,
     gate_activation: Any = "sigmoid",
     activation: Any = "tanh",
-) -> GRU:
+) -> "GRU":
     """A GRU with gates z, r, h and a bias beside each of the two products, as Keras and ONNX lay it out."""
+    from rnn_dynamics.cells.gated import GRU
+
     functions = {"gate_activation": gate_activation, "activation": activation}
     order, units = (1, 0, 2), W.shape[1]
     W, W_in, b, b_recurrent = (stretches(array, order, 3) for array in (W, W_in, b, b_recurrent))
@@ -117,11 +137,13 @@ def gru_of_update_first(
     return GRU(W, b, W_in, b_recurrent[2 * units :], **functions)
 
 
-def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> GRU:
+def gru_of_turned_update(W: np.ndarray, W_in: np.ndarray | None, b: np.ndarray) -> "GRU":
     """A GRU with gates z, r, a, reset before the product and h⁺ = (1 − z) h + z a, as Haiku and BrainPy have it.
 
     1 − σ(v) = σ(−v), so that its z is one of ``GRU`` with the rows negated.
     """
+    from rnn_dynamics.cells.gated import GRU
+
     sign = np.repeat(np.array([1, -1, 1], W.dtype), W.shape[1])
     W, b = (stretches(array, (1, 0, 2), 3) for array in (W, b))
     W_in = None if W_in is None else stretches(W_in, (1, 0, 2), 3) * sign[:, None]

@@ -8,10 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.cells.stack import put_out, state_size
-from rnn_dynamics.interop.conventions import cell_by, conventions, described, fitting, own_convention
+from rnn_dynamics.interop.checking_both import compared
+from rnn_dynamics.interop.conventions import (
+    cell_by,
+    conventions,
+    described,
+    fitting,
+    layers_of,
+    own_convention,
+)
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import positive, real_array
 
@@ -72,18 +81,24 @@ def check(
 ) -> Agreement:
     """Compare a cell's states with the output that its own framework gives for the same inputs.
 
-    Where they differ, the weights of an ``LSTM``, ``GRU`` or ``ElmanRNN`` are read by all known conventions: the
-    order of the gates, 1 added to or taken from the forget gate, z the other way round, reset before or after the
-    product, hard sigmoids, other activations, rows for columns where blocks are square, and all of these together;
-    then the inputs in reverse order. What an importer has added up, such as two biases of a gate, stays so.
+    Where they differ, the weights of an ``LSTM``, ``ProjectedLSTM``, ``GRU`` or ``ElmanRNN``, or of a ``Stack`` of
+    one of them, whose layers share a convention, are read by all known ones: the order of the gates, 1 added to or
+    taken from the forget gate, z the other way round, reset before or after the product, hard sigmoids, other
+    activations, rows for columns where blocks are square, and all of these together; then the inputs in reverse
+    order. What an importer has added up, such as two biases of a gate, stays so.
+
+    Of a ``Bidirectional`` the outputs are looked at, y of the last layer; where they differ, the directions
+    exchanged, the halves exchanged, the backward half in its own order, other ways to merge them, and the same
+    convention of gates in every cell are tried.
 
     A chaotic network takes rounding to the size of its states within a hundred steps or so: give fewer.
 
     Args:
-        cell: as an importer returned it, or of your own.
+        cell: as an importer returned it, a ``Bidirectional`` too, or of your own.
         inputs: shape (T, m), or (batch, T, m).
         output: h after each step, of the last layer, shape (T, n) or (batch, T, n); or whole states.
-        x0: the state before the first step, shape (size,) or (batch, size), as the cell has it; 0 by default.
+        x0: the state before the first step, shape (size,) or (batch, size), as the cell has it, or as
+            ``Bidirectional.run`` takes it; 0 by default.
         tolerance: of an error relative to the largest |output|; by default 1e-4 where either is in float32, else
             1e-6.
 
@@ -93,16 +108,20 @@ def check(
     Raises:
         TypeError, ValueError: no cell, shapes that do not fit, values that are not finite.
     """
-    if not callable(cell):
+    both = isinstance(cell, Bidirectional)
+    if not both and not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
     dtype = parameter_dtype(cell) or jnp.result_type(float)
     kinds = {str(dtype), str(getattr(output, "dtype", dtype))}
     if tolerance is None:
         tolerance = _TOLERANCES["float64" if kinds == {"float64"} else "float32"]
     tolerance = positive("tolerance", tolerance)
+    if both:
+        errors, fits, tried, best = compared(cell, inputs, output, x0, tolerance)
+        return Agreement(best is cell, jnp.asarray(errors), tolerance, fits, tried, best)
     truth, driven, states = _arrays(cell, inputs, output, x0, dtype)
     found = np.asarray(jax.vmap(lambda x, u: rollout(cell, x, u).states[1:])(states, driven), float)
-    part = _output_part(cell, truth.shape[2], found.shape[2])
+    part = output_part(cell, truth.shape[2], found.shape[2])
     scale = float(np.abs(truth).max()) or 1.0
     errors = np.abs(found[..., part] - truth).max(axis=(0, 2)) / scale
     if (errors <= tolerance).all():
@@ -131,7 +150,7 @@ def _arrays(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> tuple[n
     return truth, driven, np.broadcast_to(np.asarray(start, dtype), (batch, size))
 
 
-def _output_part(cell: Any, width: int, size: int) -> slice:
+def output_part(cell: Any, width: int, size: int) -> slice:
     """Where in the state what is put out lies."""
     part = put_out(cell, size)
     if width == size:
@@ -146,7 +165,7 @@ def _search(
 ) -> tuple[tuple[str, ...], int, Any]:
     """What fits, in words, how many were tried, and a cell of the first."""
     own = own_convention(cell)
-    if own is None or truth.shape[2] != cell.W.shape[1]:
+    if own is None or truth.shape[2] != layers_of(cell)[-1].W.shape[1]:
         return (), 0, None
     start, given = np.asarray(states, float), np.asarray(inputs, float)
     tried = conventions(cell, own)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn_dynamics.interop import (
+    coreml,
+    dynet_files,
     json_files,
     matlab,
     messagepack,
@@ -14,6 +16,8 @@ from rnn_dynamics.interop import (
     numpy_files,
     onnx_files,
     onnx_networks,
+    openvino_files,
+    tflite,
     torch_files,
 )
 from rnn_dynamics.interop.formats import WORDS, format_of, refusal
@@ -33,7 +37,14 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "mat, HDF5": matlab.read_hdf5,
     "msgpack": messagepack.read_file,
     "JSON": json_files.read_file,
+    "openvino": openvino_files.read_file,
+    "dynet": dynet_files.read_file,
+}
+#: Of those that hold a graph the function that reads it, in the form of ONNX's.
+_GRAPHS: dict[str, Callable[[Path], Any]] = {
     "onnx": onnx_files.read_file,
+    "tflite": tflite.read_file,
+    "coreml": coreml.read_file,
 }
 
 
@@ -65,15 +76,15 @@ def contents_of(path: Path) -> Contents:
             what was expected, what the file is, and what to do.
     """
     kind = format_of(path)
-    if kind not in _READERS:
+    if kind not in _READERS and kind not in _GRAPHS:
         raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
-        value = _READERS[kind](path)
-        if kind == "onnx":
-            graph = onnx_networks.Graph(value)
+        if kind in _GRAPHS:
+            graph = onnx_networks.Graph(_GRAPHS[kind](path))
             return Contents(
                 kind, onnx_networks.stored(graph), networks_of_onnx(*onnx_networks.described(graph)), {}, []
             )
+        value = _READERS[kind](path)
         arrays, parts = flattened({} if value is None else value)
         arrays = _scaled(arrays)
         networks = networks_of(value, arrays, parts, kind)

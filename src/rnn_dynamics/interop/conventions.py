@@ -1,14 +1,16 @@
-"""What the same weights of an LSTM, a GRU or an Elman network can mean, and which meaning gives known outputs."""
+"""What the same weights of LSTMs, GRUs or Elman networks can mean, and which meaning gives known outputs."""
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.gated import GRU, LSTM
+from rnn_dynamics.cells.projected import ProjectedLSTM
+from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 
 
@@ -27,7 +29,7 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "logistic": _sigmoid,
     "linear": lambda z: z,
 }
-_LETTERS = {LSTM: "ifgo", GRU: "rzn", ElmanRNN: " "}
+_LETTERS = {LSTM: "ifgo", ProjectedLSTM: "ifgo", GRU: "rzn", ElmanRNN: " "}
 
 
 class Convention(NamedTuple):
@@ -50,8 +52,24 @@ class Convention(NamedTuple):
     function: str
 
 
+def layers_of(cell: Any) -> tuple[Any, ...]:
+    """The cells of a stack, the one next to the input first; of any other cell itself."""
+    return cell.cells if isinstance(cell, Stack) else (cell,)
+
+
 def own_convention(cell: Any) -> Convention | None:
-    """What the cell itself computes; ``None`` where the meanings of its weights are not looked through."""
+    """What the cell itself computes; ``None`` where the meanings of its weights are not looked through.
+
+    Layers of a stack have one convention, that of the framework which they come from.
+    """
+    if isinstance(cell, Stack):
+        own = {_own_convention(layer) for layer in cell.cells}
+        is_alike = len({type(layer) for layer in cell.cells}) == len(own) == 1 and cell.reads is None
+        return own.pop() if is_alike else None
+    return _own_convention(cell)
+
+
+def _own_convention(cell: Any) -> Convention | None:
     letters = _LETTERS.get(type(cell))
     if letters is None or cell.W_in is None or getattr(cell, "peepholes", None) is not None:
         return None
@@ -67,12 +85,17 @@ def own_convention(cell: Any) -> Convention | None:
 
 def conventions(cell: Any, own: Convention) -> list[Convention]:
     """All that are tried, those that differ in fewer ways from the cell's own first, which is not among them."""
-    kind, square = type(cell), cell.W.shape[1] == cell.W_in.shape[1]
-    both = (False, True)
+    layers = layers_of(cell)
+    kind, both = type(layers[0]), (False, True)
+    back, into = (
+        both if all(_is_square(getattr(layer, name), own) for layer in layers) else (False,)
+        for name in ("W", "W_in")
+    )
+    is_lstm = kind in (LSTM, ProjectedLSTM)
     found = itertools.product(
         itertools.permutations(own.order),
-        [(w, v) for w in both for v in (both if square else (False,))],
-        (0.0, 1.0, -1.0) if kind is LSTM else (0.0,),
+        [(w, v) for w in back for v in into],
+        (0.0, 1.0, -1.0) if is_lstm else (0.0,),
         both if kind is GRU else (False,),
         ("before", "after") if kind is GRU else ("",),
         _ACTIVATIONS if kind is ElmanRNN else _GATES,
@@ -81,13 +104,18 @@ def conventions(cell: Any, own: Convention) -> list[Convention]:
     return sorted((one for one in made if one != own), key=lambda one: _distance(one, own))
 
 
+def _is_square(weights: Any, own: Convention) -> bool:
+    """Whether the block of each gate has as many columns as rows."""
+    return weights.shape[0] == len(own.order) * weights.shape[1]
+
+
 def _distance(one: Convention, own: Convention) -> int:
     return sum(a != b for a, b in zip(one, own, strict=True))
 
 
 def described(cell: Any, one: Convention, own: Convention) -> str:
     """In words, how a convention differs from the cell's own."""
-    letters = _LETTERS[type(cell)]
+    letters = _LETTERS[type(layers_of(cell)[0])]
     words = []
     if one.order != own.order:
         blocks = [letters[one.order.index(block)] for block in own.order]
@@ -107,22 +135,26 @@ def described(cell: Any, one: Convention, own: Convention) -> str:
 
 
 class Blocks(NamedTuple):
-    """A cell's weights gate by gate: W (k, n, n), b (k, n), W_in (k, n, m) and a GRU's b_hidden (n,)."""
+    """A cell's weights gate by gate: W (k, n, p), b (k, n), W_in (k, n, m), b_hidden (n,), projection (p, n)."""
 
     W: np.ndarray
     b: np.ndarray
     W_in: np.ndarray
     b_hidden: np.ndarray
+    projection: np.ndarray | None
 
 
 def blocks_of(cell: Any) -> Blocks:
     """The weights of a cell in float64."""
     W, b, W_in = (np.asarray(value, float) for value in (cell.W, cell.b, cell.W_in))
-    units = W.shape[1]
-    hidden = getattr(cell, "b_hidden", None)
-    hidden = np.zeros(units) if hidden is None else np.asarray(hidden, float)
+    units = len(b) // len(_LETTERS[type(cell)])
+    hidden, projection = (getattr(cell, name, None) for name in ("b_hidden", "projection"))
     return Blocks(
-        W.reshape(-1, units, units), b.reshape(-1, units), W_in.reshape(-1, units, W_in.shape[1]), hidden
+        W.reshape(-1, units, W.shape[1]),
+        b.reshape(-1, units),
+        W_in.reshape(-1, units, W_in.shape[1]),
+        np.zeros(units) if hidden is None else np.asarray(hidden, float),
+        None if projection is None else np.asarray(projection, float),
     )
 
 
@@ -141,19 +173,25 @@ def read_by(blocks: Blocks, one: Convention) -> Blocks:
         b[1] += one.offset
     if one.turned:
         W[1], b[1], W_in[1] = -W[1], -b[1], -W_in[1]
-    return Blocks(W, b, W_in, hidden)
+    return Blocks(W, b, W_in, hidden, blocks.projection)
 
 
 def cell_by(cell: Any, one: Convention) -> Any:
     """A cell of a convention, with the weights of that one; ``None`` where the library has no such cell."""
+    if isinstance(cell, Stack):
+        made = [cell_by(layer, one) for layer in cell.cells]
+        return None if any(layer is None for layer in made) else Stack(made, cell.sizes)
     parts, dtype = read_by(blocks_of(cell), one), cell.W.dtype
     W, b, W_in = (
         array.reshape(-1, *array.shape[2:]).astype(dtype) for array in (parts.W, parts.b, parts.W_in)
     )
     if type(cell) is ElmanRNN:
         return ElmanRNN(W, b, W_in, activation=one.function)
-    if type(cell) is LSTM:
-        made: Any = LSTM(W, b, W_in)
+    made: Any
+    if type(cell) is ProjectedLSTM:
+        made = ProjectedLSTM(W, b, W_in, cell.projection)
+    elif type(cell) is LSTM:
+        made = LSTM(W, b, W_in)
     else:
         hidden = parts.b_hidden.astype(dtype) if one.reset == "after" and parts.b_hidden.any() else None
         made = GRU(W, b, W_in, hidden, reset=one.reset)
@@ -166,29 +204,62 @@ def cell_by(cell: Any, one: Convention) -> Any:
 
 
 def outputs_by(
-    cell: Any, blocks: Blocks, one: Convention, x0: np.ndarray, inputs: np.ndarray
-) -> Iterator[Any]:
-    """h after each step, shape (batch, n), by a convention, from states (batch, size) and inputs (batch, T, m)."""
-    parts = read_by(blocks, one)
-    units = parts.b.shape[1]
-    h, c = x0[:, :units], x0[:, units:]
-    for u in np.swapaxes(inputs, 0, 1):
-        driven = np.einsum("kij,bj->kbi", parts.W_in, u) + parts.b[:, None]
-        if type(cell) is ElmanRNN:
-            h = _ACTIVATIONS[one.function](driven[0] + np.einsum("ij,bj->bi", parts.W[0], h))
-        elif type(cell) is LSTM:
-            z = driven + np.einsum("kij,bj->kbi", parts.W, h)
-            i, f, o = _GATES[one.function](z[[0, 1, 3]])
-            c = f * c + i * np.tanh(z[2])
-            h = o * np.tanh(c)
-        else:
-            r, z = _GATES[one.function](driven[:2] + np.einsum("kij,bj->kbi", parts.W[:2], h))
-            if one.reset == "before":
-                last = np.einsum("ij,bj->bi", parts.W[2], r * h)
-            else:
-                last = r * (np.einsum("ij,bj->bi", parts.W[2], h) + parts.b_hidden)
-            h = (1 - z) * np.tanh(driven[2] + last) + z * h
-        yield h
+    cell: Any, blocks: Sequence[Blocks], one: Convention, x0: np.ndarray, inputs: Iterable[np.ndarray]
+) -> Iterable[np.ndarray]:
+    """h of the last layer after each step, shape (batch, n), by a convention.
+
+    Args:
+        cell: that holds the weights, or a stack.
+        blocks: of each layer.
+        one: the convention.
+        x0: states, shape (batch, size).
+        inputs: of each step, shape (batch, m).
+    """
+    first = 0
+    for layer, weights in zip(layers_of(cell), blocks, strict=True):
+        units, width = weights.b.shape[1], weights.W.shape[2]
+        size = width + (units if type(layer) in (LSTM, ProjectedLSTM) else 0)
+        step = _STEPS[type(layer)]
+        inputs = _outputs(step, read_by(weights, one), one, x0[:, first : first + size], inputs)
+        first += size
+    return inputs
+
+
+def _outputs(
+    step: Any, parts: Blocks, one: Convention, x: np.ndarray, inputs: Iterable[np.ndarray]
+) -> Iterator[np.ndarray]:
+    """h of one layer after each step."""
+    width = parts.W.shape[2]
+    for u in inputs:
+        x = step(parts, one, x, np.einsum("kij,bj->kbi", parts.W_in, u) + parts.b[:, None])
+        yield x[:, :width]
+
+
+def _elman(parts: Blocks, one: Convention, h: np.ndarray, driven: np.ndarray) -> np.ndarray:
+    return _ACTIVATIONS[one.function](driven[0] + np.einsum("ij,bj->bi", parts.W[0], h))
+
+
+def _lstm(parts: Blocks, one: Convention, x: np.ndarray, driven: np.ndarray) -> np.ndarray:
+    width = parts.W.shape[2]
+    z = driven + np.einsum("kij,bj->kbi", parts.W, x[:, :width])
+    i, f, o = _GATES[one.function](z[[0, 1, 3]])
+    c = f * x[:, width:] + i * np.tanh(z[2])
+    h = o * np.tanh(c)
+    if parts.projection is not None:
+        h = np.einsum("ij,bj->bi", parts.projection, h)
+    return np.concatenate([h, c], axis=1)
+
+
+def _gru(parts: Blocks, one: Convention, h: np.ndarray, driven: np.ndarray) -> np.ndarray:
+    r, z = _GATES[one.function](driven[:2] + np.einsum("kij,bj->kbi", parts.W[:2], h))
+    if one.reset == "before":
+        last = np.einsum("ij,bj->bi", parts.W[2], r * h)
+    else:
+        last = r * (np.einsum("ij,bj->bi", parts.W[2], h) + parts.b_hidden)
+    return (1 - z) * np.tanh(driven[2] + last) + z * h
+
+
+_STEPS = {ElmanRNN: _elman, LSTM: _lstm, ProjectedLSTM: _lstm, GRU: _gru}
 
 
 def fitting(
@@ -202,20 +273,20 @@ def fitting(
     """The conventions whose h differs from the output by no more than is allowed at any step.
 
     Args:
-        cell: that holds the weights.
+        cell: that holds the weights, or a stack.
         tried: the conventions.
         x0: states, shape (batch, size).
         inputs: shape (batch, T, m).
         output: h after each step, shape (batch, T, n).
         allowed: the largest difference.
     """
-    blocks = blocks_of(cell)
-    truth = np.swapaxes(output, 0, 1)
+    blocks = [blocks_of(layer) for layer in layers_of(cell)]
+    truth, driven = np.swapaxes(output, 0, 1), np.swapaxes(inputs, 0, 1)
     return [
         one
         for one in tried
         if all(
             np.abs(h - y).max() <= allowed
-            for h, y in zip(outputs_by(cell, blocks, one, x0, inputs), truth, strict=False)
+            for h, y in zip(outputs_by(cell, blocks, one, x0, driven), truth, strict=False)
         )
     ]

@@ -13,6 +13,9 @@ _KEPT_AS = ("orig", "mask", "g", "v", "u")
 _COMPUTED = re.compile(
     rf"(?:^|\.)(?:parametrizations\.(?:{NAME.pattern})\.|(?:{NAME.pattern})_(?:orig|mask|g|v|u)$)"
 )
+_PACKED = re.compile(r"(?:^|\.)_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)$")
+# The dense layers inside torch.ao.nn.quantizable.LSTM, before it is quantised.
+_QUANTIZABLE = re.compile(r"((?:.*\.)?)layers\.(\d+)\.layer_(fw|bw)\.cell\.([ih])gates\.(weight|bias)")
 # The cells inside Paddle's layers, whose weights its state dicts hold a second time.
 _PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 
@@ -76,7 +79,8 @@ def _check_quantised(path: str, part: Any) -> None:
     weights = part.get_weight()
     if not isinstance(weights, Mapping) or not any(NAME.fullmatch(name) for name in weights):
         return
-    where = f"source.{path}" if path else "source"
+    is_dotted = all(part.isidentifier() for part in path.split(".") if path)
+    where = (f"source.{path}" if is_dotted else f'source.get_submodule("{path}")') if path else "source"
     biases = f"{where}.get_bias()" if hasattr(part, "get_bias") else f'{where}._weight_bias()["bias"]'
     raise ValueError(
         f"source: expected weights that are not quantised, got a {type(part).__name__} that rounds its state too, "
@@ -92,6 +96,19 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
         ValueError: weights below the prefix of which the names alone do not tell how they are computed.
     """
     found = dict(source)
+    packed = next(
+        (name for name in found if _PACKED.search(str(name)) and str(name).startswith(prefix)), None
+    )
+    if packed is not None:
+        raise ValueError(
+            f"source: expected arrays, got the packed weights {packed} of a quantised network, which rounds its "
+            "state too: from_torch(module) says what of it can be read"
+        )
+    for name in [name for name in found if isinstance(name, str)]:
+        match = _QUANTIZABLE.fullmatch(name)
+        if match is not None:
+            start, layer, back, which, kind = match.groups()
+            found[f"{start}{kind}_{which}h_l{layer}{'_reverse' if back == 'bw' else ''}"] = found.pop(name)
     names = [name for name in found if isinstance(name, str)]
     for name in names:
         match = _PADDLE.fullmatch(name)

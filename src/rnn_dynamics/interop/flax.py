@@ -1,10 +1,11 @@
 """Recurrent cells of Flax: the parameters of linen's, and modules of nnx."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
@@ -23,44 +24,59 @@ _NNX = {
     "LSTMCell": (("ii", "if_", "ig", "io"), ("hi", "hf", "hg", "ho"), ("hi", "hf", "hg", "ho")),
     "OptimizedLSTMCell": (("dense_i",), ("dense_h",), ("dense_h",)),
 }
-_GATES = {"SimpleCell": 1, "GRUCell": 3, "LSTMCell": 4, "OptimizedLSTMCell": 4}
+_LINEN["MGUCell"] = (("if", "in"), ("hf", "hn"), ("if", "in", "hn"))
+_GATES = {"SimpleCell": 1, "GRUCell": 3, "LSTMCell": 4, "OptimizedLSTMCell": 4, "MGUCell": 2}
+_OF_WIDTH = {
+    1: "SimpleCell",
+    3: "GRUCell",
+    4: "OptimizedLSTMCell",
+}  # of nnx's cells with one dense layer for all gates
 
 
 def from_flax(
     source: Any, *, kind: str | None = None, activation: str | None = None, residual: bool | None = None
-) -> ElmanRNN | LSTM | GRU:
+) -> ElmanRNN | LSTM | GRU | Bidirectional:
     """A recurrent cell of Flax as a cell of this library: the same states, and so the same ∂h_T/∂h_k.
 
     Flax multiplies from the left by kernels of shape (inputs, n). A SimpleCell with ``residual`` computes
-    φ(W h + h + …), which is an Elman network with weights W + I. Layers on top of one another:
-    ``Stack([from_flax(first), …])``.
+    φ(W h + h + …), which is an Elman network with weights W + I. An MGUCell is a GRU whose two gates are one, or
+    without its reset gate one whose r is 1. Layers on top of one another: ``Stack([from_flax(first), …])``.
 
     Args:
-        source: a module of ``flax.nnx``; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel":
-            …, "bias": …}, …}, alone or under "params". Linen's gates are taken as σ and tanh, its defaults, which
-            parameters do not tell.
-        kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell" or "OptimizedLSTMCell"; told by a module, and
-            by the names of the parameters.
+        source: a cell of ``flax.nnx``, an ``RNN`` of one, an ``nnx.Bidirectional`` of two, its ``State`` or pure
+            dictionary; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel": …, "bias": …}, …}. Parameters may be those of a
+            model with one cell in it. Gates are taken as σ and tanh, Flax's defaults, which parameters do not tell.
+        kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell" or "MGUCell"; told by a
+            module, and by the names and shapes of the parameters.
         activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.
         residual: of a SimpleCell given by its parameters, False by default; told by a module.
 
     Returns:
-        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h).
+        A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h). Of an ``nnx.Bidirectional`` a
+        ``Bidirectional``, with the outputs side by side as its own merge has them.
 
     Raises:
         TypeError: neither a module of these classes nor a mapping.
-        ValueError: names that are missing or foreign, shapes that do not fit, activations of a gated cell that are
-            not Flax's defaults, half precision, what is neither told nor given.
+        ValueError: names that are missing or foreign, several cells, an RNN in reverse, shapes that do not fit,
+            activations of a gated cell that are not Flax's defaults, half precision, what is not told nor given.
     """
     told: dict[str, Any] = {}
+    if all(hasattr(source, name) for name in ("forward_rnn", "backward_rnn", "merge_fn")):
+        return _both(source, kind=kind, activation=activation, residual=residual)
     if isinstance(source, Mapping):
-        source = source["params"] if set(source) == {"params"} else source
-        kind = str(agreed("kind", kind, _kind_of(source, kind), _GATES))
-        layers, table = source, _LINEN
+        source = _cell_in(source)
+        is_wide = set(source) == {"dense_i", "dense_h"}
+        shown = _kind_of_widths(source) if is_wide else _kind_of(source, kind)
+        kind = str(agreed("kind", kind, shown, _GATES))
+        layers, table = source, _NNX if is_wide else _LINEN
     else:
+        source = _cell_of_rnn(source)
         told, layers = _of_module(source)
         kind, table = str(agreed("kind", kind, told["kind"], _GATES)), _NNX
-    W, b, W_in, b_hidden = _weights(layers, *table[kind], gates=_GATES[kind])
+    into, back, biased = table[kind]
+    if kind == "MGUCell" and "bias" not in layers.get("hn", ()):
+        biased = ("if", "in")
+    W, b, W_in, b_hidden = _weights(layers, into, back, biased, gates=_GATES[kind])
     if kind == "SimpleCell":
         chosen = agreed("activation", activation, told.get("activation"), _ACTIVATIONS)
         default = False if residual is None else None
@@ -70,7 +86,86 @@ def from_flax(
     for name, value in (("activation", activation), ("residual", residual)):
         if value is not None:
             raise ValueError(f"{name}: expected None, as a {kind} has Flax's defaults, got {value!r}")
+    if kind == "MGUCell":
+        return _of_one_gate(W, b, W_in, b_hidden)
     return GRU(W, b, W_in, b_hidden) if kind == "GRUCell" else LSTM(W, b, W_in)
+
+
+def _both(module: Any, **options: Any) -> Bidirectional:
+    """Both directions of an ``nnx.Bidirectional``."""
+    merge = function_name(module.merge_fn)
+    if merge.strip("_") != "concatenate":
+        raise ValueError(
+            f"source: expected a Bidirectional with its own merge_fn, which concatenates, got {merge!r}: "
+            "rd.Bidirectional([(from_flax(forward_rnn.cell), from_flax(backward_rnn.cell))], merge) tells another"
+        )
+    rnns = module.forward_rnn, module.backward_rnn
+    for rnn in rnns:
+        if not hasattr(rnn, "cell"):
+            raise TypeError(f"source: expected a Bidirectional of two RNN of nnx, got {type(rnn).__name__}")
+    first, second = (from_flax(rnn.cell, **options) for rnn in rnns)
+    return Bidirectional([(first, second)])
+
+
+def _of_one_gate(W: np.ndarray, b: np.ndarray, W_in: np.ndarray, b_hidden: np.ndarray | None) -> GRU:
+    """A GRU with r = z; without the reset gate one with r = σ(100), which is 1 in every digit."""
+    n = W.shape[1]
+    if b_hidden is not None:
+        W, b, W_in = (np.concatenate([each[:n], each]) for each in (W, b, W_in))
+        return GRU(W, b, W_in, b_hidden)
+    W, W_in = (np.concatenate([np.zeros_like(each[:n]), each]) for each in (W, W_in))
+    return GRU(W, np.concatenate([np.full(n, 100, b.dtype), b]), W_in)
+
+
+def _cell_in(source: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """The parameters of the one cell among nested ones, by linen's names of gates.
+
+    Raises:
+        ValueError: several; the message has the call for each.
+    """
+    found = list(_cells_of(source, "source", 0))
+    if len(found) > 1:
+        calls = " or ".join(f"from_flax({path})" for path, _ in found[:6])
+        raise ValueError(f"source: expected the parameters of one cell, got {len(found)}: {calls}")
+    return found[0][1] if found else source
+
+
+def has_cell(source: Mapping[Any, Any]) -> bool:
+    """Whether nested parameters have those of a cell in them."""
+    return any(True for _ in _cells_of(source, "", 0))
+
+
+def _cells_of(value: Any, path: str, depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
+    if not isinstance(value, Mapping) or depth > 20:
+        return
+    own = {"if" if name == "if_" else name: inner for name, inner in value.items() if name != "rngs"}
+    names = set(own)
+    if names == {"dense_i", "dense_h"} or any(names == {*into, *back} for into, back, _ in _LINEN.values()):
+        yield path, own
+        return
+    for name, inner in value.items():
+        yield from _cells_of(inner, f"{path}[{name!r}]", depth + 1)
+
+
+def _kind_of_widths(source: Mapping[str, Any]) -> str:
+    """The class of nnx whose gates are side by side in one kernel."""
+    kernel = source["dense_h"].get("kernel") if isinstance(source["dense_h"], Mapping) else None
+    rows, columns = check_shape("dense_h/kernel", _array("dense_h/kernel", kernel), (None, None)).shape
+    if rows == 0 or columns % rows or columns // rows not in _OF_WIDTH:
+        raise ValueError(f"source: expected dense_h/kernel of 1, 3 or 4 square blocks, got {(rows, columns)}")
+    return _OF_WIDTH[columns // rows]
+
+
+def _cell_of_rnn(module: Any) -> Any:
+    """The cell of nnx's RNN, or the module itself."""
+    if type(module).__name__ != "RNN" or not hasattr(module, "cell"):
+        return module
+    if getattr(module, "reverse", False):
+        raise ValueError(
+            "source: expected an RNN that reads forward, got one in reverse: from_flax(source.cell) is its cell, "
+            "which takes the inputs in reverse order"
+        )
+    return module.cell
 
 
 def _kind_of(params: Mapping[str, Any], given: str | None) -> str:

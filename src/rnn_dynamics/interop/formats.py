@@ -7,6 +7,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from rnn_dynamics.interop.protobuf import top_fields
+
 #: The formats of Keras, which ``read_keras`` reads.
 KERAS = ("keras", "hdf5")
 
@@ -24,13 +26,20 @@ WORDS = {
     "msgpack": "MessagePack, as Flax writes",
     "JSON": "JSON",
     "onnx": "a model of ONNX",
+    "openvino": "a model of OpenVINO (IR)",
+    "dynet": "a model of DyNet (text)",
+    "tflite": "a model of TensorFlow Lite",
+    "coreml": "a model of Core ML",
 }
-_EXPECTED = "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON or ONNX file"
+_EXPECTED = (
+    "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or Core ML file"
+)
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's number, with which its files before 1.6 begin
 _ZIP, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _BARE = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OLD_PICKLES = (b"(dp", b"(lp", b"}q", b"]q", b"ccollections\n", b"ccopy_reg\n", b"c__builtin__\n", b"cnumpy")
+_FIRST_OF_COREML = 200  # of its kinds of models, whose numbers ONNX lacks
 _LONGEST_HEADER = 10**8  # as the format itself has it
 _MAGIC = (
     (b"\x93NUMPY", "npy"),
@@ -38,6 +47,8 @@ _MAGIC = (
     (b"MATLAB 7.3", "mat, HDF5"),
     (_HDF5, "hdf5"),
     (b"version https://git-lfs", "lfs"),
+    (b"#Parameter# /", "dynet"),
+    (b"#LookupParameter# /", "dynet"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -51,7 +62,10 @@ _MAGIC = (
     (b"CDF\x01", "netCDF"),
     (b"CDF\x02", "netCDF"),
 )
-_ENDINGS = (".safetensors", ".npz", ".pt", ".pth", ".ckpt", ".mat", ".msgpack", ".json", ".onnx")
+_ENDINGS = (
+    *(".safetensors", ".npz", ".pt", ".pth", ".ckpt", ".mat", ".msgpack", ".json"),
+    *(".onnx", ".tflite", ".mlmodel"),
+)
 _TEXTS = (
     (b"<", "HTML or XML, as a page that was downloaded in the file's place"),
     (b"{", "JSON"),
@@ -102,7 +116,7 @@ def format_of(path: Path) -> str:
     if begin.startswith(_BARE) or (begin.startswith(_OLD_PICKLES) and last == b"."):
         return "pickle"
     if begin[4:8] == b"TFL3":
-        return "a TensorFlow Lite model"
+        return "tflite"
     if begin[257:262] == b"ustar":
         return "a tar archive"
     if begin[512:520] == _HDF5:
@@ -133,7 +147,7 @@ def _kind_of_bytes(path: Path, begin: bytes) -> str:
     """Tell apart the formats without magic bytes."""
     first, second = begin[0], begin[1] if len(begin) > 1 else 0
     if first == 0x08 and 0 < second < 0x20 and begin[2:3] in (b"\x12", b"\x1a", b"\x22", b"\x3a", b"\x42"):
-        return "onnx"
+        return "coreml" if max(top_fields(path), default=0) >= _FIRST_OF_COREML else "onnx"
     if 0x81 <= first <= 0x8F and 0xA0 <= second <= 0xBF:
         return "msgpack"
     try:
@@ -144,6 +158,8 @@ def _kind_of_bytes(path: Path, begin: bytes) -> str:
     if b"\0" in begin:
         return "unknown"
     stripped = begin.lstrip()
+    if stripped.startswith(b"<") and re.match(rb"(<\?xml[^>]*\?>)?\s*<net[\s>]", stripped):
+        return "openvino"
     return next((words for sign, words in _TEXTS if stripped.startswith(sign)), "text")
 
 
@@ -182,7 +198,16 @@ def _of_folder(path: Path) -> str:
         return f"give a file in it: {', '.join(found[:4])}"
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
-    return "there is no .safetensors, .npz, .pt, .pth, .mat, .msgpack, .json or .onnx file in it"
+    if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
+        return "it is an ML Program of Core ML: import the model that it was made from"
+    for inner in (path, *(path / name for name in ("default", "params", "model", "state"))):
+        if any((inner / name).is_file() for name in ("_METADATA", "manifest.ocdbt")):
+            return (
+                "it is a checkpoint of Orbax, which rd.interop.load reads once it is one file: python -c "
+                "\"import flax.serialization as s, orbax.checkpoint as o; open('weights.msgpack', 'wb').write("
+                f's.to_bytes(o.PyTreeCheckpointer().restore({_quoted(inner.absolute())})))"'
+            )
+    return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}"
 
 
 def _quoted(path: Path) -> str:

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.flax import from_flax
+from rnn_dynamics.interop.haiku import from_haiku
 from rnn_dynamics.interop.keras import from_keras
 from rnn_dynamics.interop.names import KINDS
 from rnn_dynamics.interop.networks import Network, one_layer
 from rnn_dynamics.interop.onnx import cell_of as cell_of_onnx, start_is_zero
 from rnn_dynamics.interop.pytorch import from_torch
 from rnn_dynamics.interop.stored import HALF, Refused, Stored, brief
+from rnn_dynamics.interop.unirep import from_unirep
 from rnn_dynamics.numerics.validation import choice
 
 _OF_KERAS = ("kernel", "recurrent_kernel", "bias")
@@ -29,6 +31,12 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
         told = network.kind if network.kind in ("rnn_tanh", "rnn_relu") else None
         arrays = _numbers(one_layer(network.arrays, layer), name)
         return from_torch(arrays, kind=_agreed(kind, told), direction=direction)
+    if network.family == "unirep":
+        if kind is not None or direction not in (None, "forward"):
+            raise ValueError(
+                f"kind, direction: expected None of a multiplicative LSTM, got {kind!r}, {direction!r}"
+            )
+        return from_unirep(_numbers(network.arrays, name), layer=layer)
     if layer is not None:
         raise ValueError(
             f"layer: expected None, as names of {network.family} have one layer each, got {layer!r}"
@@ -41,7 +49,7 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
         found = cell_of_onnx(told["graph"], told["entry"], direction=direction)
         said = sorted(told["graph"].constants.told)
         if not start_is_zero(told["graph"], told["entry"]):
-            said.append("it does not start at 0: rd.interop.onnx_initial_state(path) is its first state")
+            said.append(f"it does not start at 0: rd.interop.onnx_initial_state({name!r}) is its first state")
         if said:
             warnings.warn(f"{name}: {'; '.join(said)}", UserWarning, stacklevel=3)
         return found
@@ -52,11 +60,39 @@ def cell_of(network: Network, kind: str | None, layer: int | None, direction: st
         raise ValueError('kind: expected "rnn_tanh" or "rnn_relu", which the weights do not tell, got None')
     if network.family == "keras":
         return from_keras([arrays[each] for each in _OF_KERAS if each in arrays], activation=activation)
+    if network.family == "haiku":
+        modules: dict[str, dict[str, np.ndarray]] = {}
+        for path, array in arrays.items():
+            inner, _, field = path.partition(".")
+            modules.setdefault(f"core{inner}", {})[field] = array
+        return from_haiku(modules, kind={"lstm": "LSTM", "gru": "GRU"}.get(network.kind, "VanillaRNN"))
     layers: dict[str, dict[str, np.ndarray]] = {}
     for path, array in arrays.items():
         gate, _, field = path.partition(".")
         layers.setdefault(gate, {})[field] = array
+    if network.family == "nnx":
+        layers = _as_linen(layers, network.kind)
     return from_flax(layers, activation=activation)
+
+
+def _as_linen(layers: dict[str, dict[str, np.ndarray]], kind: str) -> dict[str, dict[str, np.ndarray]]:
+    """The layers of nnx by linen's names, gate by gate.
+
+    Raises:
+        ValueError: columns that are no whole number of gates.
+    """
+    if "dense_i" not in layers:
+        return {name.replace("if_", "if"): layer for name, layer in layers.items()}
+    gates = {"lstm": "ifgo", "gru": "rzn"}.get(kind, "")
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for name, layer in layers.items():
+        for field, array in layer.items():
+            parts = np.split(array, len(gates) or 1, axis=-1)
+            for gate, part in zip(gates or [""], parts, strict=True):
+                found.setdefault(f"{name[-1]}{gate}", {})[field] = part
+    if kind == "gru":
+        found["hn"].setdefault("bias", np.zeros_like(found["hn"]["kernel"][0]))
+    return found
 
 
 def _agreed(given: str | None, told: str | None) -> str | None:

@@ -13,6 +13,7 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, function_name
+from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
     chains,
@@ -22,7 +23,7 @@ from rnn_dynamics.interop.keras_config import (
     merge_of,
     networks_of,
 )
-from rnn_dynamics.interop.keras_layers import GATES, KIND_OF, Layer, cell_of, chosen, kind_of, named, of_layer
+from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
 _MODELS = ("Sequential", "Functional", "Model")

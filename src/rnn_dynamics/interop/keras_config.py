@@ -4,10 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from rnn_dynamics.cells import activations
-from rnn_dynamics.cells.activations import Activation
-from rnn_dynamics.cells.bidirectional import MERGES
-from rnn_dynamics.interop.keras_layers import KIND_OF, Layer, named, of_layer
+from rnn_dynamics.interop.keras_arrays import KIND_OF
 
 _MODELS = ("Sequential", "Functional", "Model")
 #: Layers that hand on what they get, once nothing is trained and nothing is masked.
@@ -95,32 +92,6 @@ def _cells(cls: str, config: dict[str, Any], place: str) -> Iterator[Part]:
         yield Part(cls, config, f"{place}/cell")
 
 
-def settings(part: Part, major: int | None) -> Layer:
-    """What the settings of a cell tell; its hard sigmoids are those of that version of Keras.
-
-    Raises:
-        ValueError: a class or an activation that is none of Keras', half precision.
-    """
-    if part.cls not in KIND_OF:
-        raise ValueError(
-            f"source: expected a SimpleRNN, LSTM or GRU, got {part.cls!a:.80}, whose step is not known"
-        )
-    check_precision(part.config.get("dtype"))
-    is_fused, kind = part.cls.startswith("CuDNN"), KIND_OF[part.cls]
-    found: dict[str, Activation | None] = {}
-    inner = "inner_activation" if "inner_activation" in part.config else "recurrent_activation"
-    for argument, key, fused in (
-        ("activation", "activation", "tanh"),
-        ("recurrent_activation", inner, "sigmoid"),
-    ):
-        if is_fused:
-            found[argument] = activations.get(fused)
-        elif key in part.config:
-            found[argument] = _activation(argument, part.config[key], major)
-    after = (is_fused or bool(part.config.get("reset_after", False))) if kind == "GRU" else None
-    return Layer(kind, reset_after=after, **found)
-
-
 def check_precision(told: Any) -> None:
     """Refuse what computes in less than float32.
 
@@ -131,13 +102,6 @@ def check_precision(told: Any) -> None:
         told = told.get("config", {}).get("name", "float32")
     if told not in (None, "float32", "float64"):
         raise ValueError(f"source: expected a layer that computes in float32 or float64, got {told!a:.80}")
-
-
-def _activation(argument: str, told: Any, major: int | None) -> Activation | None:
-    if isinstance(told, dict) and isinstance(told.get("config"), dict):
-        return of_layer(argument, str(told.get("class_name")), told["config"])
-    name = told.get("config") if isinstance(told, dict) else told
-    return named(argument, "linear" if name is None else str(name), major)
 
 
 def has_layers(config: Any) -> bool:
@@ -236,10 +200,15 @@ def _origins(node: Any, depth: int) -> Iterator[str]:
     if isinstance(node, dict):
         for value in node.values():
             yield from _origins(value, depth + 1)
-    elif isinstance(node, list) and len(node) >= 3 and isinstance(node[0], str) and isinstance(node[1], int):
+    elif (
+        isinstance(node, list | tuple)
+        and len(node) >= 3
+        and isinstance(node[0], str)
+        and isinstance(node[1], int)
+    ):
         yield node[0]
         yield from _origins(node[3:], depth + 1)
-    elif isinstance(node, list):
+    elif isinstance(node, list | tuple):  # of a model in memory the arguments are a tuple
         for value in node:
             yield from _origins(value, depth + 1)
 
@@ -302,6 +271,8 @@ def check_merge(merge: Any) -> str:
     Raises:
         ValueError: it gives two, or is unknown.
     """
+    from rnn_dynamics.cells.bidirectional import MERGES
+
     if merge not in MERGES:
         raise ValueError(
             f"source: expected a Bidirectional with merge_mode of {MERGES}, got {merge!r}, which keeps the two "

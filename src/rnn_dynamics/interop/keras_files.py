@@ -1,14 +1,7 @@
 """Files of Keras 1, 2 and 3: .keras, .h5 and .hdf5, whole models or weights alone. Nothing in a file is run."""
 
-import contextlib
 import itertools
-import json
-import re
-import shutil
-import tempfile
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,30 +9,20 @@ from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.formats import file_of, format_of
+from rnn_dynamics.interop.formats import file_of
 from rnn_dynamics.interop.keras import listing, network_of
+from rnn_dynamics.interop.keras_arrays import kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
     chains,
     check_one_direction,
     has_layers,
     networks_of,
-    settings,
 )
-from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, kind_of
-from rnn_dynamics.interop.keras_store import Store, check_heaps
-from rnn_dynamics.numerics import packages
+from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
+from rnn_dynamics.interop.keras_open import caller, opened
+from rnn_dynamics.interop.keras_store import Store
 
-_WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
-_MOST_BYTES = 2**34
-_LONGEST_TEXT = 2**27
-_DENSEST = 1100  # bytes that one byte of a zip archive may stand for
-_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation): ")
-_OF_CONTENT = re.compile(r"(source|W|b|W_in|b_hidden): ")
-_DAMAGES = (
-    *(OSError, RuntimeError, LookupError, AttributeError, ArithmeticError, MemoryError, EOFError),
-    *(zipfile.BadZipFile, zlib.error),
-)
 _DIRECTIONS = (None, "forward", "reverse")
 
 
@@ -80,44 +63,10 @@ def read_keras(
     names = _names(layer)
     if direction not in _DIRECTIONS:
         raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
-    with _opened(found) as store:
+    with opened(found) as store:
         if not has_layers(store.config):
             return _of_weights(found, store, names, direction, activation, recurrent_activation)
         return _of_model(found, store, names, direction, activation, recurrent_activation)
-
-
-def described(path: Any) -> list[tuple[str, str]]:
-    """The recurrent networks of a file of Keras, each in words and with the call that reads it.
-
-    Raises:
-        FileNotFoundError, ImportError, ValueError: as ``read_keras``.
-    """
-    found = file_of(path)
-    with _opened(found) as store:
-        call = _caller(found)
-        if not has_layers(store.config):
-            return [_alone(store, layer, way, call) for layer, way in store.networks()]
-        assert store.config is not None
-        try:
-            networks, _ = networks_of(str(store.config.get("class_name")), store.config.get("config"))
-        except ValueError as error:
-            raise ValueError(f"path: {found.name}: {error}") from error
-        return [
-            (
-                ", ".join(f"{each.name}: {each.cls}" for each in chain),
-                call(tuple(each.name for each in chain), ""),
-            )
-            for chain in chains(networks)
-        ]
-
-
-def _alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, str]:
-    """Weights without a configuration, with Keras' default activations in the call."""
-    kind = kind_of([store.array(each) for each in store.networks()[layer, way]])
-    gates = "" if kind == "SimpleRNN" else ', recurrent_activation="sigmoid"'
-    direction = "" if way is None else f', direction="{way}"'
-    words = f"{layer}: {kind}, weights alone, which do not tell the activations; these are Keras' own"
-    return words, call((layer,), f'{direction}, activation="tanh"{gates}')
 
 
 def _names(layer: Any) -> tuple[str, ...] | None:
@@ -126,77 +75,6 @@ def _names(layer: Any) -> tuple[str, ...] | None:
     if not isinstance(layer, (list, tuple)) or not layer or not all(isinstance(each, str) for each in layer):
         raise TypeError(f"layer: expected the name of a layer, or names in a row, got {layer!r:.80}")
     return tuple(layer)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Store]:
-    """The file's arrays and its configuration; whatever goes wrong in it is one sentence.
-
-    Raises:
-        ImportError: h5py is not installed.
-        ValueError: another format, a damaged file.
-    """
-    kind = format_of(path)
-    if kind not in ("hdf5", "keras"):
-        raise ValueError(f"path: {path.name}: expected a file of Keras (.keras, .h5, .hdf5), got {kind}")
-    try:
-        import h5py
-    except ImportError as error:
-        raise packages.missing("reading files of Keras", "h5py") from error
-    try:
-        with contextlib.ExitStack() as stack:
-            config = metadata = None
-            file: Any
-            if kind == "keras":
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                config, metadata = _json(archive, _CONFIG), _json(archive, _METADATA)
-                file = stack.enter_context(tempfile.TemporaryFile())
-                _copy(archive, _member(archive, _WEIGHTS, _MOST_BYTES), file)
-            else:
-                file = stack.enter_context(path.open("rb"))
-            check_heaps(file)
-            handle = stack.enter_context(h5py.File(file, "r"))
-            yield Store(handle, path.stat().st_size, config, metadata)
-    except (TypeError, ValueError) as error:
-        if _OF_ARGUMENT.match(str(error)):
-            raise
-        raise _told_of_file(path, error) from error
-    except _DAMAGES as error:
-        raise _told_of_file(path, error) from error
-
-
-def _told_of_file(path: Path, error: Exception) -> ValueError:
-    """What is wrong with a file in one sentence, whatever package noticed it."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    is_own = _OF_CONTENT.match(text)
-    damaged = f"expected a file of Keras (HDF5) that is whole, got a damaged one: {text:.120}"
-    return ValueError(f"path: {path.name}: {text.removeprefix('source: ') if is_own else damaged}")
-
-
-def _member(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
-    info = archive.getinfo(name)
-    if info.file_size > most or info.file_size > _DENSEST * max(info.compress_size, 1):
-        raise ValueError(
-            f"path: expected {name} of at most {most} bytes, got one that announces {info.file_size}"
-        )
-    return info
-
-
-def _json(archive: zipfile.ZipFile, name: str) -> dict[str, Any] | None:
-    if name not in archive.namelist():
-        return None
-    info = _member(archive, name, _LONGEST_TEXT)
-    try:
-        found = json.loads(archive.read(info))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"path: {name} is no JSON: {error}") from error
-    return found if isinstance(found, dict) else None
-
-
-def _copy(archive: zipfile.ZipFile, info: zipfile.ZipInfo, file: Any) -> None:
-    with archive.open(info) as member:
-        shutil.copyfileobj(member, file)
-    file.seek(0)
 
 
 def _of_model(
@@ -242,7 +120,7 @@ def _chosen(
             return found[0]
 
         def call(chain: Sequence[Network]) -> str:
-            return _caller(path)(tuple(each.name for each in chain), "")
+            return caller(path)(tuple(each.name for each in chain), "")
 
         raise ValueError(f"{'layer' if found else 'path'}: {listing(found, unknown, call)}")
     for name in names:
@@ -260,14 +138,6 @@ def _chosen(
                 f"{below.name!r} step by step{between}"
             )
     return chain
-
-
-def _caller(path: Path) -> Any:
-    def call(names: tuple[str, ...], direction: str) -> str:
-        shown = f'"{names[0]}"' if len(names) == 1 else "[" + ", ".join(f'"{each}"' for each in names) + "]"
-        return f'read_keras("{path.name}", layer={shown}{direction})'
-
-    return call
 
 
 def _completed(told: Layer, activation: Any, recurrent_activation: Any) -> Layer:
@@ -321,7 +191,7 @@ def _of_weights(
     name = known[0] if names is None and len(known) == 1 else names[0] if names else None
     if name is None or name not in known:
         two = {layer for layer, way in found if way == "reverse"}
-        calls = [_caller(path)((each,), ', direction="forward"' if each in two else "") for each in known]
+        calls = [caller(path)((each,), ', direction="forward"' if each in two else "") for each in known]
         raise ValueError(f"layer: expected one of several networks, got {name!r}: {' or '.join(calls[:6])}")
     ways = [way for layer, way in found if layer == name]
     if (direction or "forward") not in (way or "forward" for way in ways) or (

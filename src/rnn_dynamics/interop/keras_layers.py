@@ -9,15 +9,10 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import check_shape, float_array, gru_of_update_first
+from rnn_dynamics.interop.arrays import check_shape, gru_of_update_first
+from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, arrays_of
+from rnn_dynamics.interop.keras_config import Part, check_precision
 
-#: Kinds of layers to the number of their gates.
-GATES = {"SimpleRNN": 1, "LSTM": 4, "GRU": 3}
-#: Keras' names of layers and cells to kinds.
-KIND_OF = {name + end: name for name in GATES for end in ("", "Cell")} | {
-    "CuDNNLSTM": "LSTM",
-    "CuDNNGRU": "GRU",
-}
 _SAME = (
     "tanh relu sigmoid linear elu selu softplus softsign silu gelu mish relu6 hard_tanh hard_silu log_sigmoid "
     "squareplus sparse_plus sparse_sigmoid soft_shrink tanh_shrink exponential"
@@ -76,6 +71,39 @@ def of_layer(argument: str, name: str, config: dict[str, Any]) -> Activation:
     raise ValueError(f"source: expected as {argument} a function of Keras, got the layer {name!a:.80}")
 
 
+def settings(part: Part, major: int | None) -> Layer:
+    """What the settings of a cell tell; its hard sigmoids are those of that version of Keras.
+
+    Raises:
+        ValueError: a class or an activation that is none of Keras', half precision.
+    """
+    if part.cls not in KIND_OF:
+        raise ValueError(
+            f"source: expected a SimpleRNN, LSTM or GRU, got {part.cls!a:.80}, whose step is not known"
+        )
+    check_precision(part.config.get("dtype"))
+    is_fused, kind = part.cls.startswith("CuDNN"), KIND_OF[part.cls]
+    found: dict[str, Activation | None] = {}
+    inner = "inner_activation" if "inner_activation" in part.config else "recurrent_activation"
+    for argument, key, fused in (
+        ("activation", "activation", "tanh"),
+        ("recurrent_activation", inner, "sigmoid"),
+    ):
+        if is_fused:
+            found[argument] = activations.get(fused)
+        elif key in part.config:
+            found[argument] = _activation(argument, part.config[key], major)
+    after = (is_fused or bool(part.config.get("reset_after", False))) if kind == "GRU" else None
+    return Layer(kind, reset_after=after, **found)
+
+
+def _activation(argument: str, told: Any, major: int | None) -> Activation | None:
+    if isinstance(told, dict) and isinstance(told.get("config"), dict):
+        return of_layer(argument, str(told.get("class_name")), told["config"])
+    name = told.get("config") if isinstance(told, dict) else told
+    return named(argument, "linear" if name is None else str(name), major)
+
+
 def chosen(argument: str, given: Any, told: Activation | None, default: str | None = None) -> Activation:
     """What the user says or the source tells, which must not contradict each other.
 
@@ -115,7 +143,7 @@ def cell_of(layer: Layer, arrays: Sequence[Any]) -> ElmanRNN | LSTM | GRU:
     Raises:
         ValueError: shapes that do not fit, what is not told.
     """
-    kernel, recurrent, bias, kind = _arrays(layer.kind, arrays)
+    kernel, recurrent, bias, kind = arrays_of(layer.kind, arrays)
     units = recurrent.shape[0]
     columns = GATES[kind] * units
     check_shape("recurrent_kernel", recurrent, (units, columns))
@@ -133,47 +161,6 @@ def cell_of(layer: Layer, arrays: Sequence[Any]) -> ElmanRNN | LSTM | GRU:
         gate = layer.recurrent_activation or "sigmoid"
         return LSTM(W, b, W_in, gate_activation=gate, activation=layer.activation)
     return _gru(layer, W, W_in, bias)
-
-
-def kind_of(arrays: Sequence[Any]) -> str:
-    """The kind that the shapes tell.
-
-    Raises:
-        ValueError: they are none of a recurrent layer.
-    """
-    return _arrays(None, arrays)[3]
-
-
-def _arrays(kind: str | None, arrays: Sequence[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, str]:
-    """Kernel, recurrent kernel, bias and the kind."""
-    if len(arrays) in (9, 12):
-        arrays = _joined([float_array(f"weight {i}", array) for i, array in enumerate(arrays)])
-    if len(arrays) not in (2, 3):
-        expected = "[kernel, recurrent_kernel, bias] or the first two"
-        raise ValueError(f"source: expected {expected}, got {len(arrays)} arrays")
-    names = ("kernel", "recurrent_kernel", "bias")
-    kernel, recurrent, *bias = (float_array(name, w) for name, w in zip(names, arrays, strict=False))
-    check_shape("recurrent_kernel", recurrent, (None, None))
-    return kernel, recurrent, bias[0] if bias else None, kind or _kind_of(recurrent.shape)
-
-
-def _kind_of(shape: tuple[int, ...]) -> str:
-    for kind, gates in GATES.items():
-        if shape[0] and shape[1] == gates * shape[0]:
-            return kind
-    raise ValueError(
-        f"source: expected recurrent_kernel of shape (n, k n) with k = 1, 3 or 4, got shape {shape}"
-    )
-
-
-def _joined(arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """What Keras 1 kept gate by gate, [W, U, b] of each: i, c, f, o of an LSTM and z, r, h of a GRU."""
-    order = (0, 2, 1, 3) if len(arrays) == 12 else (0, 1, 2)
-    try:
-        return [np.concatenate([arrays[3 * gate + part] for gate in order], axis=-1) for part in range(3)]
-    except ValueError as error:
-        shapes = [array.shape for array in arrays[:3]]
-        raise ValueError(f"source: expected gates of one shape, got {shapes}, …") from error
 
 
 def _of_cudnn(

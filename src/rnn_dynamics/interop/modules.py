@@ -2,10 +2,11 @@
 
 import importlib
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from rnn_dynamics.interop import brainpy, haiku, mlx, names
+from rnn_dynamics.interop import brainpy, flax, haiku, mlx, names, ncps
 from rnn_dynamics.interop.trees import flat, kinds_by_prefix
 
 # Packages whose classes an importer reads, that importer's file, and its name.
@@ -13,13 +14,19 @@ _OF_PACKAGE = {
     "torch": ("pytorch", "from_torch"),
     "paddle": ("pytorch", "from_torch"),
     "tinygrad": ("pytorch", "from_torch"),
+    "keras_lmu": ("lmu", "from_keras_lmu"),
     "keras": ("keras", "from_keras"),
     "tf_keras": ("keras", "from_keras"),
     "flax": ("flax", "from_flax"),
     "equinox": ("equinox", "from_equinox"),
     "mlx": ("mlx", "from_mlx"),
     "brainpy": ("brainpy", "from_brainpy"),
+    "ncps": ("ncps", "from_ncps"),
+    "norse": ("spiking", "from_norse"),
     "onnx": ("onnx", "from_onnx"),
+    "reservoirpy": ("reservoirpy", "from_reservoirpy"),
+    "jax_unirep": ("unirep", "from_unirep"),
+    "snntorch": ("spiking", "from_snntorch"),
 }
 # What an object has, of whatever class, as far as it tells the importer.
 _OF_ATTRIBUTES = (
@@ -29,7 +36,9 @@ _OF_ATTRIBUTES = (
     (("get_weights", "units"), ("keras", "from_keras")),
     (("Wi", "Wh", "num_out"), ("brainpy", "from_brainpy")),
 )
-_LINEN = ({"i", "h"}, {"ir", "iz", "in", "hr", "hz", "hn"}, {"ii", "if", "ig", "io", "hi", "hf", "hg", "ho"})
+_TORCH = ("pytorch", "from_torch")
+# How names of weights end, in a module of PyTorch's, that another importer reads.
+_OF_ENDS = {("weight_hh_l0", "weight_hh"): _TORCH, ncps.ENDS: ("ncps", "from_ncps")}
 
 
 def from_module(
@@ -47,8 +56,9 @@ def from_module(
     by their names. No framework is imported. Where it cannot be told, call the importer itself.
 
     Args:
-        source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy or ONNX;
-            parameters by name, also of Haiku; or Keras' list of weights.
+        source: a module, layer or cell of PyTorch, Paddle, tinygrad, Keras, Flax, Equinox, MLX, BrainPy, ncps,
+            snnTorch, norse, reservoirpy, keras-lmu or ONNX; parameters by name, also of Haiku; or Keras'
+            list of weights.
         kind, prefix, layer, direction, activation: as that importer takes them, each its default where ``None``.
 
     Returns:
@@ -81,9 +91,9 @@ def _importer(source: Any) -> tuple[str, str]:
             f"source: expected the parameters of Haiku, got a {type(source).__name__}, which has none: "
             "give what its init returns"
         )
-    for package in packages:
-        if package in _OF_PACKAGE:
-            return _OF_PACKAGE[package]
+    known = next((_OF_PACKAGE[package] for package in packages if package in _OF_PACKAGE), None)
+    if known is not None:
+        return _within(source) if known[1] == "from_torch" else known
     if isinstance(source, Mapping):
         return _of_names(source)
     if isinstance(source, list | tuple) and source and all(hasattr(array, "shape") for array in source):
@@ -99,14 +109,21 @@ def _importer(source: Any) -> tuple[str, str]:
     )
 
 
+def _within(source: Any) -> tuple[str, str]:
+    """Whose network a module of PyTorch has in it, as its weights' names tell."""
+    found = source.state_dict() if callable(getattr(source, "state_dict", None)) else {}
+    return next((rest for end, rest in _OF_ENDS.items() if any(str(n).endswith(end) for n in found)), _TORCH)
+
+
 def _of_names(source: Mapping[Any, Any]) -> tuple[str, str]:
     paths, dotted = flat(source, "/"), flat(source, ".")
-    inner = (
-        source["params"] if set(source) == {"params"} and isinstance(source["params"], Mapping) else source
-    )
     if names.prefixes(dotted) or any("weight_hh" in name for name in dotted):
         return "pytorch", "from_torch"
-    if any(set(inner) == cell for cell in _LINEN):
+    if any(re.search(r"(^|\.)mlstm\.\d+\.wmx$", name) for name in dotted):
+        return "unirep", "from_unirep"
+    if any(name.endswith(ncps.ENDS) for name in dotted):
+        return "ncps", "from_ncps"
+    if flax.has_cell(source):
         return "flax", "from_flax"
     if {"W", "R"} <= set(source):
         return "onnx", "from_onnx"
@@ -115,6 +132,6 @@ def _of_names(source: Mapping[Any, Any]) -> tuple[str, str]:
             name = module.__name__.rpartition(".")[2]
             return name, f"from_{name}"
     raise TypeError(
-        "source: expected parameters by names of PyTorch, Flax, Haiku, MLX or BrainPy, or ONNX's W and R, got "
-        f"{sorted(map(str, dotted))[:8]}"
+        "source: expected parameters by names of PyTorch, Flax, Haiku, MLX, BrainPy or ncps, or ONNX's W and R, "
+        f"got {sorted(map(str, dotted))[:8]}"
     )

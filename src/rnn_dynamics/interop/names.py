@@ -13,6 +13,16 @@ _END = re.compile(rf"(?:{NAME.pattern})$")
 _DEEPEST = 4
 _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"kernel", "recurrent_kernel"}), "rd.interop.from_keras reads these names"),
+    (
+        frozenset({"threshold", "reset_mechanism_val"}),
+        "rd.interop.from_snntorch reads the module of these names",
+    ),
+    (frozenset({"sensory_erev"}), "rd.interop.from_ncps reads these names"),
+    (frozenset({"w_tau", "A"}), "rd.interop.from_ncps reads these names"),
+    (
+        frozenset({"input_weights", "recurrent_weights"}),
+        "rd.interop.from_norse reads the module of these names",
+    ),
     (frozenset({"W", "R"}), "rd.interop.from_onnx reads these names"),
     (frozenset({"W", "b"}), "a network of matrices is rd.ElmanRNN(W, b, W_in)"),
 )

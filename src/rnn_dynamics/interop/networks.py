@@ -16,6 +16,16 @@ _FLAX = {
 _TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
 _FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
 _KERAS_NAME = re.compile(r"(.*[./])?(kernel|recurrent_kernel|bias)")
+_UNIREP_NAME = re.compile(r"(.*\.)?mlstm\.(\d+)\.(b|gh|gmh|gmx|gx|wh|wmh|wmx|wx)")
+_NNX_NAME = re.compile(r"(.*\.)?(dense_[ih]|if_|ii|ig|io|h[ifgo])\.(kernel|bias)(\.value|\.raw_value)?")
+_HAIKU_NAME = re.compile(r"(.*?)(/linear(?:_1)?)?\.(w|b|w_i|w_h)")
+_HAIKU = {
+    frozenset(("/linear.w", "/linear.b")): "lstm",
+    frozenset((".w_i", ".w_h", ".b")): "gru",
+    frozenset(("/linear.w", "/linear.b", "/linear_1.w")): "rnn_relu",
+    frozenset(("/linear.w", "/linear.b", "/linear_1.w", "/linear_1.b")): "rnn_relu",
+}
+_HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
 
@@ -24,7 +34,7 @@ class Network(NamedTuple):
     """A recurrent network in a file.
 
     Attributes:
-        family: whose names the arrays have: "torch", "flax", "keras" or "onnx".
+        family: whose names the arrays have: "torch", "flax", "nnx", "haiku", "keras", "unirep" or "onnx".
         prefix: what stands before its arrays' names, or the name of ONNX's node.
         kind: "lstm", "gru", "rnn_tanh", "rnn_relu", or "rnn" where nothing tells the activation.
         units, inputs, layers: their numbers.
@@ -95,7 +105,9 @@ def networks_of(
     found = [network for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
-    return found
+    found += _of_groups(arrays, _UNIREP_NAME, _of_unirep)
+    found += _of_groups(arrays, _NNX_NAME, _of_nnx)
+    return found + _of_haiku(arrays)
 
 
 def one_layer(arrays: Mapping[str, Any], layer: int | None) -> dict[str, Any]:
@@ -198,6 +210,54 @@ def _of_keras(prefix: str, group: Mapping[str, Stored]) -> Network | None:
     units, columns = recurrent.shape
     kind = _GATES.get(columns // max(units, 1), "rnn")
     return Network("keras", prefix, kind, units, kernel.shape[0], 1, ("forward",), group, _own(prefix, group))
+
+
+def _of_unirep(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    recurrent, kernel = group.get("mlstm.0.wmh"), group.get("mlstm.0.wmx")
+    if recurrent is None or kernel is None or kernel.ndim != 2:
+        return None
+    layers = len({name.split(".")[1] for name in group})
+    own = _own(prefix, group)
+    return Network(
+        "unirep", prefix, "mlstm", recurrent.shape[0], kernel.shape[0], layers, ("forward",), group, own
+    )
+
+
+def _of_nnx(prefix: str, group: Mapping[str, Stored]) -> Network | None:
+    """A cell of nnx, whose gates are in one layer, or in some with if_ in the place of linen's if."""
+    inner = {re.sub(r"\.(raw_)?value$", "", name): stored for name, stored in group.items()}
+    names = frozenset(name.partition(".")[0] for name in inner)
+    back = inner.get("dense_h.kernel", inner.get("hi.kernel"))
+    into = inner.get("dense_i.kernel", inner.get("ii.kernel"))
+    is_split = names == {"ii", "if_", "ig", "io", "hi", "hf", "hg", "ho"}
+    if back is None or into is None or back.ndim != 2 or not (is_split or names == {"dense_i", "dense_h"}):
+        return None
+    units, columns = back.shape
+    kind = "lstm" if is_split else _GATES.get(columns // max(units, 1), "rnn")
+    return Network("nnx", prefix, kind, units, into.shape[0], 1, ("forward",), inner, _own(prefix, group))
+
+
+def _of_haiku(arrays: Mapping[str, Stored]) -> list[Network]:
+    """Cores of Haiku, an LSTM and a VanillaRNN by the names that Haiku gives them."""
+    groups: dict[str, dict[str, Stored]] = {}
+    for name, stored in arrays.items():
+        if match := _HAIKU_NAME.fullmatch(name):
+            groups.setdefault(match[1], {})[f"{match[2] or ''}.{match[3]}"] = stored
+    found = []
+    for prefix, group in sorted(groups.items()):
+        kind = _HAIKU.get(frozenset(group), "")
+        own = re.split(r"[/.]", prefix)[-1]
+        back = group.get("/linear_1.w", group.get(".w_h", group.get("/linear.w")))
+        into = group.get(".w_i", group.get("/linear.w"))
+        if not kind or back is None or into is None or back.ndim != 2 or into.ndim != 2:
+            continue
+        if not re.fullmatch(_HAIKU_OWN[kind], own):
+            continue
+        units = back.shape[1] // 4 if kind == "lstm" else back.shape[0]
+        inputs = into.shape[0] - (units if kind == "lstm" else 0)
+        names = _own(prefix, group)
+        found.append(Network("haiku", prefix, kind, units, inputs, 1, ("forward",), group, names))
+    return found
 
 
 def networks_of_onnx(whole: list[dict[str, Any]], singles: list[dict[str, Any]]) -> list[Network]:

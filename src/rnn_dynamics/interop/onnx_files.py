@@ -1,13 +1,13 @@
 """ONNX models read field by field, without the package onnx, and the files of weights beside them."""
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.interop.protobuf import gathered, integers, signed, text
 from rnn_dynamics.interop.stored import Refused, Stored, from_bytes, item_size, product, shape_of
 
 #: Of TensorProto: the data types that are shown, with the field for numbers that are not raw.
@@ -28,68 +28,7 @@ _DTYPES = {
 }
 _FIELDS = {4: "float", 5: "int32", 7: "int64", 10: "double", 11: "uint64"}
 _HALF = (10, 16)
-_LONGEST_VARINT, _DEEPEST = 10, 8
-
-
-def _varint(content: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for i in range(_LONGEST_VARINT):
-        byte = content[at + i]
-        value |= (byte & 0x7F) << (7 * i)
-        if byte < 0x80:
-            return value, at + i + 1
-    raise Refused("expected a number of at most ten bytes, got a longer one: the file is damaged")
-
-
-def _fields(content: memoryview) -> Iterator[tuple[int, Any]]:
-    """Number and value of each field: an integer, or the bytes of it."""
-    at = 0
-    while at < len(content):
-        tag, at = _varint(content, at)
-        kind = tag & 7
-        if kind == 0:
-            value, at = _varint(content, at)
-            yield tag >> 3, value
-            continue
-        size = {1: 8, 5: 4}.get(kind, -1)
-        if kind == 2:
-            size, at = _varint(content, at)
-        if size < 0 or size > len(content) - at:
-            raise Refused(
-                "expected a field that ends inside the model, got one beyond: the file is cut short"
-            )
-        yield tag >> 3, content[at : at + size]
-        at += size
-
-
-def _gathered(content: memoryview, names: dict[int, str]) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {name: [] for name in names.values()}
-    for number, value in _fields(content):
-        if number in names:
-            found[names[number]].append(value)
-    return found
-
-
-def _text(values: list[Any]) -> str:
-    return bytes(values[-1]).decode() if values and isinstance(values[-1], memoryview) else ""
-
-
-def _signed(value: int) -> int:
-    return value - 2**64 if value >= 2**63 else value
-
-
-def _integers(values: list[Any]) -> list[int]:
-    """Integers that stand one by one or packed."""
-    found: list[int] = []
-    for value in values:
-        if isinstance(value, int):
-            found.append(_signed(value))
-            continue
-        at = 0
-        while at < len(value):
-            number, at = _varint(value, at)
-            found.append(_signed(number))
-    return found
+_DEEPEST = 8
 
 
 class Tensor:
@@ -97,9 +36,9 @@ class Tensor:
 
     def __init__(self, content: memoryview, folder: Path) -> None:
         names = {1: "dims", 2: "type", 4: "float", 5: "int32", 7: "int64", 8: "name", 9: "raw", 10: "double"}
-        found = _gathered(content, names | {11: "uint64", 13: "external", 14: "location"})
+        found = gathered(content, names | {11: "uint64", 13: "external", 14: "location"})
         self._found, self._folder = found, folder
-        self.name, self.dims = _text(found["name"]), _integers(found["dims"])
+        self.name, self.dims = text(found["name"]), integers(found["dims"])
         own = int(found["type"][-1]) if found["type"] else 0
         self.dtype = _DTYPES.get(own, (f"ONNX's data type {own}", 0))[0]
         self._field = _FIELDS.get(_DTYPES.get(own, ("", 0))[1], "")
@@ -120,7 +59,7 @@ class Tensor:
         values = self._found[self._field] if self._field else []
         if self._field in ("float", "double"):
             return from_bytes(b"".join(bytes(each) for each in values), self.dtype, shape)
-        numbers = np.array(_integers(values), np.int64)
+        numbers = np.array(integers(values), np.int64)
         if self.is_half:
             return from_bytes(numbers.astype("<u2").tobytes(), self.dtype, shape)
         return from_bytes(numbers.astype(self.dtype).tobytes(), self.dtype, shape)
@@ -129,8 +68,8 @@ class Tensor:
         """The bytes in the file of weights beside the model."""
         entries = {}
         for each in self._found["external"]:
-            pair = _gathered(each, {1: "key", 2: "value"})
-            entries[_text(pair["key"])] = _text(pair["value"])
+            pair = gathered(each, {1: "key", 2: "value"})
+            entries[text(pair["key"])] = text(pair["value"])
         place, folder = entries.get("location", ""), self._folder.resolve()
         path = (folder / place).resolve()
         if not place or folder not in path.parents or not path.is_file():
@@ -150,50 +89,50 @@ class Tensor:
 
 def _attribute(content: memoryview, folder: Path, depth: int) -> SimpleNamespace:
     names = {1: "name", 2: "f", 3: "i", 4: "s", 5: "t", 6: "g", 7: "floats", 8: "ints", 9: "strings"}
-    found = _gathered(content, names)
+    found = gathered(content, names)
     if depth > _DEEPEST:
         raise Refused(f"expected graphs at most {_DEEPEST} deep in one another, got deeper ones")
     return SimpleNamespace(
-        name=_text(found["name"]),
+        name=text(found["name"]),
         f=struct.unpack("<f", found["f"][-1])[0] if found["f"] else 0.0,
-        i=_signed(found["i"][-1]) if found["i"] else 0,
+        i=signed(found["i"][-1]) if found["i"] else 0,
         s=bytes(found["s"][-1]) if found["s"] else b"",
         t=Tensor(found["t"][-1], folder) if found["t"] else None,
         g=_graph(found["g"][-1], folder, depth + 1) if found["g"] else None,
         floats=[number for each in found["floats"] for (number,) in struct.iter_unpack("<f", each)],
-        ints=_integers(found["ints"]),
+        ints=integers(found["ints"]),
         strings=[bytes(each) for each in found["strings"]],
     )
 
 
 def _node(content: memoryview, folder: Path, depth: int) -> SimpleNamespace:
     names = {1: "input", 2: "output", 3: "name", 4: "op_type", 5: "attribute", 7: "domain"}
-    found = _gathered(content, names)
+    found = gathered(content, names)
     return SimpleNamespace(
-        input=[_text([each]) for each in found["input"]],
-        output=[_text([each]) for each in found["output"]],
-        name=_text(found["name"]),
-        op_type=_text(found["op_type"]),
-        domain=_text(found["domain"]),
+        input=[text([each]) for each in found["input"]],
+        output=[text([each]) for each in found["output"]],
+        name=text(found["name"]),
+        op_type=text(found["op_type"]),
+        domain=text(found["domain"]),
         attribute=[_attribute(each, folder, depth) for each in found["attribute"]],
     )
 
 
 def _value(content: memoryview) -> SimpleNamespace:
     """The name of an input or an output, and its lengths, ``None`` where one is free; or no lengths at all."""
-    found = _gathered(content, {1: "name", 2: "type"})
+    found = gathered(content, {1: "name", 2: "type"})
     dims: list[int | None] | None = None
     for kind in found["type"]:
-        for tensor in _gathered(kind, {1: "tensor"})["tensor"]:
-            for shape in _gathered(tensor, {2: "shape"})["shape"]:
-                listed = _gathered(shape, {1: "dim"})["dim"]
-                lengths = [_gathered(each, {1: "value"})["value"] for each in listed]
+        for tensor in gathered(kind, {1: "tensor"})["tensor"]:
+            for shape in gathered(tensor, {2: "shape"})["shape"]:
+                listed = gathered(shape, {1: "dim"})["dim"]
+                lengths = [gathered(each, {1: "value"})["value"] for each in listed]
                 dims = [int(each[-1]) if each and each[-1] < 2**31 else None for each in lengths]
-    return SimpleNamespace(name=_text(found["name"]), dims=dims)
+    return SimpleNamespace(name=text(found["name"]), dims=dims)
 
 
 def _graph(content: memoryview, folder: Path, depth: int = 0) -> SimpleNamespace:
-    parts = _gathered(content, {1: "node", 5: "initializer", 11: "input", 12: "output"})
+    parts = gathered(content, {1: "node", 5: "initializer", 11: "input", 12: "output"})
     return SimpleNamespace(
         node=[_node(each, folder, depth) for each in parts["node"]],
         initializer=[Tensor(each, folder) for each in parts["initializer"]],
@@ -213,7 +152,7 @@ def read_model(content: bytes, folder: Path) -> SimpleNamespace:
         Refused: it is cut short, or no model.
         Exception: of any kind, where it is damaged.
     """
-    model = _gathered(memoryview(content), {1: "version", 7: "graph"})
+    model = gathered(memoryview(content), {1: "version", 7: "graph"})
     if not model["graph"]:
         raise Refused("expected a model with a graph, got none: the file is damaged")
     return _graph(model["graph"][-1], folder)

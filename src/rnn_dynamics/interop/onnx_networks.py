@@ -38,6 +38,7 @@ class Graph:
 
     def __init__(self, graph: Any) -> None:
         self.graph, self.constants = graph, Constants(graph)
+        self.constants.told |= getattr(graph, "told", set())
         self.nodes = nodes_of(graph)
         names = [node.name for node in self.nodes]
         self.names = [

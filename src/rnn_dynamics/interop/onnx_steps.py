@@ -1,13 +1,13 @@
 """Recurrent steps that an ONNX graph writes out: bodies of Scan and Loop, unrolled networks, a step by itself."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rnn_dynamics.interop.forms import Algebra, Form, Unknown
 from rnn_dynamics.interop.onnx_constants import Constants, attribute
 from rnn_dynamics.interop.onnx_unrolled import layers_of
-from rnn_dynamics.interop.onnx_values import Run
+from rnn_dynamics.interop.onnx_values import BACKWARDS, Run
 from rnn_dynamics.interop.steps import Step, step_of
 
 
@@ -51,7 +51,7 @@ def found_in(graph: Any, constants: Constants) -> list[Found]:
         run.go()
     except Unknown:
         return []
-    loops = [node for node in graph.node if node.op_type in ("Scan", "Loop")]
+    loops = [node for node in graph.node if node.op_type in _READERS]
     if loops:
         return [found for number, node in enumerate(loops) if (found := _of_loop(run, node, number))]
     steps, direction = layers_of(run)
@@ -65,7 +65,7 @@ def _of_loop(run: Run, node: Any, number: int) -> Found | None:
     name = node.name or f"{node.op_type} {number}"
     inner = Run(body, Constants(body, run.constants), run.algebra, run)
     try:
-        pairs, direction = (_scan if node.op_type == "Scan" else _loop)(inner, node)
+        pairs, direction = _READERS[node.op_type](inner, node)
         states = _states(inner, body, [(into, given) for into, _, given in pairs])
         inner.go()
         after = {
@@ -73,15 +73,28 @@ def _of_loop(run: Run, node: Any, number: int) -> Found | None:
             for into, out, _ in pairs
             if into in states and (value := inner.known(out)) is not None
         }
-        step = step_of(run.algebra, states, after, _inputs(run.algebra))
+        step = step_of(run.algebra, states, after, _inputs(run.algebra, after))
     except (Unknown, IndexError, TypeError, AttributeError):
         return None
+    if any(each.endswith(BACKWARDS) for each in step.inputs):
+        direction = "reverse"
     return Found(name, (step,), direction)
 
 
-def _inputs(algebra: Algebra) -> list[int]:
+def _inputs(algebra: Algebra, after: Mapping[str, Form]) -> list[int]:
+    """The inputs of a step that what is after it is made of, in the order in which they came."""
+    seen: set[int] = set()
+    waiting = [number for form in after.values() for key in form.terms for number in key]
+    while waiting:
+        number = waiting.pop()
+        if number not in seen:
+            seen.add(number)
+            inner = algebra.atoms[number].inner
+            waiting += [other for key in inner.terms for other in key] if inner is not None else []
     return [
-        number for number, atom in enumerate(algebra.atoms) if atom.kind == "input" and atom.step is not None
+        number
+        for number in sorted(seen)
+        if algebra.atoms[number].kind == "input" and algebra.atoms[number].step is not None
     ]
 
 
@@ -134,6 +147,22 @@ def _loop(inner: Run, node: Any) -> tuple[Pairs, str]:
     count = len(names) - 2
     pairs = list(zip(names[2:], outputs[1 : 1 + count], node.input[2 : 2 + count], strict=True))
     return pairs, "forward"
+
+
+def _while(inner: Run, node: Any) -> tuple[Pairs, str]:
+    """Of TensorFlow's WHILE the same; what leaves the body as it came is a value of the graph around it."""
+    pairs: Pairs = []
+    for value, out, given in zip(inner.graph.input, inner.graph.output, node.input, strict=True):
+        if value.is_index:
+            inner.indices.add(value.name)
+        elif value.name != out.name:
+            pairs.append((value.name, out.name, given))
+        elif inner.outer is not None and (outer := inner.outer.known(given)) is not None:
+            inner.values[value.name] = outer
+    return pairs, "forward"
+
+
+_READERS = {"Loop": _loop, "Scan": _scan, "While": _while}
 
 
 def _alone(run: Run) -> list[Found]:

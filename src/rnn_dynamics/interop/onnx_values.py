@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn_dynamics.interop.forms import Algebra, Form, Unknown
+from rnn_dynamics.interop.forms import Algebra, Form, Unknown, is_eye
 from rnn_dynamics.interop.onnx_constants import Computed, Constants, attribute, parts, slices
 
 _MOST_NODES = 20_000
@@ -22,6 +22,8 @@ FUNCTIONS: dict[str, tuple[tuple[str, float], ...]] = {
     "ThresholdedRelu": (("alpha", 1.0),),
 }
 _SAME = ("Cast", "Dropout", "Identity")
+#: What the name of an input ends with that is read from its end to its beginning.
+BACKWARDS = " (backwards)"
 
 
 class _Row(NamedTuple):
@@ -279,6 +281,14 @@ def _gathered(run: Run, node: Any) -> list[Form]:
     return [run.algebra.at(form, int(which.ravel()[0]), rank=form.rank - 1 + which.ndim)]
 
 
+def _reversed(run: Run, node: Any) -> list[Form]:
+    form = run.form(node.input[0])
+    atoms = {run.algebra.atoms[key[0]].name: form for key, form in form.terms.items() if len(key) == 1}
+    if len(form.terms) != 1 or len(atoms) != 1 or not all(map(is_eye, atoms.values())):
+        raise Unknown("expected an input that is turned round")
+    return [run.algebra.named("input", next(iter(atoms)) + BACKWARDS, form.size, form.rank)]
+
+
 def _joined(run: Run, node: Any) -> list[Form]:
     forms, axis = [run.form(name) for name in node.input], attribute(node, "axis", "i", 0)
     if axis % forms[0].rank != forms[0].rank - 1:
@@ -296,6 +306,7 @@ _OPERATORS: dict[str, Callable[[Run, Any], list[Form]]] = {
     "Mul": _product,
     "Neg": _negative,
     "Reshape": _reshaped,
+    "Reverse": _reversed,
     "Slice": _sliced,
     "Split": _split,
     "Squeeze": _squeezed,

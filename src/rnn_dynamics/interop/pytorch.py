@@ -10,8 +10,9 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, float_array
+from rnn_dynamics.interop.arrays import agreed, host_array
 from rnn_dynamics.interop.effective import plain, weights_of
+from rnn_dynamics.interop.exported import is_program, operation_of
 from rnn_dynamics.interop.names import (
     KINDS,
     check_kind,
@@ -43,7 +44,8 @@ def from_torch(
 
     Args:
         source: ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``, ``RNNCell``, ``LSTMCell``, ``GRUCell``; a module that has one
-            in it; a state dict; or a mapping from PyTorch's names to arrays.
+            in it; a program of ``torch.export``, whose graph tells the kind; a state dict; or a mapping from
+            PyTorch's names to arrays.
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu"; told by a module itself or the part of it that the prefix
             names, and by the shapes but for an ``nn.RNN``'s activation.
         prefix: of the names to take, as "encoder.lstm." or "encoder.lstm"; all names must belong to the network
@@ -61,7 +63,8 @@ def from_torch(
         TypeError: neither a module nor a mapping; names or a prefix that are no strings.
         ValueError: names that are missing, foreign or double, shapes that do not fit, weights that are in half
             precision, quantised or have no values, or computed in a way that names do not tell; one direction of
-            several layers; a kind that is not told, or that contradicts the module.
+            several layers; a kind that is not told, or that contradicts the module; a class made of one of
+            PyTorch's that overrides its forward.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):
@@ -97,6 +100,11 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
     module: Any = None if isinstance(source, (Mapping, type)) else source
     if type(module).__module__.startswith("tinygrad") and type(module).__name__ == "LSTMCell":
         source = {name: value for name, value in vars(module).items() if value is not None}
+    elif is_program(module):
+        operation = operation_of(module, prefix)
+        if operation is not None:
+            return {n: host_array(n, value) for n, value in operation.weights.items()}, operation.kind
+        source = module.state_dict
     elif hasattr(module, "state_dict"):
         if not callable(module.state_dict):
             kind = type(module).__name__
@@ -108,24 +116,14 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
     found, prefix = selected(plain(source, prefix), prefix)
     told = None if module is None else _kind_of_module(module, prefix)
-    return {name: _as_array(name, value) for name, value in found.items()}, told
-
-
-def _as_array(name: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):
-        try:
-            value = value.detach()
-            value = (value.cpu() if hasattr(value, "cpu") else value).numpy()
-        except (TypeError, RuntimeError) as error:  # no bfloat16 in NumPy, no values on the device "meta"
-            got = f"{value.dtype} on the device {value.device}"
-            raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
-    return float_array(name, value)
+    return {name: host_array(name, value) for name, value in found.items()}, told
 
 
 def _kind_of_module(module: Any, prefix: str) -> str | None:
     """The kind that the part of the module tells to which the prefix leads, where it is one of PyTorch's own."""
     for part in prefix.split(".")[:-1]:
         module = getattr(module, part, None)
+    _check_forward(module)
     name = type(module).__name__.lower().removeprefix("parametrized")
     mode = getattr(module, "mode", None)
     if name in ("rnncell", "simplernncell"):
@@ -133,6 +131,18 @@ def _kind_of_module(module: Any, prefix: str) -> str | None:
     elif name in ("lstmcell", "grucell"):
         mode = name.removesuffix("cell")
     return mode.lower() if isinstance(mode, str) and mode.lower() in KINDS else None
+
+
+def _check_forward(module: Any) -> None:
+    """Refuse a class that is made of one of PyTorch's and overrides its forward."""
+    classes = type(module).__mro__
+    own = next((i for i, cls in enumerate(classes) if cls.__module__ == "torch.nn.modules.rnn"), 0)
+    changed = next((cls.__name__ for cls in classes[:own] if "forward" in vars(cls)), None)
+    if changed is not None:
+        raise ValueError(
+            f"source: expected a {classes[own].__name__} of PyTorch, got {changed}, which overrides forward: where "
+            "that leaves its step alone, from_torch(source.state_dict(), kind=…), else write its step as a cell"
+        )
 
 
 def _cell(kind: str, layer: dict[str, np.ndarray], number: int) -> ElmanRNN | LSTM | ProjectedLSTM | GRU:

@@ -124,7 +124,7 @@ def from_bytes(
         kind = np.dtype(dtype)
     except TypeError as error:
         raise Refused(f"expected dtypes that NumPy has, got {dtype}") from error
-    return np.frombuffer(content, kind.newbyteorder(order), count).astype(kind).reshape(shape)
+    return np.frombuffer(content, kind.newbyteorder(order), count).astype(kind, copy=False).reshape(shape)
 
 
 def view_of(flat: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rnn_dynamics.gradients import CreditBySignedLag, SignedNorms
 
 _DECADES = 1 / math.log(10)
+_ABOVE = 0.3  # decades between a line and the curve that it stands by
 _LAG = "signed lag $s - t$ (steps)"
 _WAYS = {"forward": (palette.BLUE, "-"), "backward": (palette.VERMILION, palette.DASHED)}
 
@@ -70,7 +71,7 @@ def _by_lag(ax: "Axes", found: Any, lags: np.ndarray, logs: np.ndarray, colour: 
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=palette.LINE, label=label)
             label = None
     ax.set_xlabel(_LAG)
-    ax.legend(loc="upper right", **palette.OVER)
+    ax.legend(loc="lower center", **palette.OVER)
 
 
 def bidirectional_run(found: "BidirectionalRun", ax: Any = None) -> "Axes":
@@ -118,10 +119,39 @@ def _reach(ax: "Axes", found: "BidirectionalDiagnosis") -> "Axes":
     if found.credit is not None:
         credit_by_signed_lag(found.credit, ax)
         ax.set_title("what the loss owes to inputs")
+        lags, logs = found.credit.lags, np.asarray(found.credit.log_shares)
     else:
         signed_norms(found.output, ax)
         ax.set_title("what an output owes to inputs")
+        lags, logs = found.output.lags, np.asarray(found.output.log_norms)
+    _guides(ax, found, lags, logs)
+    ax.legend(loc="lower center", **palette.OVER)
     return ax
+
+
+def _guides(ax: "Axes", found: "BidirectionalDiagnosis", lags: np.ndarray, logs: np.ndarray) -> None:
+    """Straight lines above the curve: what the slowest direction of either way keeps."""
+    label = "rate of the slowest direction"
+    for way, sign in (("forward", -1), ("backward", 1)):
+        rates = [each.exponent for name, each in found.of_directions() if name.endswith(way)]
+        side = sign * lags
+        there = (side > 0) & np.isfinite(logs)
+        if not rates or not math.isfinite(max(rates)) or not there.any():
+            continue
+        rate = max(rates)
+        height = np.max((logs - rate * side)[there & (side <= side.max() / 2)], initial=-np.inf)
+        if math.isfinite(height):
+            ends = np.array([0, side[there].max()])
+            line = (height + rate * ends) * _DECADES + _ABOVE
+            ax.plot(
+                sign * ends,
+                line,
+                color=palette.GREY,
+                linestyle=palette.DASHED,
+                linewidth=palette.THIN,
+                label=label,
+            )
+            label = None
 
 
 def _chains(ax: "Axes", found: "BidirectionalDiagnosis") -> None:

@@ -12,6 +12,8 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import real_array
 
+_FEWEST = 8  # lags of a side that a rate is told from
+
 
 def _reach(lags: np.ndarray, logs: np.ndarray, share: float) -> tuple[int, int]:
     """How far back and ahead the largest lags lie whose entry is at least that share of the greatest one."""
@@ -24,6 +26,17 @@ def _reach(lags: np.ndarray, logs: np.ndarray, share: float) -> tuple[int, int]:
         return 0, 0
     found = lags[logs >= logs.max() + math.log(least)]
     return int(max(0, -found.min())), int(max(0, found.max()))
+
+
+def _rates(lags: np.ndarray, logs: np.ndarray) -> tuple[float, float]:
+    """Slopes of the logarithms over the middle half of either side: near its ends ways round are missing."""
+    found = []
+    for side in (-lags, lags):
+        farthest = side.max()
+        chosen = (side >= farthest / 4) & (side <= 3 * farthest / 4) & np.isfinite(logs)
+        is_known = chosen.sum() >= _FEWEST
+        found.append(float(np.polyfit(side[chosen], logs[chosen], 1)[0]) if is_known else math.nan)
+    return found[0], found[1]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -72,6 +85,16 @@ class SignedNorms(Result):
             TypeError, ValueError: a share that is no number, or outside (0, 1].
         """
         return _reach(self.lags, self.log_norms, share)
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Growth of the norm per step of distance, to the past and to the future, in nats.
+
+        Fitted over the middle half of each side, away from t and from the ends of the sequence; NaN where that has
+        fewer than 8 lags. In long sequences each is the largest exponent of the directions that carry that way:
+        forward ones from the past.
+        """
+        return _rates(self.lags, self.log_norms)
 
     def __repr__(self) -> str:
         near, far = self.horizon(), self.horizon(0.01)

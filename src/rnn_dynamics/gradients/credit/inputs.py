@@ -64,6 +64,37 @@ def _readout_norms(
     return jnp.concatenate([logs, start.norm(ord).log()[None]])
 
 
+@lean(static_argnums=0)
+def _input_rows(
+    static: Any, arrays: Any, states: Array, inputs: Any, rows: Array, inside: Array | None = None
+) -> Scaled:
+    cell = join(static, arrays)
+
+    def back(rows: Scaled, step: tuple) -> tuple[Scaled, Scaled]:
+        x, u = step
+        of_numbers, numbers = by_floating_inputs(cell, u)
+        pull = jax.vjp(lambda x, numbers: of_numbers(x, numbers).reshape(-1), x, numbers)[1]
+        earlier, columns = jax.vmap(pull)(rows.unit)
+        of_state, *by_input = (part.reshape(len(rows.unit), -1) for part in (earlier, *columns))
+        reached = Scaled(jnp.concatenate(by_input, axis=1), rows.exponent, 2).normalize()
+        return Scaled(of_state, rows.exponent, 2).normalize(), reached
+
+    return scan(back, from_float(rows, event_ndim=2), (states, inputs), inside, reverse=True)[1]
+
+
+def input_rows(trajectory: Trajectory, rows: Float[Array, "p n"]) -> Scaled:
+    """V ∂x_T/∂u_k for every k = 0 … T−1: of each row v of V the gradient of ⟨v, x_T⟩ at each input.
+
+    Args:
+        trajectory: from ``rollout``, with floating inputs.
+        rows: V, a row for each function of the last state.
+
+    Returns:
+        Scaled matrices, shape (T, p, entries of an input), index k.
+    """
+    return along(_input_rows, trajectory, 0, None, rows, of_matrices=True)
+
+
 def _earlier(cell: Any, product: Scaled, x: Array, u: Any) -> Scaled:
     """Return the product times one more Jacobian on its right."""
     longer = jnp.matmul(product.unit, step_matrix(cell, x, u), precision=_HIGHEST)

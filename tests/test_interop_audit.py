@@ -1,0 +1,237 @@
+"""``audit``: a stand-in for a framework, in NumPy, with each way in which a gradient can be no derivative."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rnn_dynamics.cells import ElmanRNN, rollout
+from rnn_dynamics.gradients import gradient_norms
+from rnn_dynamics.interop import Audit, Cause, audit
+
+N, M, T = 4, 3, 60
+RNG = np.random.default_rng(5)
+W = 0.6 * np.linalg.qr(RNG.normal(size=(N, N)))[0]
+B, W_IN = 0.1 * RNG.normal(size=N), RNG.normal(size=(N, M))
+INPUTS = RNG.normal(size=(T, M))
+CELL = ElmanRNN(W, B, W_IN, activation="tanh")
+
+
+class Framework:
+    """x⁺ = tanh(W x + W_in u + b) and its reverse pass, in NumPy, in one dtype."""
+
+    def __init__(self, dtype="float64", W=W, inner=None):
+        self.dtype = np.dtype(dtype)
+        self.W, self.B, self.W_in = (array.astype(dtype) for array in (W, B, W_IN))
+        self.inner = self.dtype if inner is None else np.dtype(inner)
+
+    def __call__(self, inputs):
+        x, states = np.zeros(N, self.dtype), []
+        for u in inputs.astype(self.dtype):
+            x = np.tanh(self.W.dot(x) + self.W_in.dot(u) + self.B).astype(self.inner).astype(self.dtype)
+            states.append(x)
+        return np.array(states)
+
+    def vjp(self, inputs, cotangent):
+        states, g, found = self(inputs), cotangent.astype(self.dtype), np.zeros(inputs.shape, self.dtype)
+        for t in range(len(inputs) - 1, -1, -1):
+            g = self.of_state(g, t) * self.slope(states[t])
+            found[t] = self.W_in.T.dot(g)
+            g = self.W.T.dot(g)
+        return self.of_inputs(found)
+
+    def slope(self, x):
+        return 1 - x**2
+
+    def of_state(self, g, t):
+        return g
+
+    def of_inputs(self, found):
+        return found
+
+
+def replaced(dtype="float64", options=None, **methods):
+    return type("Framework", (Framework,), {k: staticmethod(v) for k, v in methods.items()})(
+        dtype, **(options or {})
+    )
+
+
+def test_a_right_gradient_agrees_and_norms_are_those_of_the_products():
+    found = audit(Framework(), INPUTS, cell=CELL)
+    assert found.agrees
+    assert found.cause == Cause.AGREES
+    assert found.parted is None
+    assert found.differences.max() < 1e-12
+    assert set(found.supports) == {"both"}
+    # With every output a probe the norm is ‖∂x_T/∂u_k‖, here by matrices of an independent product.
+    states, product, logs = Framework()(INPUTS), np.eye(N), []
+    for t in range(T - 1, -1, -1):
+        product = product * (1 - states[t] ** 2)
+        logs.append(np.log10(np.linalg.norm(product.dot(W_IN))))
+        product = product.dot(W)
+    np.testing.assert_allclose(found.log10_ours, logs, atol=1e-12)
+    np.testing.assert_allclose(found.log10_theirs, logs, atol=1e-12)
+    assert "is the derivative of its map at all 60 lags" in found.verdict
+
+
+def noisy(found):
+    """As by a difference of large numbers, whose last place is left: it depends on every bit of the rest."""
+    noise = np.random.default_rng(found.view(np.uint32).sum()).normal(size=found.shape)
+    return found + (1e-7 * noise).astype(found.dtype)
+
+
+def clipped(g, t):
+    return np.clip(g, -0.05, 0.05)
+
+
+def of_one_path(g, t):
+    return g * np.array([1, 1, 1, 0.0])
+
+
+CASES = {
+    "noise floor": (replaced("float32", of_inputs=noisy), Cause.FLOOR, "noise floor"),
+    "underflow": (replaced("float32", {"W": 0.01 * W}), Cause.UNDERFLOW, "underflow"),
+    "cut at a segment": (
+        replaced(of_state=lambda g, t: g * (t >= 40)),
+        Cause.CUT,
+        "at lag 20 it gives 0, the derivative is 10^",
+    ),
+    "clipped": (replaced(of_state=clipped), Cause.CLIPPED, "clips"),
+    "a path stopped": (replaced(of_state=of_one_path), Cause.STOPPED, "bear out the derivative"),
+    "a slope capped": (replaced(slope=lambda x: np.minimum(1 - x**2, 0.5)), Cause.STOPPED, "slope capped"),
+    "another slope": (replaced(slope=lambda x: 1.1 * (1 - x**2)), Cause.OTHER, "another derivative"),
+    "float32 inside": (replaced(options={"inner": "float32"}), Cause.PRECISION, "coarser numbers inside"),
+    "not finite": (replaced(of_state=lambda g, t: g / (t > 30)), Cause.OVERFLOW, "overflow"),
+    "other weights": (replaced(options={"W": W.T}), Cause.STATES, "rd.interop.check(cell, inputs, outputs)"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("name", CASES)
+def test_each_cause_is_told_from_the_others(name):
+    module, cause, words = CASES[name]
+    cell = ElmanRNN(0.01 * W, B, W_IN) if name == "underflow" else CELL
+    found = audit(module, INPUTS, cell=cell)
+    assert found.cause == cause, str(found)
+    assert not found.agrees
+    assert words in found.verdict
+    assert cause.name.lower() in str(found)
+    assert found.evidence
+    at = found.checked.tolist().index(found.parted)
+    if cause in (Cause.CUT, Cause.STOPPED, Cause.OTHER, Cause.CLIPPED):
+        assert found.supports[at] == "ours", str(found)
+
+
+def test_a_floor_is_found_where_it_is_and_ours_falls_below_every_float():
+    falling, steps = ElmanRNN(0.05 * W, B, W_IN), 500
+    inputs = RNG.normal(size=(steps, M))
+    found = audit(replaced("float32", {"W": 0.05 * W}, of_inputs=noisy), inputs, cell=falling)
+    assert found.parted in (2, 3, 4)
+    assert found.cause == Cause.FLOOR
+    assert found.log10_ours[-1] < -700
+    assert np.all(found.log10_theirs[10:] > -8)
+    # The inputs' gradient falls as the state's does.
+    with jax.enable_x64(True):
+        run = rollout(falling, np.zeros(N), inputs.astype("float32").astype(float))
+    whole = np.asarray(gradient_norms(run, ord="fro")) / np.log(10)
+    assert abs((found.log10_ours[-1] - found.log10_ours[-100]) - (whole[1] - whole[100])) < 1
+
+
+def spiking(x, u):
+    """A leaky unit that is reset by θ once it is above it."""
+    return 0.9 * x + jnp.matmul(jnp.asarray(W_IN), u, precision="highest") - 0.5 * jnp.heaviside(x - 0.5, 0.0)
+
+
+def test_a_surrogate_is_told_by_the_jumps_of_the_map():
+    @jax.custom_jvp
+    def spike(v):
+        return jnp.heaviside(v, 0.0)
+
+    spike.defjvp(lambda v, dv: (spike(*v), dv[0] / (1 + 10 * jnp.abs(v[0])) ** 2))
+
+    def run(inputs):
+        def step(x, u):
+            into = jnp.matmul(jnp.asarray(W_IN), u, precision="highest")
+            x = 0.9 * x + into - 0.5 * spike(x - 0.5)
+            return x, x
+
+        return jax.lax.scan(step, jnp.zeros(N), inputs)[1]
+
+    found = audit(run, 0.5 * INPUTS, cell=spiking, x0=np.zeros(N))
+    assert (found.cause, found.parted) == (Cause.SURROGATE, 1)
+    assert "The outputs jump" in found.evidence[-1]
+    assert found.framework.startswith("jax ")
+    assert found.log10_ours[-1] == pytest.approx(np.log10(0.9**59 * np.linalg.norm(W_IN)), abs=1e-9)
+
+
+def test_chaos_is_no_convention():
+    wild = 1.8 * np.random.default_rng(22).normal(size=(N, N))
+    inputs = 0.01 * RNG.normal(size=(200, M))
+    found = audit(replaced("float32", {"W": wild}), inputs, cell=ElmanRNN(wild, B, W_IN))
+    assert found.cause == Cause.ROUNDING
+    assert "rounding decides both" in found.verdict
+
+
+def test_readouts_last_outputs_and_functions_of_jax():
+    cell = ElmanRNN(W, B, W_IN)
+    read = RNG.normal(size=(2, N))
+
+    def readout(x):
+        return jnp.matmul(jnp.asarray(read), x, precision="highest")
+
+    def last(inputs):
+        return readout(rollout(cell, None, inputs).final)
+
+    found = audit(last, INPUTS[:20], cell=cell, readout=readout)
+    assert found.agrees
+    assert found.output_errors.shape == (1,)
+    # Thousands of outputs are probed by a few cotangents.
+    assert audit(lambda u: rollout(cell, None, u).states[1:], INPUTS[:20], cell=cell, probes=2).agrees
+
+
+def test_an_audit_is_kept_shown_and_drawn(tmp_path):
+    module, _, _ = CASES["cut at a segment"]
+    found = audit(module, INPUTS, cell=CELL)
+    assert found.stretches == ((0, 19, Cause.AGREES), (20, 59, Cause.CUT))
+    kept = Audit.load(found.save(tmp_path / "audit.npz"))
+    assert str(kept) == str(found)
+    page = found._repr_html_()
+    assert "differences support" in page
+    assert "What was measured" in page
+    axes = found.plot()
+    curves = [line.get_ydata() for line in axes.get_lines()]
+    np.testing.assert_array_equal(curves[0], found.log10_ours)
+    assert np.isnan(curves[1][20:]).all()
+    assert curves[2][0] is not None
+    assert list(axes.get_lines()[2].get_xdata()) == [20, 20]
+
+
+class Random(Framework):
+    def __call__(self, inputs):
+        return super().__call__(inputs) + RNG.normal()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"module": 3}, r"^module: .*torch.*vjp\(inputs, cotangent\).*int"),
+        ({"module": Framework(), "cell": None}, r"^cell: .*cannot be read from the module"),
+        ({"cell": 3}, r"^cell: .*int"),
+        ({"inputs": np.ones(3)}, r"^inputs: .*\(T, m\).*\(3,\)"),
+        ({"inputs": np.full((4, M), np.nan)}, r"^inputs: .*finite"),
+        ({"inputs": "half"}, r"^inputs: "),
+        ({"module": Random()}, r"^module: .*same outputs.*module\.eval\(\)"),
+        ({"x0": np.zeros(3)}, r"^x0: .*\(4,\).*\(3,\)"),
+        ({"readout": lambda x: x[:2]}, r"^readout: .*4 entries.*2"),
+        ({"probes": 0}, r"^probes: "),
+        ({"checks": -1}, r"^checks: "),
+        ({"tolerance": 0.0}, r"^tolerance: "),
+        ({"framework": "theano"}, r"^framework: "),
+        ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
+        ({"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))}, r"^output: .*2 entries"),
+    ],
+)
+def test_errors_name_what_is_wrong(options, words):
+    given = {"module": Framework(), "inputs": INPUTS, "cell": CELL} | options
+    with pytest.raises((TypeError, ValueError), match=words):
+        audit(**given)
