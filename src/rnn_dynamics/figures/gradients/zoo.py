@@ -186,6 +186,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> tuple[ReportRow, ...]:
     worst = max(each["states"] for each in checked)
     old, new = results["madmom_onsets"], results["madmom_beats"]
     radius, rate = nh3pred["more"]["radius"], nh3pred["exponent"]
+    rest = nh3pred["fixed_points"]["points"][0]["radius"]
     rows = [
         claim(
             "states of trained networks in public packages against the runtimes that they are made for",
@@ -201,7 +202,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> tuple[ReportRow, ...]:
             f"ρ(W) = {radius:.2f}, ‖W‖₂ = {nh3pred['more']['norm']:.2f}, exponent {rate:+.3f}",
             found=radius > 1 and rate + 2 * nh3pred["exponent_error"] < 0,
             wrong=True,
-            note="What counts is W among the units that are on together: at rest at the mean input its radius is 0.76.",
+            note=f"What counts is W among the units that are on together; its radius at rest is {rest:.2f}.",
         ),
         claim(
             "madmom, the same piece: 1 % horizon of the plain tanh network and of the LSTM",
