@@ -102,14 +102,14 @@ def _horizons(ax: Axes, results: dict[str, dict[str, Any]], styles: dict[str, di
                 form = ">" if lags >= longest else mark
                 ax.plot(lags, place + shift, form, markersize=palette.MARK, markerfacecolor=face,
                         markeredgecolor=colour)  # fmt: skip
-        sample = {"transform": ax.get_yaxis_transform(), "clip_on": False, "linewidth": palette.BOLD}
-        ax.plot([-0.11, -0.02], [place, place], **sample, **styles[name])
+        sample = {"transform": ax.get_yaxis_transform(), "clip_on": False, "linewidth": palette.LINE}
+        ax.plot([-0.13, -0.02], [place, place], **sample, **styles[name])
     for of, (mark, _, colour) in marks.items():
         ax.plot([], [], mark, color=colour, linestyle="-", markersize=palette.MARK, label=of)
     ax.plot([], [], ">", color=palette.GREY, markersize=palette.MARK, label="all looked at")
     ax.set(xscale="log", xlabel="horizon (steps), 1/e to 1 %", xlim=(0.6, 3000))
     ax.set_yticks(range(len(results)), [label(each) for each in results.values()])
-    ax.tick_params(axis="y", length=0, pad=21)
+    ax.tick_params(axis="y", length=0, pad=24)
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.legend(loc="upper right")
     ax.set_title("how far back")
