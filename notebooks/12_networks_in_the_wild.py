@@ -18,11 +18,12 @@
 #
 # *40 minutes; needs 06, 08.*
 #
-# Trained recurrent networks lie in packages that millions install: one in every copy of the codec Opus decides twenty
-# times in 0.4 s whether it hears speech or music, others find beats, spell words, or foresee how much ammonia a
-# field will lose. Here a dozen of them are diagnosed. None of their weights are in this repository. Each was read
-# from its installed package by a small program in `examples/zoo`, run on an input made for it, and its states were
-# compared with those of the package's own runtime. What was measured is stored, and this notebook reads that.
+# Trained recurrent networks lie in public packages. One in the codec Opus, since its version 1.3, decides fifty times a
+# second whether it hears speech or music; others find beats, spell words, or foresee how much ammonia a field will
+# lose. Here thirteen of them are diagnosed. None of their weights are in this repository. Each was read from its
+# installed package by a small program in `examples/zoo`, run on an input made for it, and its states were compared
+# with those of the package's own runtime, or of the one that it is made for. What was measured is stored, and this
+# notebook reads that.
 
 # %%
 import jax
@@ -87,7 +88,7 @@ assert sum(each["agreement"]["is_runtime"] for each in found.values()) >= len(fo
 # %% [markdown]
 # The differences are those of single precision, added up over a run, and larger where states are: DTLN's reach some
 # hundreds. Two were run in double precision, and agree to its rounding. libopus rounds its tanh too, to a
-# table of 200 values with a correction.
+# table of some 200 values with a correction.
 #
 # ## 2. How far back?
 #
@@ -163,7 +164,7 @@ assert settling["speed"] > 1
 # ## 4. A radius of 2.1, and the gradient vanishes
 #
 # "A spectral radius above 1 makes gradients explode." nh3pred is a plain network with $x_{t+1}=\max(0,Wx_t+\dots)$,
-# 512 units, trained on field measurements and used in agronomy.
+# 512 units, trained to foresee from weather, soil and manure how much ammonia is lost after spreading.
 
 # %%
 ammonia = found["nh3pred"]
@@ -242,7 +243,7 @@ assert np.abs(np.subtract(line["folds"], line["codec_leaves"])).max() < 1e-5
 # varying one; to leave "speech" takes little ($p>0.034$). With real sound the input moves about, and the two states
 # are places where the state lingers rather than rests.
 #
-# A second one of the dozen keeps a bit. dgaintel judges whether a program made up a domain name. It reads names that
+# A second one of them keeps a bit. dgaintel judges whether a program made up a domain name. It reads names that
 # are filled up to 82 characters, so that after the name there comes padding, and the answer is asked for at its end.
 
 # %%
