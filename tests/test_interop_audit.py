@@ -1,10 +1,13 @@
 """``audit``: a stand-in for a framework, in NumPy, with each way in which a gradient can be no derivative."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics.cells import Bidirectional, ElmanRNN, rollout
 from rnn_dynamics.gradients import gradient_norms
 from rnn_dynamics.interop import Audit, Cause, audit
@@ -270,6 +273,24 @@ def test_outputs_by_name_are_refused_with_a_call():
         audit(lambda u: {"y": u}, INPUTS, cell=CELL)
 
 
+class Held(Framework):
+    """With weights by PyTorch's names under that of a part."""
+
+    def state_dict(self):
+        named = {"weight_hh": self.W, "weight_ih": self.W_in, "bias_ih": self.B, "bias_hh": 0 * self.B}
+        return {f"inner.{name}": array for name, array in named.items()}
+
+    inner = type("RNNCell", (), {"nonlinearity": "tanh"})()
+
+
+def test_a_part_that_has_to_be_named_is_named_in_a_call():
+    module = Held()
+    with pytest.raises(ValueError, match=r"^cell: ") as said:
+        audit(module, INPUTS)
+    call = re.search(r"rd\.interop\.from_module\(.*?\)", str(said.value))[0]
+    assert audit(module, INPUTS, cell=eval(call, {"rd": rd, "module": module})).agrees
+
+
 class Random(Framework):
     def __call__(self, inputs):
         return super().__call__(inputs) + RNG.normal()
@@ -279,7 +300,7 @@ class Random(Framework):
     ("options", "words"),
     [
         ({"module": 3}, r"^module: .*torch.*vjp\(inputs, cotangent\).*int"),
-        ({"module": Framework(), "cell": None}, r"^cell: .*cannot be read from the module"),
+        ({"module": Framework(), "cell": None}, r"^cell: .*cannot be read from the module alone"),
         ({"cell": 3}, r"^cell: .*int"),
         ({"inputs": np.ones(3)}, r"^inputs: .*\(T, m\).*\(3,\)"),
         ({"inputs": np.full((4, M), np.nan)}, r"^inputs: .*finite"),
@@ -291,8 +312,12 @@ class Random(Framework):
         ({"checks": -1}, r"^checks: "),
         ({"tolerance": 0.0}, r"^tolerance: "),
         ({"framework": "theano"}, r"^framework: "),
+        ({"module": lambda u: u, "framework": "tinygrad"}, r"^framework: .*imported.*tinygrad"),
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
-        ({"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))}, r"^output: .*2 entries"),
+        (
+            {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
+            r"^readout: .*4 outputs of .*2 entries",
+        ),
     ],
 )
 def test_errors_name_what_is_wrong(options, words):

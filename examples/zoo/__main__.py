@@ -52,11 +52,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all by default")
     parser.add_argument("--unpacked", type=Path, help="folder below which packages lie unpacked")
     parser.add_argument("--table", action="store_true", help="print the table of the stored results")
-    parser.add_argument("--out", type=Path, default=Path("zoo"), help="folder for the JSON files")
+    parser.add_argument("--out", type=Path, default=Path("figures/zoo"), help="folder for the JSON files")
     options = parser.parse_args(arguments)
     unknown = [name for name in options.names if name not in NAMES]
     if unknown:
         parser.error(f"unknown network {unknown[0]!r}; known are {', '.join(NAMES)}")
+    if options.unpacked is not None and not options.unpacked.is_dir():
+        parser.error(f"--unpacked: expected a folder, got {options.unpacked}")
     if options.table:
         print(table())
         return 0

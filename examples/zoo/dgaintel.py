@@ -43,9 +43,9 @@ _UNITS, _LENGTH = 64, 82
 
 def study(files: Files) -> Study:
     """Read, spell names, compare, and judge them."""
+    (path,) = files.find(ABOUT, "dgaintel/domain_classifier_model.h5")
     import h5py
 
-    (path,) = files.find(ABOUT, "dgaintel/domain_classifier_model.h5")
     with h5py.File(path) as file:
         arrays = {
             layer: {

@@ -19,6 +19,7 @@ from examples.zoo.common import (
     double,
     largest,
     lstm_states,
+    rounded,
     sigmoid,
     times,
 )
@@ -69,6 +70,7 @@ def study(files: Files) -> Study:
         inputs[~is_loud].mean(axis=0),
         "the mean input of noise",
         lambda x: float(sigmoid(np.asarray(x)[2 * _UNITS : 3 * _UNITS] @ w + b).mean()),
+        more={"largest_state": rounded(np.abs(np.asarray(run.states)).max())},
     )
 
 

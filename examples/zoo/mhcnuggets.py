@@ -64,9 +64,9 @@ def spelt(word: str) -> np.ndarray:
 
 def study(files: Files) -> Study:
     """Read, spell peptides, and compare with Keras or with NumPy."""
+    (path,) = files.find(ABOUT, "mhcnuggets/saves/production/HLA-A02:01_BA.h5")
     import h5py
 
-    (path,) = files.find(ABOUT, "mhcnuggets/saves/production/HLA-A02:01_BA.h5")
     with h5py.File(path) as file:
         layers = {layer: {name: np.asarray(file[f"{layer}/{layer}/{name}:0"], float) for name in names}
                   for layer, names in _NAMES.items()}  # fmt: skip

@@ -54,10 +54,10 @@ def plain(
 
 def study(files: Files) -> Study:
     """Read, spell the text, compare, and let it write."""
-    import h5py
-
     folder = "textgenrnn/textgenrnn_"
     path, letters = files.find(ABOUT, f"{folder}weights.hdf5", f"{folder}vocab.json")
+    import h5py
+
     known = json.loads(letters.read_text(encoding="utf-8"))
     with h5py.File(path) as file:
         embedding = np.asarray(file["embedding/embedding/embeddings:0"], float)
@@ -85,8 +85,6 @@ def study(files: Files) -> Study:
         f"an English text of {len(TEXT)} letters",
         compared(layers, run),
         {"it writes": written(layers, embedding, attention, (w, b), known)},
-        inputs.mean(axis=0),
-        "the mean letter",
     )
 
 

@@ -5,12 +5,12 @@ from typing import Any
 _HEAD = """# Other frameworks, run beside the library
 
 `make peers` installs each framework, pinned, into a folder of its own (`.cache/peers/`, a few GB, most of it
-PyTorch where its build has CUDA), runs its cells in its own runtime, and writes this page. Of each cell, over 20
-steps with random weights and inputs, it has the greatest error of the states and of
-$\\partial h_T/\\partial h_0$, by the framework's
-autograd and by the library's product of step Jacobians, relative to the greatest entry. Then
-[`rd.interop.audit`](howto/import.md#does-your-frameworks-gradient-tell-the-truth) holds the gradient
-$\\partial y_T/\\partial u_k$ of whole modules against the derivative of their maps, lag by lag.
+PyTorch where its build has CUDA), runs its cells in its own runtime, and writes this page. Of each cell, over
+20 steps with random weights and inputs, it has the greatest error of the states and of $\\partial h_T/\\partial
+h_0$, by the framework's autograd and by the library's product of step Jacobians, relative to the greatest
+entry. Then [`rd.interop.audit`](howto/import.md#does-your-frameworks-gradient-tell-the-truth) holds the
+gradient $\\partial y_T/\\partial u_k$ of whole modules against the derivative of their maps, lag by lag. A
+spiking cell has two rows: the map, and the library's cell with the same surrogate, which autograd must be.
 
 A new row is an entry in `tests/peers/of_NAME.py`, a new framework such a file and its packages in
 `tests/peers/packages.py`.
@@ -40,7 +40,7 @@ def text(results: dict[str, Any]) -> str:
         if "could not" in one:
             failed.append(f"- {name}: {one['could not']}")
             continue
-        framework = " on ".join(f"{package} {version}" for package, version in one["versions"].items())
+        framework = ", ".join(f"{package} {version}" for package, version in one["versions"].items())
         lines += [_line(framework, row) for row in one["rows"]]
     tail = "\n".join(["\nNot run, and why:\n", *failed]) + "\n" if failed else ""
     return _HEAD + "\n".join(lines) + "\n" + tail

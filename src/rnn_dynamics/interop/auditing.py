@@ -159,7 +159,8 @@ def _cell_of(module: Any, cell: Any) -> Any:
         part = re.search(r'prefix="[^"]*"', str(error))
         call = f": cell=rd.interop.from_module(module, {part[0]})" if part else ""
         raise type(error)(
-            f"cell: expected the same map as a cell{call}, since it cannot be read from the module ({error})"
+            f"cell: expected the same map as a cell, such as an importer makes with its options{call}, since it "
+            f"cannot be read from the module alone ({error})"
         ) from error
 
 
@@ -180,7 +181,13 @@ class _Ours:
             self.start = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1).astype(float)
         if self.start.shape != (size,):
             raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
-        self.part = None if readout is not None else output_part(self.cell, width, size)
+        try:
+            self.part = None if readout is not None else output_part(self.cell, width, size)
+        except ValueError:
+            raise ValueError(
+                f"readout: expected a function that makes the module's {width} outputs of the cell's state of "
+                f"{size} entries, as these are not its hidden part, got None"
+            ) from None
 
     def _check_both(self, x0: Any, readout: Any, width: int) -> None:
         """What a network that reads in both directions does not take."""

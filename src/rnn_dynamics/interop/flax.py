@@ -44,8 +44,9 @@ def from_flax(
 
     Args:
         source: a cell of ``flax.nnx``, an ``RNN`` of one, an ``nnx.Bidirectional`` of two, its ``State`` or pure
-            dictionary; or the parameters of a cell of ``flax.linen``, a mapping {"ir": {"kernel": …, "bias": …}, …}. Parameters may be those of a
-            model with one cell in it. Gates are taken as σ and tanh, Flax's defaults, which parameters do not tell.
+            dictionary; or the parameters of a cell of linen, a mapping {"ir": {"kernel": …, "bias": …}, …}.
+            Parameters may be those of a model with one cell in it. Gates are taken as σ and tanh, Flax's defaults,
+            which parameters do not tell.
         kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell" or "MGUCell"; told by a
             module, and by the names and shapes of the parameters.
         activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.

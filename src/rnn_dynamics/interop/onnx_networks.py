@@ -95,7 +95,7 @@ class Graph:
         return givers[name] if plain else None
 
     def _starts_in_another(self, node: Any) -> bool:
-        """Whether a node's first state is made of what another one puts out, as a decoder's is; sizes do not count."""
+        """Whether a node's first state is made of what another puts out, as a decoder's is; sizes do not count."""
         puts_out = {name for other in self.nodes for name in other.output if name}
         waiting, seen = [name for name in node.input[5:7] if name], set[str]()
         while waiting:

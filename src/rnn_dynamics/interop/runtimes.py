@@ -49,6 +49,10 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     if callable(getattr(module, "vjp", None)) and callable(module):
         return _of_protocol(module, given)
     package = framework or _package_of(module)
+    if framework is not None and framework not in sys.modules:
+        raise ValueError(
+            f"framework: expected one that is imported, of which the module is, got {framework!r}"
+        )
     if package is None and callable(module):
         package = "jax"
     if package is None or not callable(module):

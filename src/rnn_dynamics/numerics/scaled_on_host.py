@@ -43,7 +43,7 @@ def added_vectors(first: Scaled, second: Scaled) -> Scaled:
     tops = [np.where(np.any(each.unit != 0, axis=-1), each.exponent, _LOWEST) for each in pair]
     top = np.maximum(*tops)
     units = [each.unit * _powers(np.minimum(each.exponent - top, 0), each.unit.dtype) for each in pair]
-    return normal_vectors(units[0] + units[1], np.where(top == _LOWEST, 0, top))
+    return normal_vectors(np.asarray(units[0] + units[1]), np.where(top == _LOWEST, 0, top))
 
 
 def matrices_of(rows: Scaled) -> Scaled:

@@ -102,14 +102,14 @@ def _horizons(ax: Axes, results: dict[str, dict[str, Any]], styles: dict[str, di
                 form = ">" if lags >= longest else mark
                 ax.plot(lags, place + shift, form, markersize=palette.MARK, markerfacecolor=face,
                         markeredgecolor=colour)  # fmt: skip
-        sample = {"transform": ax.get_yaxis_transform(), "clip_on": False, "linewidth": palette.BOLD}
-        ax.plot([-0.11, -0.02], [place, place], **sample, **styles[name])
+        sample = {"transform": ax.get_yaxis_transform(), "clip_on": False, "linewidth": palette.LINE}
+        ax.plot([-0.13, -0.02], [place, place], **sample, **styles[name])
     for of, (mark, _, colour) in marks.items():
         ax.plot([], [], mark, color=colour, linestyle="-", markersize=palette.MARK, label=of)
     ax.plot([], [], ">", color=palette.GREY, markersize=palette.MARK, label="all looked at")
     ax.set(xscale="log", xlabel="horizon (steps), 1/e to 1 %", xlim=(0.6, 3000))
     ax.set_yticks(range(len(results)), [label(each) for each in results.values()])
-    ax.tick_params(axis="y", length=0, pad=21)
+    ax.tick_params(axis="y", length=0, pad=24)
     ax.set_ylim(len(results) - 0.5, -0.5)
     ax.legend(loc="upper right")
     ax.set_title("how far back")
@@ -131,9 +131,9 @@ def _exponents(ax: Axes, results: dict[str, dict[str, Any]]) -> None:
     ax.set_xscale("symlog", linthresh=1e-2)
     ax.set_xticks([-1, -0.1, 0, 0.1], ["−1", "−.1", "0", ".1"])
     ax.set_xlim(-1.2, 0.12)
-    ax.set_xlabel("exponent (nats a step)")
+    ax.set_xlabel("nats a step")
     ax.tick_params(axis="y", labelleft=False, length=0)
-    ax.set_title("growth")
+    ax.set_title("exponents")
 
 
 def _folds(ax: Axes, opus: dict[str, Any]) -> None:
@@ -186,6 +186,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> tuple[ReportRow, ...]:
     worst = max(each["states"] for each in checked)
     old, new = results["madmom_onsets"], results["madmom_beats"]
     radius, rate = nh3pred["more"]["radius"], nh3pred["exponent"]
+    rest = nh3pred["fixed_points"]["points"][0]["radius"]
     rows = [
         claim(
             "states of trained networks in public packages against the runtimes that they are made for",
@@ -201,7 +202,7 @@ def _rows(results: dict[str, dict[str, Any]]) -> tuple[ReportRow, ...]:
             f"ρ(W) = {radius:.2f}, ‖W‖₂ = {nh3pred['more']['norm']:.2f}, exponent {rate:+.3f}",
             found=radius > 1 and rate + 2 * nh3pred["exponent_error"] < 0,
             wrong=True,
-            note="What counts is W among the units that are on together: at rest at the mean input its radius is 0.76.",
+            note=f"What counts is W among the units that are on together; its radius at rest is {rest:.2f}.",
         ),
         claim(
             "madmom, the same piece: 1 % horizon of the plain tanh network and of the LSTM",

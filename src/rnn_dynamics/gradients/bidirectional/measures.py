@@ -53,27 +53,26 @@ def output_norms(
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equation 5, for the chain of one direction.
     """
     run = checked_run(run)
-    at = run.steps // 2 if at is None else index("at", at, minimum=0, maximum=run.steps - 1)
+    step: int = run.steps // 2 if at is None else index("at", at, minimum=0, maximum=run.steps - 1)
     origin, target = place_of(run, "of", of), place_of(run, "by", by)
     ord, width = choice("ord", ord, ["fro", 2]), width_of(run, origin)
     dtype = run.inputs.dtype
-    if probes is not None:
-        probes = count("probes", probes, minimum=1)
-        if ord == 2:
-            raise ValueError('probes: expected None with ord=2, as random rows tell ord="fro", got probes')
+    count_of_rows = width if probes is None else count("probes", probes, minimum=1)
+    if probes is not None and ord == 2:
+        raise ValueError('probes: expected None with ord=2, as random rows tell ord="fro", got probes')
     seed = count("seed", seed)
     if ord == 2:
-        logs = np.asarray(output_jacobians(run, at, of=of, by=by).norm(2).log())
-        return SignedNorms(at, logs, of, by, "2", width, True)
+        logs = np.asarray(output_jacobians(run, step, of=of, by=by).norm(2).log())
+        return SignedNorms(step, logs, of, by, "2", width, True)
     rows = np.eye(width, dtype=dtype)
-    is_exact = probes is None or probes >= width
+    is_exact = count_of_rows >= width
     if not is_exact:
-        signs = np.random.default_rng(seed).integers(0, 2, (probes, width))
+        signs = np.random.default_rng(seed).integers(0, 2, (count_of_rows, width))
         rows = (2 * signs - 1).astype(dtype)
-    logs = _frobenius(run, rows, at, origin, target)
+    logs = _frobenius(run, rows, step, origin, target)
     if not is_exact:
         logs = logs - np.log(len(rows)) / 2
-    return SignedNorms(at, logs, of, by, "fro", len(rows), is_exact)
+    return SignedNorms(step, logs, of, by, "fro", len(rows), is_exact)
 
 
 def _frobenius(

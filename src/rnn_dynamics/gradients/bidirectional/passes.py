@@ -66,7 +66,8 @@ def width_of(run: BidirectionalRun, place: Place) -> int:
 
 
 def _on_device(rows: Scaled) -> Scaled:
-    return Scaled(*jax.device_put((np.asarray(rows.unit), np.asarray(rows.exponent))), rows.event_ndim)
+    unit, exponent = jax.device_put((np.asarray(rows.unit), np.asarray(rows.exponent)))
+    return Scaled(unit, exponent, rows.event_ndim)
 
 
 def _vectors(run: BidirectionalRun, name: str, value: Any, at: Any, width: int) -> Scaled:
