@@ -278,9 +278,9 @@ class Held(Framework):
 
     def state_dict(self):
         named = {"weight_hh": self.W, "weight_ih": self.W_in, "bias_ih": self.B, "bias_hh": 0 * self.B}
-        return {f"inner.{name}": array for name, array in named.items()}
+        return {f"core.{name}": array for name, array in named.items()}
 
-    inner = type("RNNCell", (), {"nonlinearity": "tanh"})()
+    core = type("RNNCell", (), {"nonlinearity": "tanh"})()
 
 
 def test_a_part_that_has_to_be_named_is_named_in_a_call():
