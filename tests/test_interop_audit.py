@@ -239,3 +239,20 @@ def test_errors_name_what_is_wrong(options, words):
     given = {"module": Framework(), "inputs": INPUTS, "cell": CELL} | options
     with pytest.raises((TypeError, ValueError), match=words):
         audit(**given)
+
+
+def test_entries_that_underflow_before_the_norm_does_are_no_clipping():
+    """Units that fade at unequal rates, and a runtime that takes what is below the normal numbers as 0."""
+
+    def flushed(g, t):
+        return np.where(np.abs(g) < np.finfo(np.float32).tiny, np.float32(0), g)
+
+    weights = np.diag([0.5, 0.3, 0.2, 0.1]) @ np.linalg.qr(RNG.normal(size=(N, N)))[0]
+    inputs = RNG.normal(size=(220, M))
+    found = audit(
+        replaced("float32", {"W": weights}, of_state=flushed), inputs, cell=ElmanRNN(weights, B, W_IN)
+    )
+    assert set(np.asarray(found.causes)) == {int(Cause.AGREES), int(Cause.UNDERFLOW)}
+    first = int(np.flatnonzero(np.asarray(found.causes))[0])
+    assert -38 < np.asarray(found.log10_ours)[first] < -33
+    assert "underflow" in repr(found).split("\n")[0]
