@@ -12,6 +12,7 @@ from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop import keras_convolutions
 from rnn_dynamics.interop.arrays import agreed, function_name
 from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
@@ -46,9 +47,10 @@ def from_keras(
 
     Args:
         source: a layer or cell of SimpleRNN, LSTM, GRU, CuDNNLSTM or CuDNNGRU that has its weights, or of a class
-            made of one that leaves its step alone; ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a
-            model with one of these or several in a row; or the list [kernel, recurrent_kernel, bias] of
-            ``get_weights()``, without the last where ``use_bias=False``.
+            made of one that leaves its step alone; a ConvLSTM1D to 3D, whose images are flattened to one vector;
+            ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a model with one of these or several in a
+            row; or the list [kernel, recurrent_kernel, bias] of ``get_weights()``, without the last where
+            ``use_bias=False``.
         kind: "SimpleRNN", "LSTM" or "GRU"; told by a layer, and by the shapes of a list.
         activation: of a list, in the place of tanh: any that ``ElmanRNN`` takes. Of a SimpleRNN it must be given.
         recurrent_activation: of a list, in the place of σ: "hard_sigmoid_5" by default in Keras 1 to 2.2,
@@ -81,6 +83,13 @@ def from_keras(
     if direction is None and _known(source) == "Bidirectional":
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
         return _both(source)
+    if direction is None and (name := _known(source)) in keras_convolutions.LAYERS:
+        _check_step(source, str(name))
+        _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
+        functions = (
+            _activation(each, getattr(source, each)) for each in ("activation", "recurrent_activation")
+        )
+        return keras_convolutions.lstm_of(source, *functions)
     found = [
         _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
         for layer in _layers(source, direction)
@@ -138,7 +147,7 @@ def _refuse(**given: Any) -> None:
 
 def _known(layer: Any) -> str | None:
     """The class of Keras that a layer is of, by its name: its own or one that it is made of."""
-    names = (*KIND_OF, "Bidirectional", "RNN", "StackedRNNCells")
+    names = (*KIND_OF, *keras_convolutions.LAYERS, "Bidirectional", "RNN", "StackedRNNCells")
     return next((cls.__name__ for cls in type(layer).__mro__ if cls.__name__ in names), None)
 
 
