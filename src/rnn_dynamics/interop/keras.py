@@ -86,10 +86,11 @@ def from_keras(
     if direction is None and (name := _known(source)) in keras_convolutions.LAYERS:
         _check_step(source, str(name))
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
-        functions = (
-            _activation(each, getattr(source, each)) for each in ("activation", "recurrent_activation")
-        )
-        return keras_convolutions.lstm_of(source, *functions)
+        told = {
+            each: _activation(each, getattr(source, each)) for each in ("activation", "recurrent_activation")
+        }
+        functions = {each: chosen(each, None, function) for each, function in told.items()}
+        return keras_convolutions.lstm_of(source, **functions)
     found = [
         _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
         for layer in _layers(source, direction)
