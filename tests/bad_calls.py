@@ -283,6 +283,11 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
         "probes": ("count", 2),
         "checks": ("count", 1),
         "tolerance": ("number", 1e-3),
+        "kind": ("name", None),
+        "prefix": ("any", None),
+        "layer": ("count", None),
+        "direction": ("name", None),
+        "activation": ("name", None),
     },
     "interop.check": {
         "cell": ("cell", "driven"),
