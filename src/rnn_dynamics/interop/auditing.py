@@ -94,6 +94,8 @@ def audit(
         "activation": activation,
     }
     cell = _cell_of(module, cell, {name: value for name, value in options.items() if value is not None})
+    if x0 is not None and not isinstance(cell, Bidirectional):
+        concrete_array("x0", x0, ndim=1)
     outputs = _first_outputs(runtime, driven)
     dtype = "float64" if outputs.dtype == np.float64 else "float32"
     driven = driven.astype(dtype)
