@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_dynamics.cli.arguments import Problems
-from rnn_dynamics.cli.program import MISUSED, complain
+from rnn_dynamics.cli.program import MISUSED, complain, named
 from rnn_dynamics.numerics.texts import printable
 
 _SHOWN = 24
@@ -31,7 +31,7 @@ def _inspect(options: argparse.Namespace) -> int:
     from rnn_dynamics.interop.contents import contents_of
     from rnn_dynamics.interop.formats import KERAS, format_of
 
-    path = Path(options.file)
+    path = named(options.file)
     try:
         if format_of(path) in KERAS:
             return _of_keras(path, options.json)
