@@ -219,7 +219,9 @@ def _as_options(message: str, is_keras: bool = False) -> str:
         ("direction", "--direction"),
     ):
         message = re.sub(rf"^{argument}:", f"{option}:", message)
-    several = r'read_keras\("[^"]*", layer=\[?((?:"[^"]*"(?:, )?)+)\]?(?:, direction="(\w+)")?\)'
+    several = (
+        r'(?:rd\.interop\.)?read_keras\("[^"]*", layer=\[?((?:"[^"]*"(?:, )?)+)\]?(?:, direction="(\w+)")?\)'
+    )
     message = re.sub(several, _as_prefix, message)
     # A value of json.dumps may have quotes in it, which the shell has to be spared too.
     call = r"rd\.interop\.load\((?:'[^']*'|\"[^\"]*\")((?:, \w+=\"(?:[^\"\\\\]|\\\\.)*\")*)\)"

@@ -50,12 +50,12 @@ def _of_keras(path: Path, as_json: bool) -> int:
     networks = described_keras(path)
     size = path.stat().st_size
     if as_json:
-        listed = [{"is": words, "call": f"rd.interop.{call}"} for words, call in networks]
+        listed = [{"is": words, "call": call} for words, call in networks]
         print(json.dumps({"file": str(path), "format": "Keras", "bytes": size, "networks": listed}, indent=2))
         return 0
     lines = [f"{path.name}: a file of Keras, {_size(size)}"]
     lines += [] if networks else ["no SimpleRNN, LSTM or GRU"]
-    lines += [line for words, call in networks for line in (f"  {words}", f"    rd.interop.{call}")]
+    lines += [line for words, call in networks for line in (f"  {words}", f"    {call}")]
     print("\n".join(printable(line) for line in lines))
     return 0
 
