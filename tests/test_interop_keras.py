@@ -173,14 +173,14 @@ def test_two_bidirectional_layers_with_a_dense_one_between_are_joined_as_printed
     both = [
         {"class_name": "Bidirectional", "config": {"name": n, "layer": inner(n)}} for n in ("first", "second")
     ]
-    dense = {"class_name": "TimeDistributed", "config": {"name": "d", "layer": {"class_name": "Dense"}}}
+    dense = {"class_name": "Dense", "config": {"name": "d"}}
     back = _layer("LSTM", "lstm", go_backwards=True)
     layer = _layer("Bidirectional", "lstm", forward_layer=_layer("LSTM", "lstm"), backward_layer=back)
     items = [both[0], dense, both[1]]
     model = type("Sequential", (SimpleNamespace,), {})(
         get_config=lambda: {"layers": items}, get_layer={"first": layer, "second": layer}.__getitem__
     )
-    with pytest.raises(ValueError, match=r"lies d \(TimeDistributed\)") as caught:
+    with pytest.raises(ValueError, match=r"lies d \(Dense\)") as caught:
         from_keras(model)
     calls = re.findall(r"rd\.interop\.from_keras\(model\.get_layer\(\"\w+\"\)\)", str(caught.value))
     assert len(calls) == 2

@@ -115,7 +115,7 @@ def test_weights_are_the_same_in_every_file(folder):
         (
             "two_weights.h5",
             {},
-            r'^layer: .*layer="both", direction="forward", activation="tanh".*\) or .*layer="gru_1".*Keras\' own',
+            r'^layer: .*layer="both", direction="forward", act.*\) or .*"gru_1".*Keras\' own',
         ),
         ("two_weights.h5", {"layer": "both"}, r"^direction: "),
         ("two_weights.h5", {"layer": "gru_1"}, r"^activation: .*None"),
