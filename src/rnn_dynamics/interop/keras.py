@@ -1,5 +1,6 @@
 """Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -147,7 +148,8 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
     cls = _known(source)
     if cls is None or not hasattr(source, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, a model of such, or a list of its weights"
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+        raise TypeError(f"source: expected {words}, got {type(source).__name__}{hint}")
     _check_step(source, cls)
     if cls == "Bidirectional":
         if direction is None:
