@@ -1,5 +1,6 @@
 """Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -157,7 +158,8 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
     cls = _known(source)
     if cls is None or not hasattr(source, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, a model of such, or a list of its weights"
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+        raise TypeError(f"source: expected {words}, got {type(source).__name__}{hint}")
     _check_step(source, cls)
     if cls == "Bidirectional":
         if direction is None:
@@ -296,18 +298,18 @@ def _call(chain: Sequence[Network]) -> str:
     calls = []
     for each in chain:
         layer = "model" + "".join(f'.get_layer("{part}")' for part in each.name.split("/"))
-        calls.append(f"from_keras({layer})")
+        calls.append(f"rd.interop.from_keras({layer})")
     if len(calls) == 1:
         return calls[0]
     if not any(each.has_two_directions for each in chain):
-        return f"Stack([{', '.join(calls)}])"
+        return f"rd.cells.Stack([{', '.join(calls)}])"
     pairs = [
         f"*{call}.layers" if each.has_two_directions else f"({call}, None)"
         for call, each in zip(calls, chain, strict=True)
     ]
     merges = [str(each.config.get("merge_mode", "concat")) for each in chain]
     merge = "" if set(merges) == {"concat"} else f", {merges}"
-    return f"Bidirectional([{', '.join(pairs)}]{merge})"
+    return f"rd.Bidirectional([{', '.join(pairs)}]{merge})"
 
 
 def listing(
@@ -321,4 +323,11 @@ def listing(
     between = next((f"; between two of them lies {c[0].between}" for c in found if c[0].between), "")
     more = " or …" if len(calls) > 6 else ""
     several = f"{len(calls)} and others" if unknown else len(calls)
-    return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{passed}"
+    both = len(found) == 2 and between and all(each.has_two_directions for chain in found for each in chain)
+    joined = "rd.Bidirectional([*a.layers, *b.layers], between=[dense])"
+    joins = (
+        f"; {joined} joins the two, with what lies between as dense, a map of one step's vector"
+        if both
+        else ""
+    )
+    return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{joins}{passed}"

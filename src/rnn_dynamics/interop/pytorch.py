@@ -1,5 +1,6 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -113,7 +114,9 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
             )
         source = weights_of(module, prefix)
     if not isinstance(source, Mapping):
-        raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
+        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+        kind = type(source).__name__
+        raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
     found, prefix = selected(plain(source, prefix), prefix)
     told = None if module is None else _kind_of_module(module, prefix)
     return {name: host_array(name, value) for name, value in found.items()}, told
