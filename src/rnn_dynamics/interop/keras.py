@@ -19,15 +19,18 @@ from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
     chains,
+    check_forward_half,
     check_merge,
     check_one_direction,
     check_precision,
     merge_of,
     networks_of,
+    way_of,
 )
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
+_PACKAGES = ("keras", "tf_keras", "tensorflow")
 _MODELS = ("Sequential", "Functional", "Model")
 _DIRECTIONS = ("forward", "reverse")
 
@@ -74,6 +77,8 @@ def from_keras(
     """
     if direction is not None and direction not in _DIRECTIONS:
         raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
+    while type(source).__name__ == "TimeDistributed" and hasattr(source, "layer"):
+        source = source.layer  # the same map, over a sequence within each step
     if _is_model(source):
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
         return _of_model(source, direction)
@@ -102,6 +107,7 @@ def from_keras(
 def _both(layer: Any) -> Bidirectional:
     """Both directions of a bidirectional layer."""
     _check_step(layer, "Bidirectional")
+    check_forward_half(bool(getattr(getattr(layer, "forward_layer", None), "go_backwards", False)))
     merge = check_merge(getattr(layer, "merge_mode", "concat"))
     if not (hasattr(layer, "forward_layer") and hasattr(layer, "backward_layer")):
         raise TypeError(
@@ -166,6 +172,7 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
             raise ValueError(
                 'direction: expected "forward" or "reverse" of this bidirectional layer, got None'
             )
+        check_forward_half(bool(getattr(source.forward_layer, "go_backwards", False)))
         inner = source.backward_layer if direction == "reverse" else source.forward_layer
         return _layers(inner, "reverse" if getattr(inner, "go_backwards", False) else None)
     is_back = bool(getattr(source, "go_backwards", False))
@@ -262,7 +269,14 @@ def _of_model(model: Any, direction: str | None) -> Any:
         return found
 
     found = chains(networks)
-    if len(found) != 1 or unknown:
+    own = next((cls for cls in type(model).__mro__ if "call" in vars(cls)), None)
+    if found and own is not None and own.__module__.partition(".")[0] not in _PACKAGES:
+        calls = " or ".join(map(_call, found[:6]))
+        raise ValueError(
+            f"source: expected a model that calls its layers one after another, got {own.__name__}, which "
+            f"overrides call: take what it calls, {calls}"
+        )
+    if len(found) != 1 or unknown or found[0][0].is_repeated:
         raise ValueError(f"source: {listing(found, unknown, _call)}")
     check_one_direction(found[0], direction)
     return network_of(found[0], direction, lambda each, way: [from_keras(layer_of(each.name), direction=way)])
@@ -298,7 +312,7 @@ def _call(chain: Sequence[Network]) -> str:
     calls = []
     for each in chain:
         layer = "model" + "".join(f'.get_layer("{part}")' for part in each.name.split("/"))
-        calls.append(f"rd.interop.from_keras({layer})")
+        calls.append(f"rd.interop.from_keras({layer}{way_of([each])})")
     if len(calls) == 1:
         return calls[0]
     if not any(each.has_two_directions for each in chain):
@@ -330,4 +344,7 @@ def listing(
         if both
         else ""
     )
+    again = next((each.name for chain in found for each in chain if each.is_repeated), None)
+    if again is not None:
+        several = f"{several}, of which {again!r} is used several times on top of others"
     return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{joins}{passed}"

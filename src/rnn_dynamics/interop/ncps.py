@@ -138,7 +138,7 @@ def _of_module(module: Any, prefix: str) -> tuple[Mapping[str, Any], dict[str, A
         inner = getattr(inner, part, None) if part else inner
     inner = getattr(inner, "rnn_cell", inner)
     told = _told(next(iter(getattr(inner, "_layers", None) or ()), inner))
-    return weights_of(module, prefix), told
+    return weights_of(module, prefix)[0], told
 
 
 def _told(cell: Any) -> dict[str, Any]:
