@@ -209,3 +209,9 @@ def _keras():
 def test_what_is_not_known_is_named(source, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         from_module(source(), **options)
+
+
+def test_a_layer_with_a_cells_names_is_no_call_beside_a_core_of_haikus():
+    core = {"lstm/linear": {"w": np.ones((5, 12)), "b": np.zeros(12)}}
+    with pytest.raises(ValueError, match=r'choose by from_haiku\(source, prefix="lstm"\)$'):
+        from_module(core | {"linear": {"w": np.ones((3, 2)), "b": np.zeros(2)}})

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.arrays import float_array
+from rnn_dynamics.interop.folded import undone
 from rnn_dynamics.interop.names import NAME
 
 _KEPT_AS = ("orig", "mask", "g", "v", "u")
@@ -154,10 +155,7 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
         name for name in found if isinstance(name, str) and name.startswith(prefix) and _COMPUTED.search(name)
     ]
     if strange:
-        raise ValueError(
-            f"source: expected weights as the forward uses them, got {strange[0]}: give the module itself, or its "
-            "state dict after torch.nn.utils.parametrize.remove_parametrizations(…, leave_parametrized=True)"
-        )
+        raise ValueError(f"source: {undone([*strange, *map(str, source)])}")
     return found
 
 
