@@ -14,12 +14,13 @@ def one(name: str, unpacked: Path | None, out: Path) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from examples.zoo import common
+    from examples.zoo import both, common
 
     program = importlib.import_module(f"examples.zoo.{name}")
     study = program.study(common.Files(unpacked))
-    found, verdict = common.measured(program.ABOUT, study)
-    print(common.report(found, verdict))
+    kind = both if isinstance(study, both.Study) else common
+    found, verdict = kind.measured(program.ABOUT, study)
+    print(kind.report(found, verdict))
     print(f"wrote {common.write(out, found)}")
 
 
