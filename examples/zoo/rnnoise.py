@@ -29,7 +29,7 @@ ABOUT = About(
     0.01,
     "s",
 )
-RATE, SECONDS, _FRAME, _UNITS, _FEATURES = 48_000, 5.0, 480, 384, 65
+RATE, SECONDS, _FRAME, _UNITS, _FEATURES = 48_000, 8.0, 480, 384, 65
 _STATES = {"conv1": 130, "conv2": 256, "gru1": _UNITS, "gru2": _UNITS, "gru3": _UNITS}  # of the library, in order
 
 
