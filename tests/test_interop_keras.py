@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN
 from rnn_dynamics.cells.activations import leaky_relu
 from rnn_dynamics.cells.rollout import rollout
@@ -153,7 +154,7 @@ def test_models_are_their_recurrent_layers():
     assert type(from_keras(model({"class_name": "Dense", "config": {"name": "d"}}, items[1]))) is GRU
     unlike = {"class_name": "Lambda", "config": {"name": "c"}}
     own = {"class_name": "Own", "config": {"name": "o"}, "registered_name": "Custom>Own"}
-    calls = r'from_keras\(model\.get_layer\("a"\)\) or from_keras\(model\.get_layer\("b"\)\)$'
+    calls = " or ".join(rf'rd\.interop\.from_keras\(model\.get_layer\("{name}"\)\)' for name in "ab") + "$"
     for given, words in (
         ((items[0], unlike, items[1]), rf"^source: .*lies c \(Lambda\): {calls}"),
         ((own, items[1]), r"^source: .*passed over.*o \(Own\)"),
@@ -163,6 +164,31 @@ def test_models_are_their_recurrent_layers():
             from_keras(model(*given))
     with pytest.raises(ValueError, match=r"^activation: .*model"):
         from_keras(model(*items), activation="tanh")
+
+
+def test_two_bidirectional_layers_with_a_dense_one_between_are_joined_as_printed():
+    def inner(name):
+        return {"class_name": "LSTM", "config": {"name": name, "return_sequences": True}}
+
+    both = [
+        {"class_name": "Bidirectional", "config": {"name": n, "layer": inner(n)}} for n in ("first", "second")
+    ]
+    dense = {"class_name": "Dense", "config": {"name": "d"}}
+    back = _layer("LSTM", "lstm", go_backwards=True)
+    layer = _layer("Bidirectional", "lstm", forward_layer=_layer("LSTM", "lstm"), backward_layer=back)
+    items = [both[0], dense, both[1]]
+    model = type("Sequential", (SimpleNamespace,), {})(
+        get_config=lambda: {"layers": items}, get_layer={"first": layer, "second": layer}.__getitem__
+    )
+    with pytest.raises(ValueError, match=r"lies d \(Dense\)") as caught:
+        from_keras(model)
+    calls = re.findall(r"rd\.interop\.from_keras\(model\.get_layer\(\"\w+\"\)\)", str(caught.value))
+    assert len(calls) == 2
+    (joins,) = re.findall(r"rd\.Bidirectional\(.*?=\[dense\]\)", str(caught.value))
+    a, b = (eval(call, {"rd": rd, "model": model}) for call in calls)
+    width = b.inputs
+    known = {"rd": rd, "a": a, "b": b, "dense": lambda y: y[:width]}
+    assert eval(joins, known).run(np.ones((3, a.inputs), np.float32)).outputs.shape == (3, b.width())
 
 
 def test_lists_gate_by_gate_and_of_cudnn():

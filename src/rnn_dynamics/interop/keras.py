@@ -1,5 +1,6 @@
 """Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop import keras_convolutions
 from rnn_dynamics.interop.arrays import agreed, function_name
 from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
@@ -49,9 +51,10 @@ def from_keras(
 
     Args:
         source: a layer or cell of SimpleRNN, LSTM, GRU, CuDNNLSTM or CuDNNGRU that has its weights, or of a class
-            made of one that leaves its step alone; ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a
-            model with one of these or several in a row; or the list [kernel, recurrent_kernel, bias] of
-            ``get_weights()``, without the last where ``use_bias=False``.
+            made of one that leaves its step alone; a ConvLSTM1D to 3D, whose images are flattened to one vector;
+            ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a model with one of these or several in a
+            row; or the list [kernel, recurrent_kernel, bias] of ``get_weights()``, without the last where
+            ``use_bias=False``.
         kind: "SimpleRNN", "LSTM" or "GRU"; told by a layer, and by the shapes of a list.
         activation: of a list, in the place of tanh: any that ``ElmanRNN`` takes. Of a SimpleRNN it must be given.
         recurrent_activation: of a list, in the place of σ: "hard_sigmoid_5" by default in Keras 1 to 2.2,
@@ -86,6 +89,14 @@ def from_keras(
     if direction is None and _known(source) == "Bidirectional":
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
         return _both(source)
+    if direction is None and (name := _known(source)) in keras_convolutions.LAYERS:
+        _check_step(source, str(name))
+        _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
+        told = {
+            each: _activation(each, getattr(source, each)) for each in ("activation", "recurrent_activation")
+        }
+        functions = {each: chosen(each, None, function) for each, function in told.items()}
+        return keras_convolutions.lstm_of(source, **functions)
     found = [
         _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
         for layer in _layers(source, direction)
@@ -144,7 +155,7 @@ def _refuse(**given: Any) -> None:
 
 def _known(layer: Any) -> str | None:
     """The class of Keras that a layer is of, by its name: its own or one that it is made of."""
-    names = (*KIND_OF, "Bidirectional", "RNN", "StackedRNNCells")
+    names = (*KIND_OF, *keras_convolutions.LAYERS, "Bidirectional", "RNN", "StackedRNNCells")
     return next((cls.__name__ for cls in type(layer).__mro__ if cls.__name__ in names), None)
 
 
@@ -153,7 +164,8 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
     cls = _known(source)
     if cls is None or not hasattr(source, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, a model of such, or a list of its weights"
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+        raise TypeError(f"source: expected {words}, got {type(source).__name__}{hint}")
     _check_step(source, cls)
     if cls == "Bidirectional":
         if direction is None:
@@ -300,18 +312,18 @@ def _call(chain: Sequence[Network]) -> str:
     calls = []
     for each in chain:
         layer = "model" + "".join(f'.get_layer("{part}")' for part in each.name.split("/"))
-        calls.append(f"from_keras({layer}{way_of([each])})")
+        calls.append(f"rd.interop.from_keras({layer}{way_of([each])})")
     if len(calls) == 1:
         return calls[0]
     if not any(each.has_two_directions for each in chain):
-        return f"Stack([{', '.join(calls)}])"
+        return f"rd.cells.Stack([{', '.join(calls)}])"
     pairs = [
         f"*{call}.layers" if each.has_two_directions else f"({call}, None)"
         for call, each in zip(calls, chain, strict=True)
     ]
     merges = [str(each.config.get("merge_mode", "concat")) for each in chain]
     merge = "" if set(merges) == {"concat"} else f", {merges}"
-    return f"Bidirectional([{', '.join(pairs)}]{merge})"
+    return f"rd.Bidirectional([{', '.join(pairs)}]{merge})"
 
 
 def listing(
@@ -325,7 +337,14 @@ def listing(
     between = next((f"; between two of them lies {c[0].between}" for c in found if c[0].between), "")
     more = " or …" if len(calls) > 6 else ""
     several = f"{len(calls)} and others" if unknown else len(calls)
+    both = len(found) == 2 and between and all(each.has_two_directions for chain in found for each in chain)
+    joined = "rd.Bidirectional([*a.layers, *b.layers], between=[dense])"
+    joins = (
+        f"; {joined} joins the two, with what lies between as dense, a map of one step's vector"
+        if both
+        else ""
+    )
     again = next((each.name for chain in found for each in chain if each.is_repeated), None)
     if again is not None:
         several = f"{several}, of which {again!r} is used several times on top of others"
-    return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{passed}"
+    return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{joins}{passed}"

@@ -21,7 +21,7 @@ from rnn_dynamics.interop.keras_config import (
     way_of,
 )
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
-from rnn_dynamics.interop.keras_open import caller, opened
+from rnn_dynamics.interop.keras_open import alone, caller, opened
 from rnn_dynamics.interop.keras_store import Store
 
 _DIRECTIONS = (None, "forward", "reverse")
@@ -191,9 +191,11 @@ def _of_weights(
     known = list(dict.fromkeys(layer for layer, _ in found))
     name = known[0] if names is None and len(known) == 1 else names[0] if names else None
     if name is None or name not in known:
-        two = {layer for layer, way in found if way == "reverse"}
-        calls = [caller(path)((each,), ', direction="forward"' if each in two else "") for each in known]
-        raise ValueError(f"layer: expected one of several networks, got {name!r}: {' or '.join(calls[:6])}")
+        calls = [alone(store, layer, way, caller(path))[1] for layer, way in found if way != "reverse"]
+        raise ValueError(
+            f"layer: expected one of several networks, got {name!r}: {' or '.join(calls[:6])}; the activations are "
+            "Keras' own there, as weights alone do not tell them"
+        )
     ways = [way for layer, way in found if layer == name]
     if (direction or "forward") not in (way or "forward" for way in ways) or (
         direction is None and len(ways) > 1

@@ -1,5 +1,6 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
+import os
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -118,7 +119,9 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
             )
         source, said = weights_of(module, prefix)
     if not isinstance(source, Mapping):
-        raise TypeError(f"source: expected a PyTorch module or a state dict, got {type(source).__name__}")
+        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+        kind = type(source).__name__
+        raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
     found, prefix = selected(plain(source, prefix), prefix)
     told = None if module is None else _kind_of_module(module, prefix)
     if said:

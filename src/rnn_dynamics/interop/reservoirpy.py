@@ -90,7 +90,7 @@ def _closed(
     out = _dense("Wout", out)
     inputs = check_shape("Win", W_in, (len(W), None)).shape[1] - out.shape[-1]
     out = np.asarray(check_shape("Wout", out, (len(W), W_in.shape[1] - inputs)), W.dtype)
-    bias = np.asarray(_dense("bias", readout.bias), W.dtype).reshape(-1)
+    bias = np.asarray(_dense("bias", getattr(readout, "bias", 0.0)), W.dtype).reshape(-1)
     back = W_in[:, inputs:]
     return W + np.dot(back, out.T), b + np.dot(back, np.broadcast_to(bias, back.shape[1:])), W_in[:, :inputs]
 

@@ -4,6 +4,7 @@ No framework is imported here: the module that is given has brought its own, whi
 """
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -25,12 +26,14 @@ class Runtime(NamedTuple):
         outputs: (T, m) → (T, n), or (1, n) of a module that puts out the last alone.
         gradient: of inputs (T, m) and a cotangent v (n,) the gradient of ⟨v, y_T⟩ at all inputs, (T, m).
         dtype: what the inputs are given in.
+        turned: the same module with the axis of its batch behind the steps, where that is to be tried.
     """
 
     name: str
     outputs: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
     dtype: np.dtype
+    turned: "Callable[[], Runtime] | None" = None
 
 
 def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
@@ -49,6 +52,8 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     if callable(getattr(module, "vjp", None)) and callable(module):
         return _of_protocol(module, given)
     package = framework or _package_of(module)
+    if isinstance(module, str | os.PathLike | Mapping) or type(module).__module__.startswith("rnn_dynamics."):
+        raise TypeError(_not_run(module))
     if framework is not None and framework not in sys.modules:
         raise ValueError(
             f"framework: expected one that is imported, of which the module is, got {framework!r}"
@@ -69,6 +74,24 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     made = {"flax": _nnx, "equinox": _equinox}.get(package)
     step = None if made is None or not hasattr(module, "__dict__") else made(module)
     return _of_jax(package, step or (lambda x: module(x)), _widest(module, given))
+
+
+def _not_run(module: Any) -> str:
+    """Why what was given in a module's place is none, and what to give."""
+    if isinstance(module, Mapping):
+        return (
+            f"module: expected one that runs, got weights alone ({type(module).__name__}): give the module that "
+            "has them, in its own framework"
+        )
+    if isinstance(module, str | os.PathLike):
+        return (
+            f"module: expected one that runs, got the path {str(module)!a:.80}: load it in its own framework; "
+            "rd.interop.load gives the cell alone"
+        )
+    return (
+        f"module: expected one of your own framework, got a {type(module).__name__} of this library, which goes to "
+        "cell=, beside the module that it was read from"
+    )
 
 
 def _package_of(module: Any) -> str | None:
@@ -113,38 +136,6 @@ def first(value: Any) -> Any:
             else "module: expected outputs as an array, got an empty mapping"
         )
     return value
-
-
-class _Batch:
-    """Where a module of batches has the axis of samples, told by its outputs.
-
-    With it in the wrong place each step is a sample by itself, and no output knows of an earlier input.
-    """
-
-    def __init__(self) -> None:
-        self.axis: int | None = None
-
-    def settle(self, run: Callable[[np.ndarray, int], Any], u: np.ndarray) -> int:
-        """The axis: 0, or 1 where only so a change of the first input reaches later outputs.
-
-        Args:
-            run: the outputs (T, n) of inputs, with the batch's axis where it is told.
-            u: inputs.
-        """
-        if self.axis is None and len(u) > 1:
-            moved = np.concatenate([u[:1] + 1, u[1:]]).astype(u.dtype)
-            reached = [self._reaches(run, axis, u, moved) for axis in (0, 1)]
-            self.axis = int(reached == [False, True])
-        return self.axis or 0
-
-    @staticmethod
-    def _reaches(run: Callable[[np.ndarray, int], Any], axis: int, u: np.ndarray, moved: np.ndarray) -> bool:
-        try:
-            before, after = run(u, axis), run(moved, axis)
-        except (ValueError, TypeError, RuntimeError, IndexError):
-            return False
-        later = slice(1 if len(before) > 1 else 0, None)
-        return not np.array_equal(before[later], after[later], equal_nan=True)
 
 
 def _last(value: Any) -> Any:
@@ -254,7 +245,7 @@ def _stepped(module: Any, u: Any, stack: Callable[[list], Any]) -> Any:
     return stack(outputs)
 
 
-def _of_torch(module: Any, given: np.dtype) -> Runtime:
+def _of_torch(module: Any, given: np.dtype, batch_axis: int = 0) -> Runtime:
     torch = sys.modules["torch"]
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
     dtypes = {p.dtype for p in parameters if p.is_floating_point()}
@@ -262,30 +253,31 @@ def _of_torch(module: Any, given: np.dtype) -> Runtime:
         "float64" if torch.float64 in dtypes or (not dtypes and given == np.float64) else "float32"
     )
 
-    takes_one = isinstance(module, torch.nn.RNNBase) or not isinstance(module, torch.nn.Module)
-    batch = _Batch()
+    kinds = _classes(module)
+    is_one = "RNNBase" in kinds or not isinstance(module, torch.nn.Module)
 
-    def forward(u: Any, axis: int) -> Any:
-        if "RNNCellBase" in _classes(module):
+    def forward(u: Any) -> Any:
+        if "RNNCellBase" in kinds:
             return _stepped(module, u, torch.stack)
-        return first(module(u if takes_one else u.unsqueeze(axis)))
-
-    def rows(u: np.ndarray, axis: int) -> np.ndarray:
-        with torch.no_grad():
-            return _rows(forward(torch.tensor(u, dtype=getattr(torch, dtype.name)), axis).numpy(), len(u))
+        return first(module(u if is_one else u.unsqueeze(batch_axis)))
 
     def outputs(u: np.ndarray) -> np.ndarray:
-        return rows(u, 0 if takes_one else batch.settle(rows, u))
+        with torch.no_grad():
+            return _rows(forward(torch.tensor(u, dtype=getattr(torch, dtype.name))).numpy(), len(u))
 
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         x = torch.tensor(u, dtype=getattr(torch, dtype.name), requires_grad=True)
-        y = _last(forward(x, 0 if takes_one else batch.settle(rows, u)))
+        y = _last(forward(x))
         if not y.requires_grad:
             return np.zeros_like(u)
         (found,) = torch.autograd.grad(y, x, torch.tensor(cotangent, dtype=y.dtype), allow_unused=True)
         return np.zeros_like(u) if found is None else found.numpy()
 
-    return Runtime(_named("torch"), outputs, gradient, dtype)
+    def turned() -> Runtime:
+        return _of_torch(module, given, 1)
+
+    stays = is_one or batch_axis or "RNNCellBase" in kinds
+    return Runtime(_named("torch"), outputs, gradient, dtype, None if stays else turned)
 
 
 def _of_keras(package: str, module: Any, given: np.dtype) -> Runtime:
@@ -339,23 +331,17 @@ def _of_paddle(module: Any, given: np.dtype) -> Runtime:
     wide = paddle.float64 in {p.dtype for p in parameters} or (not parameters and given == np.float64)
     dtype = np.dtype("float64" if wide else "float32")
 
-    is_layer, batch = isinstance(module, paddle.nn.Layer), _Batch()
-
-    def forward(u: Any, axis: int) -> Any:
+    def forward(u: Any) -> Any:
         if "RNNCellBase" in _classes(module):
             return _of_cell(module, u, paddle)
-        return first(module(u.unsqueeze(axis) if is_layer else u))
-
-    def rows(u: np.ndarray, axis: int) -> np.ndarray:
-        return _rows(forward(paddle.to_tensor(u.astype(dtype)), axis).numpy(), len(u))
+        return first(module(u[None] if isinstance(module, paddle.nn.Layer) else u))
 
     def outputs(u: np.ndarray) -> np.ndarray:
-        return rows(u, batch.settle(rows, u) if is_layer else 0)
+        return _rows(forward(paddle.to_tensor(u.astype(dtype))).numpy(), len(u))
 
     def gradient(u: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         x = paddle.to_tensor(u.astype(dtype), stop_gradient=False)
-        axis = batch.settle(rows, u) if is_layer else 0
-        y, v = _last(forward(x, axis)), paddle.to_tensor(cotangent.astype(dtype))
+        y, v = _last(forward(x)), paddle.to_tensor(cotangent.astype(dtype))
         # Of the inputs alone the fused layers fail.
         found = paddle.grad([y], [x, *parameters], grad_outputs=[v], allow_unused=True)[0]
         return np.zeros_like(u) if found is None else found.numpy()
