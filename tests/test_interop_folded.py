@@ -108,3 +108,15 @@ def test_weights_of_a_class_of_ones_own_say_so(name, is_own):
     assert ("LayerNormGRU is no class of PyTorch's" in told) == is_own
     assert told.count("rd.interop.check") == is_own
     assert rd.interop.check
+
+
+def test_the_order_of_bytes_changes_nothing_and_masked_numbers_are_missed():
+    turned = {name: array.astype(array.dtype.newbyteorder()) for name, array in WEIGHTS.items()}
+    cell = from_torch(turned)
+    np.testing.assert_array_equal(cell.W, W)
+    hidden = WEIGHTS | {"weight_hh_l0": np.ma.array(W, mask=MASK == 0)}
+    with pytest.raises(ValueError, match=r"^source: .*weight_hh_l0.*masked array.*weight_hh_l0\.filled\(0\)"):
+        from_torch(hidden)
+    filled = WEIGHTS | {"weight_hh_l0": hidden["weight_hh_l0"].filled(0)}
+    np.testing.assert_array_equal(from_torch(filled).W, W * MASK)
+    assert from_torch(WEIGHTS | {"weight_hh_l0": np.ma.array(W)}).W.shape == (9, 3)

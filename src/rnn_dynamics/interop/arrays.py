@@ -26,18 +26,24 @@ _PACKAGES = {
 
 
 def float_array(name: str, value: Any) -> np.ndarray:
-    """The weight of that name in float32 or float64.
+    """The weight of that name in float32 or float64, in the machine's order of bytes.
 
     Raises:
-        ValueError: of another dtype, or no array.
+        ValueError: of another dtype, no array, or one with entries that are masked.
     """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise ValueError(
+            f"source: expected {name} with all its numbers, got a masked array that lacks {value.mask.sum()}: "
+            f"{name}.filled(0) has zeros in their place"
+        )
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"source: expected {name} as an array, got {type(value).__name__}") from error
-    if array.dtype not in (np.float32, np.float64):
-        raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
-    return array
+    for dtype in (np.dtype("float32"), np.dtype("float64")):
+        if array.dtype in (dtype, dtype.newbyteorder()):
+            return array.astype(dtype, copy=False)
+    raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
 
 
 def host_array(name: str, value: Any) -> np.ndarray:
