@@ -120,3 +120,15 @@ def test_the_order_of_bytes_changes_nothing_and_masked_numbers_are_missed():
     filled = WEIGHTS | {"weight_hh_l0": hidden["weight_hh_l0"].filled(0)}
     np.testing.assert_array_equal(from_torch(filled).W, W * MASK)
     assert from_torch(WEIGHTS | {"weight_hh_l0": np.ma.array(W)}).W.shape == (9, 3)
+
+
+@pytest.mark.parametrize("prefix", ["", "enc.rnn."])
+def test_a_module_in_a_checkpoint_is_named_with_a_call(prefix):
+    part = type(
+        "GRU", (), {"state_dict": lambda self: {prefix + name: array for name, array in WEIGHTS.items()}}
+    )
+    source = {"epoch": 3, "net": part()}
+    with pytest.raises(ValueError, match=r"^source: .*a checkpoint that holds a module: ") as said:
+        from_torch(source)
+    call = re.search(r"from_torch\(.*\)$", str(said.value))[0]
+    np.testing.assert_array_equal(eval(call, {"from_torch": from_torch, "source": source}).W, W)

@@ -94,8 +94,13 @@ def _refuse_nested(source: Mapping[str, Any]) -> None:
     for path, value in inside:
         where = "source" + "".join(f"[{key!r}]" for key in path)
         if not isinstance(value, Mapping):
+            held: Any = getattr(value, "state_dict", ())
+            held = held() if callable(held) else held
+            words = [f', prefix="{prefix}"' if prefix else "" for prefix in prefixes(held)[:6]]
+            calls = " or ".join(f"from_torch({where}{word})" for word in words)
             raise ValueError(
-                f"source: expected weights by name, got a checkpoint that holds a module: from_torch({where}, …)"
+                "source: expected weights by name, got a checkpoint that holds a module"
+                + (f": {calls}" if calls else f" without a recurrent network, {type(value).__name__}")
             )
         known = prefixes(name for name in value if isinstance(name, str))
         if known:
