@@ -20,7 +20,7 @@
 #
 # Trained recurrent networks lie in public packages. One in the codec Opus, since its version 1.3, decides fifty times a
 # second whether it hears speech or music; others find beats, spell words, or foresee how much ammonia a field will
-# lose. Here seventeen of them are diagnosed. None of their weights are in this repository. Each was read from its
+# lose. Here eighteen of them are diagnosed. None of their weights are in this repository. Each was read from its
 # installed package by a small program in `examples/zoo`, run on an input made for it, and its states were compared
 # with those of the package's own runtime, or of the one that it is made for. What was measured is stored, and this
 # notebook reads that.
@@ -287,7 +287,10 @@ for each in both.values():
     print(f"    {answers}")
 for each in both.values():
     assert min(each["horizons"]["1 %"].values()) > 100
-assert both["medaka"]["answers"]["columns that are right"] > both["medaka"]["answers"]["by the vote of the reads"]
+assert (
+    both["medaka"]["answers"]["columns that are right"]
+    > both["medaka"]["answers"]["by the vote of the reads"]
+)
 
 # %% [markdown]
 # The peak at $s=t$ is narrow: a few steps around it count most. But the skirts are wide, to both sides: at one

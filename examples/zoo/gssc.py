@@ -1,9 +1,9 @@
-"""Which stage of sleep is it? The five layers of GRUs of gssc, in both directions, over a night of one eye's movements.
+"""Which stage of sleep is it? The five layers of GRUs of gssc, in both directions, over a night of one eye's moves.
 
-The Greifswald classifier reads 30 s at each step: nine blocks of convolutions make 512 numbers of the signal of an eye
-(it takes that of the brain too, and works without), and five layers of GRUs of 256 units read the night from both
-ends. Its files are pickles of whole modules, which are read as data; the package's own classes on PyTorch are the
-judge where it is installed.
+The Greifswald classifier reads 30 s at each step: nine blocks of convolutions make 512 numbers of the signal of an
+eye (it takes that of the brain too, and works without), and five layers of GRUs of 256 units read the night from
+both ends. Its files are pickles of whole modules, which are read as data; the package's own classes on PyTorch are
+the judge where it is installed.
 """
 
 from pathlib import Path
@@ -88,7 +88,7 @@ def study(files: Files) -> both.Study:
     )
     arrays = {name: value for name, value in arrays_of(signal_path).items() if ".eog." in name}
     ends = arrays_of(path)
-    network = rd.interop.from_torch(ends, prefix="gru.")
+    network: Any = rd.interop.from_torch(ends, prefix="gru.")
     stages = sleep.night()
     heard = sleep.eye(stages, _SAMPLES / sleep.EPOCH)
     read = ((heard - heard.mean()) / heard.std()).reshape(len(stages), _SAMPLES)
