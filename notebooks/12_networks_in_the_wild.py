@@ -45,7 +45,8 @@ from rnn_dynamics.figures.gradients import zoo
 found, both = zoo.stored(), zoo.both_ways()
 print(f"{'':16} {'step':>9} {'state':>6}  architecture")
 for each in (found | both).values():
-    step = f"{1000 * each['step']:.0f} ms" if each["unit"] == "s" else each["unit"]
+    short = f"{1000 * each['step']:.0f} ms" if each["step"] < 1 else f"{each['step']:.0f} s"
+    step = short if each["unit"] == "s" else each["unit"]
     print(f"{zoo.label(each):16} {step:>9} {each['state_size']:6}  {each['architecture']}")
 
 # %% [markdown]
@@ -128,7 +129,8 @@ for each in found.values():
 # %%
 edge = [name for name, each in found.items() if abs(each["exponent"]) < 2 * each["exponent_error"] + 5e-4]
 gated = [name for name in found if name not in ("nh3pred", "madmom_onsets")]
-print(f"on the edge: {', '.join(zoo.label(found[name]) for name in edge)}")
+print(f"on the edge, {len(edge)}:")
+print("   ", ", ".join(zoo.label(found[name]) for name in edge))
 assert set(edge) <= set(gated)
 assert len(edge) > len(gated) / 2
 looks = [zoo.label(each) for each in found.values()
@@ -372,7 +374,7 @@ assert (
 # ```
 #
 # ```text
-# DTLN, second
+# DTLN (second)
 # ```
 #
 # </details>

@@ -28,7 +28,7 @@ import rnn_dynamics as rd
 
 ABOUT = About(
     "dtln_second",
-    "DTLN, second: speech without noise",
+    "DTLN (second): speech without noise",
     *(dtln.ABOUT.package, dtln.ABOUT.version, dtln.ABOUT.licence, dtln.ABOUT.install),
     "dense 256, layer norm, LSTM 2 × 128, dense → 256 (the second of two networks)",
     dtln.ABOUT.step,

@@ -129,7 +129,10 @@ def _logit(weights: dict[str, Any], y: Any) -> Any:
 def compared(
     source: Path, arrays: dict, ends: dict, read: np.ndarray, run: Any, logits: np.ndarray
 ) -> Agreement:
-    """The package's classes on PyTorch, from the signal on, else the arithmetic of the GRUs in NumPy."""
+    """The package's classes on PyTorch, from the signal on, else the arithmetic of the GRUs in NumPy.
+
+    Of the former the states of the last layer are compared, and the last ones of every layer.
+    """
     try:
         import torch
     except ImportError:
@@ -159,8 +162,6 @@ def compared(
     own = np.concatenate([np.asarray(each.final)[None] for pair in run.trajectories for each in pair])
     apart = max(largest(own, last[:, 0]), largest(run.outputs, states[:, 0]))
     said = np.exp(logits - logits.max(axis=1, keepdims=True))
-    against = (
-        f"the package's classes on PyTorch {torch.__version__.partition('+')[0]} in double precision, from the "
-        "signal on: the last layer's states, and the last ones of every layer"
-    )
+    version = torch.__version__.partition("+")[0]
+    against = f"gssc's own classes on PyTorch {version}, in double precision"
     return Agreement(against, True, apart, largest(said / said.sum(axis=1, keepdims=True), shares), run.steps)
