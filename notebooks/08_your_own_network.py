@@ -21,13 +21,13 @@
 # You have a recurrent network in PyTorch that does not learn, and you suspect its gradients. This notebook takes the
 # weights, gives a verdict, follows the one remedy that the verdict names, and looks again.
 #
-# On your side two lines are enough, and PyTorch is not needed afterwards:
+# On your side one line is enough, and PyTorch is not needed afterwards:
 # ```python
-# from safetensors.torch import save_file
-# save_file(model.state_dict(), "model.safetensors")
+# torch.save(model.state_dict(), "model.pt")
 # ```
-# (With PyTorch in the same process, `rd.interop.from_torch(model.lstm)` takes the module itself; networks of Keras,
-# Flax, Equinox and ONNX come in by `rd.interop` too, and weights of your own from a `.npz` file.)
+# (A whole training checkpoint will do as well, and `rnn-dynamics inspect model.pt` says what is in it. With PyTorch in
+# the same process, `rd.interop.from_torch(model.lstm)` takes the module itself; networks of Keras, Flax, Equinox,
+# ONNX and others come in by `rd.interop` too.)
 #
 # The network here is an `nn.LSTM` of 16 units with an `nn.Linear` on top. Its task is delayed recall: of 60 noisy
 # numbers one, among the first ten, is marked; after the last step the network says whether that one was positive.
@@ -68,17 +68,19 @@ def told(text, indent):
 # %% [markdown]
 # ## 1. What can go wrong at the door
 #
-# A `.pt` file is a pickle, which may run any code while it is read; it is refused whatever its name. A file of
-# several modules needs to know which one is meant.
+# A `.pt` file is a pickle, which may run any code while it is read. `rd.interop.load` reads it as data and runs nothing;
+# one that asks to call the system is refused. Where a file has several networks, the prefix says which one is meant.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
-    pickle = Path(folder) / "model.safetensors"
-    with zipfile.ZipFile(pickle, "w") as archive:  # as torch.save writes it
-        archive.writestr("model/data.pkl", b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n.")
+    pickle = Path(folder) / "model.pt"
+    with zipfile.ZipFile(pickle, "w") as archive:  # as torch.save writes it, but for what it asks for
+        archive.writestr("model/data.pkl", b"cos\nsystem\n(S'echo run'\ntR.")
+    matrix = Path(folder) / "matrix.npy"
+    np.save(matrix, np.eye(3))
     attempts = {
-        "a pickle": (pickle, {}),
-        "a whole model": ("data/recall_stuck.safetensors", {}),
+        "a call of the system": (pickle, {}),
+        "a matrix without a name": (matrix, {}),
         "a wrong prefix": ("data/recall_stuck.safetensors", {"prefix": "rnn."}),
     }
     for name, (path, options) in attempts.items():

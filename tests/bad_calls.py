@@ -283,6 +283,11 @@ CALLS: dict[str, dict[str, tuple[str, Any]]] = {
         "probes": ("count", 2),
         "checks": ("count", 1),
         "tolerance": ("number", 1e-3),
+        "kind": ("any", None),
+        "prefix": ("any", None),
+        "layer": ("any", None),
+        "direction": ("any", None),
+        "activation": ("any", None),
     },
     "interop.check": {
         "cell": ("cell", "driven"),

@@ -95,6 +95,13 @@ def test_a_terminal_has_its_bar_and_gets_no_lines():
     assert stream.getvalue() == ""
 
 
+def test_where_no_bar_is_shown_a_terminal_has_a_first_line_early():
+    stream = _Terminal()
+    with Heartbeat("x", first=0.05, stream=stream, on_terminals=True):
+        time.sleep(0.3)
+    assert stream.getvalue() == "rnn-dynamics: x … 0 s\n"
+
+
 def test_what_is_being_done_and_since_when():
     stream = io.StringIO()
     with Heartbeat("first", every=0.2, stream=stream, short=0.0) as beat:
@@ -175,6 +182,7 @@ def test_json_on_standard_output_is_json_alone(often, capsys, tmp_path, monkeypa
         return json.dumps({"steps": 5})
 
     monkeypatch.setattr(diagnosis, "verdict", slow)
+    monkeypatch.setattr(diagnosis, "_PATIENCE", 0.1)
     path = str(tmp_path / "m.npz")
     assert cli.main(["diagnose", path, "--steps", "5", "--kind", "rnn_tanh", "--json"]) == 0
     captured = capsys.readouterr()

@@ -1,13 +1,17 @@
 """``audit``: a stand-in for a framework, in NumPy, with each way in which a gradient can be no derivative."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import ElmanRNN, rollout
+import rnn_dynamics as rd
+from rnn_dynamics.cells import Bidirectional, ElmanRNN, rollout
 from rnn_dynamics.gradients import gradient_norms
-from rnn_dynamics.interop import Audit, Cause, audit
+from rnn_dynamics.interop import Audit, Cause, audit, auditing
+from rnn_dynamics.interop.runtimes import Runtime
 
 N, M, T = 4, 3, 60
 RNG = np.random.default_rng(5)
@@ -164,6 +168,85 @@ def test_a_surrogate_is_told_by_the_jumps_of_the_map():
     assert found.log10_ours[-1] == pytest.approx(np.log10(0.9**59 * np.linalg.norm(W_IN)), abs=1e-9)
 
 
+class BothWays:
+    """Two layers of tanh units in both directions and their reverse pass, in NumPy; outputs [forward, backward]."""
+
+    def __init__(self, of_inputs=lambda found: found, read=lambda y: y):
+        self.of_inputs, self.read = of_inputs, read
+
+    def layers(self, u):
+        outputs = [u]
+        for W_in, W_back in zip(INTO, BACK, strict=True):
+            y = np.zeros((len(u), 2 * N))
+            for way, order in enumerate((range(len(u)), range(len(u) - 1, -1, -1))):
+                x = np.zeros(N)
+                for t in order:
+                    x = np.tanh(W_back[way].dot(x) + W_in[way].dot(outputs[-1][t]))
+                    y[t, way * N : way * N + N] = x
+            outputs.append(y)
+        return outputs
+
+    def __call__(self, u):
+        return self.read(self.layers(u)[-1])
+
+    def vjp(self, u, cotangent):
+        outputs = self.layers(u)
+        owed = np.zeros_like(outputs[-1])
+        owed[-1, : len(cotangent)] = cotangent
+        for W_in, W_back, y, below in zip(
+            INTO[::-1], BACK[::-1], outputs[:0:-1], outputs[-2::-1], strict=True
+        ):
+            passed = np.zeros_like(below)
+            for way, order in enumerate((range(len(u) - 1, -1, -1), range(len(u)))):
+                g, own = np.zeros(N), slice(way * N, way * N + N)
+                for t in order:
+                    g = (g + owed[t, own]) * (1 - y[t, own] ** 2)
+                    passed[t] += W_in[way].T.dot(g)
+                    g = W_back[way].T.dot(g)
+            owed = passed
+        return self.of_inputs(owed)
+
+
+INTO = [RNG.normal(size=(2, N, width)) / 2 for width in (M, 2 * N)]
+BACK = [0.7 * np.stack([W, W.T]) for _ in INTO]
+BOTH = Bidirectional(
+    [
+        tuple(ElmanRNN(W_back[way], np.zeros(N), W_in[way]) for way in (0, 1))
+        for W_in, W_back in zip(INTO, BACK, strict=True)
+    ]
+)
+
+
+def test_a_network_that_reads_in_both_directions_and_its_readout():
+    inputs = INPUTS[:20]
+    found = audit(BothWays(), inputs, cell=BOTH)
+    assert found.agrees, str(found)
+    assert found.differences.max() < 1e-12
+    assert set(found.supports) == {"both"}
+    some = audit(BothWays(read=lambda y: y[:, :2]), inputs, cell=BOTH, readout=lambda y: y[:2], checks=0)
+    assert some.differences.max() < 1e-12
+    cut = audit(BothWays(lambda found: found * (np.arange(20) >= 10)[:, None]), inputs, cell=BOTH, checks=0)
+    assert (cut.cause, cut.parted) == (Cause.CUT, 10)
+    for module, words in ((lambda y: y[-1:], "all 20 steps"), (lambda y: y[:, :2], "module's 2 outputs")):
+        with pytest.raises(ValueError, match=words):
+            audit(BothWays(read=module), inputs, cell=BOTH)
+
+
+def test_a_batch_of_one_stands_where_the_outputs_fit(monkeypatch):
+    framework = Framework()
+
+    def runtime(fits, **options):
+        def outputs(u):
+            return framework(u) if fits else framework(u)[::-1]
+
+        return Runtime("one", outputs, framework.vjp, np.dtype("float64"), **options)
+
+    monkeypatch.setattr(auditing, "runtime_of", lambda *_: runtime(False, turned=lambda: runtime(True)))
+    assert audit(framework, INPUTS, cell=CELL).agrees
+    monkeypatch.setattr(auditing, "runtime_of", lambda *_: runtime(False, turned=lambda: runtime(False)))
+    assert audit(framework, INPUTS, cell=CELL).cause == Cause.STATES
+
+
 def test_chaos_is_no_convention():
     wild = 1.8 * np.random.default_rng(22).normal(size=(N, N))
     inputs = 0.01 * RNG.normal(size=(200, M))
@@ -206,6 +289,68 @@ def test_an_audit_is_kept_shown_and_drawn(tmp_path):
     assert list(axes.get_lines()[2].get_xdata()) == [20, 20]
 
 
+class Both(Framework):
+    """The same network in both directions, side by side; with a cut what comes back over it is lost."""
+
+    cut = 0
+
+    def __call__(self, inputs):
+        return np.hstack([super().__call__(inputs), super().__call__(inputs[::-1])[::-1]])
+
+    def vjp(self, inputs, cotangent):
+        found = np.zeros((len(inputs), M))
+        states, g = Framework.__call__(self, inputs), cotangent[:N]
+        for t in range(len(inputs) - 1, self.cut - 1, -1):
+            g = g * (1 - states[t] ** 2)
+            found[t] = self.W_in.T.dot(g)
+            g = self.W.T.dot(g)
+        first = Framework.__call__(self, inputs[-1:])[0]
+        found[-1] += self.W_in.T.dot(cotangent[N:] * (1 - first**2))
+        return found
+
+
+def test_a_network_of_both_directions():
+    """Its last output has read all inputs forward, and the last one alone backward."""
+    cell = Bidirectional([(CELL, CELL)])
+    found = audit(Both(), INPUTS[:20], cell=cell)
+    assert found.agrees
+    assert found.differences.max() < 1e-12
+    lost = Both()
+    lost.cut = 8
+    found = audit(lost, INPUTS[:20], cell=cell)
+    assert (found.cause, found.parted) == (Cause.CUT, 12)
+    with pytest.raises(ValueError, match=r"^x0: .*pair of states"):
+        audit(Both(), INPUTS[:20], cell=cell, x0=np.zeros(N))
+
+
+def test_outputs_by_name_are_refused_with_a_call():
+    with pytest.raises(
+        TypeError, match=r"^module: .*dict with the keys \['y'\].*lambda u: module\(u\[None\]\)\['y'\]"
+    ):
+        audit(lambda u: {"y": u}, INPUTS, cell=CELL)
+
+
+class Held(Framework):
+    """With weights by PyTorch's names under that of a part."""
+
+    def state_dict(self):
+        named = {"weight_hh": self.W, "weight_ih": self.W_in, "bias_ih": self.B, "bias_hh": 0 * self.B}
+        return {f"core.{name}": array for name, array in named.items()}
+
+    core = type("RNNCell", (), {"nonlinearity": "tanh"})()
+
+
+def test_a_part_that_has_to_be_named_is_named_in_a_call():
+    module = Held()
+    with pytest.raises(ValueError, match=r"^cell: ") as said:
+        audit(module, INPUTS)
+    named = re.search(r'prefix="([^"]*)"', str(said.value))
+    assert named is not None
+    assert audit(module, INPUTS, prefix=named[1]).agrees
+    call = f"rd.interop.from_module(module, {named[0]})"
+    assert audit(module, INPUTS, cell=eval(call, {"rd": rd, "module": module})).agrees
+
+
 class Random(Framework):
     def __call__(self, inputs):
         return super().__call__(inputs) + RNG.normal()
@@ -228,6 +373,12 @@ class Random(Framework):
         ({"tolerance": 0.0}, r"^tolerance: "),
         ({"framework": "theano"}, r"^framework: "),
         ({"module": lambda u: u, "framework": "tinygrad"}, r"^framework: .*imported.*tinygrad"),
+        ({"module": "model.pt"}, r"^module: .*one that runs.*path 'model.pt'.*rd\.interop\.load"),
+        ({"module": {"weight_hh_l0": W}}, r"^module: .*weights alone \(dict\)"),
+        ({"module": CELL}, r"^module: .*ElmanRNN of this library.*cell="),
+        ({"module": lambda u: u.nothing}, r"^module: .*\(60, 3\).*AttributeError"),
+        ({"inputs": np.ones((2, 4, M))}, r"^inputs: .*\(2, 4, 3\); one sequence at a time, as inputs\[0\]"),
+        ({"prefix": "rnn."}, r"^prefix: .*None where cell= is given.*'rnn\.'"),
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
         (
             {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
@@ -239,3 +390,20 @@ def test_errors_name_what_is_wrong(options, words):
     given = {"module": Framework(), "inputs": INPUTS, "cell": CELL} | options
     with pytest.raises((TypeError, ValueError), match=words):
         audit(**given)
+
+
+def test_entries_that_underflow_before_the_norm_does_are_no_clipping():
+    """Units that fade at unequal rates, and a runtime that takes what is below the normal numbers as 0."""
+
+    def flushed(g, t):
+        return np.where(np.abs(g) < np.finfo(np.float32).tiny, np.float32(0), g)
+
+    weights = np.diag([0.5, 0.3, 0.2, 0.1]) @ np.linalg.qr(RNG.normal(size=(N, N)))[0]
+    inputs = RNG.normal(size=(220, M))
+    found = audit(
+        replaced("float32", {"W": weights}, of_state=flushed), inputs, cell=ElmanRNN(weights, B, W_IN)
+    )
+    assert set(np.asarray(found.causes)) == {int(Cause.AGREES), int(Cause.UNDERFLOW)}
+    first = int(np.flatnonzero(np.asarray(found.causes))[0])
+    assert -38 < np.asarray(found.log10_ours)[first] < -33
+    assert "underflow" in repr(found).split("\n")[0]

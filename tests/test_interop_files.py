@@ -162,9 +162,16 @@ def test_several_networks_are_listed_with_calls_that_work(capsys, tmp_path):
         assert rd.interop.load(path, prefix=prefix).W.shape == (9, 3)
     with pytest.raises(ValueError, match=r"^prefix: expected .*'x'.*prefix=\"decoder\.\""):
         rd.interop.load(path, prefix="x")
+    with pytest.raises(TypeError, match=r"^path: .* of type dict; rd\.interop\.from_module reads"):
+        rd.interop.load(gru(3, "rnn."))
     code, _, err = told(capsys, "diagnose", path, "--steps", "3")
     assert code == 2
-    command = re.search(r"--prefix (\S+)\)", err)[1]
+    assert "rd.interop" not in err
+    np.save(tmp_path / "turned.npy", np.zeros((2, 7)))
+    wrong = ("--inputs", tmp_path / "turned.npy", "--prefix", "decoder")
+    assert "(2, 7): steps go first, which array.T makes" in told(capsys, "diagnose", path, *wrong)[2]
+    assert "--steps 200 runs it on inputs of zeros" in told(capsys, "diagnose", path)[2]
+    command = re.search(r"--prefix ([^\s;]+)", err)[1]
     assert told(capsys, "diagnose", path, "--steps", "3", "--prefix", shlex.split(command)[0])[0] == 0
 
 

@@ -8,7 +8,7 @@ _HEAD = """# Other frameworks, run beside the library
 PyTorch where its build has CUDA), runs its cells in its own runtime, and writes this page. Of each cell, over
 20 steps with random weights and inputs, it has the greatest error of the states and of $\\partial h_T/\\partial
 h_0$, by the framework's autograd and by the library's product of step Jacobians, relative to the greatest
-entry. Then [`rd.interop.audit`](howto/import.md#does-your-frameworks-gradient-tell-the-truth) holds the
+entry. Then [`rd.interop.audit`](howto/audit.md#does-your-frameworks-gradient-tell-the-truth) holds the
 gradient $\\partial y_T/\\partial u_k$ of whole modules against the derivative of their maps, lag by lag. A
 spiking cell has two rows: the map, and the library's cell with the same surrogate, which autograd must be.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_dynamics.cells.shapes import state_of
 from rnn_dynamics.cells.signature import checked_image
+from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.given import on_host
 from rnn_dynamics.numerics.validation import count, real_array
 
@@ -30,6 +31,11 @@ def checked_cell(cell: Any) -> None:
         )
     if not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    if is_foreign(cell):
+        raise TypeError(
+            f"cell: expected a callable cell(x, u), got a {type(cell).__name__} of another framework: "
+            "rd.interop.from_module reads it"
+        )
 
 
 def held(u: Any) -> Any:

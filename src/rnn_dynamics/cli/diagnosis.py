@@ -2,7 +2,9 @@
 
 import argparse
 import difflib
+import json
 import re
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 
 from rnn_dynamics.cli.arguments import Problems, Wrong, did_you_mean, lenient, numbers
 from rnn_dynamics.cli.places import PICTURES, check_file, save_picture
-from rnn_dynamics.cli.program import MISUSED, complain, settings
+from rnn_dynamics.cli.program import MISUSED, complain, named, settings
 from rnn_dynamics.numerics.heartbeat import Heartbeat
 from rnn_dynamics.numerics.texts import printable
 
@@ -21,6 +23,7 @@ _WEIGHTS, _ARRAYS = (
 )
 _DIRECTIONS = ("forward", "reverse")
 _MOST_STEPS = 2**31 - 1
+_PATIENCE = 4.0  # seconds without a word
 
 
 def add_to(commands: Any) -> None:
@@ -48,7 +51,8 @@ def add_to(commands: Any) -> None:
 
 def _diagnose(options: argparse.Namespace) -> int:
     try:
-        with Heartbeat(f"diagnosing {options.model}"), settings():
+        # A first run compiles for some seconds, and no bar shows it.
+        with Heartbeat(f"diagnosing {options.model}", first=_PATIENCE, on_terminals=True), settings():
             text = verdict(options)
     except (OSError, ValueError, TypeError, ImportError) as error:
         return complain(str(error), MISUSED)
@@ -58,9 +62,9 @@ def _diagnose(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace, problems: Problems) -> None:
     """Check arguments, files and packages, all of them, without JAX."""
-    width = None
+    shape = None
     if (options.inputs is None) == (options.steps is None):
-        got = "neither" if options.inputs is None else "both"
+        got = "neither: --steps 200 runs it on inputs of zeros" if options.inputs is None else "both"
         problems.add(f"--inputs, --steps: expected one of them, got {got}")
     numbers(
         problems,
@@ -74,7 +78,7 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
     )
     if options.inputs is not None:
         try:
-            width = _inputs(options.inputs).shape[1]
+            shape = _inputs(options.inputs).shape
         except (ValueError, TypeError) as error:
             problems.add(str(error))
     is_direction = options.direction in (None, *_DIRECTIONS)
@@ -87,9 +91,10 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
     if options.model is None:
         problems.add("MODEL: expected a file of weights, got none")
         return
-    found = _check_format(Path(options.model), problems)
+    path = named(options.model)
+    found = _check_format(path, problems)
     if found is not None:
-        _check_layout(options, Path(options.model), found, width, is_kind, is_direction, problems)
+        _check_layout(options, path, found, shape, is_kind, is_direction, problems)
 
 
 def _check_kind(kind: str | None, problems: Problems) -> bool:
@@ -136,7 +141,7 @@ def _check_layout(
     options: argparse.Namespace,
     path: Path,
     contents: Any,
-    width: int | None,
+    shape: tuple[int, int] | None,
     is_kind: bool,
     is_direction: bool,
     problems: Problems,
@@ -149,10 +154,8 @@ def _check_layout(
 
     try:
         network = chosen(contents, path, options.prefix, options.direction if is_direction else None)
-        if width is not None and network.inputs != width and options.layer in (None, 0):
-            problems.add(
-                f"--inputs: expected {network.inputs} inputs a step, as the network reads, got (steps, {width})"
-            )
+        if options.layer in (None, 0):
+            _check_width(network.inputs, shape, problems)
         if network.family != "torch":
             return
         for name, stored in network.arrays.items():
@@ -174,8 +177,40 @@ def _check_layout(
         problems.add(_as_options(str(error)))
 
 
-def _as_options(message: str) -> str:
-    """A message of ``from_torch`` in the words of the command line."""
+def _check_width(expected: int, shape: tuple[int, int] | None, problems: Problems, whose: str = "") -> None:
+    """Note inputs that the network does not read; each step of ``shape`` is a row."""
+    if shape is None or shape[1] == expected:
+        return
+    turned = (
+        f"{shape}: steps go first, which array.T makes" if shape[0] == expected else f"(steps, {shape[1]})"
+    )
+    whose = whose or "as the network reads"
+    problems.add(f"--inputs: expected {expected} inputs a step, {whose}, got {turned}")
+
+
+def _check_cell(cell: Any, options: argparse.Namespace, shape: tuple[int, int]) -> None:
+    """The same of what was read, where the file's header does not tell it: of Keras, and of a layer above others.
+
+    Raises:
+        ValueError: another width.
+    """
+    first = cell
+    while hasattr(first, "cells") or hasattr(first, "layers"):
+        first = first.cells[0] if hasattr(first, "cells") else first.layers[0][0]
+    W_in, problems = getattr(first, "W_in", None), Problems()
+    if W_in is not None:
+        layer = options.layer
+        whose = f"as layer {layer} reads the outputs of layer {layer - 1}" if layer else ""
+        _check_width(int(W_in.shape[1]), shape, problems, whose)
+    if problems.lines:
+        raise ValueError(problems.lines[0])
+
+
+def _as_options(message: str, is_keras: bool = False) -> str:
+    """A message of an importer in the words of the command line."""
+    if is_keras and not message.startswith("layer: expected None"):  # of Keras layers have names
+        message = re.sub("^layer:", "prefix:", message)
+    message = message.replace("whose layers prefix= names", "whose layers --prefix names")
     for argument, option in (
         ("path", "MODEL"),
         ("source", "MODEL"),
@@ -184,9 +219,20 @@ def _as_options(message: str) -> str:
         ("direction", "--direction"),
     ):
         message = re.sub(rf"^{argument}:", f"{option}:", message)
-    several = r'read_keras\("[^"]*", layer=\[?((?:"[^"]*"(?:, )?)+)\]?(?:, direction="(\w+)")?\)'
+    several = (
+        r'(?:rd\.interop\.)?read_keras\("[^"]*", layer=\[?((?:"[^"]*"(?:, )?)+)\]?(?:, direction="(\w+)")?\)'
+    )
     message = re.sub(several, _as_prefix, message)
+    # A value of json.dumps may have quotes in it, which the shell has to be spared too.
+    call = r"rd\.interop\.load\((?:'[^']*'|\"[^\"]*\")((?:, \w+=\"(?:[^\"\\\\]|\\\\.)*\")*)\)"
+    message = re.sub(call, _as_arguments, message)
     return re.sub(r'prefix="([^"]+)"', r"--prefix \1", re.sub("^prefix:", "--prefix:", message))
+
+
+def _as_arguments(call: re.Match[str]) -> str:
+    """The arguments of a call of ``load``, the path aside, as options."""
+    found = re.findall(r', (\w+)=("(?:[^"\\]|\\.)*")', call[1])
+    return " ".join(f"--{name} {shlex.quote(json.loads(value))}" for name, value in found) or call[0]
 
 
 def _as_prefix(call: re.Match[str]) -> str:
@@ -204,6 +250,7 @@ def verdict(options: argparse.Namespace) -> str:
     from rnn_dynamics.cells.rollout import rollout
     from rnn_dynamics.diagnosis import diagnose
     from rnn_dynamics.interop import load
+    from rnn_dynamics.interop.formats import KERAS, format_of
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
@@ -216,7 +263,8 @@ def verdict(options: argparse.Namespace) -> str:
                 direction=options.direction,
             )
         except ValueError as error:
-            raise ValueError(_as_options(str(error))) from error
+            is_keras = format_of(Path(options.model)) in KERAS
+            raise ValueError(_as_options(str(error), is_keras)) from error
     for warning in told:
         print(f"rnn-dynamics: {printable(str(warning.message))}", file=sys.stderr)
     # by NumPy: JAX would compile a program for each shape
@@ -224,6 +272,7 @@ def verdict(options: argparse.Namespace) -> str:
     inputs = None
     if options.inputs is not None:
         inputs = _inputs(options.inputs)[:: -1 if options.direction == "reverse" else 1]
+        _check_cell(cell, options, inputs.shape)
     if isinstance(cell, Bidirectional):  # whose inputs alone tell how long the sequence is
         run = cell.run(np.zeros((options.steps, cell.inputs or 0)) if inputs is None else inputs)
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn_dynamics.cli.arguments import Problems
-from rnn_dynamics.cli.program import MISUSED, complain
+from rnn_dynamics.cli.program import MISUSED, complain, named
 from rnn_dynamics.numerics.texts import printable
 
 _SHOWN = 24
@@ -31,7 +31,7 @@ def _inspect(options: argparse.Namespace) -> int:
     from rnn_dynamics.interop.contents import contents_of
     from rnn_dynamics.interop.formats import KERAS, format_of
 
-    path = Path(options.file)
+    path = named(options.file)
     try:
         if format_of(path) in KERAS:
             return _of_keras(path, options.json)
@@ -50,12 +50,12 @@ def _of_keras(path: Path, as_json: bool) -> int:
     networks = described_keras(path)
     size = path.stat().st_size
     if as_json:
-        listed = [{"is": words, "call": f"rd.interop.{call}"} for words, call in networks]
+        listed = [{"is": words, "call": call} for words, call in networks]
         print(json.dumps({"file": str(path), "format": "Keras", "bytes": size, "networks": listed}, indent=2))
         return 0
     lines = [f"{path.name}: a file of Keras, {_size(size)}"]
     lines += [] if networks else ["no SimpleRNN, LSTM or GRU"]
-    lines += [line for words, call in networks for line in (f"  {words}", f"    rd.interop.{call}")]
+    lines += [line for words, call in networks for line in (f"  {words}", f"    {call}")]
     print("\n".join(printable(line) for line in lines))
     return 0
 

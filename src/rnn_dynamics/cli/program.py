@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from rnn_dynamics.numerics.programs import keep_programs
 from rnn_dynamics.numerics.texts import printable
@@ -42,6 +43,11 @@ def held_signals() -> Iterator[Callable[[], None]]:
 def complain(message: str, code: int) -> int:
     print(f"rnn-dynamics: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code
+
+
+def named(path: str) -> Path:
+    """A path whose last part has a name, which "." has not."""
+    return Path(path) if Path(path).name else Path(path).resolve()
 
 
 @contextlib.contextmanager

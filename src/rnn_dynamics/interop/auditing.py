@@ -3,17 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells.bidirectional import Bidirectional
-from rnn_dynamics.cells.rollout import Trajectory, rollout
-from rnn_dynamics.cells.stack import state_size
-from rnn_dynamics.gradients.credit.inputs import input_rows
 from rnn_dynamics.interop.audited import Audit, Cause
-from rnn_dynamics.interop.checking import output_part
-from rnn_dynamics.interop.flax import from_flax
+from rnn_dynamics.interop.derivatives import Derivative, derivative_of
 from rnn_dynamics.interop.modules import from_module
 from rnn_dynamics.interop.partings import Rows, Sides, causes_of, nudged, relative
 from rnn_dynamics.interop.runtimes import FRAMEWORKS, Runtime, runtime_of
@@ -34,6 +28,11 @@ def audit(
     probes: int = 4,
     checks: int = 4,
     tolerance: float | None = None,
+    kind: str | None = None,
+    prefix: str | None = None,
+    layer: int | None = None,
+    direction: str | None = None,
+    activation: str | None = None,
 ) -> Audit:
     """Hold a framework's own ∂y_T/∂u_k against the derivative of the map that it computes, lag by lag.
 
@@ -44,7 +43,10 @@ def audit(
     exact zeros (underflow, a cut), by changes that only float64 tells (float32 inside). At a few lags central
     differences of the module's outputs say whom the module itself bears out.
 
-    For ours x64 is on inside this call alone; the framework computes as it always does.
+    For ours x64 is on inside this call alone; the framework computes as it always does. Of a ``Bidirectional`` y_T
+    has read the whole sequence by the forward cells and by the backward cells below the last layer; the last
+    layer's backward cell has made one step. A model of PyTorch is given a batch of one, before the steps or, where
+    its outputs fit so alone, behind them.
 
     Args:
         module: a module, layer or cell of PyTorch, Keras, Flax, Equinox, MLX, Paddle or tinygrad; a pair (module of
@@ -52,14 +54,17 @@ def audit(
             arrays, with ``framework=``; or any object that has ``__call__(inputs)`` and ``vjp(inputs, cotangent)``,
             the gradient of ⟨cotangent, y_T⟩ with respect to all inputs, (T, m), as NumPy's arrays.
         inputs: (T, m).
-        cell: the same map as a cell; by default what ``from_module`` reads from the module.
+        cell: the same map as a cell or a ``Bidirectional``; by default what ``from_module`` reads from the module.
         x0: the state before the first input; 0 by default.
-        readout: what the module puts out of the cell's state, a function of JAX; by default its hidden part.
+        readout: what the module puts out of the cell's state, or of the outputs y_t of a ``Bidirectional``, a
+            function of JAX; by default the hidden part of the state, or y_t itself.
         framework: whose arrays a plain function takes: "jax" (the default), "torch", "keras", "mlx", "paddle",
             "tinygrad".
         probes: how many cotangents: each output alone where there are no more than that, else random signs.
         checks: at how many lags the outputs are differenced; 0 for none.
         tolerance: of a lag's relative difference; by default 1e-3 of outputs in float32, 1e-9 in float64.
+        kind, prefix, layer, direction, activation: which of the module's recurrent parts is the cell, as
+            ``from_module`` takes them; each ``None`` where ``cell`` is given.
 
     Returns:
         The audit; ``print`` shows its table, ``plot`` both curves.
@@ -77,22 +82,31 @@ def audit(
         choice("framework", framework, FRAMEWORKS)
     if tolerance is not None:
         tolerance = positive("tolerance", tolerance)
-    if x0 is not None:
-        concrete_array("x0", x0, ndim=1)
-    if cell is not None and not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    if cell is not None and not callable(cell) and not isinstance(cell, Bidirectional):
+        raise TypeError(f"cell: expected a callable cell(x, u) or a Bidirectional, got {type(cell).__name__}")
     driven = _driven(inputs)
     runtime = runtime_of(module, framework, driven.dtype)
-    cell = _cell_of(module, cell)
-    outputs = runtime.outputs(driven.astype(runtime.dtype))
+    options = {
+        "kind": kind,
+        "prefix": prefix,
+        "layer": layer,
+        "direction": direction,
+        "activation": activation,
+    }
+    cell = _cell_of(module, cell, {name: value for name, value in options.items() if value is not None})
+    if x0 is not None and not isinstance(cell, Bidirectional):
+        concrete_array("x0", x0, ndim=1)
+    outputs = _first_outputs(runtime, driven)
     dtype = "float64" if outputs.dtype == np.float64 else "float32"
-    runtime = runtime._replace(dtype=np.dtype(dtype))
     driven = driven.astype(dtype)
-    _check_repeats(runtime, driven, outputs)
     allowed = _GRADIENT[dtype] if tolerance is None else tolerance
     cotangents = _cotangents(probes, outputs.shape[1])
-    ours = _Ours(cell, x0, readout, outputs.shape[1], cotangents)
+    ours = derivative_of(cell, x0, readout, outputs.shape[1], cotangents)
     errors = ours.errors(driven, outputs)
+    if not errors.max() <= _OUTPUTS[dtype] and runtime.turned is not None:
+        runtime, outputs, errors = _by_the_other_axis(runtime, ours, driven, outputs, errors)
+    runtime = runtime._replace(dtype=np.dtype(dtype))
+    _check_repeats(runtime, driven, outputs)
     sides = _sides(runtime, driven, ours, cotangents, allowed)
     differences = relative(sides.theirs, sides.ours)
     if not errors.max() <= _OUTPUTS[dtype]:
@@ -131,8 +145,22 @@ def _driven(inputs: Any) -> np.ndarray:
         raise TypeError(f"inputs: expected real numbers, got {array.dtype}")
     array = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
     if array.ndim != 2 or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"inputs: expected finite numbers of shape (T, m), got shape {array.shape}")
+        batch = "; one sequence at a time, as inputs[0]" if array.ndim == 3 else ""
+        raise ValueError(f"inputs: expected finite numbers of shape (T, m), got shape {array.shape}{batch}")
     return array
+
+
+def _by_the_other_axis(
+    runtime: Runtime, ours: Derivative, driven: np.ndarray, outputs: np.ndarray, errors: np.ndarray
+) -> tuple[Runtime, np.ndarray, np.ndarray]:
+    """The module with the batch's axis behind the steps, where its outputs are nearer to the cell's so."""
+    other = runtime.turned() if runtime.turned is not None else runtime
+    try:
+        found = _first_outputs(other, driven)
+        again = ours.errors(driven, found)
+    except ValueError:  # it takes no such inputs, or puts out something else
+        return runtime, outputs, errors
+    return (other, found, again) if again.max() < errors.max() else (runtime, outputs, errors)
 
 
 def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) -> None:
@@ -143,80 +171,38 @@ def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) ->
         )
 
 
-def _cell_of(module: Any, cell: Any) -> Any:
-    if isinstance(cell, Bidirectional):
-        raise TypeError("cell: expected a map of one step, got a Bidirectional, which has none")
+def _first_outputs(runtime: Runtime, driven: np.ndarray) -> np.ndarray:
+    try:
+        return runtime.outputs(driven.astype(runtime.dtype))
+    except Exception as error:  # whatever a framework raises
+        if str(error).startswith("module:"):
+            raise
+        raise ValueError(
+            f"module: expected one that runs on the inputs of shape (T, m) = {driven.shape}, got "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def _cell_of(module: Any, cell: Any, options: dict[str, Any]) -> Any:
     if cell is not None:
+        if options:
+            name, value = next(iter(options.items()))
+            raise ValueError(
+                f"{name}: expected None where cell= is given, which is read already, got {value!r}"
+            )
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
-            return from_flax(module[1], kind=type(module[0]).__name__)
-        found = from_module(module)
+            kind = options.pop("kind", type(module[0]).__name__)
+            return from_module(module[1], kind=kind, **options)
+        return from_module(module, **options)
     except (TypeError, ValueError) as error:
+        if str(error).partition(":")[0] in options:
+            raise
         raise type(error)(
-            "cell: expected the same map as a cell, such as an importer makes with its options, since it cannot be "
-            f"read from the module alone ({error})"
+            "cell: expected the same map as cell=, or the options by which from_module reads it, since it cannot "
+            f"be read from the module alone ({error})"
         ) from error
-    return _cell_of(module, found)
-
-
-class _Ours:
-    """The cell in float64, and what of its state the module puts out; x64 is on only while it computes."""
-
-    def __init__(self, cell: Any, x0: Any, readout: Any, width: int, cotangents: np.ndarray) -> None:
-        self.readout, self.cotangents, self.dtype = readout, cotangents, np.dtype(np.float64)
-        with jax.enable_x64(True):
-            self.cell = jax.tree_util.tree_map(self._wide, cell)
-            try:
-                size = state_size(self.cell)
-            except (TypeError, ValueError):
-                size = width if x0 is None else np.size(x0)
-            self.start = np.zeros(size) if x0 is None else concrete_array("x0", x0, ndim=1).astype(float)
-        if self.start.shape != (size,):
-            raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
-        try:
-            self.part = None if readout is not None else output_part(self.cell, width, size)
-        except ValueError:
-            raise ValueError(
-                f"readout: expected a function that makes the module's {width} outputs of the cell's state of "
-                f"{size} entries, as these are not its hidden part, got None"
-            ) from None
-
-    def _wide(self, leaf: Any) -> Any:
-        is_float = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
-        return (
-            jax.device_put(np.asarray(leaf, self.dtype)) if is_float else leaf
-        )  # on the host: compiles nothing
-
-    def _run(self, driven: np.ndarray) -> Trajectory:
-        return rollout(self.cell, jax.device_put(self.start), jax.device_put(driven.astype(self.dtype)))
-
-    def errors(self, driven: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-        """Of each step the largest |output − ours| over the largest |output|."""
-        with jax.enable_x64(True):
-            run = self._run(driven)
-            states = np.asarray(run.states)[1:] if len(outputs) > 1 else np.asarray(run.states)[-1:]
-            found = states[:, self.part] if self.part is not None else jax.vmap(self.readout)(states)
-            found = np.asarray(found).reshape(len(states), -1)
-        if found.shape != outputs.shape:
-            raise ValueError(
-                f"readout: expected {outputs.shape[1]} entries, as the module puts out, got {found.shape[1]}"
-            )
-        scale = float(np.abs(outputs).max()) or 1.0
-        return np.abs(found - outputs).max(axis=1) / scale
-
-    def rows(self, driven: np.ndarray) -> Rows:
-        """∂⟨v, y_T⟩/∂u_k of each cotangent v, lag 0 first."""
-        with jax.enable_x64(True):
-            run = self._run(driven)
-            if self.part is not None:
-                seen = np.zeros((len(self.cotangents), len(self.start)))
-                seen[:, self.part] = self.cotangents
-            else:
-                jacobian = np.asarray(jax.jacrev(self.readout)(run.states[-1]))
-                seen = np.matmul(self.cotangents, jacobian.reshape(self.cotangents.shape[1], -1))
-            found = input_rows(run, jax.device_put(seen.astype(self.dtype)))
-            return Rows(np.asarray(found.unit)[::-1], np.asarray(found.exponent)[::-1])
 
 
 def _cotangents(probes: int, width: int) -> np.ndarray:
@@ -226,7 +212,7 @@ def _cotangents(probes: int, width: int) -> np.ndarray:
 
 
 def _sides(
-    runtime: Runtime, driven: np.ndarray, ours: _Ours, cotangents: np.ndarray, tolerance: float
+    runtime: Runtime, driven: np.ndarray, ours: Derivative, cotangents: np.ndarray, tolerance: float
 ) -> Sides:
     def their_rows(u: np.ndarray, factor: float) -> Rows:
         found = [runtime.gradient(u, (factor * v).astype(runtime.dtype)) for v in cotangents]

@@ -21,6 +21,7 @@ from rnn_dynamics.interop.conventions import (
     layers_of,
     own_convention,
 )
+from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import positive, real_array
 
@@ -111,6 +112,11 @@ def check(
     both = isinstance(cell, Bidirectional)
     if not both and not callable(cell):
         raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+    if not both and is_foreign(cell):
+        raise TypeError(
+            f"cell: expected a callable cell(x, u), got a {type(cell).__name__} of another framework: "
+            "rd.interop.from_module reads it"
+        )
     dtype = parameter_dtype(cell) or jnp.result_type(float)
     kinds = {str(dtype), str(getattr(output, "dtype", dtype))}
     if tolerance is None:

@@ -4,6 +4,7 @@ import os
 import re
 import struct
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,11 @@ def file_of(path: Any) -> Path:
     try:
         path = Path(path)
     except TypeError as error:
-        raise TypeError(f"path: expected the path of a file, got {path!r} ({type(path).__name__})") from error
+        kind = type(path).__name__
+        shown = f"{path!r} ({kind})" if len(repr(path)) <= 60 else f"something of type {kind}"
+        held = isinstance(path, Mapping) or hasattr(path, "state_dict") or hasattr(path, "get_weights")
+        hint = "; rd.interop.from_module reads what is in memory" if held else ""
+        raise TypeError(f"path: expected the path of a file, got {shown}{hint}") from error
     if not path.exists():
         raise FileNotFoundError(f"path: no file {path}")
     return path

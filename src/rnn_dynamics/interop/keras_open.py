@@ -13,7 +13,7 @@ from typing import Any
 
 from rnn_dynamics.interop.formats import file_of, format_of
 from rnn_dynamics.interop.keras_arrays import kind_of
-from rnn_dynamics.interop.keras_config import chains, has_layers, networks_of
+from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, way_of
 from rnn_dynamics.interop.keras_store import Store, check_heaps
 from rnn_dynamics.numerics import packages
 
@@ -39,7 +39,7 @@ def described(path: Any) -> list[tuple[str, str]]:
     with opened(found) as store:
         call = caller(found)
         if not has_layers(store.config):
-            return [_alone(store, layer, way, call) for layer, way in store.networks()]
+            return [alone(store, layer, way, call) for layer, way in store.networks()]
         assert store.config is not None
         try:
             networks, _ = networks_of(str(store.config.get("class_name")), store.config.get("config"))
@@ -47,14 +47,19 @@ def described(path: Any) -> list[tuple[str, str]]:
             raise ValueError(f"path: {found.name}: {error}") from error
         return [
             (
-                ", ".join(f"{each.name}: {each.cls}" for each in chain),
-                call(tuple(each.name for each in chain), ""),
+                ", ".join(f"{each.name}: {_class_of(each)}" for each in chain),
+                call(tuple(each.name for each in chain), way_of(chain)),
             )
             for chain in chains(networks)
         ]
 
 
-def _alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, str]:
+def _class_of(network: Network) -> str:
+    inner = network.config.get("layer") if network.has_two_directions else None
+    return f"{network.cls} of {inner['class_name']}" if isinstance(inner, dict) else network.cls
+
+
+def alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, str]:
     """Weights without a configuration, with Keras' default activations in the call."""
     kind = kind_of([store.array(each) for each in store.networks()[layer, way]])
     gates = "" if kind == "SimpleRNN" else ', recurrent_activation="sigmoid"'
@@ -139,6 +144,6 @@ def caller(path: Path) -> Any:
 
     def call(names: tuple[str, ...], direction: str) -> str:
         shown = f'"{names[0]}"' if len(names) == 1 else "[" + ", ".join(f'"{each}"' for each in names) + "]"
-        return f'read_keras("{path.name}", layer={shown}{direction})'
+        return f"rd.interop.read_keras({json.dumps(str(path), ensure_ascii=False)}, layer={shown}{direction})"
 
     return call

@@ -58,8 +58,9 @@ def selected(source: Mapping[Any, Any], prefix: str) -> tuple[dict[str, Any], st
         )
     foreign = sorted(name for name in found if not NAME.fullmatch(name))
     if foreign:
+        also = "" if len(foreign) == len(found) else "also "
         raise ValueError(
-            f"source: expected the weights of one recurrent network, got also {foreign[:5]}; "
+            f"source: expected the weights of one recurrent network, got {also}{foreign[:5]}; "
             + (_hint(source) or "none of the names ends as weight_hh_l0 or weight_hh does")
         )
     return found, prefix

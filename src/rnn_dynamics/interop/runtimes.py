@@ -4,6 +4,7 @@ No framework is imported here: the module that is given has brought its own, whi
 """
 
 import importlib.metadata
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -25,12 +26,14 @@ class Runtime(NamedTuple):
         outputs: (T, m) → (T, n), or (1, n) of a module that puts out the last alone.
         gradient: of inputs (T, m) and a cotangent v (n,) the gradient of ⟨v, y_T⟩ at all inputs, (T, m).
         dtype: what the inputs are given in.
+        turned: the same module with the axis of its batch behind the steps, where that is to be tried.
     """
 
     name: str
     outputs: Callable[[np.ndarray], np.ndarray]
     gradient: Callable[[np.ndarray, np.ndarray], np.ndarray]
     dtype: np.dtype
+    turned: "Callable[[], Runtime] | None" = None
 
 
 def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
@@ -49,6 +52,8 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     if callable(getattr(module, "vjp", None)) and callable(module):
         return _of_protocol(module, given)
     package = framework or _package_of(module)
+    if isinstance(module, str | os.PathLike | Mapping) or type(module).__module__.startswith("rnn_dynamics."):
+        raise TypeError(_not_run(module))
     if framework is not None and framework not in sys.modules:
         raise ValueError(
             f"framework: expected one that is imported, of which the module is, got {framework!r}"
@@ -69,6 +74,24 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     made = {"flax": _nnx, "equinox": _equinox}.get(package)
     step = None if made is None or not hasattr(module, "__dict__") else made(module)
     return _of_jax(package, step or (lambda x: module(x)), _widest(module, given))
+
+
+def _not_run(module: Any) -> str:
+    """Why what was given in a module's place is none, and what to give."""
+    if isinstance(module, Mapping):
+        return (
+            f"module: expected one that runs, got weights alone ({type(module).__name__}): give the module that "
+            "has them, in its own framework"
+        )
+    if isinstance(module, str | os.PathLike):
+        return (
+            f"module: expected one that runs, got the path {str(module)!a:.80}: load it in its own framework; "
+            "rd.interop.load gives the cell alone"
+        )
+    return (
+        f"module: expected one of your own framework, got a {type(module).__name__} of this library, which goes to "
+        "cell=, beside the module that it was read from"
+    )
 
 
 def _package_of(module: Any) -> str | None:
@@ -103,6 +126,15 @@ def first(value: Any) -> Any:
     """The outputs among what a module returns: the first of a tuple."""
     while isinstance(value, tuple | list) and value:
         value = value[0]
+    if isinstance(value, Mapping):
+        keys = sorted(map(str, value))
+        raise TypeError(
+            f"module: expected outputs as an array or a tuple that begins with one, got a {type(value).__name__} "
+            f"with the keys {keys[:6]}: give a function that takes one out, lambda u: "
+            f"module(u[None])[{keys[0]!r}], with framework= and cell="
+            if keys
+            else "module: expected outputs as an array, got an empty mapping"
+        )
     return value
 
 
@@ -213,7 +245,7 @@ def _stepped(module: Any, u: Any, stack: Callable[[list], Any]) -> Any:
     return stack(outputs)
 
 
-def _of_torch(module: Any, given: np.dtype) -> Runtime:
+def _of_torch(module: Any, given: np.dtype, batch_axis: int = 0) -> Runtime:
     torch = sys.modules["torch"]
     parameters = list(module.parameters()) if hasattr(module, "parameters") else []
     dtypes = {p.dtype for p in parameters if p.is_floating_point()}
@@ -221,12 +253,13 @@ def _of_torch(module: Any, given: np.dtype) -> Runtime:
         "float64" if torch.float64 in dtypes or (not dtypes and given == np.float64) else "float32"
     )
 
+    kinds = _classes(module)
+    is_one = "RNNBase" in kinds or not isinstance(module, torch.nn.Module)
+
     def forward(u: Any) -> Any:
-        kinds = _classes(module)
         if "RNNCellBase" in kinds:
             return _stepped(module, u, torch.stack)
-        one = "RNNBase" in kinds or not isinstance(module, torch.nn.Module)
-        return first(module(u if one else u[None]))
+        return first(module(u if is_one else u.unsqueeze(batch_axis)))
 
     def outputs(u: np.ndarray) -> np.ndarray:
         with torch.no_grad():
@@ -240,7 +273,11 @@ def _of_torch(module: Any, given: np.dtype) -> Runtime:
         (found,) = torch.autograd.grad(y, x, torch.tensor(cotangent, dtype=y.dtype), allow_unused=True)
         return np.zeros_like(u) if found is None else found.numpy()
 
-    return Runtime(_named("torch"), outputs, gradient, dtype)
+    def turned() -> Runtime:
+        return _of_torch(module, given, 1)
+
+    stays = is_one or batch_axis or "RNNCellBase" in kinds
+    return Runtime(_named("torch"), outputs, gradient, dtype, None if stays else turned)
 
 
 def _of_keras(package: str, module: Any, given: np.dtype) -> Runtime:

@@ -22,6 +22,8 @@ class Heartbeat:
         every: seconds of silence after which a line is due.
         stream: where to; standard error by default.
         short: seconds in which ``done`` says nothing.
+        first: seconds of silence before the first line, where they are others.
+        on_terminals: whether to write to a terminal too, where no bar is shown.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Heartbeat:
         every: float = EVERY,
         stream: TextIO | None = None,
         short: float = _SHORT,
+        first: float | None = None,
+        on_terminals: bool = False,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._program, self._every, self._short = program, every, short
@@ -39,12 +43,13 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
         self._began = self._last = self._since = time.monotonic()
         self._doing, self._detail = doing, ""
+        self._due, self._on_terminals = every if first is None else first, on_terminals
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is a stream to write to, and it is no terminal."""
+        """Whether there is a stream to write to, and it is no terminal, unless those are meant too."""
         try:
-            return self._stream is not None and not self._stream.isatty()
+            return self._stream is not None and (self._on_terminals or not self._stream.isatty())
         except ValueError:  # closed
             return False
 
@@ -87,15 +92,15 @@ class Heartbeat:
             self._last = time.monotonic()
 
     def _beat(self) -> None:
-        while not self._stop.wait(max(self._last + self._every - time.monotonic(), 0.0)):
+        while not self._stop.wait(max(self._last + self._due - time.monotonic(), 0.0)):
             now = time.monotonic()
             with self._lock:
-                if now >= self._last + self._every:
+                if now >= self._last + self._due:
                     detail = f", {self._detail}" if self._detail else ""
                     self._write(f"{self._doing}{detail} … {now - self._since:.0f} s", now)
 
     def _write(self, text: Any, now: float) -> None:
-        self._last = now
+        self._last, self._due = now, self._every
         with contextlib.suppress(OSError, ValueError):  # nobody reads any more, which is no reason to stop
             self._stream.write(f"{self._program}: {' '.join(str(text).split())}\n")
             self._stream.flush()

@@ -18,6 +18,7 @@ from rnn_dynamics.gradients.bidirectional.passes import (
 )
 from rnn_dynamics.gradients.bidirectional.results import CreditBySignedLag, SignedNorms
 from rnn_dynamics.numerics.batching import computed
+from rnn_dynamics.numerics.functions import check_loss
 from rnn_dynamics.numerics.scaled_on_host import log_squares
 from rnn_dynamics.numerics.validation import choice, count, index
 
@@ -123,11 +124,7 @@ def credit_by_signed_lag(run: Any, loss: Any, *, ends: int | None = 64) -> Credi
 
 def _direct(run: BidirectionalRun, loss: Any) -> np.ndarray:
     """Return e_t = ∂⁺E/∂y_t."""
-    if not callable(loss):
-        raise TypeError(f"loss: expected a callable loss(y), got {type(loss).__name__}")
-    value = jax.eval_shape(loss, run.outputs)
-    if getattr(value, "shape", None) != () or not jax.numpy.issubdtype(value.dtype, jax.numpy.floating):
-        raise ValueError(f"loss: expected a number, got {value}")
+    check_loss(loss, run.outputs, "y")
 
     def gradient(y: Array) -> Array:
         return jax.grad(loss)(y).astype(y.dtype)

@@ -11,6 +11,7 @@ from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.rollout import Trajectory
 from rnn_dynamics.cells.saturation import exact_slopes
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.functions import check_loss
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.scaled import Scaled, exponent_of, from_float, power_of_two
 
@@ -84,11 +85,7 @@ def state_gradients(
     Reference: R. Pascanu, T. Mikolov, Y. Bengio, ICML 2013, equations 3 to 5.
     """
     state, inputs, steps = checked_start(cell, x0, inputs, steps)
-    if not callable(loss):
-        raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
-    value = jax.eval_shape(loss, state)
-    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise ValueError(f"loss: expected a number, got {value}")
+    check_loss(loss, state)
     static, arrays = split(cell)
     states, first, gradients = _both(static, arrays, state, inputs, steps, loss)
     return Trajectory(cell, inputs, states, first), gradients

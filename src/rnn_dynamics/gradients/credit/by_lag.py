@@ -34,6 +34,7 @@ from rnn_dynamics.gradients.steps import along, later_states, segment, state_at,
 from rnn_dynamics.numerics import padding
 from rnn_dynamics.numerics.batching import computed, is_plain
 from rnn_dynamics.numerics.compiling import lean
+from rnn_dynamics.numerics.functions import check_loss
 from rnn_dynamics.numerics.scaled import Scaled
 from rnn_dynamics.numerics.validation import count, flag
 
@@ -42,11 +43,7 @@ def direct_derivatives(trajectory: Trajectory, loss: Any, every_step: bool) -> F
     """Return e_k = ∂⁺E/∂x_k."""
     states = trajectory.states
     given = later_states(trajectory) if every_step else state_at(trajectory, -1)
-    if not callable(loss):
-        raise TypeError(f"loss: expected a callable loss(x), got {type(loss).__name__}")
-    value = jax.eval_shape(loss, given)
-    if getattr(value, "shape", None) != () or not jnp.issubdtype(value.dtype, jnp.floating):
-        raise ValueError(f"loss: expected a number, got {value}")
+    check_loss(loss, given)
     gradient = computed(lambda x: jax.grad(loss)(x).astype(states.dtype), given)
     on_host = is_plain([gradient])
     rows = (np.asarray(gradient) if on_host else gradient).reshape(-1, max(math.prod(states.shape[1:]), 1))
