@@ -175,6 +175,16 @@ def test_several_networks_are_listed_with_calls_that_work(capsys, tmp_path):
     assert told(capsys, "diagnose", path, "--steps", "3", "--prefix", shlex.split(command)[0])[0] == 0
 
 
+def test_inspect_counts_what_an_optimiser_keeps(capsys, tmp_path):
+    kept = {f"optimizer.state.{i}.step": np.ones(1) for i in range(13)}
+    np.savez(tmp_path / "a.npz", **gru(3, "model.rnn."), **{"model.head.weight": np.eye(3)}, **kept)
+    out = told(capsys, "inspect", tmp_path / "a.npz")[1]
+    assert "model.head.weight" in out
+    assert "optimizer.…  13 arrays" in out
+    assert "optimizer.state.0" not in out
+    assert len(json.loads(told(capsys, "inspect", tmp_path / "a.npz", "--json")[1])["arrays"]) == 14
+
+
 @pytest.mark.parametrize(
     ("write", "words"),
     [
