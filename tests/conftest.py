@@ -188,14 +188,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     asked = config.getoption("-m") or ""
     has_gpu = any(device.platform == "gpu" for device in jax.devices())
     for item in items:
-        if "soak" in item.keywords and "soak" not in asked:
+        if item.get_closest_marker("soak") is not None and "soak" not in asked:
             item.add_marker(pytest.mark.skip(reason="minutes long: run by `make soak`"))
-        if "peers" in item.keywords and "peers" not in asked:
+        if item.get_closest_marker("peers") is not None and "peers" not in asked:
             item.add_marker(pytest.mark.skip(reason="installs other frameworks: run by `make peers`"))
-        if "gpu" in item.keywords and not has_gpu:
+        if item.get_closest_marker("gpu") is not None and not has_gpu:
             item.add_marker(pytest.mark.skip(reason="JAX sees no GPU here"))
     # Not skipped but left out: the other half of ``make test`` runs them.
     if os.environ["TESTS_COMPILE"] == "cheaply":
-        left_out = [item for item in items if "shipped" in item.keywords]
-        items[:] = [item for item in items if "shipped" not in item.keywords]
+        left_out = [item for item in items if item.get_closest_marker("shipped") is not None]
+        items[:] = [item for item in items if item.get_closest_marker("shipped") is None]
         config.hook.pytest_deselected(items=left_out)

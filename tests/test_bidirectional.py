@@ -449,3 +449,26 @@ def test_a_bidirectional_module_of_nnx():
     module.merge_fn = np.add
     with pytest.raises(ValueError, match=r"^source: .*merge_fn.*'add'"):
         from_flax(module)
+
+
+def test_pictures_show_the_numbers_by_signed_lag(deep):
+    """Decades of the norms and of the shares, horizons as upright lines, and the outputs of the run."""
+    network, inputs = _network(deep), deep[2]
+    run = network.run(inputs)
+    found = rd.diagnose(run, lambda y: y[STEPS // 2, 0])
+    for result, logs in ((found.output, found.output.log_norms), (found.credit, found.credit.log_shares)):
+        drawn = next(line for line in result.plot().lines if len(line.get_xdata()) == len(logs))
+        np.testing.assert_array_equal(drawn.get_xdata(), result.lags)
+        there = np.isfinite(logs)
+        np.testing.assert_allclose(drawn.get_ydata()[there], np.asarray(logs)[there] / math.log(10))
+        assert np.isnan(drawn.get_ydata()[~there]).all()
+        upright = {
+            float(line.get_xdata()[0]) for line in result.plot().lines if len(set(line.get_xdata())) == 1
+        }
+        back, ahead = result.horizon(0.01)
+        assert {0.0, -float(back), float(ahead)} <= upright
+    lines = run.plot().lines
+    np.testing.assert_allclose(np.stack([line.get_ydata() for line in lines], 1), run.outputs)
+    left, right = found.plot().figure.axes
+    assert "what the loss owes to inputs" in left.get_title(loc="left")
+    assert len(right.lines) >= 2 * network.depth

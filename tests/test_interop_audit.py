@@ -1,10 +1,13 @@
 """``audit``: a stand-in for a framework, in NumPy, with each way in which a gradient can be no derivative."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics.cells import Bidirectional, ElmanRNN, rollout
 from rnn_dynamics.gradients import gradient_norms
 from rnn_dynamics.interop import Audit, Cause, audit, auditing
@@ -286,6 +289,68 @@ def test_an_audit_is_kept_shown_and_drawn(tmp_path):
     assert list(axes.get_lines()[2].get_xdata()) == [20, 20]
 
 
+class Both(Framework):
+    """The same network in both directions, side by side; with a cut what comes back over it is lost."""
+
+    cut = 0
+
+    def __call__(self, inputs):
+        return np.hstack([super().__call__(inputs), super().__call__(inputs[::-1])[::-1]])
+
+    def vjp(self, inputs, cotangent):
+        found = np.zeros((len(inputs), M))
+        states, g = Framework.__call__(self, inputs), cotangent[:N]
+        for t in range(len(inputs) - 1, self.cut - 1, -1):
+            g = g * (1 - states[t] ** 2)
+            found[t] = self.W_in.T.dot(g)
+            g = self.W.T.dot(g)
+        first = Framework.__call__(self, inputs[-1:])[0]
+        found[-1] += self.W_in.T.dot(cotangent[N:] * (1 - first**2))
+        return found
+
+
+def test_a_network_of_both_directions():
+    """Its last output has read all inputs forward, and the last one alone backward."""
+    cell = Bidirectional([(CELL, CELL)])
+    found = audit(Both(), INPUTS[:20], cell=cell)
+    assert found.agrees
+    assert found.differences.max() < 1e-12
+    lost = Both()
+    lost.cut = 8
+    found = audit(lost, INPUTS[:20], cell=cell)
+    assert (found.cause, found.parted) == (Cause.CUT, 12)
+    with pytest.raises(ValueError, match=r"^x0: .*pair of states"):
+        audit(Both(), INPUTS[:20], cell=cell, x0=np.zeros(N))
+
+
+def test_outputs_by_name_are_refused_with_a_call():
+    with pytest.raises(
+        TypeError, match=r"^module: .*dict with the keys \['y'\].*lambda u: module\(u\[None\]\)\['y'\]"
+    ):
+        audit(lambda u: {"y": u}, INPUTS, cell=CELL)
+
+
+class Held(Framework):
+    """With weights by PyTorch's names under that of a part."""
+
+    def state_dict(self):
+        named = {"weight_hh": self.W, "weight_ih": self.W_in, "bias_ih": self.B, "bias_hh": 0 * self.B}
+        return {f"core.{name}": array for name, array in named.items()}
+
+    core = type("RNNCell", (), {"nonlinearity": "tanh"})()
+
+
+def test_a_part_that_has_to_be_named_is_named_in_a_call():
+    module = Held()
+    with pytest.raises(ValueError, match=r"^cell: ") as said:
+        audit(module, INPUTS)
+    named = re.search(r'prefix="([^"]*)"', str(said.value))
+    assert named is not None
+    assert audit(module, INPUTS, prefix=named[1]).agrees
+    call = f"rd.interop.from_module(module, {named[0]})"
+    assert audit(module, INPUTS, cell=eval(call, {"rd": rd, "module": module})).agrees
+
+
 class Random(Framework):
     def __call__(self, inputs):
         return super().__call__(inputs) + RNG.normal()
@@ -325,3 +390,20 @@ def test_errors_name_what_is_wrong(options, words):
     given = {"module": Framework(), "inputs": INPUTS, "cell": CELL} | options
     with pytest.raises((TypeError, ValueError), match=words):
         audit(**given)
+
+
+def test_entries_that_underflow_before_the_norm_does_are_no_clipping():
+    """Units that fade at unequal rates, and a runtime that takes what is below the normal numbers as 0."""
+
+    def flushed(g, t):
+        return np.where(np.abs(g) < np.finfo(np.float32).tiny, np.float32(0), g)
+
+    weights = np.diag([0.5, 0.3, 0.2, 0.1]) @ np.linalg.qr(RNG.normal(size=(N, N)))[0]
+    inputs = RNG.normal(size=(220, M))
+    found = audit(
+        replaced("float32", {"W": weights}, of_state=flushed), inputs, cell=ElmanRNN(weights, B, W_IN)
+    )
+    assert set(np.asarray(found.causes)) == {int(Cause.AGREES), int(Cause.UNDERFLOW)}
+    first = int(np.flatnonzero(np.asarray(found.causes))[0])
+    assert -38 < np.asarray(found.log10_ours)[first] < -33
+    assert "underflow" in repr(found).split("\n")[0]

@@ -1,5 +1,6 @@
 """Programs of torch.export, by stand-ins with the attributes that PyTorch 2.13 gives them, and kinds of modules."""
 
+import re
 from types import SimpleNamespace
 
 import jax
@@ -112,12 +113,35 @@ class Doubled(Named):
     def forward(self, x): ...
 
 
+class Normed:
+    """A user's own, of a step of its own, whose weights have PyTorch's names."""
+
+    __module__ = "mine"
+
+    def state_dict(self):
+        return weights(3)
+
+    def forward(self, x): ...
+
+
 def test_a_class_that_overrides_its_forward_is_refused():
     assert type(from_torch(Named())).__name__ == "GRU"
     with pytest.raises(
         ValueError, match=r"^source: expected a GRU of PyTorch, got Doubled, which overrides forward"
     ):
         from_torch(Doubled())
+    with pytest.raises(ValueError, match=r"got Normed, .* from_torch\(source.state_dict\(\)\), else") as said:
+        from_torch(Normed())
+    source = Normed()
+    call = re.search(r"from_torch\(.*?\(\).*?\)", str(said.value))[0]
+    np.testing.assert_array_equal(
+        eval(call, {"from_torch": from_torch, "source": source}).W, weights(3)["weight_hh_l0"]
+    )
+    model = SimpleNamespace(
+        state_dict=lambda: {f"enc.{name}": each for name, each in weights(3).items()}, enc=source
+    )
+    with pytest.raises(ValueError, match=r'from_torch\(source.state_dict\(\), prefix="enc."\), else'):
+        from_torch(model, prefix="enc")
 
 
 def test_lstms_that_are_to_be_quantised_and_that_are():

@@ -1,5 +1,6 @@
 """Flax's cells as cells: outputs and ∂x_T/∂x_0 as Flax and JAX computed them (data/make_flax.py)."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
@@ -202,3 +204,33 @@ def test_an_rnn_of_nnx_is_its_cell():
     rnn.reverse = False
     with pytest.raises(TypeError, match=r"^source: .*int"):
         from_flax(rnn())
+
+
+def _mine(cls, method):
+    """A class of the user's that is called as the one it is made of, and has a step of its own."""
+    return type(cls.__name__, (cls,), {"__module__": "mine", method: lambda self, *given: given})
+
+
+@pytest.mark.parametrize("name", sorted(NNX))
+def test_a_step_of_ones_own_is_refused_with_a_call_that_reads_the_weights(name):
+    made = module(name)
+    mine = _mine(type(made), "__call__")(**vars(made))
+    with pytest.raises(ValueError, match=r"^source: expected a step of flax, got ") as said:
+        from_flax(mine)
+    call = re.search(r"from_flax\(nnx\.state\(source\).*?\)", str(said.value))[0]
+    nnx = SimpleNamespace(state=lambda source: {k: params(name)[k] for k in params(name)})
+    found = eval(call, {"from_flax": from_flax, "nnx": nnx, "source": mine})
+    np.testing.assert_array_equal(found.W, from_flax(made).W)
+
+
+def test_modules_and_merges_are_refused_with_calls():
+    made = module("nnx_gru")
+    model = type("Model", (SimpleNamespace,), {})(rnn=made, head=3)
+    with pytest.raises(TypeError, match=r"got Model: from_flax\(source\.rnn\)$"):
+        from_flax(model)
+    rnn = SimpleNamespace(cell=made)
+    both = SimpleNamespace(forward_rnn=rnn, backward_rnn=rnn, merge_fn=lambda a, b: a + b)
+    with pytest.raises(ValueError, match=r"^source: .*its own merge_fn") as said:
+        from_flax(both)
+    call = re.search(r"rd\.Bidirectional\(.*\"sum\"\)", str(said.value))[0]
+    assert eval(call, {"rd": rd, "from_flax": from_flax, "source": both}).merges == ("sum",)

@@ -357,3 +357,87 @@ def test_layers_in_a_row_in_a_model_in_memory_are_one_network():
     layers = [layer("InputLayer", "in"), layer("GRU", "a", "in"), layer("LSTM", "b", "a")]
     networks, unknown = networks_of("Functional", {"layers": layers})
     assert ([[each.name for each in chain] for chain in chains(networks)], unknown) == ([["a", "b"]], [])
+
+
+def _model(layers, *, classes=("Functional",), **of_layer):
+    """A model by its configuration: of each layer its class, its name, and what each of its calls takes."""
+    made, config = {}, []
+    for kind, name, *calls in layers:
+        told = {"name": name, "units": 2, "return_sequences": True, **of_layer.get(name, {})}
+        arrays = [np.eye(2, 6), np.eye(2, 6), np.zeros((2, 6))]
+        attributes = {"reset_after": True, "get_weights": lambda self, arrays=arrays: arrays}
+        functions = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+        for key, function in functions.items():
+            attributes[key] = staticmethod(
+                type(function, (), {"__name__": function, "__module__": "keras"})()
+            )
+        attributes["go_backwards"] = told.get("go_backwards", False)
+        made[name] = type(kind, (), attributes)()
+        tensors = [[{"config": {"keras_history": [below, 0, 0]}} for below in call] for call in calls]
+        nodes = [{"args": [each[0]], "kwargs": {"initial_state": each[1:]}} for each in tensors]
+        config.append({"class_name": kind, "name": name, "config": told, "inbound_nodes": nodes})
+    base = type("Functional", (), {"__module__": "keras.src.models", "call": lambda self, x: x})
+    kinds = {"get_layer": lambda self, name: made[name], "get_config": lambda self: {"layers": config}}
+    found = type("Functional", (base,), kinds | {"__module__": "keras.src.models"})
+    for name in classes[1:]:
+        found = type(name, (found,), {"__module__": "mine", "call": lambda self, x: x})
+    return found()
+
+
+START = ("InputLayer", "in")
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "words"),
+    [
+        (
+            [START, ("GRU", "a", ["in"], ["a"])],
+            {},
+            "got 1, of which 'a' is used several times on top of others: ",
+        ),
+        (
+            [START, ("GRU", "a", ["in"], ["b"]), ("GRU", "b", ["a"])],
+            {},
+            "got 2, of which 'a' is used several",
+        ),
+        ([START, ("GRU", "a", ["in"]), ("GRU", "b", ["a", "a", "a"])], {}, "got 2: "),
+        ([START, ("GRU", "a", ["in"]), ("GRU", "b", ["a"])], {"b": {"go_backwards": True}}, "got 2: "),
+        (
+            [START, ("GRU", "a", ["in"])],
+            {"classes": ("Functional", "Mine")},
+            "got Mine, which overrides call",
+        ),
+    ],
+)
+def test_models_that_are_more_than_their_layers_in_a_row_are_refused_with_calls(layers, options, words):
+    """A layer on top of itself, one that starts in the state of that below it, a call of one's own."""
+    model = _model(layers, **options)
+    with pytest.raises(ValueError, match=f"^source: expected .*{words}") as said:
+        from_keras(model)
+    calls = re.findall(r"from_keras\(model\.get_layer\(\"\w\"\)(?:, direction=\"\w+\")?\)", str(said.value))
+    assert len(calls) == len(layers) - 1
+    for call in calls:
+        assert isinstance(eval(call, {"from_keras": from_keras, "model": model}), GRU)
+
+
+def test_a_layer_of_two_inputs_is_one_network():
+    assert isinstance(from_keras(_model([START, ("InputLayer", "x"), ("GRU", "a", ["in"], ["x"])])), GRU)
+
+
+def test_a_wrapper_with_its_halves_exchanged_is_refused():
+    """Keras 3.15.1 takes a forward_layer with go_backwards=True, and one backward_layer without."""
+    model = _model([START, ("GRU", "a", ["in"]), ("GRU", "b", ["in"])], a={"go_backwards": True})
+    half, other = model.get_layer("a"), model.get_layer("b")
+    wrapper = type("Bidirectional", (), {"get_weights": lambda self: [], "merge_mode": "concat"})()
+    wrapper.forward_layer, wrapper.backward_layer = half, other
+    for direction in (None, "forward", "reverse"):
+        with pytest.raises(
+            ValueError, match=r"^source: .*go_backwards=True.*from_keras\(layer.backward_layer\)"
+        ):
+            from_keras(wrapper, direction=direction)
+    told = {"layer": {"class_name": "GRU", "config": {"go_backwards": True}}}
+    ((network,), _) = networks_of(
+        "Sequential", {"layers": [{"class_name": "Bidirectional", "name": "w", "config": told}]}
+    )
+    with pytest.raises(ValueError, match="go_backwards"):
+        network.parts("forward")

@@ -61,6 +61,24 @@ def lmu(name):
     return of_class("keras_lmu", "LMUCell", **(told | changes[name]()))
 
 
+def test_a_feedback_from_the_readout_is_in_the_map():
+    """An ESN of reservoirpy 0.4.2: its reservoir takes [u, y] with y = W_outᵀ x + b_out of the state before."""
+    draws = np.random.default_rng(0)
+    inner = reservoir(Win=draws.normal(size=(6, 3)), lr=0.4)
+    readout = SimpleNamespace(Wout=draws.normal(size=(6, 2)), bias=draws.normal(size=2))
+    model = of_class("reservoirpy.esn", "ESN", reservoir=inner, readout=readout, feedback=True)
+    x, u, W = draws.normal(size=6), draws.normal(size=1), inner.W
+    W = W.toarray() if hasattr(W, "toarray") else W
+    y = readout.Wout.T.dot(x) + readout.bias
+    driven = W.dot(x) + inner.Win.dot(np.concatenate([u, y])) + np.ravel(inner.bias)
+    np.testing.assert_allclose(from_module(model)(x, u), 0.6 * x + 0.4 * np.tanh(driven), rtol=1e-6)
+    for changes in ({"input_to_readout": True}, {"readout": SimpleNamespace(Wout=None)}):
+        other = of_class("reservoirpy.esn", "ESN", **(vars(model) | changes))
+        with pytest.raises(ValueError, match=r"^source: .*from_reservoirpy\(source.reservoir\) is"):
+            from_reservoirpy(other)
+        assert from_reservoirpy(other.reservoir).W_in.shape == (6, 3)
+
+
 @pytest.mark.parametrize(
     "name",
     [

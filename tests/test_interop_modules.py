@@ -1,5 +1,6 @@
 """MLX's and BrainPy's layers as cells, as those ran them (files/make_*.py), and ``from_module``."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -71,6 +72,30 @@ def test_mlxs_models_and_files():
     layer.nonlinearity = jax.nn.gelu
     with pytest.raises(ValueError, match=r"^source: .*nonlinearity.*gelu"):
         from_mlx(layer)
+
+
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_a_step_of_ones_own_is_refused_with_a_call_that_reads_the_weights(name):
+    """MLX's classes are known by their weights' names, which a class of the user's may have."""
+
+    class Mine(_OfMlx):
+        __module__ = "mine"
+
+        def parameters(self):
+            return dict(self)
+
+        def __call__(self, x): ...
+
+    layer = Mine(params("mlx", name))
+    if name == "RNN":
+        layer.nonlinearity = jax.nn.tanh
+    model = Mine(layers=[layer])
+    for source, prefix in ((layer, ""), (model, "layers.0")):
+        with pytest.raises(ValueError, match=r"^source: expected a step of mlx, got Mine") as said:
+            from_mlx(source, prefix=prefix)
+        call = re.search(r"from_mlx\(source\.parameters\(\).*?\)", str(said.value))[0]
+        W = eval(call, {"from_mlx": from_mlx, "source": source}).W
+        np.testing.assert_array_equal(W, params("mlx", name)["Whh" if name == "RNN" else "Wh"])
 
 
 @pytest.mark.parametrize(
@@ -184,3 +209,9 @@ def _keras():
 def test_what_is_not_known_is_named(source, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         from_module(source(), **options)
+
+
+def test_a_layer_with_a_cells_names_is_no_call_beside_a_core_of_haikus():
+    core = {"lstm/linear": {"w": np.ones((5, 12)), "b": np.zeros(12)}}
+    with pytest.raises(ValueError, match=r'choose by from_haiku\(source, prefix="lstm"\)$'):
+        from_module(core | {"linear": {"w": np.ones((3, 2)), "b": np.zeros(2)}})

@@ -133,6 +133,36 @@ def test_one_of_several_nodes_and_weights_in_constants():
     assert type(from_onnx(source.graph, node=0)) is LSTM
 
 
+def test_a_node_that_starts_in_the_last_state_of_the_one_below_is_no_layer_of_a_stack():
+    """That one's inputs reach it by its first state too; they do not by a first state of its size."""
+
+    def made(start, *makers):
+        first = node("RNN", {}, name="below", inputs=["X", "W", "R", "B"])
+        first.output = ["Y1", "last"]
+        turn = SimpleNamespace(
+            op_type="Squeeze", domain="", name="", input=["Y1", "axis"], attribute=[], output=["plain"]
+        )
+        above = node("RNN", {}, name="above", inputs=["plain", "W2", "R", "B", "", start])
+        steps = [
+            SimpleNamespace(op_type=kind, domain="", name="", input=[a], attribute=[], output=[b])
+            for kind, a, b in makers
+        ]
+        arrays = weights("rnn")
+        tensors = [tensor(n, w) for n, w in arrays.items()] + [tensor("W2", arrays["R"])]
+        axis = SimpleNamespace(
+            name="axis", dims=(1,), data_type=7, raw_data=np.array([1]).tobytes(), data_location=0
+        )
+        return SimpleNamespace(node=[first, turn, *steps, above], initializer=[*tensors, axis])
+
+    sized = made("zeros", ("Shape", "last", "shape"), ("ConstantOfShape", "shape", "zeros"))
+    for source in (made(""), sized):
+        assert len(from_onnx(source).cells) == 2
+    for source in (made("last"), made("mapped", ("Tanh", "last", "mapped"))):
+        with pytest.raises(ValueError, match=r"^node: .* 2: \['below', 'above'\]"):
+            from_onnx(source)
+        assert same(from_onnx(source, node="below"), from_onnx(weights("rnn"), activation="tanh"))
+
+
 def _without(name, key):
     return {k: v for k, v in weights(name).items() if k != key}
 

@@ -141,14 +141,40 @@ def test_a_modules_weights_are_those_of_its_forward_in_evaluation():
         from_torch(arrays | {f"weight_hh_l0_{end}": W for end in ("orig", "u", "v")})
 
 
-def test_quantised_parts_and_exported_programs_are_refused_with_a_call():
-    kind = type("LSTM", (SimpleNamespace,), {"__module__": "torch.ao.nn.quantized.dynamic.modules.rnn"})
-    part = kind(get_weight=lambda: dict.fromkeys(weights("pruned"), 1), get_bias=dict)
-    module = SimpleNamespace(state_dict=lambda: weights("projected"), named_modules=lambda: [("lstm", part)])
-    with pytest.raises(
-        ValueError, match=r"^source: .*dequantize\(\).* source.lstm.get_weight\(\).*get_bias\(\)"
+class Eighths(SimpleNamespace):
+    """A tensor of integers with a scale, of which PyTorch gives the numbers."""
+
+    def __init__(self, array):
+        self.is_quantized, self.dequantize = True, lambda: np.round(array * 8) / 8
+
+
+def test_packed_weights_of_a_dynamically_quantised_layer_are_read():
+    arrays = {name: DATA[f"normed/{name}"] for name in ("weight_ih_l0", "bias_ih_l0", "bias_hh_l0")}
+    arrays["weight_hh_l0"] = np.arange(12.0).reshape(6, 2) / 5
+    kind = type("GRU", (SimpleNamespace,), {"__module__": "torch.ao.nn.quantized.dynamic.modules.rnn"})
+    own = {name: array for name, array in arrays.items() if name.startswith("weight")}
+    biases = {name: array for name, array in arrays.items() if name.startswith("bias")}
+    packed = {"_all_weight_values.0.param": object()}
+    scaled = kind(get_weight=lambda: {n: Eighths(a) for n, a in own.items()}, get_bias=lambda: biases)
+    half = kind(get_weight=lambda: own, _weight_bias=lambda: {"bias": biases})
+    for part, expected, said in (
+        (scaled, np.round, "8 bits"),
+        (half, None, "^source: float16 was made float32$"),
     ):
-        from_torch(module)
+        module = SimpleNamespace(
+            state_dict=lambda: (
+                {f"gru.{name}": each for name, each in packed.items()} | {"head.weight": biases}
+            ),
+            named_modules=lambda part=part: [("gru", part)],
+        )
+        with pytest.warns(UserWarning, match=said):
+            cell = from_torch(module, prefix="gru")
+        W = arrays["weight_hh_l0"] if expected is None else expected(arrays["weight_hh_l0"] * 8) / 8
+        np.testing.assert_array_equal(cell.W, W)
+        np.testing.assert_array_equal(cell.b_hidden, arrays["bias_hh_l0"][4:])
+
+
+def test_exported_programs_are_refused_with_a_call():
     program = type("ExportedProgram", (), {"state_dict": weights("projected")})()
     with pytest.raises(TypeError, match=r"^source: .*ExportedProgram: from_torch\(source.state_dict\)"):
         from_torch(program)

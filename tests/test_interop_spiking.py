@@ -70,6 +70,15 @@ def of_snntorch(name, **more):
     return of_class("snntorch", kind, **(attributes | more))
 
 
+def test_a_step_of_ones_own_is_refused():
+    for made, read_by in ((of_snntorch("Leaky_at_once"), from_snntorch), (of_norse("LIF_circ"), from_norse)):
+        mine = type("Mine", (type(made),), {"__module__": "mine", "forward": lambda self, x: x})(**vars(made))
+        with pytest.raises(
+            ValueError, match=r"^source: expected a step of \w+, got Mine, which has a forward"
+        ):
+            read_by(mine, units=3)
+
+
 def of_norse(name, **more):
     found = params(name)
     weights = {k: found.pop(k) for k in ("input_weights", "recurrent_weights") if k in found}

@@ -3,5 +3,6 @@
 #: The programs in the order in which the table has them.
 NAMES = (
     *("opus", "madmom_onsets", "madmom_beats", "g2p", "nh3pred", "silero", "beatnet", "ring", "mhcnuggets"),
-    *("textgenrnn", "resemblyzer", "dgaintel", "dtln"),
+    *("textgenrnn", "resemblyzer", "dgaintel", "dtln", "rnnoise"),
+    *("sleepecg", "medaka", "gssc"),
 )

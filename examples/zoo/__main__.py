@@ -5,6 +5,7 @@ import importlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from examples.zoo import NAMES
 
@@ -14,17 +15,18 @@ def one(name: str, unpacked: Path | None, out: Path) -> None:
     import jax
 
     jax.config.update("jax_enable_x64", True)
-    from examples.zoo import common
+    from examples.zoo import both, common
 
     program = importlib.import_module(f"examples.zoo.{name}")
     study = program.study(common.Files(unpacked))
-    found, verdict = common.measured(program.ABOUT, study)
-    print(common.report(found, verdict))
+    kind = both if isinstance(study, both.Study) else common
+    found, verdict = kind.measured(program.ABOUT, study)
+    print(kind.report(found, verdict))
     print(f"wrote {common.write(out, found)}")
 
 
 def table() -> str:
-    """The table of ``README.md``, from the stored results."""
+    """The tables of ``README.md``, from the stored results: networks of one direction, and of both."""
     from rnn_dynamics.figures.gradients import zoo
 
     lines = [
@@ -35,13 +37,33 @@ def table() -> str:
     for name, found in zoo.stored().items():
         rate = f"{found['exponent']:+.4f} ± {found['exponent_error']:.4f}".replace("-", "−")
         lags = [("1/e", "state"), ("1/e", "output"), ("1 %", "output")]
-        reach = " | ".join(zoo.in_its_unit(found, found["horizons"][share][of]) for share, of in lags)
-        package = f"{found['package']} {found['version']}, {found['licence']}"
-        agreement = f"{found['agreement']['states']:.0e}"
-        lines.append(
-            f"| `{name}` | {found['title']}: {found['architecture']} | {package} | {rate} | {reach} | {agreement} |"
-        )
+        reach = [zoo.in_its_unit(found, found["horizons"][share][of]) for share, of in lags]
+        lines.append(_row(name, found, [rate, *reach]))
+    lines += [
+        "",
+        "| program | network | package, licence | exponents forward, nats a step | backward "
+        "| output 1/e back, ahead | output 1 % back, ahead | states agree |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, found in zoo.both_ways().items():
+        rates = [
+            ", ".join(f"{each['exponent']:+.4f}" for each in found["directions"][way::2]).replace("-", "−")
+            for way in (0, 1)
+        ]
+        reach = [
+            ", ".join(zoo.in_its_unit(found, found["horizons"][share][side]) for side in ("back", "ahead"))
+            for share in ("1/e", "1 %")
+        ]
+        lines.append(_row(name, found, [*rates, *reach]))
     return "\n".join(lines)
+
+
+def _row(name: str, found: dict[str, Any], cells: list[str]) -> str:
+    """A row of a table: the network, its package, what was measured, how far states agree."""
+    package = f"{found['package']} {found['version']}, {found['licence']}"
+    agreement = f"{found['agreement']['states']:.0e}"
+    named = f"{found['title']}: {found['architecture']}"
+    return f"| {' | '.join([f'`{name}`', named, package, *cells, agreement])} |"
 
 
 def main(arguments: list[str] | None = None) -> int:

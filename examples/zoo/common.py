@@ -177,11 +177,15 @@ def reach(logs: np.ndarray, share: float) -> int:
     return int(np.flatnonzero(logs >= logs.max() + math.log(share))[-1])
 
 
-def _curve(logs: np.ndarray) -> dict[str, Any]:
-    """A curve by lag at some lags, in decades; thinned by logarithm."""
-    longest = len(logs) - 1
+def lags_shown(longest: int) -> np.ndarray:
+    """Lags from 0 on at which a curve is stored; thinned by logarithm."""
     lags = np.unique(np.round(np.geomspace(1, longest, POINTS)).astype(int)) if longest else np.array([0])
-    lags = np.concatenate([[0], lags]) if lags[0] else lags
+    return np.concatenate([[0], lags]) if lags[0] else lags
+
+
+def _curve(logs: np.ndarray) -> dict[str, Any]:
+    """A curve by lag at some lags, in decades."""
+    lags = lags_shown(len(logs) - 1)
     return {"lag": lags.tolist(), "decades": rounded(logs[lags] / math.log(10), 4)}
 
 
@@ -228,6 +232,18 @@ def _settled(cell: Any, starts: Any, held: Any) -> tuple[Any, Any]:
     return last(starts)
 
 
+def head_of(about: About, study: Any, dtype: Any) -> dict[str, Any]:
+    """What each JSON begins with: the network, the day, what it was made with, and what it read."""
+    return {
+        **{key: value for key, value in dataclasses.asdict(about).items() if key != "note"},
+        "note": about.note,
+        "date": datetime.date.today().isoformat(),
+        "made_with": {name: metadata.version(name) for name in ("jax", "numpy")}
+        | {"rnn_dynamics": rd.__version__, "dtype": str(dtype)},
+        "input": study.input,
+    }
+
+
 def measured(about: About, study: Study) -> tuple[dict[str, Any], Any]:
     """The JSON of a network, and the verdict to be printed."""
     verdict = rd.diagnose(study.run, study.output, dt=about.step if about.unit == "s" else None)
@@ -242,12 +258,7 @@ def measured(about: About, study: Study) -> tuple[dict[str, Any], Any]:
         for name, share in SHARES.items()
     }
     found: dict[str, Any] = {
-        **{key: value for key, value in dataclasses.asdict(about).items() if key != "note"},
-        "note": about.note,
-        "date": datetime.date.today().isoformat(),
-        "made_with": {name: metadata.version(name) for name in ("jax", "numpy")}
-        | {"rnn_dynamics": rd.__version__, "dtype": str(study.run.states.dtype)},
-        "input": study.input,
+        **head_of(about, study, study.run.states.dtype),
         "steps": study.run.steps,
         "state_size": int(np.prod(study.run.states.shape[1:])),
         "watched": study.watched,
@@ -293,19 +304,22 @@ def sigmoid(x: Any) -> Any:
     return 0.5 + 0.5 * np.tanh(0.5 * np.asarray(x, float))
 
 
-def report(found: dict[str, Any], verdict: Any) -> str:
-    """What a program prints: the verdict, and what stands beside it in the JSON."""
-    unit, step = found["unit"], found["step"]
-    scale = step
-    name = "s" if unit == "s" else f"{unit}s"
+def said_of(found: dict[str, Any]) -> list[str]:
+    """The lines before a verdict: the network, what it read, how far its states agree, what it said."""
     agreement = found["agreement"]
-    lines = [
+    return [
         f"{found['title']}: {found['architecture']}, {found['package']} {found['version']} ({found['licence']})",
         f"  reads {found['input']}: {found['steps']} steps",
         f"  states agree to {agreement['states']:.1e} with {agreement['against']}",
         "  says " + ", ".join(f"{key}: {value}" for key, value in found["answers"].items()),
-        str(verdict),
     ]
+
+
+def report(found: dict[str, Any], verdict: Any) -> str:
+    """What a program prints: the verdict, and what stands beside it in the JSON."""
+    unit, scale = found["unit"], found["step"]
+    name = "s" if unit == "s" else f"{unit}s"
+    lines = [*said_of(found), str(verdict)]
     for of, what in (("state", "‖∂x_T/∂x_k‖"), ("output", f"the gradient of {found['watched']}")):
         near, far = (found["horizons"][share][of] * scale for share in SHARES)
         lines.append(f"  {what}: 1/e at {near:.4g} {name}, 1 % at {far:.4g} {name}")
@@ -337,6 +351,18 @@ def module_of(path: Path, name: str) -> types.ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def functions_of(path: Path, names: tuple[str, ...], **space: Any) -> list[Callable[..., Any]]:
+    """Some functions of a module in a file, where the module as a whole needs the rest of its package.
+
+    ``space`` holds what they take from elsewhere.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in names]
+    annotations = ast.parse("from __future__ import annotations").body
+    exec(compile(ast.Module([*annotations, *tree.body], []), str(path), "exec"), space)
+    return [space[name] for name in names]
 
 
 def methods_of(path: Path, cls: str, *names: str) -> type:

@@ -14,7 +14,7 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation, hyperbolic, logistic, sigmoid, tanh
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
-from rnn_dynamics.numerics.validation import choice, real_array, real_arrays
+from rnn_dynamics.numerics.validation import choice, real_array, real_arrays, shape_of
 
 
 def _functions(gate_activation: Any, activation: Any) -> dict[str, Activation]:
@@ -343,7 +343,7 @@ class MinimalRNN:
     b_in: Float[Array, " n"]
 
     def __init__(self, W: Any, V: Any, b: Any, W_in: Any = None, b_in: Any = None) -> None:
-        n = real_array("W", W, ndim=2).shape[1]
+        n = shape_of("W", W, ndim=2)[1]
         fields = {
             "W": W,
             "V": V,
@@ -354,7 +354,7 @@ class MinimalRNN:
         if W_in is not None:
             fields["W_in"], shapes["W_in"] = W_in, (n, None)
         for name, value in fields.items():
-            real_array(name, value, shape=shapes[name])
+            shape_of(name, value, shape=shapes[name])
         arrays = dict(zip(fields, real_arrays(**fields), strict=True))
         set_fields(self, **({"W_in": None} | arrays))
 

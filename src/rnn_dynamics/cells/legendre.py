@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.cells.vanilla import dot, drive
-from rnn_dynamics.numerics.validation import choice, count, flag, positive, real_array, real_arrays
+from rnn_dynamics.numerics.validation import choice, count, flag, positive, real_arrays, shape_of
 
 
 @cell_type(static=("reads_inputs",))
@@ -57,7 +57,7 @@ class LMU:
         hidden: Any = None,
         reads_inputs: bool = False,
     ) -> None:
-        q, d = real_array("A", A, ndim=2).shape[0], real_array("b", b, ndim=1).shape[0]
+        q, d = shape_of("A", A, ndim=2)[0], shape_of("b", b, ndim=1)[0]
         given = {"A": (A, (q, q)), "B": (B, (q,)), "W_in": (W_in, (d, None)), "b": (b, (d,))}
         if hidden is not None and not callable(hidden):
             raise TypeError(f"hidden: expected a callable cell(x, u), got {type(hidden).__name__}")
@@ -68,7 +68,7 @@ class LMU:
         if W_memory is not None:
             given["W_memory"] = (W_memory, (d, d * q))
         for name, (value, shape) in given.items():
-            real_array(name, value, shape=shape)
+            shape_of(name, value, shape=shape)
         arrays = real_arrays(**{name: value for name, (value, _) in given.items()})
         fields: dict[str, Any] = {"W_hidden": None, "W_memory": None} | dict(zip(given, arrays, strict=True))
         set_fields(self, **fields, hidden=hidden, reads_inputs=flag("reads_inputs", reads_inputs))

@@ -14,7 +14,7 @@ from rnn_dynamics.cells.activations import Activation, sigmoid
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.cells.vanilla import dot, drive
-from rnn_dynamics.numerics.validation import choice, count, positive, real_array, real_arrays
+from rnn_dynamics.numerics.validation import choice, count, positive, real_array, real_arrays, shape_of
 
 _HEADS = {"default": 4, "no_gate": 4, "pure": 1}
 
@@ -23,7 +23,7 @@ def _checked(shapes: dict[str, tuple[Any, tuple[int | None, ...]]]) -> dict[str,
     """Arrays of one dtype, each of its shape; those that are ``None`` stay so."""
     given = {name: value for name, (value, _) in shapes.items() if value is not None}
     for name, value in given.items():
-        real_array(name, value, shape=shapes[name][1])
+        shape_of(name, value, shape=shapes[name][1])
     arrays = dict(zip(given, real_arrays(**given), strict=True))
     return {name: arrays.get(name) for name in shapes}
 
@@ -87,7 +87,7 @@ class CfC:
         heads = _HEADS[choice("mode", mode, tuple(_HEADS))]
         if (pure is None) == (mode == "pure"):
             raise ValueError(f'pure: expected (A, w_τ) with mode "pure" and None else, got mode {mode!r}')
-        rows, n = real_array("W", W, ndim=2).shape
+        rows, n = shape_of("W", W, ndim=2)
         fits: dict[str, tuple[Any, tuple[int | None, ...]]] = {
             "W": (W, (rows if upper else heads * n, n)),
             "b": (b, (rows,)),
@@ -97,7 +97,7 @@ class CfC:
             if not isinstance(pair, tuple | list) or len(pair) != 2:
                 raise TypeError(f"upper[{i}]: expected a pair of weights and bias, got {type(pair).__name__}")
             is_last = i == len(upper) - 1
-            above = heads * n if is_last else real_array(f"upper[{i}][0]", pair[0], ndim=2).shape[0]
+            above = heads * n if is_last else shape_of(f"upper[{i}][0]", pair[0], ndim=2)[0]
             fits |= {f"upper[{i}][0]": (pair[0], (above, rows)), f"upper[{i}][1]": (pair[1], (above,))}
             rows = above
         for name, value in zip(("pure[0]", "pure[1]"), pure or (), strict=False):
@@ -203,8 +203,8 @@ class LTC:
         epsilon: float = 1e-8,
         dt: float = 1.0,
     ) -> None:
-        n = real_array("W", W, ndim=2).shape[0]
-        m = real_array("W_in", W_in, ndim=2).shape[1]
+        n = shape_of("W", W, ndim=2)[0]
+        m = shape_of("W_in", W_in, ndim=2)[1]
         inner = {"W": W, "gain": gain, "offset": offset, "reversal": reversal}
         outer = {"W_in": W_in, "gain_in": gain_in, "offset_in": offset_in, "reversal_in": reversal_in}
         units = {"capacity": capacity, "conductance": conductance, "rest": rest}

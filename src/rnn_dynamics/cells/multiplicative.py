@@ -9,7 +9,7 @@ from rnn_dynamics.cells.activations import sigmoid, tanh
 from rnn_dynamics.cells.gated import HiddenAndCell
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
-from rnn_dynamics.numerics.validation import real_array, real_arrays
+from rnn_dynamics.numerics.validation import real_arrays, shape_of
 
 
 @cell_type()
@@ -41,11 +41,11 @@ class MultiplicativeLSTM(HiddenAndCell):
     V_in: Float[Array, "n m"]
 
     def __init__(self, W: Any, b: Any, W_in: Any, V: Any, V_in: Any) -> None:
-        real_array("W_in", W_in, ndim=2)
+        shape_of("W_in", W_in, ndim=2)
         fields = weights(W, b, W_in, gates=4)
         n, inputs = fields["W"].shape[1], fields["W_in"].shape[1]
-        real_array("V", V, shape=(n, n))
-        real_array("V_in", V_in, shape=(n, inputs))
+        shape_of("V", V, shape=(n, n))
+        shape_of("V_in", V_in, shape=(n, inputs))
         names = (*fields, "V", "V_in")
         arrays = real_arrays(**dict(zip(names, (*fields.values(), V, V_in), strict=True)))
         set_fields(self, **dict(zip(names, arrays, strict=True)))

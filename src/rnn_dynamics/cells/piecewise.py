@@ -9,23 +9,23 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation, relu
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN, PreActivationRNN, dot, drive
-from rnn_dynamics.numerics.validation import real_array, real_arrays
+from rnn_dynamics.numerics.validation import real_arrays, shape_of
 
 
 def _fields(inner: str, **named: Any) -> dict[str, Any]:
     """Arrays of one dtype, shapes checked against the n units of A and the k hidden ones of ``inner``."""
-    n = real_array("A", named["A"], ndim=1).shape[0]
+    n = shape_of("A", named["A"], ndim=1)[0]
     if not n:
         raise ValueError("A: expected at least one unit, got shape (0,)")
     if inner == "W":
         shapes: dict[str, tuple[int | None, ...]] = {"W": (n, n), "h": (n,)}
     else:
-        hidden = real_array("W2", named["W2"], ndim=2).shape[0]
+        hidden = shape_of("W2", named["W2"], ndim=2)[0]
         shapes = {"W1": (n, hidden), "W2": (hidden, n), "h1": (n,), "h2": (hidden,)}
     absent = [name for name, value in named.items() if value is None]
     for name, shape in (shapes | {"W_in": (n, None)}).items():
         if name not in absent:
-            real_array(name, named[name], shape=shape)
+            shape_of(name, named[name], shape=shape)
     given = {name: value for name, value in named.items() if value is not None}
     return dict(zip(given, real_arrays(**given), strict=True)) | dict.fromkeys(absent)
 

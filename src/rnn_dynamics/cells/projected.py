@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from rnn_dynamics.cells.activations import sigmoid, tanh
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive
-from rnn_dynamics.numerics.validation import real_array, real_arrays
+from rnn_dynamics.numerics.validation import real_arrays, shape_of
 
 
 @cell_type()
@@ -38,12 +38,12 @@ class ProjectedLSTM:
     projection: Float[Array, "p n"]
 
     def __init__(self, W: Any, b: Any, W_in: Any = None, projection: Any = None) -> None:
-        narrow, units = real_array("projection", projection, ndim=2).shape
+        narrow, units = shape_of("projection", projection, ndim=2)
         given = {"W": W, "b": b, "projection": projection} | ({} if W_in is None else {"W_in": W_in})
         shapes = {"W": (4 * units, narrow), "b": (4 * units,), "W_in": (4 * units, None)}
         for name, shape in shapes.items():
             if name in given:
-                real_array(name, given[name], shape=shape)
+                shape_of(name, given[name], shape=shape)
         fields = dict(zip(given, real_arrays(**given), strict=True))
         set_fields(self, **({"W_in": None} | fields))
 

@@ -15,7 +15,7 @@ from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, drive, weights
-from rnn_dynamics.numerics.validation import choice, flag, positive, real_array, real_arrays
+from rnn_dynamics.numerics.validation import choice, flag, positive, real_array, real_arrays, shape_of
 
 _RESETS = ("subtract", "zero", "zero_before", "none")
 
@@ -155,10 +155,10 @@ class SpikingLeaky(_Parts):
 def _weights(W: Any, b: Any, W_in: Any) -> dict[str, Any]:
     if W is not None:
         return weights(W, b, W_in)
-    n = real_array("b", b, ndim=1).shape[0]
+    n = shape_of("b", b, ndim=1)[0]
     given = {"b": b} | ({} if W_in is None else {"W_in": W_in})
     if W_in is not None:
-        real_array("W_in", W_in, shape=(n, None))
+        shape_of("W_in", W_in, shape=(n, None))
     return {"W": None, "W_in": None} | dict(zip(given, real_arrays(**given), strict=True))
 
 

@@ -12,7 +12,7 @@ from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.declared import RecurrentStructure
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.saturation import exact_slopes
-from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays
+from rnn_dynamics.numerics.validation import fraction, real_array, real_arrays, shape_of
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 
@@ -24,7 +24,7 @@ def dot(matrix: Float[Array, "*rows m"], vector: Float[Array, "m *columns"]) -> 
 
 def weights(W: Any, b: Any, W_in: Any, *, gates: int = 1) -> dict[str, Any]:
     """The weights of as many gates on top of one another, of one dtype: (g n, n), (g n,) and (g n, inputs)."""
-    rows, units = shape = real_array("W", W, ndim=2).shape
+    rows, units = shape = shape_of("W", W, ndim=2)
     if not units or rows != gates * units:
         form = "a square matrix" if gates == 1 else f"{gates} square matrices on top of one another"
         hint = ": W.T has that form" if gates > 1 and units == gates * rows else ""
@@ -39,9 +39,9 @@ def weights(W: Any, b: Any, W_in: Any, *, gates: int = 1) -> dict[str, Any]:
 
 
 def _check_form(name: str, value: Any, shape: tuple[int | None, ...]) -> None:
-    """``real_array`` with a word on the forms that other programs give."""
+    """``shape_of`` with a word on the forms that other programs give."""
     try:
-        real_array(name, value, shape=shape)
+        shape_of(name, value, shape=shape)
     except ValueError as error:
         got = np.shape(value) if hasattr(value, "shape") else ()
         if len(shape) == 1 and len(got) == 2 and 1 in got and shape[0] in got:

@@ -109,6 +109,26 @@ def function_name(function: Any) -> str:
     return name if module.partition(".")[0] in _PACKAGES else f"{module}.{name}"
 
 
+def check_step(module: Any, method: str, packages: Collection[str], call: str) -> None:
+    """Refuse an object whose step is none of its framework's, whatever it is called and whatever its weights are.
+
+    Args:
+        module: the object.
+        method: what makes the step, as "__call__".
+        packages: that the class which defines it may be of.
+        call: that reads the weights all the same.
+
+    Raises:
+        ValueError: the method is defined elsewhere.
+    """
+    owner = next((cls for cls in type(module).__mro__ if method in vars(cls)), None)
+    if owner is not None and owner.__module__.partition(".")[0] not in packages:
+        raise ValueError(
+            f"source: expected a step of {next(iter(packages))}, got {owner.__name__}, which has a {method} of its "
+            f"own: where that leaves the step alone, {call}, else write its step as a cell"
+        )
+
+
 def stretches(array: np.ndarray, order: Iterable[int], gates: int) -> np.ndarray:
     """The stretches of the gates, along the first axis, in another order."""
     parts = np.split(array, gates)

@@ -20,6 +20,7 @@ from rnn_dynamics.interop import (
     tflite,
     torch_files,
 )
+from rnn_dynamics.interop.folded import folded, undone
 from rnn_dynamics.interop.formats import WORDS, format_of, refusal
 from rnn_dynamics.interop.networks import Network, networks_of, networks_of_onnx
 from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
@@ -86,7 +87,7 @@ def contents_of(path: Path) -> Contents:
             )
         value = _READERS[kind](path)
         arrays, parts = flattened({} if value is None else value)
-        arrays = _scaled(arrays)
+        arrays = folded(_scaled(arrays))
         networks = networks_of(value, arrays, parts, kind)
     except Refused as error:
         raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
@@ -165,6 +166,9 @@ def _without_networks(contents: Contents, path: Path, prefix: str, direction: st
             f"{shown}; one array without a name tells no network: rd.ElmanRNN(W, b, W_in) takes matrices, and "
             "np.savez keeps all of them by PyTorch's names, which rd.interop.load reads"
         )
+    advice = undone([*contents.arrays, *contents.refused])
+    if advice:
+        return f"{shown}; {advice}"
     try:
         inner, _ = names.selected(contents.arrays, prefix)
         names.layers_of(inner, direction)

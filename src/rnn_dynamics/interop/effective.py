@@ -7,43 +7,54 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.arrays import float_array
+from rnn_dynamics.interop.folded import undone
 from rnn_dynamics.interop.names import NAME
 
 _KEPT_AS = ("orig", "mask", "g", "v", "u")
 _COMPUTED = re.compile(
     rf"(?:^|\.)(?:parametrizations\.(?:{NAME.pattern})\.|(?:{NAME.pattern})_(?:orig|mask|g|v|u)$)"
 )
-_PACKED = re.compile(r"(?:^|\.)_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)$")
+_PACKED = re.compile(r"(?:.*\.)?_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)")
+_QUANTISED = {
+    True: "int8 was made float32 by the scales of the layer; that it also rounds its inputs and its state to 8 "
+    "bits at every step is left out",
+    False: "float16 was made float32",
+}
 # The dense layers inside torch.ao.nn.quantizable.LSTM, before it is quantised.
 _QUANTIZABLE = re.compile(r"((?:.*\.)?)layers\.(\d+)\.layer_(fw|bw)\.cell\.([ih])gates\.(weight|bias)")
 # The cells inside Paddle's layers, whose weights its state dicts hold a second time.
 _PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 
 
-def weights_of(module: Any, prefix: str) -> dict[str, Any]:
+def weights_of(module: Any, prefix: str) -> tuple[dict[str, Any], str]:
     """The weights of a module by name, those that are parametrised, normalised or pruned as its forward has them.
 
-    A spectral norm is that of evaluation: no power iteration is made, so that reading changes nothing.
+    A spectral norm is that of evaluation: no power iteration is made, so that reading changes nothing. The packed
+    weights of a dynamically quantised layer are those that its own ``get_weight`` gives.
 
     Args:
         module: what has ``state_dict()``.
         prefix: of the names that are asked for.
 
-    Raises:
-        ValueError: a quantised part of that prefix, in whose forward the state too is rounded at every step.
+    Returns:
+        The weights, and what was done to those of that prefix, as a sentence for the user; or "".
     """
-    found = dict(module.state_dict())
+    found, told = dict(module.state_dict()), set[str]()
     named: Any = getattr(module, "named_modules", dict[str, Any]().items)
     for path, part in named():
-        if path.startswith(prefix.removesuffix(".")):
-            _check_quantised(path, part)
         start = f"{path}." if path else ""
+        whole = _dequantised(part)
+        if whole:
+            found = {name: value for name, value in found.items() if not _is_packed_in(start, name)}
+            found |= {start + name: weight for name, weight in whole.items()}
+        if whole and start.removesuffix(".") == prefix.removesuffix("."):
+            told.add(_QUANTISED[_has_scales(part)])
         for name, weight in (*_parametrised(part), *_hooked(part)):
             kept = tuple(f"{start}{name}_{end}" for end in _KEPT_AS)
             for key in [k for k in found if k in kept or k.startswith(f"{start}parametrizations.{name}.")]:
                 del found[key]
             found[start + name] = weight
-    return found
+    return found, "; ".join(sorted(told))
 
 
 def _parametrised(part: Any) -> Iterator[tuple[str, Any]]:
@@ -73,20 +84,34 @@ def _hooked(part: Any) -> Iterator[tuple[str, Any]]:
             yield name, hook.compute_weight(part)
 
 
-def _check_quantised(path: str, part: Any) -> None:
+def _is_packed_in(start: str, name: str) -> bool:
+    return name.startswith(start) and _PACKED.fullmatch(name[len(start) :]) is not None
+
+
+def _packed_weights(part: Any) -> Mapping[str, Any]:
+    """The weights of a dynamically quantised layer, or nothing of another one."""
     if "quantized" not in type(part).__module__ or not callable(getattr(part, "get_weight", None)):
-        return
+        return {}
     weights = part.get_weight()
-    if not isinstance(weights, Mapping) or not any(NAME.fullmatch(name) for name in weights):
-        return
-    is_dotted = all(part.isidentifier() for part in path.split(".") if path)
-    where = (f"source.{path}" if is_dotted else f'source.get_submodule("{path}")') if path else "source"
-    biases = f"{where}.get_bias()" if hasattr(part, "get_bias") else f'{where}._weight_bias()["bias"]'
-    raise ValueError(
-        f"source: expected weights that are not quantised, got a {type(part).__name__} that rounds its state too, "
-        "at every step: no cell has just its states. One with its weights: "
-        f"from_torch({{n: w.dequantize() for n, w in {where}.get_weight().items()}} | {biases})"
-    )
+    known = isinstance(weights, Mapping) and any(NAME.fullmatch(name) for name in weights)
+    return weights if known else {}
+
+
+def _has_scales(part: Any) -> bool:
+    return any(bool(getattr(weight, "is_quantized", False)) for weight in _packed_weights(part).values())
+
+
+def _dequantised(part: Any) -> dict[str, Any]:
+    """Weights and biases of a dynamically quantised layer, in floats."""
+    weights = _packed_weights(part)
+    if not weights:
+        return {}
+    biases = part.get_bias() if hasattr(part, "get_bias") else part._weight_bias()["bias"]
+    floats = {
+        name: weight.dequantize() if getattr(weight, "is_quantized", False) else weight
+        for name, weight in weights.items()
+    }
+    return floats | {name: bias for name, bias in biases.items() if bias is not None}
 
 
 def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
@@ -97,12 +122,12 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
     """
     found = dict(source)
     packed = next(
-        (name for name in found if _PACKED.search(str(name)) and str(name).startswith(prefix)), None
+        (name for name in found if _PACKED.fullmatch(str(name)) and str(name).startswith(prefix)), None
     )
     if packed is not None:
         raise ValueError(
-            f"source: expected arrays, got the packed weights {packed} of a quantised network, which rounds its "
-            "state too: from_torch(module) says what of it can be read"
+            f"source: expected arrays, got the packed weights {packed} of a quantised network: from_torch(module) "
+            "reads them, of the module itself"
         )
     for name in [name for name in found if isinstance(name, str)]:
         match = _QUANTIZABLE.fullmatch(name)
@@ -130,10 +155,7 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
         name for name in found if isinstance(name, str) and name.startswith(prefix) and _COMPUTED.search(name)
     ]
     if strange:
-        raise ValueError(
-            f"source: expected weights as the forward uses them, got {strange[0]}: give the module itself, or its "
-            "state dict after torch.nn.utils.parametrize.remove_parametrizations(…, leave_parametrized=True)"
-        )
+        raise ValueError(f"source: {undone([*strange, *map(str, source)])}")
     return found
 
 

@@ -8,7 +8,14 @@ import numpy as np
 from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, float_array, function_name
+from rnn_dynamics.interop.arrays import (
+    agreed,
+    check_names,
+    check_shape,
+    check_step,
+    float_array,
+    function_name,
+)
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid")
 # The dense layers of each cell, input and recurrent, gate by gate, and those that have a bias.
@@ -98,7 +105,8 @@ def _both(module: Any, **options: Any) -> Bidirectional:
     if merge.strip("_") != "concatenate":
         raise ValueError(
             f"source: expected a Bidirectional with its own merge_fn, which concatenates, got {merge!r}: "
-            "rd.Bidirectional([(from_flax(forward_rnn.cell), from_flax(backward_rnn.cell))], merge) tells another"
+            "rd.Bidirectional([(from_flax(source.forward_rnn.cell), from_flax(source.backward_rnn.cell))], "
+            'merge="sum") is one that adds; there are "mul" and "ave"'
         )
     rnns = module.forward_rnn, module.backward_rnn
     for rnn in rnns:
@@ -186,7 +194,7 @@ def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     kind = type(module).__name__
     if kind not in _NNX or not hasattr(module, "activation_fn"):
         words = "an nnx SimpleCell, GRUCell or LSTMCell, or the parameters of one of linen"
-        raise TypeError(f"source: expected {words}, got {kind}")
+        raise TypeError(f"source: expected {words}, got {kind}{_cells_in(module)}")
     into, back, _ = _NNX[kind]
     if not all(hasattr(module, name) for name in (*into, *back)):
         raise TypeError(f"source: expected a module of nnx, or the parameters of linen's, got linen's {kind}")
@@ -194,6 +202,9 @@ def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ValueError(f"source: expected a module that computes in float32 or float64, got {module.dtype}")
     layers = {name: _dense(getattr(module, name)) for name in (*into, *back)}
     activation = function_name(module.activation_fn)
+    told = f", activation={activation!r}, residual={module.residual}" if kind == "SimpleCell" else ""
+    call = f"from_flax(nnx.state(source){told})".replace("'", '"')
+    check_step(module, "__call__", ("flax",), call)
     if kind == "SimpleCell":
         if activation not in _ACTIVATIONS:
             raise ValueError(f"source: expected an activation_fn of {_ACTIVATIONS}, got {activation!r}")
@@ -203,6 +214,17 @@ def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         if got != expected:
             raise ValueError(f"source: expected {name} {expected!r} of a {kind}, got {got!r}")
     return {"kind": kind}, layers
+
+
+def _cells_in(module: Any) -> str:
+    """The calls for the cells that a module of nnx has as attributes, or ""."""
+    known = (*_NNX, "RNN", "Bidirectional")
+    found = [
+        f"from_flax(source.{name})"
+        for name, inner in getattr(module, "__dict__", {}).items()
+        if type(inner).__name__ in known and not name.startswith("_")
+    ]
+    return f": {' or '.join(found[:6])}" if found else ""
 
 
 def _dense(layer: Any) -> dict[str, Any]:

@@ -121,9 +121,9 @@ def _numbers(arrays: Mapping[str, Stored], name: str) -> dict[str, np.ndarray]:
         if stored.dtype in HALF:
             array = array.astype(np.float32)
             told.add(f"{stored.dtype} was made float32")
-        elif stored.told:
+        if stored.told:
             told.add(stored.told)
-        elif array.dtype in (np.int8, np.uint8):
+        if array.dtype in (np.int8, np.uint8):
             raise ValueError(
                 f"source: expected {key} in float32 or float64, got {array.dtype} without a scale in the file: "
                 "rd.interop.from_torch takes scale * (array - zero_point)"

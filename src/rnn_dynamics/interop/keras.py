@@ -13,20 +13,24 @@ from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
+from rnn_dynamics.interop import keras_convolutions
 from rnn_dynamics.interop.arrays import agreed, function_name
 from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
     chains,
+    check_forward_half,
     check_merge,
     check_one_direction,
     check_precision,
     merge_of,
     networks_of,
+    way_of,
 )
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
+_PACKAGES = ("keras", "tf_keras", "tensorflow")
 _MODELS = ("Sequential", "Functional", "Model")
 _DIRECTIONS = ("forward", "reverse")
 
@@ -47,9 +51,10 @@ def from_keras(
 
     Args:
         source: a layer or cell of SimpleRNN, LSTM, GRU, CuDNNLSTM or CuDNNGRU that has its weights, or of a class
-            made of one that leaves its step alone; ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a
-            model with one of these or several in a row; or the list [kernel, recurrent_kernel, bias] of
-            ``get_weights()``, without the last where ``use_bias=False``.
+            made of one that leaves its step alone; a ConvLSTM1D to 3D, whose images are flattened to one vector;
+            ``StackedRNNCells``, ``RNN`` or ``Bidirectional`` of such; a model with one of these or several in a
+            row; or the list [kernel, recurrent_kernel, bias] of ``get_weights()``, without the last where
+            ``use_bias=False``.
         kind: "SimpleRNN", "LSTM" or "GRU"; told by a layer, and by the shapes of a list.
         activation: of a list, in the place of tanh: any that ``ElmanRNN`` takes. Of a SimpleRNN it must be given.
         recurrent_activation: of a list, in the place of σ: "hard_sigmoid_5" by default in Keras 1 to 2.2,
@@ -72,6 +77,8 @@ def from_keras(
     """
     if direction is not None and direction not in _DIRECTIONS:
         raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
+    while type(source).__name__ == "TimeDistributed" and hasattr(source, "layer"):
+        source = source.layer  # the same map, over a sequence within each step
     if _is_model(source):
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
         return _of_model(source, direction)
@@ -82,6 +89,14 @@ def from_keras(
     if direction is None and _known(source) == "Bidirectional":
         _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
         return _both(source)
+    if direction is None and (name := _known(source)) in keras_convolutions.LAYERS:
+        _check_step(source, str(name))
+        _refuse(kind=kind, reset_after=reset_after, activation=activation, recurrent=recurrent_activation)
+        told = {
+            each: _activation(each, getattr(source, each)) for each in ("activation", "recurrent_activation")
+        }
+        functions = {each: chosen(each, None, function) for each, function in told.items()}
+        return keras_convolutions.lstm_of(source, **functions)
     found = [
         _of_list(layer.get_weights(), _told(layer), kind, activation, recurrent_activation, reset_after)
         for layer in _layers(source, direction)
@@ -92,6 +107,7 @@ def from_keras(
 def _both(layer: Any) -> Bidirectional:
     """Both directions of a bidirectional layer."""
     _check_step(layer, "Bidirectional")
+    check_forward_half(bool(getattr(getattr(layer, "forward_layer", None), "go_backwards", False)))
     merge = check_merge(getattr(layer, "merge_mode", "concat"))
     if not (hasattr(layer, "forward_layer") and hasattr(layer, "backward_layer")):
         raise TypeError(
@@ -139,7 +155,7 @@ def _refuse(**given: Any) -> None:
 
 def _known(layer: Any) -> str | None:
     """The class of Keras that a layer is of, by its name: its own or one that it is made of."""
-    names = (*KIND_OF, "Bidirectional", "RNN", "StackedRNNCells")
+    names = (*KIND_OF, *keras_convolutions.LAYERS, "Bidirectional", "RNN", "StackedRNNCells")
     return next((cls.__name__ for cls in type(layer).__mro__ if cls.__name__ in names), None)
 
 
@@ -156,6 +172,7 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
             raise ValueError(
                 'direction: expected "forward" or "reverse" of this bidirectional layer, got None'
             )
+        check_forward_half(bool(getattr(source.forward_layer, "go_backwards", False)))
         inner = source.backward_layer if direction == "reverse" else source.forward_layer
         return _layers(inner, "reverse" if getattr(inner, "go_backwards", False) else None)
     is_back = bool(getattr(source, "go_backwards", False))
@@ -252,7 +269,14 @@ def _of_model(model: Any, direction: str | None) -> Any:
         return found
 
     found = chains(networks)
-    if len(found) != 1 or unknown:
+    own = next((cls for cls in type(model).__mro__ if "call" in vars(cls)), None)
+    if found and own is not None and own.__module__.partition(".")[0] not in _PACKAGES:
+        calls = " or ".join(map(_call, found[:6]))
+        raise ValueError(
+            f"source: expected a model that calls its layers one after another, got {own.__name__}, which "
+            f"overrides call: take what it calls, {calls}"
+        )
+    if len(found) != 1 or unknown or found[0][0].is_repeated:
         raise ValueError(f"source: {listing(found, unknown, _call)}")
     check_one_direction(found[0], direction)
     return network_of(found[0], direction, lambda each, way: [from_keras(layer_of(each.name), direction=way)])
@@ -288,7 +312,7 @@ def _call(chain: Sequence[Network]) -> str:
     calls = []
     for each in chain:
         layer = "model" + "".join(f'.get_layer("{part}")' for part in each.name.split("/"))
-        calls.append(f"rd.interop.from_keras({layer})")
+        calls.append(f"rd.interop.from_keras({layer}{way_of([each])})")
     if len(calls) == 1:
         return calls[0]
     if not any(each.has_two_directions for each in chain):
@@ -320,4 +344,7 @@ def listing(
         if both
         else ""
     )
+    again = next((each.name for chain in found for each in chain if each.is_repeated), None)
+    if again is not None:
+        several = f"{several}, of which {again!r} is used several times on top of others"
     return f"expected one network, got {several}{between}: {' or '.join(calls[:6])}{more}{joins}{passed}"

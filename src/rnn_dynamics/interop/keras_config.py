@@ -39,6 +39,7 @@ class Network(NamedTuple):
         place: its group in a file of Keras 3.
         below: the name of the recurrent layer whose outputs it takes step by step, or ``None``.
         between: what lies between the recurrent layer before it and itself, where that is more than nothing.
+        is_repeated: whether the model uses it again on top of recurrent layers, itself perhaps.
     """
 
     name: str
@@ -47,6 +48,13 @@ class Network(NamedTuple):
     place: str
     below: str | None = None
     between: str = ""
+    is_repeated: bool = False
+
+    @property
+    def reads_backwards(self) -> bool:
+        """Whether all of it reads the inputs in reverse order."""
+        config = self.config["layer"]["config"] if self.cls == "TimeDistributed" else self.config
+        return bool(config.get("go_backwards"))
 
     @property
     def has_two_directions(self) -> bool:
@@ -66,13 +74,14 @@ class Network(NamedTuple):
                     f'direction: expected "forward" or "reverse" of the bidirectional layer {self.name!r}, got None'
                 )
             is_back = direction == "reverse"
+            check_forward_half(bool(config["layer"]["config"].get("go_backwards")))
             inner = (config.get("backward_layer") if is_back else None) or config["layer"]
             place += "/backward_layer" if is_back else "/forward_layer"
             cls, config = inner["class_name"], inner["config"]
-        elif bool(config.get("go_backwards")) != (direction == "reverse"):
+        elif self.reads_backwards != (direction == "reverse"):
             raise ValueError(
                 f'direction: expected "reverse" of {self.name!r} with go_backwards=True, got {direction!r}'
-                if config.get("go_backwards")
+                if self.reads_backwards
                 else f'direction: expected "forward" or None of {self.name!r}, got "reverse"'
             )
         if cls == "TimeDistributed":
@@ -149,17 +158,19 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
     names = [str(item.get("name") or item["config"].get("name")) for item in items]
     before = _before(cls, items, names)
     by_name, unique = dict(zip(names, items, strict=True)), _unique()
+    repeated = _repeated(by_name) if cls != "Sequential" else set()
     above: dict[str, int] = {}
     found: list[Network | str] = []
     for name, item in by_name.items():
         own, kind = f"{place}layers/{unique(item['class_name'])}", item["class_name"]
         if kind in _MODELS:
-            found += _walk(kind, item["config"], f"{prefix}{name}/", f"{own}/", depth + 1)
+            inner = _walk(kind, item["config"], f"{prefix}{name}/", f"{own}/", depth + 1)
+            found += [_again(each) if name in repeated else each for each in inner]
         elif _recurs(kind, item["config"]):
-            below, between = _below(name, by_name, before)
+            below, between = _below(name, by_name, before, repeated)
             above[below or ""] = above.get(below or "", 0) + 1
             below = None if below is None else prefix + below
-            found.append(Network(prefix + name, kind, item["config"], own, below, between))
+            found.append(Network(prefix + name, kind, item["config"], own, below, between, name in repeated))
         elif item.get("registered_name") or re.search(r"lstm|gru|rnn|recurrent", kind, re.IGNORECASE):
             found.append(f"{prefix}{name} ({kind})")
     for each in found:
@@ -169,6 +180,36 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
             and above[each.below.removeprefix(prefix)] > 1
         )
         yield each._replace(below=None) if isinstance(each, Network) and forks else each
+
+
+def _again(each: Network | str) -> Network | str:
+    return each._replace(is_repeated=True) if isinstance(each, Network) else each
+
+
+def _repeated(items: dict[str, Any]) -> set[str]:
+    """Layers that are used several times, one of them on top of something recurrent."""
+    under = {
+        name: {origin for node in item.get("inbound_nodes", []) for origin in _origins(node, 0)} & set(items)
+        for name, item in items.items()
+    }
+    recurrent = {name for name, item in items.items() if item["class_name"] in _MODELS or _recurs_in(item)}
+
+    def below(name: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = list(under[name])
+        while waiting:
+            at = waiting.pop()
+            if at not in seen:
+                seen.add(at)
+                waiting += under[at]
+        return seen
+
+    several = [name for name, item in items.items() if len(item.get("inbound_nodes", [])) > 1]
+    return {name for name in several if name in recurrent and below(name) & recurrent}
+
+
+def _recurs_in(item: Any) -> bool:
+    return _recurs(item["class_name"], item["config"])
 
 
 def _recurs(cls: str, config: dict[str, Any]) -> bool:
@@ -183,13 +224,14 @@ def _recurs(cls: str, config: dict[str, Any]) -> bool:
 
 
 def _before(cls: str, items: Sequence[Any], names: Sequence[str]) -> dict[str, list[str]]:
-    """Whose outputs each layer takes; nothing of one that is used several times."""
+    """Whose output each layer takes, where it takes one; nothing of one that is used several times."""
     if cls == "Sequential":
         return {name: list(names[i - 1 : i]) if i else [] for i, name in enumerate(names)}
-    found = {}
+    found, known = {}, set(names)
     for name, item in zip(names, items, strict=True):
         nodes = item.get("inbound_nodes", [])
-        found[name] = sorted(set(_origins(nodes[0], 0)) & set(names)) if len(nodes) == 1 else []
+        own = [origin for origin in _origins(nodes[0], 0) if origin in known] if len(nodes) == 1 else []
+        found[name] = own if len(own) == 1 else []  # several: a sum, or a sequence and first states
     return found
 
 
@@ -213,7 +255,9 @@ def _origins(node: Any, depth: int) -> Iterator[str]:
             yield from _origins(value, depth + 1)
 
 
-def _below(name: str, items: dict[str, Any], before: dict[str, list[str]]) -> tuple[str | None, str]:
+def _below(
+    name: str, items: dict[str, Any], before: dict[str, list[str]], repeated: set[str]
+) -> tuple[str | None, str]:
     """The recurrent layer whose outputs a layer takes step by step, and what else lies between the two."""
     between, seen, at = "", {name}, name
     while len(before[at]) == 1 and before[at][0] not in seen:
@@ -226,7 +270,7 @@ def _below(name: str, items: dict[str, Any], before: dict[str, list[str]]) -> tu
                 each["class_name"] != "TimeDistributed" and not each["config"].get("go_backwards")
                 for each in (own, items[at])
             )
-            follows = is_plain and not between and _gives_a_sequence(kind, config)
+            follows = is_plain and not between and at not in repeated and _gives_a_sequence(kind, config)
             return (at if follows else None), between
         if kind not in _NEUTRAL:
             between = between or f"{at} ({kind})"
@@ -255,6 +299,20 @@ def check_one_direction(chain: Sequence[Network], direction: str | None) -> None
         )
 
 
+def check_forward_half(is_back: bool) -> None:
+    """Refuse a wrapper whose forward half reads backwards, and whose backward half then reads forward.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if is_back:
+        raise ValueError(
+            "source: expected a Bidirectional whose forward_layer reads forward, got one with go_backwards=True, "
+            "so that the halves are exchanged and each is put out in reverse order; with the layer in memory, "
+            'from_keras(layer.forward_layer, direction="reverse") or from_keras(layer.backward_layer) takes one'
+        )
+
+
 def merge_of(network: Network) -> str:
     """How a layer merges its two directions.
 
@@ -279,6 +337,15 @@ def check_merge(merge: Any) -> str:
             'sequences apart: direction="forward" or "reverse" takes one'
         )
     return str(merge)
+
+
+def way_of(chain: Sequence[Network]) -> str:
+    """The argument without which a layer alone is refused, with a comma before it; or ""."""
+    if len(chain) > 1:
+        return ""
+    if chain[0].has_two_directions:
+        return "" if chain[0].config.get("merge_mode", "concat") else ', direction="forward"'
+    return ', direction="reverse"' if chain[0].reads_backwards else ""
 
 
 def chains(networks: Sequence[Network]) -> list[tuple[Network, ...]]:

@@ -18,6 +18,7 @@ from rnn_dynamics.interop.keras_config import (
     check_one_direction,
     has_layers,
     networks_of,
+    way_of,
 )
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
 from rnn_dynamics.interop.keras_open import alone, caller, opened
@@ -116,11 +117,11 @@ def _chosen(
     known = {each.name: each for each in networks}
     if names is None:
         found = chains(networks)
-        if len(found) == 1 and not unknown:
+        if len(found) == 1 and not unknown and not found[0][0].is_repeated:
             return found[0]
 
         def call(chain: Sequence[Network]) -> str:
-            return caller(path)(tuple(each.name for each in chain), "")
+            return caller(path)(tuple(each.name for each in chain), way_of(chain))
 
         raise ValueError(f"{'layer' if found else 'path'}: {listing(found, unknown, call)}")
     for name in names:
@@ -160,7 +161,7 @@ def _arrays(store: Store, network: Network, parts: Sequence[Any], direction: str
     top, _, inner = network.name.partition("/")
     found = store.of_layer(top, inner.rpartition("/")[2])
     if network.has_two_directions:
-        half = len(found) // 2
+        half = sum(3 if part.config.get("use_bias", True) else 2 for part in network.parts("forward"))
         found = found[half:] if direction == "reverse" else found[:half]
     if len(parts) == 1:
         return [[store.array(each) for each in found]]

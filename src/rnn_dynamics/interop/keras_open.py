@@ -13,7 +13,7 @@ from typing import Any
 
 from rnn_dynamics.interop.formats import file_of, format_of
 from rnn_dynamics.interop.keras_arrays import kind_of
-from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of
+from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, way_of
 from rnn_dynamics.interop.keras_store import Store, check_heaps
 from rnn_dynamics.numerics import packages
 
@@ -48,7 +48,7 @@ def described(path: Any) -> list[tuple[str, str]]:
         return [
             (
                 ", ".join(f"{each.name}: {_class_of(each)}" for each in chain),
-                call(tuple(each.name for each in chain), ""),
+                call(tuple(each.name for each in chain), way_of(chain)),
             )
             for chain in chains(networks)
         ]

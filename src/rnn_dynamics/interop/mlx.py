@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, function_name
+from rnn_dynamics.interop.arrays import agreed, check_shape, check_step, function_name
 from rnn_dynamics.interop.trees import Form, Part, kind_by_rows, module_at, part_of
 from rnn_dynamics.numerics.validation import choice
 
@@ -48,7 +48,12 @@ def from_mlx(
         choice("kind", kind, tuple(FORMS))
     part = part_of(source, FORMS, call="from_mlx", prefix=prefix, kind=kind)
     found = kind_by_rows(part, "Wh", {"LSTM": 4, "GRU": 3}) if "Wh" in part.arrays else "RNN"
-    function = getattr(module_at(source, part.prefix), "nonlinearity", None)
+    module = module_at(source, part.prefix)
+    function = getattr(module, "nonlinearity", None)
+    if hasattr(source, "parameters"):
+        named = f', prefix="{part.prefix}"' if part.prefix else ""
+        named += f', activation="{function_name(function)}"' if function is not None else ""
+        check_step(module, "__call__", ("mlx",), f"from_mlx(source.parameters(){named})")
     if found == "RNN":
         told = None if function is None else function_name(function)
         if told is not None and told not in _ACTIVATIONS:

@@ -11,6 +11,7 @@ from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, host_array, stretches
 from rnn_dynamics.interop.effective import weights_of
+from rnn_dynamics.numerics.validation import positive
 
 _MODES = ("default", "pure", "no_gate")
 _BACKBONES = {"LeCun": "lecun_tanh", "SiLU": "silu", "ReLU": "relu", "Tanh": "tanh", "GELU": "gelu"}
@@ -63,6 +64,7 @@ def from_ncps(
     """
     if not isinstance(prefix, str):
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
+    dt = positive("dt", dt)
     told: dict[str, Any] = {}
     if not isinstance(source, Mapping):
         source, told = _of_module(source, prefix)
@@ -136,7 +138,7 @@ def _of_module(module: Any, prefix: str) -> tuple[Mapping[str, Any], dict[str, A
         inner = getattr(inner, part, None) if part else inner
     inner = getattr(inner, "rnn_cell", inner)
     told = _told(next(iter(getattr(inner, "_layers", None) or ()), inner))
-    return weights_of(module, prefix), told
+    return weights_of(module, prefix)[0], told
 
 
 def _told(cell: Any) -> dict[str, Any]:

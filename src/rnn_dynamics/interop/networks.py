@@ -101,6 +101,8 @@ def networks_of(
         if match and (prefix := name[: match.start()]) in groups:
             groups[prefix][match.group()] = stored
     told = {prefix: _told_by(parts.get(prefix.removesuffix("."))) for prefix in groups}
+    for prefix, group in groups.items():
+        _name_class(group, parts.get(prefix.removesuffix(".")))
     torch = [_of_torch(prefix, group, told[prefix], format) for prefix, group in groups.items()]
     found = [network for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
@@ -159,6 +161,22 @@ def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) 
         trouble = str(error)
     kind = told or kind if kind == "rnn" else kind
     return Network("torch", prefix, kind, units, inputs, several, directions, inner, own, trouble)
+
+
+def _name_class(group: dict[str, Stored], part: Part | None) -> None:
+    """Say with the weights of a class that is none of PyTorch's that its step may be another."""
+    if (
+        part is None
+        or part.is_call
+        or part.name.removeprefix("__torch__.").partition(".")[0] in ("torch", "paddle")
+    ):
+        return
+    words = (
+        f"{part.name.removeprefix('__torch__.')[:80]} is no class of PyTorch's and may have a step of its own, of "
+        "which its weights say nothing: they are read as PyTorch's, and rd.interop.check compares the outputs"
+    )
+    name = next(iter(group))
+    group[name] = group[name]._replace(told="; ".join(filter(None, [group[name].told, words])))
 
 
 def _told_by(part: Part | None) -> str:

@@ -75,6 +75,8 @@ class Graph:
         """The number of the node whose outputs this one takes step by step, those of both directions together."""
         name, between = node.input[0] if node.input else "", []
         givers = {other.output[0]: i for i, other in enumerate(self.nodes) if other.output}
+        if self._starts_in_another(node):
+            return None
         while name not in givers:
             maker = self.constants.makers.get(name)
             if maker is None or maker.domain not in ("", "ai.onnx"):
@@ -91,6 +93,20 @@ class Graph:
         except (ValueError, UnicodeDecodeError):
             return None
         return givers[name] if plain else None
+
+    def _starts_in_another(self, node: Any) -> bool:
+        """Whether a node's first state is made of what another puts out, as a decoder's is; sizes do not count."""
+        puts_out = {name for other in self.nodes for name in other.output if name}
+        waiting, seen = [name for name in node.input[5:7] if name], set[str]()
+        while waiting:
+            name = waiting.pop()
+            if name in puts_out:
+                return True
+            maker = self.constants.makers.get(name)
+            if name not in seen and maker is not None and maker.op_type not in ("Shape", "Size"):
+                waiting += [each for each in maker.input if each]
+            seen.add(name)
+        return False
 
     def _is_plain(self, between: Sequence[Any], lower: dict[str, Any], taken: int) -> bool:
         """Whether operators take the outputs of one node to the inputs of another as they are, step by step."""

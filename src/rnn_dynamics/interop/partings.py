@@ -11,6 +11,7 @@ from rnn_dynamics.interop.audited import Cause
 from rnn_dynamics.interop.runtimes import Runtime
 
 _SHRUNK = 2.0**-12  # a power of two, by which a linear program's result is multiplied to the bit
+_LOST = 3.0  # decades above the smallest normal number of what is lost with entries below it
 _COARSE = 1e-10  # a change that float64 answers in proportion and float32 cannot
 _PATHS = (0.1, 1.0, 4.0)  # in sizes of the inputs
 _PIECES, _HALVINGS = 16, 12
@@ -106,6 +107,10 @@ def _beyond_floats(sides: Sides, differences: np.ndarray, left: np.ndarray, said
     zero = ~sides.theirs.values.any(axis=(1, 2))
     weakest = np.minimum.accumulate(np.where(np.isnan(ours), np.inf, ours))
     under = (weakest < smallest + 2) & (zero | (theirs < smallest + 8))
+    with np.errstate(
+        divide="ignore", invalid="ignore"
+    ):  # entries that fell below it, of a norm that is above
+        under |= np.log10(differences) + np.fmax(theirs, ours) < smallest + _LOST
     cut, over = zero & ~under, np.isnan(theirs) & np.isfinite(ours)
     if (left & under).any():
         lag = int(np.flatnonzero(left & under)[0])
@@ -190,6 +195,10 @@ def _clipped(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list
         return np.zeros(len(differences), int)
     off = relative(sides.their_rows(sides.inputs, _SHRUNK), sides.theirs)
     curved = off > np.maximum(sides.tolerance, 0.1 * np.minimum(differences, 1.0))
+    smallest = np.log10(float(np.finfo(sides.runtime.dtype).tiny))
+    curved &= ~(
+        sides.theirs.log10 + np.log10(_SHRUNK) < smallest + _LOST
+    )  # where the smaller one would underflow
     lags = np.flatnonzero(left & curved)
     if lags.size:
         lag = int(lags[np.argmax(np.where(np.isfinite(off[lags]), off[lags], 0))])

@@ -1,6 +1,7 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,8 +65,11 @@ def from_torch(
         TypeError: neither a module nor a mapping; names or a prefix that are no strings.
         ValueError: names that are missing, foreign or double, shapes that do not fit, weights that are in half
             precision, quantised or have no values, or computed in a way that names do not tell; one direction of
-            several layers; a kind that is not told, or that contradicts the module; a class made of one of
-            PyTorch's that overrides its forward.
+            several layers; a kind that is not told, or that contradicts the module; a class with a
+            forward that is not PyTorch's.
+
+    Warns:
+        UserWarning: weights of a dynamically quantised layer were made float32.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):
@@ -99,6 +103,7 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
     if not isinstance(prefix, str):
         raise TypeError(f"prefix: expected a string, got {prefix!r}")
     module: Any = None if isinstance(source, (Mapping, type)) else source
+    said = ""
     if type(module).__module__.startswith("tinygrad") and type(module).__name__ == "LSTMCell":
         source = {name: value for name, value in vars(module).items() if value is not None}
     elif is_program(module):
@@ -112,13 +117,15 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
             raise TypeError(
                 f"source: expected a module or a state dict, got {kind}: from_torch(source.state_dict)"
             )
-        source = weights_of(module, prefix)
+        source, said = weights_of(module, prefix)
     if not isinstance(source, Mapping):
         hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
         kind = type(source).__name__
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
     found, prefix = selected(plain(source, prefix), prefix)
     told = None if module is None else _kind_of_module(module, prefix)
+    if said:
+        warnings.warn(f"source: {said}", UserWarning, stacklevel=3)
     return {name: host_array(name, value) for name, value in found.items()}, told
 
 
@@ -126,26 +133,32 @@ def _kind_of_module(module: Any, prefix: str) -> str | None:
     """The kind that the part of the module tells to which the prefix leads, where it is one of PyTorch's own."""
     for part in prefix.split(".")[:-1]:
         module = getattr(module, part, None)
-    _check_forward(module)
     name = type(module).__name__.lower().removeprefix("parametrized")
     mode = getattr(module, "mode", None)
     if name in ("rnncell", "simplernncell"):
         mode = f"rnn_{getattr(module, 'nonlinearity', None) or getattr(module, 'activation', None)}"
     elif name in ("lstmcell", "grucell"):
         mode = name.removesuffix("cell")
-    return mode.lower() if isinstance(mode, str) and mode.lower() in KINDS else None
+    told = mode.lower() if isinstance(mode, str) and mode.lower() in KINDS else None
+    _check_forward(module, prefix, told)
+    return told
 
 
-def _check_forward(module: Any) -> None:
-    """Refuse a class that is made of one of PyTorch's and overrides its forward."""
+def _check_forward(module: Any, prefix: str, told: str | None) -> None:
+    """Refuse a class whose forward is none of PyTorch's or Paddle's, whatever names its weights have."""
     classes = type(module).__mro__
-    own = next((i for i, cls in enumerate(classes) if cls.__module__ == "torch.nn.modules.rnn"), 0)
-    changed = next((cls.__name__ for cls in classes[:own] if "forward" in vars(cls)), None)
-    if changed is not None:
-        raise ValueError(
-            f"source: expected a {classes[own].__name__} of PyTorch, got {changed}, which overrides forward: where "
-            "that leaves its step alone, from_torch(source.state_dict(), kind=…), else write its step as a cell"
-        )
+    forward = next((cls for cls in classes if "forward" in vars(cls)), type(module))
+    if "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle"):
+        return
+    base = next((cls.__name__ for cls in classes if cls.__module__ == "torch.nn.modules.rnn"), None)
+    words = f"{f', prefix={prefix!r}' if prefix else ''}{f', kind={told!r}' if told else ''}".replace(
+        "'", '"'
+    )
+    raise ValueError(
+        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, "
+        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step "
+        f"alone, from_torch(source.state_dict(){words}), else write its step as a cell"
+    )
 
 
 def _cell(kind: str, layer: dict[str, np.ndarray], number: int) -> ElmanRNN | LSTM | ProjectedLSTM | GRU:

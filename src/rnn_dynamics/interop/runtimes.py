@@ -126,6 +126,15 @@ def first(value: Any) -> Any:
     """The outputs among what a module returns: the first of a tuple."""
     while isinstance(value, tuple | list) and value:
         value = value[0]
+    if isinstance(value, Mapping):
+        keys = sorted(map(str, value))
+        raise TypeError(
+            f"module: expected outputs as an array or a tuple that begins with one, got a {type(value).__name__} "
+            f"with the keys {keys[:6]}: give a function that takes one out, lambda u: "
+            f"module(u[None])[{keys[0]!r}], with framework= and cell="
+            if keys
+            else "module: expected outputs as an array, got an empty mapping"
+        )
     return value
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.spiking import SpikingLeaky, SpikingLIF
-from rnn_dynamics.interop.arrays import check_shape, host_array
+from rnn_dynamics.interop.arrays import check_shape, check_step, host_array
 from rnn_dynamics.numerics.validation import count, flag
 
 # snnTorch's functions that make a surrogate, the kind of each, and the variable that holds its slope.
@@ -143,6 +143,8 @@ def _known(source: Any, names: tuple[str, ...], attribute: str, words: str) -> s
     kind = next((cls.__name__ for cls in type(source).__mro__ if cls.__name__ in names), None)
     if kind is None or not hasattr(source, attribute):
         raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+    package, own = ("snntorch", "SpikingLeaky") if names is _NEURONS else ("norse", "SpikingLIF")
+    check_step(source, "forward", (package, "torch"), f"give its parameters to {own}")
     return kind
 
 

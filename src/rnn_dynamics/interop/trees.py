@@ -119,6 +119,8 @@ def _calls(
     """The calls that read each cell, of those too whose kind must be said."""
     found = []
     for at, kinds in possible.items():
+        if not at and known and at not in known:  # a layer of one's own that has the names of a cell
+            continue
         said = "" if at in known else f', kind="{kinds[0]}"'
         named = f', prefix="{at.removesuffix(separator)}"' if at else ""
         if said or named:

@@ -14,6 +14,7 @@ class PrecisionWarning(UserWarning):
     """Warns that numbers given in float64 are computed with in float32."""
 
 
+_ALIGNED = 64  # bytes
 _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 _warned: set[str] = set()
 
@@ -106,3 +107,17 @@ def is_wide(value: Any) -> bool:
     return (
         isinstance(value, np.ndarray) and value.dtype == np.float64 and jnp.result_type(float) != np.float64
     )
+
+
+def unshared(array: Any) -> Any:
+    """The array, or a copy where JAX would take the memory of the caller, who may change it later.
+
+    JAX takes what begins at a multiple of 64 bytes, as every tensor of PyTorch does. The memory of ``bytes`` nobody
+    changes.
+    """
+    if not isinstance(array, np.ndarray) or array.ctypes.data % _ALIGNED:
+        return array
+    root: Any = array
+    while isinstance(root, np.ndarray) and root.base is not None:
+        root = root.base
+    return array if isinstance(root, bytes) else array.copy()

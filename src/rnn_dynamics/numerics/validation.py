@@ -17,7 +17,11 @@ from jax.core import Tracer
 from jax.errors import TracerArrayConversionError
 
 from rnn_dynamics.numerics.batching import is_plain
-from rnn_dynamics.numerics.given import is_wide, on_host, warn_without_x64
+from rnn_dynamics.numerics.given import is_wide, on_host, unshared, warn_without_x64
+
+_ALIGNED = (
+    64  # bytes: where an array of NumPy's begins at a multiple, JAX takes its memory in place of a copy
+)
 
 
 def _shown(value: Any) -> str:
@@ -97,7 +101,14 @@ def real_array(
         ValueError: wrong rank or shape, or a value that is not finite.
     """
     raw = _kept(name, value, ndim=ndim, shape=shape, finite=finite)
-    return jnp.asarray(raw, raw.dtype)  # the explicit dtype makes a weakly typed value an ordinary one
+    return jnp.asarray(
+        unshared(raw), raw.dtype
+    )  # the explicit dtype makes a weakly typed value an ordinary one
+
+
+def shape_of(name: str, value: Any, **demands: Any) -> tuple[int, ...]:
+    """The shape of real numbers, checked as by ``real_array``, which looks at each of them and copies them."""
+    return tuple(_checked(name, on_host(name, value), **demands, finite=False).shape)
 
 
 def _kept(name: str, value: Any, **demands: Any) -> Any:
@@ -205,8 +216,8 @@ def real_arrays(*, finite: bool = True, **named: Any) -> tuple[jax.Array, ...]:
 def _as_jax(arrays: Sequence[Any]) -> tuple[jax.Array, ...]:
     """The arrays as JAX's, of the dtypes that they have; at one go where all are NumPy's."""
     if all(isinstance(a, np.ndarray) for a in arrays):
-        return tuple(jax.device_put(list(arrays)))
-    return tuple(jnp.asarray(a, a.dtype) for a in arrays)
+        return tuple(jax.device_put([unshared(a) for a in arrays]))
+    return tuple(jnp.asarray(unshared(a), a.dtype) for a in arrays)
 
 
 def _of_one_dtype(finite: bool, named: dict[str, Any]) -> list[Any]:

@@ -1,0 +1,90 @@
+"""Weights that a file keeps in parts, from which the module's forward makes them: masks, lengths and directions."""
+
+import re
+from collections.abc import Collection, Mapping
+
+import numpy as np
+
+from rnn_dynamics.interop.names import NAME
+from rnn_dynamics.interop.stored import HALF, Stored
+
+_PART = re.compile(rf"((?:.*\.)?)({NAME.pattern})_(orig|g)")
+_COMPUTED = re.compile(
+    rf"((?:.*\.)?)(?:parametrizations\.(?P<new>{NAME.pattern})\..*|(?P<old>{NAME.pattern})_(?P<end>orig|mask|g|v|u))"
+)
+_PACKED = re.compile(r"(?:.*\.)?_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)")
+
+
+def folded(arrays: Mapping[str, Stored]) -> dict[str, Stored]:
+    """The arrays by name, pruned weights with their masks and those of ``weight_norm`` as the forward has them."""
+    found = dict(arrays)
+    for name in arrays:
+        match = _PART.fullmatch(name)
+        if match is None:
+            continue
+        whole, end = name.rpartition("_")[0], match.groups()[-1]
+        other = f"{whole}_{'mask' if end == 'orig' else 'v'}"
+        if other not in arrays or f"{whole}_u" in arrays:
+            continue
+        made = (_masked if end == "orig" else _normed)(arrays[name], arrays[other])
+        if made is not None:
+            del found[name], found[other]
+            found[whole] = made
+    return found
+
+
+def _is_floating(stored: Stored) -> bool:
+    return stored.dtype in ("float32", "float64", *HALF)
+
+
+def _wide(stored: Stored) -> np.ndarray:
+    array = stored.read()
+    return array.astype(np.float32) if stored.dtype in HALF else array
+
+
+def _masked(weight: Stored, mask: Stored) -> Stored | None:
+    if weight.shape != mask.shape or not _is_floating(weight):
+        return None
+    return weight._replace(read=lambda: _wide(weight) * mask.read().astype(bool))
+
+
+def _normed(lengths: Stored, directions: Stored) -> Stored | None:
+    """g v/‖v‖, whose norm is over the axes along which g is one number."""
+    is_whole = lengths.shape == ()
+    fits = len(lengths.shape) == len(directions.shape) and all(
+        g in (1, v) for g, v in zip(lengths.shape, directions.shape, strict=True)
+    )
+    if not (is_whole or fits) or not (_is_floating(lengths) and _is_floating(directions)):
+        return None
+    axes = tuple(i for i in range(directions.ndim) if is_whole or lengths.shape[i] == 1)
+
+    def read() -> np.ndarray:
+        v = _wide(directions)
+        return _wide(lengths) * v / np.sqrt(np.sum(v * v, axis=axes, keepdims=not is_whole))
+
+    return directions._replace(read=read)
+
+
+def undone(names: Collection[str]) -> str:
+    """What to do with a module whose weights its forward computes in a way that names do not tell, or ""."""
+    for name in names:
+        if _PACKED.fullmatch(name):
+            return (
+                f"{name} is a packed weight of a quantised layer, which no array holds: "
+                "rd.interop.from_torch(module) reads it, of the module itself"
+            )
+    for name in names:
+        match = _COMPUTED.fullmatch(name)
+        if match is None:
+            continue
+        weight = match["new"] or match["old"]
+        where = f'module.get_submodule("{match[1][:-1]}")' if match[1] else "module"
+        call = "parametrize.remove_parametrizations" if match["new"] else "remove_spectral_norm"
+        start = name[: match.start("old")] + weight if match["old"] else ""
+        if match["old"] and f"{start}_u" not in names:
+            call = "prune.remove" if match["end"] in ("orig", "mask") else "remove_weight_norm"
+        return (
+            f"expected weights as the forward uses them, got {name}: rd.interop.from_torch(module) reads the "
+            f'module itself, and torch.nn.utils.{call}({where}, "{weight}") makes a state dict of plain weights'
+        )
+    return ""
