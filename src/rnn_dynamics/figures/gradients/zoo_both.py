@@ -69,7 +69,9 @@ def rows(results: dict[str, dict[str, Any]], labels: dict[str, str]) -> tuple[Re
     """That outputs of these networks look far to both sides."""
     far = {name: each["horizons"]["1 %"] for name, each in results.items()}
     least = min(min(each["back"], each["ahead"]) for each in far.values())
-    told = "; ".join(f"{labels[name]} {each['back']:.0f} and {each['ahead']:.0f}" for name, each in far.items())
+    told = "; ".join(
+        f"{labels[name]} {each['back']:.0f} and {each['ahead']:.0f}" for name, each in far.items()
+    )
     return (
         claim(
             "trained networks that read in both directions: 1 % horizons of the output, back and ahead",
