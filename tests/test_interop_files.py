@@ -169,10 +169,20 @@ def test_several_networks_are_listed_with_calls_that_work(capsys, tmp_path):
     assert "rd.interop" not in err
     np.save(tmp_path / "turned.npy", np.zeros((2, 7)))
     wrong = ("--inputs", tmp_path / "turned.npy", "--prefix", "decoder")
-    assert "(2, 7): steps go first, which array.T makes" in told(capsys, "diagnose", path, *wrong)[2]
+    assert "(2, 7): time comes first, array.T" in told(capsys, "diagnose", path, *wrong)[2]
     assert "--steps 200 runs it on inputs of zeros" in told(capsys, "diagnose", path)[2]
     command = re.search(r"--prefix ([^\s;]+)", err)[1]
     assert told(capsys, "diagnose", path, "--steps", "3", "--prefix", shlex.split(command)[0])[0] == 0
+
+
+def test_inspect_counts_what_an_optimiser_keeps(capsys, tmp_path):
+    kept = {f"optimizer.state.{i}.step": np.ones(1) for i in range(13)}
+    np.savez(tmp_path / "a.npz", **gru(3, "model.rnn."), **{"model.head.weight": np.eye(3)}, **kept)
+    out = told(capsys, "inspect", tmp_path / "a.npz")[1]
+    assert "model.head.weight" in out
+    assert "optimizer.…  13 arrays" in out
+    assert "optimizer.state.0" not in out
+    assert len(json.loads(told(capsys, "inspect", tmp_path / "a.npz", "--json")[1])["arrays"]) == 14
 
 
 @pytest.mark.parametrize(

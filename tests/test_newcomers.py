@@ -36,6 +36,11 @@ class Linear:
         (lambda: rd.diagnose(Linear()), r"^trajectory: .*rd\.interop\.from_module\(module\)"),
         (lambda: rd.diagnose(3), r"^trajectory: .*got int$"),
         (lambda: rd.rollout(Linear(), None, INPUTS), r"^cell: .*another framework: rd\.interop\.from_module"),
+        (lambda: rd.rollout(CELL, None, [np.ones(3)] * 5), r"of a list of 5: np\.stack\(inputs\) makes one"),
+        (
+            lambda: rd.Bidirectional([(CELL, CELL)]).run(np.ones((3, 9))),
+            r"^inputs: .*network\.run\(inputs\.T\)",
+        ),
         (lambda: rd.interop.check(Linear(), INPUTS, INPUTS), r"^cell: .*rd\.interop\.from_module"),
         (lambda: rd.interop.from_torch("model.pt"), r"^source: .*got str; rd\.interop\.load reads files"),
         (lambda: rd.interop.from_keras("model.h5"), r"^source: .*got str; rd\.interop\.load reads files"),

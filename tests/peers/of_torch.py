@@ -28,6 +28,7 @@ def rows() -> Iterator[Row]:
         torch.nn.LSTM(INPUTS, UNITS).double(), "weight_hh_l0"
     )
     yield layer(normed, "LSTM", {"weight_norm": "weight_hh_l0"})
+    yield from both_ways()
     held = Held(torch.nn.GRU(INPUTS, UNITS, batch_first=True).double())
     cell, because = from_torch(held.inner), "a hook clamps the gradient of h at every step"
     yield Row(
@@ -86,6 +87,29 @@ def row(module: Any, kind: str, words: str, dtype: str, steps: Any, sizes: list)
         return run(torch.tensor(x0), torch.tensor(inputs)).detach()
 
     return Row(kind, words, from_torch(module), states, jacobian, dtype, module)
+
+
+def both_ways() -> Iterator[Row]:
+    """Networks without a step map, and models whose outputs are a readout's, with time before the batch."""
+    for kind, option in (("GRU", {}), ("GRU", {"num_layers": 2}), ("LSTM", {"num_layers": 2}), ("RNN", {})):
+        module = getattr(torch.nn, kind)(INPUTS, UNITS, bidirectional=True, **option).double()
+        words = ", ".join(["bidirectional", *(f"{key}={value}" for key, value in option.items())])
+        yield Row(kind, words, from_torch(module), None, None, "float64", module)
+    model = Read(torch.nn.GRU(INPUTS, UNITS, num_layers=2, bidirectional=True)).double()
+    W, b = (each.detach().numpy() for each in (model.head.weight, model.head.bias))
+    chosen = {"prefix": "inner.", "readout": lambda y: W @ y + b}
+    yield Row("GRU", "bidirectional, with a readout, time first", None, None, None, "float64", model, chosen)
+
+
+class Read(torch.nn.Module):
+    """A network with a readout, as users have it."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.head = inner, torch.nn.Linear(2 * inner.hidden_size, 2)
+
+    def forward(self, x: Any) -> Any:
+        return self.head(self.inner(x)[0])
 
 
 class Held(torch.nn.Module):

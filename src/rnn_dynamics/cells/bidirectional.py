@@ -294,6 +294,8 @@ def _sequence(network: Bidirectional, inputs: Any) -> Array:
     width = network.inputs
     if given.ndim != 2 or not given.shape[0] or (width is not None and given.shape[1] != width):
         hint = ": one sequence at a time, [network.run(u) for u in inputs]" if given.ndim == 3 else ""
+        if given.ndim == 2 and given.shape[0] == width:
+            hint = ": time comes first, network.run(inputs.T)"
         raise ValueError(
             f"inputs: expected shape (steps, {'m' if width is None else width}) with at least one step, got "
             f"{given.shape}{hint}"

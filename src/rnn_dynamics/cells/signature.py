@@ -8,6 +8,8 @@ import jax
 from rnn_dynamics.cells.pytree import join, split
 from rnn_dynamics.cells.shapes import check_shapes, explained
 
+_FEW = 4  # inputs in a list, whose shapes are told
+
 
 def _abstract(leaf: Any) -> Any:
     """Shape and dtype of an array or a tracer; numbers as they are."""
@@ -34,6 +36,15 @@ def image(cell: Any, state: Any, u: Any) -> Any:
     return _traced(static, structure, tuple(map(_abstract, leaves)))
 
 
+def _input_shape(u: Any) -> str:
+    """The shapes of one step's input, as it was given."""
+    shapes = jax.tree_util.tree_map(lambda leaf: getattr(leaf, "shape", ()), u)
+    if isinstance(u, list | tuple) and len(u) > _FEW:
+        kind = type(u).__name__
+        return f"{shapes[0]}, … of a {kind} of {len(u)}: np.stack(inputs) makes one sequence of it"
+    return str(shapes)
+
+
 def checked_image(
     cell: Any, state: Any, u: Any, names: tuple[str, str], *, leading: tuple[int, ...] = ()
 ) -> None:
@@ -54,10 +65,9 @@ def checked_image(
     try:
         out = image(cell, state, u)
     except (TypeError, ValueError) as error:
-        shapes = jax.tree_util.tree_map(lambda leaf: getattr(leaf, "shape", ()), u)
         kind = TypeError if isinstance(error, TypeError) else ValueError  # JAX's subclasses take a tracer
         raise kind(
-            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {shapes}"
+            f"{names[0]}, {names[1]}: the cell refuses state shape {state.shape} with input shape {_input_shape(u)}"
             f"{explained(cell, state, u)}: {error}"
         ) from error
     got = getattr(out, "shape", type(out).__name__)

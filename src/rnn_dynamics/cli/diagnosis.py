@@ -181,9 +181,7 @@ def _check_width(expected: int, shape: tuple[int, int] | None, problems: Problem
     """Note inputs that the network does not read; each step of ``shape`` is a row."""
     if shape is None or shape[1] == expected:
         return
-    turned = (
-        f"{shape}: steps go first, which array.T makes" if shape[0] == expected else f"(steps, {shape[1]})"
-    )
+    turned = f"{shape}: time comes first, array.T" if shape[0] == expected else f"(steps, {shape[1]})"
     whose = whose or "as the network reads"
     problems.add(f"--inputs: expected {expected} inputs a step, {whose}, got {turned}")
 
@@ -295,7 +293,10 @@ def _inputs(path: str) -> Any:
         ) from error
     if begin != b"\x93NUMPY":
         kind = "a zip archive, as .npz is" if begin.startswith(b"PK") else "another format"
-        raise ValueError(f"--inputs: expected one array as .npy, got {path}, {kind if begin else 'empty'}")
+        raise ValueError(
+            f"--inputs: expected one array as .npy, got {path}, {kind if begin else 'empty'}; "
+            "np.save writes one"
+        )
     try:
         found = np.load(path, allow_pickle=False)
     except Exception as error:  # a damaged header raises whatever Python's parser does

@@ -1,6 +1,7 @@
 """``rnn-dynamics inspect``: what is in a file of weights, without JAX and without running anything in it."""
 
 import argparse
+import collections
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from rnn_dynamics.cli.program import MISUSED, complain, named
 from rnn_dynamics.numerics.texts import printable
 
 _SHOWN = 24
+_HEAP = 12
 
 
 def add_to(commands: Any) -> None:
@@ -105,9 +107,11 @@ def _text(found: dict[str, Any], path: Path) -> str:
             lines.append(f"    (one direction alone: {network['alone']})")
     if found["arrays"]:
         lines.append(f"{'other ' if found['networks'] else ''}arrays:")
-    shown = list(found["arrays"].items())
+    many = _heaps(found)
+    shown = [(n, a) for n, a in found["arrays"].items() if n.partition(".")[0] not in many]
     width = max((len(name) for name, _ in shown[:_SHOWN] if len(name) < 60), default=0)
     lines += [f"  {name:<{width}}  {tuple(a['shape'])}  {a['dtype']}" for name, a in shown[:_SHOWN]]
+    lines += [f"  {top}.…  {count} arrays" for top, count in many.items()]
     if len(shown) > _SHOWN:
         lines.append(f"  … and {len(shown) - _SHOWN} more (--json lists all)")
     if found["refused"]:
@@ -118,6 +122,15 @@ def _text(found: dict[str, Any], path: Path) -> str:
             f"attributes read as data, nothing of these classes run: {', '.join(found['searched'][:12])}"
         )
     return "\n".join(printable(line) for line in lines)
+
+
+def _heaps(found: dict[str, Any]) -> dict[str, int]:
+    """Mappings of many arrays beside that of a network, as an optimiser keeps them, and their numbers."""
+    tops = collections.Counter(name.partition(".")[0] for name in found["arrays"] if "." in name)
+    own = {network["prefix"].partition(".")[0] for network in found["networks"]}
+    if not found["networks"]:
+        return {}
+    return {top: count for top, count in tops.items() if count > _HEAP and top not in own}
 
 
 def _size(count: int) -> str:

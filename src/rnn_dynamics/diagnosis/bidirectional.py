@@ -172,18 +172,21 @@ def _norms_to_dict(found: SignedNorms) -> dict[str, Any]:
     }
 
 
+def _reach(shares: Any) -> str:
+    near, far = shares.horizon(), shares.horizon(0.01)
+    steps = "step" if near[0] == 1 else "steps"
+    return f"{near[0]} {steps} back and {near[1]} ahead at 1/e, {far[0]} and {far[1]} at 1 %"
+
+
 def _lines(found: BidirectionalDiagnosis) -> list[str]:
     """The text: how far outputs reach, then a line for each direction, and what would help each."""
     depth, output = len(found.directions), found.output
     said = [
         f"Gradients in both directions: {found.regime}, {depth} layer{'s' * (depth > 1)}, {found.steps} steps"
     ]
-    near, far = output.horizon(), output.horizon(0.01)
     norm = f"‖∂y_t/∂u_s‖ at t = {output.at}"
     how = "" if output.is_exact else f", by {output.rows} random rows"
-    said.append(
-        f"  {'the output reaches':<22}{near[0]} steps back and {near[1]} ahead at 1/e, {far[0]} and {far[1]} at 1 %"
-    )
+    said.append(f"  {'the output reaches':<22}{_reach(output)}")
     most = float(output.log_norms.max())
     greatest = f": greatest {power_of_ten(most)} at lag s − t = {output.peak_lag}"
     said.append(f"  {'':<22}({norm}{' is 0 at every lag' if most == -math.inf else greatest}{how})")
@@ -192,8 +195,7 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
         text = f"{rates[0]} nats a step to the past, {rates[1]} to the future"
         said.append(f"  {'growth with distance':<22}{text}")
     if found.credit is not None:
-        near, far = found.credit.horizon(), found.credit.horizon(0.01)
-        reach = f"{near[0]} steps back and {near[1]} ahead at 1/e, {far[0]} and {far[1]} at 1 %"
+        reach = _reach(found.credit)
         said.append(
             f"  {'the loss reaches':<22}{reach}, from {len(found.credit.ends)} outputs that it looks at"
         )

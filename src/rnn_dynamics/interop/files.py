@@ -134,4 +134,9 @@ def _of_keras(path: Path, kind: str | None, prefix: str, layer: int | None, dire
                 f"{name}: expected None of a file of Keras, whose layers prefix= names, got {value!r}"
             )
     names = prefix.split(",")
-    return read_keras(path, layer=(names if len(names) > 1 else prefix or None), direction=direction)
+    try:
+        return read_keras(path, layer=(names if len(names) > 1 else prefix or None), direction=direction)
+    except ValueError as error:  # in the words of ``load``
+        if not str(error).startswith("layer: "):
+            raise
+        raise ValueError(f"prefix: {str(error).removeprefix('layer: ')}") from error
