@@ -287,7 +287,10 @@ for each in both.values():
     print(f"    {answers}")
 for each in both.values():
     assert min(each["horizons"]["1 %"].values()) > 100
-assert both["medaka"]["answers"]["columns that are right"] > both["medaka"]["answers"]["by the vote of the reads"]
+assert (
+    both["medaka"]["answers"]["columns that are right"]
+    > both["medaka"]["answers"]["by the vote of the reads"]
+)
 
 # %% [markdown]
 # The peak at $s=t$ is narrow: a few steps around it count most. But the skirts are wide, to both sides: at one

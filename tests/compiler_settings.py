@@ -10,13 +10,15 @@ import itertools
 import re
 from collections.abc import Sequence
 
+from jaxlib.version import __version_info__
+
 __all__ = ["CHEAP", "asks_for_shipped"]
 
 CHEAP = " ".join(
     (
         "--xla_backend_optimization_level=0",
         "--xla_llvm_disable_expensive_passes=true",
-        "--xla_cpu_use_fusion_emitters=false",
+        *(["--xla_cpu_use_fusion_emitters=false"] if __version_info__ < (0, 11, 1) else []),  # gone since
         "--xla_cpu_parallel_codegen_split_count=1",  # the other core has a worker of its own
     )
 )

@@ -472,3 +472,11 @@ def test_pictures_show_the_numbers_by_signed_lag(deep):
     left, right = found.plot().figure.axes
     assert "what the loss owes to inputs" in left.get_title(loc="left")
     assert len(right.lines) >= 2 * network.depth
+
+
+def test_the_verdict_on_a_network_whose_units_are_all_off_names_no_lag():
+    """Of relu units far below zero nothing reaches the output, at any lag."""
+    off = ElmanRNN(np.eye(2), np.full(2, -100.0), np.ones((2, 3)), activation="relu")
+    text = str(rd.diagnose(Bidirectional([(off, off)]).run(np.ones((6, 3)))))
+    assert "is 0 at every lag)" in text
+    assert "greatest" not in text

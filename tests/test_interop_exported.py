@@ -69,6 +69,24 @@ def test_a_programs_graph_tells_kind_and_weights(kind, target, made, options):
         np.testing.assert_array_equal(one, other)
 
 
+def test_an_operation_on_top_of_itself_is_no_single_layer():
+    """The state of the step before may come from it, its input may not."""
+    found = weights(3, cell=True)
+    source = program(("gru_cell.default", found), ("gru_cell.default", found), prefixes=("c.", "c."))
+    first, second = source.graph.nodes[1:]
+    second.args = ("x", first, *second.args[2:])
+    np.testing.assert_array_equal(from_torch(source).W, found["weight_hh"])
+    second.args = (first, first, *second.args[2:])
+    between = SimpleNamespace(op="call_function", target="aten.stack", name="stack", args=([first],))
+    other = program(("gru_cell.default", found), ("gru_cell.default", found), prefixes=("c.", "c."))
+    other.graph.nodes[2].args = (between, "h", *other.graph.nodes[2].args[2:])
+    other.graph.nodes = [other.graph.nodes[0], first, between, other.graph.nodes[2]]
+    for each in (source, other):
+        with pytest.raises(ValueError, match=r'^source: .*on top of itself.*: prefix="c" takes it once'):
+            from_torch(each)
+        np.testing.assert_array_equal(from_torch(each, prefix="c").W, found["weight_hh"])
+
+
 def test_several_operations_are_told_apart():
     gru, relu = (
         ("gru.input", weights(3), True, 1, 0.0, False, False, False),

@@ -47,6 +47,16 @@ def test_pruned_and_normed_weights_in_a_file_are_those_of_the_forward(tmp_path, 
     np.testing.assert_allclose(from_torch(named, prefix=prefix).W, expected, rtol=2e-6)
 
 
+@pytest.mark.parametrize(("start", "inner"), [("", "module."), ("rnns.0.", "rnns.0.module."), ("", "")])
+def test_weights_that_training_drops_are_those_of_evaluation(tmp_path, start, inner):
+    """fastai keeps "weight_hh_l0_raw" beside "module.weight_hh_l0", which training has thinned."""
+    named = {inner + name: array for name, array in WEIGHTS.items() if name != "weight_hh_l0"}
+    named |= {f"{start}weight_hh_l0_raw": W} | ({f"{inner}weight_hh_l0": 2 * W * MASK} if inner else {})
+    np.savez(tmp_path / "a.npz", **named)
+    for cell in (load(tmp_path / "a.npz"), from_torch(named, prefix=inner)):
+        np.testing.assert_array_equal(cell.W, W)
+
+
 def test_masks_in_half_precision_are_told(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, **in_parts("float16", orig=W, mask=MASK))

@@ -14,10 +14,12 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics import cli
 from rnn_dynamics.cells.stack import state_size
+from rnn_dynamics.interop.forms import Algebra
 from rnn_dynamics.interop.onnx_constants import Constants
 from rnn_dynamics.interop.onnx_files import read_model
 from rnn_dynamics.interop.onnx_functions import function_of
 from rnn_dynamics.interop.onnx_graph import nodes_of
+from rnn_dynamics.interop.onnx_unrolled import layers_of
 
 with tarfile.open(Path(__file__).parent / "files" / "onnx_more.tar.xz") as archive:
     HELD = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}
@@ -214,3 +216,39 @@ def test_constants_that_grow_are_refused_before_they_do():
     a = SimpleNamespace(name="a", array=lambda: np.zeros(100, "f4"))
     with pytest.raises(ValueError, match=r"far too many entries|expected constants of at most"):
         Constants(SimpleNamespace(node=nodes, initializer=[a])).array("a59")
+
+
+def unrolled(places, lag=None):
+    """tanh(W h + U x + b) of the inputs at some places; with a lag also a layer on what is so many steps old."""
+    algebra, draws = Algebra(), np.random.default_rng(0)
+    U, W, U2, W2 = (draws.normal(size=(3, 3)) for _ in range(4))
+    b = algebra.constant(np.ones(3))
+
+    def step(read, h, into, back):
+        form = b if read is None else algebra.add(algebra.matrix(read, into), b)
+        return algebra.function("tanh", form if h is None else algebra.add(form, algebra.matrix(h, back)))
+
+    h, g, states = None, None, [None, None]
+    for place in places:
+        h = step(algebra.named("input", "x", 3, 2, step=place), h, U, W)
+        states.append(h)
+        if lag is not None:
+            g = step(states[-1 - lag], g, U2, W2)
+    return layers_of(SimpleNamespace(algebra=algebra, graph=SimpleNamespace(node=[]), has=bool))
+
+
+@pytest.mark.parametrize(
+    ("places", "lag", "layers", "direction"),
+    [
+        (range(8), None, 1, "forward"),
+        (range(7, -1, -1), None, 1, "reverse"),
+        (range(8), 0, 2, "forward"),
+        ([0, 0, 1, 2, 3, 4], None, 0, "forward"),
+        (range(0, 16, 2), None, 0, "forward"),
+        (range(8), 1, 0, "forward"),
+    ],
+)
+def test_an_unrolled_network_reads_one_input_after_another(places, lag, layers, direction):
+    """One that reads older inputs, or every second, or a layer on older states, is another network."""
+    steps, way = unrolled(places, lag)
+    assert (len(steps), way) == (layers, direction)

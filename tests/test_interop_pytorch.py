@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -225,3 +226,29 @@ def test_modules_tell_their_kind():
         with pytest.raises(ValueError, match=r"^source: .*weight_ih_l0.*torch"):
             from_torch(source)
     assert isinstance(from_torch(nn.LSTM(2, 3, proj_size=2)), ProjectedLSTM)
+
+
+def test_dynamically_quantised_layers_are_pytorchs_but_for_the_rounding_of_states():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from torch import nn
+
+    torch.manual_seed(1)
+    inputs = torch.randn(20, 2)
+    for dtype, size, said in (
+        (torch.qint8, 0.01, "8 bits"),
+        (torch.float16, 1e-6, "float16 was made float32"),
+    ):
+        for module in (nn.LSTM(2, 3, 2, bidirectional=True), nn.GRU(2, 3, 2)):
+            with warnings.catch_warnings():  # of PyTorch, that all of this will move
+                warnings.simplefilter("ignore")
+                whole = torch.ao.quantization.quantize_dynamic(
+                    nn.Sequential(module), {type(module)}, dtype=dtype
+                )
+            with pytest.warns(UserWarning, match=said):
+                cell = from_torch(whole, prefix="0")
+            truth = whole[0](inputs[:, None])[0][:, 0].detach().numpy()
+            if type(module) is nn.LSTM:
+                found = np.asarray(cell.run(inputs.numpy()).outputs)
+            else:
+                found = rollout(cell, np.zeros(6, np.float32), inputs.numpy()).states[1:, 3:]
+            np.testing.assert_allclose(found, truth, atol=size)

@@ -30,13 +30,24 @@ ABOUT = About(
     "s",
 )
 RATE, SECONDS, _FRAME, _UNITS, _FEATURES = 48_000, 8.0, 480, 384, 65
-_STATES = {"conv1": 130, "conv2": 256, "gru1": _UNITS, "gru2": _UNITS, "gru3": _UNITS}  # of the library, in order
+_STATES = {
+    "conv1": 130,
+    "conv2": 256,
+    "gru1": _UNITS,
+    "gru2": _UNITS,
+    "gru3": _UNITS,
+}  # of the library, in order
 
 
 class _Entry(ctypes.Structure):
     """One array of the library's table."""
 
-    _fields_ = (("name", ctypes.c_char_p), ("kind", ctypes.c_int), ("size", ctypes.c_int), ("data", ctypes.c_void_p))
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("kind", ctypes.c_int),
+        ("size", ctypes.c_int),
+        ("data", ctypes.c_void_p),
+    )
 
 
 def arrays_in(library: ctypes.CDLL) -> dict[str, np.ndarray]:
@@ -74,7 +85,9 @@ def matrix(arrays: dict[str, np.ndarray], name: str, outputs: int) -> np.ndarray
 
 def gru(arrays: dict[str, np.ndarray], name: str) -> Any:
     """A GRU with its gates in the order r, z, n; the library has z, r, n, and the reset after the product."""
-    order = np.concatenate([np.arange(_UNITS, 2 * _UNITS), np.arange(_UNITS), np.arange(2 * _UNITS, 3 * _UNITS)])
+    order = np.concatenate(
+        [np.arange(_UNITS, 2 * _UNITS), np.arange(_UNITS), np.arange(2 * _UNITS, 3 * _UNITS)]
+    )
     w_in, w = (matrix(arrays, f"{name}_{of}", 3 * _UNITS)[order] for of in ("input", "recurrent"))
     given, owed = (arrays[f"{name}_{of}_bias"].astype(float)[order] for of in ("input", "recurrent"))
     bias = given + np.where(np.arange(3 * _UNITS) < 2 * _UNITS, owed, 0)
@@ -137,7 +150,11 @@ def error_of_functions(library: ctypes.CDLL) -> float:
     return largest(found, np.stack([sigmoid(x), np.tanh(x)]))
 
 
-_SECOND, _SIGMOID, _TANH = 0x40, 1, 2  # where the second convolution lies in the library's network; its numbers of σ and tanh
+_SECOND, _SIGMOID, _TANH = (
+    0x40,
+    1,
+    2,
+)  # where the second convolution lies in the library's network; its numbers of σ and tanh
 
 
 def steps_of(cells: list[Any], inputs: np.ndarray, states: np.ndarray) -> np.ndarray:

@@ -187,8 +187,9 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
     norm = f"‖∂y_t/∂u_s‖ at t = {output.at}"
     how = "" if output.is_exact else f", by {output.rows} random rows"
     said.append(f"  {'the output reaches':<22}{_reach(output)}")
-    greatest = power_of_ten(float(output.log_norms.max()))
-    said.append(f"  {'':<22}({norm}: greatest {greatest} at lag s − t = {output.peak_lag}{how})")
+    most = float(output.log_norms.max())
+    greatest = f": greatest {power_of_ten(most)} at lag s − t = {output.peak_lag}"
+    said.append(f"  {'':<22}({norm}{' is 0 at every lag' if most == -math.inf else greatest}{how})")
     rates = [f"{rate:+.3g}" if math.isfinite(rate) else "?" for rate in output.rates]
     if rates != ["?", "?"]:
         text = f"{rates[0]} nats a step to the past, {rates[1]} to the future"

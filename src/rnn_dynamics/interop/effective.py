@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.arrays import float_array
-from rnn_dynamics.interop.folded import undone
+from rnn_dynamics.interop.folded import undone, undropped
 from rnn_dynamics.interop.names import NAME
 
 _KEPT_AS = ("orig", "mask", "g", "v", "u")
@@ -120,7 +120,7 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
     Raises:
         ValueError: weights below the prefix of which the names alone do not tell how they are computed.
     """
-    found = dict(source)
+    found = undropped(source)
     packed = next(
         (name for name in found if _PACKED.fullmatch(str(name)) and str(name).startswith(prefix)), None
     )

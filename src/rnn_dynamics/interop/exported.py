@@ -48,6 +48,8 @@ def operation_of(program: Any, prefix: str) -> Operation | None:
         {operation.name: operation for operation in found if operation.name.startswith(prefix)}.values()
     )
     if len(mine) == 1:
+        if not prefix:
+            _check_once(program, named)
         return mine[0]
     calls = sorted({f'prefix="{operation.name.rpartition(".")[0]}"' for operation in found})
     if not mine:
@@ -57,6 +59,36 @@ def operation_of(program: Any, prefix: str) -> Operation | None:
     raise ValueError(
         f"source: expected one recurrent operation, got {len(mine)}: choose by {' or '.join(calls[:6])}"
     )
+
+
+def _check_once(program: Any, named: Mapping[str, str]) -> None:
+    """Refuse a program in which an operation takes what one with the same weights put out, as its input.
+
+    Raises:
+        ValueError: it is more than one layer.
+    """
+    reached: dict[int, set[str]] = {}
+    for node in program.graph.nodes:  # in the order in which they are computed
+        if node.op != "call_function":
+            continue
+        inputs = {name for each in _nodes_in(node.args[:1]) for name in reached.get(id(each), ())}
+        if _kind(node) is None:
+            reached[id(node)] = {name for each in _nodes_in(node.args) for name in reached.get(id(each), ())}
+            continue
+        own = _read(node, named, program.state_dict).name
+        if own in inputs:
+            raise ValueError(
+                f"source: expected one recurrent operation, got one on top of itself with the same weights: "
+                f'prefix="{own.rpartition(".")[0]}" takes it once'
+            )
+        reached[id(node)] = inputs | {own}
+
+
+def _nodes_in(value: Any) -> list[Any]:
+    """The nodes among arguments, which are lists in one another."""
+    if isinstance(value, tuple | list):
+        return [node for each in value for node in _nodes_in(each)]
+    return [value] if hasattr(value, "op") else []
 
 
 def _kind(node: Any) -> str | None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -9,15 +10,32 @@ from rnn_dynamics.interop.names import NAME
 from rnn_dynamics.interop.stored import HALF, Stored
 
 _PART = re.compile(rf"((?:.*\.)?)({NAME.pattern})_(orig|g)")
+_RAW = re.compile(rf"((?:.*\.)?)({NAME.pattern})_raw")
 _COMPUTED = re.compile(
     rf"((?:.*\.)?)(?:parametrizations\.(?P<new>{NAME.pattern})\..*|(?P<old>{NAME.pattern})_(?P<end>orig|mask|g|v|u))"
 )
 _PACKED = re.compile(r"(?:.*\.)?_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)")
 
 
+def undropped(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays, with the weights of a layer that drops some of them in training as they are in evaluation.
+
+    Wrappers as fastai's ``WeightDropout`` keep those as "weight_hh_l0_raw" and leave in the layer, "module.", what
+    the last forward made of them.
+    """
+    found = dict(arrays)
+    for name in arrays:
+        match = _RAW.fullmatch(name) if isinstance(name, str) else None
+        if match is not None:
+            inner = f"{match[1]}module."
+            is_wrapped = any(isinstance(other, str) and other.startswith(inner) for other in arrays)
+            found[(inner if is_wrapped else match[1]) + match[2]] = found.pop(name)
+    return found
+
+
 def folded(arrays: Mapping[str, Stored]) -> dict[str, Stored]:
     """The arrays by name, pruned weights with their masks and those of ``weight_norm`` as the forward has them."""
-    found = dict(arrays)
+    found = undropped(arrays)
     for name in arrays:
         match = _PART.fullmatch(name)
         if match is None:

@@ -18,6 +18,8 @@ def layers_of(run: Run) -> tuple[tuple[Step, ...], str]:
     chains = [_chain(run.algebra, last, before) for last in sorted(lasts)]
     layers = [found for chain in chains if (found := _layer(run.algebra, chain)) is not None]
     longest = max((len(chain) for chain in chains), default=0)
+    if len(layers) < sum(len(chain) > 2 and 2 * len(chain) > longest for chain in chains):
+        return (), "forward"  # one of these is not understood, and what is may be a part of the network
     left = [node for node in run.graph.node if node.op_type in FUNCTIONS and not run.has(node.output[0])]
     ordered = _ordered(layers)
     if not ordered or len(left) >= longest:  # another layer, which is not understood
@@ -72,16 +74,39 @@ def _layer(algebra: Algebra, chain: list[int]) -> Layer | None:
         return None
     atom = algebra.atoms[chain[-1]]
     places = [algebra.atoms[number].step for number in reads if algebra.atoms[number].kind == "input"]
+    if not _one_by_one([*_places(algebra, chain[0]), *places]):
+        return None
     direction = "reverse" if len(places) > 1 and (places[0] or 0) > (places[-1] or 0) else "forward"
     names = tuple(dict.fromkeys(algebra.atoms[number].name for number in reads))
     step = Step("RNN", first[0], first[1], first[2], ((atom.name, atom.parameters),), ("h",), names)
     return step, [*chain, -1, *reads], direction
 
 
+def _places(algebra: Algebra, number: int) -> list[int | None]:
+    """The place of the input that the first step of a layer takes."""
+    inner = algebra.atoms[number].inner
+    keys = () if inner is None else [key for key in inner.terms if len(key) == 1]
+    return [algebra.atoms[key[0]].step for key in keys if algebra.atoms[key[0]].kind == "input"]
+
+
+def _one_by_one(places: list[int | None]) -> bool:
+    """Whether inputs are read one after another, forward or backward; of one that is not told nothing is known."""
+    known = [place for place in places if place is not None]
+    if len(known) < len(places) or len(known) < 2:
+        return True
+    steps = {later - earlier for earlier, later in itertools.pairwise(known)}
+    return steps in ({1}, {-1})
+
+
 def _ordered(layers: list[Layer]) -> list[Layer]:
     """Layers on top of one another; none where they are not in one row."""
     own = [set(numbers[: numbers.index(-1)]) for _, numbers, _ in layers]
     reads = [set(numbers[numbers.index(-1) + 1 :]) for _, numbers, _ in layers]
+    for i, j in itertools.permutations(range(len(layers)), 2):
+        above = layers[i][1][layers[i][1].index(-1) + 1 :]
+        states = layers[j][1][: layers[j][1].index(-1)]
+        if set(above) & set(states) and above != states[len(states) - len(above) :]:
+            return []  # of other steps than its own
     below = [[j for j in range(len(layers)) if reads[i] & own[j]] for i in range(len(layers))]
     order = [i for i, each in enumerate(below) if not each]
     while len(order) == 1 or (order and len(order) < len(layers)):

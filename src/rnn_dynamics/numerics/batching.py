@@ -185,9 +185,8 @@ class _OnHost(NamedTuple):
 def _on_host(kernel: Callable[..., Any], leaves: list[np.ndarray], structure: Any) -> _OnHost | None:
     """The kernel for NumPy; None where it takes too many operations, or some that NumPy has not."""
     try:
-        program, results = interpreted(
-            kernel, [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in leaves], structure
-        )
+        shapes = [jax.ShapeDtypeStruct(x.shape[1:], jax.dtypes.canonicalize_dtype(x.dtype)) for x in leaves]
+        program, results = interpreted(kernel, shapes, structure)
     except Unsupported:
         return None
     return _OnHost(program, results) if program.cost <= _MOST_OPERATIONS else None

@@ -3,8 +3,9 @@
 A program takes seconds to compile and mostly milliseconds to run. Three choices, measured with jaxlib 0.10.2:
 
 - ``jax.jit``: XLA's own settings, for what is run over large grids and whose speed is advertised;
-- ``lean``: the older emitters and LLVM's first level. A third to a half of the compiler's time; the kernels that
-  take it were not slower by more than the noise. The singular spectrum's and the neuron's grid were, and do not;
+- ``lean``: the older emitters, which jaxlib 0.11.1 dropped, and LLVM's first level. A third to a half of the
+  compiler's time; the kernels that take it were not slower by more than the noise. The singular spectrum's and the
+  neuron's grid were, and do not;
 - ``wide``: as ``jax.jit``, with the processor's widest vectors. XLA's default is 256 bits; a core with 512 runs the
   neuron's grid 1.6 times as fast with them, any other the same.
 
@@ -21,8 +22,11 @@ from typing import Any
 
 import jax
 from jax.core import Tracer
+from jaxlib.version import __version_info__ as _version
 
-_LEAN = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
+# A process whose ``XLA_FLAGS`` name one that its XLA does not know is ended by it.
+_OLDER_EMITTERS = {"xla_cpu_use_fusion_emitters": False} if _version < (0, 11, 1) else {}
+_LEAN: dict[str, Any] = {**_OLDER_EMITTERS, "xla_backend_optimization_level": 1}
 _WIDE = {"xla_cpu_prefer_vector_width": 512}
 
 

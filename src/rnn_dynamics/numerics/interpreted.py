@@ -210,9 +210,17 @@ def _sharing(steps: list[_Step], kept: set[int]) -> list[_Step]:
     return found
 
 
+def _counts(params: dict[str, Any]) -> tuple[int, int]:
+    """How many of a scan's arguments stay and how many are carried; from JAX 0.11 on trees of them tell."""
+    if "num_consts" in params:
+        return params["num_consts"], params["num_carry"]
+    fixed, carried, _ = params["ft_in"].unpack()
+    return len(fixed), len(carried)
+
+
 def _scan(params: dict[str, Any]) -> tuple[Operation, bool, int]:
     body = _interpreted(params["jaxpr"])
-    length, fixed, carried = params["length"], params["num_consts"], params["num_carry"]
+    length, (fixed, carried) = params["length"], _counts(params)
     order = range(length)[:: -1 if params["reverse"] else 1]
 
     def scan(*arguments: Any) -> list[Any]:
