@@ -20,7 +20,7 @@
 #
 # Trained recurrent networks lie in public packages. One in the codec Opus, since its version 1.3, decides fifty times a
 # second whether it hears speech or music; others find beats, spell words, or foresee how much ammonia a field will
-# lose. Here seventeen of them are diagnosed. None of their weights are in this repository. Each was read from its
+# lose. Here eighteen of them are diagnosed. None of their weights are in this repository. Each was read from its
 # installed package by a small program in `examples/zoo`, run on an input made for it, and its states were compared
 # with those of the package's own runtime, or of the one that it is made for. What was measured is stored, and this
 # notebook reads that.
@@ -45,7 +45,8 @@ from rnn_dynamics.figures.gradients import zoo
 found, both = zoo.stored(), zoo.both_ways()
 print(f"{'':16} {'step':>9} {'state':>6}  architecture")
 for each in (found | both).values():
-    step = f"{1000 * each['step']:.0f} ms" if each["unit"] == "s" else each["unit"]
+    short = f"{1000 * each['step']:.0f} ms" if each["step"] < 1 else f"{each['step']:.0f} s"
+    step = short if each["unit"] == "s" else each["unit"]
     print(f"{zoo.label(each):16} {step:>9} {each['state_size']:6}  {each['architecture']}")
 
 # %% [markdown]
@@ -122,15 +123,21 @@ for each in found.values():
 #   neither dies nor grows, from the beginning of the run to its end. No one told them to; it is where training led.
 # * *Opus in between*: its gradient falls by 2 % a step of 20 ms.
 #
-# And in each the output looks less far back than the state does. A memory that no output reads is no fault: it is
-# there for the outputs to come.
+# And in most the output looks less far back than the state does, at 1/e; in g2p-en and RNNoise as far. A memory that
+# no output reads is no fault: it is there for the outputs to come.
 
 # %%
 edge = [name for name, each in found.items() if abs(each["exponent"]) < 2 * each["exponent_error"] + 5e-4]
 gated = [name for name in found if name not in ("nh3pred", "madmom_onsets")]
-print(f"on the edge: {', '.join(zoo.label(found[name]) for name in edge)}")
+print(f"on the edge: {len(edge)} of {len(gated)} gated ones, namely")
+for some in (edge[:6], edge[6:]):
+    print("   ", ", ".join(zoo.label(found[name]) for name in some))
 assert set(edge) <= set(gated)
 assert len(edge) > len(gated) / 2
+looks = [zoo.label(each) for each in found.values()
+         if each["horizons"]["1/e"]["output"] > 0.9 * each["horizons"]["1/e"]["state"]]  # fmt: skip
+print(f"as far as the state: {', '.join(looks)}")
+assert set(looks) == {"g2p-en", "RNNoise"}
 for name in ("nh3pred", "madmom_onsets", "opus"):
     assert found[name]["regime"] == "vanishing"
 
@@ -368,7 +375,7 @@ assert (
 # ```
 #
 # ```text
-# madmom 2016
+# DTLN (second)
 # ```
 #
 # </details>

@@ -1,5 +1,6 @@
 """Haiku's cores as cells: outputs and ∂x_T/∂x_0 as Haiku and JAX computed them (files/make_haiku.py)."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
-from rnn_dynamics.interop import from_haiku
+from rnn_dynamics.interop import from_haiku, load
 from tests.files.packed import read
 
 DATA = read(Path(__file__).parent / "files" / "haiku.npz")
@@ -95,3 +96,15 @@ def test_cores_of_a_model_are_read_by_prefix():
 def test_errors_name_what_is_wrong(source, options, words):
     with pytest.raises((TypeError, ValueError), match=words):
         from_haiku(source(), **options)
+
+
+def test_cores_in_a_pickle_are_found_and_taken_by_haikus_convention(tmp_path):
+    """A file as packages keep parameters: read as data, whether flat or below another name."""
+    path = tmp_path / "params.pickle"
+    for whole in (params("GRU"), {"params": params("GRU"), "step": 3}):
+        path.write_bytes(pickle.dumps(whole))
+        check("GRU", load(path))
+    path.write_bytes(pickle.dumps(params("deep")))
+    with pytest.raises(ValueError, match=r"expected one recurrent network, got \d: .*prefix=") as refused:
+        load(path)
+    assert "LSTM" in str(refused.value)

@@ -146,8 +146,8 @@ def test_layers_in_numpy_are_those_of_the_library():
     rng = np.random.default_rng(0)
 
     def gru(inputs: int) -> rd.GRU:
-        shapes = ((6, 2), (6,), (6, inputs), (2,))
-        return rd.GRU(*(rng.normal(size=shape) for shape in shapes))
+        w, b, w_in, b_hidden = (rng.normal(size=size) for size in ((6, 2), (6,), (6, inputs), (2,)))
+        return rd.GRU(w, b, w_in, b_hidden=b_hidden)
 
     network = rd.Bidirectional([(gru(3), gru(3)), (gru(4), gru(4))])
     run = network.run(rng.normal(size=(7, 3)))

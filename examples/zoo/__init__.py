@@ -3,6 +3,6 @@
 #: The programs in the order in which the table has them.
 NAMES = (
     *("opus", "madmom_onsets", "madmom_beats", "g2p", "nh3pred", "silero", "beatnet", "ring", "mhcnuggets"),
-    *("textgenrnn", "resemblyzer", "dgaintel", "dtln", "rnnoise"),
+    *("textgenrnn", "resemblyzer", "dgaintel", "dtln", "dtln_second", "rnnoise"),
     *("sleepecg", "medaka", "gssc"),
 )

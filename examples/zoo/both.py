@@ -1,7 +1,7 @@
 """Networks of the zoo that read in both directions: their measures, and what is stored and printed of them.
 
-An output of theirs has inputs on both sides, so that its gradient is followed to the inputs, back and ahead, and each
-direction of each layer has an exponent of its own.
+An output of theirs has inputs on both sides, so that its gradient is followed to the inputs, back and ahead, and
+each direction of each layer has an exponent of its own.
 """
 
 import math
@@ -16,8 +16,8 @@ from examples.zoo.common import (
     About,
     Agreement,
     head_of,
-    largest,
     lags_shown,
+    largest,
     rounded,
     said_of,
     sigmoid,
@@ -142,7 +142,7 @@ def compared(run: Any, layers: list[np.ndarray]) -> tuple[float, int]:
     return max(largest(own, other) for own, other in pairs), run.steps
 
 
-def gru_layers(network: Any, inputs: np.ndarray) -> list[np.ndarray]:
+def gru_layers(network: Any, inputs: Any) -> list[np.ndarray]:
     """What layers of GRUs with the reset after the product put out, in NumPy, both directions beside each other."""
     u, found = np.asarray(inputs), []
     for pair in network.layers:

@@ -85,6 +85,7 @@ class Files:
                 self.unpacked,
                 *sorted(self.unpacked.glob("*")),
                 *sorted(self.unpacked.glob("*/*")),
+                *sorted(self.unpacked.glob("*/*.data/purelib")),  # of a wheel with a library in it
             ):
                 if (folder / name).is_file():
                     return folder / name

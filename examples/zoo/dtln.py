@@ -59,7 +59,7 @@ def study(files: Files) -> Study:
     is_loud = np.abs(clear).max(axis=1) > 0.05
     return Study(
         run,
-        Partial(_logit, jnp.asarray(w), jnp.asarray(b)),
+        Partial(mean_logit, jnp.asarray(w), jnp.asarray(b)),
         "the mean logit of the mask",
         f"{SECONDS:.0f} s of made speech in noise",
         compared(path, cell, run, mask),
@@ -74,7 +74,7 @@ def study(files: Files) -> Study:
     )
 
 
-def _logit(w: Any, b: Any, x: Any) -> Any:
+def mean_logit(w: Any, b: Any, x: Any) -> Any:
     return (times(x[..., 2 * _UNITS : 3 * _UNITS], w) + b).mean(axis=-1)
 
 

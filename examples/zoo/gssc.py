@@ -1,9 +1,9 @@
-"""Which stage of sleep is it? The five layers of GRUs of gssc, in both directions, over a night of one eye's movements.
+"""Which stage of sleep is it? The five layers of GRUs of gssc, in both directions, over a night of one eye's moves.
 
-The Greifswald classifier reads 30 s at each step: nine blocks of convolutions make 512 numbers of the signal of an eye
-(it takes that of the brain too, and works without), and five layers of GRUs of 256 units read the night from both
-ends. Its files are pickles of whole modules, which are read as data; the package's own classes on PyTorch are the
-judge where it is installed.
+The Greifswald classifier reads 30 s at each step: nine blocks of convolutions make 512 numbers of the signal of an
+eye (it takes that of the brain too, and works without), and five layers of GRUs of 256 units read the night from
+both ends. Its files are pickles of whole modules, which are read as data; the package's own classes on PyTorch are
+the judge where it is installed.
 """
 
 from pathlib import Path
@@ -88,7 +88,7 @@ def study(files: Files) -> both.Study:
     )
     arrays = {name: value for name, value in arrays_of(signal_path).items() if ".eog." in name}
     ends = arrays_of(path)
-    network = rd.interop.from_torch(ends, prefix="gru.")
+    network: Any = rd.interop.from_torch(ends, prefix="gru.")
     stages = sleep.night()
     heard = sleep.eye(stages, _SAMPLES / sleep.EPOCH)
     read = ((heard - heard.mean()) / heard.std()).reshape(len(stages), _SAMPLES)
@@ -129,7 +129,10 @@ def _logit(weights: dict[str, Any], y: Any) -> Any:
 def compared(
     source: Path, arrays: dict, ends: dict, read: np.ndarray, run: Any, logits: np.ndarray
 ) -> Agreement:
-    """The package's classes on PyTorch, from the signal on, else the arithmetic of the GRUs in NumPy."""
+    """The package's classes on PyTorch, from the signal on, else the arithmetic of the GRUs in NumPy.
+
+    Of the former the states of the last layer are compared, and the last ones of every layer.
+    """
     try:
         import torch
     except ImportError:
@@ -159,8 +162,6 @@ def compared(
     own = np.concatenate([np.asarray(each.final)[None] for pair in run.trajectories for each in pair])
     apart = max(largest(own, last[:, 0]), largest(run.outputs, states[:, 0]))
     said = np.exp(logits - logits.max(axis=1, keepdims=True))
-    against = (
-        f"the package's classes on PyTorch {torch.__version__.partition('+')[0]} in double precision, from the "
-        "signal on: the last layer's states, and the last ones of every layer"
-    )
+    version = torch.__version__.partition("+")[0]
+    against = f"gssc's own classes on PyTorch {version}, in double precision"
     return Agreement(against, True, apart, largest(said / said.sum(axis=1, keepdims=True), shares), run.steps)

@@ -1,8 +1,9 @@
 """Which base stands here? The GRUs of medaka, in both directions, along a pile of nanopore reads.
 
 Each step is a column of the pile: ten numbers, the shares of reads that have A, C, G or T there or nothing, on
-either strand. Two layers of GRUs of 128 units read the pile from both ends, and a dense layer says which base it is,
-or none. The archive is read as data; the GRU and the dense layer of PyTorch, which the package takes, are the judge.
+either strand. Two layers of GRUs of 128 units read the pile from both ends, and a dense layer says which base it
+is, or none. The archive is read as data; the GRU and the dense layer of PyTorch, which the package takes, are the
+judge.
 """
 
 import tarfile
@@ -38,8 +39,8 @@ def pile(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Columns of a pile of reads along a made genome, and the symbol that is true of each.
 
     Reads err by themselves in 4 of 100 bases; in runs of one base they leave out one more often the longer it is.
-    A column in ten is one that some reads put in between. Inputs have the shape (columns, 10): a c g t of one strand,
-    A C G T of the other, then what is left out of either, divided by the number of reads.
+    A column in ten is one that some reads put in between. Inputs have the shape (columns, 10): a c g t of one
+    strand, A C G T of the other, then what is left out of either, divided by the number of reads.
     """
     rng = np.random.default_rng(seed)
     genome: list[int] = []
@@ -91,7 +92,7 @@ def study(files: Files) -> both.Study:
                 raise SystemExit(f"{archive}: expected model/weights.pt in it")
             path.write_bytes(stored.read())
         arrays = arrays_of(path)
-    network = rd.interop.from_torch(arrays, prefix="gru.")
+    network: Any = rd.interop.from_torch(arrays, prefix="gru.")
     inputs, truth = pile()
     run = network.run(inputs)
     w, b = arrays["linear.weight"], arrays["linear.bias"]

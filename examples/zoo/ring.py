@@ -2,8 +2,8 @@
 
 RING passes messages between the bodies of a chain. For one body there are none, and what is left is a GRU of
 400 units, a layer normalisation, a second GRU, and a dense network that gives a quaternion. Its file is a
-pickle of JAX's arrays, which is read as data. Haiku's GRU is h⁺ = (1 − z) h + z a; ``rd.interop.from_haiku``
-knows that.
+pickle of JAX's arrays, which is read as data. Haiku's GRU is h⁺ = (1 − z) h + z a; ``rd.interop.load``
+knows that by the names.
 """
 
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from examples.zoo.common import About, Agreement, Files, Study, arrays_of, largest, sigmoid, times
+from examples.zoo.common import About, Agreement, Files, Study, arrays_of, double, largest, sigmoid, times
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
@@ -90,7 +90,7 @@ def study(files: Files) -> Study:
     (path,) = files.find(ABOUT, "ring/ml/params/0x13e3518065c21cd8.pickle")
     arrays = arrays_of(path)
     both = layers(arrays)
-    cells = [rd.interop.from_haiku({"gru": {"w_i": each.w_i, "w_h": each.w_h, "b": each.b}}) for each in both]
+    cells = [double(rd.interop.load(path, prefix=f"stacked_rnn_cell/~/{name}")) for name in ("gru", "gru_1")]
     cell = Partial(step, *cells, (jnp.asarray(both[0].scale), jnp.asarray(both[0].offset)))
     inputs, ups = turned()
     run = rd.rollout(cell, np.zeros(2 * _UNITS), inputs)

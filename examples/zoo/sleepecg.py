@@ -1,8 +1,9 @@
 """Awake, dreaming, or neither? The GRUs of sleepecg, in both directions, over a night's heartbeats.
 
-Each step is 30 s: 33 numbers of the heart's rhythm around it, the hour at which the recording began, age and sex go
-through a dense layer of 64 units into two layers of GRUs of 8 units that read the night from both ends. The numbers are
-made by the package's own functions. Keras, which the package runs on, is the judge where it is installed.
+Each step is 30 s: 33 numbers of the heart's rhythm around it, the hour at which the recording began, age and sex
+go through a dense layer of 64 units into two layers of GRUs of 8 units that read the night from both ends. The
+numbers are made by the package's own functions. Keras, which the package runs on, is the judge where it is
+installed.
 """
 
 import io
