@@ -41,7 +41,13 @@ class Linear:
             lambda: rd.Bidirectional([(CELL, CELL)]).run(np.ones((3, 9))),
             r"^inputs: .*network\.run\(inputs\.T\)",
         ),
+        (lambda: rd.rollout(CELL, INPUTS), r"^steps: .*the argument behind x0"),
         (lambda: rd.interop.check(Linear(), INPUTS, INPUTS), r"^cell: .*rd\.interop\.from_module"),
+        (lambda: rd.interop.check(CELL, INPUTS, np.ones((4, 9))), r"^output: .*got 9: .*before any readout"),
+        (
+            lambda: rd.interop.check(rd.Bidirectional([(CELL, CELL)]), INPUTS, np.ones((4, 9))),
+            r"^output: .*\(4, 9\): .*before any readout",
+        ),
         (lambda: rd.interop.from_torch("model.pt"), r"^source: .*got str; rd\.interop\.load reads files"),
         (lambda: rd.interop.from_keras("model.h5"), r"^source: .*got str; rd\.interop\.load reads files"),
         (lambda: rd.interop.from_torch(Linear()), r"^source: .*got \['bias', 'weight'\]; none of the names"),

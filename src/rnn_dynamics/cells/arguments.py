@@ -83,7 +83,10 @@ def _step_count(inputs: Any, steps: Any, name: str) -> int:
     length = _length(inputs, name)
     if steps is None:
         if length is None:
-            raise ValueError("steps: expected a number of steps where there are no inputs, got None")
+            raise ValueError(
+                "steps: expected a number of steps where there are no inputs, got None; inputs, where there are "
+                "some, are the argument behind x0"
+            )
         return length
     steps = count("steps", steps)
     if length is not None and length != steps:

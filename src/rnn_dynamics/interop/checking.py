@@ -162,7 +162,10 @@ def output_part(cell: Any, width: int, size: int) -> slice:
     if width == size:
         return slice(0, size)
     if width != part.stop - part.start:
-        raise ValueError(f"output: expected {part.stop - part.start} entries a step, as h has, got {width}")
+        raise ValueError(
+            f"output: expected {part.stop - part.start} entries a step, as h has, got {width}: give what the "
+            "recurrent layers put out, before any readout"
+        )
     return part
 
 

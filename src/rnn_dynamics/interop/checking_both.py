@@ -46,7 +46,12 @@ def compared(
     truth, driven = (np.asarray(real_array(n, v)) for n, v in (("output", output), ("inputs", inputs)))
     width = network.width()
     if truth.ndim not in (2, 3) or not truth.size or truth.shape[-1] != width:
-        raise ValueError(f"output: expected shape (T, {width}) or (batch, T, {width}), got {truth.shape}")
+        readout = (
+            "" if truth.ndim not in (2, 3) else ": what the recurrent layers put out, before any readout"
+        )
+        raise ValueError(
+            f"output: expected shape (T, {width}) or (batch, T, {width}), got {truth.shape}{readout}"
+        )
     if driven.ndim != truth.ndim or driven.shape[:-1] != truth.shape[:-1]:
         raise ValueError(
             f"inputs: expected shape {(*truth.shape[:-1], 'm')} as of the output, got {driven.shape}"
