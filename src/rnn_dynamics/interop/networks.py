@@ -164,10 +164,14 @@ def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) 
 
 
 def _name_class(group: dict[str, Stored], part: Part | None) -> None:
-    """Say with the weights of a class that is none of PyTorch's that its step may be another."""
+    """Say with the weights of a class that is none of PyTorch's that its step may be another.
+
+    What a reader of the library names itself, as operations of OpenVINO, has no module in its name.
+    """
     if (
         part is None
         or part.is_call
+        or "." not in part.name
         or part.name.removeprefix("__torch__.").partition(".")[0] in ("torch", "paddle")
     ):
         return
