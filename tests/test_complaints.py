@@ -172,7 +172,7 @@ def test_an_archive_of_numpy_needs_no_safetensors(capsys, tmp_path, monkeypatch)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     np.savez(tmp_path / "a.npz", **lstm())
     assert told(capsys, "diagnose", tmp_path / "a.npz")[1] == [
-        "--inputs, --steps: expected one of them, got neither"
+        "--inputs, --steps: expected one of them, got neither: --steps 200 runs it on inputs of zeros"
     ]
 
 
@@ -468,7 +468,7 @@ def test_what_stands_in_for_pytorchs_pickles_is_what_it_says(protocol):
 
 def test_a_folder_is_told_what_is_in_it(capsys, tmp_path):
     for words in (
-        r"no \.safetensors",
+        r"none of the files in it that are read: \.safetensors",
         "give a file in it: model.safetensors",
         "give a file in it: b.npz, model",
     ):
