@@ -78,24 +78,36 @@ def mean_logit(w: Any, b: Any, x: Any) -> Any:
     return (times(x[..., 2 * _UNITS : 3 * _UNITS], w) + b).mean(axis=-1)
 
 
+def in_numpy(cell: Any, run: Any) -> Agreement:
+    """The arithmetic of the cells in NumPy, layer by layer."""
+    layers, data = [], np.asarray(run.inputs)
+    for layer in cell.cells:
+        layers.append(lstm_states((layer.W_in, layer.W, layer.b), data))
+        data = layers[-1][:, :_UNITS]
+    own, states = np.concatenate(layers, axis=1), np.asarray(run.states)[1:]
+    return Agreement("the same arithmetic in NumPy", False, largest(states, own), None, run.steps)
+
+
+def on_onnxruntime(
+    onnxruntime: Any, path: Path, given: Any
+) -> tuple[list[np.ndarray], list[np.ndarray], str]:
+    """Outputs and states of the file step by step, and the runtime's name."""
+    session = onnxruntime.InferenceSession(str(path))
+    names = [each.name for each in session.get_inputs()]
+    kept, outputs, states = np.zeros((1, 2, _UNITS, 2), np.float32), [], []
+    for u in given:
+        said, kept = session.run(None, {names[0]: u[None, None].astype(np.float32), names[1]: kept})
+        outputs.append(said.ravel())
+        states.append(kept[0].transpose(0, 2, 1).ravel())
+    return outputs, states, f"the file on onnxruntime {onnxruntime.__version__}"
+
+
 def compared(path: Path, cell: Any, run: Any, mask: np.ndarray) -> Agreement:
     """The file on onnxruntime, step by step, else the arithmetic of the cells in NumPy."""
-    states, data = np.asarray(run.states)[1:], np.asarray(run.inputs)
     try:
         import onnxruntime
     except ImportError:
-        layers = []
-        for layer in cell.cells:
-            layers.append(lstm_states((layer.W_in, layer.W, layer.b), data))
-            data = layers[-1][:, :_UNITS]
-        own = np.concatenate(layers, axis=1)
-        return Agreement("the same arithmetic in NumPy", False, largest(states, own), None, run.steps)
-    session = onnxruntime.InferenceSession(str(path))
-    names = [each.name for each in session.get_inputs()]
-    kept, masks, all_states = np.zeros((1, 2, _UNITS, 2), np.float32), [], []
-    for u in data:
-        said, kept = session.run(None, {names[0]: u[None, None].astype(np.float32), names[1]: kept})
-        masks.append(said.ravel())
-        all_states.append(kept[0].transpose(0, 2, 1).ravel())
-    against = f"the file on onnxruntime {onnxruntime.__version__}"
-    return Agreement(against, True, largest(states, all_states), largest(mask, masks), run.steps)
+        return in_numpy(cell, run)
+    masks, there, against = on_onnxruntime(onnxruntime, path, np.asarray(run.inputs))
+    states = largest(np.asarray(run.states)[1:], there)
+    return Agreement(against, True, states, largest(mask, masks), run.steps)

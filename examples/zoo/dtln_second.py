@@ -18,7 +18,6 @@ from examples.zoo.common import (
     Study,
     arrays_of,
     largest,
-    lstm_states,
     rounded,
     sigmoid,
 )
@@ -97,24 +96,12 @@ def compared(
     path: Path, arrays: dict, cell: Any, frames: np.ndarray, run: Any, mask: np.ndarray
 ) -> Agreement:
     """The file on onnxruntime, step by step from the frames on, else the arithmetic of the cells in NumPy."""
-    states = np.asarray(run.states)[1:]
     try:
         import onnxruntime
     except ImportError:
-        layers, data = [], np.asarray(run.inputs)
-        for layer in cell.cells:
-            layers.append(lstm_states((layer.W_in, layer.W, layer.b), data))
-            data = layers[-1][:, :_UNITS]
-        own = np.concatenate(layers, axis=1)
-        return Agreement("the same arithmetic in NumPy", False, largest(states, own), None, run.steps)
-    session = onnxruntime.InferenceSession(str(path))
-    names = [each.name for each in session.get_inputs()]
-    kept, sounds_there, all_states = np.zeros((1, 2, _UNITS, 2), np.float32), [], []
-    for frame in frames:
-        said, kept = session.run(None, {names[0]: frame[None, None].astype(np.float32), names[1]: kept})
-        sounds_there.append(said.ravel())
-        all_states.append(kept[0].transpose(0, 2, 1).ravel())
+        return dtln.in_numpy(cell, run)
+    sounds_there, there, against = dtln.on_onnxruntime(onnxruntime, path, frames)
     x = frames @ arrays["conv1d_2/kernel:0"][:, :, 0].T
     made = (x * mask) @ arrays["conv1d_3/kernel:0"][:, :, 0].T
-    against = f"the file on onnxruntime {onnxruntime.__version__}, from the frames on"
-    return Agreement(against, True, largest(states, all_states), largest(made, sounds_there), run.steps)
+    states = largest(np.asarray(run.states)[1:], there)
+    return Agreement(f"{against}, from the frames on", True, states, largest(made, sounds_there), run.steps)
