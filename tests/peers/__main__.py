@@ -10,13 +10,12 @@ from typing import Any
 
 import jax
 
-jax.config.update("jax_enable_x64", True)
-
-from tests.peers.packages import FRAMEWORKS  # noqa: E402
-from tests.peers.rows import measured  # noqa: E402
+from tests.peers.packages import FRAMEWORKS
+from tests.peers.rows import measured
 
 
 def main(name: str, path: str) -> int:
+    jax.config.update("jax_enable_x64", True)
     versions = {package: _version(package) for package in FRAMEWORKS[name][1]}
     print(", ".join(f"{package} {version}" for package, version in versions.items()), flush=True)
     found: list[dict[str, Any]] = []
