@@ -1,10 +1,10 @@
 """Policies that walk Unitree's humanoids: what the programs of the three robots share.
 
 The repository holds, for each robot, a policy that was trained by PPO (a TorchScript archive: an LSTM, behind it
-two dense layers) and the robot's description for MuJoCo. The robot walks here as ``deploy/deploy_mujoco`` lets it: 50
-times a second the policy reads angular velocity, the direction of gravity, the command, joints, their speeds, its
-last action, and a clock of one stride in 0.8 s; it answers with joint angles, which a controller pursues at 500 Hz.
-No input has the speed at which the robot moves. The archive is read as data by the library; where PyTorch is
+two dense layers) and the robot's description for MuJoCo. The robot walks here as ``deploy/deploy_mujoco`` lets
+it: 50 times a second the policy reads angular velocity, the direction of gravity, the command, joints, their speeds,
+its last action, and a clock of one stride in 0.8 s; it answers with joint angles, which a controller pursues at
+500 Hz. No input has the speed at which the robot moves. The archive is read as data by the library; where PyTorch is
 installed it is also run, and drives the robot.
 """
 
