@@ -2,10 +2,10 @@
 
 The repository holds, for each robot, a policy that was trained by PPO (a TorchScript archive: an LSTM, behind it
 two dense layers) and the robot's description for MuJoCo. The robot walks here as ``deploy/deploy_mujoco`` lets
-it: 50 times a second the policy reads angular velocity, the direction of gravity, the command, joints, their speeds,
-its last action, and a clock of one stride in 0.8 s; it answers with joint angles, which a controller pursues at
-500 Hz. No input has the speed at which the robot moves. The archive is read as data by the library; where PyTorch is
-installed it is also run, and drives the robot.
+it: 50 times a second the policy reads angular velocity, the direction of gravity, the command, joints and their
+speeds, its last action, and a clock of one stride in 0.8 s; it answers with joint angles, which a controller
+pursues at 500 Hz. No input has the speed at which the robot moves. The archive is read as data by the library;
+where PyTorch is installed it is also run, and drives the robot.
 """
 
 import ast
@@ -121,7 +121,7 @@ class Walker:
             robot.mujoco.mj_step(robot.model, data)
         self.count += 1
         phase = 2 * math.pi * (self.count % STRIDE) / STRIDE
-        down = -_turned(data.qpos[3:7])[2]
+        down = -turned(data.qpos[3:7])[2]
         parts = [data.qvel[3:6] * scales["ang_vel"], down, np.array(COMMAND) * robot.command_scale]
         parts += [(data.qpos[7:] - robot.rest) * scales["dof_pos"], data.qvel[6:] * scales["dof_vel"]]
         parts += [self.action, [math.sin(phase), math.cos(phase)]]
@@ -133,7 +133,7 @@ class Walker:
 
     def speed(self) -> float:
         """Of the pelvis, the way that it looks, in m/s."""
-        ahead = _turned(self.data.qpos[3:7])[:2, 0]
+        ahead = turned(self.data.qpos[3:7])[:2, 0]
         return float(self.data.qvel[:2] @ ahead / np.linalg.norm(ahead))
 
     def kept(self) -> tuple[Any, ...]:
@@ -150,7 +150,7 @@ class Walker:
         mujoco.mj_setState(self.robot.model, self.data, physics, mujoco.mjtState.mjSTATE_INTEGRATION)
 
 
-def _turned(quaternion: np.ndarray) -> np.ndarray:
+def turned(quaternion: np.ndarray) -> np.ndarray:
     """The matrix of a rotation; its columns are the body's axes in the world."""
     w, x, y, z = quaternion
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
