@@ -324,8 +324,8 @@ walking = zoo_robots.robots(found)
 for name, each in walking.items():
     memory, speed = each["more"]["memory"], each["answers"]["speed, m/s"]
     print(f"{name}, with all of its memory: {speed:.2f} m/s")
-    falls = ", ".join(f"{what} {at:.1f} s" for what, at in memory["replaced"].items())
-    print(f"    with its state set at each step it falls after: {falls}")
+    for what, at in memory["replaced"].items():
+        print(f"    with its state at each step {what}: falls after {at:.1f} s")
     print(f"    least number of last observations on which it walks: {zoo_robots.enough(each)}")
     reach = [zoo.in_its_unit(each, each["horizons"][share]["output"]) for share in ("1/e", "1 %")]
     print(f"    gradient of the left knee's angle: 1/e at {reach[0]}, 1 % at {reach[1]}")

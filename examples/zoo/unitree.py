@@ -189,7 +189,8 @@ def walked(robot: Robot, step: Step, seconds: float, memory: Callable | None = N
             fell = walker.count * 0.02
             break
     touching = sorted(robot.model.body(each).name for each in names if each)
-    return Walk(np.array(all_seen), *(np.array(each) for each in zip(*rows, strict=True)), touching, fell)
+    actions, states, speeds = (np.array(each) for each in zip(*rows, strict=True))
+    return Walk(np.array(all_seen), actions, states, speeds, touching, fell)
 
 
 def policy_in_torch(path: Path) -> tuple[Step, str, bool]:
