@@ -64,13 +64,14 @@ def _of_keras(path: Path, as_json: bool) -> int:
 
 def described(contents: Any, path: Path) -> dict[str, Any]:
     """What is in a file, in mappings and lists as JSON has them."""
+    from rnn_dynamics.interop.folders import bytes_of
     from rnn_dynamics.interop.formats import WORDS
 
     taken = frozenset().union(*(network.names for network in contents.networks))
     return {
         "file": str(path),
         "format": WORDS[contents.format],
-        "bytes": path.stat().st_size,
+        "bytes": bytes_of(path),
         "networks": [
             {
                 "kind": network.kind,

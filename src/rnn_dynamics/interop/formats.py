@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rnn_dynamics.interop.folders import kind_of
 from rnn_dynamics.interop.protobuf import top_fields
 
 #: The formats of Keras, which ``read_keras`` reads.
@@ -31,6 +32,8 @@ WORDS = {
     "dynet": "a model of DyNet (text)",
     "tflite": "a model of TensorFlow Lite",
     "coreml": "a model of Core ML",
+    "orbax": "a checkpoint of Orbax",
+    "zarr": "a folder of Zarr",
 }
 _EXPECTED = (
     "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or Core ML file"
@@ -101,7 +104,7 @@ def format_of(path: Path) -> str:
         OSError: it cannot be read.
     """
     if path.is_dir():
-        return "folder"
+        return kind_of(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         begin = file.read(1024)
@@ -205,13 +208,6 @@ def _of_folder(path: Path) -> str:
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
         return "it is an ML Program of Core ML: import the model that it was made from"
-    for inner in (path, *(path / name for name in ("default", "params", "model", "state"))):
-        if any((inner / name).is_file() for name in ("_METADATA", "manifest.ocdbt")):
-            return (
-                "it is a checkpoint of Orbax, which rd.interop.load reads once it is one file: python -c "
-                "\"import flax.serialization as s, orbax.checkpoint as o; open('weights.msgpack', 'wb').write("
-                f's.to_bytes(o.PyTreeCheckpointer().restore({_quoted(inner.absolute())})))"'
-            )
     return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}"
 
 
