@@ -110,7 +110,7 @@ class Folder:
 
 def kind_of(path: Path) -> str:
     """ "orbax" or "zarr" of a folder, or "folder" of another."""
-    if is_checkpoint(path) or items_of(path) or steps_of(path) or is_unfinished(path):
+    if is_unfinished(path) or is_checkpoint(path) or items_of(path) or steps_of(path):
         return "orbax"
     return "zarr" if any((path / name).is_file() for name in _OF_ZARR) else "folder"
 
@@ -133,7 +133,9 @@ def items_of(path: Path) -> dict[str, Path]:
 
 
 def steps_of(path: Path) -> list[Path]:
-    """The steps below a folder of Orbax's CheckpointManager, the last one first."""
+    """The steps below a folder of Orbax's CheckpointManager, the last one first; none of a step itself."""
+    if is_checkpoint(path) or items_of(path):
+        return []
     numbered = [(int(match[1]), each) for each in _folders(path) if (match := _STEP.fullmatch(each.name))]
     found = [(number, each) for number, each in numbered if is_checkpoint(each) or items_of(each)]
     return [each for _, each in sorted(found, reverse=True)]

@@ -26,6 +26,7 @@ _HAIKU = {
     frozenset(("/linear.w", "/linear.b", "/linear_1.w", "/linear_1.b")): "rnn_relu",
 }
 _HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
+_MOMENT = re.compile(r"(?:^|\.)opt(?:imizer)?_state\.(.*\.)?(?:mu|nu|trace)\.(.*)$")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
 
@@ -109,7 +110,22 @@ def networks_of(
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
     found += _of_groups(arrays, _UNIREP_NAME, _of_unirep)
     found += _of_groups(arrays, _NNX_NAME, _of_nnx)
-    return found + _of_haiku(arrays)
+    return _without_moments(found + _of_haiku(arrays))
+
+
+def _without_moments(found: list[Network]) -> list[Network]:
+    """The networks without what Optax keeps of the gradients of each, which has the names of its weights."""
+    own = [network for network in found if not _MOMENT.search(network.prefix)]
+    return [
+        network
+        for network in found
+        if (match := _MOMENT.search(network.prefix)) is None
+        or not any(
+            f".{each.prefix}".endswith(f".{match[2]}")
+            and (each.kind, each.units, each.inputs) == (network.kind, network.units, network.inputs)
+            for each in own
+        )
+    ]
 
 
 def one_layer(arrays: Mapping[str, Any], layer: int | None) -> dict[str, Any]:

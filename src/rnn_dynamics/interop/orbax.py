@@ -16,10 +16,17 @@ _ARRAYS = ("jax.Array", "np.ndarray", "scalar")
 
 
 class _Told(NamedTuple):
-    """What a checkpoint says of itself: the names of its arrays, and whether it keeps all of their chunks."""
+    """What a checkpoint says of itself.
+
+    Attributes:
+        names: of its arrays.
+        is_whole: whether all of their chunks are kept.
+        is_tree: whether they are the values of an OCDBT.
+    """
 
     names: frozenset[str]
     is_whole: bool
+    is_tree: bool
 
 
 class _Values:
@@ -50,9 +57,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     if is_unfinished(path):
         raise Refused("expected a checkpoint that is whole, got one that Orbax was writing when it was stopped")
+    steps = steps_of(path)
+    if steps:
+        return read_checkpoint(_only(steps))
     items = {} if is_checkpoint(path) else items_of(path)
-    if not is_checkpoint(path) and not items:
-        return read_checkpoint(_only(steps_of(path)))
     folder = Folder(path)
     try:
         found = {name: _arrays(folder, name) for name in items} or {"": _arrays(folder, "")}
@@ -104,7 +112,7 @@ def _arrays(folder: Folder, inside: str) -> dict[str, Stored]:
     """The arrays of one checkpoint, in a folder below another or in itself."""
     start = f"{inside}/" if inside else ""
     told = _told(folder, start + _METADATA)
-    if folder.size(start + ocdbt.MANIFEST) is not None:
+    if told.is_tree or folder.size(start + ocdbt.MANIFEST) is not None:
         source: zarr_arrays.Source = _Values(folder, inside)
         keys = {key.rpartition("/")[0]: key for key in source.values if key.endswith(_ENDS)}
     else:
@@ -123,7 +131,7 @@ def _told(folder: Folder, name: str) -> _Told:
     """What a checkpoint says of itself; nothing where it says nothing."""
     size = folder.size(name)
     if size is None:
-        return _Told(frozenset(), False)
+        return _Told(frozenset(), False, False)
     if size > _LONGEST_METADATA:
         raise Refused(f"expected at most {_LONGEST_METADATA} bytes in {name!r}, got {size}")
     told = json.loads(folder.read(name))
@@ -133,7 +141,10 @@ def _told(folder: Folder, name: str) -> _Told:
         for each in entries
         if each["value_metadata"]["value_type"] in _ARRAYS and not each["value_metadata"]["skip_deserialize"]
     )
-    return _Told(frozenset(names), told.get("store_array_data_equal_to_fill_value") is True)
+    is_whole, is_tree = (
+        told.get(each) is True for each in ("store_array_data_equal_to_fill_value", "use_ocdbt")
+    )
+    return _Told(frozenset(names), is_whole, is_tree)
 
 
 def _described(folder: Folder, inside: str) -> dict[str, str]:
