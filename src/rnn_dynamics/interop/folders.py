@@ -25,8 +25,9 @@ class Folder:
     """
 
     def __init__(self, path: Path) -> None:
-        self._root = path.resolve()
-        self._sizes: dict[str, tuple[Path, int]] = {}
+        self._root = os.path.realpath(path)
+        self._folders = {"": self._root}
+        self._sizes: dict[str, tuple[str, int]] = {}
         self._left = ALWAYS_INFLATED
 
     def size(self, name: str) -> int | None:
@@ -39,19 +40,29 @@ class Folder:
             return self._sizes[name][1]
         if not name or name.startswith(("/", "\\")) or "\0" in name or ".." in re.split(r"[/\\]", name):
             raise Refused(f"expected names of files inside the folder, got {name[:60]!r}")
-        path = self._root / name
+        above, _, own = name.rpartition("/")
+        if above not in self._folders:
+            self._folders[above] = self._followed(os.path.join(self._root, above), name)
+        path = os.path.join(self._folders[above], own)
         try:
-            found = path.resolve()
-            state = found.stat()
+            state = os.lstat(path)
+            if stat.S_ISLNK(state.st_mode):
+                path = self._followed(path, name)
+                state = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if self._root != found and self._root not in found.parents:
-            raise Refused(f"expected files inside the folder, got {name[:60]!r}, which is a link out of it")
         if not stat.S_ISREG(state.st_mode):
             raise Refused(f"expected {name[:60]!r} as a file, got a folder or a device")
-        self._sizes[name] = found, state.st_size
+        self._sizes[name] = path, state.st_size
         self._left += MOST_INFLATED * state.st_size
         return state.st_size
+
+    def _followed(self, path: str, name: str) -> str:
+        """Where a path leads."""
+        found = os.path.realpath(path)
+        if found != self._root and not found.startswith(os.path.join(self._root, "")):
+            raise Refused(f"expected files inside the folder, got {name[:60]!r}, which is a link out of it")
+        return found
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         """The bytes of a file, or a stretch of them.
@@ -69,7 +80,7 @@ class Folder:
                 "it is cut short"
             )
         self.spend(length)
-        with self._sizes[name][0].open("rb") as file:
+        with open(self._sizes[name][0], "rb") as file:
             file.seek(offset)
             return file.read(length)
 
@@ -96,7 +107,7 @@ class Folder:
         waiting, seen = [(name, 0)], 0
         while waiting:
             name, depth = waiting.pop()
-            with os.scandir(self._root / name) as entries:
+            with os.scandir(os.path.join(self._root, name)) as entries:
                 inside = {each.name: each.is_dir(follow_symlinks=False) for each in entries}
             seen += len(inside)
             if depth > _DEEPEST or seen > _MOST_ENTRIES:
