@@ -17,7 +17,12 @@ _HEAP = 12
 def add_to(commands: Any) -> None:
     """Add the command's arguments to its parser."""
     parser = commands.add_parser("inspect", help="what is in a file of weights, and the call that reads it")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="of PyTorch, safetensors, NumPy, MATLAB, …, or a folder of Orbax")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="of PyTorch, safetensors, NumPy, MATLAB, …, or a folder of Orbax",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=_inspect, check=_check)
 

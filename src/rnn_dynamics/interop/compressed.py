@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from typing import Any
 
 from rnn_dynamics.interop.stored import Refused
 from rnn_dynamics.numerics import packages
@@ -52,7 +51,9 @@ def _of_zlib(codec: str, content: bytes, most: int) -> bytes:
     machine = zlib.decompressobj(31 if codec == "gzip" else 15)
     found = machine.decompress(content, most + 1)
     if len(found) > most or not machine.eof:
-        raise Refused(f"expected at most {most} bytes in a whole stream of {codec}, got more, or one cut short")
+        raise Refused(
+            f"expected at most {most} bytes in a whole stream of {codec}, got more, or one cut short"
+        )
     return found
 
 
@@ -62,7 +63,9 @@ def _of_zstd(content: bytes, size: int | None, most: int) -> bytes:
     if announced is None:
         announced = _of_blocks(content, first, has_checksum, most) if size is None else size
     elif size is not None and announced != size:
-        raise Refused(f"expected {size} bytes that were compressed, got a frame of {announced}: it is damaged")
+        raise Refused(
+            f"expected {size} bytes that were compressed, got a frame of {announced}: it is damaged"
+        )
     if announced > most:
         raise Refused(f"expected at most {most} bytes that were compressed, got a frame of {announced}")
     try:

@@ -111,7 +111,9 @@ class Folder:
                 inside = {each.name: each.is_dir(follow_symlinks=False) for each in entries}
             seen += len(inside)
             if depth > _DEEPEST or seen > _MOST_ENTRIES:
-                raise Refused(f"expected folders at most {_DEEPEST} deep with {_MOST_ENTRIES} files, got more")
+                raise Refused(
+                    f"expected folders at most {_DEEPEST} deep with {_MOST_ENTRIES} files, got more"
+                )
             yield name, set(inside)
             if ".zarray" in inside or ("zarr.json" in inside and inside.get("c")):
                 continue
@@ -139,7 +141,12 @@ def is_unfinished(path: Path) -> bool:
 def items_of(path: Path) -> dict[str, Path]:
     """The checkpoints that were saved together as one step, by their names."""
     found = {each.name: each for each in _folders(path) if is_checkpoint(each)}
-    together = (path / "_CHECKPOINT_METADATA").is_file() or set(found) & {"default", "state", "params", "model"}
+    together = (path / "_CHECKPOINT_METADATA").is_file() or set(found) & {
+        "default",
+        "state",
+        "params",
+        "model",
+    }
     return found if together or not all(_STEP.fullmatch(name) for name in found) else {}
 
 
@@ -171,6 +178,4 @@ def bytes_of(path: Path) -> int:
     """The bytes of a file, or of all files below a folder."""
     if not path.is_dir():
         return path.stat().st_size
-    return sum(
-        (Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names
-    )
+    return sum((Path(folder) / name).lstat().st_size for folder, _, names in os.walk(path) for name in names)

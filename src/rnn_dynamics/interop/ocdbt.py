@@ -1,7 +1,7 @@
 """OCDBT, the B+tree of files in which TensorStore keeps values by key: its newest version, read as data.
 
-The format is the one that TensorStore documents for its key-value store ``ocdbt``: a manifest that names the root of
-each version, nodes that are compressed and have a CRC-32C, and values in the leaves or in files beside them.
+The format is the one that TensorStore documents for its key-value store ``ocdbt``: a manifest that names the root
+of each version, nodes that are compressed and have a CRC-32C, and values in the leaves or in files beside them.
 """
 
 import struct
@@ -56,7 +56,9 @@ def read_values(folder: Folder, inside: str = "") -> dict[str, Value]:
         visited += 1
         reader = _opened(folder, place, start)
         if reader.byte() != height:
-            raise Refused(f"expected a node of height {height} in {place.file[:80]!r}, got another: it is damaged")
+            raise Refused(
+                f"expected a node of height {height} in {place.file[:80]!r}, got another: it is damaged"
+            )
         files = _files(reader, place.base)
         count = reader.count()
         if not count or len(found) + count > _MOST_KEYS or visited > _MOST_NODES:
@@ -144,9 +146,13 @@ def _body(content: bytes, magic: int, name: str, folder: Folder) -> "_Reader":
     """What stands between the header and the checksum."""
     shown = name[:80]
     if len(content) < 18 or int.from_bytes(content[:4]) != magic:
-        raise Refused(f"expected {magic:#010x} at the beginning of what {shown!r} holds, got another: it is damaged")
+        raise Refused(
+            f"expected {magic:#010x} at the beginning of what {shown!r} holds, got another: it is damaged"
+        )
     if struct.unpack_from("<Q", content, 4)[0] != len(content):
-        raise Refused(f"expected {len(content)} bytes of {shown!r} announced, got another number: it is cut short")
+        raise Refused(
+            f"expected {len(content)} bytes of {shown!r} announced, got another number: it is cut short"
+        )
     check_crc32c(content[:-4], content[-4:], repr(shown))
     reader = _Reader(content[:-4], 12)
     version, compression = reader.varint(), reader.varint()
@@ -236,7 +242,9 @@ class _Reader:
         found = []
         for number, offset, length in zip(numbers, offsets, lengths, strict=True):
             if number >= len(files):
-                raise Refused(f"expected the number of one of {len(files)} files, got {number}: it is damaged")
+                raise Refused(
+                    f"expected the number of one of {len(files)} files, got {number}: it is damaged"
+                )
             found.append(_Reference(*files[number], offset, length))
         return found
 
@@ -244,7 +252,9 @@ class _Reader:
         """Values of a leaf."""
         lengths, kinds = self.varints(count), self.take(count)
         if max(kinds) > 1:
-            raise Refused(f"expected values inside or outside of a node, got kind {max(kinds)}: it is damaged")
+            raise Refused(
+                f"expected values inside or outside of a node, got kind {max(kinds)}: it is damaged"
+            )
         places = [self.file(files)[1] if kind else "" for kind in kinds]
         offsets = [self.varint() if kind else 0 for kind in kinds]
         return [

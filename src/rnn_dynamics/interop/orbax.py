@@ -56,7 +56,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         Exception: of any kind, where it is damaged.
     """
     if is_unfinished(path):
-        raise Refused("expected a checkpoint that is whole, got one that Orbax was writing when it was stopped")
+        raise Refused(
+            "expected a checkpoint that is whole, got one that Orbax was writing when it was stopped"
+        )
     steps = steps_of(path)
     if steps:
         return read_checkpoint(_only(steps))

@@ -95,17 +95,21 @@ def array_of(source: Source, name: str, key: str, *, is_whole: bool = False) -> 
         chunks = chunks._replace(fill=None)
     if product(chunks.shape) * item_size(chunks.dtype) > MOST_BYTES or chunks.bytes > MOST_BYTES:
         raise Refused(
-            f"expected at most 16 GiB of numbers, got {name[:60]!r} of shape {chunks.shape} in chunks of {chunks.chunk}"
+            f"expected at most 16 GiB in {name[:60]!r}, got shape {chunks.shape} and chunks of {chunks.chunk}"
         )
     if product(chunks.grid()) > _MOST_CHUNKS:
-        raise Refused(f"expected at most {_MOST_CHUNKS} chunks of {name[:60]!r}, got {product(chunks.grid())}")
+        raise Refused(
+            f"expected at most {_MOST_CHUNKS} chunks of {name[:60]!r}, got {product(chunks.grid())}"
+        )
     base = key[: -len(V3 if key.endswith(V3) else V2)]
 
     def content(index: tuple[int, ...]) -> bytes | None:
         place = base + at(index)
         length = source.size(place)
         if length is not None and length > chunks.longest:
-            raise Refused(f"expected at most {chunks.bytes} bytes in {place[:80]!r}, got {length}: it is damaged")
+            raise Refused(
+                f"expected at most {chunks.bytes} bytes in {place[:80]!r}, got {length}: it is damaged"
+            )
         return None if length is None else source.read(place)
 
     def read() -> np.ndarray:
@@ -155,9 +159,7 @@ def _assembled(
         whole = np.empty(chunks.shape, kind) if whole is None else whole
         begins = [each * step for each, step in zip(index, chunks.chunk, strict=True)]
         place = tuple(slice(a, a + step) for a, step in zip(begins, chunks.chunk, strict=True))
-        ends = tuple(
-            slice(0, max(length - a, 0)) for a, length in zip(begins, chunks.shape, strict=True)
-        )
+        ends = tuple(slice(0, max(length - a, 0)) for a, length in zip(begins, chunks.shape, strict=True))
         whole[place] = part[ends]
     return np.empty(chunks.shape, kind) if whole is None else whole
 
@@ -175,7 +177,9 @@ def _decoded(chunks: _Chunks, coded: bytes, name: str, spend: Callable[[int], No
     if chunks.inner:
         return _of_shard(chunks, chunks.inner, coded, name, spend)
     if len(coded) != chunks.bytes:
-        raise Refused(f"expected {chunks.bytes} bytes in a chunk of {name[:60]!r}, got {len(coded)}: it is damaged")
+        raise Refused(
+            f"expected {chunks.bytes} bytes in a chunk of {name[:60]!r}, got {len(coded)}: it is damaged"
+        )
     shape = tuple(reversed(chunks.chunk)) if chunks.is_fortran else chunks.chunk
     found = from_bytes(coded, chunks.dtype, shape, order=chunks.order)
     return found.T if chunks.is_fortran else found
@@ -200,7 +204,9 @@ def _of_shard(
         if begin == count == _NONE:
             return None
         if begin + count > len(coded):
-            raise Refused(f"expected chunks inside a shard of {name[:60]!r}, got one beyond its end: it is damaged")
+            raise Refused(
+                f"expected chunks inside a shard of {name[:60]!r}, got one beyond its end: it is damaged"
+            )
         return coded[begin : begin + count]
 
     return _assembled(inner, content, name, spend)
@@ -216,14 +222,18 @@ def _version_2(described: dict[str, Any], name: str) -> tuple[_Chunks, Callable[
     dtype, order = _dtype_2(described["dtype"], name)
     separator = described.get("dimension_separator", ".")
     fill = 0 if described.get("fill_value") is None else described["fill_value"]
-    chunks = _checked(shape, chunk, dtype, order, described.get("order") == "F", fill, (codec,) if codec else ())
+    chunks = _checked(
+        shape, chunk, dtype, order, described.get("order") == "F", fill, (codec,) if codec else ()
+    )
     return chunks, lambda index: separator.join(map(str, index)) or "0"
 
 
 def _version_3(described: dict[str, Any], name: str) -> tuple[_Chunks, Callable[[Sequence[int]], str]]:
     """How an array of version 3 is cut, and the key of a chunk."""
     if described.get("node_type") != "array" or described["chunk_grid"]["name"] != "regular":
-        raise Refused(f"expected an array of Zarr with a regular grid of chunks, got another in {name[:60]!r}")
+        raise Refused(
+            f"expected an array of Zarr with a regular grid of chunks, got another in {name[:60]!r}"
+        )
     shape = shape_of(described["shape"], 2**62)
     chunk = shape_of(described["chunk_grid"]["configuration"]["chunk_shape"], 2**62)
     encoding = described["chunk_key_encoding"]
@@ -241,7 +251,12 @@ def _version_3(described: dict[str, Any], name: str) -> tuple[_Chunks, Callable[
 
 
 def _coded(
-    shape: tuple[int, ...], chunk: tuple[int, ...], dtype: str, fill: Any, codecs: list[dict[str, Any]], name: str
+    shape: tuple[int, ...],
+    chunk: tuple[int, ...],
+    dtype: str,
+    fill: Any,
+    codecs: list[dict[str, Any]],
+    name: str,
 ) -> _Chunks:
     """Chunks by the codecs of version 3."""
     first, *others = ((each["name"], each.get("configuration", {})) for each in codecs)
