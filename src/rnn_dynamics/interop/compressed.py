@@ -42,7 +42,7 @@ def check_crc32c(content: bytes, expected: bytes, where: str) -> None:
     try:
         import google_crc32c
     except ImportError as error:
-        raise packages.missing("a checkpoint of Orbax", "google-crc32c") from error
+        raise packages.missing("a checkpoint of Orbax", "google_crc32c") from error
     if struct.pack("<I", google_crc32c.value(content)) != expected:
         raise Refused(f"expected another CRC-32C of {where}: it is damaged")
 

@@ -82,15 +82,16 @@ def load(
     layer: int | None = None,
     direction: str | None = None,
 ) -> Any:
-    """The recurrent network in a file, as a cell; the file's content tells its format, not its name.
+    """The recurrent network in a file or a folder, as a cell; the content tells the format, not the name.
 
     Read are safetensors, NumPy's .npz, PyTorch's archives, files before its version 1.6 and TorchScript, pickles,
     MATLAB's .mat, Flax's MessagePack, JSON (RTNeural's layers, state dicts as lists), ONNX, and models of Keras, of
-    which ``read_keras`` takes weights without a configuration too. Nothing in a file is ever run: pickles are read
-    as data, and what would have to be called is refused by name.
+    which ``read_keras`` takes weights without a configuration too; of folders checkpoints of Orbax, one step at a
+    time, and groups of Zarr. Nothing in a file is ever run: pickles are read as data, and what would have to be
+    called is refused by name.
 
     Args:
-        path: of the file.
+        path: of the file, or of the folder.
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
         prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
             several networks; of Keras the layer's name, or the names of some in a row with commas. Mappings in one

@@ -10,6 +10,8 @@ from rnn_dynamics.interop.stored import ALWAYS_INFLATED, MOST_INFLATED, Refused
 
 #: Files by which a checkpoint of Orbax is told.
 _OF_ORBAX = ("_METADATA", "manifest.ocdbt")
+#: The file that stands beside things which were saved together.
+_OF_STEP = "_CHECKPOINT_METADATA"
 #: Files by which an array or a group of Zarr is told, and those of an array in versions 2 and 3.
 _OF_ZARR = (".zarray", ".zgroup", "zarr.json")
 _STEP = re.compile(r"(?:.*[^\d])?(\d{1,18})")
@@ -121,11 +123,20 @@ class Folder:
             waiting += [(each, depth + 1) for each in sorted(below, reverse=True)]
 
 
-def kind_of(path: Path) -> str:
-    """ "orbax" or "zarr" of a folder, or "folder" of another."""
-    if is_unfinished(path) or is_checkpoint(path) or items_of(path) or steps_of(path):
+def kind_of(path: Path, *, has_weights: bool) -> str:
+    """ "orbax" or "zarr" of a folder, or "folder" of another.
+
+    Args:
+        path: of the folder.
+        has_weights: whether other files of weights are in it, beside which a folder below is not the one meant.
+    """
+    if is_unfinished(path) or is_checkpoint(path) or (path / _OF_STEP).is_file():
         return "orbax"
-    return "zarr" if any((path / name).is_file() for name in _OF_ZARR) else "folder"
+    if any((path / name).is_file() for name in _OF_ZARR):
+        return "zarr"
+    if not has_weights and (items_of(path) or steps_of(path)):
+        return "orbax"
+    return "zarr" if any((each / ".zarray").is_file() for each in _folders(path)) else "folder"
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -141,7 +152,7 @@ def is_unfinished(path: Path) -> bool:
 def items_of(path: Path) -> dict[str, Path]:
     """The checkpoints that were saved together as one step, by their names."""
     found = {each.name: each for each in _folders(path) if is_checkpoint(each)}
-    together = (path / "_CHECKPOINT_METADATA").is_file() or set(found) & {
+    together = (path / _OF_STEP).is_file() or set(found) & {
         "default",
         "state",
         "params",

@@ -63,6 +63,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if steps:
         return read_checkpoint(_only(steps))
     items = {} if is_checkpoint(path) else items_of(path)
+    if not items and not is_checkpoint(path):
+        raise Refused("expected arrays in it, got other things alone, as JsonSave keeps them")
     folder = Folder(path)
     try:
         found = {name: _arrays(folder, name) for name in items} or {"": _arrays(folder, "")}

@@ -49,7 +49,7 @@ class _Chunks(NamedTuple):
         fill: what a chunk that is not there is made of; ``None`` where that is an error.
         codecs: from bytes to bytes, in the order of writing.
         inner: of a shard the chunks inside; ``None`` where there are none.
-        index: of a shard whether its index has a checksum, and whether it stands at the beginning.
+        placed: of a shard whether its index has a checksum, and whether it stands at the beginning.
     """
 
     shape: tuple[int, ...]
@@ -60,7 +60,7 @@ class _Chunks(NamedTuple):
     fill: Any
     codecs: tuple[str, ...]
     inner: "_Chunks | None" = None
-    index: tuple[bool, bool] = (True, False)
+    placed: tuple[bool, bool] = (True, False)
 
     @property
     def bytes(self) -> int:
@@ -113,6 +113,8 @@ def array_of(source: Source, name: str, key: str, *, is_whole: bool = False) -> 
         return None if length is None else source.read(place)
 
     def read() -> np.ndarray:
+        if chunks.dtype != "bfloat16" and not _is_known(chunks.dtype):
+            raise Refused(f"expected dtypes that NumPy has, got {chunks.dtype[:40]} of {name[:60]!r}")
         source.spend(product(chunks.shape) * (4 if chunks.dtype == "bfloat16" else item_size(chunks.dtype)))
         return _assembled(chunks, content, name, source.spend)
 
@@ -190,7 +192,7 @@ def _of_shard(
 ) -> np.ndarray:
     """The numbers of a shard: chunks in any order, and where each is."""
     grid = inner.grid()
-    has_sum, is_before = chunks.index
+    has_sum, is_before = chunks.placed
     length = 16 * product(grid) + 4 * has_sum
     if length > len(coded):
         raise Refused(f"expected the index of a shard of {name[:60]!r}, got fewer bytes: it is cut short")
@@ -280,8 +282,8 @@ def _coded(
         raise Refused(f"expected shards of at most {_MOST_CHUNKS} chunks, got others in {name[:60]!r}")
     if [each["name"] for each in told["index_codecs"]] not in (["bytes", "crc32c"], ["bytes"]):
         raise Coded(_unread(name, "an index of shards that is coded"))
-    index = len(told["index_codecs"]) == 2, told.get("index_location") == "start"
-    return outer._replace(inner=inner, index=index)
+    placed = len(told["index_codecs"]) == 2, told.get("index_location") == "start"
+    return outer._replace(inner=inner, placed=placed)
 
 
 def _checked(
@@ -295,11 +297,19 @@ def _checked(
 ) -> _Chunks:
     if len(shape) != len(chunk) or 0 in chunk:
         raise Refused(f"expected a chunk along each axis of {shape}, got {chunk}: it is damaged")
-    if dtype != "bfloat16" and np.dtype(dtype).kind not in "biufc":
+    if not (dtype == "bfloat16" or _is_known(dtype) or dtype.isidentifier()):
         raise Refused(f"expected numbers, got the dtype {dtype[:40]!r}")
     if isinstance(fill, str):
         fill = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}.get(fill)
     return _Chunks(shape, chunk, dtype, order, is_fortran, fill, codecs)
+
+
+def _is_known(dtype: str) -> bool:
+    """Whether it is one of NumPy's own dtypes of numbers; others, of 8 bits and fewer, are listed and not read."""
+    try:
+        return np.dtype(dtype).kind in "biufc"
+    except TypeError:
+        return False
 
 
 def _dtype_2(value: Any, name: str) -> tuple[str, str]:
@@ -308,7 +318,7 @@ def _dtype_2(value: Any, name: str) -> tuple[str, str]:
         raise Refused(f"expected numbers in {name[:60]!r}, got the dtype {str(value)[:40]}")
     if value in ("bfloat16", "<V2"):
         return "bfloat16", "<"
-    return np.dtype(value).name, ">" if value.startswith(">") else "<"
+    return (np.dtype(value).name if _is_known(value) else value), ">" if value.startswith(">") else "<"
 
 
 def _unread(name: str, codec: str) -> str:
