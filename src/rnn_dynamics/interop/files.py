@@ -69,7 +69,9 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
             f"path: {path.name}: expected arrays of numbers, got Python objects in {next(iter(contents.refused))!r}"
         )
     try:
-        return {name: array.read() for name, array in contents.arrays.items()}
+        return {
+            name: array.read().copy() for name, array in contents.arrays.items()
+        }  # for the caller to write to
     except Exception as error:  # damaged members raise whatever zlib and NumPy's parser do
         raise ValueError(f"path: {path.name} is damaged: {brief(error)}") from error
 
