@@ -84,6 +84,24 @@ def _hooked(part: Any) -> Iterator[tuple[str, Any]]:
             yield name, hook.compute_weight(part)
 
 
+def hooks_of(module: Any) -> str:
+    """What a module has hooked to its forward that may change its inputs or outputs, as a sentence; or "".
+
+    Hooks that make weights of parameters, which ``weights_of`` follows, are none of these.
+    """
+    found = []
+    for field in ("_forward_pre_hooks", "_forward_hooks", "_forward_post_hooks"):
+        for hook in (getattr(module, field, None) or {}).values():
+            if not hasattr(hook, "compute_weight") and not hasattr(hook, "apply_mask"):
+                found.append(getattr(hook, "__qualname__", type(hook).__qualname__))
+    if not found:
+        return ""
+    return (
+        f"the forward of the {type(module).__name__} has the hooks {', '.join(sorted(found)[:4])}, which may "
+        "change what it reads and puts out: the cell has none of it, and rd.interop.check compares the outputs"
+    )
+
+
 def _is_packed_in(start: str, name: str) -> bool:
     return name.startswith(start) and _PACKED.fullmatch(name[len(start) :]) is not None
 
