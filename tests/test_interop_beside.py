@@ -1,5 +1,6 @@
 """What belongs to a network's step and is none of its weights' names: hooks, replaced forwards, norms, one bias."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -172,3 +173,64 @@ def test_a_minimal_gated_unit_of_linen_is_read_from_a_file(tmp_path):
 
     found = rd.rollout(load(path), np.zeros(3, "float32"), INPUTS).states[1:]
     np.testing.assert_allclose(found, states(step, 3), atol=2e-6)
+
+
+def test_a_file_of_paddle_is_read_by_the_cells_within_the_layer(tmp_path):
+    """Paddle 3.3.1 keeps weights twice, and its forward uses the cells', whose projection lies the other way round."""
+    path = tmp_path / "a.npz"
+    cells = {"weight_ih": draw(12, 2), "weight_hh": draw(12, 2), "weight_ho": draw(3, 2)}
+    cells |= {"bias_ih": draw(12), "bias_hh": draw(12)}
+    doubles = {f"{name}_l0".replace("ho_", "hr_"): 0 * array for name, array in cells.items()}
+    whole = {f"net.0.cell.{name}": array for name, array in cells.items()}
+    np.savez(path, **whole, **{f"net.{name}": array for name, array in doubles.items() if "hr" not in name})
+    cell = load(path)
+    np.testing.assert_array_equal(cell.W, cells["weight_hh"])
+    np.testing.assert_array_equal(cell.projection, cells["weight_ho"].T)
+    np.testing.assert_array_equal(cell.b, cells["bias_ih"] + cells["bias_hh"])
+
+
+def test_of_several_networks_one_without_a_prefix_is_listed_with_a_call_that_works(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **GATED, **{f"inner.{name}": 2 * array for name, array in GATED.items()})
+    with pytest.raises(ValueError, match="got 2") as said:
+        load(path)
+    calls = re.findall(r"rd\.interop\.load\(.*?\)", str(said.value))
+    assert len(calls) == 2
+    found = [eval(call, {"rd": rd}).W for call in calls]
+    np.testing.assert_array_equal(found[0], GATED["weight_hh_l0"])
+    np.testing.assert_array_equal(found[1], 2 * GATED["weight_hh_l0"])
+    np.savez(path, **GATED)
+    assert load(path, prefix=".").W.shape == (9, 3)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        (
+            {"l.Wx": (9, 2), "l.Wh": (9, 3), "l.b": (9,), "l.bhn": (3,)},
+            "MLX's names: rd.interop.from_mlx takes",
+        ),
+        ({"l.Wxh": (3, 2), "l.Whh": (3, 3)}, "MLX's names: rd.interop.from_mlx takes"),
+        ({"gru/w_i": (2, 9), "gru/w_h": (3, 9), "gru/b": (9,)}, "Haiku's names: rd.interop.from_haiku takes"),
+        ({"c.Wi": (2, 9), "c.Wh": (3, 9), "c.b": (9,)}, "BrainPy's names: rd.interop.from_brainpy takes"),
+    ],
+)
+def test_names_of_others_are_told_with_the_importer_that_takes_them(tmp_path, shapes, words):
+    path = tmp_path / "a.npz"
+    np.savez(path, **{name: draw(*shape) for name, shape in shapes.items()})
+    with pytest.raises(ValueError, match=words) as said:
+        load(path)
+    importer = re.search(r"rd\.interop\.(from_\w+) takes", str(said.value))[1]
+    options = {"activation": "tanh"} if "l.Whh" in shapes else {}
+    cell = getattr(rd.interop, importer)(rd.interop.read_npz(path), **options)
+    assert cell.W.shape[1] == 3
+
+
+def test_a_layer_of_matlab_is_told_with_the_cell_that_takes_its_arrays(tmp_path):
+    path = tmp_path / "a.npz"
+    arrays = {"InputWeights": draw(12, 2), "RecurrentWeights": draw(12, 3), "Bias": draw(12, 1)}
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="MATLAB") as said:
+        load(path)
+    call = re.search(r"rd\.LSTM\(.*\)$", str(said.value))[0]
+    np.testing.assert_array_equal(eval(call, {"rd": rd} | arrays).b, arrays["Bias"][:, 0])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.arrays import float_array
-from rnn_dynamics.interop.folded import undone, undropped
+from rnn_dynamics.interop.folded import PADDLE, undone, undropped
 from rnn_dynamics.interop.names import NAME
 
 _KEPT_AS = ("orig", "mask", "g", "v", "u")
@@ -22,8 +22,6 @@ _QUANTISED = {
 }
 # The dense layers inside torch.ao.nn.quantizable.LSTM, before it is quantised.
 _QUANTIZABLE = re.compile(r"((?:.*\.)?)layers\.(\d+)\.layer_(fw|bw)\.cell\.([ih])gates\.(weight|bias)")
-# The cells inside Paddle's layers, whose weights its state dicts hold a second time.
-_PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 
 
 def weights_of(module: Any, prefix: str) -> tuple[dict[str, Any], str]:
@@ -154,7 +152,7 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
             found[f"{start}{kind}_{which}h_l{layer}{'_reverse' if back == 'bw' else ''}"] = found.pop(name)
     names = [name for name in found if isinstance(name, str)]
     for name in names:
-        match = _PADDLE.fullmatch(name)
+        match = PADDLE.fullmatch(name)
         if match is not None:
             _of_paddle(found, name, *match.groups())
     for name in names:

@@ -125,7 +125,10 @@ def networks_of(
         for dot, word in _SCALES
     }
     others = [name for name in arrays if name not in known]
-    return [_with_strangers(network, others) for network in found]
+    found = [_with_strangers(network, others) for network in found]
+    if len(found) < 2:
+        return found
+    return [network if network.prefix else network._replace(prefix=".") for network in found]
 
 
 def _with_its_names(network: Network, arrays: Mapping[str, Stored]) -> Network:
