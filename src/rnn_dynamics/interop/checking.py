@@ -24,7 +24,6 @@ from rnn_dynamics.interop.conventions import (
 from rnn_dynamics.interop.layouts import Layout, layouts
 from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
-from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import positive, real_array
 
 _TOLERANCES = {"float32": 1e-4, "float64": 1e-6}
@@ -80,8 +79,8 @@ class Agreement(Result):
         if self.layout:
             size = f"{size}; read as {self.layout}"
         if self.agrees:
-            steps = counted(len(self.errors), "step")
-            return f"Agreement(agrees {f'after {self.steps}' if self._skipped else f'over {steps}'}, {size})"
+            where = f"in the last of {self.steps}" if self._skipped else f"over {len(self.errors)}"
+            return f"Agreement(agrees {where} {'step' if self.steps == 1 else 'steps'}, {size})"
         if not self.tried and self._skipped:
             words = "give the outputs of all steps for other conventions to be tried"
         elif not self.tried:

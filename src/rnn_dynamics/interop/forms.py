@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_dynamics.numerics.texts import counted
+
 _MOST_TERMS, _MOST_ATOMS = 64, 20_000
 _MOST_ENTRIES = 2**26
 _MOST_WORK = 4 * 10**9  # multiplications: about two seconds
@@ -228,7 +230,7 @@ class Algebra:
 @functools.lru_cache(8)
 def _eye(size: int) -> np.ndarray:
     if size * size > _MOST_ENTRIES:
-        raise Unknown(f"expected at most {int(_MOST_ENTRIES**0.5)} units, got {size}")
+        raise Unknown(f"expected at most {counted(int(_MOST_ENTRIES**0.5), 'unit')}, got {size}")
     eye = np.eye(size)
     eye.flags.writeable = False
     return eye

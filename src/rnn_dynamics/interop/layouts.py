@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_dynamics.numerics.texts import counted
+
 TIME_FIRST = "(T, batch, n)"
 LAST = "the last step alone"
 
@@ -52,7 +54,8 @@ def layouts(inputs: np.ndarray, output: np.ndarray, widths: Sequence[int]) -> li
     if not found:
         batch, steps = (1, *output.shape)[-3:-1]
         raise ValueError(
-            f"inputs: expected {batch} × {steps} steps as of the output, got shape {inputs.shape}: shape (T, m) or "
+            f"inputs: expected {batch} × "
+            f"{counted(steps, 'step')} as of the output, got shape {inputs.shape}: shape (T, m) or "
             "(batch, T, m) with an output at each step, or at the last one"
         )
     return sorted(found, key=lambda each: each.words != "")

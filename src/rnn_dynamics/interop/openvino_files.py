@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.stored import Part, Refused, Stored, from_bytes, item_size, product, shape_of
+from rnn_dynamics.numerics.texts import counted
 
 _DTYPES = {
     "f32": "float32",
@@ -265,7 +266,7 @@ def _weights(
         (rows + units if family == "GRU" and after else rows,),
     ]
     if ends is None or units < 1 or any(s != (len(ends), *w) for s, w in zip(shapes, wanted, strict=True)):
-        raise Refused(f"expected W, R and B of {family} with {units} units, got shapes {shapes}")
+        raise Refused(f"expected W, R and B of {family} with {counted(units, 'unit')}, got shapes {shapes}")
 
     def part(place: int, end: int, change: Any, shape: tuple[int, ...]) -> Stored:
         def read() -> np.ndarray:
