@@ -339,11 +339,10 @@ with plots.style():
 # %% [markdown]
 # With the state at zero, or at its mean over the walk, all three fall within three seconds. With its mean at that very
 # phase of the stride, which is the walk as it should be, they go on for ten strides or so, and fall too: what has just
-# happened is what they have to know. Yet little of it keeps them up: 2 observations of G1, 3 of H1 (60 ms), 6 of H1-2. On
-# a few, G1 and H1 walk *up to
-# twice as fast as they were told*. Their speed is that of the whole memory once the state is made of 20 to 30
-# observations, half a second, and that is about where the gradient of an action is down to 1 %: what they keep so long is
-# what tells how fast they are. H1-2 has its speed as soon as it does not fall.
+# happened is what they have to know. Yet little of it keeps them up: 3 observations, 60 ms, of G1 and H1, and 6 of
+# H1-2. On a few, G1 and H1 walk *up to twice as fast as they were told*. Their speed is that of the whole memory once
+# the state is made of 20 to 30 observations, half a second, and that is about where the gradient of an action is down to
+# 1 %: what they keep so long is what tells how fast they are. H1-2 has its speed as soon as it does not fall.
 #
 # The state itself is gone in a stride. Along the walk the product of the Jacobians over one stride has these
 # multipliers, as Floquet has them of a cycle:

@@ -43,7 +43,7 @@ INSTALL = (
     "--unpacked packages",
 )
 COMMAND = (0.5, 0.0, 0.0)  # m/s ahead, m/s to the left, rad/s
-SECONDS, BEFORE, TRIED = 40.0, 8.0, 20.0  # of the walk; with all of the memory, then with less
+SECONDS, BEFORE, TRIED = 40.0, 8.0, 24.0  # of the walk; with all of the memory, then with less
 STRIDE = 40  # steps
 WINDOWS = (1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 28, 40)
 KNEE = 3  # of the actions, on the left
