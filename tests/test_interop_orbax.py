@@ -159,6 +159,7 @@ def test_half_precision_is_told(held, tmp_path):
 def test_a_group_of_zarr_is_read(tmp_path, version):
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")
     from numcodecs import GZip, Zstd
+    from zarr import codecs
 
     draws = np.random.default_rng(0)
     kept = {"weight_hh_l0": (12, 4), "weight_ih_l0": (12, 2), "bias_hh_l0": (12,), "bias_ih_l0": (12,)}
@@ -171,12 +172,16 @@ def test_a_group_of_zarr_is_read(tmp_path, version):
             name, shape=array.shape, chunks=(3, 2)[: array.ndim], dtype="float32", **more
         )
         made[...] = array
-    more = {"compressors": None} if version == 2 else {}
+    more = (
+        {"compressors": [codecs.ZstdCodec(), codecs.Crc32cCodec()]} if version == 3 else {"compressors": None}
+    )
+    group.create_array("c", data=np.arange(6.0), **more)
     group.create_array("absent", shape=(5,), chunks=(2,), dtype=">f8", fill_value=1.5, **more)
     found = contents_of(tmp_path / "a")
     assert found.format == "zarr"
     for name, array in kept.items():
         np.testing.assert_array_equal(found.arrays[f"lstm.{name}"].read(), array, strict=True)
+    np.testing.assert_array_equal(found.arrays["lstm.c"].read(), np.arange(6.0))
     np.testing.assert_array_equal(found.arrays["lstm.absent"].read(), np.full(5, 1.5))
     assert state_size(rd.interop.load(tmp_path / "a", prefix="lstm.")) == 4
     np.testing.assert_array_equal(

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnn_dynamics.interop.stored import ALWAYS_INFLATED, MOST_INFLATED, Refused
@@ -98,10 +98,17 @@ class Folder:
                 f"expected a folder that inflates to at most {MOST_INFLATED} times its size, got more"
             )
 
-    def below(self, name: str = "") -> Iterator[tuple[str, set[str]]]:
-        """Each folder below, by its name, with the names of what is in it; links are not followed.
+    @property
+    def left(self) -> int:
+        """The bytes that may still be held."""
+        return self._left
 
-        A folder that is an array of Zarr is not looked into, as the numbers are there.
+    def below(self, name: str, is_last: Callable[[str, set[str]], bool]) -> Iterator[tuple[str, set[str]]]:
+        """A folder and each one below it, by its name, with the names of what is in it; links are not followed.
+
+        Args:
+            name: of the folder to begin with; "" for the whole.
+            is_last: of a folder's name and what is in it, whether not to look into the folders there.
 
         Raises:
             Refused: far too many, or too deep.
@@ -117,7 +124,7 @@ class Folder:
                     f"expected folders at most {_DEEPEST} deep with {_MOST_ENTRIES} files, got more"
                 )
             yield name, set(inside)
-            if ".zarray" in inside or ("zarr.json" in inside and inside.get("c")):
+            if is_last(name, set(inside)):
                 continue
             below = (f"{name}/{each}" if name else each for each, is_folder in inside.items() if is_folder)
             waiting += [(each, depth + 1) for each in sorted(below, reverse=True)]

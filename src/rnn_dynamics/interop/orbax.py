@@ -153,11 +153,17 @@ def _told(folder: Folder, name: str) -> _Told:
 
 def _described(folder: Folder, inside: str) -> dict[str, str]:
     """The arrays of Zarr below a folder, by their names there, and what describes each."""
+
     found: dict[str, str] = {}
-    for place, names in folder.below(inside):
-        name = place.removeprefix(inside).lstrip("/")
-        for end in (zarr_arrays.V2, zarr_arrays.V3):
-            key = f"{place}/{end}" if place else end
-            if end in names and (end == zarr_arrays.V2 or zarr_arrays.is_array(folder, key)):
-                found[name] = key
+
+    def is_array(place: str, names: set[str]) -> bool:
+        start = f"{place}/" if place else ""
+        ends = [end for end in (zarr_arrays.V3, zarr_arrays.V2) if end in names]
+        keys = [start + end for end in ends if zarr_arrays.is_array(folder, start + end)]
+        if keys:
+            found[place.removeprefix(inside).lstrip("/")] = keys[0]
+        return bool(keys)
+
+    for _ in folder.below(inside, is_array):
+        pass
     return dict(sorted(found.items()))
