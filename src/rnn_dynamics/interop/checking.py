@@ -18,6 +18,8 @@ from rnn_dynamics.interop.conventions import (
     conventions,
     described,
     fitting,
+    is_another,
+    is_near,
     layers_of,
     own_convention,
 )
@@ -38,6 +40,8 @@ class Agreement(Result):
         tolerance: what a step's error may be.
         fits: where they are not, the conventions of the same weights that do give the outputs, in words, each as it
             differs from the cell's own; the nearest first. Several where these outputs cannot tell them apart.
+            Where they are, those that differ in one thing, are another map and give them too, as after a single
+            step from 0, which multiplies nothing by W.
         tried: how many conventions were tried.
         cell: the cell that agrees: the given one, or one of the first convention that fits. ``None`` where none
             does, or where the library has no such cell.
@@ -66,7 +70,13 @@ class Agreement(Result):
     def __repr__(self) -> str:
         size = f"largest relative error {self.error:.2g}"
         if self.agrees:
-            return f"Agreement(agrees over {len(self.errors)} steps, {size})"
+            steps = f"{len(self.errors)} step{'s' if len(self.errors) > 1 else ''}"
+            alike = (
+                f", as does {' | '.join(self.fits[:6])}: longer or larger inputs tell them apart"
+                if self.fits
+                else ""
+            )
+            return f"Agreement(agrees over {steps}, {size}{alike})"
         if not self.tried:
             words = "no other convention of this kind of cell is known"
         elif not self.fits:
@@ -131,7 +141,8 @@ def check(
     scale = float(np.abs(truth).max()) or 1.0
     errors = np.abs(found[..., part] - truth).max(axis=(0, 2)) / scale
     if (errors <= tolerance).all():
-        return Agreement(True, jnp.asarray(errors), tolerance, (), 0, cell)
+        alike, tried = _alike(cell, states, driven, truth, tolerance * scale)
+        return Agreement(True, jnp.asarray(errors), tolerance, alike, tried, cell)
     fits, tried, best = _search(cell, states, driven, truth, tolerance * scale)
     return Agreement(False, jnp.asarray(errors), tolerance, fits, tried, best)
 
@@ -167,6 +178,18 @@ def output_part(cell: Any, width: int, size: int) -> slice:
             "recurrent layers put out, before any readout"
         )
     return part
+
+
+def _alike(
+    cell: Any, states: Any, inputs: Any, truth: np.ndarray, allowed: float
+) -> tuple[tuple[str, ...], int]:
+    """The conventions that differ from a cell's own in one thing and fit as it does, and how many were tried."""
+    own = own_convention(cell)
+    if own is None or truth.shape[2] != layers_of(cell)[-1].W.shape[1]:
+        return (), 0
+    tried = [one for one in conventions(cell, own) if is_near(one, own) and is_another(cell, one, own)]
+    found = fitting(cell, tried, np.asarray(states, float), np.asarray(inputs, float), truth, allowed)
+    return tuple(described(cell, one, own) for one in found), len(tried)
 
 
 def _search(

@@ -140,7 +140,9 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
         ValueError: there is none, or there are several; the message lists them, each with the call that reads it.
     """
     found = contents.networks
-    if prefix:
+    if prefix == ".":  # what has none, among several
+        found = [each for each in found if each.prefix in ("", ".")]
+    elif prefix:
         ends = {prefix, f"{prefix}.", f"{prefix}/"}
         every = [*found, *(member for each in found for member in each.members)]
         found = [each for each in every if each.prefix in ends][:1] or [

@@ -96,8 +96,8 @@ def load(
         path: of the file, or of the folder.
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
         prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
-            several networks; of Keras the layer's name, or the names of some in a row with commas. Mappings in one
-            another count as names with dots: "state_dict.lstm.".
+            several networks; "." of names that have nothing before them; of Keras the layer's name, or the names of
+            some in a row with commas. Mappings in one another count as names with dots: "state_dict.lstm.".
         layer: the number of one layer of PyTorch's to take alone, from 0 on. All are taken otherwise.
         direction: "forward" or "reverse", of a bidirectional network; of one layer at a time, where it is deep.
 

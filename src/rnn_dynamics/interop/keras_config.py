@@ -15,6 +15,29 @@ _NEUTRAL = (
 _DEEPEST = 8
 
 
+_PACKAGES = ("keras", "keras_core", "tf_keras", "tensorflow")
+
+
+def as_registered(config: Any) -> Any:
+    """A stored configuration with classes of one's own by the names that they are registered under.
+
+    They may have the names of Keras' and other steps. Their groups in a file of Keras 3 are named by the class.
+    """
+    if isinstance(config, list):
+        return [as_registered(each) for each in config]
+    if not isinstance(config, dict):
+        return config
+    found = {key: as_registered(value) for key, value in config.items()}
+    name, package, registered = (config.get(key) for key in ("class_name", "module", "registered_name"))
+    is_keras = isinstance(package, str) and package.partition(".")[0] in _PACKAGES
+    if isinstance(name, str) and isinstance(registered, str) and registered and not is_keras:
+        found |= {
+            "class_name": registered if ">" in registered else f"{package or 'own'}>{name}",
+            "group": name,
+        }
+    return found
+
+
 class Part(NamedTuple):
     """One cell within a recurrent layer.
 
@@ -95,7 +118,7 @@ def _cells(cls: str, config: dict[str, Any], place: str) -> Iterator[Part]:
     if cls == "StackedRNNCells":
         unique = _unique()
         for each in config["cells"]:
-            inner = f"{place}/cell/cells/{unique(each['class_name'])}"
+            inner = f"{place}/cell/cells/{unique(each.get('group') or each['class_name'])}"
             yield Part(each["class_name"], each["config"], inner)
     else:
         yield Part(cls, config, f"{place}/cell")
@@ -162,7 +185,7 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
     above: dict[str, int] = {}
     found: list[Network | str] = []
     for name, item in by_name.items():
-        own, kind = f"{place}layers/{unique(item['class_name'])}", item["class_name"]
+        own, kind = f"{place}layers/{unique(item.get('group') or item['class_name'])}", item["class_name"]
         if kind in _MODELS:
             inner = _walk(kind, item["config"], f"{prefix}{name}/", f"{own}/", depth + 1)
             found += [_again(each) if name in repeated else each for each in inner]
@@ -171,8 +194,10 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
             above[below or ""] = above.get(below or "", 0) + 1
             below = None if below is None else prefix + below
             found.append(Network(prefix + name, kind, item["config"], own, below, between, name in repeated))
-        elif item.get("registered_name") or re.search(r"lstm|gru|rnn|recurrent", kind, re.IGNORECASE):
-            found.append(f"{prefix}{name} ({kind})")
+        elif item.get("registered_name") or re.search(
+            r"lstm|gru|rnn|recurrent", _within(item), re.IGNORECASE
+        ):
+            found.append(f"{prefix}{name} ({_within(item)})")
     for each in found:
         forks = (
             isinstance(each, Network)
@@ -180,6 +205,14 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
             and above[each.below.removeprefix(prefix)] > 1
         )
         yield each._replace(below=None) if isinstance(each, Network) and forks else each
+
+
+def _within(item: Any) -> str:
+    """The class of a layer with those of the layers or cells in it."""
+    config = item["config"]
+    inner = [config.get(key) for key in ("layer", "backward_layer", "cell")] + list(config.get("cells") or [])
+    words = " and ".join(dict.fromkeys(_within(each) for each in inner if isinstance(each, dict)))
+    return f"{item['class_name']}{f' of {words}' if words else ''}"
 
 
 def _again(each: Network | str) -> Network | str:
@@ -215,7 +248,8 @@ def _recurs_in(item: Any) -> bool:
 def _recurs(cls: str, config: dict[str, Any]) -> bool:
     """Whether a layer is a recurrent one whose step may be known."""
     if cls in ("Bidirectional", "TimeDistributed"):
-        return _recurs(config["layer"]["class_name"], config["layer"]["config"])
+        halves = [each for name in ("layer", "backward_layer") if (each := config.get(name))]
+        return all(_recurs(each["class_name"], each["config"]) for each in halves)
     if cls == "RNN":
         inner = config["cell"]
         cells = inner["config"]["cells"] if inner["class_name"] == "StackedRNNCells" else [inner]

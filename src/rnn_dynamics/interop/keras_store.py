@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.interop.keras_config import as_registered
+
 _MOST_BYTES = 2**34
 _MOST_NAMES = 10_000
 _DENSEST = 1100  # bytes that one byte of gzip may stand for
@@ -87,7 +89,7 @@ class Store:
         self.is_by_layer = self._has(self._root, "layer_names")
         told = self._text(file, "model_config")
         try:
-            self.config = config if told is None else json.loads(told)
+            self.config = as_registered(config if told is None else json.loads(told))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"path: model_config is no JSON: {error}") from error
         if self.config is not None and not isinstance(self.config, dict):
