@@ -164,7 +164,8 @@ def test_a_group_of_zarr_is_read(tmp_path, version):
     draws = np.random.default_rng(0)
     kept = {"weight_hh_l0": (12, 4), "weight_ih_l0": (12, 2), "bias_hh_l0": (12,), "bias_ih_l0": (12,)}
     kept = {name: draws.normal(size=shape).astype("float32") for name, shape in kept.items()}
-    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version).create_group("lstm")
+    whole = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version)
+    group, other = whole.create_group("lstm"), whole.create_group("other")
     for number, (name, array) in enumerate(kept.items()):
         more = {"compressors": (Zstd(), GZip())[number % 2] if version == 2 else "auto"}
         more |= {"order": "F"} if version == 2 and not number else {"shards": (6, 4)} if not number else {}
@@ -175,14 +176,14 @@ def test_a_group_of_zarr_is_read(tmp_path, version):
     more = (
         {"compressors": [codecs.ZstdCodec(), codecs.Crc32cCodec()]} if version == 3 else {"compressors": None}
     )
-    group.create_array("c", data=np.arange(6.0), **more)
-    group.create_array("absent", shape=(5,), chunks=(2,), dtype=">f8", fill_value=1.5, **more)
+    other.create_array("c", data=np.arange(6.0), **more)
+    other.create_array("absent", shape=(5,), chunks=(2,), dtype=">f8", fill_value=1.5, **more)
     found = contents_of(tmp_path / "a")
     assert found.format == "zarr"
     for name, array in kept.items():
         np.testing.assert_array_equal(found.arrays[f"lstm.{name}"].read(), array, strict=True)
-    np.testing.assert_array_equal(found.arrays["lstm.c"].read(), np.arange(6.0))
-    np.testing.assert_array_equal(found.arrays["lstm.absent"].read(), np.full(5, 1.5))
+    np.testing.assert_array_equal(found.arrays["other.c"].read(), np.arange(6.0))
+    np.testing.assert_array_equal(found.arrays["other.absent"].read(), np.full(5, 1.5))
     assert state_size(rd.interop.load(tmp_path / "a", prefix="lstm.")) == 4
     np.testing.assert_array_equal(
         contents_of(tmp_path / "a" / "lstm" / "bias_hh_l0").arrays["array"].read(), kept["bias_hh_l0"]
@@ -504,9 +505,11 @@ def test_a_checkpoint_that_was_not_finished_is_named(held, tmp_path):
     assert state_size(rd.interop.load(tmp_path, kind="rnn_tanh")) == 3
 
 
-def test_a_file_of_a_checkpoint_has_the_call_for_its_folder(held):
-    with pytest.raises(ValueError, match=r"one file of OCDBT, .*; rd\.interop\.load\(") as caught:
-        rd.interop.load(held / "oc1z0" / "manifest.ocdbt")
+@pytest.mark.parametrize("part", ["manifest.ocdbt", "ocdbt.process_0/manifest.ocdbt", "ocdbt.process_0"])
+def test_a_part_of_a_checkpoint_has_the_call_for_the_whole(held, part):
+    words = r"^path: .*(one file of OCDBT|what one process wrote).*rd\.interop\.load\("
+    with pytest.raises(ValueError, match=words) as caught:
+        rd.interop.load(held / "oc1z0" / part)
     call = re.search(r"rd\.interop\.load\([^)]*\)", str(caught.value))[0]
     assert state_size(eval(call, {"rd": rd})) == 6
 

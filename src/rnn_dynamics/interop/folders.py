@@ -15,6 +15,8 @@ _OF_STEP = "_CHECKPOINT_METADATA"
 #: Files by which an array or a group of Zarr is told, and those of an array in versions 2 and 3.
 _OF_ZARR = (".zarray", ".zgroup", "zarr.json")
 _STEP = re.compile(r"(?:.*[^\d])?(\d{1,18})")
+#: What the part of a checkpoint begins with that one process wrote.
+_OF_PROCESS = "ocdbt.process_"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _MOST_ENTRIES, _DEEPEST = 100_000, 40
 
@@ -151,6 +153,11 @@ def is_checkpoint(path: Path) -> bool:
     return any((path / name).is_file() for name in _OF_ORBAX)
 
 
+def whole_of(path: Path) -> Path:
+    """The checkpoint that a folder is the part of which one process wrote; others as they are."""
+    return path.parent if path.name.startswith(_OF_PROCESS) else path
+
+
 def is_unfinished(path: Path) -> bool:
     """Whether Orbax was stopped while it wrote the folder."""
     return _UNFINISHED in path.name
@@ -184,12 +191,16 @@ def _folders(path: Path) -> list[Path]:
             names = sorted(each.name for each in entries if each.is_dir(follow_symlinks=False))
     except OSError:
         return []
-    return [path / name for name in names[:_MOST_ENTRIES] if not is_unfinished(Path(name))]
+    return [
+        path / name
+        for name in names[:_MOST_ENTRIES]
+        if _UNFINISHED not in name and not name.startswith(_OF_PROCESS)
+    ]
 
 
-def quoted(path: Path) -> str:
-    """A path as a string of Python that may stand between a shell's double quotes."""
-    return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else "FOLDER"
+def quoted(path: Path, instead: str = "FOLDER") -> str:
+    """A path as a string of Python that may stand between a shell's double quotes, or a word in its place."""
+    return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else instead
 
 
 def bytes_of(path: Path) -> int:

@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_dynamics.interop import ocdbt, zarr_arrays
-from rnn_dynamics.interop.folders import Folder, is_checkpoint, is_unfinished, items_of, quoted, steps_of
+from rnn_dynamics.interop.folders import (
+    Folder,
+    is_checkpoint,
+    is_unfinished,
+    items_of,
+    quoted,
+    steps_of,
+    whole_of,
+)
 from rnn_dynamics.interop.stored import Refused, Stored
 
 _METADATA = "_METADATA"
@@ -58,6 +66,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if is_unfinished(path):
         raise Refused(
             "expected a checkpoint that is whole, got one that Orbax was writing when it was stopped"
+        )
+    if (whole := whole_of(path)) != path:
+        raise Refused(
+            f"expected the whole, got what one process wrote of it; rd.interop.load({str(whole)!r}) reads it"
         )
     steps = steps_of(path)
     if steps:
