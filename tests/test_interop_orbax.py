@@ -229,6 +229,8 @@ def test_the_command_for_a_checkpoint_that_is_coded_otherwise_works(tmp_path, he
 def test_random_trees_are_what_orbax_reads(tmp_path, options):
     orbax = pytest.importorskip("orbax.checkpoint", reason="Orbax is not installed")
     draws = np.random.default_rng(0)
+    orbax.Checkpointer(orbax.PyTreeCheckpointHandler(**options)).save(tmp_path / "alone", np.arange(4.0))
+    np.testing.assert_array_equal(contents_of(tmp_path / "alone").arrays["array"].read(), np.arange(4.0))
     for number in range(20):
         tree = {
             f"{word}{'.' * (n % 2)}{n}": {"x": draws.normal(size=draws.integers(1, 60, n % 4)).astype(dtype)}

@@ -130,7 +130,7 @@ def _arrays(folder: Folder, inside: str) -> dict[str, Stored]:
     told = _told(folder, start + _METADATA)
     if told.is_tree or folder.size(start + ocdbt.MANIFEST) is not None:
         source: zarr_arrays.Source = _Values(folder, inside)
-        keys = {key.rpartition("/")[0]: key for key in source.values if key.endswith(_ENDS)}
+        keys = {key.rpartition("/")[0]: key for key in source.values if f"/{key}".endswith(_ENDS)}
     else:
         source, keys = folder, _described(folder, inside)
     if missing := sorted(told.names - set(keys)):
@@ -139,7 +139,8 @@ def _arrays(folder: Folder, inside: str) -> dict[str, Stored]:
             "it is not whole"
         )
     return {
-        name: zarr_arrays.array_of(source, name, key, is_whole=told.is_whole) for name, key in keys.items()
+        name or "array": zarr_arrays.array_of(source, name or "array", key, is_whole=told.is_whole)
+        for name, key in keys.items()
     }
 
 
