@@ -190,13 +190,16 @@ def test_a_group_of_zarr_is_read(tmp_path, version):
     )
 
 
-def test_what_is_coded_otherwise_is_named_with_a_command_that_works(tmp_path):
+@pytest.mark.parametrize("version", [2, pytest.param(3, marks=pytest.mark.soak)])
+def test_what_is_coded_otherwise_is_named_with_a_command_that_works(tmp_path, version):
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")
     from numcodecs import Blosc
+    from zarr.codecs import BloscCodec
 
-    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2).create_group("net")
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version).create_group("net")
+    codec = Blosc() if version == 2 else BloscCodec()
     for name, shape in {"weight_hh_l0": (4, 4), "weight_ih_l0": (4, 2)}.items():
-        made = group.create_array(name, shape=shape, chunks=shape, dtype="float32", compressors=Blosc())
+        made = group.create_array(name, shape=shape, chunks=shape, dtype="float32", compressors=codec)
         made[...] = np.ones(shape)
     with pytest.raises(
         ValueError, match=r"^path: a: a folder of Zarr: expected .*got 'blosc'; .*python -c"

@@ -18,7 +18,7 @@ from rnn_dynamics.interop.stored import Refused, Stored
 
 _METADATA = "_METADATA"
 _LONGEST_METADATA = 2**26
-_SHOWN = 4
+_SHOWN, _LONGEST_LIST = 4, 450
 _ENDS = (f"/{zarr_arrays.V2}", f"/{zarr_arrays.V3}")
 _ARRAYS = ("jax.Array", "np.ndarray", "scalar")
 
@@ -106,8 +106,9 @@ def read_zarr(path: Path) -> dict[str, Stored]:
     except zarr_arrays.Coded as error:
         raise Refused(
             f"{error}; rd.interop.load reads it once it is one file: python -c "
-            "\"import numpy as n, zarr; n.savez('weights.npz', **{k.replace('/', '.'): v[...] for k, v in "
-            f"zarr.open_group({quoted(path)}, mode='r').members(max_depth=None) if hasattr(v, 'dtype')}})\""
+            f"\"import numpy as n, pathlib, zarr; p = pathlib.Path({quoted(path)}); n.savez('weights.npz', **"
+            "{'.'.join(f.parent.relative_to(p).parts): zarr.open(f.parent, mode='r')[...] for f in "
+            "p.rglob('*zarr*') if f.name == '.zarray' or 'data_type' in f.read_text()})\""
         ) from error
 
 
@@ -119,8 +120,9 @@ def _only(steps: list[Path]) -> Path:
     """
     if len(steps) == 1:
         return steps[0]
-    calls = [f"rd.interop.load({str(each)!r})" for each in steps[:_SHOWN]]
-    more = f"; and {len(steps) - _SHOWN} before" if len(steps) > _SHOWN else ""
+    shown = min(_SHOWN, max(1, _LONGEST_LIST // (len(str(steps[0])) + 20)))
+    calls = [f"rd.interop.load({str(each)!r})" for each in steps[:shown]]
+    more = f"; and {len(steps) - shown} before" if len(steps) > shown else ""
     raise Refused(f"expected one step, got {len(steps)}, the last one first: {'; '.join(calls)}{more}")
 
 
