@@ -176,7 +176,7 @@ def test_a_minimal_gated_unit_of_linen_is_read_from_a_file(tmp_path):
 
 
 def test_a_file_of_paddle_is_read_by_the_cells_within_the_layer(tmp_path):
-    """Paddle 3.3.1 keeps weights twice, and its forward uses the cells', whose projection lies the other way round."""
+    """Paddle 3.3.1 keeps weights twice; its forward uses the cells', whose projection lies the other way round."""
     path = tmp_path / "a.npz"
     cells = {"weight_ih": draw(12, 2), "weight_hh": draw(12, 2), "weight_ho": draw(3, 2)}
     cells |= {"bias_ih": draw(12), "bias_hh": draw(12)}

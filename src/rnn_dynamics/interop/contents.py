@@ -160,6 +160,21 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
     raise ValueError(f"path: {path.name}: expected one recurrent network, got {len(shown)}: {calls}{more}")
 
 
+def _of_a_graph(contents: Contents, path: Path) -> str:
+    """What to say of a model of ONNX none of whose nodes or steps is understood."""
+    said = (
+        "expected RNN, GRU or LSTM nodes, or a step of an ElmanRNN, GRU or LSTM in a Loop, a Scan, alone, or "
+        "written out three times or more with the same weights"
+    )
+    known = [each for each in names.prefixes(contents.arrays) if each]
+    if not known:
+        return said
+    read = f"{{each.name: onnx.numpy_helper.to_array(each) for each in onnx.load({str(path)!r}).graph.initializer}}"
+    more = f", or another of the prefixes {known[1:6]}" if known[1:] else ""
+    call = f"rd.interop.from_torch({read}, prefix={known[0]!r})"
+    return f"{said}; where the step is that of PyTorch's cell all the same: {call}{more}"
+
+
 def _without_networks(contents: Contents, path: Path, prefix: str, direction: str | None) -> str:
     """What to say of a file without a recurrent network."""
     seen = [f"{name} {array.shape}" for name, array in contents.arrays.items()]
@@ -171,6 +186,8 @@ def _without_networks(contents: Contents, path: Path, prefix: str, direction: st
             f"{shown}; one array without a name tells no network: rd.ElmanRNN(W, b, W_in) takes matrices, and "
             "np.savez keeps all of them by PyTorch's names, which rd.interop.load reads"
         )
+    if contents.format == "onnx":
+        return f"{shown}; {_of_a_graph(contents, path)}"
     advice = undone([*contents.arrays, *contents.refused])
     if advice:
         return f"{shown}; {advice}"

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rnn_dynamics.interop import names
 from rnn_dynamics.interop.beside import hooked, said_of, saying, strangers, with_two_biases
 from rnn_dynamics.interop.stored import Part, Stored
+from rnn_dynamics.numerics.texts import counted
 
 _FLAX = {
     frozenset(("i", "h")): "rnn",
@@ -89,10 +90,10 @@ class Network(NamedTuple):
         words = {"rnn": "RNN", "rnn_relu": "RNN (ReLU)"}
         kind = f"RNN ({self.kind[4:]})" if self.kind.startswith("rnn_") else self.kind.upper()
         kind = words.get(self.kind, kind)
-        layers = f", {self.layers} layers" if self.layers > 1 else ""
+        layers = f", {counted(self.layers, 'layer')}" if self.layers > 1 else ""
         both = ", both directions" if len(self.directions) == 2 else ""
         back = ", reverse" if self.directions == ("reverse",) else ""
-        return f"{kind} of {self.units} units, {self.inputs} inputs{layers}{both}{back}"
+        return f"{kind} of {counted(self.units, 'unit')}, {counted(self.inputs, 'input')}{layers}{both}{back}"
 
 
 def networks_of(
