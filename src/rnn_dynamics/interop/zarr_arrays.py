@@ -174,8 +174,7 @@ def _decoded(chunks: _Chunks, coded: Bytes, name: str, spend: Callable[[int], No
             check_crc32c(coded[:-4], coded[-4:], repr(name[:60]))
             coded = coded[:-4]
         else:
-            is_first = not any(each in _INFLATED or each == "crc32c" for each in chunks.codecs[:number])
-            coded = inflated(codec, coded, size if is_first else None, chunks.longest)
+            coded = inflated(codec, coded, None if number else size, chunks.longest)
     if chunks.inner:
         return _of_shard(chunks, chunks.inner, coded, name, spend)
     if len(coded) != chunks.bytes:
