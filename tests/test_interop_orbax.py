@@ -510,13 +510,31 @@ def test_a_checkpoint_that_was_not_finished_is_named(held, tmp_path):
     assert state_size(rd.interop.load(tmp_path, kind="rnn_tanh")) == 3
 
 
-@pytest.mark.parametrize("part", ["manifest.ocdbt", "ocdbt.process_0/manifest.ocdbt", "ocdbt.process_0"])
+PARTS = (
+    "manifest.ocdbt",
+    "_METADATA",
+    "d",
+    "ocdbt.process_0",
+    "ocdbt.process_0/manifest.ocdbt",
+    "ocdbt.process_0/d",
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_a_part_of_a_checkpoint_has_the_call_for_the_whole(held, part):
-    words = r"^path: .*(one file of OCDBT|what one process wrote).*rd\.interop\.load\("
+    words = r"^path: .*(one file of a|what one process wrote|a part of a).*rd\.interop\.load\("
     with pytest.raises(ValueError, match=words) as caught:
         rd.interop.load(held / "oc1z0" / part)
     call = re.search(r"rd\.interop\.load\([^)]*\)", str(caught.value))[0]
     assert state_size(eval(call, {"rd": rd})) == 6
+
+
+def test_other_readers_say_whose_it_is(held):
+    for reader in (rd.interop.read_npz, rd.interop.read_keras, rd.interop.from_onnx):
+        with pytest.raises(
+            ValueError, match=r"got a checkpoint of Orbax; rd\.interop\.load\('.*'\) reads it"
+        ):
+            reader(held / "oc1z0")
 
 
 def test_a_checkpoint_below_is_not_taken_for_the_weights_beside_it(held, tmp_path):

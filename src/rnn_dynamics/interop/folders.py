@@ -154,7 +154,9 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def whole_of(path: Path) -> Path:
-    """The checkpoint that a folder is the part of which one process wrote; others as they are."""
+    """The checkpoint of which a folder is a part, of one process or with its numbers; others as they are."""
+    if path.name == "d" and (path.parent / "manifest.ocdbt").is_file():
+        return whole_of(path.parent)
     return path.parent if path.name.startswith(_OF_PROCESS) else path
 
 

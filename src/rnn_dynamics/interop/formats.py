@@ -53,7 +53,8 @@ _MAGIC = (
     (b"version https://git-lfs", "lfs"),
     (b"#Parameter# /", "dynet"),
     (b"#LookupParameter# /", "dynet"),
-    (b"\x0c\xdb:*", "ocdbt"),
+    (b"\x0c\xdb:*", "of orbax"),
+    (b'{"tree_metadata"', "of orbax"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -193,8 +194,8 @@ def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
             "a pointer of Git LFS, which stands in the place of a large file",
             "git lfs pull fetches the file itself",
         ),
-        "ocdbt": (
-            "one file of OCDBT, as a checkpoint of Orbax has it",
+        "of orbax": (
+            "one file of a checkpoint of Orbax",
             f"rd.interop.load({quoted(whole_of(path.absolute().parent))}) reads the folder",
         ),
         "unknown": (
@@ -219,6 +220,8 @@ def _of_folder(path: Path) -> str:
     found = _weights_in(path) or sorted(each.name for each in path.glob("*.json"))
     if found:
         return f"give a file in it: {', '.join(found[:4])}"
+    if (whole := whole_of(path.absolute())) != path.absolute():
+        return f"it is a part of a checkpoint of Orbax: rd.interop.load({quoted(whole)}) reads the whole"
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":

@@ -108,7 +108,7 @@ def read_zarr(path: Path) -> dict[str, Stored]:
             f"{error}; rd.interop.load reads it once it is one file: python -c "
             f"\"import numpy as n, pathlib, zarr; p = pathlib.Path({quoted(path)}); n.savez('weights.npz', **"
             "{'.'.join(f.parent.relative_to(p).parts): zarr.open(f.parent, mode='r')[...] for f in "
-            "p.rglob('*zarr*') if f.name == '.zarray' or 'data_type' in f.read_text()})\""
+            "p.rglob('*zarr*') if f.name == '.zarray' or 'data_type' in open(f).read()})\""
         ) from error
 
 
