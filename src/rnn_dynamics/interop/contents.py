@@ -93,7 +93,7 @@ def contents_of(path: Path) -> Contents:
         arrays = folded(_scaled(arrays))
         networks = networks_of(value, arrays, parts, kind)
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 600)}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 800)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
