@@ -386,7 +386,7 @@ class Random(Framework):
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
         (
             {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
-            r"^readout: .*4 outputs of .*2 entries",
+            r"^readout: expected 4 entries, as the module puts out, got 2",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, ProjectedLSTM, Stack, rollout
+from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, ProjectedLSTM, Stack, rollout
 from rnn_dynamics.interop import Agreement, check
 
 N = 3
@@ -206,3 +206,63 @@ def test_an_agreement_is_kept(tmp_path):
     kept = Agreement.load(found.save(tmp_path / "a.npz"))
     np.testing.assert_array_equal(kept.errors, found.errors)
     assert (kept.fits, kept.tried, kept.cell, repr(kept)) == (found.fits, found.tried, None, repr(found))
+
+
+BOTH = np.stack([INPUTS, INPUTS[::-1]])
+TRUTHS = np.stack([output(LSTM_TRUE, 2 * N, inputs) for inputs in BOTH])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "layout"),
+    [
+        (BOTH, TRUTHS, ""),
+        (BOTH, TRUTHS.swapaxes(0, 1), "output (T, batch, n)"),
+        (BOTH.swapaxes(0, 1), TRUTHS.swapaxes(0, 1), "inputs (T, batch, m) and output (T, batch, n)"),
+        (BOTH.swapaxes(0, 1), TRUTHS, "inputs (T, batch, m)"),
+        (BOTH, TRUTHS[:, -1], "output of the last step alone"),
+        (BOTH, TRUTHS[:, -1][None], "output of the last step alone"),
+        (BOTH.swapaxes(0, 1), TRUTHS[:, -1], "inputs (T, batch, m) and output of the last step alone"),
+        (INPUTS, TRUTHS[0, -1], "output of the last step alone"),
+        (INPUTS[None], TRUTHS[0], ""),
+        (INPUTS, TRUTHS[:1], ""),
+        (INPUTS[:, None], TRUTHS[0], "inputs (T, batch, m)"),
+        (INPUTS, TRUTHS[0][:, None], "output (T, batch, n)"),
+    ],
+)
+def test_the_axes_of_a_runtime_are_told(inputs, outputs, layout):
+    """Of a batch as long as the sequences, too, and together with another order of the gates."""
+    found = check(LSTM_TRUE, inputs, outputs)
+    wrong = check(LSTM(*in_order((0, 2, 1, 3), W, B, W_IN)), inputs, outputs)
+    assert (found.agrees, set(found.layout.split(" and ")) ^ set(layout.split(" and "))) == (True, set())
+    assert (layout == "") == ("read as" not in repr(found))
+    assert wrong.layout == found.layout
+    assert wrong.fits[0] == "gates in the order i, g, f, o"
+    if "last" in layout:
+        assert wrong.step == 12
+        assert "after the last of 12" in repr(wrong)
+
+
+def test_as_many_samples_as_steps():
+    square = np.stack([INPUTS[:4], INPUTS[4:8], INPUTS[8:], INPUTS[2:6]])
+    truth = np.stack([output(LSTM_TRUE, 2 * N, inputs) for inputs in square])
+    assert check(LSTM_TRUE, square, truth).layout == ""
+    assert check(LSTM_TRUE, square, truth.swapaxes(0, 1)).layout == "output (T, batch, n)"
+    assert check(LSTM_TRUE, square, truth[:, -1]).layout == "output of the last step alone"
+    start = np.linspace(-0.4, 0.4, 8 * N).reshape(4, 2 * N)
+    truth = np.stack([output(LSTM_TRUE, 2 * N, u, x) for u, x in zip(square, start, strict=True)])
+    assert check(LSTM_TRUE, square.swapaxes(0, 1), truth, x0=start).layout == "inputs (T, batch, m)"
+    wrong = check(LSTM_TRUE, square, np.roll(truth, 1, axis=0), x0=start)
+    assert (wrong.agrees, wrong.fits, wrong.layout) == (False, (), "")
+
+
+def test_the_last_outputs_of_both_directions():
+    both = Bidirectional([(GRU_TRUE, GRU(*(-each[: 3 * N] for each in (W, B, W_IN))))])
+    y = np.asarray(both.run(INPUTS).outputs)
+    own = np.concatenate([y[-1, :N], y[0, N:]])
+    for outputs, words in ((own, "each direction's own"), (y[-1], "both directions' at the last input")):
+        found = check(both, INPUTS, outputs)
+        assert found.agrees
+        assert words in found.layout
+    found = check(both, np.stack([INPUTS, INPUTS]), np.stack([y, y], axis=1))
+    assert (found.agrees, found.layout) == (True, "output (T, batch, n)")
+    assert "give the outputs of all steps" in repr(check(both, INPUTS, own + 1))

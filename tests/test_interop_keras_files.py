@@ -86,6 +86,15 @@ def test_states_and_jacobians_are_keras(folder, truth, file, options, name, cls)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1e-3, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_weights_alone_of_both_directions_are_merged_as_the_user_says(folder, merge):
+    found = read_keras(folder / "two_weights.h5", layer="both", merge=merge, **TANH)
+    told = read_keras(folder / "two.h5", layer="both")
+    assert found.merges == (merge,)
+    for one, other in zip(found.layers[0], told.layers[0], strict=True):
+        np.testing.assert_array_equal(one.W, other.W)
+
+
 def test_weights_are_the_same_in_every_file(folder):
     cells = [read_keras(folder / file, layer=ROW) for file in ("three.keras", "three.h5")]
     assert repr(cells[0]) == repr(cells[1])
@@ -120,7 +129,14 @@ def test_weights_are_the_same_in_every_file(folder):
             {},
             r'^layer: .*layer="both", direction="forward", act.*\) or .*"gru_1".*Keras\' own',
         ),
-        ("two_weights.h5", {"layer": "both"}, r"^direction: "),
+        ("two_weights.h5", {"layer": "both", **TANH}, r"^direction: .*merge='concat' or .*Keras' default"),
+        ("two_weights.h5", {"layer": "both", "merge": "max", **TANH}, r"^merge: .*'concat', 'sum'.*'max'"),
+        (
+            "two_weights.h5",
+            {"layer": "both", "merge": "sum", "direction": "reverse", **TANH},
+            r"^merge: .*None",
+        ),
+        ("two.h5", {"layer": "both", "merge": "sum"}, r"^merge: .*two\.h5 tells it"),
         ("two_weights.h5", {"layer": "gru_1"}, r"^activation: .*None"),
         (
             "two_weights.h5",

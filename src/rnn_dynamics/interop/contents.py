@@ -17,6 +17,7 @@ from rnn_dynamics.interop import (
     onnx_files,
     onnx_networks,
     openvino_files,
+    orbax,
     tflite,
     torch_files,
 )
@@ -42,6 +43,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "JSON": json_files.read_file,
     "openvino": openvino_files.read_file,
     "dynet": dynet_files.read_file,
+    "orbax": orbax.read_checkpoint,
+    "zarr": orbax.read_zarr,
 }
 #: Of those that hold a graph the function that reads it, in the form of ONNX's.
 _GRAPHS: dict[str, Callable[[Path], Any]] = {
@@ -99,7 +102,7 @@ def contents_of(path: Path) -> Contents:
             for each in networks_of(value, arrays, parts, kind)
         ]
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 600)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
@@ -173,6 +176,21 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
     raise ValueError(f"path: {path.name}: expected one recurrent network, got {len(shown)}: {calls}{more}")
 
 
+def _of_a_graph(contents: Contents, path: Path) -> str:
+    """What to say of a model of ONNX none of whose nodes or steps is understood."""
+    said = (
+        "expected RNN, GRU or LSTM nodes, or a step of an ElmanRNN, GRU or LSTM in a Loop, a Scan, alone, or "
+        "written out three times or more with the same weights"
+    )
+    known = [each for each in names.prefixes(contents.arrays) if each]
+    if not known:
+        return said
+    read = f"{{each.name: onnx.numpy_helper.to_array(each) for each in onnx.load({str(path)!r}).graph.initializer}}"
+    more = f", or another of the prefixes {known[1:6]}" if known[1:] else ""
+    call = f"rd.interop.from_torch({read}, prefix={known[0]!r})"
+    return f"{said}; where the step is that of PyTorch's cell all the same: {call}{more}"
+
+
 def _without_networks(contents: Contents, path: Path, prefix: str, direction: str | None) -> str:
     """What to say of a file without a recurrent network."""
     seen = [f"{name} {array.shape}" for name, array in contents.arrays.items()]
@@ -184,6 +202,8 @@ def _without_networks(contents: Contents, path: Path, prefix: str, direction: st
             f"{shown}; one array without a name tells no network: rd.ElmanRNN(W, b, W_in) takes matrices, and "
             "np.savez keeps all of them by PyTorch's names, which rd.interop.load reads"
         )
+    if contents.format == "onnx":
+        return f"{shown}; {_of_a_graph(contents, path)}"
     advice = undone([*contents.arrays, *contents.refused])
     if advice:
         return f"{shown}; {advice}"

@@ -21,7 +21,7 @@ _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json
 _MOST_BYTES = 2**34
 _LONGEST_TEXT = 2**27
 _DENSEST = 1100  # bytes that one byte of a zip archive may stand for
-_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation): ")
+_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation|merge): ")
 _OF_CONTENT = re.compile(r"(source|W|b|W_in|b_hidden): ")
 _DAMAGES = (
     *(OSError, RuntimeError, LookupError, AttributeError, ArithmeticError, MemoryError, EOFError),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rnn_dynamics.interop import names
 from rnn_dynamics.interop.beside import hooked, said_of, saying, strangers, with_two_biases
 from rnn_dynamics.interop.stored import Part, Stored
+from rnn_dynamics.numerics.texts import counted
 
 _FLAX = {
     frozenset(("i", "h")): "rnn",
@@ -28,6 +29,7 @@ _HAIKU = {
     frozenset(("/linear.w", "/linear.b", "/linear_1.w", "/linear_1.b")): "rnn_relu",
 }
 _HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
+_MOMENT = re.compile(r"(?:^|\.)opt(?:imizer)?_state\.(.*\.)?(?:mu|nu|trace)\.(.*)$")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
 _SCALES = [(dot, word) for dot in "._" for word in ("scale", "zero_point")]
@@ -88,10 +90,10 @@ class Network(NamedTuple):
         words = {"rnn": "RNN", "rnn_relu": "RNN (ReLU)"}
         kind = f"RNN ({self.kind[4:]})" if self.kind.startswith("rnn_") else self.kind.upper()
         kind = words.get(self.kind, kind)
-        layers = f", {self.layers} layers" if self.layers > 1 else ""
+        layers = f", {counted(self.layers, 'layer')}" if self.layers > 1 else ""
         both = ", both directions" if len(self.directions) == 2 else ""
         back = ", reverse" if self.directions == ("reverse",) else ""
-        return f"{kind} of {self.units} units, {self.inputs} inputs{layers}{both}{back}"
+        return f"{kind} of {counted(self.units, 'unit')}, {counted(self.inputs, 'input')}{layers}{both}{back}"
 
 
 def networks_of(
@@ -125,10 +127,25 @@ def networks_of(
         for dot, word in _SCALES
     }
     others = [name for name in arrays if name not in known]
-    found = [_with_strangers(network, others) for network in found]
+    found = [_with_strangers(network, others) for network in _without_moments(found)]
     if len(found) < 2:
         return found
     return [network if network.prefix else network._replace(prefix=".") for network in found]
+
+
+def _without_moments(found: list[Network]) -> list[Network]:
+    """The networks without what Optax keeps of the gradients of each, which has the names of its weights."""
+    own = [network for network in found if not _MOMENT.search(network.prefix)]
+    return [
+        network
+        for network in found
+        if (match := _MOMENT.search(network.prefix)) is None
+        or not any(
+            f".{each.prefix}".endswith(f".{match[2]}")
+            and (each.kind, each.units, each.inputs) == (network.kind, network.units, network.inputs)
+            for each in own
+        )
+    ]
 
 
 def _with_its_names(network: Network, arrays: Mapping[str, Stored]) -> Network:
