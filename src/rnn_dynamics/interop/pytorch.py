@@ -69,7 +69,8 @@ def from_torch(
             forward that is not PyTorch's.
 
     Warns:
-        UserWarning: weights of a dynamically quantised layer were made float32.
+        UserWarning: weights of a dynamically quantised layer were made float32; a forward with hooks that may change
+            what it reads and puts out.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):
