@@ -57,6 +57,28 @@ def test_a_forward_that_was_replaced_is_refused_with_a_call_that_reads_the_weigh
 
 
 @pytest.mark.parametrize(
+    ("name", "is_own"),
+    [
+        ("__torch__.torch.nn.modules.rnn.GRUCell", False),
+        ("__torch__.torch.nn.modules.rnn.___torch_mangle_3.GRUCell", False),
+        ("__torch__.___torch_mangle_0.My", True),
+        ("__torch__.mine.GRUCell", True),
+    ],
+)
+def test_a_scripted_or_traced_module_tells_its_class_in_the_program(name, is_own):
+    """Of torch 2.13.0, where the object is a ScriptModule of PyTorch's, whatever was scripted."""
+    program = SimpleNamespace(_type=lambda: SimpleNamespace(qualified_name=lambda: name))
+    module = SimpleNamespace(state_dict=lambda: GATED, forward=lambda x: x, _c=program)
+    if not is_own:
+        np.testing.assert_array_equal(from_torch(module).W, GATED["weight_hh_l0"])
+        return
+    own = name.rpartition(".")[2]
+    call = r"from_torch\(source.state_dict\(\)\)"
+    with pytest.raises(ValueError, match=rf"^source: .*got {own}, which has a forward of its own: .*{call}"):
+        from_torch(module)
+
+
+@pytest.mark.parametrize(
     ("hook", "is_own"), [("mine.Scaled", True), ("torch.nn.utils.weight_norm.WeightNorm", False)]
 )
 def test_hooks_of_a_module_in_a_file_are_said(hook, is_own):
