@@ -298,3 +298,13 @@ def test_an_index_that_leads_elsewhere_is_refused(tmp_path, told, words):
     (tmp_path / "index.json").write_text(json.dumps({"weight_map": told}))
     with pytest.raises(ValueError, match=words):
         load(tmp_path / "index.json")
+
+
+def test_arrays_one_after_another_are_told_as_equinoxs(tmp_path):
+    """``tree_serialise_leaves`` of Equinox 0.13.8 calls ``np.save`` for each leaf, in one file."""
+    path = tmp_path / "a.eqx"
+    with path.open("wb") as file:
+        for name in GATED.values():
+            np.save(file, name)
+    with pytest.raises(ValueError, match=r"tree_deserialise_leaves\(path, cell\) .*rd.interop.from_equinox"):
+        load(path)
