@@ -114,7 +114,8 @@ def read_single(path: Path) -> dict[str, Stored]:
     if follows == b"\x93NUMPY":
         raise Refused(
             "expected one array, got several one after another, as equinox.tree_serialise_leaves writes them "
-            "without names: equinox.tree_deserialise_leaves(path, cell) fills a cell, which rd.interop.from_equinox reads"
+            "without names: equinox.tree_deserialise_leaves(path, cell) fills a cell, which "
+            "rd.interop.from_equinox reads"
         )
     if isinstance(found, Part):
         raise Refused(
