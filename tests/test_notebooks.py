@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from tests import pages
+from tests import calls, pages
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -111,10 +111,22 @@ def test_what_is_stored_is_read_without_a_kernel(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_call_the_library_as_it_is_called(source: Path) -> None:
+    code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    code += [
+        part for text in _answers(source) for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
+    assert calls.fitting(code)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_cells_run_from_top_to_bottom(
     source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process, which has compiled what several notebooks ask for; the library's warnings are errors."""
+    """In this process, which has compiled what several notebooks ask for; the library's warnings are errors.
+
+    Those that take longest are soak tests.
+    """
     names: dict[str, Any] = {"__name__": "__main__"}
     code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
     drawn = 0
