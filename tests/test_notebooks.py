@@ -162,3 +162,15 @@ def test_runs_from_top_to_bottom(source: Path, monkeypatch: pytest.MonkeyPatch) 
     notebook = _runner().executed(source)
     streams = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     assert not [o.text for o in streams if o.output_type == "stream" and o.name == "stderr"]
+
+
+def test_a_call_that_does_not_fit_is_seen() -> None:
+    first = "import rnn_dynamics as rd\nfrom rnn_dynamics import plots"
+    assert (
+        calls.fitting([first, "rd.rollout(cell, x, steps=3)\nrd.basins(*given, u=0)\nplots = rd\nplots.no()"])
+        == 2
+    )
+    with pytest.raises(TypeError, match="length"):
+        calls.fitting([first, "rd.rollout(cell, x, length=3)"])
+    with pytest.raises(AttributeError, match="rolout"):
+        calls.fitting([first, "rd.rolout(cell)"])
