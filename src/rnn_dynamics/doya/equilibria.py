@@ -26,7 +26,9 @@ from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction
 
 # At most three corrections and the residual after them; a correction below half an ulp is the last.
 _POLISHING_STEPS = 64  # all but the closest to the cusp take two or three
-_SCALE = 2.0**60  # of t where it is polished: neither t ≤ ½ nor its last digits leave the normal floats of float32
+_SCALE = (
+    2.0**60
+)  # of t where it is polished: neither t ≤ ½ nor its last digits leave the normal floats of float32
 
 
 @jax.tree_util.register_dataclass
@@ -233,7 +235,11 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array, Array]:
     rest = jnp.where(is_open, rest, (t - there) + rest)  # the difference is exact, as both are near
     zero = jnp.zeros_like(t)
     there, rest = jnp.where(gone, zero, there), jnp.where(gone, zero, rest)
-    return there / _SCALE, rest / _SCALE, jnp.where(gone, zero, jnp.abs(rest) / jnp.maximum(there, tiny * _SCALE))
+    return (
+        there / _SCALE,
+        rest / _SCALE,
+        jnp.where(gone, zero, jnp.abs(rest) / jnp.maximum(there, tiny * _SCALE)),
+    )
 
 
 @jax.custom_jvp
