@@ -75,7 +75,7 @@ _TEXTS = (
 
 
 def file_of(path: Any) -> Path:
-    """The path of a file that is there.
+    """The path of a file that is there; of a package of Core ML that of the program in it.
 
     Raises:
         FileNotFoundError: no such file.
@@ -91,7 +91,8 @@ def file_of(path: Any) -> Path:
         raise TypeError(f"path: expected the path of a file, got {shown}{hint}") from error
     if not path.exists():
         raise FileNotFoundError(f"path: no file {path}")
-    return path
+    program = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    return program if path.suffix == ".mlpackage" and program.is_file() else path
 
 
 def format_of(path: Path) -> str:
@@ -204,7 +205,7 @@ def _of_folder(path: Path) -> str:
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
-        return "it is an ML Program of Core ML: import the model that it was made from"
+        return "it is a package of Core ML without Data/com.apple.CoreML/model.mlmodel, the program itself"
     for inner in (path, *(path / name for name in ("default", "params", "model", "state"))):
         if any((inner / name).is_file() for name in ("_METADATA", "manifest.ocdbt")):
             return (
