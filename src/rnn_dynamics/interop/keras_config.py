@@ -40,6 +40,7 @@ class Network(NamedTuple):
         below: the name of the recurrent layer whose outputs it takes step by step, or ``None``.
         between: what lies between the recurrent layer before it and itself, where that is more than nothing.
         is_repeated: whether the model uses it again on top of recurrent layers, itself perhaps.
+        dense: name and place of each ``Dense`` without a function that lies between the two, the lowest first.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Network(NamedTuple):
     below: str | None = None
     between: str = ""
     is_repeated: bool = False
+    dense: tuple[tuple[str, str], ...] = ()
 
     @property
     def reads_backwards(self) -> bool:
@@ -138,6 +140,10 @@ def networks_of(cls: str, config: Any) -> tuple[list[Network], list[str]]:
     return found, unknown
 
 
+#: Where in the group of a layer the arrays of a Dense lie.
+_INNER = {"Dense": "", "TimeDistributed": "/layer"}
+
+
 def _unique() -> Callable[[str], str]:
     """Names of groups as Keras 3 makes them of classes."""
     used: dict[str, int] = {}
@@ -158,19 +164,26 @@ def _walk(cls: str, config: Any, prefix: str, place: str, depth: int) -> Iterato
     names = [str(item.get("name") or item["config"].get("name")) for item in items]
     before = _before(cls, items, names)
     by_name, unique = dict(zip(names, items, strict=True)), _unique()
+    places = {name: f"{place}layers/{unique(item['class_name'])}" for name, item in by_name.items()}
     repeated = _repeated(by_name) if cls != "Sequential" else set()
     above: dict[str, int] = {}
     found: list[Network | str] = []
     for name, item in by_name.items():
-        own, kind = f"{place}layers/{unique(item['class_name'])}", item["class_name"]
+        own, kind = places[name], item["class_name"]
         if kind in _MODELS:
             inner = _walk(kind, item["config"], f"{prefix}{name}/", f"{own}/", depth + 1)
             found += [_again(each) if name in repeated else each for each in inner]
         elif _recurs(kind, item["config"]):
-            below, between = _below(name, by_name, before, repeated)
+            below, between, dense = _below(name, by_name, before, repeated)
             above[below or ""] = above.get(below or "", 0) + 1
             below = None if below is None else prefix + below
-            found.append(Network(prefix + name, kind, item["config"], own, below, between, name in repeated))
+            maps = tuple(
+                (prefix + each, places[each] + _INNER[by_name[each]["class_name"]]) for each in dense
+            )
+            network = Network(
+                prefix + name, kind, item["config"], own, below, between, name in repeated, maps
+            )
+            found.append(network)
         elif item.get("registered_name") or re.search(r"lstm|gru|rnn|recurrent", kind, re.IGNORECASE):
             found.append(f"{prefix}{name} ({kind})")
     for each in found:
@@ -257,9 +270,12 @@ def _origins(node: Any, depth: int) -> Iterator[str]:
 
 def _below(
     name: str, items: dict[str, Any], before: dict[str, list[str]], repeated: set[str]
-) -> tuple[str | None, str]:
-    """The recurrent layer whose outputs a layer takes step by step, and what else lies between the two."""
-    between, seen, at = "", {name}, name
+) -> tuple[str | None, str, list[str]]:
+    """The recurrent layer whose outputs a layer takes step by step, what lies between the two, the linear of it.
+
+    Those are nothing that keeps the two apart, as they are one with the weights above them.
+    """
+    between, seen, at, dense, others = "", {name}, name, list[str](), False
     while len(before[at]) == 1 and before[at][0] not in seen:
         at = before[at][0]
         seen.add(at)
@@ -270,11 +286,23 @@ def _below(
                 each["class_name"] != "TimeDistributed" and not each["config"].get("go_backwards")
                 for each in (own, items[at])
             )
-            follows = is_plain and not between and at not in repeated and _gives_a_sequence(kind, config)
-            return (at if follows else None), between
+            follows = is_plain and not others and at not in repeated and _gives_a_sequence(kind, config)
+            return (at if follows else None), between, dense[::-1] if follows else []
         if kind not in _NEUTRAL:
             between = between or f"{at} ({kind})"
-    return None, ""
+            if _is_linear(kind, config) and not items[at].get("registered_name"):
+                dense.append(at)
+            else:
+                others = True
+    return None, "", []
+
+
+def _is_linear(cls: str, config: dict[str, Any]) -> bool:
+    """Whether a layer is a ``Dense`` without a function, of each step alone."""
+    if cls == "TimeDistributed":
+        return config["layer"]["class_name"] == "Dense" and _is_linear("Dense", config["layer"]["config"])
+    plain = not config.get("quantization_config") and not config.get("lora_rank")
+    return cls == "Dense" and config.get("activation") == "linear" and plain
 
 
 def _gives_a_sequence(cls: str, config: dict[str, Any]) -> bool:
@@ -348,13 +376,12 @@ def way_of(chain: Sequence[Network]) -> str:
     return ', direction="reverse"' if chain[0].reads_backwards else ""
 
 
-def chains(networks: Sequence[Network]) -> list[tuple[Network, ...]]:
-    """The networks with those that take their outputs step by step."""
+def chains(networks: Sequence[Network], *, over_dense: bool = True) -> list[tuple[Network, ...]]:
+    """The networks with those that take their outputs step by step, by way of linear maps too where asked."""
     found: list[list[Network]] = []
     for each in networks:
-        own = next(
-            (chain for chain in found if each.below is not None and chain[-1].name == each.below), None
-        )
+        joins = each.below is not None and (over_dense or not each.dense)
+        own = next((chain for chain in found if joins and chain[-1].name == each.below), None)
         if own is None:
             found.append([each])
         else:

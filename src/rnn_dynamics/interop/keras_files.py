@@ -113,7 +113,13 @@ def _of_model(
         arrays = _arrays(store, network, parts, way)
         return [cell_of(each, own) for each, own in zip(told, arrays, strict=True)]
 
-    return network_of(chain, direction, read)
+    def dense(name: str, place: str) -> list[Any]:
+        if not store.is_by_layer:
+            return store.at(place)
+        top, _, inner = name.partition("/")
+        return [store.array(each) for each in store.of_layer(top, inner.rpartition("/")[2])]
+
+    return network_of(chain, direction, read, dense)
 
 
 def _chosen(
