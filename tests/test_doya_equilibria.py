@@ -138,7 +138,7 @@ def test_the_polish_goes_on_to_an_ulp(dtype: str) -> None:
     def polished(w, b, start):
         return equilibria._polish(equilibria._slots(w, b, turning(w, b * 0 + 1)), start)
 
-    point, _ = computed(polished, w, b, start)
+    point, *_ = computed(polished, w, b, start)
     assert abs(mpmath.mpf(float(point[0, 0])) - true) <= unit * true
 
 

@@ -118,6 +118,18 @@ def test_what_cannot_be_told_apart_is_reported_as_several():
     assert len(one.fits) > 3
 
 
+def test_an_agreement_names_the_conventions_that_agree_too():
+    one = check(GRU_TRUE, INPUTS[:1], output(GRU_TRUE, N)[:1])
+    assert one.agrees
+    assert one.cell is GRU_TRUE
+    assert one.fits == ("reset after", "W with rows for columns")
+    assert "agrees over 1 step" in repr(one)
+    assert "as does reset after | W with rows for columns: longer" in " ".join(repr(one).split())
+    assert check(GRU_TRUE, INPUTS, output(GRU_TRUE, N)).fits == ()
+    equal = GRU(*(np.concatenate([array[:N], array]) for array in (W[: 2 * N], B[: 2 * N], W_IN[: 2 * N])))
+    assert check(equal, INPUTS, output(equal, N)).fits == ()  # equal blocks exchanged are the same map
+
+
 def test_layers_of_a_stack_share_a_convention():
     """Two layers of which the first takes two inputs, so that no rows stand for columns there."""
     narrow = INPUTS[:, :2]

@@ -223,6 +223,26 @@ def test_a_step_of_ones_own_is_refused_with_a_call_that_reads_the_weights(name):
     np.testing.assert_array_equal(found.W, from_flax(made).W)
 
 
+def test_wrappers_with_a_call_of_their_own_are_refused_with_calls():
+    made = module("nnx_gru")
+    RNN = type("RNN", (SimpleNamespace,), {"__module__": "flax.nnx", "__call__": lambda self, x: x})
+    plain, mine = (cls(cell=made, reverse=False) for cls in (RNN, _mine(RNN, "__call__")))
+    with pytest.raises(ValueError, match=r"^source: .*RNN, which has a __call__ .*from_flax\(source\.cell\)"):
+        from_flax(mine)
+    np.testing.assert_array_equal(from_flax(plain).W, from_flax(mine.cell).W)
+    Both = type(
+        "Bidirectional", (SimpleNamespace,), {"__module__": "flax.nnx", "__call__": lambda self, x: x}
+    )
+    merge = type("", (), {"__module__": "flax.nnx", "__name__": "_concatenate"})()
+    halves = {"forward_rnn": plain, "backward_rnn": plain, "merge_fn": merge}
+    assert from_flax(Both(**halves)).layers
+    for other in (_mine(Both, "__call__")(**halves), Both(**(halves | {"backward_rnn": mine}))):
+        with pytest.raises(ValueError, match=r"^source: ") as said:
+            from_flax(other)
+        call = re.search(r"rd\.Bidirectional\(\[.*?\]\)", str(said.value))[0]
+        assert eval(call, {"rd": rd, "from_flax": from_flax, "source": other}).layers
+
+
 def test_modules_and_merges_are_refused_with_calls():
     made = module("nnx_gru")
     model = type("Model", (SimpleNamespace,), {})(rnn=made, head=3)

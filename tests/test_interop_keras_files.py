@@ -23,7 +23,9 @@ from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras, load, read_keras
-from rnn_dynamics.interop.keras_config import chains, networks_of
+from rnn_dynamics.interop.keras_config import Part, as_registered
+from rnn_dynamics.interop.keras_graph import chains, networks_of
+from rnn_dynamics.interop.keras_layers import settings
 from rnn_dynamics.interop.keras_store import check_heaps
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -199,7 +201,7 @@ def test_damaged_files_are_one_sentence(folder, tmp_path, file):
 LOOK = """
 import sys, resource
 from pathlib import Path
-from rnn_dynamics.interop import keras_config, keras_open
+from rnn_dynamics.interop import keras_config, keras_graph, keras_open
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 print("ready", flush=True)
 for line in sys.stdin:
@@ -211,7 +213,7 @@ for line in sys.stdin:
                 places = [place for network in store.networks().values() for place in network]
             else:
                 config = store.config
-                found, _ = keras_config.networks_of(str(config.get("class_name")), config.get("config"))
+                found, _ = keras_graph.networks_of(str(config.get("class_name")), config.get("config"))
                 places = [] if not store.is_by_layer else [
                     place for each in found for place in store.of_layer(each.name.partition("/")[0], "")
                 ]
@@ -460,6 +462,53 @@ def test_what_recurs_and_is_not_known_is_named():
     assert [each.name for each in networks] == ["inner/deep"]
     assert networks[0].place == "layers/sequential/layers/lstm"
     assert unknown == ["a (ConvLSTM2D)", "b (MyLSTM)"]
+
+
+def _own(cls, package=None, registered=None, **config):
+    return {"class_name": cls, "module": package, "registered_name": registered, "config": config}
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (_own("LSTM", None, "my>LSTM"), "a (my>LSTM)"),
+        (_own("LSTM", None, "LSTM"), "a (own>LSTM)"),
+        (
+            _own("RNN", "keras.layers", None, cell=_own("GRUCell", None, "my>GRUCell")),
+            "a (RNN of my>GRUCell)",
+        ),
+        (
+            _own(
+                "Bidirectional",
+                "keras.layers",
+                layer=_own("GRU", "keras.layers"),
+                backward_layer=_own("GRU", "m", "GRU"),
+            ),
+            "a (Bidirectional of GRU and m>GRU)",
+        ),
+    ],
+)
+def test_a_class_of_ones_own_with_the_name_of_keras_is_passed_over(item, words):
+    """Keras 3.15.1 stores class_name, and what tells it from its own beside it."""
+    item["config"] |= {"name": "a", "return_sequences": True}
+    items = [item, _node("b") | {"module": "keras.layers", "registered_name": None}]
+    networks, unknown = networks_of("Sequential", as_registered({"layers": items})["layers"])
+    assert unknown == [words]
+    assert [(each.name, each.below) for each in networks] == [("b", None)]
+    taken = {"LSTM", "Bidirectional"} & {item["class_name"]}
+    assert networks[0].place == ("layers/lstm_1" if taken == {"LSTM"} else "layers/lstm")
+
+
+def test_a_lambda_is_no_linear_activation():
+    """Keras 3.15.1 stores {"value": [its program, …]} in the place of a name."""
+    part = Part("SimpleRNN", {"activation": {"value": ["4wEAAAA", None, None]}}, "")
+    with pytest.raises(
+        ValueError, match=r"^source: expected as activation .*not run: .*from_keras\(layer.get_weights"
+    ):
+        settings(part, 3)
+    draws = np.random.default_rng(0)
+    arrays = [draws.normal(size=shape) for shape in ((2, 3), (3, 3), 3)]
+    assert from_keras(arrays, activation=np.sin).W.shape == (3, 3)
 
 
 def test_h5py_is_asked_for_by_name(folder, monkeypatch):

@@ -1,13 +1,16 @@
 """Traces evaluated by NumPy: the numbers of the compiled function, entry by entry, or a refusal."""
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 
+from rnn_dynamics import doya
 from rnn_dynamics.numerics import batching
-from rnn_dynamics.numerics.batching import elementwise
+from rnn_dynamics.numerics.batching import Elementwise, elementwise
 from rnn_dynamics.numerics.interpreted import counterpart, evaluated, interpreted
 from rnn_dynamics.numerics.on_numpy import ELEMENTWISE, Unsupported
 
@@ -55,7 +58,13 @@ _FUNCTIONS = {
     "switch": lambda x, k: lax.switch(k, [lambda: x, lambda: 2 * x, lambda: 3 * x]),
     "not finite": lambda x, k: (jnp.log(x - 0.5), jnp.isfinite(1 / (x - x)), jnp.maximum(x, jnp.nan)),
     "constant": lambda x, k: (3 * jnp.arange(2.0), x),
+    "unstacked": lambda x, k: list(jnp.stack([jnp.stack([x, 2 * x]), jnp.stack([1 - x, x * x])]).T),
+    "tiled": lambda x, k: jnp.tile(jnp.stack([x, 2 * x]), (2, 3)),
+    "logarithm to base 2": lambda x, k: jnp.log2(x),
+    "slope of tanh": lambda x, k: jax.grad(jnp.tanh)(x),
 }
+if hasattr(lax, "polynomial"):  # from JAX 0.12
+    _FUNCTIONS["polynomial"] = lambda x, k: lax.polynomial(x, [1.0, x, 2.0])
 
 
 def _entries(dtype):
@@ -91,6 +100,8 @@ _LEFT_OUT = {
     "shift_right_arithmetic",
     "shift_right_logical",
     "add_any",
+    "polynomial",
+    *(name for name in ELEMENTWISE if not hasattr(lax, name)),  # of another JAX
 }
 
 
@@ -157,3 +168,24 @@ def test_long_kernels_are_compiled(monkeypatch):
         return lax.fori_loop(0, 100, lambda _, z: 3.2 * z * (1 - z), y)
 
     np.testing.assert_allclose(elementwise(logistic)(x), logistic(x), rtol=1e-13)
+
+
+@pytest.mark.parametrize("function", [doya.equilibria, doya.two_cycle, doya.folds])
+def test_the_neurons_formulas_are_numpys_under_every_jax(function, monkeypatch):
+    """JAX gives operations new names now and then; XLA takes up to a minute for what NumPy then refuses."""
+    found = []
+
+    def on_host(*arguments):
+        found.append(_on_host(*arguments))
+        return found[-1]
+
+    _on_host = batching._on_host
+    monkeypatch.setattr(batching, "_on_host", on_host)
+    everything = [vars(module) for name, module in sys.modules.items() if name.startswith("rnn_dynamics.")]
+    for kernel in {
+        id(x): x for names in everything for x in names.values() if isinstance(x, Elementwise)
+    }.values():
+        monkeypatch.setattr(kernel, "_known", {})
+    function(np.array([-8.0, 6.0]), *([] if function is doya.folds else [np.array([4.0, -3.0])]))
+    assert found
+    assert None not in found

@@ -26,6 +26,9 @@ from rnn_dynamics.numerics.validation import broadcast_arrays, check_fraction
 
 # At most three corrections and the residual after them; a correction below half an ulp is the last.
 _POLISHING_STEPS = 64  # all but the closest to the cusp take two or three
+_SCALE = (
+    2.0**60
+)  # of t where it is polished: neither t ≤ ½ nor its last digits leave the normal floats of float32
 
 
 @jax.tree_util.register_dataclass
@@ -186,28 +189,32 @@ def _slots(w: Array, b: Array, turning: bifurcations.Turning) -> _Slots:
     return _Slots(w3, biases, low, high, ~middle, guess, folded3 & near, centred, mirrored, exists)
 
 
-def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
+def _polish(slots: _Slots, t: Array) -> tuple[Array, Array, Array]:
     """t and the correction that is left below its last digit, by Newton with the double-double residual.
 
     A step δ leaves an error of some δ² (1 + |w|)/gap relative to t: where that is below the last digit the residual
     is not evaluated anew, what t + δ loses to rounding being known. Where the steps come to no end, what is left is
     the last of them, unless it is one of some last digits that no longer shrink.
+
+    Steps and sums are those of 2⁶⁰ t: of a t near the least normal float the steps are below it, and XLA may take
+    them for zero. Third is what is left relative to t, which nothing takes for zero either.
     """
     tiny, unit = float(jnp.finfo(t.dtype).tiny), float(jnp.finfo(t.dtype).eps)
     gone = t < tiny
     side = jnp.where(slots.rising, 1, -1).astype(t.dtype)
 
-    def correction(t: Array) -> tuple[Array, Array]:
+    def correction(scaled: Array) -> tuple[Array, Array]:
+        t = scaled / _SCALE
         gap = bifurcations.slope_gap(slots.w, bifurcations.centred(t)).hi / 4
         value = bifurcations.residual(slots.w, slots.c, t).hi
         usable = slots.exists & (gap * side > 0) & jnp.isfinite(value)
         safe = jnp.where(usable, gap, jnp.ones_like(gap))
-        step = jnp.where(usable, -value * (t * (1 - t)) / safe, jnp.zeros_like(t))
-        return step, jnp.square(step / t) * (1 + jnp.abs(slots.w)) <= unit / 16 * jnp.abs(safe)
+        step = jnp.where(usable, -value * (scaled * (1 - t)) / safe, jnp.zeros_like(t))
+        return step, jnp.square(step / scaled) * (1 + jnp.abs(slots.w)) <= unit / 16 * jnp.abs(safe)
 
     def moved(t: Array, rest: Array) -> Array:
         there = t + rest
-        return jnp.where((there > t / 2) & (there <= 0.5), there, t)
+        return jnp.where((there > t / 2) & (there <= _SCALE / 2), there, t)
 
     def goes_on(state: tuple[Array, Array, Array, Array]) -> Array:
         step, _, _, is_open = state
@@ -221,12 +228,18 @@ def _polish(slots: _Slots, t: Array) -> tuple[Array, Array]:
         t, rest = jnp.where(is_open, there, t), jnp.where(is_open, left, rest)
         return step + 1, t, rest, is_open & ~is_exact & ~to_and_fro & (moved(t, rest) != t)
 
-    start = jnp.where(gone, jnp.full_like(t, 0.25), t)
+    start = jnp.where(gone, jnp.full_like(t, 0.25), t) * _SCALE
     first = (jnp.int32(0), start, jnp.zeros_like(t), slots.exists & ~gone)
     _, t, rest, is_open = jax.lax.while_loop(goes_on, one, first)
     there = moved(t, rest)
     rest = jnp.where(is_open, rest, (t - there) + rest)  # the difference is exact, as both are near
-    return jnp.where(gone, jnp.zeros_like(t), there), jnp.where(gone, jnp.zeros_like(t), rest)
+    zero = jnp.zeros_like(t)
+    there, rest = jnp.where(gone, zero, there), jnp.where(gone, zero, rest)
+    return (
+        there / _SCALE,
+        rest / _SCALE,
+        jnp.where(gone, zero, jnp.abs(rest) / jnp.maximum(there, tiny * _SCALE)),
+    )
 
 
 @jax.custom_jvp
@@ -242,7 +255,7 @@ def branch_equilibria(
     low = jnp.where(sought, slots.low, jnp.full_like(slots.low, jnp.nan))  # no step is made for the others
     z = bracketed_root(_excess, low, slots.high, slots.w, slots.c.hi, rising=slots.rising, bisections=6).value
     z = jnp.where(sought, z, jnp.where(slots.near_fold & ~slots.centred, slots.guess, jnp.zeros_like(z)))
-    t, rest = _polish(slots, sigmoid(z))
+    t, rest, left = _polish(slots, sigmoid(z))
     y = dd.add(bifurcations.centred(t), dd.pair(2 * rest))
     gap = bifurcations.slope_gap(slots.w, y).hi / 4
     x = jnp.where(slots.mirrored, (1 - t) - rest, t + rest)
@@ -251,8 +264,7 @@ def branch_equilibria(
     # Beside a fold the rounding of the residual, some 2⁻⁵ of its bound, moves the root; ½ is exact.
     drive = jnp.abs(slots.w) + jnp.abs(slots.c.hi)
     noise = dd.precision(t.dtype) / 32 * drive * (1 - t) / jnp.where(slots.centred, jnp.inf, jnp.abs(gap))
-    error = jnp.abs(rest) / jnp.maximum(t, jnp.finfo(t.dtype).tiny) + noise
-    fields = (x, t * (1 - t), gap, z, error)
+    fields = (x, t * (1 - t), gap, z, left + noise)
     return ThreeBranches(*(jnp.where(slots.exists, value, hole) for value in fields))
 
 

@@ -29,8 +29,9 @@ _HIGHEST = jax.lax.Precision.HIGHEST
 _ALGEBRAIC = frozenset((
     "abs", "add", "add_any", "broadcast_in_dim", "clamp", "concatenate", "convert_element_type", "copy",
     "div", "dot_general", "dynamic_slice", "eq", "ge", "gt", "integer_pow", "le", "lt", "max", "min",
-    "mul", "ne", "neg", "reduce_max", "reduce_min", "reduce_sum", "reshape", "rev", "select_n", "sign", "slice",
-    "split", "sqrt", "square", "squeeze", "stop_gradient", "sub", "transpose"
+    "mul", "ne", "neg", "one_minus_square", "reduce_max", "reduce_min", "reduce_sum", "reshape", "rev", "select_n",
+    "sign", "slice", "split", "sqrt", "square", "squeeze", "stack", "stop_gradient", "sub", "tile", "transpose",
+    "unstack"
 ))
 # fmt: on
 

@@ -7,7 +7,14 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, function_name, gru_of_turned_update, stretches
+from rnn_dynamics.interop.arrays import (
+    agreed,
+    check_shape,
+    check_step,
+    function_name,
+    gru_of_turned_update,
+    stretches,
+)
 from rnn_dynamics.interop.trees import Form, kind_by_rows, part_of
 from rnn_dynamics.numerics.validation import choice
 
@@ -49,6 +56,7 @@ def from_brainpy(
             raise TypeError(
                 f"source: expected a BrainPy RNNCell, GRUCell or LSTMCell, or variables, got {name}"
             )
+        check_step(source, "update", ("brainpy",), "from_brainpy(source.train_vars())")
         kind, told = str(agreed("kind", kind, name, tuple(FORMS))), function_name(source.activation)
         found = {weight: getattr(source, weight, None) for weight in ("Wi", "Wh", "b")}
         source = {weight: value for weight, value in found.items() if value is not None}

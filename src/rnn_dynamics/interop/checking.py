@@ -18,6 +18,8 @@ from rnn_dynamics.interop.conventions import (
     conventions,
     described,
     fitting,
+    is_another,
+    is_near,
     layers_of,
     own_convention,
 )
@@ -39,6 +41,8 @@ class Agreement(Result):
         tolerance: what a step's error may be.
         fits: where they are not, the conventions of the same weights that do give the outputs, in words, each as it
             differs from the cell's own; the nearest first. Several where these outputs cannot tell them apart.
+            Where they are, those that differ in one thing, are another map and give them too, as after a single
+            step from 0, which multiplies nothing by W.
         tried: how many conventions were tried.
         cell: the cell that agrees: the given one, or one of the first convention that fits. ``None`` where none
             does, or where the library has no such cell.
@@ -80,7 +84,12 @@ class Agreement(Result):
             size = f"{size}; read as {self.layout}"
         if self.agrees:
             where = f"in the last of {self.steps}" if self._skipped else f"over {len(self.errors)}"
-            return f"Agreement(agrees {where} {'step' if self.steps == 1 else 'steps'}, {size})"
+            alike = (
+                f", as does {' | '.join(self.fits[:6])}: longer or larger inputs tell them apart"
+                if self.fits
+                else ""
+            )
+            return f"Agreement(agrees {where} {'step' if self.steps == 1 else 'steps'}, {size}{alike})"
         if not self.tried and self._skipped:
             words = "give the outputs of all steps for other conventions to be tried"
         elif not self.tried:
@@ -158,7 +167,9 @@ def _searched(cell: Any, readings: list[tuple[Layout, np.ndarray]], tolerance: f
             agrees, jnp.asarray(errors), tolerance, (), 0, cell if agrees else None, layout.words, steps
         )
         if agrees:
-            return found
+            allowed = tolerance * (float(np.abs(layout.output).max()) or 1.0)
+            alike, count = _alike(cell, states, layout.inputs, layout.output, allowed)
+            return dataclasses.replace(found, fits=alike, tried=count)
         first = first or found
     tried = 0
     for layout, states in readings:
@@ -206,6 +217,18 @@ def _readings(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> list[
 def output_part(cell: Any, width: int, size: int) -> slice:
     """Where in the state what is put out lies."""
     return slice(0, size) if width == size else put_out(cell, size)
+
+
+def _alike(
+    cell: Any, states: Any, inputs: Any, truth: np.ndarray, allowed: float
+) -> tuple[tuple[str, ...], int]:
+    """The conventions that differ from a cell's own in one thing and fit as it does, and how many were tried."""
+    own = own_convention(cell)
+    if own is None or truth.shape[2] != layers_of(cell)[-1].W.shape[1]:
+        return (), 0
+    tried = [one for one in conventions(cell, own) if is_near(one, own) and is_another(cell, one, own)]
+    found = fitting(cell, tried, np.asarray(states, float), np.asarray(inputs, float), truth, allowed)
+    return tuple(described(cell, one, own) for one in found), len(tried)
 
 
 def _search(

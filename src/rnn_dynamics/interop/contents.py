@@ -17,6 +17,7 @@ from rnn_dynamics.interop import (
     onnx_files,
     onnx_networks,
     openvino_files,
+    orbax,
     tflite,
     torch_files,
 )
@@ -40,6 +41,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "JSON": json_files.read_file,
     "openvino": openvino_files.read_file,
     "dynet": dynet_files.read_file,
+    "orbax": orbax.read_checkpoint,
+    "zarr": orbax.read_zarr,
 }
 #: Of those that hold a graph the function that reads it, in the form of ONNX's.
 _GRAPHS: dict[str, Callable[[Path], Any]] = {
@@ -90,7 +93,7 @@ def contents_of(path: Path) -> Contents:
         arrays = folded(_scaled(arrays))
         networks = networks_of(value, arrays, parts, kind)
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 600)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
@@ -137,7 +140,9 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
         ValueError: there is none, or there are several; the message lists them, each with the call that reads it.
     """
     found = contents.networks
-    if prefix:
+    if prefix == ".":  # what has none, among several
+        found = [each for each in found if each.prefix in ("", ".")]
+    elif prefix:
         ends = {prefix, f"{prefix}.", f"{prefix}/"}
         every = [*found, *(member for each in found for member in each.members)]
         found = [each for each in every if each.prefix in ends][:1] or [

@@ -129,6 +129,8 @@ def _pair_in(source: Any) -> tuple[Any, Any] | None:
 
 def _both(module: Any, **options: Any) -> Bidirectional:
     """Both directions of an ``nnx.Bidirectional``."""
+    cells = "rd.Bidirectional([(from_flax(source.forward_rnn.cell), from_flax(source.backward_rnn.cell))])"
+    check_step(module, "__call__", ("flax",), cells)
     merge = function_name(module.merge_fn)
     if merge.strip("_") != "concatenate":
         raise ValueError(
@@ -140,6 +142,7 @@ def _both(module: Any, **options: Any) -> Bidirectional:
     for rnn in rnns:
         if not hasattr(rnn, "cell"):
             raise TypeError(f"source: expected a Bidirectional of two RNN of nnx, got {type(rnn).__name__}")
+        check_step(rnn, "__call__", ("flax",), cells)
     first, second = (from_flax(rnn.cell, **options) for rnn in rnns)
     return Bidirectional([(first, second)])
 
@@ -197,6 +200,7 @@ def _cell_of_rnn(module: Any) -> Any:
     """The cell of nnx's RNN, or the module itself."""
     if type(module).__name__ != "RNN" or not hasattr(module, "cell"):
         return module
+    check_step(module, "__call__", ("flax",), "from_flax(source.cell)")
     if getattr(module, "reverse", False):
         raise ValueError(
             "source: expected an RNN that reads forward, got one in reverse: from_flax(source.cell) is its cell, "

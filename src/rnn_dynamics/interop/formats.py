@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rnn_dynamics.interop.folders import kind_of
 from rnn_dynamics.interop.protobuf import top_fields
 
 #: The formats of Keras, which ``read_keras`` reads.
@@ -31,6 +32,8 @@ WORDS = {
     "dynet": "a model of DyNet (text)",
     "tflite": "a model of TensorFlow Lite",
     "coreml": "a model of Core ML",
+    "orbax": "a checkpoint of Orbax",
+    "zarr": "a folder of Zarr",
 }
 _EXPECTED = (
     "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or Core ML file"
@@ -50,6 +53,7 @@ _MAGIC = (
     (b"version https://git-lfs", "lfs"),
     (b"#Parameter# /", "dynet"),
     (b"#LookupParameter# /", "dynet"),
+    (b"\x0c\xdb:*", "ocdbt"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -102,7 +106,7 @@ def format_of(path: Path) -> str:
         OSError: it cannot be read.
     """
     if path.is_dir():
-        return "folder"
+        return kind_of(path, has_weights=bool(_weights_in(path)))
     size = path.stat().st_size
     with path.open("rb") as file:
         begin = file.read(1024)
@@ -190,6 +194,10 @@ def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
             "a pointer of Git LFS, which stands in the place of a large file",
             "git lfs pull fetches the file itself",
         ),
+        "ocdbt": (
+            "one file of OCDBT, as a checkpoint of Orbax has it",
+            f"rd.interop.load({_quoted(path.absolute().parent)}) reads the folder",
+        ),
         "unknown": (
             f"a file of an unknown format, {os.path.getsize(path) if path.is_file() else 0} bytes",
             "",
@@ -198,22 +206,25 @@ def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
     return f"expected {expected}, got {got}{'; ' if advice else ''}{advice}"
 
 
+def _weights_in(path: Path) -> list[str]:
+    """Files of weights right in a folder, by their endings; those of JSON, which may be anything, left out."""
+    try:
+        return sorted(
+            each.name for each in path.iterdir() if each.suffix in _ENDINGS and each.suffix != ".json"
+        )
+    except OSError:
+        return []
+
+
 def _of_folder(path: Path) -> str:
-    found = sorted(each.name for each in path.iterdir() if each.suffix in _ENDINGS)
+    found = _weights_in(path) or sorted(each.name for each in path.glob("*.json"))
     if found:
         return f"give a file in it: {', '.join(found[:4])}"
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
         return "it is a package of Core ML without Data/com.apple.CoreML/model.mlmodel, the program itself"
-    for inner in (path, *(path / name for name in ("default", "params", "model", "state"))):
-        if any((inner / name).is_file() for name in ("_METADATA", "manifest.ocdbt")):
-            return (
-                "it is a checkpoint of Orbax, which rd.interop.load reads once it is one file: python -c "
-                "\"import flax.serialization as s, orbax.checkpoint as o; open('weights.msgpack', 'wb').write("
-                f's.to_bytes(o.PyTreeCheckpointer().restore({_quoted(inner.absolute())})))"'
-            )
-    return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}"
+    return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}; nor is it a checkpoint of Orbax"
 
 
 def _quoted(path: Path) -> str:

@@ -21,15 +21,14 @@ from rnn_dynamics.interop.arrays import agreed, function_name
 from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
-    chains,
     check_forward_half,
     check_merge,
     check_one_direction,
     check_precision,
     merge_of,
-    networks_of,
     way_of,
 )
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
@@ -200,9 +199,12 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
 def _check_step(layer: Any, cls: str) -> None:
     """Refuse a class that is made of one of Keras' and overrides what the step is."""
     for each in type(layer).__mro__:
-        if each.__name__ == cls:
+        is_named = each.__name__ == cls
+        if is_named and each.__module__.partition(".")[0] in (*_PACKAGES, "keras_core"):
             return
-        own = next((name for name in _STEPS if name in vars(each)), None)
+        # A class of that name which is none of Keras' may still leave the step alone.
+        steps = [name for name in _STEPS if not (is_named and name == "get_weights")]
+        own = next((name for name in steps if name in vars(each)), None)
         if own is not None:
             raise ValueError(
                 f"source: expected a {cls} of Keras, got {each.__name__}, which overrides {own}: write its step as "

@@ -14,12 +14,11 @@ from rnn_dynamics.interop.keras import listing, network_of
 from rnn_dynamics.interop.keras_arrays import kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
-    chains,
     check_one_direction,
     has_layers,
-    networks_of,
     way_of,
 )
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
 from rnn_dynamics.interop.keras_open import alone, caller, opened
 from rnn_dynamics.interop.keras_store import Store

@@ -13,7 +13,7 @@ from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, host_array
-from rnn_dynamics.interop.effective import plain, weights_of
+from rnn_dynamics.interop.effective import hooks_of, plain, weights_of
 from rnn_dynamics.interop.exported import is_program, operation_of
 from rnn_dynamics.interop.names import (
     KINDS,
@@ -123,16 +123,22 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
         kind = type(source).__name__
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
     found, prefix = selected(plain(source, prefix), prefix)
-    told = None if module is None else _kind_of_module(module, prefix)
-    if said:
+    part = None if module is None else _part_of(module, prefix)
+    told = None if part is None else _kind_of_module(part, prefix)
+    if said := "; ".join(filter(None, [said, "" if part is None else hooks_of(part)])):
         warnings.warn(f"source: {said}", UserWarning, stacklevel=3)
     return {name: host_array(name, value) for name, value in found.items()}, told
 
 
-def _kind_of_module(module: Any, prefix: str) -> str | None:
-    """The kind that the part of the module tells to which the prefix leads, where it is one of PyTorch's own."""
+def _part_of(module: Any, prefix: str) -> Any:
+    """The part of the module to which the prefix leads."""
     for part in prefix.split(".")[:-1]:
         module = getattr(module, part, None)
+    return module
+
+
+def _kind_of_module(module: Any, prefix: str) -> str | None:
+    """The kind that a module tells, where it is one of PyTorch's own."""
     name = type(module).__name__.lower().removeprefix("parametrized")
     mode = getattr(module, "mode", None)
     if name in ("rnncell", "simplernncell"):
@@ -148,16 +154,21 @@ def _check_forward(module: Any, prefix: str, told: str | None) -> None:
     """Refuse a class whose forward is none of PyTorch's or Paddle's, whatever names its weights have."""
     classes = type(module).__mro__
     forward = next((cls for cls in classes if "forward" in vars(cls)), type(module))
-    if "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle"):
+    is_own = "forward" in getattr(module, "__dict__", {})  # as set on the object itself
+    if not is_own and (
+        "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle")
+    ):
         return
     base = next((cls.__name__ for cls in classes if cls.__module__ == "torch.nn.modules.rnn"), None)
     words = f"{f', prefix={prefix!r}' if prefix else ''}{f', kind={told!r}' if told else ''}".replace(
         "'", '"'
     )
+    got = f"a {forward.__name__} whose forward was replaced" if is_own else f"{forward.__name__}, "
+    got += "" if is_own else f"which {'overrides forward' if base else 'has a forward of its own'}"
     raise ValueError(
-        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, "
-        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step "
-        f"alone, from_torch(source.state_dict(){words}), else write its step as a cell"
+        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {got}: "
+        f"where that leaves PyTorch's step alone, from_torch(source.state_dict(){words}), else write its step "
+        "as a cell"
     )
 
 

@@ -34,6 +34,15 @@ def _logistic(x: Any) -> Any:
     return one / (one + np.exp(-x))
 
 
+def _one_minus_square(x: Any) -> Any:
+    return (1 + x) * (1 - x)
+
+
+def _polynomial(x: Any, *coefficients: Any) -> Any:
+    """Horner's rule, the coefficient of the highest power last."""
+    return functools.reduce(lambda total, one: total * x + one, coefficients[::-1])
+
+
 def _shifted_right(x: Any, by: Any) -> Any:
     """A logical shift: the bits from the left are 0."""
     kind = np.asarray(x).dtype
@@ -41,6 +50,7 @@ def _shifted_right(x: Any, by: Any) -> Any:
     return np.right_shift(np.asarray(x).view(unsigned), np.asarray(by).view(unsigned)).view(kind)
 
 
+#: By the names of JAX 0.10 to 0.12, each of which has some that the others have not.
 ELEMENTWISE: dict[str, Operation] = {
     "abs": np.abs,
     "add": np.add,
@@ -69,6 +79,7 @@ ELEMENTWISE: dict[str, Operation] = {
     "le": np.less_equal,
     "log": np.log,
     "log1p": np.log1p,
+    "log2": np.log2,
     "logistic": _logistic,
     "lt": np.less,
     "max": np.maximum,
@@ -78,6 +89,8 @@ ELEMENTWISE: dict[str, Operation] = {
     "neg": np.negative,
     "nextafter": np.nextafter,
     "not": np.invert,
+    "one_minus_square": _one_minus_square,
+    "polynomial": _polynomial,
     "or": np.bitwise_or,
     "pow": np.power,
     "rem": np.fmod,
@@ -174,6 +187,11 @@ def stacked(axis: int) -> Operation:
         return whole
 
     return stack
+
+
+def _unstacked(axis: int) -> Operation:
+    before = (slice(None),) * axis
+    return lambda x: tuple(x[(*before, i)] for i in range(x.shape[axis]))
 
 
 def one_place(index: Any, length: int, size: int) -> int:
@@ -284,7 +302,9 @@ SHAPED: dict[str, _Maker] = {
     "split": lambda p: _halves(p["sizes"], p["axis"]),
     "squeeze": lambda p: lambda x, axes=p["dimensions"]: np.squeeze(x, tuple(axes)),
     "stack": lambda p: stacked(p["axis"]),
+    "tile": lambda p: lambda x, times=p["reps"]: np.tile(x, (*times, 1)),
     "transpose": lambda p: lambda x, axes=p["permutation"]: np.transpose(x, (*axes, len(axes))),
+    "unstack": lambda p: _unstacked(p["axis"]),
     **{
         name: functools.partial(lambda reduce, p: _reduced(reduce, p["axes"]), reduce)
         for name, reduce in _REDUCTIONS.items()
