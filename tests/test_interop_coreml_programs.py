@@ -1,5 +1,6 @@
 """ML Programs of Core ML read by ``load``: PyTorch's own states, and files that are damaged."""
 
+import re
 import shutil
 import tarfile
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import rnn_dynamics as rd
+from rnn_dynamics import cli
 from rnn_dynamics.cells import LSTM, Bidirectional, Stack, rollout
 from rnn_dynamics.interop import check, load, onnx_initial_state
-from rnn_dynamics.interop.formats import file_of
+from rnn_dynamics.interop.formats import read_from
 
 PROGRAM, WEIGHTS = (Path("Data/com.apple.CoreML") / name for name in ("model.mlmodel", "weights/weight.bin"))
 
@@ -39,7 +42,7 @@ def test_peepholes_functions_and_first_states_of_an_operation(folder):
     with np.load(folder / "lstm_by_hand.npz") as held:
         x, y = held["x"], held["y"]
     with pytest.raises(ValueError, match=r"^source: .*Core ML"):
-        onnx_initial_state(file_of(path))
+        onnx_initial_state(read_from(path))
     start = np.concatenate([held_start(path, key) for key in ("initial_h", "initial_c")])
     states = np.asarray(rollout(cell, start, x[::-1]).states)[1:, :3]
     np.testing.assert_allclose(states[::-1], y, rtol=0, atol=2e-6)
@@ -49,7 +52,7 @@ def held_start(path, key):
     from rnn_dynamics.interop import coreml
 
     found = {
-        each.name.rpartition("/")[2]: each.array() for each in coreml.read_file(file_of(path)).initializer
+        each.name.rpartition("/")[2]: each.array() for each in coreml.read_file(read_from(path)).initializer
     }
     return found[key][0, 0]
 
@@ -62,8 +65,14 @@ def held_start(path, key):
     ],
 )
 def test_grus_are_refused_by_name(folder, name, words):
-    with pytest.raises(ValueError, match=rf"^path: model.mlmodel: .*{words}"):
+    with pytest.raises(ValueError, match=rf"^path: {name}.mlpackage: .*{words}"):
         load(folder / f"{name}.mlpackage")
+
+
+def test_inspect_prints_a_call_that_works(folder, capsys):
+    assert cli.main(["inspect", str(folder / "rnn_row.mlpackage")]) == 0
+    (call,) = re.findall(r"rd\.interop\.load\(.*?\)$", capsys.readouterr().out, re.M)
+    assert type(eval(call, {"rd": rd})) is Stack
 
 
 def changed(folder, path, old, new):
@@ -97,7 +106,7 @@ def changed(folder, path, old, new):
     ],
 )
 def test_damaged_and_hostile_programs_are_refused(folder, tmp_path, old, new, words):
-    with pytest.raises(ValueError, match=rf"^path: model.mlmodel: .*({words})") as error:
+    with pytest.raises(ValueError, match=rf"^path: a.mlpackage: .*({words})") as error:
         load(changed(folder, tmp_path, old, new))
     assert "\n" not in str(error.value)
 
@@ -107,12 +116,10 @@ def test_weights_that_are_cut_or_missing_are_refused(folder, tmp_path):
     content = (kept / WEIGHTS).read_bytes()
     for short in (content[:-200], content[:64], b""):
         (kept / WEIGHTS).write_bytes(short)
-        with pytest.raises(
-            ValueError, match=r"^path: model.mlmodel: .*expected \d+ bytes of .* in weight.bin"
-        ):
+        with pytest.raises(ValueError, match=r"^path: a.mlpackage: .*expected \d+ bytes of .* in weight.bin"):
             load(kept)
     (kept / WEIGHTS).unlink()
-    with pytest.raises(ValueError, match=r"^path: model.mlmodel: .*weight.bin of its weights .* got none"):
+    with pytest.raises(ValueError, match=r"^path: a.mlpackage: .*weight.bin of its weights .* got none"):
         load(kept)
     (kept / PROGRAM).unlink()
     with pytest.raises(ValueError, match=r"a folder|without Data"):

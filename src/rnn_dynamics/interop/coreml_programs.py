@@ -307,12 +307,16 @@ def _add(operation: Operation, values: Values, graph: SimpleNamespace, current: 
     for key, array in arrays.items():
         graph.initializer.append(constant(f"{name}/{key}", array))
     _node(graph, kind, name, inputs, f"{name}/Y", attributes)
-    if values.of(operation, "output_sequence"):
-        perm = SimpleNamespace(name="perm", ints=[0, 2, 1, 3])
-        graph.initializer.append(constant(f"{name}/shape", np.array([0, 0, -1])))
-        _node(graph, "Transpose", "", [f"{name}/Y"], f"{name}/T", [perm])
-        _node(graph, "Reshape", "", [f"{name}/T", f"{name}/shape"], f"{name}/y", [])
-        current[name] = f"{name}/y"
+    if not values.of(operation, "output_sequence"):
+        return
+    current[name] = f"{name}/y"
+    if not both:
+        _node(graph, "Squeeze", "", [f"{name}/Y"], f"{name}/y", [SimpleNamespace(name="axes", ints=[1])])
+        return
+    perm = SimpleNamespace(name="perm", ints=[0, 2, 1, 3])
+    graph.initializer.append(constant(f"{name}/shape", np.array([0, 0, -1])))
+    _node(graph, "Transpose", "", [f"{name}/Y"], f"{name}/T", [perm])
+    _node(graph, "Reshape", "", [f"{name}/T", f"{name}/shape"], f"{name}/y", [])
 
 
 def _start(operation: Operation, values: Values, key: str, both: bool, units: int) -> np.ndarray | None:

@@ -79,7 +79,7 @@ _TEXTS = (
 
 
 def file_of(path: Any) -> Path:
-    """The path of a file that is there; of a package of Core ML that of the program in it.
+    """The path of a file that is there.
 
     Raises:
         FileNotFoundError: no such file.
@@ -95,6 +95,11 @@ def file_of(path: Any) -> Path:
         raise TypeError(f"path: expected the path of a file, got {shown}{hint}") from error
     if not path.exists():
         raise FileNotFoundError(f"path: no file {path}")
+    return path
+
+
+def read_from(path: Path) -> Path:
+    """Where the content of a file is: of a package of Core ML, which is a folder, the program in it."""
     program = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
     return program if path.suffix == ".mlpackage" and program.is_file() else path
 
@@ -105,6 +110,7 @@ def format_of(path: Path) -> str:
     Raises:
         OSError: it cannot be read.
     """
+    path = read_from(path)
     if path.is_dir():
         return kind_of(path, has_weights=bool(_weights_in(path)))
     size = path.stat().st_size
