@@ -190,6 +190,8 @@ def test_batches_stacks_whole_states_and_foreign_cells():
         ({"output": np.ones((11, N))}, r"^inputs: .*11 steps.*\(12, 3\)"),
         ({"output": np.ones((12, 2))}, r"^output: .*3 entries a step.*2"),
         ({"output": np.ones(12)}, r"^output: .*\(12,\)"),
+        ({"inputs": np.ones(12), "output": np.ones(3)}, r"^inputs: .*got shape \(12,\)"),
+        ({"inputs": np.ones((2, 12, N)), "output": np.ones((3, N))}, r"^inputs: expected 1 × 3 steps"),
         ({"x0": np.ones(N)}, r"^x0: .*\(6,\).*\(3,\)"),
         ({"cell": 3}, r"^cell: .*int"),
         ({"tolerance": 0.0}, r"^tolerance: "),

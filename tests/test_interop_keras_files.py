@@ -23,7 +23,8 @@ from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras, load, read_keras
-from rnn_dynamics.interop.keras_config import Part, chains, networks_of
+from rnn_dynamics.interop.keras_config import Part
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import settings
 from rnn_dynamics.interop.keras_open import opened
 from rnn_dynamics.interop.keras_registered import as_registered
@@ -202,7 +203,7 @@ def test_damaged_files_are_one_sentence(folder, tmp_path, file):
 LOOK = """
 import sys, resource
 from pathlib import Path
-from rnn_dynamics.interop import keras_config, keras_open
+from rnn_dynamics.interop import keras_config, keras_graph, keras_open
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 print("ready", flush=True)
 for line in sys.stdin:
@@ -214,7 +215,7 @@ for line in sys.stdin:
                 places = [place for network in store.networks().values() for place in network]
             else:
                 config = store.config
-                found, _ = keras_config.networks_of(str(config.get("class_name")), config.get("config"))
+                found, _ = keras_graph.networks_of(str(config.get("class_name")), config.get("config"))
                 places = [] if not store.is_by_layer else [
                     place for each in found for place in store.of_layer(each.name.partition("/")[0], "")
                 ]

@@ -23,7 +23,7 @@ from rnn_dynamics.interop import (
 )
 from rnn_dynamics.interop.beside import saying
 from rnn_dynamics.interop.folded import folded, undone
-from rnn_dynamics.interop.formats import WORDS, format_of, refusal
+from rnn_dynamics.interop.formats import WORDS, format_of, read_from, refusal
 from rnn_dynamics.interop.networks import Network, networks_of, networks_of_onnx
 from rnn_dynamics.interop.shards import read_index, said_of_shard
 from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
@@ -86,7 +86,7 @@ def contents_of(path: Path) -> Contents:
         raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
         if kind in _GRAPHS:
-            graph = onnx_networks.Graph(_GRAPHS[kind](path))
+            graph = onnx_networks.Graph(_GRAPHS[kind](read_from(path)))
             return Contents(
                 kind, onnx_networks.stored(graph), networks_of_onnx(*onnx_networks.described(graph)), {}, []
             )

@@ -99,12 +99,19 @@ def file_of(path: Any) -> Path:
     return path
 
 
+def read_from(path: Path) -> Path:
+    """Where the content of a file is: of a package of Core ML, which is a folder, the program in it."""
+    program = path / "Data" / "com.apple.CoreML" / "model.mlmodel"
+    return program if path.suffix == ".mlpackage" and program.is_file() else path
+
+
 def format_of(path: Path) -> str:
     """The format of a file: a key of this module's advice, or words that say what it is.
 
     Raises:
         OSError: it cannot be read.
     """
+    path = read_from(path)
     if path.is_dir():
         return kind_of(path, has_weights=bool(_weights_in(path)))
     size = path.stat().st_size
@@ -225,5 +232,5 @@ def _of_folder(path: Path) -> str:
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
-        return "it is an ML Program of Core ML: import the model that it was made from"
+        return "it is a package of Core ML without Data/com.apple.CoreML/model.mlmodel, the program itself"
     return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}; nor is it a checkpoint of Orbax"

@@ -14,12 +14,11 @@ from rnn_dynamics.interop.keras import listing, network_of
 from rnn_dynamics.interop.keras_arrays import kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
-    chains,
     check_one_direction,
     has_layers,
-    networks_of,
     way_of,
 )
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
 from rnn_dynamics.interop.keras_open import alone, caller, opened
 from rnn_dynamics.interop.keras_store import Store
@@ -113,7 +112,13 @@ def _of_model(
         arrays = _arrays(store, network, parts, way)
         return [cell_of(each, own) for each, own in zip(told, arrays, strict=True)]
 
-    return network_of(chain, direction, read)
+    def dense(name: str, place: str) -> list[Any]:
+        if not store.is_by_layer:
+            return store.at(place)
+        top, _, inner = name.partition("/")
+        return [store.array(each) for each in store.of_layer(top, inner.rpartition("/")[2])]
+
+    return network_of(chain, direction, read, dense)
 
 
 def _chosen(

@@ -13,7 +13,8 @@ from typing import Any
 
 from rnn_dynamics.interop.formats import file_of, format_of, refusal
 from rnn_dynamics.interop.keras_arrays import kind_of
-from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, way_of
+from rnn_dynamics.interop.keras_config import Network, has_layers, way_of
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_store import Store, check_heaps
 from rnn_dynamics.numerics import packages
 

@@ -43,16 +43,15 @@ def layouts(inputs: np.ndarray, output: np.ndarray, widths: Sequence[int]) -> li
     """
     n = widths[0]
     if output.ndim not in (1, 2, 3) or not output.size or output.shape[-1] not in widths:
-        got = (
-            f"{n} entries a step, as h has, got {output.shape[-1]}" if output.ndim in (2, 3) else "other axes"
-        )
+        told = output.ndim in (2, 3) and output.size
+        got = f": {n} entries a step, as h has, got {output.shape[-1]}" if told else ""
         raise ValueError(
-            f"output: expected shape (T, {n}) or (batch, T, {n}), got {output.shape}: {got}: give what the "
+            f"output: expected shape (T, {n}) or (batch, T, {n}), got {output.shape}{got}: give what the "
             f"recurrent layers put out, before any readout; of the last step alone ({n},) or (batch, {n})"
         )
     found = list(_layouts(inputs, output)) if inputs.ndim in (2, 3) and inputs.size else []
     if not found:
-        batch, steps = (1, *output.shape)[-3:-1]
+        batch, steps = (1, 1, *output.shape)[-3:-1]
         raise ValueError(
             f"inputs: expected {batch} × "
             f"{counted(steps, 'step')} as of the output, got shape {inputs.shape}: shape (T, m) or "
