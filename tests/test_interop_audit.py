@@ -10,8 +10,9 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics.cells import Bidirectional, ElmanRNN, rollout
 from rnn_dynamics.gradients import gradient_norms
-from rnn_dynamics.interop import Audit, Cause, audit, auditing
-from rnn_dynamics.interop.runtimes import Runtime
+from rnn_dynamics.interop import Audit, Cause, audit
+from rnn_dynamics.interop.audits import auditing
+from rnn_dynamics.interop.audits.runtimes import Runtime
 
 N, M, T = 4, 3, 60
 RNG = np.random.default_rng(5)

@@ -10,8 +10,8 @@ from safetensors.numpy import save_file
 
 import rnn_dynamics as rd
 from rnn_dynamics.interop import from_torch, load
-from rnn_dynamics.interop.networks import networks_of
-from rnn_dynamics.interop.stored import Part, Stored
+from rnn_dynamics.interop.files.networks import networks_of
+from rnn_dynamics.interop.files.stored import Part, Stored
 
 DRAWS = np.random.default_rng(0)
 

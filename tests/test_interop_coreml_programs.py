@@ -12,7 +12,7 @@ import rnn_dynamics as rd
 from rnn_dynamics import cli
 from rnn_dynamics.cells import LSTM, Bidirectional, Stack, rollout
 from rnn_dynamics.interop import check, load, onnx_initial_state
-from rnn_dynamics.interop.formats import read_from
+from rnn_dynamics.interop.files.formats import read_from
 
 PROGRAM, WEIGHTS = (Path("Data/com.apple.CoreML") / name for name in ("model.mlmodel", "weights/weight.bin"))
 
@@ -49,7 +49,7 @@ def test_peepholes_functions_and_first_states_of_an_operation(folder):
 
 
 def held_start(path, key):
-    from rnn_dynamics.interop import coreml
+    from rnn_dynamics.interop.files import coreml
 
     found = {
         each.name.rpartition("/")[2]: each.array() for each in coreml.read_file(read_from(path)).initializer

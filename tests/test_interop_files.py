@@ -25,8 +25,8 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics import cli
 from rnn_dynamics.cells.stack import state_size
-from rnn_dynamics.interop.contents import contents_of
-from rnn_dynamics.interop.pytorch import from_torch
+from rnn_dynamics.interop.files.contents import contents_of
+from rnn_dynamics.interop.frameworks.pytorch import from_torch
 
 FILES = Path(__file__).parent / "files"
 TRUE = np.load(FILES / "expected.npz")

@@ -16,7 +16,7 @@ from rnn_dynamics.cells.activations import leaky_relu
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras
-from rnn_dynamics.interop.keras_graph import chains, networks_of
+from rnn_dynamics.interop.keras.order import chains, networks_of
 
 DATA = np.load(Path(__file__).parent / "data" / "keras.npz")
 INPUTS = DATA["inputs"]

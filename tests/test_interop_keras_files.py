@@ -23,12 +23,12 @@ from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras, load, read_keras
-from rnn_dynamics.interop.keras_config import Part
-from rnn_dynamics.interop.keras_graph import chains, networks_of
-from rnn_dynamics.interop.keras_layers import settings
-from rnn_dynamics.interop.keras_open import opened
-from rnn_dynamics.interop.keras_registered import as_registered
-from rnn_dynamics.interop.keras_store import check_heaps
+from rnn_dynamics.interop.keras.config import Part
+from rnn_dynamics.interop.keras.layers import settings
+from rnn_dynamics.interop.keras.opened import opened
+from rnn_dynamics.interop.keras.order import chains, networks_of
+from rnn_dynamics.interop.keras.registered import as_registered
+from rnn_dynamics.interop.keras.store import check_heaps
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
 ARCHIVE = Path(__file__).parent / "files" / "keras_files.tar.xz"
@@ -203,7 +203,9 @@ def test_damaged_files_are_one_sentence(folder, tmp_path, file):
 LOOK = """
 import sys, resource
 from pathlib import Path
-from rnn_dynamics.interop import keras_config, keras_graph, keras_open
+from rnn_dynamics.interop.keras import config as keras_config
+from rnn_dynamics.interop.keras import order as keras_graph
+from rnn_dynamics.interop.keras import opened as keras_open
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 print("ready", flush=True)
 for line in sys.stdin:

@@ -14,12 +14,12 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics import cli
 from rnn_dynamics.cells.stack import state_size
-from rnn_dynamics.interop.forms import Algebra
-from rnn_dynamics.interop.onnx_constants import Constants
-from rnn_dynamics.interop.onnx_files import read_model
-from rnn_dynamics.interop.onnx_functions import function_of
-from rnn_dynamics.interop.onnx_graph import nodes_of
-from rnn_dynamics.interop.onnx_unrolled import layers_of
+from rnn_dynamics.interop.onnx.constants import Constants
+from rnn_dynamics.interop.onnx.files import read_model
+from rnn_dynamics.interop.onnx.forms import Algebra
+from rnn_dynamics.interop.onnx.functions import function_of
+from rnn_dynamics.interop.onnx.graph import nodes_of
+from rnn_dynamics.interop.onnx.unrolled import layers_of
 
 with tarfile.open(Path(__file__).parent / "files" / "onnx_more.tar.xz") as archive:
     HELD = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}

@@ -10,7 +10,7 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.cells.stack import state_size
-from rnn_dynamics.interop.onnx_files import read_model
+from rnn_dynamics.interop.onnx.files import read_model
 
 with tarfile.open(Path(__file__).parent / "files" / "onnx_unrolled.tar.xz") as archive:
     HELD = {member.name: archive.extractfile(member).read() for member in archive.getmembers()}

@@ -22,9 +22,9 @@ import pytest
 import rnn_dynamics as rd
 from rnn_dynamics.cells.stack import state_size
 from rnn_dynamics.cli import main
-from rnn_dynamics.interop import ocdbt
-from rnn_dynamics.interop.contents import contents_of
-from rnn_dynamics.interop.folders import Folder
+from rnn_dynamics.interop.files import ocdbt
+from rnn_dynamics.interop.files.contents import contents_of
+from rnn_dynamics.interop.files.folders import Folder
 
 numcodecs_zstd = pytest.importorskip("numcodecs.zstd", reason="numcodecs is not installed")
 google_crc32c = pytest.importorskip("google_crc32c", reason="google-crc32c is not installed")

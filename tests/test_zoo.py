@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 import rnn_dynamics as rd
 from rnn_dynamics.figures.gradients import zoo, zoo_robots
-from rnn_dynamics.interop.contents import contents_of
+from rnn_dynamics.interop.files.contents import contents_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "src" / "rnn_dynamics" / "figures" / "data" / "zoo"

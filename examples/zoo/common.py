@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import rnn_dynamics as rd
-from rnn_dynamics.interop.contents import contents_of
+from rnn_dynamics.interop.files.contents import contents_of
 
 ENDS = 16  # steps T from which the output's gradient is followed back
 SETTLING = 20_000  # steps at a held input before some of the searches

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.interop.stored import Part, Stored
-from rnn_dynamics.interop.torch_files import read_pickle
+from rnn_dynamics.interop.files.stored import Part, Stored
+from rnn_dynamics.interop.files.torch_files import read_pickle
 
 LICENCE = "code BSD-3-Clause; networks CC BY-NC-SA 4.0"
 INSTALL = (

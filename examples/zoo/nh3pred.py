@@ -16,7 +16,7 @@ from examples.zoo.common import About, Agreement, Files, Study, arrays_of, doubl
 from jax.tree_util import Partial
 
 import rnn_dynamics as rd
-from rnn_dynamics.interop.torch_files import read_pickle
+from rnn_dynamics.interop.files.torch_files import read_pickle
 
 ABOUT = About(
     "nh3pred",

@@ -99,7 +99,7 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
 
 
 def _check_kind(kind: str | None, problems: Problems) -> bool:
-    from rnn_dynamics.interop.names import KINDS
+    from rnn_dynamics.interop.files.names import KINDS
 
     if kind is None or kind in KINDS:
         return True
@@ -111,8 +111,8 @@ def _check_kind(kind: str | None, problems: Problems) -> bool:
 
 def _check_format(path: Path, problems: Problems) -> Any:
     """What is in a file that can be read; everything that is in the way is noted."""
-    from rnn_dynamics.interop.contents import contents_of
-    from rnn_dynamics.interop.formats import KERAS, format_of
+    from rnn_dynamics.interop.files.contents import contents_of
+    from rnn_dynamics.interop.files.formats import KERAS, format_of
 
     if not path.exists():
         problems.add(f"MODEL: no file {path}{_beside(path, _WEIGHTS)}")
@@ -148,10 +148,10 @@ def _check_layout(
     problems: Problems,
 ) -> None:
     """Names and shapes of the weights, told by the file's header, beside what the other arguments say of them."""
-    from rnn_dynamics.interop import names
-    from rnn_dynamics.interop.contents import chosen
-    from rnn_dynamics.interop.networks import one_layer
-    from rnn_dynamics.interop.stored import HALF
+    from rnn_dynamics.interop.files import names
+    from rnn_dynamics.interop.files.contents import chosen
+    from rnn_dynamics.interop.files.networks import one_layer
+    from rnn_dynamics.interop.files.stored import HALF
 
     try:
         network = chosen(contents, path, options.prefix, options.direction if is_direction else None)
@@ -250,7 +250,7 @@ def verdict(options: argparse.Namespace) -> str:
     from rnn_dynamics.cells.rollout import rollout
     from rnn_dynamics.diagnosis import diagnose
     from rnn_dynamics.interop import load
-    from rnn_dynamics.interop.formats import KERAS, format_of
+    from rnn_dynamics.interop.files.formats import KERAS, format_of
 
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)

@@ -35,9 +35,9 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from rnn_dynamics.interop.contents import contents_of
-    from rnn_dynamics.interop.folders import steps_of
-    from rnn_dynamics.interop.formats import KERAS, format_of
+    from rnn_dynamics.interop.files.contents import contents_of
+    from rnn_dynamics.interop.files.folders import steps_of
+    from rnn_dynamics.interop.files.formats import KERAS, format_of
 
     path = named(options.file)
     try:
@@ -56,7 +56,7 @@ def _inspect(options: argparse.Namespace) -> int:
 
 
 def _of_keras(path: Path, as_json: bool) -> int:
-    from rnn_dynamics.interop.keras_open import described as described_keras
+    from rnn_dynamics.interop.keras.opened import described as described_keras
 
     networks = described_keras(path)
     size = path.stat().st_size
@@ -73,8 +73,8 @@ def _of_keras(path: Path, as_json: bool) -> int:
 
 def _of_steps(path: Path, steps: list[Path], as_json: bool) -> int:
     """A folder of checkpoints, of which each is a step with a call of its own."""
-    from rnn_dynamics.interop.folders import bytes_of
-    from rnn_dynamics.interop.formats import WORDS
+    from rnn_dynamics.interop.files.folders import bytes_of
+    from rnn_dynamics.interop.files.formats import WORDS
 
     size = bytes_of(path)
     listed = [{"step": step.name, "call": f"rd.interop.load({str(step)!r})"} for step in steps]
@@ -91,8 +91,8 @@ def _of_steps(path: Path, steps: list[Path], as_json: bool) -> int:
 
 def described(contents: Any, path: Path) -> dict[str, Any]:
     """What is in a file, in mappings and lists as JSON has them."""
-    from rnn_dynamics.interop.folders import bytes_of
-    from rnn_dynamics.interop.formats import WORDS
+    from rnn_dynamics.interop.files.folders import bytes_of
+    from rnn_dynamics.interop.files.formats import WORDS
 
     taken = frozenset().union(*(network.names for network in contents.networks))
     return {

@@ -7,25 +7,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rnn_dynamics.interop.audited import Audit, Cause
-    from rnn_dynamics.interop.auditing import audit
-    from rnn_dynamics.interop.brainpy import from_brainpy
-    from rnn_dynamics.interop.checking import Agreement, check
-    from rnn_dynamics.interop.equinox import from_equinox
-    from rnn_dynamics.interop.files import load, read_npz, read_safetensors
-    from rnn_dynamics.interop.flax import from_flax
-    from rnn_dynamics.interop.haiku import from_haiku
-    from rnn_dynamics.interop.keras import from_keras
-    from rnn_dynamics.interop.keras_files import read_keras
-    from rnn_dynamics.interop.lmu import from_keras_lmu
-    from rnn_dynamics.interop.mlx import from_mlx
-    from rnn_dynamics.interop.modules import from_module
-    from rnn_dynamics.interop.ncps import from_ncps
-    from rnn_dynamics.interop.onnx import from_onnx, onnx_initial_state
-    from rnn_dynamics.interop.pytorch import from_torch
-    from rnn_dynamics.interop.reservoirpy import from_reservoirpy
-    from rnn_dynamics.interop.spiking import from_norse, from_snntorch
-    from rnn_dynamics.interop.unirep import from_unirep
+    from rnn_dynamics.interop.audits.auditing import audit
+    from rnn_dynamics.interop.audits.results import Audit, Cause
+    from rnn_dynamics.interop.checks.checking import Agreement, check
+    from rnn_dynamics.interop.files.loading import load, read_npz, read_safetensors
+    from rnn_dynamics.interop.frameworks.brainpy import from_brainpy
+    from rnn_dynamics.interop.frameworks.equinox import from_equinox
+    from rnn_dynamics.interop.frameworks.flax import from_flax
+    from rnn_dynamics.interop.frameworks.haiku import from_haiku
+    from rnn_dynamics.interop.frameworks.lmu import from_keras_lmu
+    from rnn_dynamics.interop.frameworks.mlx import from_mlx
+    from rnn_dynamics.interop.frameworks.modules import from_module
+    from rnn_dynamics.interop.frameworks.ncps import from_ncps
+    from rnn_dynamics.interop.frameworks.pytorch import from_torch
+    from rnn_dynamics.interop.frameworks.reservoirpy import from_reservoirpy
+    from rnn_dynamics.interop.frameworks.spiking import from_norse, from_snntorch
+    from rnn_dynamics.interop.frameworks.unirep import from_unirep
+    from rnn_dynamics.interop.keras.files import read_keras
+    from rnn_dynamics.interop.keras.objects import from_keras
+    from rnn_dynamics.interop.onnx.cells import from_onnx, onnx_initial_state
 
 __all__ = [
     "Agreement",
@@ -56,31 +56,31 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Agreement": "checking",
-    "Audit": "audited",
-    "Cause": "audited",
-    "audit": "auditing",
-    "check": "checking",
-    "from_brainpy": "brainpy",
-    "from_equinox": "equinox",
-    "from_flax": "flax",
-    "from_haiku": "haiku",
-    "from_keras": "keras",
-    "from_keras_lmu": "lmu",
-    "from_reservoirpy": "reservoirpy",
-    "from_mlx": "mlx",
-    "from_module": "modules",
-    "from_ncps": "ncps",
-    "from_onnx": "onnx",
-    "from_norse": "spiking",
-    "from_snntorch": "spiking",
-    "from_torch": "pytorch",
-    "from_unirep": "unirep",
-    "load": "files",
-    "onnx_initial_state": "onnx",
-    "read_keras": "keras_files",
-    "read_npz": "files",
-    "read_safetensors": "files",
+    "Agreement": "checks.checking",
+    "Audit": "audits.results",
+    "Cause": "audits.results",
+    "audit": "audits.auditing",
+    "check": "checks.checking",
+    "from_brainpy": "frameworks.brainpy",
+    "from_equinox": "frameworks.equinox",
+    "from_flax": "frameworks.flax",
+    "from_haiku": "frameworks.haiku",
+    "from_keras": "keras.objects",
+    "from_keras_lmu": "frameworks.lmu",
+    "from_reservoirpy": "frameworks.reservoirpy",
+    "from_mlx": "frameworks.mlx",
+    "from_module": "frameworks.modules",
+    "from_ncps": "frameworks.ncps",
+    "from_onnx": "onnx.cells",
+    "from_norse": "frameworks.spiking",
+    "from_snntorch": "frameworks.spiking",
+    "from_torch": "frameworks.pytorch",
+    "from_unirep": "frameworks.unirep",
+    "load": "files.loading",
+    "onnx_initial_state": "onnx.cells",
+    "read_keras": "keras.files",
+    "read_npz": "files.loading",
+    "read_safetensors": "files.loading",
 }
 
 

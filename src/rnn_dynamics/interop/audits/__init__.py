@@ -1,0 +1,1 @@
+"""A framework's own gradient beside the derivative of its map, and why they part."""

@@ -1,0 +1,1 @@
+"""Networks in memory, of a module or its weights by name: one file for each framework."""

@@ -1,0 +1,1 @@
+"""Keras: its layers and models in memory, and its files."""
