@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,33 @@ def _npz(path: Path, units: int) -> None:
 
 def _pickle(path: Path, units: int) -> None:
     path.write_bytes(pickle.dumps({"model": _arrays(units)}, protocol=4))
+
+
+def _pytorch(path: Path, units: int) -> None:
+    """As ``torch.save`` writes: a pickle that names storages, and the storages beside it."""
+
+    def text(value: str) -> bytes:
+        return b"X" + len(value).to_bytes(4, "little") + value.encode()
+
+    def whole(values: tuple[int, ...]) -> bytes:
+        return b"(" + b"".join(b"J" + value.to_bytes(4, "little") for value in values) + b"t"
+
+    entries = b""
+    with zipfile.ZipFile(path, "w") as archive:
+        for key, (name, array) in enumerate(_arrays(units).items()):
+            storage = b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text(str(key)) + text("cpu")
+            storage += whole((array.size,))[1:-1] + b"tQ"
+            shaped = whole(array.shape) + whole(tuple(step // array.itemsize for step in array.strides))
+            entries += (
+                text(name)
+                + b"ctorch._utils\n_rebuild_tensor_v2\n("
+                + storage
+                + b"K\x00"
+                + shaped
+                + b"\x89}tR"
+            )
+            archive.writestr(f"model/data/{key}", array.tobytes())
+        archive.writestr("model/data.pkl", b"\x80\x02}(" + entries + b"u.")
 
 
 def _matlab(path: Path, units: int) -> None:
@@ -125,6 +153,7 @@ def _messagepack(path: Path, units: int) -> None:
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "safetensors": _safetensors,
     "npz": _npz,
+    "PyTorch": _pytorch,
     "pickle": _pickle,
     "MATLAB": _matlab,
     "Keras (HDF5)": _keras,

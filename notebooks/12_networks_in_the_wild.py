@@ -20,10 +20,10 @@
 #
 # Trained recurrent networks lie in public packages. One in the codec Opus, since its version 1.3, decides fifty times a
 # second whether it hears speech or music; others find beats, spell words, or foresee how much ammonia a field will
-# lose. Here eighteen of them are diagnosed. None of their weights are in this repository. Each was read from its
-# installed package by a small program in `examples/zoo`, run on an input made for it, and its states were compared
-# with those of the package's own runtime, or of the one that it is made for. What was measured is stored, and this
-# notebook reads that.
+# lose. Three more walk robots, and lie in a public repository. Here twenty-one of them are diagnosed. None of their
+# weights are in this repository. Each was read from its installed package, or from a clone, by a small program in
+# `examples/zoo`, run on an input made for it, and its states were compared with those of the package's own runtime, or
+# of the one that it is made for. What was measured is stored, and this notebook reads that.
 
 # %%
 import jax
@@ -118,7 +118,8 @@ for each in found.values():
 # **What it shows.** Three kinds of memory.
 #
 # * *Networks that forget.* The plain tanh network of 2013 finds the beginnings of notes and looks back a tenth of a
-#   second: no more is needed. nh3pred looks back some hours.
+#   second: no more is needed. nh3pred looks back some hours. The policies of the three robots lose 6 to 7 % a step
+#   though they are LSTMs; section 7 asks what that memory is for.
 # * *Networks on the edge.* For most of the gated ones the exponent is 0 within its error: a small change of the state
 #   neither dies nor grows, from the beginning of the run to its end. No one told them to; it is where training led.
 # * *Opus in between*: its gradient falls by 2 % a step of 20 ms.
@@ -138,7 +139,7 @@ looks = [zoo.label(each) for each in found.values()
          if each["horizons"]["1/e"]["output"] > 0.9 * each["horizons"]["1/e"]["state"]]  # fmt: skip
 print(f"as far as the state: {', '.join(looks)}")
 assert set(looks) == {"g2p-en", "RNNoise"}
-for name in ("nh3pred", "madmom_onsets", "opus"):
+for name in ("nh3pred", "madmom_onsets", "opus", "unitree_g1", "unitree_h1", "unitree_h1_2"):
     assert found[name]["regime"] == "vanishing"
 
 # %% [markdown]
@@ -306,18 +307,79 @@ assert (
 # loses 2 % a step at most, and most of them far less, so that all of these networks are on the edge or next to it,
 # as those were that read in one direction.
 #
+# ## 7. Robots that walk on half a second
+#
+# Unitree's humanoids G1, H1 and H1-2 have policies in the repository `unitree_rl_gym`: 50 times a second an LSTM of 64
+# units reads how the body turns and leans, the joints, the command, and a clock of one stride in 0.8 s, and asks for
+# joint angles. How fast the robot moves is *not* among the inputs. Here each robot walks in MuJoCo, driven by the
+# repository's own file, and is told to go ahead at 0.5 m/s. What does it need its memory for?
+#
+# One can take it away: after 8 s of walking the state is made anew at each step, from zero, of the last few observations
+# alone; or it is set to something that knows nothing of the last steps.
+
+# %%
+from rnn_dynamics.figures.gradients import zoo_robots
+
+walking = zoo_robots.robots(found)
+for name, each in walking.items():
+    memory, speed = each["more"]["memory"], each["answers"]["speed, m/s"]
+    print(f"{name}, with all of its memory: {speed:.2f} m/s")
+    for what, at in memory["replaced"].items():
+        print(f"    with its state at each step {what}: falls after {at:.1f} s")
+    print(f"    least number of last observations on which it walks: {zoo_robots.enough(each)}")
+    reach = [zoo.in_its_unit(each, each["horizons"][share]["output"]) for share in ("1/e", "1 %")]
+    print(f"    gradient of the left knee's angle: 1/e at {reach[0]}, 1 % at {reach[1]}")
+    assert all(at is not None for at in memory["replaced"].values())
+    assert memory["replaced"]["zero"] < 3
+with plots.style():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
+    zoo_robots.speeds(left, found)
+    zoo_robots.pushes(right, found)
+
+# %% [markdown]
+# With the state at zero, or at its mean over the walk, all three fall within three seconds. With its mean at that very
+# phase of the stride, which is the walk as it should be, they go on for ten strides or so, and fall too: what has just
+# happened is what they have to know. Yet little of it keeps them up: 3 observations, 60 ms, of G1 and H1, and 6 of
+# H1-2. On a few, G1 and H1 walk *up to twice as fast as they were told*. Their speed is that of the whole memory once
+# the state is made of 20 to 30 observations, half a second, and that is about where the gradient of an action is down to
+# 1 %: what they keep so long is what tells how fast they are. H1-2 has its speed as soon as it does not fall.
+#
+# The state itself is gone in a stride. Along the walk the product of the Jacobians over one stride has these
+# multipliers, as Floquet has them of a cycle:
+
+# %%
+for name, each in walking.items():
+    alone, there = zoo_robots.after_a_stride(each)
+    multipliers = ", ".join(f"{value:.3f}" for value in each["more"]["multipliers"][:3])
+    print(f"{name:5} multipliers of a stride {multipliers}; exponent {each['exponent']:+.3f} nats a step")
+    print(
+        f"      of a push a stride later: {100 * alone:.1f} % in the network alone, {100 * there:.0f} % in the robot"
+    )
+    assert each["more"]["multipliers"][0] < 0.1
+    assert there > 10 * alone
+
+# %% [markdown]
+# On the right the state was pushed a little, and the change of the actions followed. With the inputs held as they were
+# (dashed) it is what the gradient says: 1 % after a stride. In the robot (solid) a quarter of it is still there, and of
+# H1-2, whose strides differ more, it has grown. What the network forgot stands in the body, in how it leans and moves,
+# and the next observations tell of it. Backpropagation through a policy's own past follows the dashed lines; what
+# comes back by the robot reaches its training through rewards alone. **The longest memory of a robot is the robot**, and
+# a vanishing gradient of a network in a loop says how long *the network* remembers, no more.
+#
 # ## To take home
 #
 # Trained networks that are in use sit where their task puts them: a detector of onsets forgets in a tenth of a second,
 # one of beats keeps counting. The weights alone say little about it, as a radius of 2.1 with a vanishing gradient
-# shows. And a gradient of 1 over the whole run is what most gated networks have after training.
+# shows. And a gradient of 1 over the whole run is what most gated networks have after training. Where the network's
+# outputs change what it reads next, as a robot's do, its own memory may be short: the world keeps the rest.
 #
 # ## Reading
 #
 # J.-M. Valin and others on Opus's analysis: the source of libopus, `src/analysis.c`, and RFC 6716 for the codec.
 # S. Böck and others (2012) for online onsets, S. Böck and M. Schedl (2011) for beats. K. Doya (1992) for the folds,
 # Y. Bengio, P. Simard and P. Frasconi (1994) for the latch.
-# R. Pascanu, T. Mikolov and Y. Bengio (2013) for radii and norms. Full references stand in notebook 00. To go on:
+# R. Pascanu, T. Mikolov and Y. Bengio (2013) for radii and norms. J. Siekmann and others (2020), "Learning memory-based
+# control for human-scale bipedal locomotion", for what recurrent policies of robots keep. Full references stand in notebook 00. To go on:
 # `examples/zoo/README.md` has every network, its licence and the commands, and `rd.interop.load` reads yours.
 #
 # ## Exercises

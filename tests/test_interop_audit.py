@@ -366,6 +366,10 @@ class Random(Framework):
         ({"inputs": np.full((4, M), np.nan)}, r"^inputs: .*finite"),
         ({"inputs": "half"}, r"^inputs: "),
         ({"module": Random()}, r"^module: .*same outputs.*module\.eval\(\)"),
+        (
+            {"module": replaced(of_state=lambda g, t: g + 1e-3 * RNG.normal(size=N))},
+            r"^module: .*same gradient.*taken again",
+        ),
         ({"x0": np.zeros(3)}, r"^x0: .*\(4,\).*\(3,\)"),
         ({"readout": lambda x: x[:2]}, r"^readout: .*4 entries.*2"),
         ({"probes": 0}, r"^probes: "),
@@ -382,7 +386,7 @@ class Random(Framework):
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
         (
             {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
-            r"^readout: .*4 outputs of .*2 entries",
+            r"^readout: expected 4 entries, as the module puts out, got 2",
         ),
     ],
 )

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, ProjectedLSTM, Stack, rollout
+from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, ProjectedLSTM, Stack, rollout
 from rnn_dynamics.interop import Agreement, check
 
 N = 3
@@ -118,6 +118,18 @@ def test_what_cannot_be_told_apart_is_reported_as_several():
     assert len(one.fits) > 3
 
 
+def test_an_agreement_names_the_conventions_that_agree_too():
+    one = check(GRU_TRUE, INPUTS[:1], output(GRU_TRUE, N)[:1])
+    assert one.agrees
+    assert one.cell is GRU_TRUE
+    assert one.fits == ("reset after", "W with rows for columns")
+    assert "agrees over 1 step" in repr(one)
+    assert "as does reset after | W with rows for columns: longer" in " ".join(repr(one).split())
+    assert check(GRU_TRUE, INPUTS, output(GRU_TRUE, N)).fits == ()
+    equal = GRU(*(np.concatenate([array[:N], array]) for array in (W[: 2 * N], B[: 2 * N], W_IN[: 2 * N])))
+    assert check(equal, INPUTS, output(equal, N)).fits == ()  # equal blocks exchanged are the same map
+
+
 def test_layers_of_a_stack_share_a_convention():
     """Two layers of which the first takes two inputs, so that no rows stand for columns there."""
     narrow = INPUTS[:, :2]
@@ -178,6 +190,8 @@ def test_batches_stacks_whole_states_and_foreign_cells():
         ({"output": np.ones((11, N))}, r"^inputs: .*11 steps.*\(12, 3\)"),
         ({"output": np.ones((12, 2))}, r"^output: .*3 entries a step.*2"),
         ({"output": np.ones(12)}, r"^output: .*\(12,\)"),
+        ({"inputs": np.ones(12), "output": np.ones(3)}, r"^inputs: .*got shape \(12,\)"),
+        ({"inputs": np.ones((2, 12, N)), "output": np.ones((3, N))}, r"^inputs: expected 1 × 3 steps"),
         ({"x0": np.ones(N)}, r"^x0: .*\(6,\).*\(3,\)"),
         ({"cell": 3}, r"^cell: .*int"),
         ({"tolerance": 0.0}, r"^tolerance: "),
@@ -194,3 +208,63 @@ def test_an_agreement_is_kept(tmp_path):
     kept = Agreement.load(found.save(tmp_path / "a.npz"))
     np.testing.assert_array_equal(kept.errors, found.errors)
     assert (kept.fits, kept.tried, kept.cell, repr(kept)) == (found.fits, found.tried, None, repr(found))
+
+
+BOTH = np.stack([INPUTS, INPUTS[::-1]])
+TRUTHS = np.stack([output(LSTM_TRUE, 2 * N, inputs) for inputs in BOTH])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "layout"),
+    [
+        (BOTH, TRUTHS, ""),
+        (BOTH, TRUTHS.swapaxes(0, 1), "output (T, batch, n)"),
+        (BOTH.swapaxes(0, 1), TRUTHS.swapaxes(0, 1), "inputs (T, batch, m) and output (T, batch, n)"),
+        (BOTH.swapaxes(0, 1), TRUTHS, "inputs (T, batch, m)"),
+        (BOTH, TRUTHS[:, -1], "output of the last step alone"),
+        (BOTH, TRUTHS[:, -1][None], "output of the last step alone"),
+        (BOTH.swapaxes(0, 1), TRUTHS[:, -1], "inputs (T, batch, m) and output of the last step alone"),
+        (INPUTS, TRUTHS[0, -1], "output of the last step alone"),
+        (INPUTS[None], TRUTHS[0], ""),
+        (INPUTS, TRUTHS[:1], ""),
+        (INPUTS[:, None], TRUTHS[0], "inputs (T, batch, m)"),
+        (INPUTS, TRUTHS[0][:, None], "output (T, batch, n)"),
+    ],
+)
+def test_the_axes_of_a_runtime_are_told(inputs, outputs, layout):
+    """Of a batch as long as the sequences, too, and together with another order of the gates."""
+    found = check(LSTM_TRUE, inputs, outputs)
+    wrong = check(LSTM(*in_order((0, 2, 1, 3), W, B, W_IN)), inputs, outputs)
+    assert (found.agrees, set(found.layout.split(" and ")) ^ set(layout.split(" and "))) == (True, set())
+    assert (layout == "") == ("read as" not in repr(found))
+    assert wrong.layout == found.layout
+    assert wrong.fits[0] == "gates in the order i, g, f, o"
+    if "last" in layout:
+        assert wrong.step == 12
+        assert "after the last of 12" in repr(wrong)
+
+
+def test_as_many_samples_as_steps():
+    square = np.stack([INPUTS[:4], INPUTS[4:8], INPUTS[8:], INPUTS[2:6]])
+    truth = np.stack([output(LSTM_TRUE, 2 * N, inputs) for inputs in square])
+    assert check(LSTM_TRUE, square, truth).layout == ""
+    assert check(LSTM_TRUE, square, truth.swapaxes(0, 1)).layout == "output (T, batch, n)"
+    assert check(LSTM_TRUE, square, truth[:, -1]).layout == "output of the last step alone"
+    start = np.linspace(-0.4, 0.4, 8 * N).reshape(4, 2 * N)
+    truth = np.stack([output(LSTM_TRUE, 2 * N, u, x) for u, x in zip(square, start, strict=True)])
+    assert check(LSTM_TRUE, square.swapaxes(0, 1), truth, x0=start).layout == "inputs (T, batch, m)"
+    wrong = check(LSTM_TRUE, square, np.roll(truth, 1, axis=0), x0=start)
+    assert (wrong.agrees, wrong.fits, wrong.layout) == (False, (), "")
+
+
+def test_the_last_outputs_of_both_directions():
+    both = Bidirectional([(GRU_TRUE, GRU(*(-each[: 3 * N] for each in (W, B, W_IN))))])
+    y = np.asarray(both.run(INPUTS).outputs)
+    own = np.concatenate([y[-1, :N], y[0, N:]])
+    for outputs, words in ((own, "each direction's own"), (y[-1], "both directions' at the last input")):
+        found = check(both, INPUTS, outputs)
+        assert found.agrees
+        assert words in found.layout
+    found = check(both, np.stack([INPUTS, INPUTS]), np.stack([y, y], axis=1))
+    assert (found.agrees, found.layout) == (True, "output (T, batch, n)")
+    assert "give the outputs of all steps" in repr(check(both, INPUTS, own + 1))

@@ -1,12 +1,13 @@
 """Models of DyNet read by ``load``, as it ran them (files/make_dynet.py), and files that are damaged."""
 
 import lzma
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import LSTM, ElmanRNN, Stack
+from rnn_dynamics.cells import GRU, LSTM, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.interop import load
 from tests.files.packed import read
@@ -22,6 +23,8 @@ MODEL = lzma.decompress((FILES / "dynet.model.xz").read_bytes())
         ("lstm", "/vanilla-lstm-builder", Stack, slice(6, 9)),
         pytest.param("compact", "/compact-vanilla-lstm-builder", LSTM, slice(0, 3), marks=pytest.mark.soak),
         ("simple", "/simple-rnn-builder", ElmanRNN, slice(0, 3)),
+        ("gru", "/gru-builder", GRU, slice(0, 3)),
+        ("fast", "/fast-lstm-builder", Stack, slice(6, 9)),
     ],
 )
 def test_states_are_dynets(tmp_path, name, prefix, cls, last):
@@ -34,12 +37,31 @@ def test_states_are_dynets(tmp_path, name, prefix, cls, last):
 
 def test_several_are_listed_and_others_named(tmp_path):
     (tmp_path / "model").write_bytes(MODEL)
-    with pytest.raises(ValueError, match=r'^path: model: .*got 3: .*prefix="/simple-rnn-builder."'):
+    with pytest.raises(ValueError, match=r'^path: model: .*got 5: .*prefix="/simple-rnn-builder."'):
         load(tmp_path / "model")
     alone = MODEL[MODEL.index(b"#Parameter# /gru") :]
+    for name, words in (
+        (b"/lstm-builder", "a CoupledLSTMBuilder, with f = 1 − i and whole matrices"),
+        (b"/fast-lstm-builder", "fast-lstm-builder with 9 arrays"),
+        (b"/sparse-lstm-builder", "a builder of DyNet whose step is not known"),
+    ):
+        (tmp_path / "other").write_bytes(alone.replace(b"/gru-builder", name))
+        with pytest.raises(ValueError, match=rf"^path: other: .*DyNet.*{name.decode()}: {words}"):
+            load(tmp_path / "other")
+
+
+def test_grus_of_several_layers_are_listed_and_others_refused(tmp_path):
+    alone = MODEL[MODEL.index(b"#Parameter# /gru") :]
     (tmp_path / "gru").write_bytes(alone)
-    with pytest.raises(ValueError, match=r"^path: gru: .*DyNet.*/gru-builder: a builder of DyNet whose step"):
-        load(tmp_path / "gru")
+    assert type(load(tmp_path / "gru")) is GRU
+    again = re.sub(rb"/_(\d) ", lambda m: b"/_%d " % (int(m[1]) + 9), alone)
+    (tmp_path / "two").write_bytes(alone + again)
+    with pytest.raises(ValueError, match=r"got 2: .*layer0.*layer1"):
+        load(tmp_path / "two")
+    for damaged in (alone[: alone.index(b"#Parameter# /gru-builder/_8")], alone.replace(b"{3,2}", b"{2,3}")):
+        (tmp_path / "bad").write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"^path: bad: .*a gru-builder (of shapes|with 8 arrays)"):
+            load(tmp_path / "bad")
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,26 @@ def test_a_step_of_ones_own_is_refused_with_a_call_that_reads_the_weights(name):
     np.testing.assert_array_equal(found.W, from_flax(made).W)
 
 
+def test_wrappers_with_a_call_of_their_own_are_refused_with_calls():
+    made = module("nnx_gru")
+    RNN = type("RNN", (SimpleNamespace,), {"__module__": "flax.nnx", "__call__": lambda self, x: x})
+    plain, mine = (cls(cell=made, reverse=False) for cls in (RNN, _mine(RNN, "__call__")))
+    with pytest.raises(ValueError, match=r"^source: .*RNN, which has a __call__ .*from_flax\(source\.cell\)"):
+        from_flax(mine)
+    np.testing.assert_array_equal(from_flax(plain).W, from_flax(mine.cell).W)
+    Both = type(
+        "Bidirectional", (SimpleNamespace,), {"__module__": "flax.nnx", "__call__": lambda self, x: x}
+    )
+    merge = type("", (), {"__module__": "flax.nnx", "__name__": "_concatenate"})()
+    halves = {"forward_rnn": plain, "backward_rnn": plain, "merge_fn": merge}
+    assert from_flax(Both(**halves)).layers
+    for other in (_mine(Both, "__call__")(**halves), Both(**(halves | {"backward_rnn": mine}))):
+        with pytest.raises(ValueError, match=r"^source: ") as said:
+            from_flax(other)
+        call = re.search(r"rd\.Bidirectional\(\[.*?\]\)", str(said.value))[0]
+        assert eval(call, {"rd": rd, "from_flax": from_flax, "source": other}).layers
+
+
 def test_modules_and_merges_are_refused_with_calls():
     made = module("nnx_gru")
     model = type("Model", (SimpleNamespace,), {})(rnn=made, head=3)
@@ -234,3 +254,32 @@ def test_modules_and_merges_are_refused_with_calls():
         from_flax(both)
     call = re.search(r"rd\.Bidirectional\(.*\"sum\"\)", str(said.value))[0]
     assert eval(call, {"rd": rd, "from_flax": from_flax, "source": both}).merges == ("sum",)
+
+
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_both_directions_of_linen_ask_how_they_are_merged(merge):
+    name = "linen_gru"
+    cells = [params(name), {layer: {k: -v for k, v in own.items()} for layer, own in params(name).items()}]
+    source = {
+        "params": {f"{way}_rnn": {"cell": c} for way, c in zip(("forward", "backward"), cells, strict=True)}
+    }
+    found = from_flax(source, merge=merge)
+    assert found.merges == (merge,)
+    for cell, own in zip(found.layers[0], cells, strict=True):
+        np.testing.assert_array_equal(cell.W, from_flax(own).W)
+    with pytest.raises(ValueError, match=r"^merge: expected 'concat' or 'sum' .* do not tell, got None"):
+        from_flax(source)
+    with pytest.raises(ValueError, match=r"^merge: expected None but of the parameters"):
+        from_flax(cells[0], merge=merge)
+
+
+def test_both_directions_of_linen_itself():
+    linen = pytest.importorskip("flax.linen", reason="Flax is not installed")
+    import jax
+
+    inputs = np.random.default_rng(0).normal(size=(7, 2)).astype("float32")
+    for merge, options in (("concat", {}), ("sum", {"merge_fn": lambda a, b: a + b})):
+        network = linen.Bidirectional(*(linen.RNN(linen.GRUCell(3)) for _ in range(2)), **options)
+        source = network.init(jax.random.key(0), inputs[None])
+        outputs = network.apply(source, inputs[None])[0]
+        np.testing.assert_allclose(from_flax(source, merge=merge).run(inputs).outputs, outputs, atol=2e-6)

@@ -104,7 +104,7 @@ def test_weights_of_a_class_of_ones_own_say_so(name, is_own):
         f"rnn.{key}": Stored(array.shape, "float32", lambda a=array: a) for key, array in WEIGHTS.items()
     }
     (network,) = networks_of(None, arrays, {"rnn": Part(name, {"mode": 1})}, "torch zip")
-    told = "".join(stored.told for stored in network.arrays.values())
+    told = "".join({stored.told for stored in network.arrays.values()})
     assert ("LayerNormGRU is no class of PyTorch's" in told) == is_own
     assert told.count("rd.interop.check") == is_own
     assert rd.interop.check

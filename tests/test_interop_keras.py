@@ -16,7 +16,7 @@ from rnn_dynamics.cells.activations import leaky_relu
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras
-from rnn_dynamics.interop.keras_config import chains, networks_of
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 
 DATA = np.load(Path(__file__).parent / "data" / "keras.npz")
 INPUTS = DATA["inputs"]
@@ -189,6 +189,37 @@ def test_two_bidirectional_layers_with_a_dense_one_between_are_joined_as_printed
     width = b.inputs
     known = {"rd": rd, "a": a, "b": b, "dense": lambda y: y[:width]}
     assert eval(joins, known).run(np.ones((3, a.inputs), np.float32)).outputs.shape == (3, b.width())
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_dense_without_a_function_is_part_of_what_is_above_it(bias):
+    """Both directions of the upper layer read Kᵀ y + c of what the lower one gives."""
+    layer = {"class_name": "LSTM", "config": {"name": "inner", "return_sequences": True}}
+    dense = {"class_name": "Dense", "config": {"activation": "linear", "use_bias": bias}}
+    items = [
+        {"class_name": "Bidirectional", "config": {"name": "first", "layer": layer}},
+        {"class_name": "TimeDistributed", "config": {"name": "d", "layer": dense}},
+        {"class_name": "Bidirectional", "config": {"name": "second", "layer": layer}},
+    ]
+    halves = {
+        "forward_layer": _layer("LSTM", "lstm"),
+        "backward_layer": _layer("LSTM", "lstm", go_backwards=True),
+    }
+    both = _layer("Bidirectional", "lstm", **halves)
+    width = from_keras(both).inputs
+    draws = np.random.default_rng(0)
+    K, c = draws.normal(size=(from_keras(both).width(), width)), draws.normal(size=width)
+    weights_of_it = SimpleNamespace(get_weights=lambda: [K, c] if bias else [K])
+    layers = {"first": both, "second": both, "d": weights_of_it}
+    model = type("Sequential", (SimpleNamespace,), {})
+    found = from_keras(model(get_config=lambda: {"layers": items}, get_layer=layers.__getitem__))
+    pairs = from_keras(both).layers * 2
+    truth = rd.Bidirectional(pairs, between=[lambda y: y @ K.astype("f4") + c.astype("f4") * bias])
+    inputs = draws.normal(size=(7, width))
+    np.testing.assert_allclose(found.run(inputs).outputs, truth.run(inputs).outputs, rtol=0, atol=2e-6)
+    dense["config"]["activation"] = "relu"
+    with pytest.raises(ValueError, match=r"lies d \(TimeDistributed\)"):
+        from_keras(model(get_config=lambda: {"layers": items}, get_layer=layers.__getitem__))
 
 
 def test_lists_gate_by_gate_and_of_cudnn():

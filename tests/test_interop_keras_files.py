@@ -23,7 +23,11 @@ from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras, load, read_keras
-from rnn_dynamics.interop.keras_config import chains, networks_of
+from rnn_dynamics.interop.keras_config import Part
+from rnn_dynamics.interop.keras_graph import chains, networks_of
+from rnn_dynamics.interop.keras_layers import settings
+from rnn_dynamics.interop.keras_open import opened
+from rnn_dynamics.interop.keras_registered import as_registered
 from rnn_dynamics.interop.keras_store import check_heaps
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -83,6 +87,15 @@ def test_states_and_jacobians_are_keras(folder, truth, file, options, name, cls)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5 * max(1e-3, np.abs(expected).max()))
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+def test_weights_alone_of_both_directions_are_merged_as_the_user_says(folder, merge):
+    found = read_keras(folder / "two_weights.h5", layer="both", merge=merge, **TANH)
+    told = read_keras(folder / "two.h5", layer="both")
+    assert found.merges == (merge,)
+    for one, other in zip(found.layers[0], told.layers[0], strict=True):
+        np.testing.assert_array_equal(one.W, other.W)
+
+
 def test_weights_are_the_same_in_every_file(folder):
     cells = [read_keras(folder / file, layer=ROW) for file in ("three.keras", "three.h5")]
     assert repr(cells[0]) == repr(cells[1])
@@ -117,7 +130,14 @@ def test_weights_are_the_same_in_every_file(folder):
             {},
             r'^layer: .*layer="both", direction="forward", act.*\) or .*"gru_1".*Keras\' own',
         ),
-        ("two_weights.h5", {"layer": "both"}, r"^direction: "),
+        ("two_weights.h5", {"layer": "both", **TANH}, r"^direction: .*merge='concat' or .*Keras' default"),
+        ("two_weights.h5", {"layer": "both", "merge": "max", **TANH}, r"^merge: .*'concat', 'sum'.*'max'"),
+        (
+            "two_weights.h5",
+            {"layer": "both", "merge": "sum", "direction": "reverse", **TANH},
+            r"^merge: .*None",
+        ),
+        ("two.h5", {"layer": "both", "merge": "sum"}, r"^merge: .*two\.h5 tells it"),
         ("two_weights.h5", {"layer": "gru_1"}, r"^activation: .*None"),
         (
             "two_weights.h5",
@@ -183,7 +203,7 @@ def test_damaged_files_are_one_sentence(folder, tmp_path, file):
 LOOK = """
 import sys, resource
 from pathlib import Path
-from rnn_dynamics.interop import keras_config, keras_open
+from rnn_dynamics.interop import keras_config, keras_graph, keras_open
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 print("ready", flush=True)
 for line in sys.stdin:
@@ -195,7 +215,7 @@ for line in sys.stdin:
                 places = [place for network in store.networks().values() for place in network]
             else:
                 config = store.config
-                found, _ = keras_config.networks_of(str(config.get("class_name")), config.get("config"))
+                found, _ = keras_graph.networks_of(str(config.get("class_name")), config.get("config"))
                 places = [] if not store.is_by_layer else [
                     place for each in found for place in store.of_layer(each.name.partition("/")[0], "")
                 ]
@@ -444,6 +464,74 @@ def test_what_recurs_and_is_not_known_is_named():
     assert [each.name for each in networks] == ["inner/deep"]
     assert networks[0].place == "layers/sequential/layers/lstm"
     assert unknown == ["a (ConvLSTM2D)", "b (MyLSTM)"]
+
+
+def _own(cls, package=None, registered=None, **config):
+    return {"class_name": cls, "module": package, "registered_name": registered, "config": config}
+
+
+@pytest.mark.parametrize(
+    ("item", "words"),
+    [
+        (_own("LSTM", None, "my>LSTM"), "a (my>LSTM)"),
+        (_own("LSTM", None, "LSTM"), "a (own>LSTM)"),
+        (
+            _own("RNN", "keras.layers", None, cell=_own("GRUCell", None, "my>GRUCell")),
+            "a (RNN of my>GRUCell)",
+        ),
+        (
+            _own(
+                "Bidirectional",
+                "keras.layers",
+                layer=_own("GRU", "keras.layers"),
+                backward_layer=_own("GRU", "m", "GRU"),
+            ),
+            "a (Bidirectional of GRU and m>GRU)",
+        ),
+    ],
+)
+def test_a_class_of_ones_own_with_the_name_of_keras_is_passed_over(item, words):
+    """Keras 3.15.1 stores class_name, and what tells it from its own beside it."""
+    item["config"] |= {"name": "a", "return_sequences": True}
+    items = [item, _node("b") | {"module": "keras.layers", "registered_name": None}]
+    networks, unknown = networks_of("Sequential", as_registered({"layers": items})["layers"])
+    assert unknown == [words]
+    assert [(each.name, each.below) for each in networks] == [("b", None)]
+    taken = {"LSTM", "Bidirectional"} & {item["class_name"]}
+    assert networks[0].place == ("layers/lstm_1" if taken == {"LSTM"} else "layers/lstm")
+
+
+def test_a_lambda_is_no_linear_activation():
+    """Keras 3.15.1 stores {"value": [its program, …]} in the place of a name."""
+    part = Part("SimpleRNN", {"activation": {"value": ["4wEAAAA", None, None]}}, "")
+    with pytest.raises(
+        ValueError, match=r"^source: expected as activation .*not run: .*from_keras\(layer.get_weights"
+    ):
+        settings(part, 3)
+    draws = np.random.default_rng(0)
+    arrays = [draws.normal(size=shape) for shape in ((2, 3), (3, 3), 3)]
+    assert from_keras(arrays, activation=np.sin).W.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "more", [{"rnn/cell/vars/3": 3}, {"rnn/cell/norm/vars/0": 3, "rnn/cell/norm/vars/1": 3}]
+)
+def test_a_cell_with_more_weights_than_keras_is_passed_over(tmp_path, more):
+    """Peepholes and norms of a cell of one's own, in weights alone; a seed of dropout is no weight."""
+    path = tmp_path / "a.weights.h5"
+    plain = {f"gru/cell/vars/{i}": shape for i, shape in enumerate(((2, 9), (3, 9), (2, 9)))}
+    plain |= {"gru/cell/seed_generator/vars/0": 2}
+    own = {f"rnn/cell/vars/{i}": shape for i, shape in enumerate(((2, 12), (3, 12), 12))} | more
+    for held, networks in ((plain | own, {("gru", None)}), (own, set())):
+        with h5py.File(path, "w") as file:
+            for name, shape in held.items():
+                file[f"layers/{name}"] = np.ones(shape, "float32")
+        with opened(path) as store:
+            assert set(store.networks()) == networks
+    with pytest.raises(
+        ValueError, match=r"^path: .*got none; passed over, with more weights than these have: rnn"
+    ):
+        read_keras(path, **TANH)
 
 
 def test_h5py_is_asked_for_by_name(folder, monkeypatch):

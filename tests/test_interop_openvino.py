@@ -1,5 +1,6 @@
 """Models of OpenVINO read by ``load``, as its CPU ran them (files/make_openvino.py), and files that are damaged."""
 
+import re
 import tarfile
 import warnings
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN
+from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
-from rnn_dynamics.interop import load
+from rnn_dynamics.interop import check, load
 from tests.files.packed import read
 
 FILES = Path(__file__).parent / "files"
@@ -45,6 +46,46 @@ def test_states_are_openvinos(folder, name, cls, options, tolerance):
     states = np.asarray(rollout(cell, None, DATA["inputs"][back].astype("float32")).states[1:, :3])
     which = int(name == "lstm_both" and options["direction"] == "reverse")
     np.testing.assert_allclose(states[back], DATA[name][which], rtol=tolerance, atol=tolerance)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    found = tmp_path_factory.mktemp("openvino_rows")
+    with tarfile.open(FILES / "openvino_rows.tar.xz") as archive:
+        archive.extractall(found, filter="data")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "depth"),
+    [("lstm_two", Stack, 2), ("gru_three", Stack, 3), ("lstm_both", Bidirectional, 2)],
+)
+def test_layers_in_a_row_are_one_network(rows, name, cls, depth):
+    network = load(rows / f"{name}.xml")
+    assert type(network) is cls
+    assert len(network.cells if cls is Stack else network.layers) == depth
+    with np.load(rows / f"{name}.npz") as held:
+        assert check(network, held["x"], held["y"]).error < 1e-6
+
+
+@pytest.mark.parametrize("name", ["turned_between", "mixed"])
+def test_layers_with_something_between_are_listed(rows, name):
+    with pytest.raises(ValueError, match=r"expected one recurrent network, got 2: .*load.*; .*load"):
+        load(rows / f"{name}.xml")
+
+
+def test_operations_of_names_that_are_not_pytorchs_stay_apart(folder, tmp_path):
+    """Two GRUs that reset before the product have Keras' names of weights: neither hides the other."""
+    words = (folder / "gru_before.xml").read_text()
+    layers = words[words.index("<layers>") + 8 : words.index("</layers>")]
+    edges = words[words.index("<edges>") + 7 : words.index("</edges>")]
+    again = re.sub(r'id="(\d+)" name', lambda m: f'id="{int(m[1]) + 100}" name', layers)
+    turned = re.sub(r'(from|to)-layer="(\d+)"', lambda m: f'{m[1]}-layer="{int(m[2]) + 100}"', edges)
+    path = tmp_path / "twice.xml"
+    path.write_text(words.replace("</layers>", f"{again}</layers>").replace("</edges>", f"{turned}</edges>"))
+    path.with_suffix(".bin").write_bytes((folder / "gru_before.bin").read_bytes())
+    with pytest.raises(ValueError, match=r"expected one recurrent network, got 2: GRU"):
+        load(path)
 
 
 def test_half_precision_and_both_directions_are_told(folder):

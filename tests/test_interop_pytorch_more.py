@@ -135,7 +135,7 @@ def test_a_modules_weights_are_those_of_its_forward_in_evaluation():
     normed = SimpleNamespace(name="weight_hh_l0", compute_weight=lambda module: W)
     for hook, ends in ((masked, ("orig", "mask")), (spectral, ("orig", "u", "v")), (normed, ("g", "v"))):
         kept = arrays | {f"weight_hh_l0_{end}": np.ones_like(W) for end in ends}
-        module = _Part(state_dict=lambda kept=kept: kept, _forward_pre_hooks={0: hook, 1: print})
+        module = _Part(state_dict=lambda kept=kept: kept, _forward_pre_hooks={0: hook})
         np.testing.assert_array_equal(from_torch(module).W, W)
     with pytest.raises(ValueError, match=r"^source: .*weight_hh_l0_orig.*the module itself"):
         from_torch(arrays | {f"weight_hh_l0_{end}": W for end in ("orig", "u", "v")})

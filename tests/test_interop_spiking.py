@@ -224,3 +224,12 @@ def _leaky(**more):
 def test_errors_name_what_is_wrong(call, words):
     with pytest.raises((TypeError, ValueError), match=words):
         call()
+
+
+def test_an_lstm_of_spikes_is_refused_with_what_lies_in_it():
+    for more, words in (
+        ({"lstm_cell": object()}, r"SLSTM: .*from_torch\(source\.lstm_cell\)"),
+        ({}, "SLSTM$"),
+    ):
+        with pytest.raises(TypeError, match=rf"^source: expected snnTorch .*got {words}"):
+            from_snntorch(of_class("snntorch", "SLSTM", **more))

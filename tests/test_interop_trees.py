@@ -1,12 +1,9 @@
-"""Trees of nnx and Haiku in files, checkpoints of Orbax, and the advice that messages give."""
+"""Trees of nnx and Haiku in files, and the advice that messages give."""
 
 import ast
 import inspect
 import io
 import re
-import shlex
-import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -33,36 +30,6 @@ def test_a_tree_computes_what_its_framework_does(tmp_path, name):
     inputs, expected = (np.load(io.BytesIO(HELD[f"{each}.npy"])) for each in ("X", name))
     found = np.asarray(rd.rollout(cell, np.zeros(state_size(cell)), inputs).states)[1:, :3]
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6)
-
-
-def test_a_checkpoint_of_orbax_is_named_with_a_command(tmp_path):
-    (tmp_path / "0" / "default").mkdir(parents=True)
-    (tmp_path / "0" / "default" / "_METADATA").write_text("{}")
-    with pytest.raises(
-        ValueError, match=r"a folder; it is a checkpoint of Orbax.*rd\.interop\.load"
-    ) as caught:
-        rd.interop.load(tmp_path / "0")
-    command = shlex.split(re.search("python -c .*", str(caught.value))[0])
-    assert str(tmp_path / "0" / "default") in command[2]
-    ast.parse(command[2])
-
-
-@pytest.mark.soak
-def test_the_command_for_a_checkpoint_of_orbax_works(tmp_path):
-    pytest.importorskip("orbax.checkpoint", reason="Orbax is not installed")
-    program = f"""
-import numpy as np, orbax.checkpoint
-cell = {{a + g: {{"kernel": np.ones((3, 3), "f4")}} for a in "ih" for g in "ifgo"}}
-for g in "ifgo":
-    cell["h" + g]["bias"] = np.ones(3, "f4")
-orbax.checkpoint.PyTreeCheckpointer().save({str(tmp_path / "state")!r}, {{"params": {{"cell": cell}}}})
-"""
-    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, timeout=300)
-    with pytest.raises(ValueError, match="Orbax") as caught:
-        rd.interop.load(tmp_path / "state")
-    command = shlex.split(re.search("python -c .*", str(caught.value))[0])
-    subprocess.run([sys.executable, *command[1:]], check=True, cwd=tmp_path, capture_output=True, timeout=300)
-    assert state_size(rd.interop.load(tmp_path / "weights.msgpack")) == 6
 
 
 def texts():

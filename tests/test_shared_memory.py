@@ -1,5 +1,8 @@
 """What a caller does to arrays later changes nothing here: JAX takes memory of NumPy's where it may."""
 
+import io
+import zipfile
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,6 +11,7 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics import cells, interop
+from rnn_dynamics.numerics import memory
 from rnn_dynamics.numerics.validation import broadcast_arrays, real_array, real_arrays
 
 
@@ -68,3 +72,35 @@ def test_a_run_and_a_sweep_stay_as_they_were() -> None:
     np.testing.assert_array_equal(run.inputs, inputs)
     np.testing.assert_array_equal(swept.axes["w"], axis)
     np.testing.assert_array_equal(swept["value"], axis)
+
+
+def test_memory_that_a_file_was_read_into_is_taken_as_it_is(tmp_path: Path) -> None:
+    """The one copy of it that there is; and what a caller gets to keep is another."""
+    numbers = np.linspace(0, 1, 40_000, dtype=np.float32).reshape(200, 200)
+    path = tmp_path / "numbers.npz"
+    np.savez(path, weight_hh_l0=numbers, weight_ih_l0=numbers)
+    with path.open("rb") as file:
+        read = memory.read(file, numbers.nbytes)
+    assert memory.is_aligned(read)
+    assert memory.is_nobodys(read[64:].view(np.float32).T)
+    assert real_array("x", read.view(np.float32), finite=False).unsafe_buffer_pointer() == read.ctypes.data
+    given = interop.read_npz(path)
+    assert not any(memory.is_nobodys(array) for array in given.values())
+    cell = interop.from_torch(given, kind="rnn_tanh")
+    assert isinstance(cell, cells.ElmanRNN)
+    for array in given.values():
+        np.testing.assert_array_equal(array, numbers)
+        array[...] = 9
+    np.testing.assert_array_equal(cell.W, numbers)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 2**16, 2**18, 3 * 2**18 + 5])
+def test_bytes_are_read_whole_or_as_far_as_they_go(tmp_path: Path, size: int) -> None:
+    content = np.random.default_rng(0).integers(256, size=size, dtype=np.uint8).tobytes()
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("member", content)
+    with zipfile.ZipFile(path) as archive, archive.open("member") as member:
+        assert memory.read(member, size).tobytes() == content
+    for more in (0, 70_000):  # where the file is cut short
+        assert memory.read(io.BytesIO(content), size + more).tobytes() == content

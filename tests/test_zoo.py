@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import examples.zoo as programs
+import jax
 import numpy as np
 import pytest
-from examples.zoo import both, common, rnnoise, sleep
+from examples.zoo import both, common, rnnoise, sleep, unitree
+from safetensors.numpy import save_file
 
 import rnn_dynamics as rd
-from rnn_dynamics.figures.gradients import zoo
+from rnn_dynamics.figures.gradients import zoo, zoo_robots
 from rnn_dynamics.interop.contents import contents_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,6 +118,56 @@ def test_the_stories_hold():
     assert new["fixed_points"]["points"] == []
     names = RESULTS["dgaintel"]["fixed_points"]["points"]
     assert [point["stable"] for point in names] == [True, True, False]
+
+
+@pytest.mark.parametrize("name", ["unitree_g1", "unitree_h1", "unitree_h1_2"])
+def test_a_robot_falls_without_memory_and_its_body_remembers(name):
+    found = RESULTS[name]
+    more, told = found["more"], found["answers"]
+    assert not told["fell"]
+    assert told["speed, m/s"] == pytest.approx(0.5, abs=0.1)
+    assert all("ankle" in body for body in more["touching"])  # no mesh that is left out could have mattered
+    memory = more["memory"]
+    assert len(memory["last"]) == len(memory["fell"]) == len(memory["speed"])
+    for fell, speed in zip(memory["fell"], memory["speed"], strict=True):
+        assert (fell is None) == (speed is not None)
+    assert memory["fell"][0] == memory["replaced"]["zero"]
+    assert memory["replaced"]["zero"] < 3
+    assert memory["replaced"]["the mean of the walk"] < 3
+    assert memory["replaced"]["the mean at that phase of the stride"] < 20
+    assert zoo_robots.enough(found) <= 6
+    assert memory["speed"][-1] == pytest.approx(told["speed, m/s"], abs=0.03)
+    assert more["multipliers"] == sorted(more["multipliers"], reverse=True)
+    assert more["multipliers"][0] < min(0.1, more["norm_of_a_stride"])
+    alone, there = zoo_robots.after_a_stride(found)
+    assert there > 10 * alone
+    assert found["regime"] == "vanishing"
+
+
+def test_the_policy_in_numpy_is_an_lstm_before_dense_layers_with_elu(tmp_path):
+    """Against the library's own LSTM and JAX's ELU, on drawn weights."""
+    rng = np.random.default_rng(0)
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    shapes = dict(zip((f"memory.{name}_l0" for name in names), ((256, 3), (256, 64), 256, 256), strict=True))
+    shapes |= {"actor.0.weight": (32, 64), "actor.0.bias": 32, "actor.2.weight": (2, 32), "actor.2.bias": 2}
+    arrays = {name: 0.3 * rng.normal(size=size) for name, size in shapes.items()}
+    save_file(arrays, tmp_path / "policy.safetensors")
+    step = unitree.policy_in_numpy(tmp_path / "policy.safetensors")
+    inputs, state, action = rng.normal(size=(5, 3)), np.zeros(128), np.zeros(2)
+    for u in inputs:
+        action, state = step(u, state)
+    w_in, w, b_in, b = (arrays[f"memory.{name}_l0"] for name in names)
+    states = rd.rollout(rd.LSTM(w, b_in + b, w_in), np.zeros(128), inputs).states
+    np.testing.assert_allclose(state, states[-1], atol=1e-5)
+    y = jax.nn.elu(arrays["actor.0.weight"] @ state[:64] + arrays["actor.0.bias"])
+    np.testing.assert_allclose(action, arrays["actor.2.weight"] @ y + arrays["actor.2.bias"], atol=1e-5)
+
+
+def test_a_rotation_turns_axes_as_its_quaternion_says():
+    half = math.sqrt(0.5)
+    about_z, about_x = (unitree.turned(np.array([half, *axis])) for axis in ((0, 0, half), (half, 0, 0)))
+    np.testing.assert_allclose(about_z @ [1, 0, 0], [0, 1, 0], atol=1e-12)
+    np.testing.assert_allclose(about_x @ [0, 1, 0], [0, 0, 1], atol=1e-12)
 
 
 def test_branch_of_opus_runs_through_both_folds():

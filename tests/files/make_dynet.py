@@ -17,6 +17,7 @@ UNITS, INPUTS, STEPS = 3, 2, 12
 BUILDERS = {
     "lstm": lambda model: dy.VanillaLSTMBuilder(2, INPUTS, UNITS, model),
     "compact": lambda model: dy.CompactVanillaLSTMBuilder(1, INPUTS, UNITS, model),
+    "fast": lambda model: dy.FastLSTMBuilder(2, INPUTS, UNITS, model),
     "simple": lambda model: dy.SimpleRNNBuilder(1, INPUTS, UNITS, model),
     "gru": lambda model: dy.GRUBuilder(1, INPUTS, UNITS, model),
 }

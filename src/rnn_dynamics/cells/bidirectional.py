@@ -17,6 +17,7 @@ from rnn_dynamics.cells.stack import put_out, state_size
 from rnn_dynamics.numerics.batching import is_plain
 from rnn_dynamics.numerics.described import described
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import choice, count, real_array
 
 #: What a layer makes of h of its two directions.
@@ -66,12 +67,13 @@ class Bidirectional:
         merges = [merge] * len(pairs) if isinstance(merge, str) else merge
         if not isinstance(merges, Sequence) or len(merges) != len(pairs):
             raise ValueError(
-                f"merge: expected one of {MERGES}, or one for each of {len(pairs)} layers, got {merge!r}"
+                f"merge: expected one of {MERGES}, or one for each of {counted(len(pairs), 'layer')}, got {merge!r}"
             )
         maps = (None,) * (len(pairs) - 1) if between is None else tuple(between)
         if len(maps) != len(pairs) - 1 or not all(each is None or callable(each) for each in maps):
             raise ValueError(
-                f"between: expected a map y -> y or None for each of {len(pairs) - 1} layers above the first, "
+                f"between: expected a map y -> y or None for each of "
+                f"{counted(len(pairs) - 1, 'layer')} above the first, "
                 f"got {described(between)}"
             )
         set_fields(
@@ -82,6 +84,15 @@ class Bidirectional:
             merges=tuple(choice("merge", each, MERGES) for each in merges),
         )
         _check_widths(self)
+
+    def __repr__(self) -> str:
+        rows = []
+        for number, (pair, merge) in enumerate(zip(self.layers, self.merges, strict=True)):
+            between = self.between[number - 1] if number else None
+            mapped = "" if between is None else f", of {described(between)} of what is below"
+            cells = " | ".join("–" if cell is None else repr(cell) for cell in pair)
+            rows.append(f"  layer {number}: {cells}, {merge!r}{mapped}")
+        return "\n".join(["Bidirectional(", *rows, ")"])
 
     @property
     def depth(self) -> int:
@@ -220,7 +231,10 @@ class BidirectionalRun(Result):
             f"layer {i}: {' | '.join(self.network.named(i, way) for way in (0, 1))}"
             for i in range(self.network.depth)
         )
-        return f"BidirectionalRun({self.steps} steps, outputs of {self.outputs.shape[-1]}{dtype}; {layers})"
+        return (
+            f"BidirectionalRun("
+            f"{counted(self.steps, 'step')}, outputs of {self.outputs.shape[-1]}{dtype}; {layers})"
+        )
 
 
 def _pairs(layers: Any) -> tuple[tuple[Any, Any], ...]:
@@ -248,7 +262,7 @@ def _sizes(pairs: tuple[tuple[Any, Any], ...], sizes: Any) -> tuple[tuple[int, i
     if len(given) != len(pairs) or not all(
         isinstance(pair, list | tuple) and len(pair) == 2 for pair in given
     ):
-        raise ValueError(f"sizes: expected a pair for each of {len(pairs)} layers, got {sizes!r}")
+        raise ValueError(f"sizes: expected a pair for each of {counted(len(pairs), 'layer')}, got {sizes!r}")
 
     def size(cell: Any, told: Any) -> int:
         if cell is None:
@@ -311,7 +325,7 @@ def _starts(network: Bidirectional, x0: Any) -> list[tuple[Any, Any]]:
     pairs = [(None, None) if each is None else each for each in given] if is_nested else []
     if not is_nested or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise ValueError(
-            f"x0: expected a pair of states (forward, backward) for each of {network.depth} layers, got "
+            f"x0: expected a pair of states (forward, backward) for each of {counted(network.depth, 'layer')}, got "
             f"{described(x0)}"
         )
     return [(pair[0], pair[1]) for pair in pairs]

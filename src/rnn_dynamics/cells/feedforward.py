@@ -18,6 +18,7 @@ from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.initializers import ENSEMBLES, ensemble_weights, kumar, yilmaz_poli
 from rnn_dynamics.cells.pytree import cell_type, set_fields
 from rnn_dynamics.cells.vanilla import dot, slope
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import choice, count, flag, fraction, positive, real_array
 
 _PLAIN = ("W", "b")
@@ -241,7 +242,9 @@ class BatchNormalized:
         """
         size = x.shape[-1] if x.ndim else 0
         if not size or size % self.samples:
-            raise ValueError(f"x: expected {self.samples} samples one after the other, got shape {x.shape}")
+            raise ValueError(
+                f"x: expected {counted(self.samples, 'sample')} one after the other, got shape {x.shape}"
+            )
         return x.reshape(*x.shape[:-1], self.samples, size // self.samples)
 
     def _input(self, x: Array, u: Any) -> tuple[dict[str, Array], Array, Array, Array]:

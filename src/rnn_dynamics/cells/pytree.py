@@ -41,7 +41,8 @@ def cell_type(*, static: tuple[str, ...] = ()) -> Callable[[_Class], _Class]:
             return cell
 
         jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-        cls.__repr__ = _cell_repr  # type: ignore[assignment]
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = _cell_repr  # type: ignore[assignment]
         return cls
 
     return decorate

@@ -21,6 +21,7 @@ from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.described import described
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.texts import counted
 
 # Entries of the states of the runs that are computed side by side.
 _LARGEST_AT_ONCE = 2**24
@@ -74,7 +75,10 @@ class Trajectory(Result):
     def __repr__(self) -> str:
         shape = "×".join(map(str, self.states.shape[len(self.batch) + 1 :])) or "1"
         runs = f"{'×'.join(map(str, self.batch))} runs, " if self.batch else ""
-        text = f"Trajectory({described(self.cell)}, {runs}{self.steps} steps of {shape} {self.states.dtype}"
+        text = (
+            f"Trajectory({described(self.cell)}, {runs}"
+            f"{counted(self.steps, 'step')} of {shape} {self.states.dtype}"
+        )
         if isinstance(self.first_nonfinite, Tracer):
             return text + ")"
         first = np.asarray(self.first_nonfinite)
@@ -159,7 +163,7 @@ class Trajectories(Sequence, Result):
         steps = sorted({run.steps for run in self.runs})
         shown = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
         shape = "×".join(map(str, self.runs[0].states.shape[1:])) or "1"
-        what = f"{len(self)} runs of {shown} steps of {shape} {self.runs[0].states.dtype}"
+        what = f"{len(self)} runs of {counted(shown, 'step')} of {shape} {self.runs[0].states.dtype}"
         return f"Trajectories({described(self.cell)}, {what})"
 
 

@@ -13,6 +13,7 @@ from rnn_dynamics.cells.shapes import is_ours, shapes_of
 from rnn_dynamics.cells.signature import image
 from rnn_dynamics.numerics import packages
 from rnn_dynamics.numerics.given import on_host
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import integers
 
 
@@ -42,7 +43,9 @@ def separate(cell: Any, x0: Any, inputs: Any, lengths: Any, mask: Any) -> list[t
     if rows is None:
         rows = _rows(inputs, steps)
     if len(rows) != len(steps):
-        raise ValueError(f"lengths: expected one for each of {len(rows)} sequences, got {len(steps)}")
+        raise ValueError(
+            f"lengths: expected one for each of {counted(len(rows), 'sequence')}, got {len(steps)}"
+        )
     return [
         (_cut(row, int(length), i), int(length))
         for i, (row, length) in enumerate(zip(rows, steps, strict=True))
@@ -80,8 +83,9 @@ def _rows(inputs: Any, steps: np.ndarray) -> list[Any]:
         if len(shape) < 2 or shape[0] != len(steps) or shape[1] < steps.max(initial=0):
             hint = ": the axis of sequences comes first" if shape[1:2] == (len(steps),) else ""
             raise ValueError(
-                f"inputs: expected shape (sequences, steps, …) with {len(steps)} sequences, as there are lengths, "
-                f"of at least {steps.max(initial=0)} steps, got shape {shape}{hint}"
+                f"inputs: expected shape (sequences, steps, …) with "
+                f"{counted(len(steps), 'sequence')}, as there are lengths, "
+                f"of at least {counted(steps.max(initial=0), 'step')}, got shape {shape}{hint}"
             )
     return [jax.tree_util.tree_map(lambda leaf, i=i: leaf[i], inputs) for i in range(len(steps))]
 
@@ -91,7 +95,9 @@ def _cut(row: Any, length: int, i: int) -> Any:
 
     def first(leaf: Any) -> Any:
         if len(leaf) < length:
-            raise ValueError(f"lengths: sequence {i} has {len(leaf)} steps, expected at least {length}")
+            raise ValueError(
+                f"lengths: sequence {i} has {counted(len(leaf), 'step')}, expected at least {length}"
+            )
         return leaf[:length]
 
     is_numbers = isinstance(row, list | tuple) and not any(hasattr(leaf, "dtype") for leaf in row)
@@ -182,7 +188,8 @@ def starts_of(cell: Any, x0: Any, sequences: list[Any]) -> list[Any]:
             return [x0[i] for i in range(number)]
         if shape != wanted.state:
             raise ValueError(
-                f"x0: expected one state, or one for each of {number} sequences: {wanted}; got shape {shape}"
+                f"x0: expected one state, or one for each of "
+                f"{counted(number, 'sequence')}: {wanted}; got shape {shape}"
             )
         return [x0] * number
     if (

@@ -11,6 +11,7 @@ from rnn_dynamics.cells.neurons import DoyaNeuron, PascanuNeuron
 from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.stack import Stack, state_size
 from rnn_dynamics.numerics.given import on_host, warn_of_mixed
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import real_array
 
 _SEVERAL = "several sequences: pass a list of them, lengths=, or use jax.vmap"
@@ -155,8 +156,8 @@ def _hint_of_inputs(leading: tuple[int, ...], got: tuple[int, ...], wanted: tupl
     if len(whole) == 3 and whole[2:] == wanted:
         first, second = whole[:2]
         return (
-            f": {first} sequences of {second} steps go in as list(inputs), "
-            f"{second} of {first} steps as list(inputs.swapaxes(0, 1))"
+            f": {counted(first, 'sequence')} of {counted(second, 'step')} go in as list(inputs), "
+            f"{second} of {counted(first, 'step')} as list(inputs.swapaxes(0, 1))"
         )
     return ""
 

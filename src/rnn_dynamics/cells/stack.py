@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.pytree import cell_type, layer_name, set_fields
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count
 
 
@@ -46,7 +47,9 @@ class Stack:
                 raise TypeError(f"cells[{i}]: expected a callable cell(x, u), got {type(cell).__name__}")
         sizes = tuple(map(state_size, cells)) if sizes is None else tuple(sizes)
         if len(sizes) != len(cells):
-            raise ValueError(f"sizes: expected one for each of {len(cells)} layers, got {len(sizes)}")
+            raise ValueError(
+                f"sizes: expected one for each of {counted(len(cells), 'layer')}, got {len(sizes)}"
+            )
         sizes = tuple(count(f"sizes[{i}]", s, minimum=1) for i, s in enumerate(sizes))
         layers = [_layers_of(i, *pair) for i, pair in enumerate(zip(cells, sizes, strict=True))]
         reads: list[int] = []

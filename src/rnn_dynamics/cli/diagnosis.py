@@ -1,6 +1,7 @@
 """``rnn-dynamics diagnose``: the verdict on a trained network in a file."""
 
 import argparse
+import ast
 import difflib
 import json
 import re
@@ -222,15 +223,16 @@ def _as_options(message: str, is_keras: bool = False) -> str:
     )
     message = re.sub(several, _as_prefix, message)
     # A value of json.dumps may have quotes in it, which the shell has to be spared too.
-    call = r"rd\.interop\.load\((?:'[^']*'|\"[^\"]*\")((?:, \w+=\"(?:[^\"\\\\]|\\\\.)*\")*)\)"
+    call = r"rd\.interop\.load\(('[^']*'|\"[^\"]*\")((?:, \w+=\"(?:[^\"\\\\]|\\\\.)*\")*)\)"
     message = re.sub(call, _as_arguments, message)
     return re.sub(r'prefix="([^"]+)"', r"--prefix \1", re.sub("^prefix:", "--prefix:", message))
 
 
 def _as_arguments(call: re.Match[str]) -> str:
-    """The arguments of a call of ``load``, the path aside, as options."""
-    found = re.findall(r', (\w+)=("(?:[^"\\]|\\.)*")', call[1])
-    return " ".join(f"--{name} {shlex.quote(json.loads(value))}" for name, value in found) or call[0]
+    """The arguments of a call of ``load`` as options; of one that has none the path, as another is meant then."""
+    found = re.findall(r', (\w+)=("(?:[^"\\]|\\.)*")', call[2])
+    options = " ".join(f"--{name} {shlex.quote(json.loads(value))}" for name, value in found)
+    return options or f"rnn-dynamics diagnose {shlex.quote(ast.literal_eval(call[1]))}"
 
 
 def _as_prefix(call: re.Match[str]) -> str:

@@ -17,7 +17,12 @@ _HEAP = 12
 def add_to(commands: Any) -> None:
     """Add the command's arguments to its parser."""
     parser = commands.add_parser("inspect", help="what is in a file of weights, and the call that reads it")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="of PyTorch, safetensors, NumPy, MATLAB, …")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="of PyTorch, safetensors, NumPy, MATLAB, …, or a folder of Orbax",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=_inspect, check=_check)
 
@@ -31,12 +36,16 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
 
 def _inspect(options: argparse.Namespace) -> int:
     from rnn_dynamics.interop.contents import contents_of
+    from rnn_dynamics.interop.folders import steps_of
     from rnn_dynamics.interop.formats import KERAS, format_of
 
     path = named(options.file)
     try:
-        if format_of(path) in KERAS:
+        kind = format_of(path)
+        if kind in KERAS:
             return _of_keras(path, options.json)
+        if kind == "orbax" and len(steps := steps_of(path)) > 1:
+            return _of_steps(path, steps, options.json)
         found = described(contents_of(path), path)
     except OSError as error:
         return complain(f"FILE: cannot read {path}: {error.strerror or error}", MISUSED)
@@ -62,15 +71,34 @@ def _of_keras(path: Path, as_json: bool) -> int:
     return 0
 
 
+def _of_steps(path: Path, steps: list[Path], as_json: bool) -> int:
+    """A folder of checkpoints, of which each is a step with a call of its own."""
+    from rnn_dynamics.interop.folders import bytes_of
+    from rnn_dynamics.interop.formats import WORDS
+
+    size = bytes_of(path)
+    listed = [{"step": step.name, "call": f"rd.interop.load({str(step)!r})"} for step in steps]
+    if as_json:
+        found = {"file": str(path), "format": WORDS["orbax"], "bytes": size, "steps": listed}
+        print(json.dumps(found, indent=2))
+        return 0
+    lines = [f"{path.name}: {len(steps)} steps of Orbax, the last one first, {_size(size)}"]
+    lines += [line for each in listed[:_SHOWN] for line in (f"  {each['step']}", f"    {each['call']}")]
+    lines += [f"  … and {len(steps) - _SHOWN} more (--json lists all)"] if len(steps) > _SHOWN else []
+    print("\n".join(printable(line) for line in lines))
+    return 0
+
+
 def described(contents: Any, path: Path) -> dict[str, Any]:
     """What is in a file, in mappings and lists as JSON has them."""
+    from rnn_dynamics.interop.folders import bytes_of
     from rnn_dynamics.interop.formats import WORDS
 
     taken = frozenset().union(*(network.names for network in contents.networks))
     return {
         "file": str(path),
         "format": WORDS[contents.format],
-        "bytes": path.stat().st_size,
+        "bytes": bytes_of(path),
         "networks": [
             {
                 "kind": network.kind,

@@ -17,6 +17,7 @@ from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.verdict import Diagnosis
 from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.texts import counted
 
 _LINES = {
     "exponent": ("largest Lyapunov exponent", "nats a step"),
@@ -166,7 +167,7 @@ class BatchDiagnosis(Result):
         counts = ", ".join(f"{number} {name}" for name, number in self.regimes.items())
         first, last = int(self.lengths.min()), int(self.lengths.max())
         steps = f"{first}" if first == last else f"{first} to {last}"
-        lines = [f"Gradients of {len(self)} runs of {steps} steps: {counts}"]
+        lines = [f"Gradients of {len(self)} runs of {counted(steps, 'step')}: {counts}"]
         for name, (title, unit) in _LINES.items():
             if name not in self.spread:
                 continue

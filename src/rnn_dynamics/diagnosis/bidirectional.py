@@ -22,6 +22,7 @@ from rnn_dynamics.gradients.bidirectional import (
 from rnn_dynamics.gradients.bidirectional.passes import checked_run
 from rnn_dynamics.numerics.results import Result, Table
 from rnn_dynamics.numerics.results.powers import power_of_ten
+from rnn_dynamics.numerics.texts import counted
 
 _MOST_OF_ALL = 1e11  # operations for all rows of an output
 _MOST_OF_PROBES = 1e12
@@ -148,7 +149,10 @@ class BidirectionalDiagnosis(Result):
     def _said(self) -> str:
         (back, ahead), (far_back, far_ahead) = self.horizon, self.horizon_percent
         reach = f"reach {back} back, {ahead} ahead at 1/e, {far_back} and {far_ahead} at 1 %"
-        return f"BidirectionalDiagnosis({self.regime}, {len(self.directions)} layers, {self.steps} steps, {reach})"
+        return (
+            f"BidirectionalDiagnosis({self.regime}, {counted(len(self.directions), 'layer')}, "
+            f"{counted(self.steps, 'step')}, {reach})"
+        )
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -182,7 +186,7 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
     """The text: how far outputs reach, then a line for each direction, and what would help each."""
     depth, output = len(found.directions), found.output
     said = [
-        f"Gradients in both directions: {found.regime}, {depth} layer{'s' * (depth > 1)}, {found.steps} steps"
+        f"Gradients in both directions: {found.regime}, {counted(depth, 'layer')}, {counted(found.steps, 'step')}"
     ]
     norm = f"‖∂y_t/∂u_s‖ at t = {output.at}"
     how = "" if output.is_exact else f", by {output.rows} random rows"

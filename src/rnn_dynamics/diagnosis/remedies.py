@@ -12,6 +12,7 @@ from rnn_dynamics.cells.pytree import layer_name
 from rnn_dynamics.cells.stack import layer_of
 from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
+from rnn_dynamics.numerics.texts import counted
 
 _CLIPPING = "gradient-norm clipping", "clipping"
 _TRUNCATION = "a gradient cut after fewer steps", "truncated unfolding"
@@ -84,7 +85,7 @@ def _against_growth(found: Measurements) -> list[SuggestedRemedy]:
 def _against_dead_units(found: Measurements) -> list[SuggestedRemedy]:
     if found.units is None or not found.units.dead:
         return []
-    because = f"{found.units.dead} of {found.units.total} units are dead"
+    because = f"{found.units.dead} of {counted(found.units.total, 'unit')} are dead"
     return [SuggestedRemedy(_LEAKY_RELU[0], because, _LEAKY_RELU[1])]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from rnn_dynamics.diagnosis.measurements import Measurements
 from rnn_dynamics.diagnosis.wording import lines
 from rnn_dynamics.numerics.results import Table
+from rnn_dynamics.numerics.texts import counted
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -76,7 +77,7 @@ class Diagnosis(Measurements):
             yield Table(f"{self.regime}, by layer and gate", columns, rows)
 
     def __repr__(self) -> str:
-        reach = f"horizon {self.horizon} of {self.steps} steps"
+        reach = f"horizon {self.horizon} of {counted(self.steps, 'step')}"
         return f"Diagnosis({self.regime}, exponent {self.exponent:.3g}, {reach})"
 
     def __str__(self) -> str:

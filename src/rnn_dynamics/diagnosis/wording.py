@@ -7,6 +7,7 @@ import numpy as np
 from rnn_dynamics.diagnosis.growth import FACTOR
 from rnn_dynamics.diagnosis.measurements import Measurements, SuggestedRemedy
 from rnn_dynamics.numerics.results.powers import DECADE, power_of_ten
+from rnn_dynamics.numerics.texts import counted
 
 _TREND = {
     "converges": "converges: what further lags add falls exponentially",
@@ -90,7 +91,10 @@ def _reach(found: Measurements) -> list[str]:
     if not steps:
         return []
     in_time = "" if found.dt is None else f" ({found.horizon * found.dt:g} in time)"
-    how_far = f"{found.horizon} lags{in_time} at 1/e, {found.horizon_percent} at 1 %, of {steps} steps"
+    how_far = (
+        f"{counted(found.horizon, 'lag')}{in_time} at 1/e, {found.horizon_percent} at 1 %, of "
+        f"{counted(steps, 'step')}"
+    )
     means = "the farthest lag with that share of the greatest"
     if found.loss_is_flat:
         how_far, means = "none, as it is 0 at every lag", "the loss does not change with the states"
@@ -100,7 +104,7 @@ def _reach(found: Measurements) -> list[str]:
     finite = np.flatnonzero(~(np.isnan(found.log_norms) | np.isposinf(found.log_norms)))
     if finite.size:
         lag = steps - int(finite[0])
-        over = f"norm over all {steps} steps" if lag == steps else f"norm over the last {lag}"
+        over = f"norm over all {counted(steps, 'step')}" if lag == steps else f"norm over the last {lag}"
         greatest = f"greatest {power_of_ten(found.peak)} at lag {found.peak_lag}"
         said.append(
             f"  {over:<27}{power_of_ten(float(found.log_norms[finite[0]]))}, {greatest}{_NORMS[found.norms]}"
@@ -118,7 +122,7 @@ def _measured(found: Measurements) -> list[tuple[str, str]]:
         if found.trend and found.horizon >= 0:
             rows.append(("sum over the lags", _TREND[found.trend]))
         if found.state_horizon >= 0:
-            reach = f"{found.state_horizon} lags at 1/e, {found.state_percent} at 1 %"
+            reach = f"{counted(found.state_horizon, 'lag')} at 1/e, {found.state_percent} at 1 %"
             rows.append(("horizon of ‖∂x_T/∂x_k‖", reach))
     if found.decay is not None and all(map(math.isfinite, found.decay)):
         weights, slopes = found.decay

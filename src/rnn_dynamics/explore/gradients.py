@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rnn_dynamics.explore import panel
 from rnn_dynamics.explore.panel import Control, Shown
+from rnn_dynamics.numerics.texts import counted
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -248,7 +249,7 @@ class _Shower:
         numbers = _numbers(bounds, spectra)
         sentence = _sentence(bounds)
         alt = (
-            f"Left: norm of the gradient against the lag up to {bounds.steps} steps, with its bounds. "
+            f"Left: norm of the gradient against the lag up to {counted(bounds.steps, 'step')}, with its bounds. "
             "Right: bands of the singular values against the lag"
         )
         results = {"trajectory": run, "bounds": bounds, "spectra": spectra}
@@ -322,7 +323,8 @@ def _sentence(bounds: "Bounds") -> str:
     steps, log = bounds.steps, float(np.asarray(bounds.log_norms)[0])
     if math.isnan(log):
         return (
-            f"The run leaves the floating-point numbers within {steps} steps: there is no gradient to show."
+            f"The run leaves the floating-point numbers within "
+            f"{counted(steps, 'step')}: there is no gradient to show."
         )
     what = (
         "vanishes"
@@ -333,7 +335,7 @@ def _sentence(bounds: "Bounds") -> str:
     )
     is_plain = log == -math.inf or abs(log) < 3 * math.log(10)
     size = f"{math.exp(log):.3g}" if is_plain else power_of_ten(log)
-    said = f"Over T = {steps} steps the gradient {what}: its norm is {size}"
+    said = f"Over T = {counted(steps, 'step')} the gradient {what}: its norm is {size}"
     proved = {"vanishes": "falls to 0 as lags grow", "explodes": "grows with the lag of this run", "": ""}
     proof = proved[bounds.conclusion]
     said += f"; a theorem proves that it {proof}." if proof else "; no bound decides."
@@ -341,7 +343,7 @@ def _sentence(bounds: "Bounds") -> str:
     if claim is not None and claim.violated.any():
         said += (
             f" The spectral radius misleads: the norm exceeds its power at {int(claim.violated.sum())}"
-            f" of {steps} lags, as s₁(W) = {float(np.asarray(bounds.norm)):.3g} exceeds"
+            f" of {counted(steps, 'lag')}, as s₁(W) = {float(np.asarray(bounds.norm)):.3g} exceeds"
             f" ρ(W) = {float(np.asarray(bounds.radius)):.3g}."
         )
     return said

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rnn_dynamics.explore import panel
 from rnn_dynamics.explore.panel import Control, Shown
 from rnn_dynamics.explore.picture import Area
+from rnn_dynamics.numerics.texts import counted
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -184,7 +185,8 @@ def _sentence(found: "Diagnosis", chosen: Profile) -> str:
         said = f"{name}: 0 at every lag, or not finite."
     else:
         said = (
-            f"{name}: greatest at lag {chosen.peak()}; 1/e of that reaches {chosen.reach(math.exp(-1))} steps back,"
+            f"{name}: greatest at lag {chosen.peak()}; 1/e of that reaches "
+            f"{counted(chosen.reach(math.exp(-1)), 'step')} back,"
             f" 1 % reaches {chosen.reach(0.01)}, of {found.measured_steps}."
         )
     gate = chosen.name.removeprefix("gate ")
@@ -276,7 +278,7 @@ def _draw_overview(ax: "Axes", found: "Diagnosis", chosen: Profile, profiles: di
     if found.credit is None and not found.gates and found.units is not None:
         ax.hist(found.units.median_slope, bins=20, color=palette.SKY, edgecolor="white")
         dead, saturated, total = found.units.dead, found.units.saturated, found.units.total
-        ax.set_title(f"{dead} dead, {saturated} saturated of {total} units")
+        ax.set_title(f"{dead} dead, {saturated} saturated of {counted(total, 'unit')}")
         ax.set_xlabel("median slope φ′ of a unit")
         ax.set_ylabel("units")
         ax.locator_params(axis="y", integer=True)

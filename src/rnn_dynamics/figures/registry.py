@@ -250,7 +250,7 @@ _ENTRIES = (
     ),
     Entry(
         "zoo",
-        "Trained networks in public packages: gradients, horizons and exponents, and Opus's two folds",
+        "Trained networks that are public: gradients, horizons, exponents, Opus's folds, robots that walk",
         "the packages (examples/zoo)",
         "gradients.zoo",
         seconds=1,

@@ -18,6 +18,7 @@ from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import from_float
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import real_array
 
 
@@ -91,7 +92,7 @@ def states_along(
     """
     first, last = step_range(trajectory, start, stop)
     if first == last or trajectory.states.ndim != 2:
-        got = f"{last - first} steps of shape {trajectory.states.shape[1:]}"
+        got = f"{counted(last - first, 'step')} of shape {trajectory.states.shape[1:]}"
         raise ValueError(f"trajectory: expected at least one step of a state (n,), got {got}")
     along = real_array("amplitudes", amplitudes, ndim=1)
     unit = state_vector("direction", direction, trajectory).unit

@@ -21,6 +21,7 @@ from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status, count_resolved
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import integers, real_array
 
 # In units of the dtype's eps: 1e-11 in float64.
@@ -93,7 +94,7 @@ class SingularSpectrum(Result):
         return Shares(*(jnp.mean(part, axis=-1) for part in (below, ~below & ~above, above)))
 
     def __repr__(self) -> str:
-        text = f"SingularSpectrum({self.log.shape[-1]} values over {self.steps} steps"
+        text = f"SingularSpectrum({self.log.shape[-1]} values over {counted(self.steps, 'step')}"
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
         first, last = (power_of_ten(float(np.asarray(self.log)[i])) for i in (0, -1))
@@ -177,7 +178,10 @@ class SpectraByLag(Result):
 
     def __repr__(self) -> str:
         resolved = count_resolved(self.spectra.status) / self.log.size
-        return f"SpectraByLag({self.log.shape[-1]} values at {len(self.lags)} lags, {resolved:.0%} resolved)"
+        return (
+            f"SpectraByLag({self.log.shape[-1]} values at "
+            f"{counted(len(self.lags), 'lag')}, {resolved:.0%} resolved)"
+        )
 
 
 @functools.partial(jax.jit, static_argnums=0)

@@ -42,6 +42,7 @@ from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.scaled import Scaled, from_float, power_of_two
 from rnn_dynamics.numerics.status import Status, count_resolved
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count, flag, real_array
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -80,7 +81,9 @@ class SpectralNorms(Result):
     _units: ClassVar = {"log": "nats", "log_errors": "nats"}
 
     def __repr__(self) -> str:
-        text = f"SpectralNorms({self.log.shape[-1]} lags of {self.right.shape[-1]} units"
+        text = (
+            f"SpectralNorms({counted(self.log.shape[-1], 'lag')} of {counted(self.right.shape[-1], 'unit')}"
+        )
         if isinstance(self.log, Tracer) or self.log.ndim != 1:
             return text + ")"
         resolved = count_resolved(self.status)

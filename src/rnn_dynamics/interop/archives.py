@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from rnn_dynamics.interop.stored import ALWAYS_INFLATED, MOST_INFLATED, Refused
+from rnn_dynamics.numerics import memory
 
 _MOST_MEMBERS = 100_000
 
@@ -68,3 +71,10 @@ class Archive:
             raise Refused(f"expected at most {most / 2**20:.0f} MiB in {name[:60]!r}, got more")
         with zipfile.ZipFile(self._path) as archive, archive.open(name) as member:
             return member.read(limit + 1)[:limit]  # the last byte has the checksum looked at
+
+    def numbers(self, name: str) -> np.ndarray:
+        """The bytes of a member that is as long as an array; they cannot be written to."""
+        with self.opened(name) as member:
+            found = memory.read(member, self.size(name))
+            member.read(1)  # behind the last byte the checksum is looked at
+            return found

@@ -14,6 +14,7 @@ from rnn_dynamics.interop.runtimes import FRAMEWORKS, Runtime, runtime_of
 from rnn_dynamics.numerics.validation import choice, concrete_array, count, positive
 
 _GRADIENT = {"float32": 1e-3, "float64": 1e-9}
+_REPEATS = 1e-4
 _OUTPUTS = {"float32": 1e-4, "float64": 1e-6}
 
 
@@ -109,6 +110,7 @@ def audit(
     _check_repeats(runtime, driven, outputs)
     sides = _sides(runtime, driven, ours, cotangents, allowed)
     differences = relative(sides.theirs, sides.ours)
+    _check_gradient_repeats(sides, differences)
     if not errors.max() <= _OUTPUTS[dtype]:
         causes, said = _of_states(runtime, driven, outputs, errors, len(differences))
     else:
@@ -168,6 +170,21 @@ def _check_repeats(runtime: Runtime, driven: np.ndarray, outputs: np.ndarray) ->
         raise ValueError(
             "module: expected the same outputs for the same inputs, got others when it was run again: switch off "
             "dropout and noise (module.eval()), and let it start from the same state"
+        )
+
+
+def _check_gradient_repeats(sides: Sides, differences: np.ndarray) -> None:
+    """Refuse a gradient that is drawn anew each time; what the order of sums changes is far below the largest."""
+    if (differences <= sides.tolerance).all():
+        return
+    first, again = sides.theirs.values, sides.their_rows(sides.inputs, 1.0).values
+    finite = np.isfinite(first) & np.isfinite(again)
+    first, again = first[finite], again[finite]
+    size, moved = (float(np.abs(each).max(initial=0)) for each in (first, again - first))
+    if moved > _REPEATS * size:
+        raise ValueError(
+            "module: expected the same gradient for the same inputs, got another when it was taken again, "
+            f"up to {moved:.2g} off where the largest is {size:.2g}: something adds noise to it on its way back"
         )
 
 

@@ -7,7 +7,14 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, function_name, gru_of_turned_update, stretches
+from rnn_dynamics.interop.arrays import (
+    agreed,
+    check_shape,
+    check_step,
+    function_name,
+    gru_of_turned_update,
+    stretches,
+)
 from rnn_dynamics.interop.trees import Form, kind_by_rows, part_of
 from rnn_dynamics.numerics.validation import choice
 
@@ -49,8 +56,14 @@ def from_brainpy(
             raise TypeError(
                 f"source: expected a BrainPy RNNCell, GRUCell or LSTMCell, or variables, got {name}"
             )
-        kind, told = str(agreed("kind", kind, name, tuple(FORMS))), function_name(source.activation)
         found = {weight: getattr(source, weight, None) for weight in ("Wi", "Wh", "b")}
+        own = ", ".join(
+            f'"{weight}": source.{weight}' for weight, value in found.items() if value is not None
+        )
+        told = function_name(source.activation)
+        words = f', activation="{told}"' if name == "RNNCell" else ""
+        check_step(source, "update", ("brainpy",), f'from_brainpy({{{own}}}, kind="{name}"{words})')
+        kind = str(agreed("kind", kind, name, tuple(FORMS)))
         source = {weight: value for weight, value in found.items() if value is not None}
     part = part_of(source, FORMS, call="from_brainpy", prefix=prefix, kind=kind)
     kind = kind or kind_by_rows(part, "Wh", _GATES, axis=1)

@@ -18,9 +18,12 @@ from rnn_dynamics.interop.conventions import (
     conventions,
     described,
     fitting,
+    is_another,
+    is_near,
     layers_of,
     own_convention,
 )
+from rnn_dynamics.interop.layouts import Layout, layouts
 from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.validation import positive, real_array
@@ -38,9 +41,14 @@ class Agreement(Result):
         tolerance: what a step's error may be.
         fits: where they are not, the conventions of the same weights that do give the outputs, in words, each as it
             differs from the cell's own; the nearest first. Several where these outputs cannot tell them apart.
+            Where they are, those that differ in one thing, are another map and give them too, as after a single
+            step from 0, which multiplies nothing by W.
         tried: how many conventions were tried.
         cell: the cell that agrees: the given one, or one of the first convention that fits. ``None`` where none
             does, or where the library has no such cell.
+        layout: which axes of inputs and output had to be read otherwise than (batch, T, ·), or that the output is
+            that of the last step alone, in words; "" of the usual one.
+        steps: T, how many steps the inputs have; more than there are errors, where the output is of the last alone.
     """
 
     agrees: bool
@@ -49,6 +57,8 @@ class Agreement(Result):
     fits: tuple[str, ...]
     tried: int
     cell: Any
+    layout: str = ""
+    steps: int = 0
 
     _axes: ClassVar = {"t": "time"}
 
@@ -61,20 +71,36 @@ class Agreement(Result):
     def step(self) -> int | None:
         """The first step, from 1 on, after which the states differ; ``None`` where they agree."""
         off = np.flatnonzero(~(np.asarray(self.errors) <= self.tolerance))
-        return int(off[0]) + 1 if off.size else None
+        return int(off[0]) + 1 + self._skipped if off.size else None
+
+    @property
+    def _skipped(self) -> int:
+        """The number of steps before the first that there is an output of."""
+        return max(self.steps - len(self.errors), 0)
 
     def __repr__(self) -> str:
         size = f"largest relative error {self.error:.2g}"
+        if self.layout:
+            size = f"{size}; read as {self.layout}"
         if self.agrees:
-            return f"Agreement(agrees over {len(self.errors)} steps, {size})"
-        if not self.tried:
+            where = f"in the last of {self.steps}" if self._skipped else f"over {len(self.errors)}"
+            alike = (
+                f", as does {' | '.join(self.fits[:6])}: longer or larger inputs tell them apart"
+                if self.fits
+                else ""
+            )
+            return f"Agreement(agrees {where} {'step' if self.steps == 1 else 'steps'}, {size}{alike})"
+        if not self.tried and self._skipped:
+            words = "give the outputs of all steps for other conventions to be tried"
+        elif not self.tried:
             words = "no other convention of this kind of cell is known"
         elif not self.fits:
             words = f"none of {self.tried} other conventions fits"
         else:
             one = "fits" if len(self.fits) == 1 else f"{len(self.fits)} conventions fit alike"
             words = f"{one}: {' | '.join(self.fits[:6])}{' | …' if len(self.fits) > 6 else ''}"
-        return f"Agreement(differs from step {self.step} of {len(self.errors)} on, {size}; {words})"
+        where = "after the last" if self._skipped else f"from step {self.step}"
+        return f"Agreement(differs {where} of {self._skipped + len(self.errors)} on, {size}; {words})"
 
 
 def check(
@@ -96,8 +122,10 @@ def check(
 
     Args:
         cell: as an importer returned it, a ``Bidirectional`` too, or of your own.
-        inputs: shape (T, m), or (batch, T, m).
-        output: h after each step, of the last layer, shape (T, n) or (batch, T, n); or whole states.
+        inputs: shape (T, m), or (batch, T, m). Time before the batch, of the inputs, the output or both, is tried
+            where the shapes allow it; what was read so is the agreement's ``layout``.
+        output: h after each step, of the last layer, shape (T, n) or (batch, T, n); or whole states. Of the last
+            step alone (n,), (batch, n) or (1, batch, n).
         x0: the state before the first step, shape (size,) or (batch, size), as the cell has it, or as
             ``Bidirectional.run`` takes it; 0 by default.
         tolerance: of an error relative to the largest |output|; by default 1e-4 where either is in float32, else
@@ -123,50 +151,84 @@ def check(
         tolerance = _TOLERANCES["float64" if kinds == {"float64"} else "float32"]
     tolerance = positive("tolerance", tolerance)
     if both:
-        errors, fits, tried, best = compared(cell, inputs, output, x0, tolerance)
-        return Agreement(best is cell, jnp.asarray(errors), tolerance, fits, tried, best)
-    truth, driven, states = _arrays(cell, inputs, output, x0, dtype)
-    found = np.asarray(jax.vmap(lambda x, u: rollout(cell, x, u).states[1:])(states, driven), float)
-    part = output_part(cell, truth.shape[2], found.shape[2])
-    scale = float(np.abs(truth).max()) or 1.0
-    errors = np.abs(found[..., part] - truth).max(axis=(0, 2)) / scale
-    if (errors <= tolerance).all():
-        return Agreement(True, jnp.asarray(errors), tolerance, (), 0, cell)
-    fits, tried, best = _search(cell, states, driven, truth, tolerance * scale)
-    return Agreement(False, jnp.asarray(errors), tolerance, fits, tried, best)
+        errors, fits, tried, best, layout, steps = compared(cell, inputs, output, x0, tolerance)
+        return Agreement(best is cell, jnp.asarray(errors), tolerance, fits, tried, best, layout, steps)
+    return _searched(cell, _readings(cell, inputs, output, x0, dtype), tolerance)
 
 
-def _arrays(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> tuple[np.ndarray, Any, Any]:
-    """Output, inputs and states with a batch in front."""
-    truth = np.asarray(real_array("output", output), float)
-    if truth.ndim not in (2, 3) or not truth.size:
-        raise ValueError(f"output: expected shape (T, n) or (batch, T, n), got {truth.shape}")
-    truth = truth.reshape(-1, *truth.shape[-2:])
-    batch, steps, _ = truth.shape
-    given = real_array("inputs", inputs)
-    if given.ndim not in (2, 3) or (batch, steps) != (1, *given.shape)[-3:-1]:
-        raise ValueError(
-            f"inputs: expected {batch} × {steps} steps as of the output, got shape {given.shape}"
+def _searched(cell: Any, readings: list[tuple[Layout, np.ndarray]], tolerance: float) -> Agreement:
+    """The first reading of the axes by which the cell agrees, else the first with a convention that does."""
+    first: Agreement | None = None
+    for layout, states in readings:
+        errors = _errors(cell, layout, states)
+        steps = layout.inputs.shape[1]
+        agrees = bool((errors <= tolerance).all())
+        found = Agreement(
+            agrees, jnp.asarray(errors), tolerance, (), 0, cell if agrees else None, layout.words, steps
         )
+        if agrees:
+            allowed = tolerance * (float(np.abs(layout.output).max()) or 1.0)
+            alike, count = _alike(cell, states, layout.inputs, layout.output, allowed)
+            return dataclasses.replace(found, fits=alike, tried=count)
+        first = first or found
+    tried = 0
+    for layout, states in readings:
+        scale = float(np.abs(layout.output).max()) or 1.0
+        fits, count, best = _search(cell, states, layout.inputs, layout.output, tolerance * scale)
+        tried += count
+        if fits:
+            return Agreement(
+                False,
+                jnp.asarray(_errors(cell, layout, states)),
+                tolerance,
+                fits,
+                tried,
+                best,
+                layout.words,
+                layout.inputs.shape[1],
+            )
+    assert first is not None
+    return dataclasses.replace(first, tried=tried)
+
+
+def _errors(cell: Any, layout: Layout, states: np.ndarray) -> np.ndarray:
+    """Of each step that there is an output of the largest difference over the largest output."""
+    truth = layout.output
+    run = jax.vmap(lambda x, u: rollout(cell, x, u).states[1:])(states, layout.inputs.astype(states.dtype))
+    found = np.asarray(run, float)[:, -truth.shape[1] :]
+    part = output_part(cell, truth.shape[2], found.shape[2])
+    return np.abs(found[..., part] - truth).max(axis=(0, 2)) / (float(np.abs(truth).max()) or 1.0)
+
+
+def _readings(cell: Any, inputs: Any, output: Any, x0: Any, dtype: Any) -> list[tuple[Layout, np.ndarray]]:
+    """What the axes of inputs and output may be, each with the states that the samples start in."""
+    truth, given = (np.asarray(real_array(n, v)) for n, v in (("output", output), ("inputs", inputs)))
     size = state_size(cell)
-    start = real_array("x0", np.zeros(size) if x0 is None else x0)
-    if start.shape not in ((size,), (batch, size)):
+    part = put_out(cell, size)
+    start = np.asarray(real_array("x0", np.zeros(size) if x0 is None else x0), dtype)
+    found = layouts(np.asarray(given, dtype), np.asarray(truth, float), (part.stop - part.start, size))
+    batch = len(found[0].inputs)
+    fitting = [each for each in found if start.shape in ((size,), (len(each.inputs), size))]
+    if not fitting:
         raise ValueError(f"x0: expected shape {(size,)} or {(batch, size)}, got {start.shape}")
-    driven = np.asarray(given, dtype).reshape(batch, steps, -1)
-    return truth, driven, np.broadcast_to(np.asarray(start, dtype), (batch, size))
+    return [(each, np.broadcast_to(start, (len(each.inputs), size))) for each in fitting]
 
 
 def output_part(cell: Any, width: int, size: int) -> slice:
     """Where in the state what is put out lies."""
-    part = put_out(cell, size)
-    if width == size:
-        return slice(0, size)
-    if width != part.stop - part.start:
-        raise ValueError(
-            f"output: expected {part.stop - part.start} entries a step, as h has, got {width}: give what the "
-            "recurrent layers put out, before any readout"
-        )
-    return part
+    return slice(0, size) if width == size else put_out(cell, size)
+
+
+def _alike(
+    cell: Any, states: Any, inputs: Any, truth: np.ndarray, allowed: float
+) -> tuple[tuple[str, ...], int]:
+    """The conventions that differ from a cell's own in one thing and fit as it does, and how many were tried."""
+    own = own_convention(cell)
+    if own is None or truth.shape[2] != layers_of(cell)[-1].W.shape[1]:
+        return (), 0
+    tried = [one for one in conventions(cell, own) if is_near(one, own) and is_another(cell, one, own)]
+    found = fitting(cell, tried, np.asarray(states, float), np.asarray(inputs, float), truth, allowed)
+    return tuple(described(cell, one, own) for one in found), len(tried)
 
 
 def _search(

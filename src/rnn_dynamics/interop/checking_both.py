@@ -8,6 +8,7 @@ import numpy as np
 
 from rnn_dynamics.cells.bidirectional import MERGES, Bidirectional, BidirectionalRun
 from rnn_dynamics.interop.conventions import cell_by, conventions, described, own_convention
+from rnn_dynamics.interop.layouts import Layout, layouts
 from rnn_dynamics.numerics.validation import real_array
 
 _MOST_RUNS = 4000  # of one cell over one sequence
@@ -29,14 +30,32 @@ class _Reading(NamedTuple):
     network: Bidirectional | None
 
 
-def compared(
-    network: Bidirectional, inputs: Any, output: Any, x0: Any, tolerance: float
-) -> tuple[np.ndarray, tuple[str, ...], int, Any]:
-    """Errors of each step, and where one is too large what fits in words, how much was tried, the first's network.
+class Compared(NamedTuple):
+    """How a network's outputs compare with known ones.
+
+    Attributes:
+        errors: of each step.
+        fits: in words what fits, where one is too large.
+        tried: how many other readings were tried.
+        network: that agrees, or of the first that fits.
+        layout: how the axes were read, in words.
+        steps: of the inputs.
+    """
+
+    errors: np.ndarray
+    fits: tuple[str, ...]
+    tried: int
+    network: Bidirectional | None
+    layout: str
+    steps: int
+
+
+def compared(network: Bidirectional, inputs: Any, output: Any, x0: Any, tolerance: float) -> Compared:
+    """Errors of each step, and where one is too large what fits.
 
     Args:
         network: the network.
-        inputs, output: shapes (T, m) and (T, n), or with a batch in front.
+        inputs, output: shapes (T, m) and (T, n), or with a batch in front; what else ``layouts`` takes.
         x0: as ``Bidirectional.run`` takes it.
         tolerance: of an error relative to the largest |output|.
 
@@ -44,37 +63,49 @@ def compared(
         TypeError, ValueError: shapes that do not fit, values that are not finite.
     """
     truth, driven = (np.asarray(real_array(n, v)) for n, v in (("output", output), ("inputs", inputs)))
-    width = network.width()
-    if truth.ndim not in (2, 3) or not truth.size or truth.shape[-1] != width:
-        readout = (
-            "" if truth.ndim not in (2, 3) else ": what the recurrent layers put out, before any readout"
-        )
-        raise ValueError(
-            f"output: expected shape (T, {width}) or (batch, T, {width}), got {truth.shape}{readout}"
-        )
-    if driven.ndim != truth.ndim or driven.shape[:-1] != truth.shape[:-1]:
-        raise ValueError(
-            f"inputs: expected shape {(*truth.shape[:-1], 'm')} as of the output, got {driven.shape}"
-        )
-    truth, driven = (each.reshape(-1, *each.shape[-2:]) for each in (truth, driven))
-    scale = float(np.abs(truth).max()) or 1.0
-
-    def errors(outputs: Outputs) -> np.ndarray:
-        off = [np.abs(outputs(u).astype(float) - y) for u, y in zip(driven, truth, strict=True)]
-        return np.max(off, axis=(0, 2)) / scale
-
+    found = layouts(driven, truth, (network.width(),))
     run = functools.partial(_outputs, network, x0)
-    found = errors(run)
-    if (found <= tolerance).all():
-        return found, (), 0, network
-    tried, fits = 0, []
-    for readings in (_of_directions(network, x0), _of_gates(network, x0, len(driven))):
-        for reading in () if fits else readings:
-            tried += 1
-            if (errors(reading.outputs) <= tolerance).all():
-                fits.append(reading)
-    first = fits[0].network if fits else None
-    return found, tuple(each.words for each in fits), tried, first
+    own = [
+        (each, more, view)
+        for each in found
+        for more, view in (_of_the_last(network, x0, run) if each.is_last else [("", run)])
+    ]
+    for layout, more, view in own:
+        errors = _errors(layout, view)
+        if (errors <= tolerance).all():
+            return Compared(errors, (), 0, network, layout.words + more, layout.inputs.shape[1])
+    tried = 0
+    for layout in (each for each in found if not each.is_last):
+        fits: list[_Reading] = []
+        for readings in (_of_directions(network, x0), _of_gates(network, x0, len(layout.inputs))):
+            for reading in () if fits else readings:
+                tried += 1
+                if (_errors(layout, reading.outputs) <= tolerance).all():
+                    fits.append(reading)
+        if fits:
+            words, steps = tuple(each.words for each in fits), layout.inputs.shape[1]
+            return Compared(_errors(layout, run), words, tried, fits[0].network, layout.words, steps)
+    layout, more, view = own[0]
+    return Compared(_errors(layout, view), (), tried, None, layout.words + more, layout.inputs.shape[1])
+
+
+def _errors(layout: Layout, outputs: Outputs) -> np.ndarray:
+    """Of each step the largest difference over the largest output."""
+    pairs = zip(layout.inputs, layout.output, strict=True)
+    off = [np.abs(outputs(u).astype(float)[-len(y) :] - y) for u, y in pairs]
+    return np.max(off, axis=(0, 2)) / (float(np.abs(layout.output).max()) or 1.0)
+
+
+def _of_the_last(network: Bidirectional, x0: Any, run: Outputs) -> list[tuple[str, Outputs]]:
+    """What may be called the last output: that of each direction's own last step, or of the last time."""
+
+    def ends(u: np.ndarray) -> np.ndarray:
+        first, second = _halves(network.run(u, x0))
+        return np.asarray(network.merge(-1, first[-1:], second[:1]))
+
+    both = all(cell is not None for cell in network.layers[-1])
+    found = [(": each direction's own, the backward one's at the first input", ends)] if both else []
+    return [*found, (": both directions' at the last input" if both else "", run)]
 
 
 def _outputs(network: Bidirectional, x0: Any, u: np.ndarray) -> np.ndarray:

@@ -17,12 +17,15 @@ from rnn_dynamics.interop import (
     onnx_files,
     onnx_networks,
     openvino_files,
+    orbax,
     tflite,
     torch_files,
 )
+from rnn_dynamics.interop.beside import saying
 from rnn_dynamics.interop.folded import folded, undone
-from rnn_dynamics.interop.formats import WORDS, format_of, refusal
+from rnn_dynamics.interop.formats import WORDS, format_of, read_from, refusal
 from rnn_dynamics.interop.networks import Network, networks_of, networks_of_onnx
+from rnn_dynamics.interop.shards import read_index, said_of_shard
 from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
 
 #: Of each format the function that reads it into nested mappings of arrays.
@@ -40,6 +43,8 @@ _READERS: dict[str, Callable[[Path], Any]] = {
     "JSON": json_files.read_file,
     "openvino": openvino_files.read_file,
     "dynet": dynet_files.read_file,
+    "orbax": orbax.read_checkpoint,
+    "zarr": orbax.read_zarr,
 }
 #: Of those that hold a graph the function that reads it, in the form of ONNX's.
 _GRAPHS: dict[str, Callable[[Path], Any]] = {
@@ -81,16 +86,23 @@ def contents_of(path: Path) -> Contents:
         raise ValueError(f"path: {path.name}: {refusal(path, kind)}")
     try:
         if kind in _GRAPHS:
-            graph = onnx_networks.Graph(_GRAPHS[kind](path))
+            graph = onnx_networks.Graph(_GRAPHS[kind](read_from(path)))
             return Contents(
                 kind, onnx_networks.stored(graph), networks_of_onnx(*onnx_networks.described(graph)), {}, []
             )
         value = _READERS[kind](path)
+        if kind == "JSON" and isinstance(value, dict) and "weight_map" in value:
+            value = read_index(value, path.parent, _shard)
         arrays, parts = flattened({} if value is None else value)
         arrays = folded(_scaled(arrays))
-        networks = networks_of(value, arrays, parts, kind)
+        networks = [
+            each._replace(
+                arrays=saying(each.arrays, said_of_shard(path, each.prefix.lstrip("."), each.names))
+            )
+            for each in networks_of(value, arrays, parts, kind)
+        ]
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 400)}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 800)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
@@ -102,6 +114,13 @@ def contents_of(path: Path) -> Contents:
     objects = {name: part.name for name, part in parts.items() if not part.inside and not part.is_call}
     searched = sorted({part.name for part in parts.values() if not part.is_call} - set(objects.values()))
     return Contents(kind, arrays, networks, called | objects, searched)
+
+
+def _shard(path: Path) -> Any:
+    kind = format_of(path)
+    if kind not in ("safetensors", "torch zip"):
+        raise Refused(f"expected safetensors or PyTorch's files of an index, got {path.name[:60]}: {kind}")
+    return _READERS[kind](path)
 
 
 def _scaled(arrays: dict[str, Stored]) -> dict[str, Stored]:
@@ -137,7 +156,9 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
         ValueError: there is none, or there are several; the message lists them, each with the call that reads it.
     """
     found = contents.networks
-    if prefix:
+    if prefix == ".":  # what has none, among several
+        found = [each for each in found if each.prefix in ("", ".")]
+    elif prefix:
         ends = {prefix, f"{prefix}.", f"{prefix}/"}
         every = [*found, *(member for each in found for member in each.members)]
         found = [each for each in every if each.prefix in ends][:1] or [
@@ -155,6 +176,21 @@ def chosen(contents: Contents, path: Path, prefix: str, direction: str | None = 
     raise ValueError(f"path: {path.name}: expected one recurrent network, got {len(shown)}: {calls}{more}")
 
 
+def _of_a_graph(contents: Contents, path: Path) -> str:
+    """What to say of a model of ONNX none of whose nodes or steps is understood."""
+    said = (
+        "expected RNN, GRU or LSTM nodes, or a step of an ElmanRNN, GRU or LSTM in a Loop, a Scan, alone, or "
+        "written out three times or more with the same weights"
+    )
+    known = [each for each in names.prefixes(contents.arrays) if each]
+    if not known:
+        return said
+    read = f"{{each.name: onnx.numpy_helper.to_array(each) for each in onnx.load({str(path)!r}).graph.initializer}}"
+    more = f", or another of the prefixes {known[1:6]}" if known[1:] else ""
+    call = f"rd.interop.from_torch({read}, prefix={known[0]!r})"
+    return f"{said}; where the step is that of PyTorch's cell all the same: {call}{more}"
+
+
 def _without_networks(contents: Contents, path: Path, prefix: str, direction: str | None) -> str:
     """What to say of a file without a recurrent network."""
     seen = [f"{name} {array.shape}" for name, array in contents.arrays.items()]
@@ -166,6 +202,8 @@ def _without_networks(contents: Contents, path: Path, prefix: str, direction: st
             f"{shown}; one array without a name tells no network: rd.ElmanRNN(W, b, W_in) takes matrices, and "
             "np.savez keeps all of them by PyTorch's names, which rd.interop.load reads"
         )
+    if contents.format == "onnx":
+        return f"{shown}; {_of_a_graph(contents, path)}"
     advice = undone([*contents.arrays, *contents.refused])
     if advice:
         return f"{shown}; {advice}"

@@ -113,6 +113,21 @@ def _distance(one: Convention, own: Convention) -> int:
     return sum(a != b for a, b in zip(one, own, strict=True))
 
 
+def is_near(one: Convention, own: Convention) -> bool:
+    """Whether a convention differs from the cell's own in one thing."""
+    return _distance(one, own) == 1
+
+
+def is_another(cell: Any, one: Convention, own: Convention) -> bool:
+    """Whether a convention makes another map of the cell's weights; equal blocks may be exchanged."""
+    if (one.reset, one.function) != (own.reset, own.function):
+        return True
+    pairs = [(read_by(blocks, one), read_by(blocks, own)) for blocks in map(blocks_of, layers_of(cell))]
+    return any(
+        not np.array_equal(a, b) for left, right in pairs for a, b in zip(left[:4], right[:4], strict=True)
+    )
+
+
 def described(cell: Any, one: Convention, own: Convention) -> str:
     """In words, how a convention differs from the cell's own."""
     letters = _LETTERS[type(layers_of(cell)[0])]
@@ -277,16 +292,21 @@ def fitting(
         tried: the conventions.
         x0: states, shape (batch, size).
         inputs: shape (batch, T, m).
-        output: h after each step, shape (batch, T, n).
+        output: h after each step, or the last ones, shape (batch, ≤ T, n).
         allowed: the largest difference.
     """
     blocks = [blocks_of(layer) for layer in layers_of(cell)]
     truth, driven = np.swapaxes(output, 0, 1), np.swapaxes(inputs, 0, 1)
+    skipped = len(driven) - len(truth)
     return [
         one
         for one in tried
         if all(
             np.abs(h - y).max() <= allowed
-            for h, y in zip(outputs_by(cell, blocks, one, x0, driven), truth, strict=False)
+            for h, y in zip(
+                itertools.islice(outputs_by(cell, blocks, one, x0, driven), skipped, None),
+                truth,
+                strict=False,
+            )
         )
     ]

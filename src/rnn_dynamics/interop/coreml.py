@@ -1,4 +1,4 @@
-"""Recurrent layers of Core ML's NeuralNetwork models, as nodes of a graph in the form of ONNX.
+"""Recurrent layers of Core ML's models, as nodes of a graph in the form of ONNX.
 
 Equations are those of Apple's specification (NeuralNetwork.proto): a GRU resets before the product, and what gates
 are taken of is clipped at ±50, which is left out where a function is flat there.
@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from rnn_dynamics.interop.coreml_programs import constant, read_program
 from rnn_dynamics.interop.protobuf import fields, flag, floats, gathered, number, text
-from rnn_dynamics.interop.stored import MOST_BYTES, Refused, Stored, from_bytes
+from rnn_dynamics.interop.stored import MOST_BYTES, Refused, from_bytes
 
 NETWORKS, PIPELINES, PROGRAM = (500, 403, 303), (202, 200, 201), 502
 _LAYERS = {400: "RNN", 410: "GRU", 420: "LSTM", 430: "LSTM"}
@@ -37,46 +38,25 @@ _ACTIVATIONS = {
 _FLAT = ("tanh", "sigmoid", "hardsigmoid")
 
 
-class _Constant:
-    """An array with a name, as a tensor of a graph."""
-
-    def __init__(self, name: str, array: np.ndarray, told: str) -> None:
-        self.name, self._array, self._told = name, array, told
-
-    def array(self) -> np.ndarray:
-        return self._array
-
-    def stored(self) -> Stored:
-        return Stored(self._array.shape, self._array.dtype.name, self.array, self._told)
-
-
-def constant(name: str, array: np.ndarray, told: str = "") -> Any:
-    """A tensor of a graph."""
-    return _Constant(name, array, told)
-
-
 def read_file(path: Path) -> SimpleNamespace:
     """The recurrent layers of a model, as the graph of a model of ONNX.
 
     Raises:
-        Refused: an ML Program, layers that are not read, weights that do not fit.
+        Refused: layers that are not read, weights that do not fit; what ``read_program`` refuses.
         Exception: of any kind, where it is damaged.
     """
     graph = SimpleNamespace(node=[], initializer=[], input=[], output=[], told=set())
-    _read_model(memoryview(path.read_bytes()), graph, 0)
+    _read_model(memoryview(path.read_bytes()), path.parent, graph, 0)
     return graph
 
 
-def _read_model(content: memoryview, graph: SimpleNamespace, depth: int) -> None:
+def _read_model(content: memoryview, folder: Path, graph: SimpleNamespace, depth: int) -> None:
     """Add the layers of a model, and of those inside of it."""
     if depth > _DEEPEST:
         raise Refused(f"expected models at most {_DEEPEST} deep in one another, got deeper ones")
     for key, value in fields(content):
         if key == PROGRAM:
-            raise Refused(
-                "expected a NeuralNetwork, got an ML Program, whose weights are not in this file: import the model "
-                "that it was made from"
-            )
+            read_program(value, folder, graph)
         if key in NETWORKS:
             current: dict[str, str] = {}
             for layer in gathered(value, {1: "layer"})["layer"]:
@@ -84,7 +64,7 @@ def _read_model(content: memoryview, graph: SimpleNamespace, depth: int) -> None
         if key in PIPELINES:
             inner = value if key == PIPELINES[0] else gathered(value, {1: "pipeline"})["pipeline"][-1]
             for each in gathered(inner, {1: "model"})["model"]:
-                _read_model(each, graph, depth + 1)
+                _read_model(each, folder, graph, depth + 1)
 
 
 def _read_layer(content: memoryview, graph: SimpleNamespace, current: dict[str, str]) -> None:

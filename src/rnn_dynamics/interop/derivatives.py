@@ -15,6 +15,7 @@ from rnn_dynamics.gradients.credit.inputs import input_rows
 from rnn_dynamics.interop.checking import output_part
 from rnn_dynamics.interop.partings import Rows
 from rnn_dynamics.numerics.scaled_on_host import matrices_of
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import concrete_array
 
 _FLOAT64 = np.dtype(np.float64)
@@ -92,7 +93,8 @@ class _OfBoth(Derivative):
         """Of each step the largest |output − ours| over the largest |output|."""
         if len(outputs) != len(driven):
             raise ValueError(
-                f"module: expected the outputs of all {len(driven)} steps of a network that reads in both "
+                f"module: expected the outputs of all "
+                f"{counted(len(driven), 'step')} of a network that reads in both "
                 f"directions (return_sequences=True), got those of {len(outputs)}"
             )
         with jax.enable_x64(True):

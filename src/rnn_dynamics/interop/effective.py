@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.arrays import float_array
-from rnn_dynamics.interop.folded import undone, undropped
+from rnn_dynamics.interop.folded import PADDLE, undone, undropped
 from rnn_dynamics.interop.names import NAME
 
 _KEPT_AS = ("orig", "mask", "g", "v", "u")
@@ -22,8 +22,6 @@ _QUANTISED = {
 }
 # The dense layers inside torch.ao.nn.quantizable.LSTM, before it is quantised.
 _QUANTIZABLE = re.compile(r"((?:.*\.)?)layers\.(\d+)\.layer_(fw|bw)\.cell\.([ih])gates\.(weight|bias)")
-# The cells inside Paddle's layers, whose weights its state dicts hold a second time.
-_PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 
 
 def weights_of(module: Any, prefix: str) -> tuple[dict[str, Any], str]:
@@ -84,6 +82,24 @@ def _hooked(part: Any) -> Iterator[tuple[str, Any]]:
             yield name, hook.compute_weight(part)
 
 
+def hooks_of(module: Any) -> str:
+    """What a module has hooked to its forward that may change its inputs or outputs, as a sentence; or "".
+
+    Hooks that make weights of parameters, which ``weights_of`` follows, are none of these.
+    """
+    found = []
+    for field in ("_forward_pre_hooks", "_forward_hooks", "_forward_post_hooks"):
+        for hook in (getattr(module, field, None) or {}).values():
+            if not hasattr(hook, "compute_weight") and not hasattr(hook, "apply_mask"):
+                found.append(getattr(hook, "__qualname__", type(hook).__qualname__))
+    if not found:
+        return ""
+    return (
+        f"the forward of the {type(module).__name__} has the hooks {', '.join(sorted(found)[:4])}, which may "
+        "change what it reads and puts out: the cell has none of it, and rd.interop.check compares the outputs"
+    )
+
+
 def _is_packed_in(start: str, name: str) -> bool:
     return name.startswith(start) and _PACKED.fullmatch(name[len(start) :]) is not None
 
@@ -136,7 +152,7 @@ def plain(source: Mapping[Any, Any], prefix: str) -> dict[Any, Any]:
             found[f"{start}{kind}_{which}h_l{layer}{'_reverse' if back == 'bw' else ''}"] = found.pop(name)
     names = [name for name in found if isinstance(name, str)]
     for name in names:
-        match = _PADDLE.fullmatch(name)
+        match = PADDLE.fullmatch(name)
         if match is not None:
             _of_paddle(found, name, *match.groups())
     for name in names:

@@ -69,7 +69,9 @@ def read_npz(path: Any) -> dict[str, np.ndarray]:
             f"path: {path.name}: expected arrays of numbers, got Python objects in {next(iter(contents.refused))!r}"
         )
     try:
-        return {name: array.read() for name, array in contents.arrays.items()}
+        return {
+            name: array.read().copy() for name, array in contents.arrays.items()
+        }  # for the caller to write to
     except Exception as error:  # damaged members raise whatever zlib and NumPy's parser do
         raise ValueError(f"path: {path.name} is damaged: {brief(error)}") from error
 
@@ -82,19 +84,20 @@ def load(
     layer: int | None = None,
     direction: str | None = None,
 ) -> Any:
-    """The recurrent network in a file, as a cell; the file's content tells its format, not its name.
+    """The recurrent network in a file or a folder, as a cell; the content tells the format, not the name.
 
     Read are safetensors, NumPy's .npz, PyTorch's archives, files before its version 1.6 and TorchScript, pickles,
     MATLAB's .mat, Flax's MessagePack, JSON (RTNeural's layers, state dicts as lists), ONNX, and models of Keras, of
-    which ``read_keras`` takes weights without a configuration too. Nothing in a file is ever run: pickles are read
-    as data, and what would have to be called is refused by name.
+    which ``read_keras`` takes weights without a configuration too; of folders checkpoints of Orbax, one step at a
+    time, and groups of Zarr. Nothing in a file is ever run: pickles are read as data, and what would have to be
+    called is refused by name.
 
     Args:
-        path: of the file.
+        path: of the file, or of the folder.
         kind: "lstm", "gru", "rnn_tanh" or "rnn_relu", where the file does not tell it.
         prefix: of the network's names, with its last dot or without, or the name of ONNX's node, where the file has
-            several networks; of Keras the layer's name, or the names of some in a row with commas. Mappings in one
-            another count as names with dots: "state_dict.lstm.".
+            several networks; "." of names that have nothing before them; of Keras the layer's name, or the names of
+            some in a row with commas. Mappings in one another count as names with dots: "state_dict.lstm.".
         layer: the number of one layer of PyTorch's to take alone, from 0 on. All are taken otherwise.
         direction: "forward" or "reverse", of a bidirectional network; of one layer at a time, where it is deep.
 
@@ -109,7 +112,8 @@ def load(
             was seen, what was expected, and a call that works.
 
     Warns:
-        UserWarning: weights in half precision or with a scale were made float32.
+        UserWarning: weights in half precision or with a scale were made float32; what may make the step another
+            one, as hooks and arrays beside the weights; one of several files.
     """
     path = file_of(path)
     if not isinstance(prefix, str):

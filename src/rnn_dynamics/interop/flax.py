@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.cells.bidirectional import Bidirectional
+from rnn_dynamics.cells.bidirectional import MERGES, Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import (
@@ -41,7 +41,12 @@ _OF_WIDTH = {
 
 
 def from_flax(
-    source: Any, *, kind: str | None = None, activation: str | None = None, residual: bool | None = None
+    source: Any,
+    *,
+    kind: str | None = None,
+    activation: str | None = None,
+    residual: bool | None = None,
+    merge: str | None = None,
 ) -> ElmanRNN | LSTM | GRU | Bidirectional:
     """A recurrent cell of Flax as a cell of this library: the same states, and so the same ∂h_T/∂h_k.
 
@@ -51,17 +56,20 @@ def from_flax(
 
     Args:
         source: a cell of ``flax.nnx``, an ``RNN`` of one, an ``nnx.Bidirectional`` of two, its ``State`` or pure
-            dictionary; or the parameters of a cell of linen, a mapping {"ir": {"kernel": …, "bias": …}, …}.
+            dictionary; or the parameters of a cell of linen, a mapping {"ir": {"kernel": …, "bias": …}, …}, or of a
+            ``linen.Bidirectional``, {"forward_rnn": {"cell": …}, "backward_rnn": {"cell": …}}.
             Parameters may be those of a model with one cell in it. Gates are taken as σ and tanh, Flax's defaults,
             which parameters do not tell.
         kind: the cell's class, "SimpleCell", "GRUCell", "LSTMCell", "OptimizedLSTMCell" or "MGUCell"; told by a
             module, and by the names and shapes of the parameters.
         activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.
         residual: of a SimpleCell given by its parameters, False by default; told by a module.
+        merge: of a ``linen.Bidirectional``, whose parameters do not tell it: "concat", Flax's own, "sum", "mul"
+            or "ave".
 
     Returns:
         A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h). Of an ``nnx.Bidirectional`` a
-        ``Bidirectional``, with the outputs side by side as its own merge has them.
+        ``Bidirectional``, with the outputs side by side as its own merge has them; of linen's by ``merge``.
 
     Raises:
         TypeError: neither a module of these classes nor a mapping.
@@ -69,6 +77,16 @@ def from_flax(
             activations of a gated cell that are not Flax's defaults, half precision, what is not told nor given.
     """
     told: dict[str, Any] = {}
+    pair = _pair_in(source)
+    if pair is not None:
+        chosen = agreed("merge", merge, None, MERGES)
+        cells = [from_flax(each, kind=kind, activation=activation, residual=residual) for each in pair]
+        return Bidirectional([tuple(cells)], chosen)
+    if merge is not None:
+        raise ValueError(
+            f"merge: expected None but of the parameters of a linen.Bidirectional, got {merge!r}: another network "
+            "tells it or reads in one direction"
+        )
     if all(hasattr(source, name) for name in ("forward_rnn", "backward_rnn", "merge_fn")):
         return _both(source, kind=kind, activation=activation, residual=residual)
     if isinstance(source, Mapping):
@@ -99,8 +117,20 @@ def from_flax(
     return GRU(W, b, W_in, b_hidden) if kind == "GRUCell" else LSTM(W, b, W_in)
 
 
+def _pair_in(source: Any) -> tuple[Any, Any] | None:
+    """The parameters of both directions of a ``linen.Bidirectional``."""
+    while isinstance(source, Mapping) and len(source) == 1:
+        source = next(iter(source.values()))
+    if not isinstance(source, Mapping) or set(source) != {"forward_rnn", "backward_rnn"}:
+        return None
+    pair = source["forward_rnn"], source["backward_rnn"]
+    return pair if all(isinstance(each, Mapping) and "cell" in each for each in pair) else None
+
+
 def _both(module: Any, **options: Any) -> Bidirectional:
     """Both directions of an ``nnx.Bidirectional``."""
+    cells = "rd.Bidirectional([(from_flax(source.forward_rnn.cell), from_flax(source.backward_rnn.cell))])"
+    check_step(module, "__call__", ("flax",), cells)
     merge = function_name(module.merge_fn)
     if merge.strip("_") != "concatenate":
         raise ValueError(
@@ -112,6 +142,7 @@ def _both(module: Any, **options: Any) -> Bidirectional:
     for rnn in rnns:
         if not hasattr(rnn, "cell"):
             raise TypeError(f"source: expected a Bidirectional of two RNN of nnx, got {type(rnn).__name__}")
+        check_step(rnn, "__call__", ("flax",), cells)
     first, second = (from_flax(rnn.cell, **options) for rnn in rnns)
     return Bidirectional([(first, second)])
 
@@ -169,6 +200,7 @@ def _cell_of_rnn(module: Any) -> Any:
     """The cell of nnx's RNN, or the module itself."""
     if type(module).__name__ != "RNN" or not hasattr(module, "cell"):
         return module
+    check_step(module, "__call__", ("flax",), "from_flax(source.cell)")
     if getattr(module, "reverse", False):
         raise ValueError(
             "source: expected an RNN that reads forward, got one in reverse: from_flax(source.cell) is its cell, "

@@ -14,6 +14,8 @@ _RAW = re.compile(rf"((?:.*\.)?)({NAME.pattern})_raw")
 _COMPUTED = re.compile(
     rf"((?:.*\.)?)(?:parametrizations\.(?P<new>{NAME.pattern})\..*|(?P<old>{NAME.pattern})_(?P<end>orig|mask|g|v|u))"
 )
+#: The cells inside Paddle's layers, whose weights its state dicts hold a second time.
+PADDLE = re.compile(r"((?:.*\.)?)(\d+)\.cell(_fw|_bw)?\.((?:weight|bias)_(?:ih|hh|ho))")
 _PACKED = re.compile(r"(?:.*\.)?_(?:all_weight_values\.\d+\.param|packed_weight_[ih]h)")
 
 
@@ -35,7 +37,7 @@ def undropped(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 def folded(arrays: Mapping[str, Stored]) -> dict[str, Stored]:
     """The arrays by name, pruned weights with their masks and those of ``weight_norm`` as the forward has them."""
-    found = undropped(arrays)
+    found = _without_doubles(undropped(arrays))
     for name in arrays:
         match = _PART.fullmatch(name)
         if match is None:
@@ -48,6 +50,27 @@ def folded(arrays: Mapping[str, Stored]) -> dict[str, Stored]:
         if made is not None:
             del found[name], found[other]
             found[whole] = made
+    return found
+
+
+def _without_doubles(arrays: dict[str, Stored]) -> dict[str, Stored]:
+    """The arrays, of a layer of Paddle those of the cells within it alone, which its forward uses."""
+    found = dict(arrays)
+    for name in arrays:
+        match = PADDLE.fullmatch(name)
+        if match is None:
+            continue
+        start, layer, back, kind = match.groups()
+        end = f"_l{layer}{'_reverse' if back == '_bw' else ''}"
+        if not any(other.startswith(f"{start}weight_ih{end}") for other in arrays):
+            continue
+        stored = found.pop(name)
+        for part in ("_orig", "_mask", "_g", "_v", "_u"):
+            found.pop(f"{start}{kind}{end}{part}", None)
+        if kind == "weight_ho":
+            kind = "weight_hr"
+            stored = stored._replace(shape=stored.shape[::-1], read=lambda s=stored: s.read().T)
+        found[f"{start}{kind}{end}"] = stored
     return found
 
 

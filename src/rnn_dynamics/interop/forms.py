@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn_dynamics.numerics.texts import counted
+
 _MOST_TERMS, _MOST_ATOMS = 64, 20_000
 _MOST_ENTRIES = 2**26
 _MOST_WORK = 4 * 10**9  # multiplications: about two seconds
@@ -89,9 +91,10 @@ class Algebra:
         """The value as one atom, unless it is linear."""
         if form.is_linear():
             return form
-        return self._whole(form)
+        return self.whole(form)
 
-    def _whole(self, form: Form) -> Form:
+    def whole(self, form: Form) -> Form:
+        """The value as one atom, linear or not."""
         if len(form.terms) == 1:
             ((key, coefficient),) = form.terms.items()
             if len(key) == 1 and is_eye(coefficient):
@@ -142,8 +145,8 @@ class Algebra:
     def _diagonal(self, form: Form) -> Form:
         """The value, as one atom where a matrix in it is not diagonal."""
         for key, coefficient in form.terms.items():
-            if len(key) == 1 and not _is_diagonal(coefficient):
-                return self._whole(form)
+            if len(key) == 1 and not is_diagonal(coefficient):
+                return self.whole(form)
         return form
 
     def matrix(self, form: Form, weights: np.ndarray) -> Form:
@@ -227,13 +230,14 @@ class Algebra:
 @functools.lru_cache(8)
 def _eye(size: int) -> np.ndarray:
     if size * size > _MOST_ENTRIES:
-        raise Unknown(f"expected at most {int(_MOST_ENTRIES**0.5)} units, got {size}")
+        raise Unknown(f"expected at most {counted(int(_MOST_ENTRIES**0.5), 'unit')}, got {size}")
     eye = np.eye(size)
     eye.flags.writeable = False
     return eye
 
 
-def _is_diagonal(matrix: np.ndarray) -> bool:
+def is_diagonal(matrix: np.ndarray) -> bool:
+    """Whether a matrix is square and 0 beside its diagonal."""
     return matrix.shape[0] == matrix.shape[1] and np.count_nonzero(matrix) == np.count_nonzero(
         np.diag(matrix)
     )
@@ -243,7 +247,7 @@ def is_eye(matrix: np.ndarray) -> bool:
     """Whether a matrix is the identity."""
     if matrix.shape[0] != matrix.shape[1]:
         return False
-    return matrix is _eye(matrix.shape[0]) or bool((np.diag(matrix) == 1).all() and _is_diagonal(matrix))
+    return matrix is _eye(matrix.shape[0]) or bool((np.diag(matrix) == 1).all() and is_diagonal(matrix))
 
 
 def _vector(key: Monomial, coefficient: np.ndarray) -> np.ndarray:

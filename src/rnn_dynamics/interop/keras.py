@@ -1,16 +1,19 @@
 """Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
+import copy
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
+from rnn_dynamics.cells.pytree import set_fields
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop import keras_convolutions
@@ -18,15 +21,14 @@ from rnn_dynamics.interop.arrays import agreed, function_name
 from rnn_dynamics.interop.keras_arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
-    chains,
     check_forward_half,
     check_merge,
     check_one_direction,
     check_precision,
     merge_of,
-    networks_of,
     way_of,
 )
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, named, of_layer
 
 _STEPS = ("call", "__call__", "inner_loop", "step", "get_weights")
@@ -197,9 +199,12 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
 def _check_step(layer: Any, cls: str) -> None:
     """Refuse a class that is made of one of Keras' and overrides what the step is."""
     for each in type(layer).__mro__:
-        if each.__name__ == cls:
+        is_named = each.__name__ == cls
+        if is_named and each.__module__.partition(".")[0] in (*_PACKAGES, "keras_core"):
             return
-        own = next((name for name in _STEPS if name in vars(each)), None)
+        # A class of that name which is none of Keras' may still leave the step alone.
+        steps = [name for name in _STEPS if not (is_named and name == "get_weights")]
+        own = next((name for name in steps if name in vars(each)), None)
         if own is not None:
             raise ValueError(
                 f"source: expected a {cls} of Keras, got {each.__name__}, which overrides {own}: write its step as "
@@ -277,13 +282,21 @@ def _of_model(model: Any, direction: str | None) -> Any:
             f"overrides call: take what it calls, {calls}"
         )
     if len(found) != 1 or unknown or found[0][0].is_repeated:
-        raise ValueError(f"source: {listing(found, unknown, _call)}")
+        # calls of layers leave out what lies between them
+        raise ValueError(f"source: {listing(chains(networks, over_dense=False), unknown, _call)}")
     check_one_direction(found[0], direction)
-    return network_of(found[0], direction, lambda each, way: [from_keras(layer_of(each.name), direction=way)])
+
+    def read(each: Network, way: str | None) -> list[Any]:
+        return [from_keras(layer_of(each.name), direction=way)]
+
+    return network_of(found[0], direction, read, lambda name, place: layer_of(name).get_weights())
 
 
 def network_of(
-    chain: Sequence[Network], direction: str | None, read: Callable[[Network, str | None], list[Any]]
+    chain: Sequence[Network],
+    direction: str | None,
+    read: Callable[[Network, str | None], list[Any]],
+    arrays: Callable[[str, str], list[Any]],
 ) -> Any:
     """Layers in a row as one network: a ``Stack``, or a ``Bidirectional`` where one of them reads both ways.
 
@@ -291,16 +304,38 @@ def network_of(
         chain: the layers, the one next to the input first.
         direction: of the only layer, where one is asked for.
         read: gives the cells of a layer in a direction.
+        arrays: gives the kernel and the bias, if any, of a Dense of that name and place.
     """
+
+    def cells(each: Network, way: str | None) -> list[Any]:
+        found = read(each, way)
+        maps = each.dense if each is not chain[0] else ()
+        for name, place in reversed(maps):
+            found[0] = _after(found[0], name, arrays(name, place))
+        return found
+
     if direction is not None or not any(each.has_two_directions for each in chain):
-        return _stacked([cell for each in chain for cell in read(each, direction)])
+        return _stacked([cell for each in chain for cell in cells(each, direction)])
     pairs = [
-        (_stacked(read(each, "forward")), _stacked(read(each, "reverse")))
+        (_stacked(cells(each, "forward")), _stacked(cells(each, "reverse")))
         if each.has_two_directions
-        else (_stacked(read(each, None)), None)
+        else (_stacked(cells(each, None)), None)
         for each in chain
     ]
     return Bidirectional(pairs, [merge_of(each) for each in chain])
+
+
+def _after(cell: Any, name: str, arrays: list[Any]) -> Any:
+    """The cell of the inputs of a Dense below it: W_in (Kᵀ u + c) + b in the place of W_in u + b."""
+    kernel, bias = (np.asarray(arrays[i], float) if len(arrays) > i else None for i in (0, 1))
+    inputs = cell.W_in.shape[1]
+    if kernel is None or kernel.ndim != 2 or kernel.shape[1] != inputs or len(arrays) > 2:
+        raise ValueError(f"source: expected the kernel of {name!r} with {inputs} columns, got another")
+    W_in, dtype = np.asarray(cell.W_in, float), cell.W_in.dtype
+    b = np.asarray(cell.b, float) if bias is None else np.asarray(cell.b, float) + np.dot(W_in, bias)
+    found = copy.copy(cell)
+    set_fields(found, b=jnp.asarray(b, dtype), W_in=jnp.asarray(np.dot(W_in, kernel.T), dtype))
+    return found
 
 
 def _stacked(cells: list[Any]) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.gated import LSTM
 from rnn_dynamics.interop.arrays import host_array
+from rnn_dynamics.numerics.texts import counted
 
 LAYERS = ("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 _MOST_BYTES = 2**31  # of a matrix
@@ -48,7 +49,8 @@ def lstm_of(layer: Any, activation: Activation, recurrent_activation: Activation
     need = 4 * units * max(units, math.prod(image)) * kernel.dtype.itemsize
     if need > _MOST_BYTES:
         raise ValueError(
-            f"source: expected a ConvLSTM whose state is small enough for matrices of 2 GiB, got {units} units and "
+            f"source: expected a ConvLSTM whose state is small enough for matrices of 2 GiB, got "
+            f"{counted(units, 'unit')} and "
             f"{need / 2**30:.1f} GiB: build it for smaller images"
         )
     ones = (1,) * rank

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.cells.bidirectional import Bidirectional
+from rnn_dynamics.cells.bidirectional import MERGES, Bidirectional
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
@@ -14,15 +14,15 @@ from rnn_dynamics.interop.keras import listing, network_of
 from rnn_dynamics.interop.keras_arrays import kind_of
 from rnn_dynamics.interop.keras_config import (
     Network,
-    chains,
     check_one_direction,
     has_layers,
-    networks_of,
     way_of,
 )
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import Layer, cell_of, chosen, settings
 from rnn_dynamics.interop.keras_open import alone, caller, opened
 from rnn_dynamics.interop.keras_store import Store
+from rnn_dynamics.numerics.validation import choice
 
 _DIRECTIONS = (None, "forward", "reverse")
 
@@ -34,6 +34,7 @@ def read_keras(
     direction: str | None = None,
     activation: Any = None,
     recurrent_activation: Any = None,
+    merge: str | None = None,
 ) -> ElmanRNN | LSTM | GRU | Stack | Bidirectional:
     """The recurrent network in a file of Keras, as a cell: the same states, and so the same ∂h_T/∂h_k.
 
@@ -49,6 +50,8 @@ def read_keras(
             ``go_backwards=True``. A cell of the reverse takes the inputs in reverse order.
         activation, recurrent_activation: of weights without a configuration, which does not tell them: as
             ``from_keras``.
+        merge: "concat", Keras' default, "sum", "mul" or "ave" of a bidirectional layer whose weights have no
+            configuration, to take both directions; a configuration tells it.
 
     Returns:
         A cell. The state of an LSTM is [h, c].
@@ -66,7 +69,9 @@ def read_keras(
         raise ValueError(f"direction: expected one of 'forward', 'reverse', got {direction!r}")
     with opened(found) as store:
         if not has_layers(store.config):
-            return _of_weights(found, store, names, direction, activation, recurrent_activation)
+            return _of_weights(found, store, names, (direction, merge), (activation, recurrent_activation))
+        if merge is not None:
+            raise ValueError(f"merge: expected None, as {found.name} tells it, got {merge!r}")
         return _of_model(found, store, names, direction, activation, recurrent_activation)
 
 
@@ -107,7 +112,13 @@ def _of_model(
         arrays = _arrays(store, network, parts, way)
         return [cell_of(each, own) for each, own in zip(told, arrays, strict=True)]
 
-    return network_of(chain, direction, read)
+    def dense(name: str, place: str) -> list[Any]:
+        if not store.is_by_layer:
+            return store.at(place)
+        top, _, inner = name.partition("/")
+        return [store.array(each) for each in store.of_layer(top, inner.rpartition("/")[2])]
+
+    return network_of(chain, direction, read, dense)
 
 
 def _chosen(
@@ -176,18 +187,22 @@ def _of_weights(
     path: Path,
     store: Store,
     names: tuple[str, ...] | None,
-    direction: str | None,
-    activation: Any,
-    recurrent_activation: Any,
-) -> ElmanRNN | LSTM | GRU | Stack:
-    """The network of weights alone, whose activations the user tells."""
+    way: tuple[str | None, str | None],
+    functions: tuple[Any, Any],
+) -> ElmanRNN | LSTM | GRU | Bidirectional:
+    """The network of weights alone, whose activations and whose merge the user tells."""
+    direction, merge = way
     if names is not None and len(names) > 1:
         raise ValueError(
             "layer: expected one name, as weights alone do not tell what lies between, got several"
         )
     found = store.networks()
     if not found:
-        raise ValueError(f"path: {path.name}: expected the weights of a SimpleRNN, LSTM or GRU, got none")
+        passed = f"; passed over, with more weights than these have: {', '.join(store.passed[:4])}"
+        raise ValueError(
+            f"path: {path.name}: expected the weights of a SimpleRNN, LSTM or GRU, got none"
+            + (passed if store.passed else "")
+        )
     known = list(dict.fromkeys(layer for layer, _ in found))
     name = known[0] if names is None and len(known) == 1 else names[0] if names else None
     if name is None or name not in known:
@@ -197,17 +212,30 @@ def _of_weights(
             "Keras' own there, as weights alone do not tell them"
         )
     ways = [way for layer, way in found if layer == name]
-    if (direction or "forward") not in (way or "forward" for way in ways) or (
-        direction is None and len(ways) > 1
-    ):
+    if merge is not None and (direction is not None or len(ways) < 2):
+        raise ValueError(f"merge: expected None of one direction, which {name!r} is read in, got {merge!r}")
+    if (direction or "forward") not in (way or "forward" for way in ways):
         raise ValueError(f"direction: expected one of {ways} of {name!r}, got {direction!r}")
-    way = direction if (name, direction) in found else None
-    arrays = [store.array(each) for each in found[name, way]]
+    if direction is None and len(ways) > 1:
+        if merge is None:
+            raise ValueError(
+                f"direction: expected one of {ways} of {name!r}, got None; both are merged as weights alone do not "
+                f"tell, {' or '.join(f'merge={each!r}' for each in MERGES)}, of which 'concat' is Keras' default"
+            )
+        choice("merge", merge, MERGES)
+        pair = [_of_arrays(path, store, found[name, way], functions) for way in ("forward", "reverse")]
+        return Bidirectional([tuple(pair)], merge)
+    return _of_arrays(path, store, found[name, direction if (name, direction) in found else None], functions)
+
+
+def _of_arrays(path: Path, store: Store, places: Sequence[Any], functions: tuple[Any, Any]) -> Any:
+    """The cell of arrays alone."""
+    arrays = [store.array(each) for each in places]
     kind = kind_of(arrays)
     if kind == "GRU" and len(arrays) == 2:
         raise ValueError(
             f"path: {path.name}: expected a GRU with a bias, whose shape tells the place of the reset; without one "
             "from_keras([kernel, recurrent_kernel], reset_after=…) takes its arrays"
         )
-    told = _completed(Layer(kind), activation, recurrent_activation)
+    told = _completed(Layer(kind), *functions)
     return cell_of(told, arrays)

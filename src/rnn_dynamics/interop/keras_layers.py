@@ -98,9 +98,15 @@ def settings(part: Part, major: int | None) -> Layer:
 
 
 def _activation(argument: str, told: Any, major: int | None) -> Activation | None:
-    if isinstance(told, dict) and isinstance(told.get("config"), dict):
-        return of_layer(argument, str(told.get("class_name")), told["config"])
-    name = told.get("config") if isinstance(told, dict) else told
+    if isinstance(told, dict) and isinstance(told.get("config"), dict) and "class_name" in told:
+        return of_layer(argument, str(told["class_name"]), told["config"])
+    if isinstance(told, dict) and not isinstance(told.get("config"), str):  # the code of a lambda
+        raise ValueError(
+            f"source: expected as {argument} a function of Keras, got one whose program is in the file, which is "
+            "not run: with the layer in memory rd.interop.from_keras(layer.get_weights(), activation=…) takes its "
+            "weights and a function of yours"
+        )
+    name = told["config"] if isinstance(told, dict) else told
     return named(argument, "linear" if name is None else str(name), major)
 
 

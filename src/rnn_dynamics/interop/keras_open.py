@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.interop.formats import file_of, format_of
+from rnn_dynamics.interop.formats import file_of, format_of, refusal
 from rnn_dynamics.interop.keras_arrays import kind_of
-from rnn_dynamics.interop.keras_config import Network, chains, has_layers, networks_of, way_of
+from rnn_dynamics.interop.keras_config import Network, has_layers, way_of
+from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_store import Store, check_heaps
 from rnn_dynamics.numerics import packages
 
@@ -21,7 +22,7 @@ _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json
 _MOST_BYTES = 2**34
 _LONGEST_TEXT = 2**27
 _DENSEST = 1100  # bytes that one byte of a zip archive may stand for
-_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation): ")
+_OF_ARGUMENT = re.compile(r"(path|layer|direction|activation|recurrent_activation|merge): ")
 _OF_CONTENT = re.compile(r"(source|W|b|W_in|b_hidden): ")
 _DAMAGES = (
     *(OSError, RuntimeError, LookupError, AttributeError, ArithmeticError, MemoryError, EOFError),
@@ -78,7 +79,8 @@ def opened(path: Path) -> Iterator[Store]:
     """
     kind = format_of(path)
     if kind not in ("hdf5", "keras"):
-        raise ValueError(f"path: {path.name}: expected a file of Keras (.keras, .h5, .hdf5), got {kind}")
+        expected = "a file of Keras (.keras, .h5, .hdf5)"
+        raise ValueError(f"path: {path.name}: {refusal(path, kind, expected=expected)}")
     try:
         import h5py
     except ImportError as error:

@@ -2,12 +2,13 @@
 
 import json
 import math
-import mmap
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from rnn_dynamics.interop.keras_registered import as_registered
 
 _MOST_BYTES = 2**34
 _MOST_NAMES = 10_000
@@ -15,6 +16,8 @@ _DENSEST = 1100  # bytes that one byte of gzip may stand for
 _FILTERS = (None, "gzip", "lzf")
 _MOST_GROUPS = 20_000
 _MOST_HEAPS = 1000
+_CELL = re.compile(r"(^|/)cell(/cells/[^/]+)?/vars$")
+_PIECE = 2**19  # bytes that stay near the processor
 _LAYER = re.compile(r"(?:^|/)(?:layers|_layer_checkpoint_dependencies)/([^/]+)")
 
 
@@ -29,33 +32,41 @@ def check_heaps(file: Any) -> None:
     Raises:
         ValueError: such a heap.
     """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for count, place in enumerate(_places(data, b"GCOL")):
-            size = int.from_bytes(data[place + 8 : place + 16], "little")
-            if place + size > len(data) or count >= _MOST_HEAPS:
-                raise ValueError(f"path: a heap of names is damaged: {size} bytes at {place}")
-            indices = _objects(data, place + 16, place + size)
-            for pointer in _places(data, place.to_bytes(8, "little")):
-                length, index = (
-                    int.from_bytes(data[pointer + i : pointer + i + 4], "little") for i in (-4, 8)
-                )
-                if length > len(data) and index in indices:
-                    raise ValueError(f"path: a name is damaged: it announces {length} bytes")
+    data = np.memmap(file, np.uint8, "r").view(np.ndarray)
+    for count, place in enumerate(_places(data, b"GCOL")):
+        size = _number(data, place + 8, 8)
+        if place + size > len(data) or count >= _MOST_HEAPS:
+            raise ValueError(f"path: a heap of names is damaged: {size} bytes at {place}")
+        indices = _objects(data, place + 16, place + size)
+        for pointer in _places(data, place.to_bytes(8, "little")):
+            length, index = _number(data, pointer - 4, 4), _number(data, pointer + 8, 4)
+            if length > len(data) and index in indices:
+                raise ValueError(f"path: a name is damaged: it announces {length} bytes")
 
 
-def _places(data: mmap.mmap, pattern: bytes) -> Iterator[int]:
-    place = data.find(pattern, 4)
-    while place >= 0:
-        yield place
-        place = data.find(pattern, place + 4)
+def _number(data: np.ndarray, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size].tobytes(), "little")
 
 
-def _objects(data: mmap.mmap, at: int, end: int) -> set[int]:
+def _places(data: np.ndarray, pattern: bytes) -> Iterator[int]:
+    """Where bytes occur behind the first four; their first four are compared at many places at once."""
+    word = int.from_bytes(pattern[:4], "little")
+    for begin in range(4, len(data) - 3, _PIECE):
+        piece = data[begin : begin + _PIECE + 3]
+        for shift in range(4):
+            words = piece[shift : shift + (piece.size - shift) // 4 * 4].view("<u4")
+            equal = words == word
+            for place in np.flatnonzero(equal) if equal.any() else ():
+                at = begin + shift + 4 * int(place)
+                if data[at : at + len(pattern)].tobytes() == pattern:
+                    yield at
+
+
+def _objects(data: np.ndarray, at: int, end: int) -> set[int]:
     """The numbers of a heap's objects, each of which is where the one before it ends."""
     found = set()
     while at + 16 <= end:
-        index = int.from_bytes(data[at : at + 2], "little")
-        held = int.from_bytes(data[at + 8 : at + 16], "little")
+        index, held = _number(data, at, 2), _number(data, at + 8, 8)
         step = 16 + (held + 7) // 8 * 8 if index else held
         if step < 16 or at + step > end:
             raise ValueError(f"path: a heap of names is damaged: {held} bytes at {at}, {end - at} are left")
@@ -79,7 +90,7 @@ class Store:
         self.is_by_layer = self._has(self._root, "layer_names")
         told = self._text(file, "model_config")
         try:
-            self.config = config if told is None else json.loads(told)
+            self.config = as_registered(config if told is None else json.loads(told))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"path: model_config is no JSON: {error}") from error
         if self.config is not None and not isinstance(self.config, dict):
@@ -88,6 +99,7 @@ class Store:
         version = version or self._text(self._root, "keras_version")
         if version is None and self.is_by_layer:
             version = "1"  # which wrote none at first
+        self.passed: list[str] = []
         self.major = int(version[0]) if isinstance(version, str) and version[:1].isdigit() else None
 
     # --- what is in a group ----------------------------------------------------------------------------------
@@ -253,10 +265,19 @@ class Store:
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.HardLink) and isinstance(group[name], h5py.Group):
                     open_groups.append(f"{place}/{name}".strip("/"))
-            if place.endswith("/vars") and "cell" in place and {"0", "1"} <= set(group):
+            if _CELL.search(place) and {"0", "1"} <= set(group):
+                if "3" in group or self._has_more(place):
+                    self.passed.append(self._shown(place))
+                    continue
                 paths = [f"{place}/{i}" for i in range(3) if str(i) in group]
                 way = _direction(place)
                 yield (self._shown(place), way), paths
+
+    def _has_more(self, place: str) -> bool:
+        """Whether something in a cell has weights of its own, as a norm; seeds of dropout are none."""
+        cell = self._group(self._root, place.removesuffix("/vars"))
+        inner = [cell[name] for name in cell if name not in ("vars", "seed_generator")]
+        return any(len(each["vars"]) for each in inner if "vars" in each)
 
     def _shown(self, place: str) -> str:
         """What the user calls the layer of a group: its own name where the file has it."""

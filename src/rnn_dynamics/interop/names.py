@@ -23,6 +23,28 @@ _OTHERS: tuple[tuple[frozenset[str], str], ...] = (
         frozenset({"input_weights", "recurrent_weights"}),
         "rd.interop.from_norse reads the module of these names",
     ),
+    *(
+        (
+            frozenset(own),
+            f"these are {whose}'s names: rd.interop.{importer} takes such arrays, which rd.interop.read_npz and "
+            "rd.interop.read_safetensors give",
+        )
+        for own, whose, importer in (
+            ({"Wx", "Wh"}, "MLX", "from_mlx"),
+            ({"Wxh", "Whh"}, "MLX", "from_mlx"),
+            ({"Wi", "Wh"}, "BrainPy", "from_brainpy"),
+            ({"w_i", "w_h"}, "Haiku", "from_haiku"),
+        )
+    ),
+    (
+        frozenset({"InputWeights", "RecurrentWeights"}),
+        "these are a layer's of MATLAB, whose LSTM has gates in the order i, f, g, o: "
+        "rd.LSTM(RecurrentWeights, Bias.ravel(), InputWeights)",
+    ),
+    (
+        frozenset({"W", "Win"}),
+        "a network of matrices is rd.ElmanRNN(W, b, Win), with a leak rd.LeakyRNN(W, b, Win, leak)",
+    ),
     (frozenset({"W", "R"}), "rd.interop.from_onnx reads these names"),
     (frozenset({"W", "b"}), "a network of matrices is rd.ElmanRNN(W, b, W_in)"),
 )

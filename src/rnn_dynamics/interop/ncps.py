@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.cells.gated import LSTM
 from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
 from rnn_dynamics.cells.stack import Stack
-from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, host_array, stretches
+from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, check_step, host_array, stretches
 from rnn_dynamics.interop.effective import weights_of
 from rnn_dynamics.numerics.validation import positive
 
@@ -136,9 +136,17 @@ def _of_module(module: Any, prefix: str) -> tuple[Mapping[str, Any], dict[str, A
     inner = module
     for part in prefix.split("."):
         inner = getattr(inner, part, None) if part else inner
+    _check_own(inner, "forward")
     inner = getattr(inner, "rnn_cell", inner)
+    _check_own(inner, "forward")
     told = _told(next(iter(getattr(inner, "_layers", None) or ()), inner))
     return weights_of(module, prefix)[0], told
+
+
+def _check_own(module: Any, method: str) -> None:
+    """Refuse a class whose step is none of ncps'."""
+    words = "from_ncps(source.state_dict(), …), which asks for what weights do not tell"
+    check_step(module, method, ("ncps", "torch", "keras"), words)
 
 
 def _told(cell: Any) -> dict[str, Any]:
@@ -269,6 +277,10 @@ def _memory(arrays: dict[str, np.ndarray], forget: float) -> LSTM:
 
 def _of_keras(layer: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """A layer of the Keras flavour under the names of PyTorch's: kernels turned, time_a with the other sign."""
+    for each in dict.fromkeys((layer, getattr(layer, "cell", layer))):
+        check_step(
+            each, "call", ("ncps", "keras", "tf_keras"), "from_ncps(…) of the layer that it is made of"
+        )
     layer = getattr(layer, "cell", layer)
     found: dict[str, Any] = {}
     told: dict[str, Any] = {"head": "linear", "constrained": False}

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rnn_dynamics.interop import names
+from rnn_dynamics.interop.beside import hooked, said_of, saying, strangers, with_two_biases
 from rnn_dynamics.interop.stored import Part, Stored
+from rnn_dynamics.numerics.texts import counted
 
 _FLAX = {
     frozenset(("i", "h")): "rnn",
     frozenset(("ir", "iz", "in", "hr", "hz", "hn")): "gru",
     frozenset(("ii", "if", "ig", "io", "hi", "hf", "hg", "ho")): "lstm",
+    frozenset(("if", "in", "hf", "hn")): "mgu",
 }
 _TORCH_NAME = re.compile(r"(weight|bias)_(ih|hh|hr)(_l(\d+))?(_reverse)?$")
 _FLAX_NAME = re.compile(r"(.*\.)?(i|h|ir|iz|in|hr|hz|hn|ii|if|ig|io|hi|hf|hg|ho)\.(kernel|bias)")
@@ -26,8 +29,10 @@ _HAIKU = {
     frozenset(("/linear.w", "/linear.b", "/linear_1.w", "/linear_1.b")): "rnn_relu",
 }
 _HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
+_MOMENT = re.compile(r"(?:^|\.)opt(?:imizer)?_state\.(.*\.)?(?:mu|nu|trace)\.(.*)$")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
+_SCALES = [(dot, word) for dot in "._" for word in ("scale", "zero_point")]
 
 
 class Network(NamedTuple):
@@ -85,10 +90,10 @@ class Network(NamedTuple):
         words = {"rnn": "RNN", "rnn_relu": "RNN (ReLU)"}
         kind = f"RNN ({self.kind[4:]})" if self.kind.startswith("rnn_") else self.kind.upper()
         kind = words.get(self.kind, kind)
-        layers = f", {self.layers} layers" if self.layers > 1 else ""
+        layers = f", {counted(self.layers, 'layer')}" if self.layers > 1 else ""
         both = ", both directions" if len(self.directions) == 2 else ""
         back = ", reverse" if self.directions == ("reverse",) else ""
-        return f"{kind} of {self.units} units, {self.inputs} inputs{layers}{both}{back}"
+        return f"{kind} of {counted(self.units, 'unit')}, {counted(self.inputs, 'input')}{layers}{both}{back}"
 
 
 def networks_of(
@@ -102,14 +107,61 @@ def networks_of(
             groups[prefix][match.group()] = stored
     told = {prefix: _told_by(parts.get(prefix.removesuffix("."))) for prefix in groups}
     for prefix, group in groups.items():
-        _name_class(group, parts.get(prefix.removesuffix(".")))
+        part = parts.get(prefix.removesuffix("."))
+        one = with_two_biases(group, *(arrays.get(f"{prefix}{name}") for name in ("bias", "bias_n")))
+        groups[prefix] = saying(
+            one, "; ".join(filter(None, [_class_said(part), hooked(part) if part else ""]))
+        )
     torch = [_of_torch(prefix, group, told[prefix], format) for prefix, group in groups.items()]
-    found = [network for network in torch if network is not None]
+    found = [_with_its_names(network, arrays) for network in torch if network is not None]
     found += _of_groups(arrays, _FLAX_NAME, _of_flax)
     found += _of_groups(arrays, _KERAS_NAME, _of_keras)
     found += _of_groups(arrays, _UNIREP_NAME, _of_unirep)
     found += _of_groups(arrays, _NNX_NAME, _of_nnx)
-    return found + _of_haiku(arrays)
+    found += _of_haiku(arrays)
+    known = frozenset().union(*(network.names for network in found))
+    known |= {
+        f"{name}{dot}{word}"
+        for name, s in arrays.items()
+        if "by the scale" in s.told
+        for dot, word in _SCALES
+    }
+    others = [name for name in arrays if name not in known]
+    found = [_with_strangers(network, others) for network in _without_moments(found)]
+    if len(found) < 2:
+        return found
+    return [network if network.prefix else network._replace(prefix=".") for network in found]
+
+
+def _without_moments(found: list[Network]) -> list[Network]:
+    """The networks without what Optax keeps of the gradients of each, which has the names of its weights."""
+    own = [network for network in found if not _MOMENT.search(network.prefix)]
+    return [
+        network
+        for network in found
+        if (match := _MOMENT.search(network.prefix)) is None
+        or not any(
+            f".{each.prefix}".endswith(f".{match[2]}")
+            and (each.kind, each.units, each.inputs) == (network.kind, network.units, network.inputs)
+            for each in own
+        )
+    ]
+
+
+def _with_its_names(network: Network, arrays: Mapping[str, Stored]) -> Network:
+    """The network with the names that its arrays have in the file, where one bias was made two."""
+    missing = network.names - set(arrays)
+    single = {f"{network.prefix}{name}" for name in ("bias", "bias_n")} & set(arrays) if missing else set()
+    return network._replace(names=(network.names - missing) | single)
+
+
+def _with_strangers(network: Network, others: list[str]) -> Network:
+    """The network, saying what stands beside its weights that may belong to its step."""
+    if network.family == "unirep":
+        return network
+    joint = "/" if network.family == "haiku" else ""
+    words = said_of(network.prefix, strangers(network.prefix, network.names, others, joint=joint))
+    return network._replace(arrays=saying(network.arrays, words))
 
 
 def one_layer(arrays: Mapping[str, Any], layer: int | None) -> dict[str, Any]:
@@ -163,8 +215,8 @@ def _of_torch(prefix: str, inner: Mapping[str, Stored], told: str, format: str) 
     return Network("torch", prefix, kind, units, inputs, several, directions, inner, own, trouble)
 
 
-def _name_class(group: dict[str, Stored], part: Part | None) -> None:
-    """Say with the weights of a class that is none of PyTorch's that its step may be another.
+def _class_said(part: Part | None) -> str:
+    """What to say of a class that is none of PyTorch's, whose step may be another; "" of one that is.
 
     What a reader of the library names itself, as operations of OpenVINO, has no module in its name.
     """
@@ -174,13 +226,12 @@ def _name_class(group: dict[str, Stored], part: Part | None) -> None:
         or "." not in part.name
         or part.name.removeprefix("__torch__.").partition(".")[0] in ("torch", "paddle")
     ):
-        return
-    words = (
-        f"{part.name.removeprefix('__torch__.')[:80]} is no class of PyTorch's and may have a step of its own, of "
+        return ""
+    name = re.sub(r"^__torch__[.]|___torch_mangle_[0-9]+[.]", "", part.name)[:80]
+    return (
+        f"{name} is no class of PyTorch's and may have a step of its own, of "
         "which its weights say nothing: they are read as PyTorch's, and rd.interop.check compares the outputs"
     )
-    name = next(iter(group))
-    group[name] = group[name]._replace(told="; ".join(filter(None, [group[name].told, words])))
 
 
 def _told_by(part: Part | None) -> str:

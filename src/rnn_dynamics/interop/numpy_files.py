@@ -1,6 +1,5 @@
 """Files of safetensors and NumPy: what their headers tell, and the numbers of one array when they are asked for."""
 
-import io
 import itertools
 import json
 import struct
@@ -20,6 +19,7 @@ from rnn_dynamics.interop.stored import (
     product,
     shape_of,
 )
+from rnn_dynamics.numerics import memory
 
 _DTYPES = {
     "F32": "float32",
@@ -72,7 +72,7 @@ def _tensor(path: Path, name: str, entry: Any, base: int) -> Stored:
     def read() -> np.ndarray:
         with path.open("rb") as file:
             file.seek(base + begin)
-            return from_bytes(file.read(end - begin), dtype, shape)
+            return from_bytes(memory.read(file, end - begin), dtype, shape)
 
     return Stored(shape, dtype, read)
 
@@ -89,7 +89,7 @@ def read_archive(path: Path) -> dict[str, Stored | Part]:
     for name in archive.names:
         if name.endswith(".npy"):
             with archive.opened(name) as member:
-                found[name.removesuffix(".npy")] = _array(path, name, member, archive.size(name), archive)
+                found[name.removesuffix(".npy")] = _array(path, name, member, archive)
     announced = sum(each.bytes for each in found.values() if isinstance(each, Stored))
     if announced > MOST_BYTES:
         raise Refused(f"expected at most 16 GiB of arrays, got {announced / 2**30:.0f}")
@@ -107,7 +107,16 @@ def read_single(path: Path) -> dict[str, Stored]:
         Exception: of any kind, where it is damaged.
     """
     with path.open("rb") as file:
-        found = _array(path, path.name, file, path.stat().st_size, None)
+        found = _array(path, path.name, file, None)
+        end = file.tell() + (0 if isinstance(found, Part) else found.bytes)
+        file.seek(min(end, path.stat().st_size))
+        follows = file.read(6)
+    if follows == b"\x93NUMPY":
+        raise Refused(
+            "expected one array, got several one after another, as equinox.tree_serialise_leaves writes them "
+            "without names: equinox.tree_deserialise_leaves(path, cell) fills a cell, which "
+            "rd.interop.from_equinox reads"
+        )
     if isinstance(found, Part):
         raise Refused(
             "expected an array of numbers, got Python's objects, as np.save makes of a dictionary: write its "
@@ -120,16 +129,27 @@ def read_single(path: Path) -> dict[str, Stored]:
     return {"array": found}
 
 
-def _array(path: Path, name: str, file: Any, size: int, archive: Archive | None) -> Stored | Part:
+def _array(path: Path, name: str, file: Any, archive: Archive | None) -> Stored | Part:
     """The array behind a header of NumPy's format."""
-    version = np.lib.format.read_magic(file)
-    reads = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = reads(file)
+    shape, by_columns, dtype = _header(file)
     if dtype.hasobject:
         return Part(f"numpy.ndarray of Python objects in {name.removesuffix('.npy')!r}", {})
 
     def read() -> np.ndarray:
-        content = io.BytesIO(path.read_bytes() if archive is None else archive.read(name))
-        return np.lib.format.read_array(content, allow_pickle=False)
+        with path.open("rb") if archive is None else archive.opened(name) as file:
+            _header(file)
+            content = memory.read(file, product(shape) * dtype.itemsize)
+            file.read(1)  # behind a member's last byte its checksum is looked at
+        order = ">" if dtype.byteorder == ">" else "<"
+        found = from_bytes(content, str(dtype), shape[::-1] if by_columns else shape, order=order)
+        return found.T if by_columns else found
 
     return Stored(tuple(shape), str(dtype), read)
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype of the array that is at its beginning in a file."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)

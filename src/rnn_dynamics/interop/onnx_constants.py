@@ -84,6 +84,7 @@ class Constants:
         self.makers = {name: node for node in graph.node for name in node.output if name}
         self.told: set[str] = set() if outer is None else outer.told
         self._outer, self._known, self._bytes = outer, {}, 0
+        self._same: dict[str, str] = {}
 
     def has(self, name: str) -> bool:
         """Whether the value is a constant."""
@@ -106,6 +107,8 @@ class Constants:
             found = {name: numbers_of(self.tensors[name], name)}
         elif name in self.makers:
             found = self._made(self.makers[name], depth)
+        elif name in self._same and self._outer is not None:
+            return self._outer.array(self._same[name], depth)
         elif self._outer is not None:
             return self._outer.array(name, depth)
         else:
@@ -117,6 +120,10 @@ class Constants:
             raise ValueError(f"source: expected constants of at most {_MOST_BYTES >> 20} MiB, got more")
         self._known |= found
         return found[name]
+
+    def call(self, name: str, outside: str) -> None:
+        """Say that a value of this graph is one of the graph around it."""
+        self._same[name] = outside
 
     def tensor(self, name: str) -> Any:
         """The tensor of that name where it is stored as it is, else ``None``."""

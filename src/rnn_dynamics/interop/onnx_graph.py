@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.onnx_constants import Computed, Constants
+from rnn_dynamics.numerics.texts import counted
 
 _DEFAULTS = {"RNN": ("tanh",), "GRU": ("sigmoid", "tanh"), "LSTM": ("sigmoid", "tanh", "tanh")}
 _DIRECTIONS = ("forward", "reverse", "bidirectional")
@@ -203,7 +204,7 @@ def _check_initial(constants: Constants, node: Any, R: np.ndarray) -> None:
             hint = ": an LSTM with proj_size, whose export lacks weights? Import the module by from_torch"
             got = shape[2] if len(shape) == 3 else f"shape {shape}"
             raise ValueError(
-                f"source: expected {name} of {R.shape[2]} units, as R has, got {got}"
+                f"source: expected {name} of {counted(R.shape[2], 'unit')}, as R has, got {got}"
                 + hint * (name == "initial_c" and len(shape) == 3)
             )
 
@@ -225,7 +226,7 @@ def initial_of(constants: Constants, node: Any, which: int, units: int) -> np.nd
             return None
         array = constants.array(source) if source else np.zeros((1, 1, units), np.float32)
         if array.ndim != 3 or array.shape[2] != units:
-            raise ValueError(f"source: expected {name} of {units} units, got shape {array.shape}")
+            raise ValueError(f"source: expected {name} of {counted(units, 'unit')}, got shape {array.shape}")
         rows = array[which % len(array)]
         if (rows != rows[:1]).any():
             raise ValueError(

@@ -41,6 +41,20 @@ def found_in(graph: Any, constants: Constants) -> list[Found]:
     Raises:
         ValueError: constants that are damaged.
     """
+    loops = [node for node in graph.node if node.op_type in _READERS]
+    if loops:
+        run = _run(graph, constants)
+        return [found for number, node in enumerate(loops) if (found := _of_loop(run, node, number))]
+    rows = layers_of(_run(graph, constants, is_cut=True))
+    if len(rows) == 1:
+        return [Found("the unrolled network", *rows[0])]
+    if rows:
+        return [Found(f"unrolled layer {number}", *row) for number, row in enumerate(rows)]
+    return _alone(_run(graph, constants))
+
+
+def _run(graph: Any, constants: Constants, *, is_cut: bool = False) -> Run:
+    """The values of a graph, without any where they are too many; cut at what may be states."""
     algebra = Algebra()
     run = Run(graph, constants, algebra)
     for value in getattr(graph, "input", ()):
@@ -48,14 +62,13 @@ def found_in(graph: Any, constants: Constants) -> list[Found]:
         if lengths and lengths[-1] and lengths[-1] < 2**20:
             run.values[value.name] = algebra.named("input", value.name, lengths[-1], len(lengths))
     try:
+        if is_cut:
+            run.cut()
         run.go()
+        run.ends()
     except Unknown:
-        return []
-    loops = [node for node in graph.node if node.op_type in _READERS]
-    if loops:
-        return [found for number, node in enumerate(loops) if (found := _of_loop(run, node, number))]
-    steps, direction = layers_of(run)
-    return [Found("the unrolled network", steps, direction)] if steps else _alone(run)
+        return Run(graph, constants, Algebra())
+    return run
 
 
 def _of_loop(run: Run, node: Any, number: int) -> Found | None:
@@ -140,13 +153,41 @@ def _scan(inner: Run, node: Any) -> tuple[Pairs, str]:
 
 
 def _loop(inner: Run, node: Any) -> tuple[Pairs, str]:
-    """Of a Loop's states the same; inputs are those that its body gathers by the number of the step."""
+    """Of a Loop's states the same; inputs are those that its body gathers by the number of the step.
+
+    What leaves the body as it came is a value of the graph around it, and a state that grows by 1 counts the steps.
+    """
     names = [value.name for value in inner.graph.input]
     outputs = [value.name for value in inner.graph.output]
+    makers = {name: each for each in inner.graph.node for name in each.output}
     inner.indices.add(names[0])
     count = len(names) - 2
-    pairs = list(zip(names[2:], outputs[1 : 1 + count], node.input[2 : 2 + count], strict=True))
+    pairs: Pairs = []
+    for into, out, given in zip(names[2:], outputs[1 : 1 + count], node.input[2 : 2 + count], strict=True):
+        source, maker = out, makers.get(out)
+        for _ in makers:
+            if maker is None or maker.op_type != "Identity":
+                break
+            source = maker.input[0]
+            maker = makers.get(source)
+        if source == into:
+            outer = None if inner.outer is None else inner.outer.known(given)
+            inner.constants.call(into, given)
+            inner.values |= {} if outer is None else {into: outer}
+        elif maker is not None and _counts(inner, maker, into):
+            inner.indices.add(into)
+        else:
+            pairs.append((into, out, given))
     return pairs, "forward"
+
+
+def _counts(inner: Run, maker: Any, into: str) -> bool:
+    """Whether a node adds the whole number 1 to a number."""
+    others = [name for name in maker.input if name != into]
+    if maker.op_type != "Add" or len(others) != 1 or not inner.constants.has(others[0]):
+        return False
+    one = inner.constants.array(others[0])
+    return one.dtype.kind == "i" and one.size == 1 and int(one.reshape(())) == 1
 
 
 def _while(inner: Run, node: Any) -> tuple[Pairs, str]:

@@ -1,30 +1,63 @@
 """Layers of RNNs that an ONNX graph writes out step by step with the same weights."""
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 
 from rnn_dynamics.interop.forms import Algebra, Form, same
+from rnn_dynamics.interop.onnx_gated import chains_of, layer_of
 from rnn_dynamics.interop.onnx_values import FUNCTIONS, Run
 from rnn_dynamics.interop.steps import Step
 
-Layer = tuple[Step, list[int], str]
+Row = tuple[tuple[Step, ...], str]
 
 
-def layers_of(run: Run) -> tuple[tuple[Step, ...], str]:
-    """The layers, the one next to the inputs first, and their direction; none where they are not understood."""
+class Layer(NamedTuple):
+    """A layer of a network that is written out.
+
+    Attributes:
+        step: of the layer.
+        states: the number of what it gives at each step, the first one too.
+        reads: the number of what each step from the second on reads.
+        places: where on the time axis the inputs were that it reads, as far as that is told.
+    """
+
+    step: Step
+    states: list[int]
+    reads: list[int]
+    places: list[int | None]
+
+    def direction(self) -> str:
+        """ "reverse" if it reads the inputs from their end."""
+        is_reverse = len(self.places) > 1 and (self.places[0] or 0) > (self.places[-1] or 0)
+        return "reverse" if is_reverse else "forward"
+
+
+def layers_of(run: Run) -> list[Row]:
+    """The layers, the one next to the inputs first, and their direction; none where they are not understood.
+
+    Layers that are not on top of one another are a row each.
+    """
     before = _before(run.algebra)
     lasts = set(before) - {earlier for earlier, _ in before.values()}
     chains = [_chain(run.algebra, last, before) for last in sorted(lasts)]
-    layers = [found for chain in chains if (found := _layer(run.algebra, chain)) is not None]
     longest = max((len(chain) for chain in chains), default=0)
+    layers = [found for chain in chains if (found := _layer(run.algebra, chain)) is not None]
+    gated = chains_of(run.algebra)
     if len(layers) < sum(len(chain) > 2 and 2 * len(chain) > longest for chain in chains):
-        return (), "forward"  # one of these is not understood, and what is may be a part of the network
+        return []  # one of these is not understood, and what is may be a part of the network
+    for chain in gated:
+        found = layer_of(run.algebra, chain)
+        if found is None:
+            return []
+        states = [numbers[0] for numbers in chain]
+        if (layer := _checked(run.algebra, Layer(found[0], states, found[1], []))) is None:
+            return []
+        layers.append(layer)
+    longest = max([longest, *map(len, gated)])
     left = [node for node in run.graph.node if node.op_type in FUNCTIONS and not run.has(node.output[0])]
-    ordered = _ordered(layers)
-    if not ordered or len(left) >= longest:  # another layer, which is not understood
-        return (), "forward"
-    return tuple(step for step, _, _ in ordered), ordered[0][2]
+    return [] if len(left) >= longest else _rows(layers)  # another layer, which is not understood
 
 
 def _before(algebra: Algebra) -> dict[int, tuple[int, np.ndarray]]:
@@ -73,13 +106,17 @@ def _layer(algebra: Algebra, chain: list[int]) -> Layer | None:
     if any(not all(map(same, step, first)) for step in steps[1:]):
         return None
     atom = algebra.atoms[chain[-1]]
-    places = [algebra.atoms[number].step for number in reads if algebra.atoms[number].kind == "input"]
-    if not _one_by_one([*_places(algebra, chain[0]), *places]):
-        return None
-    direction = "reverse" if len(places) > 1 and (places[0] or 0) > (places[-1] or 0) else "forward"
     names = tuple(dict.fromkeys(algebra.atoms[number].name for number in reads))
     step = Step("RNN", first[0], first[1], first[2], ((atom.name, atom.parameters),), ("h",), names)
-    return step, [*chain, -1, *reads], direction
+    return _checked(algebra, Layer(step, chain, reads, []))
+
+
+def _checked(algebra: Algebra, layer: Layer) -> Layer | None:
+    """The layer with the places of its inputs, if it reads them one by one."""
+    places = _places(algebra, layer.states[0])
+    places += [algebra.atoms[number].step for number in layer.reads if algebra.atoms[number].kind == "input"]
+    names = {algebra.atoms[number].name for number in layer.reads if algebra.atoms[number].kind == "input"}
+    return layer._replace(places=places) if _one_by_one(places) and len(names) < 2 else None
 
 
 def _places(algebra: Algebra, number: int) -> list[int | None]:
@@ -98,20 +135,19 @@ def _one_by_one(places: list[int | None]) -> bool:
     return steps in ({1}, {-1})
 
 
-def _ordered(layers: list[Layer]) -> list[Layer]:
-    """Layers on top of one another; none where they are not in one row."""
-    own = [set(numbers[: numbers.index(-1)]) for _, numbers, _ in layers]
-    reads = [set(numbers[numbers.index(-1) + 1 :]) for _, numbers, _ in layers]
-    for i, j in itertools.permutations(range(len(layers)), 2):
-        above = layers[i][1][layers[i][1].index(-1) + 1 :]
-        states = layers[j][1][: layers[j][1].index(-1)]
-        if set(above) & set(states) and above != states[len(states) - len(above) :]:
-            return []  # of other steps than its own
-    below = [[j for j in range(len(layers)) if reads[i] & own[j]] for i in range(len(layers))]
-    order = [i for i, each in enumerate(below) if not each]
-    while len(order) == 1 or (order and len(order) < len(layers)):
-        above = [i for i, each in enumerate(below) if order[-1] in each and i not in order]
-        if len(above) != 1:
-            break
-        order += above
-    return [layers[i] for i in order] if len(order) == len(layers) else []
+def _rows(layers: list[Layer]) -> list[Row]:
+    """Layers on top of one another as one row; none where one reads another at other steps than its own."""
+    below: list[int | None] = []
+    for i, layer in enumerate(layers):
+        under = [j for j, other in enumerate(layers) if j != i and set(layer.reads) & set(other.states)]
+        below.append(under[0] if under else None)
+        for j in under:
+            states = layers[j].states
+            if len(under) > 1 or layer.reads != states[len(states) - len(layer.reads) :]:
+                return []
+    order = [i for i, under in enumerate(below) if under is None][:1]
+    while order and below.count(order[-1]) == 1:
+        order.append(below.index(order[-1]))
+    if len(order) == len(layers) > 0:
+        return [(tuple(layers[i].step for i in order), layers[order[0]].direction())]
+    return [((layer.step,), layer.direction()) for layer in layers]

@@ -44,6 +44,7 @@ class Run:
         self.values: dict[str, Form] = {}
         self.rows: dict[str, _Row] = {}
         self.indices: set[str] = set()
+        self.cuts: set[str] = set()
 
     def known(self, name: str) -> Form | None:
         """The value of that name that is no constant."""
@@ -97,7 +98,27 @@ class Run:
                 found = operator(self, node)
             except (Unknown, IndexError, TypeError, AttributeError, ValueError):
                 continue
-            self.values |= {name: form for name, form in zip(node.output, found, strict=False) if name}
+            for name, form in zip(node.output, found, strict=False):
+                if name:
+                    self.values[name] = self.algebra.value(form) if name in self.cuts else form
+
+    def cut(self) -> None:
+        """Keep products that are used twice, or that a function is taken of, as one atom each.
+
+        The states of a network that is written out are among them, whose products would grow with each step.
+        """
+        times: dict[str, int] = {}
+        for node in self.graph.node:
+            for name in node.input:
+                times[name] = times.get(name, 0) + 1 + (node.op_type in FUNCTIONS)
+        self.cuts = {name for name, count in times.items() if count > 1}
+
+    def ends(self) -> None:
+        """Keep what the graph puts out as one atom each."""
+        names = [value.name for value in getattr(self.graph, "output", ())]
+        forms = [self.values[name] for name in names if name in self.values]
+        for form in (*forms, *(form for row in self.rows.values() for form in row.forms)):
+            self.algebra.value(form)
 
     def has(self, name: str) -> bool:
         """Whether the value is known."""

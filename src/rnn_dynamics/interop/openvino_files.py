@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.interop.stored import Part, Refused, Stored, from_bytes, item_size, product, shape_of
+from rnn_dynamics.numerics.texts import counted
 
 _DTYPES = {
     "f32": "float32",
@@ -101,18 +102,83 @@ def read_file(path: Path) -> dict[str, Part]:
 
 
 def _operations(model: _Element, numbers: Path, before: str) -> dict[str, Part]:
-    """Those of a model, and of the bodies of its loops."""
+    """Those of a model, and of the bodies of its loops; operations in a row of one kind as one."""
     graph, found = _Graph(model, numbers), {}
-    for layer in model.all("layers", "layer"):
-        name, kind = (layer.attributes.get(key, "") for key in ("name", "type"))
-        if kind in _GATES:
-            own = before + name
-            found[own if own not in found else f"{own}#{layer.attributes.get('id')}"] = _operation(
-                graph, layer
-            )
+    layers = model.all("layers", "layer")
+    own = [layer for layer in layers if layer.attributes.get("type", "") in _GATES]
+    parts = [_operation(graph, layer) for layer in own]
+    for row in _rows(graph, own, parts):
+        name = before + ",".join(own[i].attributes.get("name", "") for i in row)
+        name = name if name not in found else f"{name}#{own[row[0]].attributes.get('id')}"
+        found[name] = _in_a_row([parts[i] for i in row])
+    for layer in layers:
         for body in layer.all("body"):
-            found |= _operations(body, numbers, f"{before}{name}/")
+            found |= _operations(body, numbers, f"{before}{layer.attributes.get('name', '')}/")
     return found
+
+
+def _in_a_row(parts: list[Part]) -> Part:
+    """Modules on top of one another as one of several layers, as PyTorch names them."""
+    found = dict(parts[0].inside)
+    for number, part in enumerate(parts[1:], 1):
+        found |= {name.replace("_l0", f"_l{number}"): each for name, each in part.inside.items()}
+    return parts[0]._replace(inside=found)
+
+
+def _rows(graph: "_Graph", layers: list[_Element], parts: list[Part]) -> list[list[int]]:
+    """Numbers of operations in rows: of one kind, each taking step by step what the one before it gives."""
+
+    def is_alike(one: Part, other: Part) -> bool:
+        own, others = ({k for k in each.inside if k.startswith("weight_")} for each in (one, other))
+        return one.name == other.name and own == others != set() and _mode(one) == _mode(other)
+
+    below = [_below(graph, layer, layers) for layer in layers]
+    below = [j if j is not None and is_alike(parts[i], parts[j]) else None for i, j in enumerate(below)]
+    below = [j if below.count(j) == 1 else None for j in below]
+    rows = [[i] for i, j in enumerate(below) if j is None]
+    for row in rows:
+        while row[-1] in below:
+            row.append(below.index(row[-1]))
+    return rows if sum(map(len, rows)) == len(layers) else [[i] for i in range(len(layers))]
+
+
+def _mode(part: Part) -> Any:
+    return part.inside.get("mode")
+
+
+def _below(graph: "_Graph", layer: _Element, layers: list[_Element]) -> int | None:
+    """The number of the operation whose outputs this one takes step by step, those of both directions together."""
+    between: list[_Element] = []
+    try:
+        source, port = graph.edge(layer, 0)
+        while source.attributes.get("type") in _MOVED and len(between) < _DEEPEST_FOLD:
+            between.append(source)
+            source, port = graph.edge(source, 0)
+    except Refused:
+        return None
+    if port != 0 or not any(source is each for each in layers) or source is layer:
+        return None
+    dims = [dim.text.strip() for dim in source.all("output", "port")[0].all("dim")]
+    trial = [
+        int(dim) if dim.isdecimal() and 0 < int(dim) < 100 else own
+        for dim, own in zip(dims, (2, 1, 3, 1), strict=False)
+    ]
+    units = dims[-1] if dims else ""
+    if len(trial) != 4 or not units.isdecimal() or not 0 < int(units) < 2**16 or not dims[1].isdecimal():
+        return None
+    batch, ways, steps, _ = trial
+    value = np.arange(batch * ways * steps * int(units)).reshape(batch, ways, steps, int(units))
+    wanted = value.transpose(0, 2, 1, 3).reshape(batch, steps, -1)
+    try:
+        for each in reversed(between):
+            value = _FOLDED[each.attributes["type"]](
+                [value, graph.value(graph.source(each, 1))],
+                each.all("data")[0].attributes if each.all("data") else {},
+            )
+    except (Refused, ValueError, IndexError):
+        return None
+    is_same = value.shape == wanted.shape and bool((value == wanted).all())
+    return next(i for i, each in enumerate(layers) if each is source) if is_same else None
 
 
 class _Graph:
@@ -121,25 +187,32 @@ class _Graph:
     def __init__(self, model: _Element, numbers: Path) -> None:
         self.numbers = numbers
         self.layers = {layer.attributes.get("id", ""): layer for layer in model.all("layers", "layer")}
-        self.sources: dict[tuple[str, str], str] = {}
+        self.sources: dict[tuple[str, str], tuple[str, str]] = {}
         for edge in model.all("edges", "edge"):
             told = edge.attributes
-            self.sources[told.get("to-layer", ""), told.get("to-port", "")] = told.get("from-layer", "")
+            source = told.get("from-layer", ""), told.get("from-port", "")
+            self.sources[told.get("to-layer", ""), told.get("to-port", "")] = source
 
     def source(self, layer: _Element, place: int) -> _Element:
         """The layer that gives the input of that number."""
+        return self.edge(layer, place)[0]
+
+    def edge(self, layer: _Element, place: int) -> tuple[_Element, int]:
+        """The layer that gives the input of that number, and the number of its output, -1 where none is told."""
         ports = layer.all("input", "port")
         if place >= len(ports):
             raise Refused(
                 f"expected {place + 1} inputs of {layer.attributes.get('name')!a:.60}, got {len(ports)}"
             )
         key = (layer.attributes.get("id", ""), ports[place].attributes.get("id", ""))
-        found = self.layers.get(self.sources.get(key, ""))
+        source, port = self.sources.get(key, ("", ""))
+        found = self.layers.get(source)
         if found is None:
             raise Refused(
                 f"expected an edge to each input of {layer.attributes.get('name')!a:.60}, got none to one"
             )
-        return found
+        outputs = [each.attributes.get("id", "") for each in found.all("output", "port")]
+        return found, outputs.index(port) if port in outputs else -1
 
     def value(self, layer: _Element, deep: int = 0) -> np.ndarray:
         """The numbers that a layer gives, of constants alone."""
@@ -225,6 +298,9 @@ _FOLDED = {
 }
 
 
+_MOVED = ("Reshape", "Unsqueeze", "Squeeze", "Transpose")
+
+
 def _operation(graph: _Graph, layer: _Element) -> Part:
     """An operation as a module: its weights, or by the name of what is not read."""
     kind = layer.attributes["type"]
@@ -265,7 +341,7 @@ def _weights(
         (rows + units if family == "GRU" and after else rows,),
     ]
     if ends is None or units < 1 or any(s != (len(ends), *w) for s, w in zip(shapes, wanted, strict=True)):
-        raise Refused(f"expected W, R and B of {family} with {units} units, got shapes {shapes}")
+        raise Refused(f"expected W, R and B of {family} with {counted(units, 'unit')}, got shapes {shapes}")
 
     def part(place: int, end: int, change: Any, shape: tuple[int, ...]) -> Stored:
         def read() -> np.ndarray:

@@ -1,6 +1,7 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
 from rnn_dynamics.interop.arrays import agreed, host_array
-from rnn_dynamics.interop.effective import plain, weights_of
+from rnn_dynamics.interop.effective import hooks_of, plain, weights_of
 from rnn_dynamics.interop.exported import is_program, operation_of
 from rnn_dynamics.interop.names import (
     KINDS,
@@ -69,7 +70,8 @@ def from_torch(
             forward that is not PyTorch's.
 
     Warns:
-        UserWarning: weights of a dynamically quantised layer were made float32.
+        UserWarning: weights of a dynamically quantised layer were made float32; a forward with hooks that may
+            change what it reads and puts out.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):
@@ -123,16 +125,22 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
         kind = type(source).__name__
         raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
     found, prefix = selected(plain(source, prefix), prefix)
-    told = None if module is None else _kind_of_module(module, prefix)
-    if said:
+    part = None if module is None else _part_of(module, prefix)
+    told = None if part is None else _kind_of_module(part, prefix)
+    if said := "; ".join(filter(None, [said, "" if part is None else hooks_of(part)])):
         warnings.warn(f"source: {said}", UserWarning, stacklevel=3)
     return {name: host_array(name, value) for name, value in found.items()}, told
 
 
-def _kind_of_module(module: Any, prefix: str) -> str | None:
-    """The kind that the part of the module tells to which the prefix leads, where it is one of PyTorch's own."""
+def _part_of(module: Any, prefix: str) -> Any:
+    """The part of the module to which the prefix leads."""
     for part in prefix.split(".")[:-1]:
         module = getattr(module, part, None)
+    return module
+
+
+def _kind_of_module(module: Any, prefix: str) -> str | None:
+    """The kind that a module tells, where it is one of PyTorch's own."""
     name = type(module).__name__.lower().removeprefix("parametrized")
     mode = getattr(module, "mode", None)
     if name in ("rnncell", "simplernncell"):
@@ -148,17 +156,35 @@ def _check_forward(module: Any, prefix: str, told: str | None) -> None:
     """Refuse a class whose forward is none of PyTorch's or Paddle's, whatever names its weights have."""
     classes = type(module).__mro__
     forward = next((cls for cls in classes if "forward" in vars(cls)), type(module))
-    if "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle"):
-        return
     base = next((cls.__name__ for cls in classes if cls.__module__ == "torch.nn.modules.rnn"), None)
+    program = _name_in_program(module)
+    if program:
+        if program.partition(".")[0] in ("torch", "paddle"):
+            return
+        got = f"{program.rpartition('.')[2]}, which has a forward of its own"
+    elif "forward" in getattr(module, "__dict__", {}):
+        got = f"a {type(module).__name__} whose forward was replaced"
+    elif "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle"):
+        return
+    else:
+        got = f"{forward.__name__}, which {'overrides forward' if base else 'has a forward of its own'}"
     words = f"{f', prefix={prefix!r}' if prefix else ''}{f', kind={told!r}' if told else ''}".replace(
         "'", '"'
     )
     raise ValueError(
-        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {forward.__name__}, "
-        f"which {'overrides forward' if base else 'has a forward of its own'}: where that leaves PyTorch's step "
-        f"alone, from_torch(source.state_dict(){words}), else write its step as a cell"
+        f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {got}: "
+        f"where that leaves PyTorch's step alone, from_torch(source.state_dict(){words}), else write its step "
+        "as a cell"
     )
+
+
+def _name_in_program(module: Any) -> str:
+    """The class of a scripted or traced module by its full name, which its own type does not tell; or ""."""
+    try:
+        name = str(module._c._type().qualified_name())
+    except (AttributeError, TypeError, RuntimeError):
+        return ""
+    return re.sub(r"___torch_mangle_\d+\.", "", name).removeprefix("__torch__.")
 
 
 def _cell(kind: str, layer: dict[str, np.ndarray], number: int) -> ElmanRNN | LSTM | ProjectedLSTM | GRU:

@@ -142,7 +142,13 @@ def _known(source: Any, names: tuple[str, ...], attribute: str, words: str) -> s
     """The class of those names that an object is of, or is derived from."""
     kind = next((cls.__name__ for cls in type(source).__mro__ if cls.__name__ in names), None)
     if kind is None or not hasattr(source, attribute):
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}")
+        inner = ""
+        if hasattr(source, "lstm_cell"):
+            inner = (
+                ": rd.interop.from_torch(source.lstm_cell) reads the LSTM inside, which is another map, without "
+                "the reset by spikes"
+            )
+        raise TypeError(f"source: expected {words}, got {type(source).__name__}{inner}")
     package, own = ("snntorch", "SpikingLeaky") if names is _NEURONS else ("norse", "SpikingLIF")
     check_step(source, "forward", (package, "torch"), f"give its parameters to {own}")
     return kind

@@ -124,11 +124,17 @@ def from_bytes(
         kind = np.dtype(dtype)
     except TypeError as error:
         raise Refused(f"expected dtypes that NumPy has, got {dtype}") from error
-    return np.frombuffer(content, kind.newbyteorder(order), count).astype(kind, copy=False).reshape(shape)
+    octets = content if isinstance(content, np.ndarray) else np.frombuffer(content, np.uint8)
+    return (
+        octets[: count * kind.itemsize].view(kind.newbyteorder(order)).astype(kind, copy=False).reshape(shape)
+    )
 
 
 def view_of(flat: np.ndarray, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
-    """A copy of what a view shows of a flat storage; ``checked_view`` has looked at its bounds."""
+    """What a view shows of a flat storage, in order; ``checked_view`` has looked at its bounds."""
+    in_order = [product(shape[axis + 1 :]) for axis in range(len(shape))]
+    if all(length == 1 or a == b for length, a, b in zip(shape, strides, in_order, strict=True)):
+        return flat[offset : offset + product(shape)].reshape(shape)  # whose memory JAX may take
     size = flat.itemsize
     view = np.lib.stride_tricks.as_strided(
         flat[offset:], shape, tuple(stride * size for stride in strides), writeable=False

@@ -11,6 +11,7 @@ from rnn_dynamics.interop.archives import Archive
 from rnn_dynamics.interop.opcodes import Machine
 from rnn_dynamics.interop.rebuilt import Storage, storage_dtype
 from rnn_dynamics.interop.stored import MOST_BYTES, Refused, from_bytes, item_size
+from rnn_dynamics.numerics import memory
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 #: How the pickle of that number begins, with which files before version 1.6 begin.
@@ -59,7 +60,7 @@ def read_archive(path: Path) -> Any:
                 f"expected {count * item_size(dtype)} bytes in {member}, got {archive.size(member)}: cut short"
             )
         return Storage(
-            dtype, count, lambda kind, n: from_bytes(archive.read(member), kind, (n,), order=order)
+            dtype, count, lambda kind, n: from_bytes(archive.numbers(member), kind, (n,), order=order)
         )
 
     return Machine(storage).value(io.BytesIO(archive.read(name, most=_MOST_PICKLED)))
@@ -85,7 +86,7 @@ def read_legacy(path: Path) -> Any:
         def read(kind: str, n: int) -> np.ndarray:
             with path.open("rb") as file:
                 file.seek(at[key] + begin)
-                return from_bytes(file.read(n * item_size(kind)), kind, (n,))
+                return from_bytes(memory.read(file, n * item_size(kind)), kind, (n,))
 
         return Storage(dtype, count, read)
 

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from rnn_dynamics.numerics import memory
+
 
 class PrecisionWarning(UserWarning):
     """Warns that numbers given in float64 are computed with in float32."""
 
 
-_ALIGNED = 64  # bytes
 _SWITCH = 'jax.config.update("jax_enable_x64", True)'
 _warned: set[str] = set()
 
@@ -112,12 +113,9 @@ def is_wide(value: Any) -> bool:
 def unshared(array: Any) -> Any:
     """The array, or a copy where JAX would take the memory of the caller, who may change it later.
 
-    JAX takes what begins at a multiple of 64 bytes, as every tensor of PyTorch does. The memory of ``bytes`` nobody
-    changes.
+    JAX takes what begins at a multiple of 64 bytes, as every tensor of PyTorch does. What nobody can change it may
+    keep.
     """
-    if not isinstance(array, np.ndarray) or array.ctypes.data % _ALIGNED:
+    if not isinstance(array, np.ndarray) or not memory.is_aligned(array) or memory.is_nobodys(array):
         return array
-    root: Any = array
-    while isinstance(root, np.ndarray) and root.base is not None:
-        root = root.base
-    return array if isinstance(root, bytes) else array.copy()
+    return array.copy()

@@ -8,6 +8,7 @@ EXTRA_OF: dict[str, str] = {
     "netCDF4": "data",
     "zarr": "data",
     "numcodecs": "data",
+    "google_crc32c": "data",
     "distributed": "distributed",
     "diffrax": "ode",
     "onnx": "interop",

@@ -13,3 +13,8 @@ def printable(text: object, longest: int = 2000) -> str:
     said = text if isinstance(text, str) else repr(text)
     cut = said if len(said) <= longest else f"{said[: longest - 1]}…"
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: "1 lag", "2 lags", "1 entry", "2 entries" where the plural is given."""
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

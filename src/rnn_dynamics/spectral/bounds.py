@@ -16,6 +16,7 @@ from rnn_dynamics.gradients.jacobians import gradient_norms
 from rnn_dynamics.numerics.eigen import spectral_norm, spectral_radius
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.spectral.diagonal_scaling import LARGEST_WEIGHT, ScaledBounds, scaled_bounds
 from rnn_dynamics.spectral.joint_radius import JointRadius, joint_spectral_radius, slope_corners, slope_radius
 from rnn_dynamics.spectral.nonnormal import eigenvalue_conditions
@@ -218,7 +219,7 @@ class Bounds(Result):
             return f"Bounds(shape={self.log_norms.shape}, dtype={self.log_norms.dtype})"
         decades = float(np.asarray(self.log_norms)[0]) / math.log(10)
         diverged = ", DIVERGED: a state or a product is not finite" if self.status == Status.DIVERGED else ""
-        rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {self.steps} steps{diverged}"]
+        rows = [f"‖∂x_T/∂x_0‖₂ = 10^{decades:.2f} over T = {counted(self.steps, 'step')}{diverged}"]
         if self.radius is not None and self.norm is not None:
             slope = "not declared" if self.slope_bound is None else f"{self.slope_bound:g}"
             radius = f"ρ(W) = {float(self.radius):.4g} (condition {self.radius_condition:.3g})"
@@ -229,7 +230,7 @@ class Bounds(Result):
     def _row(self, entry: Bound, width: int) -> str:
         kind = "theorem" if entry.theorem else "no theorem"
         violated = int(entry.violated.sum())
-        share = f", violated at {violated} of {self.steps} lags" if violated else ""
+        share = f", violated at {violated} of {counted(self.steps, 'lag')}" if violated else ""
         says = f", so it {entry.conclusive}" if entry.conclusive else ""
         side, at_zero = "≤" if entry.above else "≥", entry.log[0] / math.log(10)
         verdict = f"{kind}, {entry.tightness:+.3g} decades a step{share}{says}"

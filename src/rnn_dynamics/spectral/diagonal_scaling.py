@@ -21,6 +21,7 @@ import numpy as np
 
 from rnn_dynamics.numerics.one_thread import one_blas_thread
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import concrete_array, concrete_square, fraction
 
 _ITERATIONS = 200
@@ -58,7 +59,8 @@ class ScaledBounds(Result):
     def __repr__(self) -> str:
         gain = (self.log_plain - self.log).max(initial=0.0) / math.log(10)
         return (
-            f"ScaledBounds({self.lags.size} lags, up to {gain:.3g} decades below the bound without scaling)"
+            f"ScaledBounds("
+            f"{counted(self.lags.size, 'lag')}, up to {gain:.3g} decades below the bound without scaling)"
         )
 
 

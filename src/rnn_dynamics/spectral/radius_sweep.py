@@ -25,6 +25,7 @@ from rnn_dynamics.gradients.singular_values import singular_spectrum
 from rnn_dynamics.numerics.eigen import spectral_norm
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.sweep import Sweep, sweep
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import choice, count, flag, integers, real_array, real_arrays
 from rnn_dynamics.spectral.step_bounds import step_bounds
 from rnn_dynamics.spectral.weight_bounds import log_absolute_bound
@@ -119,7 +120,7 @@ class RadiusSweep(Result):
     def __repr__(self) -> str:
         shape = " × ".join(f"{len(points)} {name}" for name, points in self.sweep.axes.items())
         gammas = ", ".join("not declared" if g is None else f"{g:g}" for g in self.slope_bounds)
-        return f"RadiusSweep({shape}, {self.steps} steps, γ {gammas})"
+        return f"RadiusSweep({shape}, {counted(self.steps, 'step')}, γ {gammas})"
 
 
 @dataclasses.dataclass(frozen=True)

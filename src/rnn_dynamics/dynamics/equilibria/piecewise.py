@@ -19,6 +19,7 @@ from rnn_dynamics.dynamics.equilibria.results import FixedPoints
 from rnn_dynamics.numerics.batching import mapped
 from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.reductions import all_finite
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -166,7 +167,7 @@ def piecewise_linear_cycles(
     hidden, limit = form.threshold.shape[0], residual_tolerance(problem, tolerance)
     if hidden * period > _EXHAUSTIVE_BITS and key is None:
         raise ValueError(
-            f"key: expected a random key, as {hidden} units and period {period} make more than "
+            f"key: expected a random key, as {counted(hidden, 'unit')} and period {period} make more than "
             f"{2**_EXHAUSTIVE_BITS} patterns, got None"
         )
     by_period, total = {}, 0

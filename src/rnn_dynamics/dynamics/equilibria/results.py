@@ -10,6 +10,7 @@ from rnn_dynamics.dynamics.equilibria.ends import OrbitEnd, OrbitEnds
 from rnn_dynamics.dynamics.phases import Lengths, apart
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 
 _CREEPS = 0.1  # relative distance of a marginal point within which orbits are taken to creep towards it
 
@@ -161,7 +162,8 @@ class FixedPoints(Result):
             )
         if self.ends is not None and (undecided := self._lost()):
             sentences.append(
-                f"{undecided} of {len(self.ends)} orbits had no known end after {self.ends.steps.max()} steps"
+                f"{undecided} of {len(self.ends)} orbits had no known end after "
+                f"{counted(self.ends.steps.max(), 'step')}"
             )
         if self.bounded and self.index_sum not in (None, 1):
             sign = "saddles" if self.index_sum > 1 else "points of index 1, as attractors are,"

@@ -5,6 +5,8 @@ import warnings
 
 import numpy as np
 
+from rnn_dynamics.numerics.texts import counted
+
 _ROOTS = 4.0  # of the dtype's resolution: distances that decisions are made at are of its square root
 _TOLD_APART = 64.0  # roundings of the largest unit, below which polished states are one
 
@@ -40,7 +42,8 @@ def warn_of_small_states(dtype: np.dtype, *states: np.ndarray, stacklevel: int =
         text = (
             f"unit {tiny[0]} is nowhere larger than {units[tiny[0]]:.1g}, and tolerances are relative to the "
             f"largest unit, {largest:.1g}: in {dtype} points and cycles that differ in such units alone are taken "
-            f"for one ({tiny.size} of {units.size} units). Choose units in which all are of size 1: with F the map "
+            f"for one ({tiny.size} of "
+            f"{counted(units.size, 'unit')}). Choose units in which all are of size 1: with F the map "
             "and s their sizes, lambda x, u: F(s * x, u) / s"
         )
     else:

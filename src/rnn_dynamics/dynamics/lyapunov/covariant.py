@@ -24,6 +24,7 @@ from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count, index
 
 _HIGHEST = jax.lax.Precision.HIGHEST
@@ -166,11 +167,13 @@ def covariant_vectors(
     before = steps // 4 if before is None else count("before", before)
     after = steps // 4 if after is None else count("after", after)
     if before + after >= steps:
-        raise ValueError(f"before, after: expected less than {steps} steps in all, got {before} + {after}")
+        raise ValueError(
+            f"before, after: expected less than {counted(steps, 'step')} in all, got {before} + {after}"
+        )
     need = 2 * (steps - before) * (size + exponents) * exponents * dtype.itemsize
     if need > memory_limit:
         raise ValueError(
-            f"memory_limit: {steps - before} steps of {exponents} vectors take {need} bytes, "
+            f"memory_limit: {counted(steps - before, 'step')} of {exponents} vectors take {need} bytes, "
             f"expected at most {memory_limit}"
         )
     frame = first_frame(key, size, exponents, dtype)

@@ -20,6 +20,7 @@ from rnn_dynamics.dynamics.lyapunov.typical import CLEAR, input_period
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import broadcast_arrays, count, index, real_array
 
 # Numbers of a chunk: what stays in a cache.
@@ -63,7 +64,8 @@ class FiniteTimeExponents(Result):
     def __repr__(self) -> str:
         grid = "×".join(map(str, self.status.shape)) or "1"
         text = (
-            f"FiniteTimeExponents({grid} points, {self.exponents.shape[-1]} exponents over {self.steps} steps"
+            f"FiniteTimeExponents({grid} points, {self.exponents.shape[-1]} exponents over "
+            f"{counted(self.steps, 'step')}"
         )
         finite = self.largest[np.isfinite(self.largest)]
         text += f", largest {finite.min():.4g} to {finite.max():.4g}" if finite.size else ""

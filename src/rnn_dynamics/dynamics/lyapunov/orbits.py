@@ -15,6 +15,7 @@ from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 
 _LONG = 64  # a longer cycle is one of the floats, near a typical orbit
 _MOST_DIGITS = 20.0  # nats of a multiplier that is written out
@@ -102,14 +103,14 @@ class OrbitCheck(Result):
         if bool(self.affine):
             return text + ", which is no harm as the map is affine: every orbit has these exponents"
         if period > _LONG:
-            return text + f": of floats, so that its exponents are a mean over {period} steps only"
+            return text + f": of floats, so that its exponents are a mean over {counted(period, 'step')} only"
         return text + ": these are its exponents, not those of a typical orbit"
 
     def _reach(self) -> str:
         resolved, steps = int(self.resolved_steps), int(self.steps)
         if not 0 <= resolved < steps or not bool(self.is_typical):
             return ""
-        text = f"in floats the orbit is that of x0 for {resolved} of {steps} steps"
+        text = f"in floats the orbit is that of x0 for {resolved} of {counted(steps, 'step')}"
         return text + "; from there these are a pseudo-orbit's exponents"
 
     def __repr__(self) -> str:

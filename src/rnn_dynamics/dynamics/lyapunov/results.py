@@ -14,6 +14,7 @@ from rnn_dynamics.dynamics.lyapunov.orbits import OrbitCheck
 from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 
 
 @jax.tree_util.register_dataclass
@@ -117,7 +118,7 @@ class LyapunovSpectrum(Result):
 
     def __repr__(self) -> str:
         count = self.exponents.shape[-1]
-        text = f"LyapunovSpectrum({count} of {self.units} exponents over {self.steps} steps, QR every "
+        text = f"LyapunovSpectrum({count} of {self.units} exponents over {counted(self.steps, 'step')}, QR every "
         text += "step" if self.interval == 1 else f"{self.interval} steps"
         if isinstance(self.exponents, Tracer) or self.exponents.ndim != 1:
             return text + ")"

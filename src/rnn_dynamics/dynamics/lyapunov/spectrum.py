@@ -22,6 +22,7 @@ from rnn_dynamics.numerics.batching import computed, is_plain
 from rnn_dynamics.numerics.compiling import lean
 from rnn_dynamics.numerics.reductions import all_finite
 from rnn_dynamics.numerics.status import Status
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count, index
 
 _PILOT = 64
@@ -249,8 +250,9 @@ def lyapunov_spectrum(
     asked = None if interval is None else count("interval", interval, minimum=1)
     if not _block_steps(steps, 0, discard, blocks, asked or 1):
         raise ValueError(
-            f"blocks: {blocks} blocks of at least {asked or 1} steps after {discard} discarded ones do not fit in "
-            f"{steps} steps; expected fewer blocks, a smaller discard or a longer trajectory"
+            f"blocks: {blocks} blocks of at least "
+            f"{counted(asked or 1, 'step')} after {discard} discarded ones do not fit in "
+            f"{counted(steps, 'step')}; expected fewer blocks, a smaller discard or a longer trajectory"
         )
     frame = first_frame(key, size, exponents, dtype)
     free = asked is None and exponents > 1 and not _is_traced(trajectory, frame)

@@ -1,8 +1,8 @@
-"""Recurrent networks that ship inside public packages: how far back they reach, and the folds of the one in Opus.
+"""Trained recurrent networks that are public: how far back they reach, and the folds of the one in Opus.
 
-The programs of ``examples/zoo`` read each network from its installed package, check its states against the
-package's own runtime, and write what is measured as JSON. Those results lie in ``figures/data/zoo``; nothing of
-a package does.
+The programs of ``examples/zoo`` read each network from its installed package, or from a clone of its repository,
+check its states against the package's own runtime, and write what is measured as JSON. Those results lie in
+``figures/data/zoo``; nothing of a package does.
 """
 
 import functools
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rnn_dynamics import plots
-from rnn_dynamics.figures.gradients import zoo_both
+from rnn_dynamics.figures.gradients import zoo_both, zoo_robots
 from rnn_dynamics.figures.registry import Reproduction
 from rnn_dynamics.figures.report import ReportRow, claim, number
 from rnn_dynamics.plots import palette
@@ -71,19 +71,19 @@ def in_its_unit(result: dict[str, Any], lags: float) -> str:
 
 
 def zoo(*, quick: bool = False) -> Reproduction:
-    """Gradient norms, horizons and exponents of every stored network, of one direction and of two; Opus's folds."""
+    """Gradient norms, horizons and exponents of every stored network; Opus's folds; robots with less memory."""
     del quick  # nothing is computed
     results, both = stored(), both_ways()
     labels = {name: label(each) for name, each in both.items()}
-    rows = (*_rows(results, both), *zoo_both.rows(both, labels))
+    rows = (*_rows(results, both), *zoo_robots.rows(results), *zoo_both.rows(both, labels))
     return Reproduction(functools.partial(_picture, results, both, labels), rows)
 
 
 def _picture(
     results: dict[str, dict[str, Any]], both: dict[str, dict[str, Any]], labels: dict[str, str]
 ) -> Figure:
-    figure = Figure(figsize=(palette.FULL, 10.2))
-    grid = figure.add_gridspec(3, 3, width_ratios=(1.25, 1.25, 0.8), height_ratios=(1.35, 1, 0.95))
+    figure = Figure(figsize=(palette.FULL, 13.2))
+    grid = figure.add_gridspec(4, 3, width_ratios=(1.25, 1.25, 0.8), height_ratios=(1.6, 1, 0.95, 1))
     norms = figure.add_subplot(grid[0, 0])
     horizons = figure.add_subplot(grid[0, 1])
     exponents = figure.add_subplot(grid[0, 2], sharey=horizons)
@@ -99,7 +99,11 @@ def _picture(
     directions = figure.add_subplot(grid[2, 2])
     zoo_both.signed(signed, both, labels)
     zoo_both.directions(directions, both, labels)
-    plots.panel_labels((norms, horizons, exponents, folds, weights, signed, directions))
+    below = grid[3, :].subgridspec(1, 2)
+    speeds, pushes = figure.add_subplot(below[0]), figure.add_subplot(below[1])
+    zoo_robots.speeds(speeds, results)
+    zoo_robots.pushes(pushes, results)
+    plots.panel_labels((norms, horizons, exponents, folds, weights, signed, directions, speeds, pushes))
     return figure
 
 
@@ -223,7 +227,7 @@ def _rows(results: dict[str, dict[str, Any]], both: dict[str, dict[str, Any]]) -
     rest = nh3pred["fixed_points"]["points"][0]["radius"]
     rows = [
         claim(
-            "states of trained networks in public packages against the runtimes that they are made for",
+            "states of trained networks that are public against the runtimes that they are made for",
             "the packages",
             "the same, to single precision",
             f"{len(checked)} networks, {own} by their own runtime, largest difference {worst:.0e}",

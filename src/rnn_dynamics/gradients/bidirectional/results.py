@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import real_array
 
 _FEWEST = 8  # lags of a side that a rate is told from
@@ -98,7 +99,7 @@ class SignedNorms(Result):
 
     def __repr__(self) -> str:
         near, far = self.horizon(), self.horizon(0.01)
-        what = f"of {self.of} at {self.at} by {self.by}, {len(self.log_norms)} steps"
+        what = f"of {self.of} at {self.at} by {self.by}, {counted(len(self.log_norms), 'step')}"
         reach = f"reach at 1/e {near[0]} back, {near[1]} ahead, at 1 % {far[0]} and {far[1]}"
         return f"SignedNorms({what}, {reach}{'' if self.is_exact else f', by {self.rows} random rows'})"
 
@@ -152,4 +153,4 @@ class CreditBySignedLag(Result):
     def __repr__(self) -> str:
         near, far = self.horizon(), self.horizon(0.01)
         reach = f"reach at 1/e {near[0]} back, {near[1]} ahead, at 1 % {far[0]} and {far[1]}"
-        return f"CreditBySignedLag({len(self.direct)} steps, {len(self.ends)} of them followed, {reach})"
+        return f"CreditBySignedLag({counted(len(self.direct), 'step')}, {len(self.ends)} of them followed, {reach})"

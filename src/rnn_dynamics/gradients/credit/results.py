@@ -15,6 +15,7 @@ from rnn_dynamics.gradients.parameters import Group
 from rnn_dynamics.numerics.batching import computed
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.scaled import Scaled
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import choice, real_array
 
 
@@ -150,6 +151,9 @@ class CreditByLag(Result):
         if isinstance(self.log_shares, Tracer) or self.log_shares.ndim != 1:
             return f"CreditByLag(shares of shape {self.log_shares.shape})"
         if not self.is_finite:
-            return f"CreditByLag({len(self.lags)} lags, not finite)"
+            return f"CreditByLag({counted(len(self.lags), 'lag')}, not finite)"
         near, far = self.horizon(), self.horizon(0.01)
-        return f"CreditByLag({len(self.lags)} lags, horizon {near} at 1/e, {far} at 1 %, sum {self.trend})"
+        return (
+            f"CreditByLag("
+            f"{counted(len(self.lags), 'lag')}, horizon {near} at 1/e, {far} at 1 %, sum {self.trend})"
+        )

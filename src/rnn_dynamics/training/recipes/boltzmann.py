@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from rnn_dynamics.cells.activations import logit, sigmoid
 from rnn_dynamics.cells.vanilla import dot
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import count, real_array
 
 _LARGEST = 16
@@ -54,7 +55,9 @@ def _samples(name: str, values: Any, width: int) -> Array:
     """Draw rows of ``width`` numbers from 0 to 1."""
     array = real_array(name, values, ndim=2)
     if array.shape[1] != width or not len(array):
-        raise ValueError(f"{name}: expected rows of {width} units, at least one, got shape {array.shape}")
+        raise ValueError(
+            f"{name}: expected rows of {counted(width, 'unit')}, at least one, got shape {array.shape}"
+        )
     if not isinstance(array, Tracer):
         seen = np.asarray(array)
         if seen.min() < 0 or seen.max() > 1:
@@ -249,7 +252,7 @@ def pretrain(
     updates, batch, k = (count(name, value, minimum=1) for name, value in numbers)
     array = real_array("data", data, ndim=2)
     if array.shape[1] > n:
-        raise ValueError(f"data: expected rows of at most {n} units, got shape {array.shape}")
+        raise ValueError(f"data: expected rows of at most {counted(n, 'unit')}, got shape {array.shape}")
     v = _samples("data", array, array.shape[1])
     v = jnp.pad(v, ((0, 0), (0, n - v.shape[1])))
     return _pretrained(key, v, _positive("rate", rate).astype(v.dtype), layers, updates, batch, k)
