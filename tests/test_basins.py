@@ -135,7 +135,7 @@ def test_never_a_wrong_label_over_random_networks() -> None:
         lambda cell, x: jax.lax.fori_loop(0, 8000, lambda _, s: jax.vmap(lambda z: cell(z, None))(s), x)
     )
     kinds = set()
-    for _ in range(12):
+    for _ in range(6):
         cell = ElmanRNN(2 * rng.normal(size=(2, 2)), 0.5 * rng.normal(size=2))
         starts = rng.uniform(-2, 2, (200, 2))
         found, ends = basins(cell, starts, max_steps=1000, samples=1024), np.asarray(run(cell, starts))
