@@ -110,7 +110,7 @@ def check(
 
     Where they differ, the weights of an ``LSTM``, ``ProjectedLSTM``, ``GRU`` or ``ElmanRNN``, or of a ``Stack`` of
     one of them, whose layers share a convention, are read by all known ones: the order of the gates, 1 added to or
-    taken from the forget gate, z the other way round, reset before or after the product, hard sigmoids, other
+    taken from the forget gate, peepholes in the order of the gates, z the other way round, reset before or after the product, hard sigmoids, other
     activations, rows for columns where blocks are square, and all of these together; then the inputs in reverse
     order. What an importer has added up, such as two biases of a gate, stays so.
 
