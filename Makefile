@@ -38,7 +38,7 @@ END = ; code=$$?; kill $$beat 2>/dev/null; exit $$code
 
 help:
 	@echo "make figures    every published figure, with report.json and report.md, into $(OUT)/"
-	@echo "make test       the test suite, notebooks included"
+	@echo "make test       the test suite, with the notebooks that are quick"
 	@echo "make soak       the tests that take minutes"
 	@echo "make peers      cells of other frameworks in their own runtimes (installs gigabytes), into docs/peers.md"
 	@echo "make mutants    which of 300 small faults the tests notice, in hours"

@@ -108,7 +108,7 @@ def _library_paths(rows: np.ndarray, clip: bool) -> list[np.ndarray]:
 @pytest.fixture(scope="module")
 def descents(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray]:
     """Settings, and what the browser's program finds of them, plain and clipped."""
-    rows = _rows(800)
+    rows = _rows(400)
     given = answers(tmp_path_factory.mktemp("descents"), "explore_loss.mjs", "descents", rows)
     return rows, np.frombuffer(given).reshape(len(rows), -1)
 

@@ -1,10 +1,12 @@
 """What belongs to a network's step and is none of its weights' names: hooks, replaced forwards, norms, one bias."""
 
+import json
 import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import rnn_dynamics as rd
 from rnn_dynamics.interop import from_torch, load
@@ -52,6 +54,28 @@ def test_a_forward_that_was_replaced_is_refused_with_a_call_that_reads_the_weigh
     with pytest.raises(ValueError, match=rf"^source: .*whose forward was replaced: .*{call}"):
         from_torch(source, prefix="rnn")
     assert from_torch(source.state_dict(), prefix="rnn.", kind="gru").W.shape == (9, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_own"),
+    [
+        ("__torch__.torch.nn.modules.rnn.GRUCell", False),
+        ("__torch__.torch.nn.modules.rnn.___torch_mangle_3.GRUCell", False),
+        ("__torch__.___torch_mangle_0.My", True),
+        ("__torch__.mine.GRUCell", True),
+    ],
+)
+def test_a_scripted_or_traced_module_tells_its_class_in_the_program(name, is_own):
+    """Of torch 2.13.0, where the object is a ScriptModule of PyTorch's, whatever was scripted."""
+    program = SimpleNamespace(_type=lambda: SimpleNamespace(qualified_name=lambda: name))
+    module = SimpleNamespace(state_dict=lambda: GATED, forward=lambda x: x, _c=program)
+    if not is_own:
+        np.testing.assert_array_equal(from_torch(module).W, GATED["weight_hh_l0"])
+        return
+    own = name.rpartition(".")[2]
+    call = r"from_torch\(source.state_dict\(\)\)"
+    with pytest.raises(ValueError, match=rf"^source: .*got {own}, which has a forward of its own: .*{call}"):
+        from_torch(module)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +200,7 @@ def test_a_minimal_gated_unit_of_linen_is_read_from_a_file(tmp_path):
 
 
 def test_a_file_of_paddle_is_read_by_the_cells_within_the_layer(tmp_path):
-    """Paddle 3.3.1 keeps weights twice; its forward uses the cells', whose projection lies the other way round."""
+    """Paddle 3.3.1 keeps weights twice and uses the cells', whose projection lies the other way round."""
     path = tmp_path / "a.npz"
     cells = {"weight_ih": draw(12, 2), "weight_hh": draw(12, 2), "weight_ho": draw(3, 2)}
     cells |= {"bias_ih": draw(12), "bias_hh": draw(12)}
@@ -234,3 +258,53 @@ def test_a_layer_of_matlab_is_told_with_the_cell_that_takes_its_arrays(tmp_path)
         load(path)
     call = re.search(r"rd\.LSTM\(.*\)$", str(said.value))[0]
     np.testing.assert_array_equal(eval(call, {"rd": rd} | arrays).b, arrays["Bias"][:, 0])
+
+
+def test_a_network_in_several_files_is_read_by_their_index_and_said_of_one(tmp_path):
+    """transformers 4 and 5 cut a model into such files, wherever one is full."""
+    halves = ("weight_ih_l0", "weight_hh_l0"), ("bias_ih_l0", "bias_hh_l0")
+    files = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    told = {}
+    for file, half in zip(files, halves, strict=True):
+        save_file(
+            {f"rnn.{name}": GATED[name] for name in half} | {f"fc.{file[6:11]}": draw(2)}, tmp_path / file
+        )
+        told |= {f"rnn.{name}": file for name in half}
+    one = tmp_path / files[0]
+    with pytest.warns(UserWarning, match=r"one of 2, and weights of its network may lie in the others"):
+        load(one)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": told}))
+    with pytest.warns(UserWarning, match=r"one of 2, and others hold rnn.bias_ih_l0: ") as said:
+        load(one)
+    found = eval(re.search(r"rd\.interop\.load\(.*?\)", str(said[0].message))[0], {"rd": rd})
+    np.testing.assert_array_equal(found.b[:6], (GATED["bias_ih_l0"] + GATED["bias_hh_l0"])[:6])
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(told, files[0]) | {"fc.w": files[1]}}))
+    load(one)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"a": "../a.safetensors"}, "in the folder of the index"),
+        ({"a": "/etc/a.safetensors"}, "in the folder of the index"),
+        ({"a": "b.safetensors"}, "beside the index"),
+        ({"a": "index.json"}, "index.json: JSON"),
+        ({"a": 3}, "under weight_map"),
+        ([], "under weight_map"),
+    ],
+)
+def test_an_index_that_leads_elsewhere_is_refused(tmp_path, told, words):
+    (tmp_path / "index.json").write_text(json.dumps({"weight_map": told}))
+    with pytest.raises(ValueError, match=words):
+        load(tmp_path / "index.json")
+
+
+def test_arrays_one_after_another_are_told_as_equinoxs(tmp_path):
+    """``tree_serialise_leaves`` of Equinox 0.13.8 calls ``np.save`` for each leaf, in one file."""
+    path = tmp_path / "a.eqx"
+    with path.open("wb") as file:
+        for name in GATED.values():
+            np.save(file, name)
+    with pytest.raises(ValueError, match=r"tree_deserialise_leaves\(path, cell\) .*rd.interop.from_equinox"):
+        load(path)

@@ -23,9 +23,11 @@ from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, Stack
 from rnn_dynamics.cells.rollout import rollout
 from rnn_dynamics.gradients.jacobians import jacobian_product
 from rnn_dynamics.interop import from_keras, load, read_keras
-from rnn_dynamics.interop.keras_config import Part, as_registered
+from rnn_dynamics.interop.keras_config import Part
 from rnn_dynamics.interop.keras_graph import chains, networks_of
 from rnn_dynamics.interop.keras_layers import settings
+from rnn_dynamics.interop.keras_open import opened
+from rnn_dynamics.interop.keras_registered import as_registered
 from rnn_dynamics.interop.keras_store import check_heaps
 
 h5py = pytest.importorskip("h5py", reason="h5py is not installed")
@@ -509,6 +511,27 @@ def test_a_lambda_is_no_linear_activation():
     draws = np.random.default_rng(0)
     arrays = [draws.normal(size=shape) for shape in ((2, 3), (3, 3), 3)]
     assert from_keras(arrays, activation=np.sin).W.shape == (3, 3)
+
+
+@pytest.mark.parametrize(
+    "more", [{"rnn/cell/vars/3": 3}, {"rnn/cell/norm/vars/0": 3, "rnn/cell/norm/vars/1": 3}]
+)
+def test_a_cell_with_more_weights_than_keras_is_passed_over(tmp_path, more):
+    """Peepholes and norms of a cell of one's own, in weights alone; a seed of dropout is no weight."""
+    path = tmp_path / "a.weights.h5"
+    plain = {f"gru/cell/vars/{i}": shape for i, shape in enumerate(((2, 9), (3, 9), (2, 9)))}
+    plain |= {"gru/cell/seed_generator/vars/0": 2}
+    own = {f"rnn/cell/vars/{i}": shape for i, shape in enumerate(((2, 12), (3, 12), 12))} | more
+    for held, networks in ((plain | own, {("gru", None)}), (own, set())):
+        with h5py.File(path, "w") as file:
+            for name, shape in held.items():
+                file[f"layers/{name}"] = np.ones(shape, "float32")
+        with opened(path) as store:
+            assert set(store.networks()) == networks
+    with pytest.raises(
+        ValueError, match=r"^path: .*got none; passed over, with more weights than these have: rnn"
+    ):
+        read_keras(path, **TANH)
 
 
 def test_h5py_is_asked_for_by_name(folder, monkeypatch):

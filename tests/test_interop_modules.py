@@ -129,6 +129,12 @@ def test_outputs_and_jacobians_are_brainpys(name, activation):
 
 def test_errors_name_what_is_wrong_in_brainpys():
     weights = params("brainpy", "GRUCell")
+    made = module("brainpy", "GRUCell", activation=jax.nn.tanh, **weights)
+    own = type("GRUCell", (type(made),), {"__module__": "mine", "update": lambda self, x: x})(**vars(made))
+    with pytest.raises(ValueError, match=r"^source: .*step of brainpy.*update of its own") as said:
+        from_brainpy(own)
+    call = re.search(r"from_brainpy\(.*?\)", str(said.value))[0]
+    assert eval(call, {"from_brainpy": from_brainpy, "source": own}).W.shape == from_brainpy(made).W.shape
     with pytest.raises(TypeError, match=r"^source: .*BrainPy RNNCell.*GRU"):
         from_brainpy(module("brainpy", "GRU", **weights))
     with pytest.raises(ValueError, match=r"^source: .*'tanh' of a GRUCell.*relu"):

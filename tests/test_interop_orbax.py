@@ -159,12 +159,13 @@ def test_half_precision_is_told(held, tmp_path):
 def test_a_group_of_zarr_is_read(tmp_path, version):
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")
     from numcodecs import GZip, Zstd
+    from zarr import codecs
 
     draws = np.random.default_rng(0)
     kept = {"weight_hh_l0": (12, 4), "weight_ih_l0": (12, 2), "bias_hh_l0": (12,), "bias_ih_l0": (12,)}
     kept = {name: draws.normal(size=shape).astype("float32") for name, shape in kept.items()}
-    root = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version)
-    group = root.create_group("lstm")
+    whole = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version)
+    group, other = whole.create_group("lstm"), whole.create_group("other")
     for number, (name, array) in enumerate(kept.items()):
         more = {"compressors": (Zstd(), GZip())[number % 2] if version == 2 else "auto"}
         more |= {"order": "F"} if version == 2 and not number else {"shards": (6, 4)} if not number else {}
@@ -172,26 +173,33 @@ def test_a_group_of_zarr_is_read(tmp_path, version):
             name, shape=array.shape, chunks=(3, 2)[: array.ndim], dtype="float32", **more
         )
         made[...] = array
-    more = {"compressors": None} if version == 2 else {}
-    root.create_array("absent", shape=(5,), chunks=(2,), dtype=">f8", fill_value=1.5, **more)
+    more = (
+        {"compressors": [codecs.ZstdCodec(), codecs.Crc32cCodec()]} if version == 3 else {"compressors": None}
+    )
+    other.create_array("c", data=np.arange(6.0), **more)
+    other.create_array("absent", shape=(5,), chunks=(2,), dtype=">f8", fill_value=1.5, **more)
     found = contents_of(tmp_path / "a")
     assert found.format == "zarr"
     for name, array in kept.items():
         np.testing.assert_array_equal(found.arrays[f"lstm.{name}"].read(), array, strict=True)
-    np.testing.assert_array_equal(found.arrays["absent"].read(), np.full(5, 1.5))
+    np.testing.assert_array_equal(found.arrays["other.c"].read(), np.arange(6.0))
+    np.testing.assert_array_equal(found.arrays["other.absent"].read(), np.full(5, 1.5))
     assert state_size(rd.interop.load(tmp_path / "a", prefix="lstm.")) == 4
     np.testing.assert_array_equal(
         contents_of(tmp_path / "a" / "lstm" / "bias_hh_l0").arrays["array"].read(), kept["bias_hh_l0"]
     )
 
 
-def test_what_is_coded_otherwise_is_named_with_a_command_that_works(tmp_path):
+@pytest.mark.parametrize("version", [2, pytest.param(3, marks=pytest.mark.soak)])
+def test_what_is_coded_otherwise_is_named_with_a_command_that_works(tmp_path, version):
     zarr = pytest.importorskip("zarr", reason="zarr is not installed")
     from numcodecs import Blosc
+    from zarr.codecs import BloscCodec
 
-    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=2).create_group("net")
+    group = zarr.open_group(tmp_path / "a", mode="w", zarr_format=version).create_group("net")
+    codec = Blosc() if version == 2 else BloscCodec()
     for name, shape in {"weight_hh_l0": (4, 4), "weight_ih_l0": (4, 2)}.items():
-        made = group.create_array(name, shape=shape, chunks=shape, dtype="float32", compressors=Blosc())
+        made = group.create_array(name, shape=shape, chunks=shape, dtype="float32", compressors=codec)
         made[...] = np.ones(shape)
     with pytest.raises(
         ValueError, match=r"^path: a: a folder of Zarr: expected .*got 'blosc'; .*python -c"
@@ -224,6 +232,8 @@ def test_the_command_for_a_checkpoint_that_is_coded_otherwise_works(tmp_path, he
 def test_random_trees_are_what_orbax_reads(tmp_path, options):
     orbax = pytest.importorskip("orbax.checkpoint", reason="Orbax is not installed")
     draws = np.random.default_rng(0)
+    orbax.Checkpointer(orbax.PyTreeCheckpointHandler(**options)).save(tmp_path / "alone", np.arange(4.0))
+    np.testing.assert_array_equal(contents_of(tmp_path / "alone").arrays["array"].read(), np.arange(4.0))
     for number in range(20):
         tree = {
             f"{word}{'.' * (n % 2)}{n}": {"x": draws.normal(size=draws.integers(1, 60, n % 4)).astype(dtype)}
@@ -500,11 +510,31 @@ def test_a_checkpoint_that_was_not_finished_is_named(held, tmp_path):
     assert state_size(rd.interop.load(tmp_path, kind="rnn_tanh")) == 3
 
 
-def test_a_file_of_a_checkpoint_has_the_call_for_its_folder(held):
-    with pytest.raises(ValueError, match=r"one file of OCDBT, .*; rd\.interop\.load\(") as caught:
-        rd.interop.load(held / "oc1z0" / "manifest.ocdbt")
+PARTS = (
+    "manifest.ocdbt",
+    "_METADATA",
+    "d",
+    "ocdbt.process_0",
+    "ocdbt.process_0/manifest.ocdbt",
+    "ocdbt.process_0/d",
+)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_checkpoint_has_the_call_for_the_whole(held, part):
+    words = r"^path: .*(one file of a|what one process wrote|a part of a).*rd\.interop\.load\("
+    with pytest.raises(ValueError, match=words) as caught:
+        rd.interop.load(held / "oc1z0" / part)
     call = re.search(r"rd\.interop\.load\([^)]*\)", str(caught.value))[0]
     assert state_size(eval(call, {"rd": rd})) == 6
+
+
+def test_other_readers_say_whose_it_is(held):
+    for reader in (rd.interop.read_npz, rd.interop.read_keras, rd.interop.from_onnx):
+        with pytest.raises(
+            ValueError, match=r"got a checkpoint of Orbax; rd\.interop\.load\('.*'\) reads it"
+        ):
+            reader(held / "oc1z0")
 
 
 def test_a_checkpoint_below_is_not_taken_for_the_weights_beside_it(held, tmp_path):

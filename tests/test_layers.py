@@ -205,9 +205,10 @@ def test_old_paths_and_names_work_with_a_warning() -> None:
     """)
 
 
-def test_every_name_that_readme_notebooks_and_examples_use_is_reached_from_a_fresh_import() -> None:
+def test_every_name_that_pages_notebooks_and_examples_use_is_reached_from_a_fresh_import() -> None:
     pages = [
         house.ROOT / "README.md",
+        *(house.ROOT / "docs").rglob("*.md"),
         *(house.ROOT / "notebooks").glob("*.py"),
         *(house.ROOT / "examples").glob("*.py"),
     ]

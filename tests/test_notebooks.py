@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import nbformat
 import pytest
 
-from tests import pages
+from tests import calls, pages
 
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SOURCES = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.py"))
@@ -111,10 +111,22 @@ def test_what_is_stored_is_read_without_a_kernel(source: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_cells_call_the_library_as_it_is_called(source: Path) -> None:
+    code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
+    code += [
+        part for text in _answers(source) for part in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
+    assert calls.fitting(code)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_cells_run_from_top_to_bottom(
     source: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In this process, which has compiled what several notebooks ask for; the library's warnings are errors."""
+    """In this process, which has compiled what several notebooks ask for; the library's warnings are errors.
+
+    Those that take longest are soak tests.
+    """
     names: dict[str, Any] = {"__name__": "__main__"}
     code = [cell.source for cell in jupytext.read(source).cells if cell.cell_type == "code"]
     drawn = 0
@@ -150,3 +162,15 @@ def test_runs_from_top_to_bottom(source: Path, monkeypatch: pytest.MonkeyPatch) 
     notebook = _runner().executed(source)
     streams = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     assert not [o.text for o in streams if o.output_type == "stream" and o.name == "stderr"]
+
+
+def test_a_call_that_does_not_fit_is_seen() -> None:
+    first = "import rnn_dynamics as rd\nfrom rnn_dynamics import plots"
+    assert (
+        calls.fitting([first, "rd.rollout(cell, x, steps=3)\nrd.basins(*given, u=0)\nplots = rd\nplots.no()"])
+        == 2
+    )
+    with pytest.raises(TypeError, match="length"):
+        calls.fitting([first, "rd.rollout(cell, x, length=3)"])
+    with pytest.raises(AttributeError, match="rolout"):
+        calls.fitting([first, "rd.rolout(cell)"])

@@ -13,14 +13,14 @@ import pytest
 
 import rnn_dynamics as rd
 from rnn_dynamics.figures import FIGURES
-from tests import hands, house, pages
+from tests import calls, hands, house, pages
 from tests.browser import browser, skip_without
 
 HOOKS = house.ROOT / "docs" / "hooks"
 TOOLS = ("mkdocs", "material", "mkdocstrings", "latex2mathml")
 MISSING = [name for name in TOOLS if importlib.util.find_spec(name) is None]
-#: Pages that train networks, or look at a thousand of them.
-SLOW = {"howto/figure-6", "howto/remedies"}
+#: Pages that train networks, look at a thousand of them, or compile a dozen programs that nothing else asks for.
+SLOW = {"concepts/cliff", "howto/bidirectional", "howto/figure-6", "howto/remedies"}
 
 
 def _hook(name: str) -> ModuleType:
@@ -43,6 +43,11 @@ def test_examples_of_a_page_run_and_print_what_it_shows(name: str, tmp_path: Pat
     _run_and_compared(name, tmp_path, pages.run_here)
 
 
+@pytest.mark.parametrize("name", sorted(SLOW))
+def test_examples_of_a_slow_page_call_the_library_as_it_is_called(name: str) -> None:
+    assert calls.fitting([example.code for example in pages.examples(pages.PAGES[name])])
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("name", [name for name in pages.PAGES if name not in SLOW])
 def test_examples_of_a_page_need_no_other(name: str, tmp_path: Path) -> None:
@@ -62,13 +67,8 @@ def _run_and_compared(name: str, tmp_path: Path, runner: Callable[[list[str], Pa
         assert (pages.PICTURES / picture.name).is_file()
 
 
-def test_pages_name_what_exists() -> None:
-    program = ["import functools, warnings", "warnings.simplefilter('error', DeprecationWarning)"]
+def test_pages_name_figures_that_exist() -> None:
     texts = [page.read_text(encoding="utf-8") for page in pages.DOCS.rglob("*.md")]
-    chains = {chain for text in texts for chain in re.findall(r"\brd((?:\.[A-Za-z]\w*)+)", text)}
-    program += ["import rnn_dynamics as rd", f"for chain in {sorted(chains)}:"]
-    program += ["    functools.reduce(getattr, chain.strip('.').split('.'), rd)"]
-    subprocess.run([sys.executable, "-c", "\n".join(program)], check=True, timeout=120)
     linked = {name for text in texts for name in re.findall(r"gallery\.md#(\w+)", text)}
     assert linked <= set(FIGURES)
 
@@ -180,8 +180,9 @@ def test_the_site_builds_without_a_warning_a_lost_link_or_a_request(
 
 @needs_tools
 @skip_without()
+@pytest.mark.parametrize("study", ["neuron", pytest.param("cliff", marks=pytest.mark.soak)])
 def test_the_site_is_searched_and_dragged_in_a_browser_from_its_files(
-    built: tuple[Path, subprocess.CompletedProcess[str]],
+    study: str, built: tuple[Path, subprocess.CompletedProcess[str]]
 ) -> None:
     with browser() as driven:
         page = driven.open()
@@ -190,11 +191,10 @@ def test_the_site_is_searched_and_dragged_in_a_browser_from_its_files(
         page.locator(".md-search-result__link").first.wait_for()
         assert "separatrix" in page.locator(".md-search-result__list").inner_text().lower()
         page.goto((built[0] / "explorer.html").as_uri())
-        for study in ("neuron", "cliff"):
-            shown = page.locator(f"iframe.light[src*={study}]")
-            shown.scroll_into_view_if_needed()
-            inner = shown.element_handle().content_frame()
-            hands.Drawn(page, inner.locator(".rnn-explore")).move_all("ab")
+        shown = page.locator(f"iframe.light[src*={study}]")
+        shown.scroll_into_view_if_needed()
+        inner = shown.element_handle().content_frame()
+        hands.Drawn(page, inner.locator(".rnn-explore")).move_all("ab")
     assert driven.faults == []
 
 

@@ -43,7 +43,8 @@ INSTALL = (
     "--unpacked packages",
 )
 COMMAND = (0.5, 0.0, 0.0)  # m/s ahead, m/s to the left, rad/s
-SECONDS, TRIED, STRIDE = 40.0, 20.0, 40  # of the walk, of a walk with less memory; steps of a stride
+SECONDS, BEFORE, TRIED = 40.0, 8.0, 24.0  # of the walk; with all of the memory, then with less
+STRIDE = 40  # steps
 WINDOWS = (1, 2, 3, 4, 5, 6, 8, 10, 14, 20, 28, 40)
 KNEE = 3  # of the actions, on the left
 PUSHES, PUSH, AFTER = 32, 0.1, 80  # of the state: how many, how large, steps that are looked at after
@@ -169,13 +170,16 @@ class Walk(NamedTuple):
 
 
 def walked(robot: Robot, step: Step, seconds: float, memory: Callable | None = None) -> Walk:
-    """Walk for so long; ``memory`` gives the state from which each step starts, of what was read until then."""
+    """Walk for so long; ``memory`` gives the state from which each step starts, of what was read until then.
+
+    It takes the state's place after ``BEFORE`` seconds of an undisturbed walk.
+    """
     walker, names = Walker(robot, step), set()
     rows, all_seen, fell = [], [], None
     start = walker.data.qpos[2]
     for _ in range(round(seconds / 0.02)):
         seen = walker.observe()
-        if memory is not None:
+        if memory is not None and walker.count > BEFORE / 0.02:
             walker.state = memory(all_seen)
         walker.act(seen)
         all_seen.append(seen)
@@ -185,7 +189,8 @@ def walked(robot: Robot, step: Step, seconds: float, memory: Callable | None = N
             fell = walker.count * 0.02
             break
     touching = sorted(robot.model.body(each).name for each in names if each)
-    return Walk(np.array(all_seen), *(np.array(each) for each in zip(*rows, strict=True)), touching, fell)
+    actions, states, speeds = (np.array(each) for each in zip(*rows, strict=True))
+    return Walk(np.array(all_seen), actions, states, speeds, touching, fell)
 
 
 def policy_in_torch(path: Path) -> tuple[Step, str, bool]:
@@ -231,7 +236,10 @@ _LSTM, _DENSE = ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), ("weight", "bi
 
 
 def less_memory(robot: Robot, step: Step, walk: Walk) -> dict[str, Any]:
-    """Does it walk on the last few observations alone, and on a state that is set anew at each step?"""
+    """Does it walk on the last few observations alone, and on a state that is set anew at each step?
+
+    Times of falls are from where its memory is taken; speeds are means over the second half of what comes after.
+    """
     nothing, strides = np.zeros(2 * _UNITS), walk.states[-10 * STRIDE :].reshape(-1, STRIDE, 2 * _UNITS)
     at_phase = strides.mean(axis=0)  # of the states after steps 1, 2, … of a stride
 
@@ -244,21 +252,22 @@ def less_memory(robot: Robot, step: Step, walk: Walk) -> dict[str, Any]:
 
         return memory
 
-    def replaced(memory: Callable) -> float | None:
-        return rounded(walked(robot, step, TRIED, memory).fell)
+    def fall(tried: Walk) -> float | None:
+        return None if tried.fell is None else rounded(tried.fell - BEFORE)
 
-    tried = [walked(robot, step, TRIED, of_the_last(window)) for window in WINDOWS]
-    later = len(walk.speeds) // 4
+    def replaced(memory: Callable) -> float | None:
+        return fall(walked(robot, step, BEFORE + TRIED, memory))
+
+    tried = [walked(robot, step, BEFORE + TRIED, of_the_last(window)) for window in WINDOWS]
+    half = round(TRIED / 0.04)
     return {
         "last": list(WINDOWS),
-        "fell": [rounded(each.fell) for each in tried],
-        "speed": [None if each.fell else rounded(each.speeds[later:].mean(), 4) for each in tried],
+        "fell": [fall(each) for each in tried],
+        "speed": [None if each.fell else rounded(each.speeds[-half:].mean(), 4) for each in tried],
         "replaced": {
             "zero": replaced(lambda _: nothing),
             "the mean of the walk": replaced(lambda _: strides.mean(axis=(0, 1))),
-            "the mean at that phase of the stride": replaced(
-                lambda seen: at_phase[(len(seen) - 1) % STRIDE] if seen else nothing
-            ),
+            "the mean at that phase of the stride": replaced(lambda seen: at_phase[(len(seen) - 1) % STRIDE]),
         },
     }
 

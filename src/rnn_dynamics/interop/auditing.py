@@ -178,13 +178,13 @@ def _check_gradient_repeats(sides: Sides, differences: np.ndarray) -> None:
     if (differences <= sides.tolerance).all():
         return
     first, again = sides.theirs.values, sides.their_rows(sides.inputs, 1.0).values
-    finite = np.isfinite(first).all(axis=(1, 2)) & np.isfinite(again).all(axis=(1, 2))
-    size = np.abs(np.where(finite[:, None, None], first, 0)).max(initial=0)
-    moved = np.abs(np.where(finite[:, None, None], again - first, 0)).max(initial=0)
+    finite = np.isfinite(first) & np.isfinite(again)
+    first, again = first[finite], again[finite]
+    size, moved = (float(np.abs(each).max(initial=0)) for each in (first, again - first))
     if moved > _REPEATS * size:
         raise ValueError(
             "module: expected the same gradient for the same inputs, got another when it was taken again, "
-            f"{moved / size:.2g} of the largest off: something adds noise to it on its way back"
+            f"up to {moved:.2g} off where the largest is {size:.2g}: something adds noise to it on its way back"
         )
 
 

@@ -56,9 +56,14 @@ def from_brainpy(
             raise TypeError(
                 f"source: expected a BrainPy RNNCell, GRUCell or LSTMCell, or variables, got {name}"
             )
-        check_step(source, "update", ("brainpy",), "from_brainpy(source.train_vars())")
-        kind, told = str(agreed("kind", kind, name, tuple(FORMS))), function_name(source.activation)
         found = {weight: getattr(source, weight, None) for weight in ("Wi", "Wh", "b")}
+        own = ", ".join(
+            f'"{weight}": source.{weight}' for weight, value in found.items() if value is not None
+        )
+        told = function_name(source.activation)
+        words = f', activation="{told}"' if name == "RNNCell" else ""
+        check_step(source, "update", ("brainpy",), f'from_brainpy({{{own}}}, kind="{name}"{words})')
+        kind = str(agreed("kind", kind, name, tuple(FORMS)))
         source = {weight: value for weight, value in found.items() if value is not None}
     part = part_of(source, FORMS, call="from_brainpy", prefix=prefix, kind=kind)
     kind = kind or kind_by_rows(part, "Wh", _GATES, axis=1)

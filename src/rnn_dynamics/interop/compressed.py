@@ -6,12 +6,13 @@ import zlib
 from rnn_dynamics.interop.stored import Refused
 from rnn_dynamics.numerics import packages
 
+Bytes = bytes | memoryview
 _ZSTD = 0xFD2FB528
 _LONGEST_BLOCK = 2**17  # of zstandard, inflated
 _SLACK = 2**16  # what a frame may be longer than what it holds
 
 
-def inflated(codec: str, content: bytes, size: int | None, most: int) -> bytes:
+def inflated(codec: str, content: Bytes, size: int | None, most: int) -> Bytes:
     """What was compressed.
 
     Args:
@@ -32,7 +33,7 @@ def inflated(codec: str, content: bytes, size: int | None, most: int) -> bytes:
     return found
 
 
-def check_crc32c(content: bytes, expected: bytes, where: str) -> None:
+def check_crc32c(content: Bytes, expected: Bytes, where: str) -> None:
     """Compare a CRC-32C, four bytes with the lowest first.
 
     Raises:
@@ -43,11 +44,11 @@ def check_crc32c(content: bytes, expected: bytes, where: str) -> None:
         import google_crc32c
     except ImportError as error:
         raise packages.missing("a checkpoint of Orbax", "google_crc32c") from error
-    if struct.pack("<I", google_crc32c.value(content)) != expected:
+    if struct.pack("<I", google_crc32c.value(bytes(content))) != expected:
         raise Refused(f"expected another CRC-32C of {where}: it is damaged")
 
 
-def _of_zlib(codec: str, content: bytes, most: int) -> bytes:
+def _of_zlib(codec: str, content: Bytes, most: int) -> bytes:
     machine = zlib.decompressobj(31 if codec == "gzip" else 15)
     found = machine.decompress(content, most + 1)
     if len(found) > most or not machine.eof:
@@ -57,7 +58,7 @@ def _of_zlib(codec: str, content: bytes, most: int) -> bytes:
     return found
 
 
-def _of_zstd(content: bytes, size: int | None, most: int) -> bytes:
+def _of_zstd(content: Bytes, size: int | None, most: int) -> Bytes:
     """One frame, whose header or whose blocks tell how much it holds at most."""
     announced, first, has_checksum = _frame(content)
     if announced is None:
@@ -78,10 +79,10 @@ def _of_zstd(content: bytes, size: int | None, most: int) -> bytes:
     if size == 0:
         return b""
     decompress(content, place)
-    return memoryview(place)  # pyright: ignore[reportReturnType]
+    return memoryview(place)
 
 
-def _frame(content: bytes) -> tuple[int | None, int, bool]:
+def _frame(content: Bytes) -> tuple[int | None, int, bool]:
     """The bytes that a frame announces to hold, where its blocks begin, and whether a checksum follows them."""
     if len(content) < 6 or struct.unpack_from("<I", content)[0] != _ZSTD:
         raise Refused("expected a frame of zstandard, got other bytes: it is damaged")
@@ -97,7 +98,7 @@ def _frame(content: bytes) -> tuple[int | None, int, bool]:
     return (announced if width else None), at + width, bool(described & 4)
 
 
-def _of_blocks(content: bytes, at: int, has_checksum: bool, most: int) -> int:
+def _of_blocks(content: Bytes, at: int, has_checksum: bool, most: int) -> int:
     """The bytes that the blocks of a frame inflate to at most."""
     total, last = 0, False
     while not last:

@@ -21,9 +21,11 @@ from rnn_dynamics.interop import (
     tflite,
     torch_files,
 )
+from rnn_dynamics.interop.beside import saying
 from rnn_dynamics.interop.folded import folded, undone
 from rnn_dynamics.interop.formats import WORDS, format_of, read_from, refusal
 from rnn_dynamics.interop.networks import Network, networks_of, networks_of_onnx
+from rnn_dynamics.interop.shards import read_index, said_of_shard
 from rnn_dynamics.interop.stored import Refused, Stored, brief, flattened, product
 
 #: Of each format the function that reads it into nested mappings of arrays.
@@ -89,11 +91,18 @@ def contents_of(path: Path) -> Contents:
                 kind, onnx_networks.stored(graph), networks_of_onnx(*onnx_networks.described(graph)), {}, []
             )
         value = _READERS[kind](path)
+        if kind == "JSON" and isinstance(value, dict) and "weight_map" in value:
+            value = read_index(value, path.parent, _shard)
         arrays, parts = flattened({} if value is None else value)
         arrays = folded(_scaled(arrays))
-        networks = networks_of(value, arrays, parts, kind)
+        networks = [
+            each._replace(
+                arrays=saying(each.arrays, said_of_shard(path, each.prefix.lstrip("."), each.names))
+            )
+            for each in networks_of(value, arrays, parts, kind)
+        ]
     except Refused as error:
-        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 600)}") from error
+        raise ValueError(f"path: {path.name}: {WORDS[kind]}: {brief(error, 800)}") from error
     except (ImportError, FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # what is damaged raises whatever its parser does
@@ -105,6 +114,13 @@ def contents_of(path: Path) -> Contents:
     objects = {name: part.name for name, part in parts.items() if not part.inside and not part.is_call}
     searched = sorted({part.name for part in parts.values() if not part.is_call} - set(objects.values()))
     return Contents(kind, arrays, networks, called | objects, searched)
+
+
+def _shard(path: Path) -> Any:
+    kind = format_of(path)
+    if kind not in ("safetensors", "torch zip"):
+        raise Refused(f"expected safetensors or PyTorch's files of an index, got {path.name[:60]}: {kind}")
+    return _READERS[kind](path)
 
 
 def _scaled(arrays: dict[str, Stored]) -> dict[str, Stored]:

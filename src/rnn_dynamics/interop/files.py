@@ -112,7 +112,8 @@ def load(
             was seen, what was expected, and a call that works.
 
     Warns:
-        UserWarning: weights in half precision or with a scale were made float32.
+        UserWarning: weights in half precision or with a scale were made float32; what may make the step another
+            one, as hooks and arrays beside the weights; one of several files.
     """
     path = file_of(path)
     if not isinstance(prefix, str):

@@ -3,7 +3,7 @@
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rnn_dynamics.interop.stored import ALWAYS_INFLATED, MOST_INFLATED, Refused
@@ -15,6 +15,8 @@ _OF_STEP = "_CHECKPOINT_METADATA"
 #: Files by which an array or a group of Zarr is told, and those of an array in versions 2 and 3.
 _OF_ZARR = (".zarray", ".zgroup", "zarr.json")
 _STEP = re.compile(r"(?:.*[^\d])?(\d{1,18})")
+#: What the part of a checkpoint begins with that one process wrote.
+_OF_PROCESS = "ocdbt.process_"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 _MOST_ENTRIES, _DEEPEST = 100_000, 40
 
@@ -98,10 +100,17 @@ class Folder:
                 f"expected a folder that inflates to at most {MOST_INFLATED} times its size, got more"
             )
 
-    def below(self, name: str = "") -> Iterator[tuple[str, set[str]]]:
-        """Each folder below, by its name, with the names of what is in it; links are not followed.
+    @property
+    def left(self) -> int:
+        """The bytes that may still be held."""
+        return self._left
 
-        A folder that is an array of Zarr is not looked into, as the numbers are there.
+    def below(self, name: str, is_last: Callable[[str, set[str]], bool]) -> Iterator[tuple[str, set[str]]]:
+        """A folder and each one below it, by its name, with the names of what is in it; links are not followed.
+
+        Args:
+            name: of the folder to begin with; "" for the whole.
+            is_last: of a folder's name and what is in it, whether not to look into the folders there.
 
         Raises:
             Refused: far too many, or too deep.
@@ -117,7 +126,7 @@ class Folder:
                     f"expected folders at most {_DEEPEST} deep with {_MOST_ENTRIES} files, got more"
                 )
             yield name, set(inside)
-            if ".zarray" in inside or ("zarr.json" in inside and inside.get("c")):
+            if is_last(name, set(inside)):
                 continue
             below = (f"{name}/{each}" if name else each for each, is_folder in inside.items() if is_folder)
             waiting += [(each, depth + 1) for each in sorted(below, reverse=True)]
@@ -142,6 +151,13 @@ def kind_of(path: Path, *, has_weights: bool) -> str:
 def is_checkpoint(path: Path) -> bool:
     """Whether there are arrays of Orbax in a folder, and not in one below it."""
     return any((path / name).is_file() for name in _OF_ORBAX)
+
+
+def whole_of(path: Path) -> Path:
+    """The checkpoint of which a folder is a part, of one process or with its numbers; others as they are."""
+    if path.name == "d" and (path.parent / "manifest.ocdbt").is_file():
+        return whole_of(path.parent)
+    return path.parent if path.name.startswith(_OF_PROCESS) else path
 
 
 def is_unfinished(path: Path) -> bool:
@@ -177,12 +193,16 @@ def _folders(path: Path) -> list[Path]:
             names = sorted(each.name for each in entries if each.is_dir(follow_symlinks=False))
     except OSError:
         return []
-    return [path / name for name in names[:_MOST_ENTRIES] if not is_unfinished(Path(name))]
+    return [
+        path / name
+        for name in names[:_MOST_ENTRIES]
+        if _UNFINISHED not in name and not name.startswith(_OF_PROCESS)
+    ]
 
 
-def quoted(path: Path) -> str:
-    """A path as a string of Python that may stand between a shell's double quotes."""
-    return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else "FOLDER"
+def quoted(path: Path, instead: str = "FOLDER") -> str:
+    """A path as a string of Python that may stand between a shell's double quotes, or a word in its place."""
+    return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else instead
 
 
 def bytes_of(path: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.interop.folders import kind_of
+from rnn_dynamics.interop.folders import kind_of, quoted, whole_of
 from rnn_dynamics.interop.protobuf import top_fields
 
 #: The formats of Keras, which ``read_keras`` reads.
@@ -53,7 +53,8 @@ _MAGIC = (
     (b"version https://git-lfs", "lfs"),
     (b"#Parameter# /", "dynet"),
     (b"#LookupParameter# /", "dynet"),
-    (b"\x0c\xdb:*", "ocdbt"),
+    (b"\x0c\xdb:*", "of orbax"),
+    (b'{"tree_metadata"', "of orbax"),
     (b"GGUF", "a GGUF file, as llama.cpp writes"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -182,7 +183,7 @@ def _kind_of_bytes(path: Path, begin: bytes) -> str:
 def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
     """Why a file of that format is not read, and what to do with it: "expected …, got …; …"."""
     if kind in WORDS:
-        return f"expected {expected}, got {WORDS[kind]}; rd.interop.load({_quoted(path)}) reads it"
+        return f"expected {expected}, got {WORDS[kind]}; rd.interop.load({quoted(path, 'FILE')}) reads it"
     got, advice = {
         "folder": ("a folder", _of_folder(path) if kind == "folder" else ""),
         "empty": ("an empty file", ""),
@@ -192,17 +193,17 @@ def refusal(path: Path, kind: str, *, expected: str = _EXPECTED) -> str:
         ),
         "hdf5": (
             "an HDF5 file",
-            f"rd.interop.read_keras({_quoted(path)}) reads those of Keras; of others read the matrices with h5py "
-            "and build rd.ElmanRNN(W, b, W_in)",
+            f"rd.interop.read_keras({quoted(path, 'FILE')}) reads those of Keras; of others read the matrices with "
+            "h5py and build rd.ElmanRNN(W, b, W_in)",
         ),
-        "keras": ("a model of Keras (.keras)", f"rd.interop.read_keras({_quoted(path)}) reads it"),
+        "keras": ("a model of Keras (.keras)", f"rd.interop.read_keras({quoted(path, 'FILE')}) reads it"),
         "lfs": (
             "a pointer of Git LFS, which stands in the place of a large file",
             "git lfs pull fetches the file itself",
         ),
-        "ocdbt": (
-            "one file of OCDBT, as a checkpoint of Orbax has it",
-            f"rd.interop.load({_quoted(path.absolute().parent)}) reads the folder",
+        "of orbax": (
+            "one file of a checkpoint of Orbax",
+            f"rd.interop.load({quoted(whole_of(path.absolute().parent))}) reads the folder",
         ),
         "unknown": (
             f"a file of an unknown format, {os.path.getsize(path) if path.is_file() else 0} bytes",
@@ -226,13 +227,10 @@ def _of_folder(path: Path) -> str:
     found = _weights_in(path) or sorted(each.name for each in path.glob("*.json"))
     if found:
         return f"give a file in it: {', '.join(found[:4])}"
+    if (whole := whole_of(path.absolute())) != path.absolute():
+        return f"it is a part of a checkpoint of Orbax: rd.interop.load({quoted(whole)}) reads the whole"
     if (path / "saved_model.pb").is_file():
         return "it is a SavedModel of TensorFlow: rd.interop.from_keras takes a layer of the loaded model"
     if (path / "Manifest.json").is_file() and path.suffix == ".mlpackage":
         return "it is a package of Core ML without Data/com.apple.CoreML/model.mlmodel, the program itself"
     return f"there is none of the files in it that are read: {', '.join(_ENDINGS)}; nor is it a checkpoint of Orbax"
-
-
-def _quoted(path: Path) -> str:
-    """A path as a string of Python that may stand between a shell's double quotes."""
-    return repr(str(path)) if not re.search(r"[\"'$`\\!]", str(path)) else "FILE"

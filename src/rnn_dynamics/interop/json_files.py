@@ -14,20 +14,17 @@ _DEEPEST = 60
 
 
 def read_file(path: Path) -> Any:
-    """The arrays of a JSON file, in float32, in which such networks run.
+    """The arrays of a JSON file, in float32, in which such networks run; an index of other files as it is.
 
     Raises:
-        Refused: far too many bytes, or an index of other files.
+        Refused: far too many bytes.
         Exception: of any kind, where it is damaged.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise Refused(f"expected at most {_MOST_BYTES >> 20} MiB of JSON, got {path.stat().st_size >> 20}")
     value = json.loads(path.read_bytes().decode("utf-8-sig"))
     if isinstance(value, dict) and "weight_map" in value:
-        raise Refused(
-            "expected weights, got the index of several safetensors files beside it: give the one with the "
-            "recurrent weights"
-        )
+        return value  # the index of files beside it
     return _arrays(value, 0)
 
 

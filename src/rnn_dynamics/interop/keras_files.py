@@ -198,7 +198,11 @@ def _of_weights(
         )
     found = store.networks()
     if not found:
-        raise ValueError(f"path: {path.name}: expected the weights of a SimpleRNN, LSTM or GRU, got none")
+        passed = f"; passed over, with more weights than these have: {', '.join(store.passed[:4])}"
+        raise ValueError(
+            f"path: {path.name}: expected the weights of a SimpleRNN, LSTM or GRU, got none"
+            + (passed if store.passed else "")
+        )
     known = list(dict.fromkeys(layer for layer, _ in found))
     name = known[0] if names is None and len(known) == 1 else names[0] if names else None
     if name is None or name not in known:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rnn_dynamics.interop.formats import file_of, format_of
+from rnn_dynamics.interop.formats import file_of, format_of, refusal
 from rnn_dynamics.interop.keras_arrays import kind_of
 from rnn_dynamics.interop.keras_config import Network, has_layers, way_of
 from rnn_dynamics.interop.keras_graph import chains, networks_of
@@ -79,7 +79,8 @@ def opened(path: Path) -> Iterator[Store]:
     """
     kind = format_of(path)
     if kind not in ("hdf5", "keras"):
-        raise ValueError(f"path: {path.name}: expected a file of Keras (.keras, .h5, .hdf5), got {kind}")
+        expected = "a file of Keras (.keras, .h5, .hdf5)"
+        raise ValueError(f"path: {path.name}: {refusal(path, kind, expected=expected)}")
     try:
         import h5py
     except ImportError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rnn_dynamics.interop.keras_config import as_registered
+from rnn_dynamics.interop.keras_registered import as_registered
 
 _MOST_BYTES = 2**34
 _MOST_NAMES = 10_000
@@ -16,6 +16,7 @@ _DENSEST = 1100  # bytes that one byte of gzip may stand for
 _FILTERS = (None, "gzip", "lzf")
 _MOST_GROUPS = 20_000
 _MOST_HEAPS = 1000
+_CELL = re.compile(r"(^|/)cell(/cells/[^/]+)?/vars$")
 _PIECE = 2**19  # bytes that stay near the processor
 _LAYER = re.compile(r"(?:^|/)(?:layers|_layer_checkpoint_dependencies)/([^/]+)")
 
@@ -98,6 +99,7 @@ class Store:
         version = version or self._text(self._root, "keras_version")
         if version is None and self.is_by_layer:
             version = "1"  # which wrote none at first
+        self.passed: list[str] = []
         self.major = int(version[0]) if isinstance(version, str) and version[:1].isdigit() else None
 
     # --- what is in a group ----------------------------------------------------------------------------------
@@ -263,10 +265,19 @@ class Store:
                 link = group.get(name, getlink=True)
                 if isinstance(link, h5py.HardLink) and isinstance(group[name], h5py.Group):
                     open_groups.append(f"{place}/{name}".strip("/"))
-            if place.endswith("/vars") and "cell" in place and {"0", "1"} <= set(group):
+            if _CELL.search(place) and {"0", "1"} <= set(group):
+                if "3" in group or self._has_more(place):
+                    self.passed.append(self._shown(place))
+                    continue
                 paths = [f"{place}/{i}" for i in range(3) if str(i) in group]
                 way = _direction(place)
                 yield (self._shown(place), way), paths
+
+    def _has_more(self, place: str) -> bool:
+        """Whether something in a cell has weights of its own, as a norm; seeds of dropout are none."""
+        cell = self._group(self._root, place.removesuffix("/vars"))
+        inner = [cell[name] for name in cell if name not in ("vars", "seed_generator")]
+        return any(len(each["vars"]) for each in inner if "vars" in each)
 
     def _shown(self, place: str) -> str:
         """What the user calls the layer of a group: its own name where the file has it."""

@@ -227,8 +227,9 @@ def _class_said(part: Part | None) -> str:
         or part.name.removeprefix("__torch__.").partition(".")[0] in ("torch", "paddle")
     ):
         return ""
+    name = re.sub(r"^__torch__[.]|___torch_mangle_[0-9]+[.]", "", part.name)[:80]
     return (
-        f"{part.name.removeprefix('__torch__.')[:80]} is no class of PyTorch's and may have a step of its own, of "
+        f"{name} is no class of PyTorch's and may have a step of its own, of "
         "which its weights say nothing: they are read as PyTorch's, and rd.interop.check compares the outputs"
     )
 

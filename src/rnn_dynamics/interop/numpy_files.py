@@ -108,6 +108,15 @@ def read_single(path: Path) -> dict[str, Stored]:
     """
     with path.open("rb") as file:
         found = _array(path, path.name, file, None)
+        end = file.tell() + (0 if isinstance(found, Part) else found.bytes)
+        file.seek(min(end, path.stat().st_size))
+        follows = file.read(6)
+    if follows == b"\x93NUMPY":
+        raise Refused(
+            "expected one array, got several one after another, as equinox.tree_serialise_leaves writes them "
+            "without names: equinox.tree_deserialise_leaves(path, cell) fills a cell, which "
+            "rd.interop.from_equinox reads"
+        )
     if isinstance(found, Part):
         raise Refused(
             "expected an array of numbers, got Python's objects, as np.save makes of a dictionary: write its "

@@ -101,7 +101,8 @@ def _root(folder: Folder, start: str) -> tuple[_Reference | None, int]:
     name = start + MANIFEST
     reader = _body(folder.read(name), _OF_MANIFEST, name, folder)
     if _kind(reader) == _NUMBERED:
-        numbers = [each for _, names in folder.below(start[:-1]) for each in names if _is_numbered(each)]
+        _, names = next(folder.below(start[:-1], lambda _, __: True))
+        numbers = filter(_is_numbered, names)
         name = start + max(numbers, default="manifest.0000000000000001")
         reader = _body(folder.read(name), _OF_MANIFEST, name, folder)
         if _kind(reader) != _SINGLE:
@@ -160,9 +161,9 @@ def _body(content: bytes, magic: int, name: str, folder: Folder) -> "_Reader":
         raise Refused(f"expected version 0 of OCDBT with compression 0 or 1, got {version}, {compression}")
     if not compression:
         return reader
-    found = inflated("zstd", content[reader.at : -4], None, _LONGEST_NODE)
+    found = inflated("zstd", content[reader.at : -4], None, min(_LONGEST_NODE, folder.left))
     folder.spend(len(found))
-    return _Reader(found, 0)
+    return _Reader(bytes(found), 0)
 
 
 def _files(reader: "_Reader", base: str) -> list[tuple[str, str]]:

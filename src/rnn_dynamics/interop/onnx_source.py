@@ -27,7 +27,7 @@ def graph_of(source: Any) -> Any:
 
 
 def _of_file(source: str | Path) -> Any:
-    if not Path(source).is_file():
+    if not Path(source).exists():
         raise FileNotFoundError(f"source: no file {source}")
     path = file_of(source)
     kind = format_of(path)

@@ -5,12 +5,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn_dynamics.interop import ocdbt, zarr_arrays
-from rnn_dynamics.interop.folders import Folder, is_checkpoint, is_unfinished, items_of, quoted, steps_of
+from rnn_dynamics.interop.folders import (
+    Folder,
+    is_checkpoint,
+    is_unfinished,
+    items_of,
+    quoted,
+    steps_of,
+    whole_of,
+)
 from rnn_dynamics.interop.stored import Refused, Stored
 
 _METADATA = "_METADATA"
 _LONGEST_METADATA = 2**26
-_SHOWN = 4
+_SHOWN, _LONGEST_LIST = 4, 450
 _ENDS = (f"/{zarr_arrays.V2}", f"/{zarr_arrays.V3}")
 _ARRAYS = ("jax.Array", "np.ndarray", "scalar")
 
@@ -59,6 +67,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise Refused(
             "expected a checkpoint that is whole, got one that Orbax was writing when it was stopped"
         )
+    if (whole := whole_of(path)) != path:
+        raise Refused(
+            f"expected the whole, got what one process wrote of it; rd.interop.load({str(whole)!r}) reads it"
+        )
     steps = steps_of(path)
     if steps:
         return read_checkpoint(_only(steps))
@@ -94,8 +106,9 @@ def read_zarr(path: Path) -> dict[str, Stored]:
     except zarr_arrays.Coded as error:
         raise Refused(
             f"{error}; rd.interop.load reads it once it is one file: python -c "
-            "\"import numpy as n, zarr; n.savez('weights.npz', **{k.replace('/', '.'): v[...] for k, v in "
-            f"zarr.open_group({quoted(path)}, mode='r').members(max_depth=None) if hasattr(v, 'dtype')}})\""
+            f"\"import numpy as n, pathlib, zarr; p = pathlib.Path({quoted(path)}); n.savez('weights.npz', **"
+            "{'.'.join(f.parent.relative_to(p).parts): zarr.open(f.parent, mode='r')[...] for f in "
+            "p.rglob('*zarr*') if f.name == '.zarray' or 'data_type' in open(f).read()})\""
         ) from error
 
 
@@ -107,8 +120,9 @@ def _only(steps: list[Path]) -> Path:
     """
     if len(steps) == 1:
         return steps[0]
-    calls = [f"rd.interop.load({str(each)!r})" for each in steps[:_SHOWN]]
-    more = f"; and {len(steps) - _SHOWN} before" if len(steps) > _SHOWN else ""
+    shown = min(_SHOWN, max(1, _LONGEST_LIST // (len(str(steps[0])) + 20)))
+    calls = [f"rd.interop.load({str(each)!r})" for each in steps[:shown]]
+    more = f"; and {len(steps) - shown} before" if len(steps) > shown else ""
     raise Refused(f"expected one step, got {len(steps)}, the last one first: {'; '.join(calls)}{more}")
 
 
@@ -118,7 +132,7 @@ def _arrays(folder: Folder, inside: str) -> dict[str, Stored]:
     told = _told(folder, start + _METADATA)
     if told.is_tree or folder.size(start + ocdbt.MANIFEST) is not None:
         source: zarr_arrays.Source = _Values(folder, inside)
-        keys = {key.rpartition("/")[0]: key for key in source.values if key.endswith(_ENDS)}
+        keys = {key.rpartition("/")[0]: key for key in source.values if f"/{key}".endswith(_ENDS)}
     else:
         source, keys = folder, _described(folder, inside)
     if missing := sorted(told.names - set(keys)):
@@ -127,7 +141,8 @@ def _arrays(folder: Folder, inside: str) -> dict[str, Stored]:
             "it is not whole"
         )
     return {
-        name: zarr_arrays.array_of(source, name, key, is_whole=told.is_whole) for name, key in keys.items()
+        name or "array": zarr_arrays.array_of(source, name or "array", key, is_whole=told.is_whole)
+        for name, key in keys.items()
     }
 
 
@@ -153,11 +168,17 @@ def _told(folder: Folder, name: str) -> _Told:
 
 def _described(folder: Folder, inside: str) -> dict[str, str]:
     """The arrays of Zarr below a folder, by their names there, and what describes each."""
+
     found: dict[str, str] = {}
-    for place, names in folder.below(inside):
-        name = place.removeprefix(inside).lstrip("/")
-        for end in (zarr_arrays.V2, zarr_arrays.V3):
-            key = f"{place}/{end}" if place else end
-            if end in names and (end == zarr_arrays.V2 or zarr_arrays.is_array(folder, key)):
-                found[name] = key
+
+    def is_array(place: str, names: set[str]) -> bool:
+        start = f"{place}/" if place else ""
+        ends = [end for end in (zarr_arrays.V3, zarr_arrays.V2) if end in names]
+        keys = [start + end for end in ends if zarr_arrays.is_array(folder, start + end)]
+        if keys:
+            found[place.removeprefix(inside).lstrip("/")] = keys[0]
+        return bool(keys)
+
+    for _ in folder.below(inside, is_array):
+        pass
     return dict(sorted(found.items()))

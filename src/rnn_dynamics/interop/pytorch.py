@@ -1,6 +1,7 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +70,8 @@ def from_torch(
             forward that is not PyTorch's.
 
     Warns:
-        UserWarning: weights of a dynamically quantised layer were made float32.
+        UserWarning: weights of a dynamically quantised layer were made float32; a forward with hooks that may
+            change what it reads and puts out.
     """
     arrays, told = _arrays(source, prefix)
     if direction is None and has_both_directions(arrays):
@@ -154,22 +156,35 @@ def _check_forward(module: Any, prefix: str, told: str | None) -> None:
     """Refuse a class whose forward is none of PyTorch's or Paddle's, whatever names its weights have."""
     classes = type(module).__mro__
     forward = next((cls for cls in classes if "forward" in vars(cls)), type(module))
-    is_own = "forward" in getattr(module, "__dict__", {})  # as set on the object itself
-    if not is_own and (
-        "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle")
-    ):
-        return
     base = next((cls.__name__ for cls in classes if cls.__module__ == "torch.nn.modules.rnn"), None)
+    program = _name_in_program(module)
+    if program:
+        if program.partition(".")[0] in ("torch", "paddle"):
+            return
+        got = f"{program.rpartition('.')[2]}, which has a forward of its own"
+    elif "forward" in getattr(module, "__dict__", {}):
+        got = f"a {type(module).__name__} whose forward was replaced"
+    elif "forward" not in vars(forward) or forward.__module__.partition(".")[0] in ("torch", "paddle"):
+        return
+    else:
+        got = f"{forward.__name__}, which {'overrides forward' if base else 'has a forward of its own'}"
     words = f"{f', prefix={prefix!r}' if prefix else ''}{f', kind={told!r}' if told else ''}".replace(
         "'", '"'
     )
-    got = f"a {forward.__name__} whose forward was replaced" if is_own else f"{forward.__name__}, "
-    got += "" if is_own else f"which {'overrides forward' if base else 'has a forward of its own'}"
     raise ValueError(
         f"source: expected {f'a {base}' if base else 'a recurrent module'} of PyTorch, got {got}: "
         f"where that leaves PyTorch's step alone, from_torch(source.state_dict(){words}), else write its step "
         "as a cell"
     )
+
+
+def _name_in_program(module: Any) -> str:
+    """The class of a scripted or traced module by its full name, which its own type does not tell; or ""."""
+    try:
+        name = str(module._c._type().qualified_name())
+    except (AttributeError, TypeError, RuntimeError):
+        return ""
+    return re.sub(r"___torch_mangle_\d+\.", "", name).removeprefix("__torch__.")
 
 
 def _cell(kind: str, layer: dict[str, np.ndarray], number: int) -> ElmanRNN | LSTM | ProjectedLSTM | GRU:

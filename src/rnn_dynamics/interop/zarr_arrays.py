@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rnn_dynamics.interop.compressed import check_crc32c, inflated
+from rnn_dynamics.interop.compressed import Bytes, check_crc32c, inflated
 from rnn_dynamics.interop.stored import MOST_BYTES, Refused, Stored, from_bytes, item_size, product, shape_of
 
 V2, V3 = ".zarray", "zarr.json"
@@ -103,7 +103,7 @@ def array_of(source: Source, name: str, key: str, *, is_whole: bool = False) -> 
         )
     base = key[: -len(V3 if key.endswith(V3) else V2)]
 
-    def content(index: tuple[int, ...]) -> bytes | None:
+    def content(index: tuple[int, ...]) -> Bytes | None:
         place = base + at(index)
         length = source.size(place)
         if length is not None and length > chunks.longest:
@@ -122,8 +122,8 @@ def array_of(source: Source, name: str, key: str, *, is_whole: bool = False) -> 
 
 
 def is_array(source: Source, key: str) -> bool:
-    """Whether a file of Zarr 3 describes an array, and no group."""
-    return _json(source, key).get("node_type") == "array"
+    """Whether a file describes an array, and no group as one of Zarr 3 may."""
+    return key.endswith(V2) or _json(source, key).get("node_type") == "array"
 
 
 def _json(source: Source, key: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _json(source: Source, key: str) -> dict[str, Any]:
 
 def _assembled(
     chunks: _Chunks,
-    content: Callable[[tuple[int, ...]], bytes | None],
+    content: Callable[[tuple[int, ...]], Bytes | None],
     name: str,
     spend: Callable[[int], None],
 ) -> np.ndarray:
@@ -166,7 +166,7 @@ def _assembled(
     return np.empty(chunks.shape, kind) if whole is None else whole
 
 
-def _decoded(chunks: _Chunks, coded: bytes, name: str, spend: Callable[[int], None]) -> np.ndarray:
+def _decoded(chunks: _Chunks, coded: Bytes, name: str, spend: Callable[[int], None]) -> np.ndarray:
     """The numbers of a chunk."""
     size = None if chunks.inner else chunks.bytes
     for number, codec in reversed(list(enumerate(chunks.codecs))):
@@ -174,8 +174,7 @@ def _decoded(chunks: _Chunks, coded: bytes, name: str, spend: Callable[[int], No
             check_crc32c(coded[:-4], coded[-4:], repr(name[:60]))
             coded = coded[:-4]
         else:
-            is_first = not any(each in _INFLATED or each == "crc32c" for each in chunks.codecs[:number])
-            coded = inflated(codec, coded, size if is_first else None, chunks.longest)
+            coded = inflated(codec, coded, None if number else size, chunks.longest)
     if chunks.inner:
         return _of_shard(chunks, chunks.inner, coded, name, spend)
     if len(coded) != chunks.bytes:
@@ -188,7 +187,7 @@ def _decoded(chunks: _Chunks, coded: bytes, name: str, spend: Callable[[int], No
 
 
 def _of_shard(
-    chunks: _Chunks, inner: _Chunks, coded: bytes, name: str, spend: Callable[[int], None]
+    chunks: _Chunks, inner: _Chunks, coded: Bytes, name: str, spend: Callable[[int], None]
 ) -> np.ndarray:
     """The numbers of a shard: chunks in any order, and where each is."""
     grid = inner.grid()
@@ -201,7 +200,7 @@ def _of_shard(
         check_crc32c(index[:-4], index[-4:], f"the index of a shard of {name[:60]!r}")
     places = np.frombuffer(index, "<u8", 2 * product(grid)).reshape(*grid, 2)
 
-    def content(at: tuple[int, ...]) -> bytes | None:
+    def content(at: tuple[int, ...]) -> Bytes | None:
         begin, count = (int(each) for each in places[at])
         if begin == count == _NONE:
             return None
@@ -316,8 +315,8 @@ def _dtype_2(value: Any, name: str) -> tuple[str, str]:
     """NumPy's name of a dtype of version 2, and the order of its bytes."""
     if not isinstance(value, str):
         raise Refused(f"expected numbers in {name[:60]!r}, got the dtype {str(value)[:40]}")
-    if value in ("bfloat16", "<V2"):
-        return "bfloat16", "<"
+    if value == "bfloat16":
+        return value, "<"
     return (np.dtype(value).name if _is_known(value) else value), ">" if value.startswith(">") else "<"
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jaxlib.version import __version_info__
 from jaxtyping import Array
 
 from rnn_dynamics.numerics.interpreted import Interpreted, Unsupported, evaluated, interpreted
@@ -22,6 +23,10 @@ from rnn_dynamics.numerics.interpreted import Interpreted, Unsupported, evaluate
 TILE = 64
 #: Inputs of at most so many entries go in tiles.
 LARGEST = 1024
+#: Up to so many NumPy evaluates, where each takes few operations. From jaxlib 0.11.1 on XLA compiles the neuron's
+#: equilibria in half a minute and not in five seconds; 16 384 of them take NumPy a tenth of a second.
+_LARGEST_INTERPRETED = LARGEST if __version_info__ < (0, 11, 1) else 2**14
+_FEW_OPERATIONS = 5000
 #: Kernels of more operations than so many are compiled: NumPy takes 1 to 3 µs for one of 64 to 1024 entries.
 _MOST_OPERATIONS = 50_000
 #: Arguments of what runs once, of so many numbers at most, are left to NumPy.
@@ -101,7 +106,7 @@ class Elementwise:
         arrays, structure = jax.tree.flatten([a for i, a in enumerate(arguments) if i not in static])
         shape = arrays[0].shape
         size = math.prod(shape)
-        if not 0 < size <= LARGEST or not is_plain(arrays):
+        if not 0 < size <= _LARGEST_INTERPRETED or not is_plain(arrays):
             return None
         flat = [np.asarray(a).reshape(size, *a.shape[len(shape) :]) for a in arrays]
 
@@ -113,13 +118,15 @@ class Elementwise:
         if key not in self._known:
             self._known[key] = _on_host(lambda *others: self._kernel(*with_static(*others)), flat, structure)
         found = self._known[key]
-        if found is not None:
+        if found is not None and (size <= LARGEST or found.program.cost <= _FEW_OPERATIONS):
             try:
                 leaves = evaluated(found.program, flat)
             except Unsupported:  # an index that differs between entries
                 self._known[key] = None
             else:
                 return _Results([x.reshape(shape + x.shape[1:]) for x in leaves], found.results.unflatten)
+        if size > LARGEST:
+            return None
         flat = [filled(a, -(-size // TILE) * TILE) for a in flat]
         tiles = []
         for start in range(0, size, TILE):

@@ -43,7 +43,7 @@ class _Portrait:
 
 def two_neuron_portrait(*, quick: bool = False) -> Reproduction:
     """Two bits stored in two neurons, fixed points beside a 2-cycle, a fixed point beside an invariant circle."""
-    size, places, spacing = (60, 8, 0.03) if quick else (160, 16, 0.01)
+    size, places, spacing = (40, 8, 0.03) if quick else (160, 16, 0.01)
     portraits = [
         _portrait("two bits: four fixed points", *_TWO_BITS, size, spacing),
         _portrait("two fixed points and a 2-cycle", *_CROSSED, size, spacing, period=2),
