@@ -7,6 +7,7 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, ProjectedLSTM, Stack, rollout
 from rnn_dynamics.interop import Agreement, check
+from rnn_dynamics.numerics.texts import counted
 
 N = 3
 RNG = np.random.default_rng(4)
@@ -215,6 +216,13 @@ def test_errors_name_what_is_wrong(options, words):
     given = {"cell": LSTM_TRUE, "inputs": INPUTS, "output": np.ones((12, N))} | options
     with pytest.raises((TypeError, ValueError), match=words):
         check(**given)
+
+
+def test_numbers_have_their_nouns():
+    assert counted(1, "lag") == "1 lag"
+    assert counted(0, "lag") == "0 lags"
+    assert counted("3 to 5", "step") == "3 to 5 steps"
+    assert counted(2, "entry", "entries") == "2 entries"
 
 
 def test_an_agreement_is_kept(tmp_path):
