@@ -7,6 +7,7 @@ import pytest
 
 from rnn_dynamics.cells import GRU, LSTM, Bidirectional, ElmanRNN, ProjectedLSTM, Stack, rollout
 from rnn_dynamics.interop import Agreement, check
+from rnn_dynamics.numerics.texts import counted
 
 N = 3
 RNG = np.random.default_rng(4)
@@ -150,6 +151,20 @@ def test_layers_of_a_stack_share_a_convention():
     assert (mixed.fits, mixed.cell) == ((), None)
 
 
+def test_the_gates_of_an_lstm_with_peepholes_are_found():
+    """Its peepholes stand in the order of the gates that have one."""
+    P, order = RNG.normal(size=(3, N)), (3, 0, 1, 2)
+    true = LSTM(W, B, W_IN, P)
+    truth = output(true, 2 * N)
+    assert check(true, INPUTS, truth).agrees
+    wrong = LSTM(*in_order(order, W, B, W_IN), P[[2, 0, 1]])
+    found = check(wrong, INPUTS, truth)
+    assert found.fits == ("gates in the order o, i, f, g",)
+    np.testing.assert_array_equal(found.cell.peepholes, P)
+    assert check(found.cell, INPUTS, truth).agrees
+    assert check(LSTM(W, B, W_IN, -P), INPUTS, truth).fits == ()
+
+
 def test_the_gates_of_a_projected_lstm_are_found():
     P = RNG.normal(size=(2, N))
     true, order = ProjectedLSTM(W[:, :2], B, W_IN, P), (3, 0, 1, 2)
@@ -201,6 +216,13 @@ def test_errors_name_what_is_wrong(options, words):
     given = {"cell": LSTM_TRUE, "inputs": INPUTS, "output": np.ones((12, N))} | options
     with pytest.raises((TypeError, ValueError), match=words):
         check(**given)
+
+
+def test_numbers_have_their_nouns():
+    assert counted(1, "lag") == "1 lag"
+    assert counted(0, "lag") == "0 lags"
+    assert counted("3 to 5", "step") == "3 to 5 steps"
+    assert counted(2, "entry", "entries") == "2 entries"
 
 
 def test_an_agreement_is_kept(tmp_path):

@@ -15,6 +15,6 @@ def printable(text: object, longest: int = 2000) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """The number with its noun: "1 lag", "2 lags", "1 entry", "2 entries" where the plural is given."""
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
+def counted(number: object, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: "1 lag", "2 lags", "3 to 5 lags"; "2 entries" where the plural is given."""
+    return f"{number} {noun}" if str(number) == "1" else f"{number} {plural or noun + 's'}"

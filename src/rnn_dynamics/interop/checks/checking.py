@@ -109,10 +109,10 @@ def check(
     """Compare a cell's states with the output that its own framework gives for the same inputs.
 
     Where they differ, the weights of an ``LSTM``, ``ProjectedLSTM``, ``GRU`` or ``ElmanRNN``, or of a ``Stack`` of
-    one of them, whose layers share a convention, are read by all known ones: the order of the gates, 1 added to or
-    taken from the forget gate, z the other way round, reset before or after the product, hard sigmoids, other
-    activations, rows for columns where blocks are square, and all of these together; then the inputs in reverse
-    order. What an importer has added up, such as two biases of a gate, stays so.
+    one of them, whose layers share a convention, are read by all known ones: the order of the gates, in which
+    peepholes stand too, 1 added to or taken from the forget gate, z the other way round, reset before or after the
+    product, hard sigmoids, other activations, rows for columns where blocks are square, and all of these together;
+    then the inputs in reverse order. What an importer has added up, such as two biases of a gate, stays so.
 
     Of a ``Bidirectional`` the outputs are looked at, y of the last layer; where they differ, the directions
     exchanged, the halves exchanged, the backward half in its own order, other ways to merge them, and the same

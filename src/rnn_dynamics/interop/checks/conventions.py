@@ -71,12 +71,13 @@ def own_convention(cell: Any) -> Convention | None:
 
 def _own_convention(cell: Any) -> Convention | None:
     letters = _LETTERS.get(type(cell))
-    if letters is None or cell.W_in is None or getattr(cell, "peepholes", None) is not None:
+    if letters is None or cell.W_in is None:
         return None
     if type(cell) is ElmanRNN:
         return Convention((0,), (False, False), 0.0, False, "", cell.activation.name)
     inner, gates = getattr(cell, "activation", None), getattr(cell, "gate_activation", None)
-    if inner is not None and inner.name != "tanh":
+    outer = getattr(cell, "output_activation", None)
+    if any(each is not None and each.name != "tanh" for each in (inner, outer)):
         return None
     function = "sigmoid" if gates is None or gates.name == "logistic" else gates.name
     order, reset = tuple(range(len(letters))), getattr(cell, "reset", "")
@@ -150,26 +151,33 @@ def described(cell: Any, one: Convention, own: Convention) -> str:
 
 
 class Blocks(NamedTuple):
-    """A cell's weights gate by gate: W (k, n, p), b (k, n), W_in (k, n, m), b_hidden (n,), projection (p, n)."""
+    """A cell's weights gate by gate: W (k, n, p), b (k, n), W_in (k, n, m), b_hidden (n,), projection (p, n).
+
+    Peepholes (3, n) are those of the gates but the candidate, in the order of these.
+    """
 
     W: np.ndarray
     b: np.ndarray
     W_in: np.ndarray
     b_hidden: np.ndarray
     projection: np.ndarray | None
+    peepholes: np.ndarray | None = None
 
 
 def blocks_of(cell: Any) -> Blocks:
     """The weights of a cell in float64."""
     W, b, W_in = (np.asarray(value, float) for value in (cell.W, cell.b, cell.W_in))
     units = len(b) // len(_LETTERS[type(cell)])
-    hidden, projection = (getattr(cell, name, None) for name in ("b_hidden", "projection"))
+    hidden, projection, peepholes = (
+        getattr(cell, name, None) for name in ("b_hidden", "projection", "peepholes")
+    )
     return Blocks(
         W.reshape(-1, units, W.shape[1]),
         b.reshape(-1, units),
         W_in.reshape(-1, units, W_in.shape[1]),
         np.zeros(units) if hidden is None else np.asarray(hidden, float),
         None if projection is None else np.asarray(projection, float),
+        None if peepholes is None else np.asarray(peepholes, float),
     )
 
 
@@ -188,7 +196,11 @@ def read_by(blocks: Blocks, one: Convention) -> Blocks:
         b[1] += one.offset
     if one.turned:
         W[1], b[1], W_in[1] = -W[1], -b[1], -W_in[1]
-    return Blocks(W, b, W_in, hidden, blocks.projection)
+    peepholes = blocks.peepholes
+    if peepholes is not None:
+        seeing = sorted(block for block in order if block != order[2])
+        peepholes = peepholes[[seeing.index(order[gate]) for gate in (0, 1, 3)]]
+    return Blocks(W, b, W_in, hidden, blocks.projection, peepholes)
 
 
 def cell_by(cell: Any, one: Convention) -> Any:
@@ -206,7 +218,8 @@ def cell_by(cell: Any, one: Convention) -> Any:
     if type(cell) is ProjectedLSTM:
         made = ProjectedLSTM(W, b, W_in, cell.projection)
     elif type(cell) is LSTM:
-        made = LSTM(W, b, W_in)
+        peepholes = None if parts.peepholes is None else parts.peepholes.astype(dtype)
+        made = LSTM(W, b, W_in, peepholes)
     else:
         hidden = parts.b_hidden.astype(dtype) if one.reset == "after" and parts.b_hidden.any() else None
         made = GRU(W, b, W_in, hidden, reset=one.reset)
@@ -257,9 +270,11 @@ def _elman(parts: Blocks, one: Convention, h: np.ndarray, driven: np.ndarray) ->
 def _lstm(parts: Blocks, one: Convention, x: np.ndarray, driven: np.ndarray) -> np.ndarray:
     width = parts.W.shape[2]
     z = driven + np.einsum("kij,bj->kbi", parts.W, x[:, :width])
-    i, f, o = _GATES[one.function](z[[0, 1, 3]])
-    c = f * x[:, width:] + i * np.tanh(z[2])
-    h = o * np.tanh(c)
+    seen = np.zeros((3, z.shape[2])) if parts.peepholes is None else parts.peepholes
+    gate, before = _GATES[one.function], x[:, width:]
+    i, f = (gate(z[k] + seen[k] * before) for k in (0, 1))
+    c = f * before + i * np.tanh(z[2])
+    h = gate(z[3] + seen[2] * c) * np.tanh(c)
     if parts.projection is not None:
         h = np.einsum("ij,bj->bi", parts.projection, h)
     return np.concatenate([h, c], axis=1)
