@@ -34,7 +34,7 @@ def test_a_tree_computes_what_its_framework_does(tmp_path, name):
 
 def texts():
     """What messages are made of: every string of the room and of inspect that is no docstring, pieces joined."""
-    for path in (*sorted((SOURCE / "interop").glob("*.py")), SOURCE / "cli" / "inspecting.py"):
+    for path in (*sorted((SOURCE / "interop").rglob("*.py")), SOURCE / "cli" / "inspecting.py"):
         tree = ast.parse(path.read_text())
         docs = {
             id(node.body[0].value)
