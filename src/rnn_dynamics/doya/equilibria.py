@@ -298,7 +298,7 @@ def _stability(w: Array, b: Array, turning: bifurcations.Turning, three: Array) 
 
 
 def _multipliers(w: Array, epsilon: Array, found: ThreeBranches) -> Array:
-    """1 − ε + ε w x(1 − x): from the gap to 1 where that is small, else from the product, which may be far smaller."""
+    """1 − ε + ε w x(1 − x): from the gap to 1 where that is small, else from the product, however small it is."""
     product, share = w[None] * found.slope, epsilon[None]
     return jnp.where(jnp.abs(product) < 0.5, (1 - share) + share * product, 1 - share * found.gap)
 
