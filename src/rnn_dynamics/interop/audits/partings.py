@@ -77,8 +77,14 @@ class Sides:
 
 
 def nudged(inputs: np.ndarray, size: float, seed: int = 1) -> np.ndarray:
-    """Inputs changed by a part of ``size`` of themselves, and of their typical size, each up or down."""
+    """Inputs changed by a part of ``size`` of themselves, and of their typical size, each up or down.
+
+    Steps whose inputs come again to the bit, as padding that a mask tells by its value, stay where others change.
+    """
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], inputs.shape)
+    _, place, times = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
+    alone = times[place.reshape(-1)] == 1
+    signs = signs * alone[:, None] if alone.any() else signs
     typical = np.sqrt(np.mean(inputs.astype(float) ** 2)) or 1.0
     moved = inputs.astype(float) + size * signs * np.maximum(np.abs(inputs), typical)
     return moved.astype(inputs.dtype)
