@@ -108,6 +108,11 @@ CASES = {
     "a slope capped": (replaced(slope=lambda x: np.minimum(1 - x**2, 0.5)), Cause.STOPPED, "slope capped"),
     "another slope": (replaced(slope=lambda x: 1.1 * (1 - x**2)), Cause.OTHER, "another derivative"),
     "float32 inside": (replaced(options={"inner": "float32"}), Cause.PRECISION, "coarser numbers inside"),
+    "half on the way back": (
+        replaced("float32", of_inputs=lambda found: found.astype(np.float16).astype(np.float32)),
+        Cause.PRECISION,
+        "coarser numbers inside",
+    ),
     "not finite": (replaced(of_state=lambda g, t: g / (t > 30)), Cause.OVERFLOW, "overflow"),
     "other weights": (replaced(options={"W": W.T}), Cause.STATES, "rd.interop.check(cell, inputs, outputs)"),
 }
@@ -127,6 +132,20 @@ def test_each_cause_is_told_from_the_others(name):
     at = found.checked.tolist().index(found.parted)
     if cause in (Cause.CUT, Cause.STOPPED, Cause.OTHER, Cause.CLIPPED):
         assert found.supports[at] == "ours", str(found)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (np.arange(T) >= 40, "From lag 20 on every entry"),
+        (np.arange(T) != 40, "At lag 19 every entry"),
+        (np.arange(T) % 20 > 0, "At 3 lags, 19 the first, every entry"),
+    ],
+)
+def test_evidence_says_at_which_lags_a_gradient_is_cut(kept, words):
+    found = audit(replaced(of_inputs=lambda found: found * kept[:, None]), INPUTS, cell=CELL)
+    assert found.evidence[0].startswith(words)
+    assert (np.flatnonzero(found.causes == Cause.CUT) == np.flatnonzero(~kept[::-1])).all()
 
 
 def test_a_floor_is_found_where_it_is_and_ours_falls_below_every_float():
