@@ -1,6 +1,8 @@
 """``audit``: a stand-in for a framework, in NumPy, with each way in which a gradient can be no derivative."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -106,6 +108,11 @@ CASES = {
     "a slope capped": (replaced(slope=lambda x: np.minimum(1 - x**2, 0.5)), Cause.STOPPED, "slope capped"),
     "another slope": (replaced(slope=lambda x: 1.1 * (1 - x**2)), Cause.OTHER, "another derivative"),
     "float32 inside": (replaced(options={"inner": "float32"}), Cause.PRECISION, "coarser numbers inside"),
+    "half on the way back": (
+        replaced("float32", of_inputs=lambda found: found.astype(np.float16).astype(np.float32)),
+        Cause.PRECISION,
+        "coarser numbers inside",
+    ),
     "not finite": (replaced(of_state=lambda g, t: g / (t > 30)), Cause.OVERFLOW, "overflow"),
     "other weights": (replaced(options={"W": W.T}), Cause.STATES, "rd.interop.check(cell, inputs, outputs)"),
 }
@@ -125,6 +132,20 @@ def test_each_cause_is_told_from_the_others(name):
     at = found.checked.tolist().index(found.parted)
     if cause in (Cause.CUT, Cause.STOPPED, Cause.OTHER, Cause.CLIPPED):
         assert found.supports[at] == "ours", str(found)
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"),
+    [
+        (np.arange(T) >= 40, "From lag 20 on every entry"),
+        (np.arange(T) != 40, "At lag 19 every entry"),
+        (np.arange(T) % 20 > 0, "At 3 lags, 19 the first, every entry"),
+    ],
+)
+def test_evidence_says_at_which_lags_a_gradient_is_cut(kept, words):
+    found = audit(replaced(of_inputs=lambda found: found * kept[:, None]), INPUTS, cell=CELL)
+    assert found.evidence[0].startswith(words)
+    assert (np.flatnonzero(found.causes == Cause.CUT) == np.flatnonzero(~kept[::-1])).all()
 
 
 def test_a_floor_is_found_where_it_is_and_ours_falls_below_every_float():
@@ -339,6 +360,54 @@ class Held(Framework):
         return {f"core.{name}": array for name, array in named.items()}
 
     core = type("RNNCell", (), {"nonlinearity": "tanh"})()
+
+
+def test_a_mask_that_padding_switches_on_is_another_map():
+    """Steps of zeros are passed over; changed in their last place, they would no longer be."""
+
+    class Masked(Framework):
+        def __call__(self, inputs):
+            read = inputs.any(axis=1)
+            states = super().__call__(inputs[read])
+            return states[np.maximum(np.cumsum(read) - 1, 0)]
+
+    padded = np.where(np.arange(T)[:, None] % 5 == 2, 0, INPUTS)
+    found = audit(Masked("float32"), padded.astype("float32"), cell=CELL)
+    assert set(found.causes) == {Cause.STATES}
+    assert "its outputs are not the cell's" in " ".join(repr(found).split())
+
+
+def test_a_module_that_is_a_mapping_runs(monkeypatch):
+    """Modules of MLX are dictionaries of their weights."""
+
+    def vjp(function, inputs, cotangents):
+        return [function(inputs[0])], [own.vjp(inputs[0], cotangents[0])]
+
+    own = Framework("float32")
+    monkeypatch.setitem(sys.modules, "mlx.core", SimpleNamespace(array=np.asarray, vjp=vjp))
+    module = type("RNN", (dict,), {"__module__": "mlx.nn.layers", "__call__": lambda self, u: own(u)})
+    found = audit(module(Wxh=W_IN, Whh=W), INPUTS, cell=CELL)
+    assert found.agrees
+    with pytest.raises(TypeError, match=r"^module: expected one that runs, got weights alone"):
+        audit({"Wxh": W_IN, "Whh": W}, INPUTS, cell=CELL)
+
+
+def test_an_rnn_of_linen_is_read_by_the_class_of_its_cell():
+    """The name of the class around it is none of a cell; random keys have a dtype of their own."""
+    params = {"cell": {"i": {"kernel": W_IN.T, "bias": B}, "h": {"kernel": W.T}}}
+
+    def apply(self, variables, inputs):
+        return rollout(CELL, np.zeros(N, inputs.dtype), inputs[:, 0]).states[1:, None]
+
+    cell = type("SimpleCell", (), {})()
+    rnn = type("RNN", (), {"cell": cell, "apply": apply, "time_major": True})()
+    variables = {"params": params, "keys": jax.random.key(0)}
+    found = audit((rnn, variables), INPUTS.astype("float32"), cell=CELL)
+    assert found.agrees
+    found = audit((rnn, {"params": params}), INPUTS.astype("float32"), activation="tanh")
+    assert found.agrees
+    with pytest.raises(ValueError, match=r"activation: expected 'tanh' or 'relu' or 'sigmoid'"):
+        audit((rnn, {"params": params}), INPUTS)
 
 
 def test_a_part_that_has_to_be_named_is_named_in_a_call():

@@ -153,3 +153,32 @@ def test_mutated_descriptions_are_refused_or_read(folder, tmp_path):
             said.append(str(error))
     assert max(map(len, said)) < 2000
     assert not any("\n" in words for words in said)
+
+
+def _altered(folder, tmp_path, old, new):
+    """The network of both directions with other words in its description."""
+    words = (folder / "lstm_both.xml").read_text()
+    assert re.search(old, words)
+    (tmp_path / "a.xml").write_text(re.sub(old, new, words))
+    (tmp_path / "a.bin").write_bytes((folder / "lstm_both.bin").read_bytes())
+    return tmp_path / "a.xml"
+
+
+def test_functions_of_both_directions_may_stand_in_a_row(folder, tmp_path):
+    """As OpenVINO 2026.4.1 converts a bidirectional RNN of ONNX."""
+    own, once = 'activations="[^"]*"', "sigmoid, tanh, tanh"
+    path = _altered(folder, tmp_path, own, f'activations="{once}, {once}"')
+    for direction in ("forward", "reverse"):
+        one, other = (load(each, direction=direction) for each in (path, folder / "lstm_both.xml"))
+        np.testing.assert_array_equal(one.W, other.W)
+    path = _altered(folder, tmp_path, own, f'activations="{once}, sigmoid, relu, tanh"')
+    with pytest.raises(ValueError, match=r"^path: .*activations sigmoid, tanh, tanh, sigmoid, relu, tanh"):
+        load(path)
+
+
+def test_a_model_without_recurrent_operations_says_what_is_read(folder, tmp_path):
+    path = _altered(folder, tmp_path, '"LSTMSequence"', '"MatMul"')
+    with pytest.raises(
+        ValueError, match=r"with no arrays; expected its sequences or cells of RNN, GRU or LSTM"
+    ):
+        load(path)

@@ -10,6 +10,7 @@ from rnn_dynamics.interop.audits.derivatives import Derivative, derivative_of
 from rnn_dynamics.interop.audits.partings import Rows, Sides, causes_of, nudged, relative
 from rnn_dynamics.interop.audits.results import Audit, Cause
 from rnn_dynamics.interop.audits.runtimes import FRAMEWORKS, Runtime, runtime_of
+from rnn_dynamics.interop.frameworks.flax import CELLS
 from rnn_dynamics.interop.frameworks.modules import from_module
 from rnn_dynamics.numerics.validation import choice, concrete_array, count, positive
 
@@ -210,8 +211,7 @@ def _cell_of(module: Any, cell: Any, options: dict[str, Any]) -> Any:
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
-            kind = options.pop("kind", type(module[0]).__name__)
-            return from_module(module[1], kind=kind, **options)
+            return from_module(module[1], **(_kind_of_linen(module[0]) | options))
         return from_module(module, **options)
     except (TypeError, ValueError) as error:
         if str(error).partition(":")[0] in options:
@@ -220,6 +220,12 @@ def _cell_of(module: Any, cell: Any, options: dict[str, Any]) -> Any:
             "cell: expected the same map as cell=, or the options by which from_module reads it, since it cannot "
             f"be read from the module alone ({error})"
         ) from error
+
+
+def _kind_of_linen(module: Any) -> dict[str, str]:
+    """The class of a cell of linen, or of the one in an RNN, as an option of ``from_module``."""
+    kind = type(getattr(module, "cell", module)).__name__
+    return {"kind": kind} if kind in CELLS else {}
 
 
 def _cotangents(probes: int, width: int) -> np.ndarray:

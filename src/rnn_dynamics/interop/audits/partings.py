@@ -16,6 +16,7 @@ _COARSE = 1e-10  # a change that float64 answers in proportion and float32 canno
 _PATHS = (0.1, 1.0, 4.0)  # in sizes of the inputs
 _PIECES, _HALVINGS = 16, 12
 _AROUND = 8  # lags
+_HALF, _DISTINCT = 11, 16  # binary digits, and how many different entries have no more by chance
 _SHARE = -1.5  # decades: what a change in the last places must move of what the gradient is off
 
 
@@ -77,8 +78,14 @@ class Sides:
 
 
 def nudged(inputs: np.ndarray, size: float, seed: int = 1) -> np.ndarray:
-    """Inputs changed by a part of ``size`` of themselves, and of their typical size, each up or down."""
+    """Inputs changed by a part of ``size`` of themselves, and of their typical size, each up or down.
+
+    Steps whose inputs come again to the bit, as padding that a mask tells by its value, stay where others change.
+    """
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], inputs.shape)
+    _, place, times = np.unique(inputs, axis=0, return_inverse=True, return_counts=True)
+    alone = times[place.reshape(-1)] == 1
+    signs = signs * alone[:, None] if alone.any() else signs
     typical = np.sqrt(np.mean(inputs.astype(float) ** 2)) or 1.0
     moved = inputs.astype(float) + size * signs * np.maximum(np.abs(inputs), typical)
     return moved.astype(inputs.dtype)
@@ -92,7 +99,7 @@ def causes_of(sides: Sides, differences: np.ndarray) -> tuple[np.ndarray, tuple[
         return found, ()
     said: list[str] = []
     left = apart.copy()
-    for test in (_beyond_floats, _coarse, _noise, _clipped, _another):
+    for test in (_halved, _beyond_floats, _coarse, _noise, _clipped, _another):
         chosen = test(sides, differences, left, said)
         found = np.where(left & (chosen > 0), chosen, found)
         left &= chosen == 0
@@ -120,16 +127,39 @@ def _beyond_floats(sides: Sides, differences: np.ndarray, left: np.ndarray, said
         )
     if (left & cut).any():
         lag = int(np.flatnonzero(left & cut)[0])
+        where = _where(left & cut, zero)
         said.append(
-            f"From lag {lag} on every entry of the framework's gradient is exactly 0, where the derivative, "
+            f"{where} every entry of the framework's gradient is exactly 0, where the derivative, "
             f"10^{ours[lag]:.1f}, is well within {limits.dtype}."
         )
     if (left & over).any():
-        said.append(
-            f"From lag {int(np.flatnonzero(left & over)[0])} on the framework's gradient is not finite."
-        )
+        said.append(f"{_where(left & over, np.isnan(theirs))} the framework's gradient is not finite.")
     pairs = ((under, Cause.UNDERFLOW), (cut, Cause.CUT), (over, Cause.OVERFLOW))
     return np.select([where for where, _ in pairs], [int(cause) for _, cause in pairs], 0)
+
+
+def _where(found: np.ndarray, goes_on: np.ndarray) -> str:
+    """At which lags something is found: from one on, if it goes on to the end."""
+    lags = np.flatnonzero(found)
+    if goes_on[lags[0] :].all():
+        return f"From lag {lags[0]} on"
+    return f"At lag {lags[0]}" if len(lags) == 1 else f"At {len(lags)} lags, {lags[0]} the first,"
+
+
+def _halved(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[str]) -> np.ndarray:
+    """Whether all entries are numbers of half precision, of which those of float32 have next to none."""
+    values = sides.theirs.values
+    mantissas = np.abs(np.frexp(values[np.isfinite(values) & (values != 0)])[0])
+    if (
+        len(np.unique(mantissas)) < _DISTINCT
+        or (mantissas * 2**_HALF != np.round(mantissas * 2**_HALF)).any()
+    ):
+        return np.zeros(len(differences), int)
+    said.append(
+        f"Each of the {mantissas.size} entries of the framework's gradient that are not 0 has no more than {_HALF} "
+        "binary digits, as half precision has."
+    )
+    return np.where(left, int(Cause.PRECISION), 0)
 
 
 def _coarse(sides: Sides, differences: np.ndarray, left: np.ndarray, said: list[str]) -> np.ndarray:

@@ -27,7 +27,7 @@ class Cause(enum.IntEnum):
     UNDERFLOW    the derivative lies below the smallest number of the framework's floats
     OVERFLOW     the framework's values are not finite, the derivative is
     CUT          the framework's values are exactly zero, the derivative is not
-    PRECISION    float64 outside, coarser numbers inside
+    PRECISION    coarser numbers inside: float32 where float64 is outside, or half precision on the way back
     CLIPPED      the framework's values are not proportional to the cotangent: something bounds them on the way
     SURROGATE    the map jumps, and the framework puts another derivative in the place of its own
     STOPPED      a derivative that is smaller than that of the map: a path is cut off or a slope is capped

@@ -52,7 +52,9 @@ def runtime_of(module: Any, framework: str | None, given: np.dtype) -> Runtime:
     if callable(getattr(module, "vjp", None)) and callable(module):
         return _of_protocol(module, given)
     package = framework or _package_of(module)
-    if isinstance(module, str | os.PathLike | Mapping) or type(module).__module__.startswith("rnn_dynamics."):
+    is_weights = isinstance(module, Mapping) and not callable(module)  # which modules of MLX are
+    is_own = type(module).__module__.startswith("rnn_dynamics.")
+    if is_weights or is_own or isinstance(module, str | os.PathLike):
         raise TypeError(_not_run(module))
     if framework is not None and framework not in sys.modules:
         raise ValueError(
@@ -146,8 +148,8 @@ def _last(value: Any) -> Any:
 
 
 def _widest(arrays: Any, given: np.dtype) -> np.dtype:
-    dtypes = [leaf.dtype for leaf in jax.tree_util.tree_leaves(arrays) if hasattr(leaf, "dtype")]
-    floating = [np.dtype(d) for d in dtypes if np.dtype(d).kind == "f"]
+    dtypes = [getattr(leaf, "dtype", None) for leaf in jax.tree_util.tree_leaves(arrays)]
+    floating = [d for d in dtypes if isinstance(d, np.dtype) and d.kind == "f"]  # keys' are of JAX alone
     return np.result_type(*floating) if floating else given
 
 
@@ -192,7 +194,7 @@ def _scanned(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any) -> Callabl
 def _linen(module: Any, variables: Mapping[str, Any]) -> Callable[[Any], Any]:
     held = variables if "params" in variables else {"params": variables}
     if not hasattr(module, "initialize_carry"):
-        return lambda u: first(module.apply(held, u[None]))
+        return lambda u: first(module.apply(held, _batched(module, u)))
 
     def run(u: Any) -> Any:
         carry = module.initialize_carry(jax.random.key(0), u.shape[1:])
@@ -202,9 +204,24 @@ def _linen(module: Any, variables: Mapping[str, Any]) -> Callable[[Any], Any]:
     return run
 
 
+def _batched(module: Any, u: Any) -> Any:
+    """A batch of one, where a module of Flax has its axis."""
+    return u[:, None] if getattr(module, "time_major", False) is True else u[None]
+
+
 def _nnx(module: Any) -> Callable[[Any], Any]:
     if not hasattr(module, "initialize_carry"):
-        return lambda u: first(module(u[None]))
+        nnx = getattr(sys.modules.get("flax"), "nnx", None)
+        if nnx is None or not isinstance(module, nnx.Module):
+            return lambda u: first(module(_batched(module, u)))
+        # An RNN counts the random numbers that it draws, in a program only if its counter was made there.
+        graph, state = nnx.split(module)
+
+        def call(u: Any) -> Any:
+            made = nnx.merge(graph, jax.tree_util.tree_map(lambda leaf: leaf, state))
+            return first(made(_batched(module, u)))
+
+        return call
     size = getattr(module, "hidden_features", None) or module.features
 
     def run(u: Any) -> Any:

@@ -203,6 +203,11 @@ def _without_networks(contents: Contents, path: Path, prefix: str, direction: st
         )
     if contents.format == "onnx":
         return f"{shown}; {_of_a_graph(contents, path)}"
+    if contents.format == "openvino" and not seen:
+        return (
+            f"{shown}; expected its sequences or cells of RNN, GRU or LSTM: where steps are written out, "
+            "rd.interop.load reads the ONNX model that it was converted from, and rd.interop.from_module the module"
+        )
     advice = undone([*contents.arrays, *contents.refused])
     if advice:
         return f"{shown}; {advice}"

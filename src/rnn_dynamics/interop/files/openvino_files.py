@@ -308,7 +308,7 @@ def _operation(graph: _Graph, layer: _Element) -> Part:
     told = data[0].attributes if data else {}
     family, gates = kind.removesuffix("Cell").removesuffix("Sequence"), _GATES[kind]
     used = [word.strip().lower() for word in told.get("activations", "").split(",") if word.strip()]
-    activations = used or _ACTIVATIONS[family]
+    activations = _of_one_direction(used, told) or _ACTIVATIONS[family]
     clip = told.get("clip", "0").rstrip("0").rstrip(".") or "0"
     is_plain = activations == _ACTIVATIONS[family] or (family == "RNN" and activations == ["relu"])
     if not is_plain or clip not in ("0", "inf"):
@@ -317,6 +317,13 @@ def _operation(graph: _Graph, layer: _Element) -> Part:
         return Part(kind, _weights(graph, layer, told, family, gates, activations[0]))
     except Refused as error:
         return Part(f"{kind}: {error}", {})
+
+
+def _of_one_direction(activations: list[str], told: dict[str, str]) -> list[str]:
+    """Functions of one direction, where those of both stand in a row and are the same."""
+    first, second = activations[: len(activations) // 2], activations[len(activations) // 2 :]
+    both = told.get("direction", "forward").lower() == "bidirectional"
+    return first if both and first == second else activations
 
 
 def _weights(

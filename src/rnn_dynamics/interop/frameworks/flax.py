@@ -33,6 +33,7 @@ _NNX = {
 }
 _LINEN["MGUCell"] = (("if", "in"), ("hf", "hn"), ("if", "in", "hn"))
 _GATES = {"SimpleCell": 1, "GRUCell": 3, "LSTMCell": 4, "OptimizedLSTMCell": 4, "MGUCell": 2}
+CELLS = tuple(_GATES)
 _OF_WIDTH = {
     1: "SimpleCell",
     3: "GRUCell",
