@@ -480,3 +480,21 @@ def test_the_verdict_on_a_network_whose_units_are_all_off_names_no_lag():
     text = str(rd.diagnose(Bidirectional([(off, off)]).run(np.ones((6, 3)))))
     assert "is 0 at every lag)" in text
     assert "greatest" not in text
+
+
+def test_a_reach_that_the_sequence_cuts_short_says_so(deep):
+    """Three steps lie before the output in the middle of six, and two after it; of 300 the ends are out of reach."""
+    network = _network(deep)
+    u = np.random.default_rng(3).normal(size=(300, deep[2].shape[1]))
+    short, whole = (rd.diagnose(network.run(inputs)) for inputs in (u[:6], u))
+    assert short.output.farthest == (3, 2)
+    assert short.horizon_percent == (3, 2)
+    assert "≥ 3 and ≥ 2 at 1 %" in str(short)
+    assert "≥ 3 and ≥ 2 at 1 %" in repr(short)
+    assert "the sequence ends there" in str(short)
+    assert max(whole.horizon_percent) < 100
+    assert "≥" not in str(whole) + repr(whole)
+    last = gradients.credit_by_signed_lag(network.run(u[:6]), lambda y: y[-1, 0])
+    assert last.farthest == (5, 0)
+    label = [text.get_text() for text in short.output.plot().get_legend().get_texts()]
+    assert "at 1 %: ≥ 3 back, ≥ 2 ahead" in label

@@ -263,7 +263,7 @@ def test_the_axes_of_a_runtime_are_told(inputs, outputs, layout):
     assert wrong.fits[0] == "gates in the order i, g, f, o"
     if "last" in layout:
         assert wrong.step == 12
-        assert "after the last of 12" in repr(wrong)
+        assert "differs in the last of 12 steps, " in repr(wrong)
 
 
 def test_as_many_samples_as_steps():
