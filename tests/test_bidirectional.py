@@ -483,7 +483,7 @@ def test_the_verdict_on_a_network_whose_units_are_all_off_names_no_lag():
 
 
 def test_a_reach_that_the_sequence_cuts_short_says_so(deep):
-    """Three steps lie before the output in the middle of six, and two after it; of 300 the ends are out of reach."""
+    """Three of six steps lie before the output in the middle, and two behind it; of 300 the ends are too far."""
     network = _network(deep)
     u = np.random.default_rng(3).normal(size=(300, deep[2].shape[1]))
     short, whole = (rd.diagnose(network.run(inputs)) for inputs in (u[:6], u))

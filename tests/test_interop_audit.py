@@ -387,7 +387,7 @@ class Random(Framework):
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
         (
             {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
-            r"^readout: expected 4 entries, as the module puts out, got 2",
+            r"^readout: expected a function that makes the module.s 4 outputs of the cell.s state of 2 entries",
         ),
     ],
 )

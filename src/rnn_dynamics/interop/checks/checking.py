@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.arguments import of_a_file
 from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import rollout
@@ -145,7 +146,7 @@ def check(
     """
     both = isinstance(cell, Bidirectional)
     if not both and not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}{of_a_file(cell)}")
     if not both and is_foreign(cell):
         raise TypeError(
             f"cell: expected a callable cell(x, u), got a {type(cell).__name__} of another framework: "
