@@ -498,3 +498,16 @@ def test_a_reach_that_the_sequence_cuts_short_says_so(deep):
     assert last.farthest == (5, 0)
     label = [text.get_text() for text in short.output.plot().get_legend().get_texts()]
     assert "at 1 %: ≥ 3 back, ≥ 2 ahead" in label
+
+
+def test_explorers_name_what_they_take_of_a_network_in_both_directions(deep):
+    network = _network(deep)
+    run = network.run(deep[2])
+    for given in (network, run, rd.diagnose(run)):
+        with pytest.raises(TypeError, match=r"^verdict: .*directions\[0\]\[0\]"):
+            rd.explore.network(given)
+    with pytest.raises(TypeError, match=r'run\.direction\(0, "forward"\)'):
+        rd.explore.gradients(run)
+    for given in ("model.pt", run.direction(0, "forward")):
+        with pytest.raises(TypeError, match=r"^verdict: .*rd\.diagnose\("):
+            rd.explore.network(given)

@@ -373,6 +373,10 @@ class Random(Framework):
         ),
         ({"x0": np.zeros(3)}, r"^x0: .*\(4,\).*\(3,\)"),
         ({"readout": lambda x: x[:2]}, r"^readout: .*4 entries.*2"),
+        (
+            {"readout": lambda x: np.asarray(x)[:4]},
+            r"^readout: expected a function of JAX of .* entries, got Tracer",
+        ),
         ({"probes": 0}, r"^probes: "),
         ({"checks": -1}, r"^checks: "),
         ({"tolerance": 0.0}, r"^tolerance: "),
