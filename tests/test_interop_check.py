@@ -292,6 +292,21 @@ def test_as_many_samples_as_steps():
     assert (wrong.agrees, wrong.fits, wrong.layout) == (False, (), "")
 
 
+def test_a_batch_of_one_step_each():
+    """As a layer that gives its last output alone has it, called step by step."""
+    steps = INPUTS[:, None]
+    truth = np.concatenate([output(LSTM_TRUE, 2 * N, inputs) for inputs in steps])
+    for inputs, outputs in (
+        (steps, truth),
+        (steps[:1], truth[0]),
+        (steps[0], truth[0]),
+        (steps, truth[None]),
+    ):
+        assert check(LSTM_TRUE, inputs, outputs).agrees
+    wrong = check(LSTM(*in_order((3, 1, 2, 0), W, B, W_IN)), steps, truth)
+    assert (wrong.agrees, wrong.layout, wrong.fits[0]) == (False, "", "gates in the order o, f, g, i")
+
+
 def test_the_last_outputs_of_both_directions():
     both = Bidirectional([(GRU_TRUE, GRU(*(-each[: 3 * N] for each in (W, B, W_IN))))])
     y = np.asarray(both.run(INPUTS).outputs)

@@ -620,3 +620,22 @@ def test_a_file_of_one_byte_is_refused(tmp_path):
 def test_a_file_is_the_network_of_its_arrays(tmp_path):
     path = written("a.npz", tmp_path)
     np.testing.assert_array_equal(rd.interop.load(path).W, from_torch(gru()).W)
+
+
+@pytest.mark.parametrize("word", ["exp_avg", "optimizer.exp_avg_sq", "momentum_buffer", "grad"])
+def test_what_an_optimizer_keeps_is_no_network_beside_its_weights(tmp_path, word):
+    """It has the names and the shapes of the weights; alone it is read with a warning."""
+    weights = {
+        "weight_hh_l0": np.ones((9, 3)),
+        "weight_ih_l0": np.ones((9, 2)),
+        "bias_ih_l0": np.zeros(9),
+        "bias_hh_l0": np.zeros(9),
+    }
+    kept = {f"{word}.rnn.{name}": 1e-8 * array for name, array in weights.items()}
+    np.savez(tmp_path / "both.npz", **kept, **{f"model.rnn.{name}": a for name, a in weights.items()})
+    np.testing.assert_array_equal(rd.interop.load(tmp_path / "both.npz").W, weights["weight_hh_l0"])
+    np.savez(tmp_path / "alone.npz", **kept)
+    with pytest.warns(
+        UserWarning, match=f"{word.rpartition('.')[2]} is what an optimizer keeps of gradients"
+    ):
+        rd.interop.load(tmp_path / "alone.npz")

@@ -283,3 +283,16 @@ def test_both_directions_of_linen_itself():
         source = network.init(jax.random.key(0), inputs[None])
         outputs = network.apply(source, inputs[None])[0]
         np.testing.assert_allclose(from_flax(source, merge=merge).run(inputs).outputs, outputs, atol=2e-6)
+
+
+def test_the_state_of_an_nnx_bidirectional_has_random_streams_beside_its_halves():
+    cell, streams = params("nnx_gru"), {"count": np.uint32(3)}
+    halves = {
+        name: {"cell": cell | {"rngs": streams}, "rngs": streams} for name in ("forward_rnn", "backward_rnn")
+    }
+    both = from_flax({"encoder": halves | {"rngs": streams}, "rngs": streams}, merge="sum")
+    one = rollout(from_flax(cell), np.zeros(3, np.float32), INPUTS).states[1:]
+    back = rollout(from_flax(cell), np.zeros(3, np.float32), INPUTS[::-1]).states[1:][::-1]
+    np.testing.assert_allclose(both.run(INPUTS).outputs, one + back, atol=1e-6)
+    with pytest.raises(ValueError, match=r"^merge: expected 'concat' or 'sum'"):
+        from_flax(halves)

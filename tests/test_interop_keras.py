@@ -451,6 +451,32 @@ def test_models_that_are_more_than_their_layers_in_a_row_are_refused_with_calls(
         assert isinstance(eval(call, {"from_keras": from_keras, "model": model}), GRU)
 
 
+def test_a_dense_layer_below_cells_in_a_row_is_one_with_the_first():
+    draws = np.random.default_rng(3)
+    kernel, bias = draws.normal(size=(2, 2)), draws.normal(size=2)
+    model = _model([START, ("GRU", "a", ["in"]), ("Dense", "d", ["a"]), ("GRU", "b", ["d"])])
+    gru = model.get_layer("b")
+    gru.get_weights = lambda: [draws.normal(size=shape) for shape in ((2, 6), (2, 6), (2, 6))]
+    first = from_keras(gru)
+    gru.get_weights = lambda: [first.W_in.T, first.W.T, np.zeros((2, 6))]
+    plain = from_keras(gru)
+    cells = type("StackedRNNCells", (), {"cells": [gru, gru], "get_weights": lambda self: []})()
+    told = model.get_config()["layers"]
+    told[2]["config"]["activation"] = "linear"
+    config = {"class_name": "StackedRNNCells", "config": {"cells": [{"class_name": "GRUCell"}] * 2}}
+    told[3]["class_name"], told[3]["config"]["cell"] = "RNN", config
+    model.get_layer("d").get_weights = lambda: [kernel, bias]
+    rnn = type("RNN", (), {"cell": cells, "get_weights": lambda self: []})()
+    layers = {"a": model.get_layer("a"), "d": model.get_layer("d"), "b": rnn}
+    type(model).get_layer = lambda self, name: layers[name]
+    found = from_keras(model)
+    assert [type(each) for each in found.cells] == [GRU] * 3
+    h, u, v = draws.normal(size=(3, 2))
+    expected = plain(h, kernel.T.dot(u) + bias)
+    np.testing.assert_allclose(found.cells[1](h, u), expected, rtol=1e-12)
+    np.testing.assert_array_equal(found.cells[2](h, v), plain(h, v))
+
+
 def test_a_layer_of_two_inputs_is_one_network():
     assert isinstance(from_keras(_model([START, ("InputLayer", "x"), ("GRU", "a", ["in"], ["x"])])), GRU)
 

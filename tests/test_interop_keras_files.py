@@ -459,6 +459,23 @@ def test_layers_in_a_row(items, expected):
     assert not unknown
 
 
+@pytest.mark.parametrize(
+    ("dtype", "is_joined"),
+    [
+        ("float32", True),
+        ({"class_name": "DTypePolicy", "config": {"name": "float64"}}, True),
+        ("bfloat16", False),
+        ({"class_name": "DTypePolicy", "config": {"name": "mixed_bfloat16"}}, False),
+        ({"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}, False),
+    ],
+)
+def test_a_dense_layer_that_rounds_is_not_folded_into_the_weights_above_it(dtype, is_joined):
+    """One of 8 bits without a bias has two arrays as well: the kernel and its scale."""
+    dense = _node("d", "Dense", "a", activation="linear", use_bias=False, dtype=dtype)
+    networks, _ = networks_of("Functional", {"layers": [_node("a"), dense, _node("b", "LSTM", "d")]})
+    assert [len(chain) for chain in chains(networks)] == ([2] if is_joined else [1, 1])
+
+
 def test_what_recurs_and_is_not_known_is_named():
     inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [_node("deep")]}}
     items = [_node("a", "ConvLSTM2D"), _node("b", "MyLSTM"), inner]

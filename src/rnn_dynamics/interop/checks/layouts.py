@@ -76,10 +76,15 @@ def _of_outputs(words: str, inputs: np.ndarray, output: np.ndarray) -> Iterator[
     def layout(more: str, array: np.ndarray) -> Layout:
         return Layout(" and ".join(each for each in (words, more) if each), inputs, array)
 
-    if output.shape[:-1] == (batch, steps) or (batch == 1 and output.shape[:-1] == (steps,)):
+    is_usual = output.shape[:-1] == (batch, steps) or (batch == 1 and output.shape[:-1] == (steps,))
+    if is_usual:
         yield layout("", rows.reshape(batch, steps, -1))
     if output.shape[:-1] == (steps, batch) and batch * steps > 1:
         yield layout(f"output {TIME_FIRST}", output.swapaxes(0, 1))
     lasts = {1: [()], 2: [(batch,)], 3: [(1, batch), (batch, 1)]}[output.ndim]
-    if steps > 1 and output.shape[:-1] in lasts and len(rows) == batch:
-        yield layout(f"output of {LAST}", rows[:, None])
+    if (
+        output.shape[:-1] in lasts
+        and len(rows) == batch
+        and (steps > 1 or (output.ndim < 3 and not is_usual))
+    ):
+        yield layout(f"output of {LAST}" if steps > 1 else "", rows[:, None])

@@ -29,7 +29,10 @@ _HAIKU = {
     frozenset(("/linear.w", "/linear.b", "/linear_1.w", "/linear_1.b")): "rnn_relu",
 }
 _HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
-_MOMENT = re.compile(r"(?:^|\.)opt(?:imizer)?_state\.(.*\.)?(?:mu|nu|trace)\.(.*)$")
+# What optimizers keep of the gradients of weights, by their names: Optax's below its state, PyTorch's anywhere.
+_OF_OPTAX = r"opt(?:imizer)?_state\.(?:.*\.)?(?:mu|nu|trace)"
+_OF_TORCH = r"(?:max_)?exp_avg(?:_sq)?|exp_inf|momentum_buffer|square_avg|acc_delta|grad(?:s|ients?|_avg)?"
+_MOMENT = re.compile(rf"(?:^|\.)(?P<word>{_OF_OPTAX}|{_OF_TORCH})\.(?P<rest>.*)$")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")
 _SCALES = [(dot, word) for dot in "._" for word in ("scale", "zero_point")]
@@ -134,18 +137,24 @@ def networks_of(
 
 
 def _without_moments(found: list[Network]) -> list[Network]:
-    """The networks without what Optax keeps of the gradients of each, which has the names of its weights."""
+    """The networks without what an optimizer keeps of the gradients of each, which has the names of its weights.
+
+    Where the weights themselves are missing, it is said.
+    """
     own = [network for network in found if not _MOMENT.search(network.prefix)]
-    return [
-        network
-        for network in found
-        if (match := _MOMENT.search(network.prefix)) is None
-        or not any(
-            f".{each.prefix}".endswith(f".{match[2]}")
+    kept = []
+    for network in found:
+        match = _MOMENT.search(network.prefix)
+        if match is None:
+            kept.append(network)
+        elif not any(
+            f".{each.prefix}".endswith(f".{match['rest']}")
             and (each.kind, each.units, each.inputs) == (network.kind, network.units, network.inputs)
             for each in own
-        )
-    ]
+        ):
+            words = f"{match['word']} is what an optimizer keeps of gradients, by its name, and no weights"
+            kept.append(network._replace(arrays=saying(network.arrays, words)))
+    return kept
 
 
 def _with_its_names(network: Network, arrays: Mapping[str, Stored]) -> Network:

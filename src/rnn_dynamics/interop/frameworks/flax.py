@@ -65,8 +65,8 @@ def from_flax(
             module, and by the names and shapes of the parameters.
         activation: "tanh", "relu" or "sigmoid", of a SimpleCell given by its parameters; told by a module.
         residual: of a SimpleCell given by its parameters, False by default; told by a module.
-        merge: of a ``linen.Bidirectional``, whose parameters do not tell it: "concat", Flax's own, "sum", "mul"
-            or "ave".
+        merge: of a ``linen.Bidirectional``, whose parameters do not tell it, or of the state of one of nnx:
+            "concat", Flax's own, "sum", "mul" or "ave".
 
     Returns:
         A cell. The state of an LSTM is [h, c], where Flax's carry is (c, h). Of an ``nnx.Bidirectional`` a
@@ -85,7 +85,7 @@ def from_flax(
         return Bidirectional([tuple(cells)], chosen)
     if merge is not None:
         raise ValueError(
-            f"merge: expected None but of the parameters of a linen.Bidirectional, got {merge!r}: another network "
+            f"merge: expected None but of the parameters of a Bidirectional, got {merge!r}: another network "
             "tells it or reads in one direction"
         )
     if all(hasattr(source, name) for name in ("forward_rnn", "backward_rnn", "merge_fn")):
@@ -119,13 +119,20 @@ def from_flax(
 
 
 def _pair_in(source: Any) -> tuple[Any, Any] | None:
-    """The parameters of both directions of a ``linen.Bidirectional``."""
-    while isinstance(source, Mapping) and len(source) == 1:
-        source = next(iter(source.values()))
-    if not isinstance(source, Mapping) or set(source) != {"forward_rnn", "backward_rnn"}:
+    """The parameters of both directions of a ``linen.Bidirectional``, or of one of nnx by its state."""
+    inner = _but_rngs(source)
+    while len(inner) == 1:
+        inner = _but_rngs(next(iter(inner.values())))
+    if set(inner) != {"forward_rnn", "backward_rnn"}:
         return None
-    pair = source["forward_rnn"], source["backward_rnn"]
+    pair = inner["forward_rnn"], inner["backward_rnn"]
     return pair if all(isinstance(each, Mapping) and "cell" in each for each in pair) else None
+
+
+def _but_rngs(source: Any) -> dict[Any, Any]:
+    """What a mapping has beside nnx's streams of random numbers; of anything else nothing."""
+    pairs = source.items() if isinstance(source, Mapping) else ()
+    return {name: inner for name, inner in pairs if name != "rngs"}
 
 
 def _both(module: Any, **options: Any) -> Bidirectional:
@@ -179,7 +186,7 @@ def has_cell(source: Mapping[Any, Any]) -> bool:
 def _cells_of(value: Any, path: str, depth: int) -> Iterator[tuple[str, Mapping[Any, Any]]]:
     if not isinstance(value, Mapping) or depth > 20:
         return
-    own = {"if" if name == "if_" else name: inner for name, inner in value.items() if name != "rngs"}
+    own = {"if" if name == "if_" else name: inner for name, inner in _but_rngs(value).items()}
     names = set(own)
     if names == {"dense_i", "dense_h"} or any(names == {*into, *back} for into, back, _ in _LINEN.values()):
         yield path, own

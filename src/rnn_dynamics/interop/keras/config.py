@@ -99,10 +99,22 @@ def check_precision(told: Any) -> None:
     Raises:
         ValueError: another precision.
     """
-    if isinstance(told, dict):  # a policy
-        told = told.get("config", {}).get("name", "float32")
-    if told not in (None, "float32", "float64"):
-        raise ValueError(f"source: expected a layer that computes in float32 or float64, got {told!a:.80}")
+    if not is_precise(told):
+        name = _precision(told)
+        raise ValueError(f"source: expected a layer that computes in float32 or float64, got {name!a:.80}")
+
+
+def is_precise(told: Any) -> bool:
+    """Whether a layer of that dtype or policy computes in float32 or float64, with weights that are not rounded."""
+    return _precision(told) in (None, "float32", "float64")
+
+
+def _precision(told: Any) -> Any:
+    """The name of a dtype, or of a policy as it is stored; one that quantises has a mode instead."""
+    policy = told.get("config") if isinstance(told, dict) else None
+    if not isinstance(policy, dict):
+        return told
+    return policy.get("mode") or policy.get("name", "float32")
 
 
 def has_layers(config: Any) -> bool:

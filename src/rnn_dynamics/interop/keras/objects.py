@@ -285,7 +285,8 @@ def _of_model(model: Any, direction: str | None) -> Any:
     check_one_direction(found[0], direction)
 
     def read(each: Network, way: str | None) -> list[Any]:
-        return [from_keras(layer_of(each.name), direction=way)]
+        cell = from_keras(layer_of(each.name), direction=way)
+        return list(cell.cells) if isinstance(cell, Stack) else [cell]
 
     return network_of(found[0], direction, read, lambda name, place: layer_of(name).get_weights())
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rnn_dynamics.interop.keras.arrays import KIND_OF
-from rnn_dynamics.interop.keras.config import Network, unique_names
+from rnn_dynamics.interop.keras.config import Network, is_precise, unique_names
 
 _MODELS = ("Sequential", "Functional", "Model")
 #: Layers that hand on what they get, once nothing is trained and nothing is masked.
@@ -193,7 +193,7 @@ def _is_linear(cls: str, config: dict[str, Any]) -> bool:
     """Whether a layer is a ``Dense`` without a function, of each step alone."""
     if cls == "TimeDistributed":
         return config["layer"]["class_name"] == "Dense" and _is_linear("Dense", config["layer"]["config"])
-    plain = not config.get("quantization_config") and not config.get("lora_rank")
+    plain = is_precise(config.get("dtype")) and not any(map(config.get, ("quantization_config", "lora_rank")))
     return cls == "Dense" and config.get("activation") == "linear" and plain
 
 
