@@ -603,3 +603,28 @@ def test_load_and_diagnose_take_files_of_keras(folder, capsys):
     assert "--prefix first,gru,rnn or --prefix bidirectional;" in said.replace("\n", ";")
     assert cli.main(["diagnose", str(folder / "one.h5"), "--steps", "9", "--prefix", "lstm_1"]) == 0
     assert "horizon" in capsys.readouterr().out
+
+
+class _Closed(io.StringIO):
+    """An output whose reader has gone, as head does after some lines."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
+
+    def fileno(self) -> int:
+        raise OSError
+
+
+def test_an_output_that_nobody_reads_is_no_fault_of_the_file(folder, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", _Closed())
+    assert cli.main(["inspect", str(folder / "two_weights.h5")]) == 1
+    assert "cannot read" not in capsys.readouterr().err
+
+
+def test_activations_that_a_file_does_not_tell_are_asked_for_with_the_call(folder):
+    """Which ``load`` has no argument for, and the command line no option."""
+    path = folder / "three.weights.h5"
+    with pytest.raises(
+        ValueError, match=r'weights alone.*: rd\.interop\.read_keras\(".*", layer="first", activation='
+    ):
+        load(path, prefix="first")

@@ -43,35 +43,35 @@ def _inspect(options: argparse.Namespace) -> int:
     try:
         kind = format_of(path)
         if kind in KERAS:
-            return _of_keras(path, options.json)
-        if kind == "orbax" and len(steps := steps_of(path)) > 1:
-            return _of_steps(path, steps, options.json)
-        found = described(contents_of(path), path)
+            text = _of_keras(path, options.json)
+        elif kind == "orbax" and len(steps := steps_of(path)) > 1:
+            text = _of_steps(path, steps, options.json)
+        else:
+            found = described(contents_of(path), path)
+            text = json.dumps(found, indent=2) if options.json else _text(found, path)
     except OSError as error:
         return complain(f"FILE: cannot read {path}: {error.strerror or error}", MISUSED)
     except (ValueError, ImportError) as error:
         return complain(str(error).replace("path:", "FILE:", 1), MISUSED)
-    print(json.dumps(found, indent=2) if options.json else _text(found, path))
+    print(text)
     return 0
 
 
-def _of_keras(path: Path, as_json: bool) -> int:
+def _of_keras(path: Path, as_json: bool) -> str:
     from rnn_dynamics.interop.keras.opened import described as described_keras
 
     networks = described_keras(path)
     size = path.stat().st_size
     if as_json:
         listed = [{"is": words, "call": call} for words, call in networks]
-        print(json.dumps({"file": str(path), "format": "Keras", "bytes": size, "networks": listed}, indent=2))
-        return 0
+        return json.dumps({"file": str(path), "format": "Keras", "bytes": size, "networks": listed}, indent=2)
     lines = [f"{path.name}: a file of Keras, {_size(size)}"]
     lines += [] if networks else ["no SimpleRNN, LSTM or GRU"]
     lines += [line for words, call in networks for line in (f"  {words}", f"    {call}")]
-    print("\n".join(printable(line) for line in lines))
-    return 0
+    return "\n".join(printable(line) for line in lines)
 
 
-def _of_steps(path: Path, steps: list[Path], as_json: bool) -> int:
+def _of_steps(path: Path, steps: list[Path], as_json: bool) -> str:
     """A folder of checkpoints, of which each is a step with a call of its own."""
     from rnn_dynamics.interop.files.folders import bytes_of
     from rnn_dynamics.interop.files.formats import WORDS
@@ -80,13 +80,11 @@ def _of_steps(path: Path, steps: list[Path], as_json: bool) -> int:
     listed = [{"step": step.name, "call": f"rd.interop.load({str(step)!r})"} for step in steps]
     if as_json:
         found = {"file": str(path), "format": WORDS["orbax"], "bytes": size, "steps": listed}
-        print(json.dumps(found, indent=2))
-        return 0
+        return json.dumps(found, indent=2)
     lines = [f"{path.name}: {len(steps)} steps of Orbax, the last one first, {_size(size)}"]
     lines += [line for each in listed[:_SHOWN] for line in (f"  {each['step']}", f"    {each['call']}")]
     lines += [f"  … and {len(steps) - _SHOWN} more (--json lists all)"] if len(steps) > _SHOWN else []
-    print("\n".join(printable(line) for line in lines))
-    return 0
+    return "\n".join(printable(line) for line in lines)
 
 
 def described(contents: Any, path: Path) -> dict[str, Any]:

@@ -36,7 +36,8 @@ WORDS = {
     "zarr": "a folder of Zarr",
 }
 _EXPECTED = (
-    "a safetensors, .npz, PyTorch, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or Core ML file"
+    "a safetensors, .npz, PyTorch, Keras, MATLAB, Flax, JSON, ONNX, OpenVINO, DyNet, TensorFlow Lite or "
+    "Core ML file"
 )
 _LEGACY = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # PyTorch's number, with which its files before 1.6 begin
 _ZIP, _EMPTY_ZIP = b"PK\x03\x04", b"PK\x05\x06"
