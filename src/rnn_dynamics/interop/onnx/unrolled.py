@@ -1,6 +1,7 @@
 """Layers of RNNs that an ONNX graph writes out step by step with the same weights."""
 
 import itertools
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -113,17 +114,18 @@ def _layer(algebra: Algebra, chain: list[int]) -> Layer | None:
 
 def _checked(algebra: Algebra, layer: Layer) -> Layer | None:
     """The layer with the places of its inputs, if it reads them one by one."""
-    places = _places(algebra, layer.states[0])
-    places += [algebra.atoms[number].step for number in layer.reads if algebra.atoms[number].kind == "input"]
-    names = {algebra.atoms[number].name for number in layer.reads if algebra.atoms[number].kind == "input"}
+    inputs = [algebra.atoms[number] for number in layer.reads if algebra.atoms[number].kind == "input"]
+    names = {atom.name for atom in inputs}
+    places = _places(algebra, layer.states[0], names) + [atom.step for atom in inputs]
     return layer._replace(places=places) if _one_by_one(places) and len(names) < 2 else None
 
 
-def _places(algebra: Algebra, number: int) -> list[int | None]:
-    """The place of the input that the first step of a layer takes."""
+def _places(algebra: Algebra, number: int, names: Collection[str]) -> list[int | None]:
+    """The place of the input that the first step of a layer takes, if it is one of these; a first state is none."""
     inner = algebra.atoms[number].inner
     keys = () if inner is None else [key for key in inner.terms if len(key) == 1]
-    return [algebra.atoms[key[0]].step for key in keys if algebra.atoms[key[0]].kind == "input"]
+    atoms = [algebra.atoms[key[0]] for key in keys]
+    return [atom.step for atom in atoms if atom.kind == "input" and atom.name in names]
 
 
 def _one_by_one(places: list[int | None]) -> bool:
