@@ -208,14 +208,14 @@ for bias in (0.0, -0.6, -0.9, -1.2):
     norms = np.asarray(rd.gradient_norms(run)) / np.log(10)
     on = (np.asarray(run.states[1:]) > 0).mean()
     print(f"bias {bias:+.1f}: {100 * on:3.0f} % on, gradient over {steps} steps 10^{norms[0]:+.1f}")
-    curves[f"{100 * on:.0f} % on"] = 10.0 ** norms[::-1]
+    curves[f"{100 * on:.0f} % on"] = norms[::-1]
 with plots.style():
     plt.figure(figsize=(6, 3))
     looks = zip(plots.palette.SERIES, plots.palette.DASHES, strict=False)
     for (name, curve), (colour, dash) in zip(curves.items(), looks, strict=True):
-        plt.semilogy(curve, color=colour, linestyle=dash, label=name)
+        plt.plot(curve, color=colour, linestyle=dash, label=name)
     plt.xlabel(plots.palette.LAG)
-    plt.ylabel(plots.palette.NORM)
+    plots.powers_of_ten(plt.gca().yaxis, plots.palette.NORM)
     plt.legend()
 assert norms[0] < -5
 

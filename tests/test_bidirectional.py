@@ -480,3 +480,34 @@ def test_the_verdict_on_a_network_whose_units_are_all_off_names_no_lag():
     text = str(rd.diagnose(Bidirectional([(off, off)]).run(np.ones((6, 3)))))
     assert "is 0 at every lag)" in text
     assert "greatest" not in text
+
+
+def test_a_reach_that_the_sequence_cuts_short_says_so(deep):
+    """Three of six steps lie before the output in the middle, and two behind it; of 300 the ends are too far."""
+    network = _network(deep)
+    u = np.random.default_rng(3).normal(size=(300, deep[2].shape[1]))
+    short, whole = (rd.diagnose(network.run(inputs)) for inputs in (u[:6], u))
+    assert short.output.farthest == (3, 2)
+    assert short.horizon_percent == (3, 2)
+    assert "≥ 3 and ≥ 2 at 1 %" in str(short)
+    assert "≥ 3 and ≥ 2 at 1 %" in repr(short)
+    assert "the sequence ends there" in str(short)
+    assert max(whole.horizon_percent) < 100
+    assert "≥" not in str(whole) + repr(whole)
+    last = gradients.credit_by_signed_lag(network.run(u[:6]), lambda y: y[-1, 0])
+    assert last.farthest == (5, 0)
+    label = [text.get_text() for text in short.output.plot().get_legend().get_texts()]
+    assert "at 1 %: ≥ 3 back, ≥ 2 ahead" in label
+
+
+def test_explorers_name_what_they_take_of_a_network_in_both_directions(deep):
+    network = _network(deep)
+    run = network.run(deep[2])
+    for given in (network, run, rd.diagnose(run)):
+        with pytest.raises(TypeError, match=r"^verdict: .*directions\[0\]\[0\]"):
+            rd.explore.network(given)
+    with pytest.raises(TypeError, match=r'run\.direction\(0, "forward"\)'):
+        rd.explore.gradients(run)
+    for given in ("model.pt", run.direction(0, "forward")):
+        with pytest.raises(TypeError, match=r"^verdict: .*rd\.diagnose\("):
+            rd.explore.network(given)

@@ -114,6 +114,15 @@ def test_beside_the_fold_of_a_huge_weight_float32_says_what_it_cannot_place() ->
 
 
 @pytest.mark.parametrize(
+    ("w", "b"), [(10.0, -30.0), (-10.0, 30.0), (30.0, 5.0), (-0.5, 20.0), (1e-9, 3.0), (6.0, -3.0)]
+)
+def test_small_multipliers_are_right_in_their_own_digits(dtype: str, w: float, b: float) -> None:
+    found = doya.equilibria(np.asarray(w, dtype), np.asarray(b, dtype))
+    true = [float(root.multiplier()) for root in neuron.relative_equilibria(w, b)]
+    np.testing.assert_allclose(found.multipliers[: len(true)], true, rtol=64 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize(
     ("w", "b", "wanted"),
     [
         (-408.19451904296875, -80.60834503173828, 9.822918876e-36),

@@ -268,6 +268,8 @@ def test_the_command_says_all_that_is_wrong(capsys: Any) -> None:
     assert "--rate: expected with explore cliff alone" in capsys.readouterr().err
     assert cli.main(["explore", "ridge"]) == 2
     assert "expected one of neuron, cliff, got 'ridge'" in capsys.readouterr().err
+    assert cli.main(["explore", __file__]) == 2
+    assert "a network is explored in Jupyter, rd.explore.network(rd.diagnose(run))" in capsys.readouterr().err
 
 
 # --- in a browser -----------------------------------------------------------------------------------------------

@@ -442,6 +442,10 @@ class Random(Framework):
         ),
         ({"x0": np.zeros(3)}, r"^x0: .*\(4,\).*\(3,\)"),
         ({"readout": lambda x: x[:2]}, r"^readout: .*4 entries.*2"),
+        (
+            {"readout": lambda x: np.asarray(x)[:4]},
+            r"^readout: expected a function of JAX of .* entries, got Tracer",
+        ),
         ({"probes": 0}, r"^probes: "),
         ({"checks": -1}, r"^checks: "),
         ({"tolerance": 0.0}, r"^tolerance: "),
@@ -456,7 +460,7 @@ class Random(Framework):
         ({"module": lambda u: u[:3]}, r"^module: .*\(60, n\).*\(3, 3\)"),
         (
             {"cell": ElmanRNN(np.eye(2), np.zeros(2), np.ones((2, M)))},
-            r"^readout: expected 4 entries, as the module puts out, got 2",
+            r"^readout: expected a function that makes the module.s 4 outputs of the cell.s state of 2 entries",
         ),
     ],
 )

@@ -209,6 +209,7 @@ def test_batches_stacks_whole_states_and_foreign_cells():
         ({"inputs": np.ones((2, 12, N)), "output": np.ones((3, N))}, r"^inputs: expected 1 × 3 steps"),
         ({"x0": np.ones(N)}, r"^x0: .*\(6,\).*\(3,\)"),
         ({"cell": 3}, r"^cell: .*int"),
+        ({"cell": "model.pt"}, r"^cell: .*str: rd\.interop\.load\(path\)"),
         ({"tolerance": 0.0}, r"^tolerance: "),
     ],
 )
@@ -223,6 +224,18 @@ def test_numbers_have_their_nouns():
     assert counted(0, "lag") == "0 lags"
     assert counted("3 to 5", "step") == "3 to 5 steps"
     assert counted(2, "entry", "entries") == "2 entries"
+
+
+def test_the_picture_of_an_agreement_has_its_errors_by_step_and_the_tolerance():
+    truth = np.asarray(output(LSTM_TRUE, 2 * N))[:, :N]
+    for found, first in (
+        (check(LSTM_TRUE, INPUTS, truth), 1),
+        (check(LSTM_TRUE, INPUTS, truth[-1]), len(INPUTS)),
+    ):
+        drawn, level = found.plot().lines
+        assert drawn.get_xdata()[0] == first
+        np.testing.assert_allclose(10.0 ** drawn.get_ydata(), np.maximum(found.errors, 1e-17))
+        np.testing.assert_allclose(level.get_ydata(), np.log10(found.tolerance))
 
 
 def test_an_agreement_is_kept(tmp_path):
@@ -263,7 +276,7 @@ def test_the_axes_of_a_runtime_are_told(inputs, outputs, layout):
     assert wrong.fits[0] == "gates in the order i, g, f, o"
     if "last" in layout:
         assert wrong.step == 12
-        assert "after the last of 12" in repr(wrong)
+        assert "differs in the last of 12 steps, " in repr(wrong)
 
 
 def test_as_many_samples_as_steps():

@@ -116,6 +116,7 @@ def test_every_public_plot_is_tested() -> None:
         "bidirectional_run",
         "credit_by_signed_lag",
         "edge_state",
+        "agreement",
         "audit",
         "result",
         "side",

@@ -266,7 +266,7 @@ def test_wrong_arguments_are_named():
             spectral_norms(path, **arguments)
     with pytest.raises(TypeError, match=r"^trajectory:"):
         spectral_norms(np.zeros(3))
-    assert "6 lags of 1 units" in repr(spectral_norms(path))
+    assert "6 lags of 1 unit" in repr(spectral_norms(path))
 
 
 @pytest.mark.parametrize("matrix_free", [False, True])

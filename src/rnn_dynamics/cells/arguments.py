@@ -1,5 +1,6 @@
 """The check of what runs a cell, a state and inputs, which knows the names that the caller's arguments have."""
 
+import os
 from typing import Any
 
 import jax
@@ -30,12 +31,28 @@ def checked_cell(cell: Any) -> None:
             'cell.direction(0, "forward") is the step map of one direction of a layer'
         )
     if not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}{of_a_file(cell)}")
     if is_foreign(cell):
         raise TypeError(
             f"cell: expected a callable cell(x, u), got a {type(cell).__name__} of another framework: "
             "rd.interop.from_module reads it"
         )
+
+
+def of_a_file(given: Any) -> str:
+    """What reads a network where the path of a file was given in its place."""
+    return ": rd.interop.load(path) reads that of a file" if isinstance(given, str | os.PathLike) else ""
+
+
+def instead_of_run(given: Any) -> str:
+    """What makes a run of a network that was given in its place."""
+    if isinstance(given, str | os.PathLike):
+        return ": rd.rollout(rd.interop.load(path), None, inputs) runs the network of a file"
+    if is_foreign(given):
+        return ": rd.rollout(rd.interop.from_module(module), None, inputs) runs one of another framework"
+    if reads_sequences(given):
+        return ": network.run(inputs) is its run"
+    return ": rd.rollout(cell, None, inputs) is its run" if callable(given) else ""
 
 
 def held(u: Any) -> Any:

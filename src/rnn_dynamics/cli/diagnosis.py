@@ -65,7 +65,11 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
     """Check arguments, files and packages, all of them, without JAX."""
     shape = None
     if (options.inputs is None) == (options.steps is None):
-        got = "neither: --steps 200 runs it on inputs of zeros" if options.inputs is None else "both"
+        both, neither = (
+            "both: --steps runs it without inputs",
+            "neither: --steps 200 runs it on inputs of zeros",
+        )
+        got = neither if options.inputs is None else both
         problems.add(f"--inputs, --steps: expected one of them, got {got}")
     numbers(
         problems,
@@ -75,7 +79,11 @@ def _check(options: argparse.Namespace, problems: Problems) -> None:
         fits=lambda value: 1 <= value <= _MOST_STEPS,
     )
     numbers(
-        problems, "--layer", options.layer, expected="an integer from 0 on", fits=lambda value: value >= 0
+        problems,
+        "--layer",
+        options.layer,
+        expected="an integer from 0 on (layers of Keras have names, which --prefix takes)",
+        fits=lambda value: value >= 0,
     )
     if options.inputs is not None:
         try:

@@ -49,10 +49,21 @@ def _default(name: str) -> str:
     return f"[{first:g}]" if first == other else f"[{first:g}, cliff: {other:g}]"
 
 
+def _elsewhere(options: argparse.Namespace) -> str:
+    """Where what was asked for is explored: a network, of a file or by the name of its explorer."""
+    if options.study not in ("network", "attractors", "gradients") and not Path(options.study).exists():
+        return ""
+    return (
+        "; a network is explored in Jupyter, rd.explore.network(rd.diagnose(run)); "
+        "rnn-dynamics diagnose FILE --plot FILE.png draws its verdict"
+    )
+
+
 def _check(options: argparse.Namespace, problems: Problems) -> None:
     kind = _STUDIES.get(options.study)
     if kind is None:
-        problems.add(f"STUDY: expected one of {', '.join(_STUDIES)}, got {options.study[:40]!a}")
+        got = f"{options.study[:40]!a}{_elsewhere(options)}"
+        problems.add(f"STUDY: expected one of {', '.join(_STUDIES)}, got {got}")
         kind = CliffSettings
     for name, limits in CliffSettings.numbers.items():
         value = getattr(options, name)

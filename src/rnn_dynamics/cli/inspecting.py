@@ -8,7 +8,7 @@ from typing import Any
 
 from rnn_dynamics.cli.arguments import Problems
 from rnn_dynamics.cli.program import MISUSED, complain, named
-from rnn_dynamics.numerics.texts import printable
+from rnn_dynamics.numerics.texts import counted, printable
 
 _SHOWN = 24
 _HEAP = 12
@@ -162,4 +162,5 @@ def _heaps(found: dict[str, Any]) -> dict[str, int]:
 
 
 def _size(count: int) -> str:
-    return f"{count} bytes" if count < 10_000 else f"{count / 1e6:.2f} MB"
+    scale, unit = (1e9, "GB") if count >= 1e9 else (1e6, "MB") if count >= 1e6 else (1e3, "kB")
+    return f"{count / scale:.3g} {unit}" if count >= 1000 else counted(count, "byte")

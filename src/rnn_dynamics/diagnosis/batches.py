@@ -3,7 +3,6 @@
 import collections
 import dataclasses
 import json
-import os
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -11,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from rnn_dynamics.cells.bidirectional import Bidirectional
+from rnn_dynamics.cells.arguments import instead_of_run
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
 from rnn_dynamics.diagnosis.measurements import SuggestedRemedy
 from rnn_dynamics.diagnosis.verdict import Diagnosis
-from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.texts import counted
 
@@ -200,27 +198,17 @@ def each_run(several: Any) -> list[Trajectory]:
             if not isinstance(one, Trajectory):
                 raise TypeError(
                     f"trajectory[{i}]: expected a Trajectory from rollout, got {type(one).__name__}"
+                    f"{instead_of_run(one)}"
                 )
             found += _of_batch(one) if one.batch else [one]
     else:
         raise TypeError(
             f"trajectory: expected a Trajectory from rollout, or a list of them, got {type(several).__name__}"
-            f"{_instead(several)}"
+            f"{instead_of_run(several)}"
         )
     if not found:
         raise ValueError("trajectory: expected at least one run, got a batch of none")
     return found
-
-
-def _instead(given: Any) -> str:
-    """What makes a run of a network that was given in its place."""
-    if isinstance(given, str | os.PathLike):
-        return ": rd.rollout(rd.interop.load(path), None, inputs) runs the network of a file"
-    if is_foreign(given):
-        return ": rd.rollout(rd.interop.from_module(module), None, inputs) runs one of another framework"
-    if isinstance(given, Bidirectional):
-        return ": network.run(inputs) is its run"
-    return ": rd.rollout(cell, None, inputs) is its run" if callable(given) else ""
 
 
 def _of_batch(batch: Trajectory) -> list[Trajectory]:

@@ -20,6 +20,7 @@ from rnn_dynamics.gradients.bidirectional import (
     output_norms,
 )
 from rnn_dynamics.gradients.bidirectional.passes import checked_run
+from rnn_dynamics.gradients.bidirectional.results import reach_words
 from rnn_dynamics.numerics.results import Result, Table
 from rnn_dynamics.numerics.results.powers import power_of_ten
 from rnn_dynamics.numerics.texts import counted
@@ -128,7 +129,7 @@ class BidirectionalDiagnosis(Result):
         rows = []
         for name, found in self.of_directions():
             reach = reaches.get(name)
-            both = "" if reach is None else "{} back, {} ahead".format(*reach.horizon(0.01))
+            both = "" if reach is None else "{} back, {} ahead".format(*reach_words(reach, 0.01))
             rows.append(
                 (
                     name,
@@ -147,7 +148,8 @@ class BidirectionalDiagnosis(Result):
         yield Table(f"{self.regime}, by direction", columns, self._rows())
 
     def _said(self) -> str:
-        (back, ahead), (far_back, far_ahead) = self.horizon, self.horizon_percent
+        shares = self.output if self.credit is None else self.credit
+        (back, ahead), (far_back, far_ahead) = reach_words(shares), reach_words(shares, 0.01)
         reach = f"reach {back} back, {ahead} ahead at 1/e, {far_back} and {far_ahead} at 1 %"
         return (
             f"BidirectionalDiagnosis({self.regime}, {counted(len(self.directions), 'layer')}, "
@@ -177,8 +179,8 @@ def _norms_to_dict(found: SignedNorms) -> dict[str, Any]:
 
 
 def _reach(shares: Any) -> str:
-    near, far = shares.horizon(), shares.horizon(0.01)
-    steps = "step" if near[0] == 1 else "steps"
+    near, far = reach_words(shares), reach_words(shares, 0.01)
+    steps = "step" if near[0] in ("1", "≥ 1") else "steps"
     return f"{near[0]} {steps} back and {near[1]} ahead at 1/e, {far[0]} and {far[1]} at 1 %"
 
 
@@ -201,7 +203,7 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
     if found.credit is not None:
         reach = _reach(found.credit)
         said.append(
-            f"  {'the loss reaches':<22}{reach}, from {len(found.credit.ends)} outputs that it looks at"
+            f"  {'the loss reaches':<22}{reach}, from {counted(len(found.credit.ends), 'output')} that it looks at"
         )
     rows = found._rows()
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
@@ -210,6 +212,8 @@ def _lines(found: BidirectionalDiagnosis) -> list[str]:
         text += " nats a step"
         text += f"  horizon {horizon:>{widths[4]}} lags" + (f"  state reaches {both} at 1 %" if both else "")
         said.append(f"  {text}")
+    if any("≥" in line for line in said):
+        said.append(f"  {'≥':<22}the sequence ends there: a longer one would tell")
     said += [f"  {'left out':<22}{text}" for text in found.left_out]
     return said + _remedies(found)
 

@@ -119,7 +119,7 @@ TABLE: tuple[Rule, ...] = (
         "neither",
         "slow fall",
         lambda f: f.sign == -1,
-        "the rate is below 0, but slowly: half a run back there is still 1 % of the greatest or more",
+        "the rate is below 0, but too slow for this run: half of it back there is 1 % of the greatest or more",
     ),
     Rule(
         "neither",

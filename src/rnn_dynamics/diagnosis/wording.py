@@ -104,7 +104,8 @@ def _reach(found: Measurements) -> list[str]:
     finite = np.flatnonzero(~(np.isnan(found.log_norms) | np.isposinf(found.log_norms)))
     if finite.size:
         lag = steps - int(finite[0])
-        over = f"norm over all {counted(steps, 'step')}" if lag == steps else f"norm over the last {lag}"
+        all_of_it = "the one step" if steps == 1 else f"all {steps} steps"
+        over = f"norm over {all_of_it if lag == steps else f'the last {lag}'}"
         greatest = f"greatest {power_of_ten(found.peak)} at lag {found.peak_lag}"
         said.append(
             f"  {over:<27}{power_of_ten(float(found.log_norms[finite[0]]))}, {greatest}{_NORMS[found.norms]}"

@@ -39,7 +39,8 @@ class Equilibria(Result):
     Attributes:
         points: x, shape (…, 3), ascending. One equilibrium stands first; of three the middle one repels.
             NaN where there is none.
-        multipliers: 1 − ε + ε w x(1 − x), shape (…, 3), to about an ulp also where x rounds to 1.
+        multipliers: 1 − ε + ε w x(1 − x), shape (…, 3), to about an ulp also where x rounds to 1;
+            of ε = 1 however small they are.
         stable: |multiplier| < 1, decided by the closed form of folds and flips and not by rounding.
         marginal: |multiplier| = 1 exactly (at the cusp, at a symmetric flip).
         count: 1 or 3, shape (…).
@@ -296,6 +297,12 @@ def _stability(w: Array, b: Array, turning: bifurcations.Turning, three: Array) 
     return jnp.stack([outer, no, three]), jnp.stack([marginal, no, no])
 
 
+def _multipliers(w: Array, epsilon: Array, found: ThreeBranches) -> Array:
+    """1 − ε + ε w x(1 − x): from the gap to 1 where that is small, else from the product, however small it is."""
+    product, share = w[None] * found.slope, epsilon[None]
+    return jnp.where(jnp.abs(product) < 0.5, (1 - share) + share * product, 1 - share * found.gap)
+
+
 @elementwise
 def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
     turning = jax.lax.stop_gradient(bifurcations.turning(w, epsilon))
@@ -314,7 +321,7 @@ def _equilibria(w: Array, b: Array, epsilon: Array) -> Equilibria:
 
     return Equilibria(
         packed(found.x),
-        packed(1 - epsilon[None] * found.gap),
+        packed(_multipliers(w, epsilon, found)),
         jnp.moveaxis(stable, 0, -1),
         jnp.moveaxis(marginal, 0, -1),
         jnp.where(three, 3, 1).astype(jnp.int32),

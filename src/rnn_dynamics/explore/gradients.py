@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -199,6 +200,7 @@ def _given(given: Any, seed: int, values: dict[str, Any]) -> _Given:
     import numpy as np
 
     from rnn_dynamics.cells.arguments import checked_start
+    from rnn_dynamics.cells.bidirectional import BidirectionalRun
     from rnn_dynamics.cells.rollout import Trajectory
     from rnn_dynamics.gradients.steps import step_range
     from rnn_dynamics.numerics import padding
@@ -211,6 +213,8 @@ def _given(given: Any, seed: int, values: dict[str, Any]) -> _Given:
     if not callable(given):
         raise TypeError(
             f"cell_or_trajectory: expected a cell, a Trajectory or None, got {type(given).__name__}"
+            + (': run.direction(0, "forward") is one' if isinstance(given, BidirectionalRun) else "")
+            + (": rd.interop.load(path) is that of a file" if isinstance(given, str | os.PathLike) else "")
         )
     state, _, _ = checked_start(given, None, None, values["steps"], ("cell_or_trajectory", "inputs"))
     drawn = np.random.default_rng(seed).normal(size=state.shape).astype(state.dtype)

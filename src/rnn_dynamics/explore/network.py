@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from typing import TYPE_CHECKING, Any
 
 from rnn_dynamics.explore import panel
@@ -56,6 +57,26 @@ class Profile:
         return int(self.lags[finite >= finite.max() + math.log(share)].max())
 
 
+def _instead(given: Any) -> str:
+    """What makes a verdict of what was given in its place."""
+    from rnn_dynamics.cells.bidirectional import Bidirectional, BidirectionalRun
+    from rnn_dynamics.cells.rollout import Trajectory
+    from rnn_dynamics.diagnosis import BidirectionalDiagnosis
+
+    if isinstance(given, BidirectionalDiagnosis):
+        return ": verdict.directions[0][0] is that of layer 0 forward"
+    if isinstance(given, Trajectory):
+        return ": rd.diagnose(run) is its verdict"
+    if isinstance(given, BidirectionalRun):
+        return ": rd.diagnose(run).directions[0][0] is the verdict on layer 0 forward"
+    if isinstance(given, Bidirectional):
+        return ": rd.diagnose(network.run(inputs)).directions[0][0] is the verdict on layer 0 forward"
+    cell = (
+        "rd.interop.load(path)" if isinstance(given, str | os.PathLike) else "cell" if callable(given) else ""
+    )
+    return f": rd.diagnose(rd.rollout({cell}, None, inputs)) is the verdict" if cell else ""
+
+
 def network(verdict: Any) -> "VBox":
     """What a verdict found, by layer, gate, parameter, part and unit; what is chosen shows its profile by lag.
 
@@ -80,7 +101,9 @@ def network(verdict: Any) -> "VBox":
     from rnn_dynamics.diagnosis import Diagnosis
 
     if not isinstance(verdict, Diagnosis):
-        raise TypeError(f"verdict: expected a Diagnosis of one run, got {type(verdict).__name__}")
+        raise TypeError(
+            f"verdict: expected a Diagnosis of one run, got {type(verdict).__name__}{_instead(verdict)}"
+        )
     if verdict.measured_steps < 1:
         raise ValueError("verdict: expected at least one step that was measured, got none")
     shower = _Shower(verdict)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from rnn_dynamics.cells.arguments import instead_of_run
 from rnn_dynamics.cells.bidirectional import BidirectionalRun
 from rnn_dynamics.cells.pytree import split
 from rnn_dynamics.cells.rollout import Trajectories, Trajectory
@@ -34,7 +35,8 @@ def step_range(trajectory: Trajectory, start: Any, stop: Any) -> tuple[int, int]
             "output_pushforward and credit_by_signed_lag of rnn_dynamics.gradients take the whole run"
         )
     if not isinstance(trajectory, Trajectory):
-        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {type(trajectory).__name__}")
+        got = f"{type(trajectory).__name__}{instead_of_run(trajectory)}"
+        raise TypeError(f"trajectory: expected a Trajectory from rollout, got {got}")
     if jnp.ndim(trajectory.first_nonfinite):
         raise ValueError(
             f"trajectory: expected one trajectory, got a batch of shape {trajectory.first_nonfinite.shape}; "

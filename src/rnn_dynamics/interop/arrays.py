@@ -1,5 +1,6 @@
 """Arrays of other frameworks, checked on the host and put in order before a cell is made of them."""
 
+import os
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ def float_array(name: str, value: Any) -> np.ndarray:
     for dtype in (np.dtype("float32"), np.dtype("float64")):
         if array.dtype in (dtype, dtype.newbyteorder()):
             return array.astype(dtype, copy=False)
-    raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}")
+    half = ", which float() of PyTorch's modules makes float32" if "float16" in str(array.dtype) else ""
+    raise ValueError(f"source: expected {name} in float32 or float64, got {array.dtype}{half}")
 
 
 def host_array(name: str, value: Any) -> np.ndarray:
@@ -60,6 +62,14 @@ def host_array(name: str, value: Any) -> np.ndarray:
             got = f"{value.dtype} on the device {value.device}"
             raise ValueError(f"source: expected {name} in float32 or float64 in memory, got {got}") from error
     return float_array(name, value)
+
+
+def what_came(source: Any) -> str:
+    """What was given in the place of a network: its class, and what to do with a path or with a class itself."""
+    if isinstance(source, type):
+        return f"the class {source.__name__}, which has no weights: give what {source.__name__}(…) makes"
+    hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
+    return f"{type(source).__name__}{hint}"
 
 
 def check_names(found: Iterable[str], required: Collection[str], optional: Collection[str] = ()) -> None:

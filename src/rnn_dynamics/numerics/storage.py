@@ -89,7 +89,8 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str,
             if isinstance(error, OSError) and error.errno != errno.EINVAL:
                 raise
             raise StorageError(
-                f"{os.fspath(path)}: not a readable {_SCHEMA} file, or cut short ({error})"
+                f"{os.fspath(path)}: not a readable {_SCHEMA} file, or cut short ({error}); "
+                "weights of a network are read by rd.interop.load"
             ) from error
 
 

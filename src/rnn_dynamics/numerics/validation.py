@@ -367,7 +367,8 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
         for option in options:
             if option == value:
                 return option
-    raise ValueError(f"{name}: expected one of {', '.join(map(repr, options))}, got {_shown(value)}")
+    words = "" if len(options) == 1 else "one of "
+    raise ValueError(f"{name}: expected {words}{', '.join(map(repr, options))}, got {_shown(value)}")
 
 
 def instance(name: str, value: Any, kind: type, source: str) -> None:

@@ -7,7 +7,7 @@ the settings of the published figures.
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.any_result import result
 from rnn_dynamics.plots.attractors import invariant_set, multipliers
-from rnn_dynamics.plots.audits import audit
+from rnn_dynamics.plots.audits import agreement, audit
 from rnn_dynamics.plots.basins import basin_fractions, basins, is_grid
 from rnn_dynamics.plots.both_sides import (
     bidirectional_diagnosis,
@@ -37,6 +37,7 @@ from rnn_dynamics.plots.state_space import fixed_points
 from rnn_dynamics.plots.trajectories import trajectory
 
 __all__ = [
+    "agreement",
     "attractors",
     "audit",
     "axes_of",

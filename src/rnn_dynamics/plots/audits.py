@@ -1,4 +1,4 @@
-"""A framework's gradient and the derivative of its map on one pair of axes."""
+"""What a framework gives beside what its map has: gradients by lag, outputs by step."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,44 @@ from rnn_dynamics.plots.powers import powers_of_ten
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from rnn_dynamics.interop import Audit
+    from rnn_dynamics.interop import Agreement, Audit
+
+_LEAST = 1e-17  # what is drawn for an error of 0
+
+
+def agreement(found: "Agreement", ax: Any = None) -> "Axes":
+    """The error of each step, relative to the largest output, against the step, and the tolerance.
+
+    Args:
+        found: from ``interop.check``.
+        ax: axes to draw on; new ones by default.
+
+    Returns:
+        The axes. An error of 0 is drawn at 1e-17.
+    """
+    ax = axes_of(ax)
+    errors = np.asarray(found.errors, float)
+    first = max(found.steps - len(errors), 0) + 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        decades = np.log10(np.maximum(errors, _LEAST))
+    ax.plot(
+        np.arange(first, first + len(errors)),
+        decades,
+        color=palette.BLUE,
+        marker="o" if len(errors) == 1 else "",
+        label="largest error of the step",
+    )
+    ax.axhline(
+        np.log10(found.tolerance),
+        color=palette.VERMILION,
+        linestyle=palette.DASHED,
+        linewidth=palette.LINE,
+        label="tolerance",
+    )
+    ax.set_xlabel("step $t$")
+    powers_of_ten(ax.yaxis, "error relative to the largest output")
+    ax.legend(loc="best")
+    return ax
 
 
 def audit(found: "Audit", ax: Any = None, *, legend: bool = True) -> "Axes":

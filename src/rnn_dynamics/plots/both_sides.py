@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rnn_dynamics.gradients.bidirectional.results import reach_words
 from rnn_dynamics.plots import palette
 from rnn_dynamics.plots.canvas import axes_of, panel_labels, style
 from rnn_dynamics.plots.powers import powers_of_ten
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _DECADES = 1 / math.log(10)
 _ABOVE = 0.3  # decades between a line and the curve that it stands by
+_OF_LEGEND = 0.35  # of the height of a panel, below its curve
 _LAG = "signed lag $s - t$ (steps)"
 _WAYS = {"forward": (palette.BLUE, "-"), "backward": (palette.VERMILION, palette.DASHED)}
 
@@ -66,12 +68,26 @@ def _by_lag(ax: "Axes", found: Any, lags: np.ndarray, logs: np.ndarray, colour: 
         back, ahead = found.horizon(share)
         if back < 0:
             continue
-        label = f"at {text}: {back} back, {ahead} ahead"
+        label = "at {}: {} back, {} ahead".format(text, *reach_words(found, share))
         for lag in (-back, ahead):
             ax.axvline(lag, color=palette.ORANGE, linestyle=line, linewidth=palette.LINE, label=label)
             label = None
     ax.set_xlabel(_LAG)
-    ax.legend(loc="lower center", **palette.OVER)
+    _legend(ax, decades)
+
+
+def _legend(ax: "Axes", decades: np.ndarray) -> None:
+    """A legend below the curve's peak, with room made for it, or beside a peak at the end of the lags."""
+    known = decades[np.isfinite(decades)]
+    peak = np.argmax(known) / max(len(known) - 1, 1) if known.size else 0.5
+    if 0.2 <= peak <= 0.8 and known.size:
+        bottom, top = ax.get_ylim()
+        least = known[len(known) // 7 : -(len(known) // 7) or None].min()
+        if least < (lowest := bottom + _OF_LEGEND * (top - bottom)):
+            ax.set_ylim(bottom - (lowest - least) / (1 - _OF_LEGEND), top, auto=True)
+    ax.legend(
+        loc="upper left" if peak > 0.8 else "upper right" if peak < 0.2 else "lower center", **palette.OVER
+    )
 
 
 def bidirectional_run(found: "BidirectionalRun", ax: Any = None) -> "Axes":
@@ -125,7 +141,7 @@ def _reach(ax: "Axes", found: "BidirectionalDiagnosis") -> "Axes":
         ax.set_title("what an output owes to inputs")
         lags, logs = found.output.lags, np.asarray(found.output.log_norms)
     _guides(ax, found, lags, logs)
-    ax.legend(loc="lower center", **palette.OVER)
+    _legend(ax, logs * _DECADES)
     return ax
 
 

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from rnn_dynamics.diagnosis import BatchDiagnosis, Diagnosis, Tracker
 
 _DECADES = 1 / math.log(10)
+#: Where the panels lie and the height of the figure, by how many there are.
+_LAYOUTS = {2: ("ab", 3.2), 3: ("aa;bc", 6.2), 4: ("ab;cd", 6.2)}
 
 
 def diagnosis(found: "Diagnosis", ax: Any = None) -> "Axes":
-    """Four panels of a ``Diagnosis``: norms against lag, shares of the gradient, units or gates, growth a step.
+    """Up to four panels of a ``Diagnosis``: norms against lag, shares of the gradient, units or gates, growth.
+
+    Without a loss there are no shares, and not every cell has gates or units with slopes.
 
     Args:
         found: from ``diagnose``.
@@ -33,11 +37,14 @@ def diagnosis(found: "Diagnosis", ax: Any = None) -> "Axes":
         _norms(axes_of(ax), found)
         return axes_of(ax)
     with style():
-        _, axes = pyplot.subplots(2, 2, figsize=(palette.FULL, 6.2))
-        for draw, ax, letter in zip((_norms, _shares, _units, _growth), axes.flat, "abcd", strict=True):
-            draw(ax, found)
-            panel_label(ax, letter)
-    return axes[0, 0]
+        drawn = [_norms, *([_shares] if found.has_loss else [])]
+        drawn += [*([_units] if found.units is not None or found.gates else []), _growth]
+        rows, height = _LAYOUTS[len(drawn)]
+        _, axes = pyplot.subplot_mosaic(rows, figsize=(palette.FULL, height))
+        for draw, letter in zip(drawn, "abcd", strict=False):
+            draw(axes[letter], found)
+            panel_label(axes[letter], letter)
+    return axes["a"]
 
 
 def diagnoses(found: "BatchDiagnosis", ax: Any = None) -> "Axes":
@@ -124,10 +131,6 @@ def _shares(ax: "Axes", found: "Diagnosis") -> None:
         ax.set_xlabel("lag m")
         powers_of_ten(ax.yaxis, "norm")
         return
-    if found.credit is None:
-        ax.text(0.5, 0.5, "give a loss to see its shares by lag", ha="center", transform=ax.transAxes)
-        ax.set_axis_off()
-        return
     credit = found.credit
     ax.plot(credit.lags, _decades(credit.log_shares), color=palette.BLUE, label="share of lag m")
     ax.plot(credit.lags, _decades(credit.log_sums), color=palette.VERMILION, label="sum of lags 1 … m")
@@ -148,14 +151,11 @@ def _units(ax: "Axes", found: "Diagnosis") -> None:
         )
         ax.set_xlabel("median slope $φ′$ of a unit")
         ax.set_ylabel("units")
-    elif found.gates:
+    else:
         names = list(found.gates)
         ax.bar(names, [found.gates[name] for name in names], color=palette.SKY)
         ax.set_ylim(0, 1)
         ax.set_title("mean of each gate")
-    else:
-        ax.text(0.5, 0.5, "no units with slopes or gates", ha="center", transform=ax.transAxes)
-        ax.set_axis_off()
 
 
 def _growth(ax: "Axes", found: "Diagnosis") -> None:

@@ -29,6 +29,15 @@ def _reach(lags: np.ndarray, logs: np.ndarray, share: float) -> tuple[int, int]:
     return int(max(0, -found.min())), int(max(0, found.max()))
 
 
+def reach_words(found: "SignedNorms | CreditBySignedLag", share: float = 1 / math.e) -> tuple[str, str]:
+    """The horizon back and ahead in words: "≥ 25" where the sequence ends before they fall below it."""
+    back, ahead = (
+        f"≥ {steps}" if steps == farthest > 0 else str(steps)
+        for steps, farthest in zip(found.horizon(share), found.farthest, strict=True)
+    )
+    return back, ahead
+
+
 def _rates(lags: np.ndarray, logs: np.ndarray) -> tuple[float, float]:
     """Slopes of the logarithms over the middle half of either side: near its ends ways round are missing."""
     found = []
@@ -73,6 +82,11 @@ class SignedNorms(Result):
         return np.arange(len(self.log_norms)) - self.at
 
     @property
+    def farthest(self) -> tuple[int, int]:
+        """How many steps of the sequence lie before t and after it: no horizon is longer."""
+        return self.at, len(self.log_norms) - 1 - self.at
+
+    @property
     def peak_lag(self) -> int:
         """The lag of the greatest norm."""
         return int(self.lags[np.argmax(np.where(np.isnan(self.log_norms), -np.inf, self.log_norms))])
@@ -98,7 +112,7 @@ class SignedNorms(Result):
         return _rates(self.lags, self.log_norms)
 
     def __repr__(self) -> str:
-        near, far = self.horizon(), self.horizon(0.01)
+        near, far = reach_words(self), reach_words(self, 0.01)
         what = f"of {self.of} at {self.at} by {self.by}, {counted(len(self.log_norms), 'step')}"
         reach = f"reach at 1/e {near[0]} back, {near[1]} ahead, at 1 % {far[0]} and {far[1]}"
         return f"SignedNorms({what}, {reach}{'' if self.is_exact else f', by {self.rows} random rows'})"
@@ -136,6 +150,12 @@ class CreditBySignedLag(Result):
         return np.arange(1 - steps, steps)
 
     @property
+    def farthest(self) -> tuple[int, int]:
+        """How many steps of the sequence lie before the last end and after the first: no horizon is longer."""
+        ends = np.asarray(self.ends)
+        return int(ends.max(initial=0)), len(self.direct) - 1 - int(ends.min(initial=len(self.direct) - 1))
+
+    @property
     def log_input_norms(self) -> Float[np.ndarray, " t"]:
         """ln‖∂E/∂u_s‖ for every s."""
         return np.asarray(self.inputs.norm().log())
@@ -151,6 +171,6 @@ class CreditBySignedLag(Result):
         return _reach(self.lags, np.asarray(self.log_shares), share)
 
     def __repr__(self) -> str:
-        near, far = self.horizon(), self.horizon(0.01)
+        near, far = reach_words(self), reach_words(self, 0.01)
         reach = f"reach at 1/e {near[0]} back, {near[1]} ahead, at 1 % {far[0]} and {far[1]}"
         return f"CreditBySignedLag({counted(len(self.direct), 'step')}, {len(self.ends)} of them followed, {reach})"

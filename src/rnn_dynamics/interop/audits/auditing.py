@@ -300,7 +300,10 @@ def _difference(sides: Sides, lag: int, cotangents: np.ndarray) -> tuple[float, 
     # The widest say no derivative, but whether the last output knows of this input at all.
     widths = [scale * w for w in (100.0, 10.0, 1.0, 0.1, 3 * eps ** (1 / 3), eps ** (1 / 3))]
     found = [(value(h) - value(-h)) / (2 * h) for h in widths]
-    errors = [3 * abs(a - b) + 3 * noise / h for a, b, h in zip(found, found[1:], widths, strict=False)]
+    # Outputs saturate: what a change far beyond the inputs' size leaves within the noise bounds no slope.
+    errors = [
+        3 * abs(a - b) + 3 * noise / min(h, scale) for a, b, h in zip(found, found[1:], widths, strict=False)
+    ]
     best = int(np.argmin(errors))
     of_theirs, of_ours = (float(np.dot(side[probe], direction)) for side in (theirs, ours))
     return float(found[best]), float(errors[best]), of_theirs, of_ours

@@ -67,6 +67,17 @@ def _apart(found: Any, outputs: np.ndarray) -> np.ndarray:
     return np.abs(found - outputs).max(axis=1) / scale
 
 
+def _read(readout: Any, vectors: Any, what: str) -> Any:
+    """The outputs that the readout makes of vectors, shape (steps, …)."""
+    try:
+        return jax.vmap(readout)(vectors)
+    except Exception as error:  # a function of the user's, which may be one of another framework
+        brief = " ".join(str(error).split())[:120]
+        raise ValueError(
+            f"readout: expected a function of JAX of {what}, got {type(error).__name__}: {brief}"
+        ) from error
+
+
 def _needs_readout(width: int, what: str) -> str:
     return (
         f"readout: expected a function that makes the module's {width} outputs of {what}, got None; or give the "
@@ -84,7 +95,10 @@ class _OfBoth(Derivative):
         with jax.enable_x64(True):
             self.network = jax.tree_util.tree_map(_wide, network)
         if readout is None and network.width() != width:
-            raise ValueError(_needs_readout(width, f"the network's y of {network.width()} entries"))
+            raise ValueError(_needs_readout(width, self._what()))
+
+    def _what(self) -> str:
+        return f"the network's y of {self.network.width()} entries"
 
     def _run(self, driven: np.ndarray) -> BidirectionalRun:
         return self.network.run(jax.device_put(driven.astype(_FLOAT64)), self.x0)
@@ -99,7 +113,9 @@ class _OfBoth(Derivative):
             )
         with jax.enable_x64(True):
             found = self._run(driven).outputs
-            return _apart(found if self.readout is None else jax.vmap(self.readout)(found), outputs)
+            return _apart(
+                found if self.readout is None else _read(self.readout, found, self._what()), outputs
+            )
 
     def rows(self, driven: np.ndarray) -> Rows:
         """∂⟨v, y_T⟩/∂u_k of each cotangent v, lag 0 first."""
@@ -131,8 +147,15 @@ class _OfCell(Derivative):
             raise ValueError(f"x0: expected shape {(size,)}, got {self.start.shape}")
         try:
             self.part = None if readout is not None else output_part(self.cell, width, size)
+            fits = self.part is None or np.zeros(size)[self.part].size == width
         except ValueError:
-            raise ValueError(_needs_readout(width, f"the cell's state of {size} entries")) from None
+            fits = False
+        if not fits:
+            raise ValueError(_needs_readout(width, self._what()))
+
+    def _what(self) -> str:
+        parts = ", [h, c]" if "LSTM" in type(self.cell).__name__ else ""
+        return f"the cell's state of {counted(len(self.start), 'entry', 'entries')}{parts}"
 
     def _run(self, driven: np.ndarray) -> Trajectory:
         return rollout(self.cell, jax.device_put(self.start), jax.device_put(driven.astype(_FLOAT64)))
@@ -142,7 +165,9 @@ class _OfCell(Derivative):
         with jax.enable_x64(True):
             run = self._run(driven)
             states = np.asarray(run.states)[1:] if len(outputs) > 1 else np.asarray(run.states)[-1:]
-            found = states[:, self.part] if self.part is not None else jax.vmap(self.readout)(states)
+            found = (
+                states[:, self.part] if self.part is not None else _read(self.readout, states, self._what())
+            )
             return _apart(found, outputs)
 
     def rows(self, driven: np.ndarray) -> Rows:

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 
 from rnn_dynamics.numerics.results import Result
 from rnn_dynamics.numerics.results.page import Table
-from rnn_dynamics.numerics.texts import counted
 
 _SHOWN = 12
 
@@ -158,8 +157,8 @@ class Audit(Result):
         if self.parted is None:
             worst = float(self.differences.max()) if steps else 0.0
             return (
-                f"{whose}: its gradient is the derivative of its map at all "
-                f"{counted(steps, 'lag')} (to {worst:.1g})"
+                f"{whose}: its gradient is the derivative of its map at "
+                f"{'its one lag' if steps == 1 else f'all {steps} lags'} (to {worst:.1g})"
             )
         at = self.parted
         said = f"{whose}: its gradient parts from the derivative at lag {at} of {steps}: {_SAYS[self.cause]}"

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from rnn_dynamics.cells.arguments import of_a_file
 from rnn_dynamics.cells.bidirectional import Bidirectional
 from rnn_dynamics.cells.pytree import parameter_dtype
 from rnn_dynamics.cells.rollout import rollout
@@ -26,6 +27,7 @@ from rnn_dynamics.interop.checks.conventions import (
 from rnn_dynamics.interop.checks.layouts import Layout, layouts
 from rnn_dynamics.numerics.functions import is_foreign
 from rnn_dynamics.numerics.results import Result
+from rnn_dynamics.numerics.texts import counted
 from rnn_dynamics.numerics.validation import positive, real_array
 
 _TOLERANCES = {"float32": 1e-4, "float64": 1e-6}
@@ -60,6 +62,7 @@ class Agreement(Result):
     layout: str = ""
     steps: int = 0
 
+    picture: ClassVar = "agreement"
     _axes: ClassVar = {"t": "time"}
 
     @property
@@ -78,18 +81,22 @@ class Agreement(Result):
         """The number of steps before the first that there is an output of."""
         return max(self.steps - len(self.errors), 0)
 
+    @property
+    def _last(self) -> str:
+        return f"in the last of {counted(self.steps, 'step')}"
+
     def __repr__(self) -> str:
         size = f"largest relative error {self.error:.2g}"
         if self.layout:
             size = f"{size}; read as {self.layout}"
         if self.agrees:
-            where = f"in the last of {self.steps}" if self._skipped else f"over {len(self.errors)}"
+            where = self._last if self._skipped else f"over {counted(len(self.errors), 'step')}"
             alike = (
                 f", as does {' | '.join(self.fits[:6])}: longer or larger inputs tell them apart"
                 if self.fits
                 else ""
             )
-            return f"Agreement(agrees {where} {'step' if self.steps == 1 else 'steps'}, {size}{alike})"
+            return f"Agreement(agrees {where}, {size}{alike})"
         if not self.tried and self._skipped:
             words = "give the outputs of all steps for other conventions to be tried"
         elif not self.tried:
@@ -99,8 +106,8 @@ class Agreement(Result):
         else:
             one = "fits" if len(self.fits) == 1 else f"{len(self.fits)} conventions fit alike"
             words = f"{one}: {' | '.join(self.fits[:6])}{' | …' if len(self.fits) > 6 else ''}"
-        where = "after the last" if self._skipped else f"from step {self.step}"
-        return f"Agreement(differs {where} of {self._skipped + len(self.errors)} on, {size}; {words})"
+        where = self._last if self._skipped else f"from step {self.step} of {len(self.errors)} on"
+        return f"Agreement(differs {where}, {size}; {words})"
 
 
 def check(
@@ -139,7 +146,7 @@ def check(
     """
     both = isinstance(cell, Bidirectional)
     if not both and not callable(cell):
-        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}")
+        raise TypeError(f"cell: expected a callable cell(x, u), got {type(cell).__name__}{of_a_file(cell)}")
     if not both and is_foreign(cell):
         raise TypeError(
             f"cell: expected a callable cell(x, u), got a {type(cell).__name__} of another framework: "

@@ -131,6 +131,7 @@ def load(
 def _of_keras(path: Path, kind: str | None, prefix: str, layer: int | None, direction: str | None) -> Any:
     """The network in a file of Keras, which tells its kind, and whose layers have names."""
     from rnn_dynamics.interop.keras.files import read_keras
+    from rnn_dynamics.interop.keras.opened import described
 
     for name, value in (("kind", kind), ("layer", layer)):
         if value is not None:
@@ -141,6 +142,12 @@ def _of_keras(path: Path, kind: str | None, prefix: str, layer: int | None, dire
     try:
         return read_keras(path, layer=(names if len(names) > 1 else prefix or None), direction=direction)
     except ValueError as error:  # in the words of ``load``
+        if str(error).startswith(("activation: ", "recurrent_activation: ")):
+            calls = " or ".join(call for words, call in described(path) if words.startswith(f"{prefix}:"))
+            raise ValueError(
+                f"path: {path.name}: expected a whole model, got weights alone, which do not tell the activations; "
+                f"with those that are Keras' own: {calls}"
+            ) from error
         if not str(error).startswith("layer: "):
             raise
         raise ValueError(f"prefix: {str(error).removeprefix('layer: ')}") from error

@@ -80,10 +80,12 @@ def selected(source: Mapping[Any, Any], prefix: str) -> tuple[dict[str, Any], st
         )
     foreign = sorted(name for name in found if not NAME.fullmatch(name))
     if foreign:
+        hint = _hint(source) or "none of the names ends as weight_hh_l0 or weight_hh does"
+        if prefix and not prefix.endswith(".") and len(foreign) == len(found):
+            raise ValueError(f"prefix: expected that of one recurrent network, got {prefix!r}; {hint}")
         also = "" if len(foreign) == len(found) else "also "
         raise ValueError(
-            f"source: expected the weights of one recurrent network, got {also}{foreign[:5]}; "
-            + (_hint(source) or "none of the names ends as weight_hh_l0 or weight_hh does")
+            f"source: expected the weights of one recurrent network, got {also}{foreign[:5]}; {hint}"
         )
     return found, prefix
 

@@ -14,6 +14,7 @@ from rnn_dynamics.interop.arrays import (
     function_name,
     gru_of_turned_update,
     stretches,
+    what_came,
 )
 from rnn_dynamics.interop.files.trees import Form, kind_by_rows, part_of
 from rnn_dynamics.numerics.validation import choice
@@ -54,7 +55,7 @@ def from_brainpy(
         name = type(source).__name__
         if name not in FORMS or not all(hasattr(source, weight) for weight in ("Wi", "Wh")):
             raise TypeError(
-                f"source: expected a BrainPy RNNCell, GRUCell or LSTMCell, or variables, got {name}"
+                f"source: expected a BrainPy RNNCell, GRUCell or LSTMCell, or variables, got {what_came(source)}"
             )
         found = {weight: getattr(source, weight, None) for weight in ("Wi", "Wh", "b")}
         own = ", ".join(

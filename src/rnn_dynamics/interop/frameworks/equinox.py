@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
-from rnn_dynamics.interop.arrays import check_shape, check_step, float_array
+from rnn_dynamics.interop.arrays import check_shape, check_step, float_array, what_came
 
 _GATES = {"GRUCell": 3, "LSTMCell": 4}
 
@@ -28,7 +28,7 @@ def from_equinox(source: Any) -> GRU | LSTM:
     """
     kind = type(source).__name__
     if kind not in _GATES:
-        raise TypeError(f"source: expected an equinox.nn GRUCell or LSTMCell, got {kind}")
+        raise TypeError(f"source: expected an equinox.nn GRUCell or LSTMCell, got {what_came(source)}")
     check_step(source, "__call__", ("equinox",), "give its weights to rd.LSTM or rd.GRU")
     W = check_shape("weight_hh", _array(source, "weight_hh"), (None, None))
     units = W.shape[1]

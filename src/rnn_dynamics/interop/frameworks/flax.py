@@ -15,6 +15,7 @@ from rnn_dynamics.interop.arrays import (
     check_step,
     float_array,
     function_name,
+    what_came,
 )
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid")
@@ -234,7 +235,7 @@ def _of_module(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     kind = type(module).__name__
     if kind not in _NNX or not hasattr(module, "activation_fn"):
         words = "an nnx SimpleCell, GRUCell or LSTMCell, or the parameters of one of linen"
-        raise TypeError(f"source: expected {words}, got {kind}{_cells_in(module)}")
+        raise TypeError(f"source: expected {words}, got {what_came(module)}{_cells_in(module)}")
     into, back, _ = _NNX[kind]
     if not all(hasattr(module, name) for name in (*into, *back)):
         raise TypeError(f"source: expected a module of nnx, or the parameters of linen's, got linen's {kind}")

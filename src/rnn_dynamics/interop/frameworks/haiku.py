@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import check_shape, gru_of_turned_update, stretches
+from rnn_dynamics.interop.arrays import check_shape, gru_of_turned_update, stretches, what_came
 from rnn_dynamics.interop.files.trees import Form, Part, part_of
 from rnn_dynamics.numerics.validation import choice
 
@@ -45,7 +45,7 @@ def from_haiku(source: Any, *, kind: str | None = None, prefix: str = "") -> Elm
             that is not float32 or float64.
     """
     if not isinstance(source, Mapping):
-        raise TypeError(f"source: expected the parameters of Haiku, a mapping, got {type(source).__name__}")
+        raise TypeError(f"source: expected the parameters of Haiku, a mapping, got {what_came(source)}")
     if kind is not None:
         choice("kind", kind, tuple(FORMS))
     part = part_of(source, FORMS, call="from_haiku", prefix=prefix, kind=kind, separator="/", tells=_tells)

@@ -7,7 +7,7 @@ import numpy as np
 from rnn_dynamics.cells.legendre import LMU
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import check_shape, host_array
+from rnn_dynamics.interop.arrays import check_shape, host_array, what_came
 from rnn_dynamics.interop.keras.config import check_precision
 from rnn_dynamics.interop.keras.objects import from_keras
 
@@ -34,7 +34,7 @@ def from_keras_lmu(source: Any) -> LMU:
     layer = getattr(source, "layer", source)
     cell = getattr(layer, "cell", layer)
     if not all(hasattr(cell, name) for name in _NEEDED):
-        raise TypeError(f"source: expected an LMU or LMUCell of keras-lmu, got {type(cell).__name__}")
+        raise TypeError(f"source: expected an LMU or LMUCell of keras-lmu, got {what_came(source)}")
     if getattr(cell, "A", None) is None:
         raise ValueError("source: expected an LMUCell with its weights, got one that is not built yet")
     precision = getattr(cell, "compute_dtype", None)

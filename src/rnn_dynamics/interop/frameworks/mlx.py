@@ -7,7 +7,7 @@ import numpy as np
 
 from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, check_shape, check_step, function_name
+from rnn_dynamics.interop.arrays import agreed, check_shape, check_step, function_name, what_came
 from rnn_dynamics.interop.files.trees import Form, Part, kind_by_rows, module_at, part_of
 from rnn_dynamics.numerics.validation import choice
 
@@ -43,7 +43,7 @@ def from_mlx(
             activation, what is neither told nor given, a dtype that is not float32 or float64.
     """
     if not isinstance(source, Mapping):  # which MLX's modules are
-        raise TypeError(f"source: expected a module of MLX or its parameters, got {type(source).__name__}")
+        raise TypeError(f"source: expected a module of MLX or its parameters, got {what_came(source)}")
     if kind is not None:
         choice("kind", kind, tuple(FORMS))
     part = part_of(source, FORMS, call="from_mlx", prefix=prefix, kind=kind)

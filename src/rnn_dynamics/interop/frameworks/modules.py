@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from rnn_dynamics.interop.arrays import what_came
 from rnn_dynamics.interop.files import names
 from rnn_dynamics.interop.files.trees import flat, kinds_by_prefix
 from rnn_dynamics.interop.frameworks import brainpy, flax, haiku, mlx, ncps
@@ -86,6 +87,8 @@ def _importer(source: Any) -> str:
         raise TypeError(
             f"source: expected a network in memory, got the path {source!r}: rd.interop.load reads files"
         )
+    if isinstance(source, type):
+        raise TypeError(f"source: expected a network in memory, got {what_came(source)}")
     packages = [cls.__module__.partition(".")[0] for cls in type(source).__mro__]
     if "haiku" in packages:
         raise TypeError(

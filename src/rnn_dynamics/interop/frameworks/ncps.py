@@ -9,7 +9,15 @@ import numpy as np
 from rnn_dynamics.cells.gated import LSTM
 from rnn_dynamics.cells.liquid import LTC, CfC, MixedMemory
 from rnn_dynamics.cells.stack import Stack
-from rnn_dynamics.interop.arrays import agreed, check_names, check_shape, check_step, host_array, stretches
+from rnn_dynamics.interop.arrays import (
+    agreed,
+    check_names,
+    check_shape,
+    check_step,
+    host_array,
+    stretches,
+    what_came,
+)
 from rnn_dynamics.interop.frameworks.effective import weights_of
 from rnn_dynamics.numerics.validation import positive
 
@@ -130,9 +138,7 @@ def _of_module(module: Any, prefix: str) -> tuple[Mapping[str, Any], dict[str, A
     if hasattr(module, "get_weights") and hasattr(module, "get_config"):
         return _of_keras(module)
     if not callable(getattr(module, "state_dict", None)):
-        raise TypeError(
-            f"source: expected a CfC or LTC of ncps, or a state dict, got {type(module).__name__}"
-        )
+        raise TypeError(f"source: expected a CfC or LTC of ncps, or a state dict, got {what_came(module)}")
     inner = module
     for part in prefix.split("."):
         inner = getattr(inner, part, None) if part else inner

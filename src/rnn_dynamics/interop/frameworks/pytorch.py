@@ -1,6 +1,5 @@
 """Recurrent networks of PyTorch: modules, state dicts, and arrays that go by the same names."""
 
-import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.projected import ProjectedLSTM
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, host_array
+from rnn_dynamics.interop.arrays import agreed, host_array, what_came
 from rnn_dynamics.interop.files.names import (
     KINDS,
     check_kind,
@@ -121,9 +120,7 @@ def _arrays(source: Any, prefix: str) -> tuple[dict[str, np.ndarray], str | None
             )
         source, said = weights_of(module, prefix)
     if not isinstance(source, Mapping):
-        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
-        kind = type(source).__name__
-        raise TypeError(f"source: expected a PyTorch module or a state dict, got {kind}{hint}")
+        raise TypeError(f"source: expected a PyTorch module or a state dict, got {what_came(source)}")
     found, prefix = selected(plain(source, prefix), prefix)
     part = None if module is None else _part_of(module, prefix)
     told = None if part is None else _kind_of_module(part, prefix)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from rnn_dynamics.cells.vanilla import ElmanRNN, LeakyRNN
-from rnn_dynamics.interop.arrays import check_shape, float_array
+from rnn_dynamics.interop.arrays import check_shape, float_array, what_came
 
 _ACTIVATIONS = {
     "tanh": "tanh",
@@ -39,7 +39,7 @@ def from_reservoirpy(source: Any) -> ElmanRNN | LeakyRNN:
     whole, source = source, getattr(source, "reservoir", source)
     kind = type(source).__name__
     if kind != "Reservoir" or not all(hasattr(source, name) for name in ("W", "Win", "lr", "activation")):
-        raise TypeError(f"source: expected a Reservoir of reservoirpy, got {kind}")
+        raise TypeError(f"source: expected a Reservoir of reservoirpy, got {what_came(whole)}")
     for name in ("W", "Win", "bias"):
         if callable(getattr(source, name)) or getattr(source, name) is None:
             raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from rnn_dynamics.cells import activations
 from rnn_dynamics.cells.activations import Activation
 from rnn_dynamics.cells.spiking import SpikingLeaky, SpikingLIF
-from rnn_dynamics.interop.arrays import check_shape, check_step, host_array
+from rnn_dynamics.interop.arrays import check_shape, check_step, host_array, what_came
 from rnn_dynamics.numerics.validation import count, flag
 
 # snnTorch's functions that make a surrogate, the kind of each, and the variable that holds its slope.
@@ -148,7 +148,7 @@ def _known(source: Any, names: tuple[str, ...], attribute: str, words: str) -> s
                 ": rd.interop.from_torch(source.lstm_cell) reads the LSTM inside, which is another map, without "
                 "the reset by spikes"
             )
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}{inner}")
+        raise TypeError(f"source: expected {words}, got {what_came(source)}{inner}")
     package, own = ("snntorch", "SpikingLeaky") if names is _NEURONS else ("norse", "SpikingLIF")
     check_step(source, "forward", (package, "torch"), f"give its parameters to {own}")
     return kind

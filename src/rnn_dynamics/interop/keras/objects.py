@@ -1,7 +1,6 @@
 """Recurrent layers of Keras: layers, their cells, models, and the lists that ``get_weights`` gives."""
 
 import copy
-import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,7 +15,7 @@ from rnn_dynamics.cells.gated import GRU, LSTM
 from rnn_dynamics.cells.pytree import set_fields
 from rnn_dynamics.cells.stack import Stack
 from rnn_dynamics.cells.vanilla import ElmanRNN
-from rnn_dynamics.interop.arrays import agreed, function_name
+from rnn_dynamics.interop.arrays import agreed, function_name, what_came
 from rnn_dynamics.interop.keras import convolutions as keras_convolutions
 from rnn_dynamics.interop.keras.arrays import GATES, KIND_OF, kind_of
 from rnn_dynamics.interop.keras.config import (
@@ -166,8 +165,7 @@ def _layers(source: Any, direction: str | None) -> list[Any]:
     cls = _known(source)
     if cls is None or not hasattr(source, "get_weights"):
         words = "a Keras SimpleRNN, LSTM or GRU, a model of such, or a list of its weights"
-        hint = "; rd.interop.load reads files" if isinstance(source, str | os.PathLike) else ""
-        raise TypeError(f"source: expected {words}, got {type(source).__name__}{hint}")
+        raise TypeError(f"source: expected {words}, got {what_came(source)}")
     _check_step(source, cls)
     if cls == "Bidirectional":
         if direction is None:

@@ -17,6 +17,7 @@ from rnn_dynamics.interop.keras.config import Network, has_layers, way_of
 from rnn_dynamics.interop.keras.order import chains, networks_of
 from rnn_dynamics.interop.keras.store import Store, check_heaps
 from rnn_dynamics.numerics import packages
+from rnn_dynamics.numerics.texts import counted
 
 _WEIGHTS, _CONFIG, _METADATA = "model.weights.h5", "config.json", "metadata.json"
 _MOST_BYTES = 2**34
@@ -57,7 +58,11 @@ def described(path: Any) -> list[tuple[str, str]]:
 
 def _class_of(network: Network) -> str:
     inner = network.config.get("layer") if network.has_two_directions else None
-    return f"{network.cls} of {inner['class_name']}" if isinstance(inner, dict) else network.cls
+    layer = inner if isinstance(inner, dict) else {"class_name": network.cls, "config": network.config}
+    settings = layer.get("config")
+    units = settings.get("units") if isinstance(settings, dict) else None
+    size = f" of {counted(units, 'unit')}" if isinstance(units, int) else ""
+    return f"{f'{network.cls} of ' if layer is inner else ''}{layer.get('class_name')}{size}"
 
 
 def alone(store: Store, layer: str, way: str | None, call: Any) -> tuple[str, str]:
