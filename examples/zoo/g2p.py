@@ -79,7 +79,7 @@ def study(files: Files) -> Study:
     answers = {
         "gradient": " ".join(own.predict("gradient")),
         "recurrence": " ".join(own.predict("recurrence")),
-        "a word of 45 letters, greatest decades": float(norms.max() / np.log(10)),
+        "greatest gradient of a word of 45 letters, decades": float(norms.max() / np.log(10)),
     }
     decoder = {
         name: jnp.asarray(value, float) for name, value in weights.items() if name.startswith(("dec", "fc"))

@@ -80,8 +80,8 @@ def _read(readout: Any, vectors: Any, what: str) -> Any:
 
 def _needs_readout(width: int, what: str) -> str:
     return (
-        f"readout: expected a function that makes the module's {width} outputs of {what}, got None; or give the "
-        "recurrent layer itself as the module"
+        f"readout: expected a function that makes the module's {counted(width, 'output')} of {what}, got None; "
+        "or give the recurrent layer itself as the module"
     )
 
 

@@ -17,6 +17,7 @@ from rnn_dynamics.interop.arrays import (
     function_name,
     what_came,
 )
+from rnn_dynamics.numerics.validation import choice
 
 _ACTIVATIONS = ("tanh", "relu", "sigmoid")
 # The dense layers of each cell, input and recurrent, gate by gate, and those that have a bias.
@@ -81,7 +82,12 @@ def from_flax(
     told: dict[str, Any] = {}
     pair = _pair_in(source)
     if pair is not None:
-        chosen = agreed("merge", merge, None, MERGES)
+        if merge is None:
+            raise ValueError(
+                f"merge: expected {' or '.join(map(repr, MERGES))}, which the weights do not tell, got None: "
+                'rd.interop.from_flax(source, merge="concat") merges as Flax does where it is not told otherwise'
+            )
+        chosen = choice("merge", merge, MERGES)
         cells = [from_flax(each, kind=kind, activation=activation, residual=residual) for each in pair]
         return Bidirectional([tuple(cells)], chosen)
     if merge is not None:
