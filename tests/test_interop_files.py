@@ -622,7 +622,7 @@ def test_a_file_is_the_network_of_its_arrays(tmp_path):
     np.testing.assert_array_equal(rd.interop.load(path).W, from_torch(gru()).W)
 
 
-@pytest.mark.parametrize("word", ["exp_avg", "optimizer.exp_avg_sq", "momentum_buffer", "grad"])
+@pytest.mark.parametrize("word", ["exp_avg", "optimizer.exp_avg_sq", "momentum_buffer", "square_avg"])
 def test_what_an_optimizer_keeps_is_no_network_beside_its_weights(tmp_path, word):
     """It has the names and the shapes of the weights; alone it is read with a warning."""
     weights = {

@@ -4,6 +4,7 @@ import io
 import re
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -61,6 +62,22 @@ def test_a_step_of_other_functions_is_not_read():
             steps[place if place == 0 else len(steps) // 2].op_type = new
             with pytest.raises(ValueError, match=r"^source: expected a model with an RNN"):
                 rd.interop.from_onnx(graph)
+
+
+@pytest.mark.parametrize("name", ["gru", "lstm", "rnn_two_relu"])
+def test_a_first_step_that_reads_its_input_otherwise_is_not_read(name):
+    """Twice the first input is another map from the given start on, though all later steps are the same."""
+    graph = read_model(HELD[f"{name}.onnx"], Path())
+    place, first = next((i, node) for i, node in enumerate(graph.node) if node.op_type == "Squeeze")
+    (given,) = first.output
+    for node in graph.node:
+        node.input[:] = ["twice" if each == given else each for each in node.input]
+    double = SimpleNamespace(
+        op_type="Add", domain="", name="", input=[given, given], output=["twice"], attribute=[]
+    )
+    graph.node.insert(place + 1, double)
+    with pytest.raises(ValueError, match=r"^source: expected a model with an RNN"):
+        rd.interop.from_onnx(graph)
 
 
 def test_a_loop_that_counts_otherwise_is_not_read():

@@ -77,6 +77,20 @@ def pytorch():
             model = onnx.load_from_string(file.getvalue())
         yield name, model, x[:, 0].numpy(), module(x)[:, 0].detach().numpy()
 
+    class Given(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.RNN(INPUTS, UNITS)
+
+        def forward(self, x, h):
+            return self.rnn(x, h)[0]
+
+    module, h = Given(), torch.zeros(1, 1, UNITS)
+    for value in module.parameters():
+        value.data = torch.round(value.data * 64) / 64
+    model = torch.onnx.export(module, (x, h), dynamo=True, verbose=False).model_proto
+    yield "rnn_given", model, x[:, 0].numpy(), module(x, h)[:, 0].detach().numpy()
+
 
 def keras():
     """Layers of Keras 2, written out or in a loop, as tf2onnx converts them."""

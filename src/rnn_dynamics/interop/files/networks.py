@@ -31,7 +31,7 @@ _HAIKU = {
 _HAIKU_OWN = {"lstm": r"lstm(_\d+)?", "rnn_relu": r"vanilla_rnn(_\d+)?", "gru": r".*"}
 # What optimizers keep of the gradients of weights, by their names: Optax's below its state, PyTorch's anywhere.
 _OF_OPTAX = r"opt(?:imizer)?_state\.(?:.*\.)?(?:mu|nu|trace)"
-_OF_TORCH = r"(?:max_)?exp_avg(?:_sq)?|exp_inf|momentum_buffer|square_avg|acc_delta|grad(?:s|ients?|_avg)?"
+_OF_TORCH = r"(?:max_)?exp_avg(?:_sq)?|exp_inf|momentum_buffer|square_avg|acc_delta|grad_avg"
 _MOMENT = re.compile(rf"(?:^|\.)(?P<word>{_OF_OPTAX}|{_OF_TORCH})\.(?P<rest>.*)$")
 _GATES = {1: "rnn", 3: "gru", 4: "lstm"}
 _BOTH = ("forward", "reverse")

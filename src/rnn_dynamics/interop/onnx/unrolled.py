@@ -1,6 +1,7 @@
 """Layers of RNNs that an ONNX graph writes out step by step with the same weights."""
 
 import itertools
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,7 @@ def layers_of(run: Run) -> list[Row]:
         if found is None:
             return []
         states = [numbers[0] for numbers in chain]
-        if (layer := _checked(run.algebra, Layer(found[0], states, found[1], []))) is None:
+        if (layer := _checked(run.algebra, Layer(found[0], states, found[1], []), chain[:2])) is None:
             return []
         layers.append(layer)
     longest = max([longest, *map(len, gated)])
@@ -108,22 +109,54 @@ def _layer(algebra: Algebra, chain: list[int]) -> Layer | None:
     atom = algebra.atoms[chain[-1]]
     names = tuple(dict.fromkeys(algebra.atoms[number].name for number in reads))
     step = Step("RNN", first[0], first[1], first[2], ((atom.name, atom.parameters),), ("h",), names)
-    return _checked(algebra, Layer(step, chain, reads, []))
+    return _checked(algebra, Layer(step, chain, reads, []), [(number,) for number in chain[:2]])
 
 
-def _checked(algebra: Algebra, layer: Layer) -> Layer | None:
-    """The layer with the places of its inputs, if it reads them one by one."""
-    places = _places(algebra, layer.states[0])
-    places += [algebra.atoms[number].step for number in layer.reads if algebra.atoms[number].kind == "input"]
-    names = {algebra.atoms[number].name for number in layer.reads if algebra.atoms[number].kind == "input"}
-    return layer._replace(places=places) if _one_by_one(places) and len(names) < 2 else None
+def _checked(algebra: Algebra, layer: Layer, firsts: Sequence[Sequence[int]]) -> Layer | None:
+    """The layer with the places of its inputs, if it reads them one by one, and the first by the same weights.
+
+    Args:
+        algebra: of the graph.
+        layer: by its steps from the second on.
+        firsts: the numbers of the states after the first and after the second step.
+    """
+    inputs = [algebra.atoms[number] for number in layer.reads if algebra.atoms[number].kind == "input"]
+    names = {atom.name for atom in inputs}
+    places = _places(algebra, layer.states[0], names) + [atom.step for atom in inputs]
+    own, later = (_weights_of(algebra, firsts, place, names) for place in (0, 1))
+    is_alike = all(any(same(one, other) for other in later) for one in own)
+    return layer._replace(places=places) if is_alike and _one_by_one(places) and len(names) < 2 else None
 
 
-def _places(algebra: Algebra, number: int) -> list[int | None]:
-    """The place of the input that the first step of a layer takes."""
+def _weights_of(
+    algebra: Algebra, firsts: Sequence[Sequence[int]], place: int, names: Collection[str]
+) -> list[np.ndarray]:
+    """The matrices by which a step takes inputs of these names, as far as it is no earlier one's."""
+    waiting, seen = list(firsts[place]), set(firsts[0] if place else ())
+    found = []
+    while waiting:
+        number = waiting.pop()
+        inner = algebra.atoms[number].inner
+        if number in seen or inner is None:
+            continue
+        seen.add(number)
+        for key, matrix in inner.terms.items():
+            waiting += key
+            if (
+                len(key) == 1
+                and algebra.atoms[key[0]].kind == "input"
+                and algebra.atoms[key[0]].name in names
+            ):
+                found.append(matrix)
+    return found
+
+
+def _places(algebra: Algebra, number: int, names: Collection[str]) -> list[int | None]:
+    """The place of the input that the first step of a layer takes, if it is one of these; a first state is none."""
     inner = algebra.atoms[number].inner
     keys = () if inner is None else [key for key in inner.terms if len(key) == 1]
-    return [algebra.atoms[key[0]].step for key in keys if algebra.atoms[key[0]].kind == "input"]
+    atoms = [algebra.atoms[key[0]] for key in keys]
+    return [atom.step for atom in atoms if atom.kind == "input" and atom.name in names]
 
 
 def _one_by_one(places: list[int | None]) -> bool:
