@@ -118,22 +118,14 @@ def _horizons(ax: "Axes", found: "Diagnosis") -> None:
 
 
 def _shares(ax: "Axes", found: "Diagnosis") -> None:
-    if found.credit is None and found.log_owed is not None:
-        lags = np.arange(1, len(found.log_owed) + 1)
-        ax.plot(
-            lags,
-            _decades(found.log_owed),
-            color=palette.BLUE,
-            label=palette.typeset("∂E/∂x") + ", $m - 1$ steps back",
-        )
-        _horizons(ax, found)
-        ax.set_title("the loss's gradient by lag")
-        ax.set_xlabel("lag m")
-        powers_of_ten(ax.yaxis, "norm")
-        return
     credit = found.credit
-    ax.plot(credit.lags, _decades(credit.log_shares), color=palette.BLUE, label="share of lag m")
-    ax.plot(credit.lags, _decades(credit.log_sums), color=palette.VERMILION, label="sum of lags 1 … m")
+    if credit is not None:
+        ax.plot(credit.lags, _decades(credit.log_shares), color=palette.BLUE, label="share of lag m")
+        ax.plot(credit.lags, _decades(credit.log_sums), color=palette.VERMILION, label="sum of lags 1 … m")
+    elif found.log_owed is not None:
+        lags = np.arange(1, len(found.log_owed) + 1)
+        label = palette.typeset("∂E/∂x") + ", $m - 1$ steps back"
+        ax.plot(lags, _decades(found.log_owed), color=palette.BLUE, label=label)
     _horizons(ax, found)
     ax.set_title("the loss's gradient by lag")
     ax.set_xlabel("lag m")
