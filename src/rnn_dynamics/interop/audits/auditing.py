@@ -211,7 +211,7 @@ def _cell_of(module: Any, cell: Any, options: dict[str, Any]) -> Any:
         return cell
     try:
         if isinstance(module, tuple) and len(module) == 2 and isinstance(module[1], Mapping):
-            return from_module(module[1], **(_kind_of_linen(module[0]) | options))
+            module, options = module[1], _kind_of_linen(module[0]) | options
         return from_module(module, **options)
     except (TypeError, ValueError) as error:
         if str(error).partition(":")[0] in options:

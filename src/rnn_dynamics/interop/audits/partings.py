@@ -111,7 +111,7 @@ def _beyond_floats(sides: Sides, differences: np.ndarray, left: np.ndarray, said
     theirs, ours = sides.theirs.log10, sides.ours.log10
     limits = np.finfo(sides.runtime.dtype)
     smallest = np.log10(float(limits.tiny))
-    zero = ~sides.theirs.values.any(axis=(1, 2))
+    zero = np.all(sides.theirs.values == 0, axis=(1, 2))
     weakest = np.minimum.accumulate(np.where(np.isnan(ours), np.inf, ours))
     under = (weakest < smallest + 2) & (zero | (theirs < smallest + 8))
     with np.errstate(
