@@ -579,6 +579,7 @@ def _main_numbers(value: Any, depth: int = 0) -> list[np.ndarray]:
 _SHOWN = {
     "Jump": lambda jump: np.array([jump.before, jump.after]),
     "LatchConvergence": lambda found: np.asarray(found.converged, float).reshape(2, -1).mean(axis=1),
+    "Agreement": lambda agreement: np.log10(np.maximum(np.asarray(agreement.errors), 1e-17)),
     "OrbitCheck": lambda check: np.array([float(check.resolved_steps), float(check.period)]),
     "Tracker": lambda tracker: np.array([float(record.horizon) for record in tracker.records]),
 }
