@@ -319,7 +319,7 @@ def test_hazard_24_wrong_arguments_raise() -> None:
         (lambda: scaled.from_float(jnp.ones(2), event_ndim=2), "x: expected at least 2 dimensions"),
         (lambda: scaled.from_float(jnp.ones(2), event_ndim=3), "event_ndim: expected one of 0, 1, 2"),
         (lambda: matrix.norm("nuc"), "ord: expected one of 'fro', 2"),
-        (lambda: vector.norm(1), "ord: expected one of 2"),
+        (lambda: vector.norm(1), "ord: expected 2, got 1"),
         (lambda: vector.transpose, "transpose: expected matrices"),
         (lambda: vector + matrix, "b: expected event_ndim 1, got 2"),
         (lambda: scaled.matmul(number, matrix), "expected vectors or matrices, got scalars"),
