@@ -56,6 +56,8 @@ def layers_of(run: Run) -> list[Row]:
         if (layer := _checked(run.algebra, Layer(found[0], states, found[1], []), chain[:2])) is None:
             return []
         layers.append(layer)
+    if any(_goes_on(run.algebra, layer) for layer in layers):
+        return []  # a further step, which is another map
     longest = max([longest, *map(len, gated)])
     left = [node for node in run.graph.node if node.op_type in FUNCTIONS and not run.has(node.output[0])]
     return [] if len(left) >= longest else _rows(layers)  # another layer, which is not understood
@@ -157,6 +159,17 @@ def _places(algebra: Algebra, number: int, names: Collection[str]) -> list[int |
     keys = () if inner is None else [key for key in inner.terms if len(key) == 1]
     atoms = [algebra.atoms[key[0]] for key in keys]
     return [atom.step for atom in atoms if atom.kind == "input" and atom.name in names]
+
+
+def _goes_on(algebra: Algebra, layer: Layer) -> bool:
+    """Whether the graph takes inputs that come after the last one that the layer reads."""
+    names = {algebra.atoms[number].name for number in layer.reads if algebra.atoms[number].kind == "input"}
+    known = [place for place in layer.places if place is not None]
+    if not names or len(known) < 2:
+        return False
+    onward = 1 if known[-1] > known[0] else -1
+    others = [atom.step for atom in algebra.atoms if atom.kind == "input" and atom.name in names]
+    return any(place is not None and place >= 0 and (place - known[-1]) * onward > 0 for place in others)
 
 
 def _one_by_one(places: list[int | None]) -> bool:
