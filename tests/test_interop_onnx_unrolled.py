@@ -64,36 +64,32 @@ def test_a_step_of_other_functions_is_not_read():
                 rd.interop.from_onnx(graph)
 
 
+def _refuses_twice(graph, value, after, before):
+    """Refuses the graph once its nodes between these two places take twice a value that they took."""
+    for node in graph.node[after + 1 : before]:
+        node.input[:] = ["twice" if each == value else each for each in node.input]
+    double = SimpleNamespace(
+        op_type="Add", domain="", name="", input=[value, value], output=["twice"], attribute=[]
+    )
+    graph.node.insert(after + 1, double)
+    with pytest.raises(ValueError, match=r"^source: expected a model with an RNN"):
+        rd.interop.from_onnx(graph)
+
+
 @pytest.mark.parametrize("which", [0, -1], ids=["first", "last"])
 @pytest.mark.parametrize("name", ["gru", "lstm", "rnn_two_relu"])
 def test_a_first_or_last_step_that_reads_its_input_otherwise_is_not_read(name, which):
     """Twice the input is another map there, though all other steps are the same."""
     graph = read_model(HELD[f"{name}.onnx"], Path())
-    place, node = [(i, node) for i, node in enumerate(graph.node) if node.op_type == "Squeeze"][which]
-    (given,) = node.output
-    for each in graph.node:
-        each.input[:] = ["twice" if name == given else name for name in each.input]
-    double = SimpleNamespace(
-        op_type="Add", domain="", name="", input=[given, given], output=["twice"], attribute=[]
-    )
-    graph.node.insert(place + 1, double)
-    with pytest.raises(ValueError, match=r"^source: expected a model with an RNN"):
-        rd.interop.from_onnx(graph)
+    place = [i for i, node in enumerate(graph.node) if node.op_type == "Squeeze"][which]
+    _refuses_twice(graph, graph.node[place].output[0], place, len(graph.node))
 
 
 def test_a_last_step_by_other_weights_is_no_readout():
     """Its state doubled, the network's last step is another map, and what it reads no input of a readout."""
     graph = read_model(HELD["rnn_given.onnx"], Path())
     before, last = [place for place, node in enumerate(graph.node) if node.op_type == "Tanh"][-2:]
-    (state,) = graph.node[before].output
-    for node in graph.node[before + 1 : last]:
-        node.input[:] = ["twice" if each == state else each for each in node.input]
-    double = SimpleNamespace(
-        op_type="Add", domain="", name="", input=[state, state], output=["twice"], attribute=[]
-    )
-    graph.node.insert(before + 1, double)
-    with pytest.raises(ValueError, match=r"^source: expected a model with an RNN"):
-        rd.interop.from_onnx(graph)
+    _refuses_twice(graph, graph.node[before].output[0], before, last)
 
 
 def test_a_loop_that_counts_otherwise_is_not_read():
