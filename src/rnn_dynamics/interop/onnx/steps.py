@@ -206,16 +206,16 @@ def _is_function_of(reader: _Reader, number: int, form: Form) -> bool:
 def _peephole(form: Form, state: int, cell: Form, *, is_output: bool) -> np.ndarray | None:
     """What a gate sees of the cell's memory: of c, or the output gate of what c has become."""
     seen = form.terms.get((state,))
-    later = [form.terms.get(key) for key in cell.terms]
+    later = [form.terms[key] for key in cell.terms if key in form.terms]
     if is_output:
         if seen is not None:
             raise Unknown("an output gate that sees what the memory has become")
-        if all(each is None for each in later):
+        if not later:
             return None
-        if any(each is None for each in later) or not np.array_equal(later[0], later[1]):  # type: ignore[arg-type]
+        if len(later) < len(cell.terms) or not all(np.array_equal(later[0], each) for each in later):
             raise Unknown("an output gate that sees what the memory has become")
         return later[0]
-    if any(each is not None for each in later):
+    if later:
         raise Unknown("gates that see what the memory was")
     if seen is None:
         return None
@@ -275,9 +275,14 @@ def _candidate(
                     return reader.atoms[one], "after", (W, W_in, b), b_hidden
         raise Unknown("a reset gate")
     for number in (key[0] for key in form.terms if len(key) == 1):
-        atom = reader.atoms[number]
-        pair = list(atom.inner.terms) if atom.kind == "value" and atom.inner is not None else []
-        if len(pair) == 1 and len(pair[0]) == 2 and state in pair[0] and _ones(atom.inner, pair[0]):  # type: ignore[arg-type]
+        inner = reader.atoms[number].inner if reader.atoms[number].kind == "value" else None
+        pair = [] if inner is None else list(inner.terms)
+        if (
+            inner is not None
+            and [len(key) for key in pair] == [2]
+            and state in pair[0]
+            and _ones(inner, pair[0])
+        ):
             gate = next((each for each in pair[0] if each != state), state)
             _, W_in, b = reader.linear(form, h, extra=[(number,)])
             if (state,) in form.terms:
